@@ -1,0 +1,1 @@
+"""The networks in PyTorch: definition, training, conversion and export."""

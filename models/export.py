@@ -1,0 +1,230 @@
+"""Writes a bundle: python -m models.export NAME [--checkpoint F] [--num-classes N] [--image-size S]
+--out DIR.
+
+With a checkpoint of models.train the network, classes and preprocessing come from it. Without one
+the weights are random and the bundle says "trained": false: good for measuring speed and memory,
+never for answers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
+from torch import nn
+
+from models.convert import ConversionError, calibrate, convert_network
+from models.data import MEAN, STD
+from models.meliusnet import MeliusNet
+from models.mobilenet_graph import build_mobilenet_graph
+from models.onnx_graph import build_graph
+from models.zoo import NAMES, Network, build_network, default_image_size
+from runtime import (
+    ENGINES,
+    Bundle,
+    EngineUnavailable,
+    Manifest,
+    Preprocessing,
+    RuntimeFault,
+    load_engine,
+)
+from runtime.bundle import ONNX_GRAPH, TORCHSCRIPT_GRAPH, WEIGHTS, write_bundle
+
+SHORTER_SIDE = 256 / 224  # of the crop, where the network is not trained on whole small pictures
+PARITY_INPUTS = 16
+SEED = 123
+
+
+def parity_inputs(
+    shape: Sequence[int], count: int = PARITY_INPUTS, seed: int = SEED
+) -> NDArray[np.float32]:
+    """Seeded pictures with coarse and fine structure, normalised: float32 [count, 3, H, W]."""
+    generator = torch.Generator().manual_seed(seed)
+    coarse = torch.randn(count, 3, 4, 4, generator=generator)
+    coarse = nn.functional.interpolate(coarse, tuple(shape[1:]), mode="bilinear")
+    fine = torch.randn(count, *shape, generator=generator)
+    return (coarse + 0.2 * fine).numpy()
+
+
+def measure_parity(
+    network: nn.Module, bundle: Bundle, images: NDArray[np.float32]
+) -> dict[str, Any]:
+    """Per engine: the largest difference of a logit from the training graph in eval mode, and how
+    often top-1 agrees.
+
+    An engine that cannot run here or that the bundle is not for is recorded with the reason.
+    """
+    network.eval()
+    with torch.no_grad():
+        expected = network(torch.from_numpy(images)).numpy()
+    figures: dict[str, Any] = {}
+    for name in ENGINES:
+        try:
+            logits = load_engine(bundle, name).predict(images)
+        except RuntimeFault as error:
+            figures[name] = {"not_measured": str(error).replace(f"{bundle.path}/", "")}
+            continue
+        figures[name] = {
+            "max_abs_logit_difference": float(np.abs(logits - expected).max()),
+            "top1_agreement": float((logits.argmax(1) == expected.argmax(1)).mean()),
+            "inputs": len(images),
+        }
+    return figures
+
+
+def write_files(
+    network: Network, image_size: int, folder: Path, onnx_integer: bool
+) -> tuple[list[Any], dict[str, Path]]:
+    """Writes weights and graphs into `folder`; returns the plan and the files by name."""
+    if not isinstance(network, MeliusNet):
+        graph = build_mobilenet_graph(network, image_size, network.spec.name)
+        onnx.save(graph, folder / ONNX_GRAPH)
+        return [], {ONNX_GRAPH: folder / ONNX_GRAPH}
+    # Here, because it loads the operator library, which MobileNet does without.
+    from runtime.layers import save_network, script_network
+
+    converted = convert_network(network, image_size)
+    save_file(converted.tensors, folder / WEIGHTS)
+    onnx.save(
+        build_graph(converted.plan, folder / WEIGHTS, network.spec.name, onnx_integer),
+        folder / ONNX_GRAPH,
+    )
+    save_network(script_network(converted.plan), folder / TORCHSCRIPT_GRAPH)
+    return converted.plan, {n: folder / n for n in (WEIGHTS, ONNX_GRAPH, TORCHSCRIPT_GRAPH)}
+
+
+def export_bundle(
+    network: Network,
+    out: Path,
+    labels: Sequence[str],
+    preprocessing: Preprocessing,
+    training: dict[str, Any] | None,
+    parity_count: int = PARITY_INPUTS,
+    onnx_integer: bool = False,
+) -> Bundle:
+    """Converts, writes, measures parity with every engine that runs here and records it in the
+    manifest.
+
+    Raises ConversionError, EngineUnavailable (no operator library to script the graph with),
+    BundleError.
+    """
+    size = preprocessing.crop
+    network.eval()
+    with tempfile.TemporaryDirectory() as temporary:
+        plan, files = write_files(network, size, Path(temporary), onnx_integer)
+        manifest = Manifest(
+            name=network.spec.name,
+            architecture=asdict(network.spec),
+            input=(3, size, size),
+            preprocessing=preprocessing,
+            labels=tuple(labels),
+            plan=tuple(plan),
+            files={},
+            trained=training is not None,
+            training=training,
+            created={
+                "python": platform.python_version(),
+                "torch": str(torch.__version__),
+                "onnx": onnx.__version__,
+            },
+        )
+        draft = write_bundle(Path(temporary) / "draft", manifest, files)
+        images = parity_inputs(manifest.input, parity_count)
+        parity = measure_parity(network, draft, images)
+        return write_bundle(out, replace(manifest, parity=parity), files)
+
+
+def load_checkpoint(path: Path, name: str) -> tuple[Network, dict[str, Any]]:
+    """(network, content) of a checkpoint of models.train.
+
+    Raises ValueError if it is of another network.
+    """
+    content = torch.load(path, map_location="cpu", weights_only=True)
+    if content["network"] != name:
+        raise ValueError(f"{path} holds {content['network']}, not {name}; give its own name")
+    network = build_network(name, len(content["classes"]))
+    network.load_state_dict(content["state"]["model"])
+    return network, content
+
+
+def training_record(content: dict[str, Any]) -> dict[str, Any]:
+    """What the manifest says of the training."""
+    return {
+        "data": content["data"],
+        "train_images": content["train_images"],
+        "recipe": content["state"]["recipe"],
+        "epochs_done": content["state"]["epoch"],
+        "seconds": round(content["state"]["seconds"]),
+        "device": content["device"],
+        "torch": content["torch"],
+        "accuracy": content["test"],
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m models.export", description=__doc__)
+    parser.add_argument("name", choices=NAMES, metavar="NAME", help=f"one of {', '.join(NAMES)}")
+    parser.add_argument("--checkpoint", type=Path, help="checkpoint.pt of models.train")
+    parser.add_argument("--num-classes", type=int, help="untrained only (default 1000)")
+    parser.add_argument("--image-size", type=int, help="side of the input (default: the network's)")
+    parser.add_argument("--parity-inputs", type=int, default=PARITY_INPUTS)
+    parser.add_argument(
+        "--onnx-integer", action="store_true", help="8-bit ConvInteger in the ONNX graph, not Conv"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="directory of the bundle")
+    args = parser.parse_args(arguments)
+    try:
+        bundle = _export(args)
+    except (OSError, ValueError, ConversionError, RuntimeFault, EngineUnavailable) as error:
+        print(f"models.export: {error}", file=sys.stderr)
+        return 2
+    print(
+        f"{bundle.path}: {bundle.manifest.name}{'' if bundle.manifest.trained else ' (untrained)'}"
+    )
+    for name, entry in bundle.manifest.files.items():
+        print(f"  {name:<20}{entry.bytes:>12,} bytes")
+    for name, figures in bundle.manifest.parity.items():
+        print(f"  parity {name:<13}{figures}")
+    return 0
+
+
+def _export(args: argparse.Namespace) -> Bundle:
+    if args.checkpoint:
+        network, content = load_checkpoint(args.checkpoint, args.name)
+        if args.num_classes not in (None, network.num_classes):
+            raise ValueError(
+                f"the checkpoint has {network.num_classes} classes, not {args.num_classes}"
+            )
+        preprocessing = Preprocessing(**content["preprocessing"])
+        if args.image_size not in (None, preprocessing.crop):
+            raise ValueError(
+                f"the checkpoint is for {preprocessing.crop} pixels, not {args.image_size}"
+            )
+        labels, training = content["classes"], training_record(content)
+    else:
+        torch.manual_seed(SEED)
+        network = build_network(args.name, args.num_classes or 1000)
+        size = args.image_size or default_image_size(network)
+        calibrate(network, size)
+        resize = size if size < 100 else round(size * SHORTER_SIDE)
+        preprocessing = Preprocessing(resize, size, "bilinear", MEAN, STD)
+        labels, training = [f"class {i}" for i in range(network.num_classes)], None
+    return export_bundle(
+        network, args.out, labels, preprocessing, training, args.parity_inputs, args.onnx_integer
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,95 @@
+"""Counts of a network, measured on the real modules: python -m models.summary NAME [--json].
+
+parameters; packed_bytes (binary weights at one bit, the rest as float32, as the authors count their
+sizes); binary_macs and float_macs for one picture; binary_convs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from models.binary import BinaryConv2d
+from models.zoo import NAMES, Network, build_network, default_image_size
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Sizes of a network and its operations for one picture."""
+
+    parameters: int
+    packed_bytes: int
+    binary_macs: int
+    float_macs: int
+    binary_convs: int
+
+
+def count(network: Network, image_size: int) -> Counts:
+    """Runs the network once on a picture without data (the meta device) and counts what its layers
+    do.
+    """
+    binary_macs = float_macs = 0
+
+    def add_macs(module: nn.Module, _: Any, output: Tensor) -> None:
+        nonlocal binary_macs, float_macs
+        if isinstance(module, BinaryConv2d):
+            binary_macs += module.weight.numel() * output[0, 0].numel()
+        elif isinstance(module, nn.Conv2d):
+            float_macs += module.weight.numel() * output[0, 0].numel()
+        elif isinstance(module, nn.Linear):
+            float_macs += module.weight.numel()
+
+    network = network.to("meta").eval()
+    handles = [module.register_forward_hook(add_macs) for module in network.modules()]
+    with torch.no_grad():
+        network(torch.empty(1, 3, image_size, image_size, device="meta"))
+    for handle in handles:
+        handle.remove()
+    binary_layers = [m for m in network.modules() if isinstance(m, BinaryConv2d)]
+    parameters = sum(p.numel() for p in network.parameters())
+    binary = sum(layer.weight.numel() for layer in binary_layers)
+    return Counts(
+        parameters=parameters,
+        packed_bytes=binary // 8 + 4 * (parameters - binary),
+        binary_macs=binary_macs,
+        float_macs=float_macs,
+        binary_convs=len(binary_layers),
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m models.summary", description=__doc__)
+    parser.add_argument("name", choices=NAMES, metavar="NAME", help=f"one of {', '.join(NAMES)}")
+    parser.add_argument("--num-classes", type=int, default=1000)
+    parser.add_argument("--image-size", type=int, help="side of the input (default: the network's)")
+    parser.add_argument("--stem", help="another stem: grouped, imagenet7x7, thumbnail, small")
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+    args = parser.parse_args(arguments)
+    try:
+        changes = {"stem": args.stem} if args.stem else {}
+        with torch.device("meta"):
+            network = build_network(args.name, args.num_classes, **changes)
+    except (ValueError, TypeError) as error:
+        parser.error(str(error))
+    size = args.image_size or default_image_size(network)
+    counts = asdict(count(network, size))
+    if args.json:
+        print(json.dumps({"name": args.name, "image_size": size, **counts}))
+        return 0
+    print(f"{args.name}, {args.num_classes} classes, {size} x {size} pixels")
+    for name, value in counts.items():
+        mib = f"  ({value / 2**20:.2f} MiB)" if name == "packed_bytes" else ""
+        print(f"  {name:<14}{value:>17,}{mib}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,33 @@
+"""Every network by its name: one function that the command lines share."""
+
+from __future__ import annotations
+
+from models import meliusnet, mobilenet, specs
+
+Network = meliusnet.MeliusNet | mobilenet.MobileNetV1
+
+NAMES: tuple[str, ...] = (*specs.SPECS, *mobilenet.SPECS)
+
+
+def build_network(name: str, num_classes: int = 1000, **changes: object) -> Network:
+    """An untrained network called `name`; `changes` replace fields of its spec (stem, padding,
+    shift, width, ...).
+
+    Raises ValueError for an unknown name, with the known ones.
+    """
+    if name in mobilenet.SPECS:
+        spec = mobilenet.find_mobilenet_spec(name, **changes)
+        return mobilenet.MobileNetV1(spec, num_classes)
+    if name in specs.SPECS:
+        return meliusnet.MeliusNet(specs.find_spec(name, **changes), num_classes)
+    raise ValueError(f"unknown network {name!r}; known: {', '.join(NAMES)}")
+
+
+def default_image_size(network: Network) -> int:
+    """Side of the square input that a variant is meant for.
+
+    32 pixels for the small-image stems, else 224.
+    """
+    if isinstance(network, mobilenet.MobileNetV1):
+        return 32 if network.spec.stem_stride == 1 else 224
+    return 32 if network.spec.stem in ("small", "thumbnail") else 224

@@ -1,0 +1,106 @@
+"""The engine contract, and the choice of an engine for a bundle."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, cast
+
+import numpy as np
+
+from runtime.bundle import Bundle, read_bundle
+from runtime.errors import BundleError, EngineUnavailable, InvalidInput, NoEngine
+
+logger = logging.getLogger(__name__)
+
+# In order of preference: name -> (module, class). Only the chosen one's module is imported.
+ENGINES = {
+    "torchscript": ("runtime.torchscript_engine", "TorchScriptEngine"),
+    "native": ("runtime.native_engine", "NativeEngine"),
+    "onnx": ("runtime.onnx_engine", "OnnxEngine"),
+}
+
+
+@dataclass(frozen=True)
+class SkippedEngine:
+    """An engine that was tried before the one in use, and why it could not be used."""
+
+    name: str
+    reason: str
+
+
+class Engine(Protocol):
+    """Runs a bundle: pictures to logits. Safe to call from several threads."""
+
+    name: str  # torchscript, native, onnx
+    implementation: str  # the kernels behind it: avx512, avx2, neon, generic; cpu for ONNX Runtime
+    bundle: Bundle
+    model_bytes: int  # of the files this engine reads
+    workspace_bytes: int  # activations allocated beforehand; 0 if the library below allocates
+    skipped: tuple[SkippedEngine, ...]
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """Preprocessed pictures, float32 [N, 3, H, W] as the manifest says -> logits, float32 [N,
+        classes].
+
+        Raises InvalidInput.
+        """
+        ...
+
+
+def load_engine(bundle: str | Path | Bundle, engine: str = "auto", threads: int = 1) -> Engine:
+    """Loads a bundle into an engine: `auto` takes the first of torchscript, native, onnx that works
+    here.
+
+    Each engine that could not be used is logged with its reason and kept in Engine.skipped. An
+    engine given by name never falls back. Raises BundleError, EngineUnavailable (NoEngine with
+    every reason), ValueError for a bad name.
+    """
+    if engine != "auto" and engine not in ENGINES:
+        raise ValueError(f"unknown engine {engine!r}; expected auto, {', '.join(ENGINES)}")
+    if threads < 1:
+        raise ValueError(f"threads is {threads}; expected at least 1")
+    bundle = bundle if isinstance(bundle, Bundle) else read_bundle(bundle)
+    skipped: list[SkippedEngine] = []
+    for name in ENGINES if engine == "auto" else (engine,):
+        try:
+            loaded = _load(name, bundle, threads)
+        except (EngineUnavailable, BundleError) as error:
+            if engine != "auto":
+                raise
+            logger.warning("engine %s cannot be used: %s", name, error)
+            skipped.append(SkippedEngine(name, str(error)))
+            continue
+        loaded.skipped = tuple(skipped)
+        logger.info(
+            "engine %s/%s runs %s", loaded.name, loaded.implementation, bundle.manifest.name
+        )
+        return loaded
+    reasons = "; ".join(f"{item.name}: {item.reason}" for item in skipped)
+    raise NoEngine(f"no engine can run {bundle.path}: {reasons}")
+
+
+def _load(name: str, bundle: Bundle, threads: int) -> Engine:
+    module, class_name = ENGINES[name]
+    return cast(Engine, getattr(importlib.import_module(module), class_name)(bundle, threads))
+
+
+def check_images(images: object, shape: tuple[int, int, int]) -> np.ndarray:
+    """`images` as a contiguous float32 [N, *shape] array, N >= 1, all finite.
+
+    Raises InvalidInput.
+    """
+    if not isinstance(images, np.ndarray) or images.dtype != np.float32:
+        found = images.dtype if isinstance(images, np.ndarray) else type(images).__name__
+        raise InvalidInput(
+            f"expected a float32 array, found {found}; convert with astype(numpy.float32)"
+        )
+    if images.ndim != 4 or images.shape[1:] != shape or images.shape[0] < 1:
+        raise InvalidInput(
+            f"expected shape [N, {', '.join(map(str, shape))}], found {list(images.shape)}"
+        )
+    if not np.isfinite(images).all():
+        raise InvalidInput("expected finite values, found NaN or infinity")
+    return np.ascontiguousarray(images)

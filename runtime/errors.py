@@ -1,0 +1,98 @@
+"""The exception tree of the runtime; every message says expected, found and remedy.
+
+RuntimeFault
+├── BundleError               the bundle directory cannot be used
+│   ├── MissingFile           a file the manifest or the format names is not there
+│   ├── UnsupportedFormat     written by another version of the format
+│   ├── InvalidManifest       manifest.json is not what the format describes
+│   ├── PathOutsideBundle     a file name leaves the directory
+│   ├── TruncatedFile         fewer or more bytes than recorded
+│   ├── ChecksumMismatch      other bytes than recorded
+│   ├── OversizedHeader       a weight file whose header is larger than the format allows
+│   └── InvalidRecord         tensors that do not fit the plan
+├── EngineUnavailable         an engine cannot run here
+│   ├── NativeUnavailable     the kernel library is missing or does not load
+│   ├── TorchUnavailable      torch or its operator library is missing
+│   ├── OnnxUnavailable       onnxruntime is missing or refuses the graph
+│   └── NoEngine              none of them
+├── InvalidInput              predict() got another shape, type or non-finite values
+└── InvalidImage              bytes that are no acceptable picture
+    ├── UnsupportedImage      a format outside the allow-list
+    └── ImageTooLarge         more bytes, pixels or scans than the limits
+"""
+
+
+class RuntimeFault(Exception):
+    """Base of everything this package raises on purpose."""
+
+
+class BundleError(RuntimeFault):
+    """The bundle directory cannot be used."""
+
+
+class MissingFile(BundleError):
+    """A file that the manifest or the format names is not there."""
+
+
+class UnsupportedFormat(BundleError):
+    """The bundle was written by a version of the format that this build does not read."""
+
+
+class InvalidManifest(BundleError):
+    """manifest.json is not what the format describes."""
+
+
+class PathOutsideBundle(BundleError):
+    """A file name in the manifest leaves the bundle directory."""
+
+
+class TruncatedFile(BundleError):
+    """A file has another length than recorded."""
+
+
+class ChecksumMismatch(BundleError):
+    """A file has other bytes than recorded."""
+
+
+class OversizedHeader(BundleError):
+    """A weight file announces a header larger than the format allows."""
+
+
+class InvalidRecord(BundleError):
+    """Tensors of the weight file do not fit the plan."""
+
+
+class EngineUnavailable(RuntimeFault):
+    """An engine cannot run here."""
+
+
+class NativeUnavailable(EngineUnavailable):
+    """The kernel library is missing or does not load."""
+
+
+class TorchUnavailable(EngineUnavailable):
+    """torch or its operator library is missing or does not load."""
+
+
+class OnnxUnavailable(EngineUnavailable):
+    """onnxruntime is missing or refuses the graph."""
+
+
+class NoEngine(EngineUnavailable):
+    """No engine can run the bundle; the message has every reason."""
+
+
+class InvalidInput(RuntimeFault):
+    """predict() got a tensor of another shape or type, or with non-finite values."""
+
+
+class InvalidImage(RuntimeFault):
+    """The bytes are no acceptable picture."""
+
+
+class UnsupportedImage(InvalidImage):
+    """The picture's format is outside the allow-list."""
+
+
+class ImageTooLarge(InvalidImage):
+    """The picture has more bytes, pixels or scans than the limits allow."""

@@ -1,0 +1,69 @@
+"""models.evaluate: counts what the engine answers."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from models.data import DataError, LabelledImages, load_images, normalize
+from models.evaluate import main, measure_accuracy
+from models.export import main as export
+from models.zoo import build_network
+from runtime import load_engine
+from tests.models.pictures import write_two_colours
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained network whose classes are called like those of the data."""
+    folder = tmp_path_factory.mktemp("evaluate")
+    network = build_network("meliusnet13", 2)
+    preprocessing = {"resize": 16, "crop": 16, "interpolation": "bilinear"}
+    content = {
+        "network": "meliusnet13",
+        "classes": ["blue", "red"],
+        "preprocessing": {**preprocessing, "mean": (100.0,) * 3, "std": (50.0,) * 3},
+        "data": "none",
+        "train_images": 0,
+        "device": "none",
+        "torch": "none",
+        "test": None,
+        "state": {"model": network.state_dict(), "recipe": {}, "epoch": 0, "seconds": 0},
+    }
+    torch.save(content, folder / "checkpoint.pt")
+    out = folder / "bundle"
+    arguments = ["--checkpoint", str(folder / "checkpoint.pt"), "--out", str(out)]
+    assert export(["meliusnet13", *arguments]) == 0
+    return out
+
+
+def test_accuracy_counts_agreeing_answers(bundle: Path, tmp_path: Path) -> None:
+    write_two_colours(tmp_path, test=11)
+    engine = load_engine(bundle, "native")
+    spec = engine.bundle.manifest.preprocessing
+    images = load_images(tmp_path / "test", spec, progress=False)
+    answers = engine.predict(normalize(images.pixels, spec).numpy()).argmax(1)
+    right = int((answers == images.labels.numpy()).sum())
+    figures = measure_accuracy(engine, images, batch=4, progress=False)
+    assert figures["top1"] == np.round(100 * right / 11, 2)
+    assert figures["top5"] == 100
+    assert figures["images"] == 11
+    assert figures["engine"].startswith("native/")
+
+
+def test_other_classes_are_refused(bundle: Path) -> None:
+    images = LabelledImages(
+        torch.zeros(2, 3, 16, 16, dtype=torch.uint8), torch.arange(2), ("a", "b")
+    )
+    with pytest.raises(DataError, match="the data has the classes"):
+        measure_accuracy(load_engine(bundle, "native"), images)
+
+
+def test_command_line(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_two_colours(tmp_path)
+    assert main([str(bundle), "--data", str(tmp_path), "--engine", "onnx", "--quiet"]) == 0
+    assert json.loads(capsys.readouterr().out)["engine"] == "onnx/cpu"
+    assert main([str(bundle), "--data", str(bundle), "--quiet"]) == 2
+    assert "expected test or val" in capsys.readouterr().err

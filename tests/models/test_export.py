@@ -1,0 +1,126 @@
+"""models.export: bundles from untrained and trained networks, for every engine, with parity."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from models.export import main, parity_inputs
+from models.train import main as train
+from runtime import load_engine, read_bundle
+from tests.models.pictures import write_two_colours
+
+
+def test_untrained_bundle_says_so_and_runs_on_every_engine(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "bundle"
+    assert main(["meliusnet13", "--num-classes", "4", "--image-size", "16", "--out", str(out)]) == 0
+    assert "(untrained)" in capsys.readouterr().out
+    manifest = read_bundle(out).manifest
+    assert not manifest.trained
+    assert manifest.training is None
+    assert manifest.labels == ("class 0", "class 1", "class 2", "class 3")
+    assert set(manifest.files) == {"packed.safetensors", "model.onnx", "model.ts"}
+    for figures in manifest.parity.values():
+        assert figures["top1_agreement"] == 1
+        assert figures["max_abs_logit_difference"] < 1e-3
+    logits = load_engine(out, "native").predict(parity_inputs(manifest.input, 2))
+    assert logits.shape == (2, 4)
+
+
+def test_weights_are_in_the_bundle_once(tmp_path: Path) -> None:
+    main(["meliusnet13", "--num-classes", "4", "--image-size", "16", "--out", str(tmp_path / "b")])
+    files = read_bundle(tmp_path / "b").manifest.files
+    graphs = files["model.onnx"].bytes + files["model.ts"].bytes
+    assert graphs < files["packed.safetensors"].bytes / 10
+
+
+def test_two_exports_are_equal(tmp_path: Path) -> None:
+    for name in "ab":
+        main(
+            [
+                "meliusnet13",
+                "--num-classes",
+                "3",
+                "--image-size",
+                "16",
+                "--out",
+                str(tmp_path / name),
+            ]
+        )
+    one, two = (read_bundle(tmp_path / name).manifest for name in "ab")
+    assert one.files["packed.safetensors"] == two.files["packed.safetensors"]
+    assert one.files["model.onnx"] == two.files["model.onnx"]
+
+
+def test_mobilenet_is_for_the_onnx_engine_alone(tmp_path: Path) -> None:
+    out = tmp_path / "bundle"
+    assert main(["mobilenet_v1_0.25_small", "--num-classes", "3", "--out", str(out)]) == 0
+    manifest = read_bundle(out).manifest
+    assert set(manifest.files) == {"model.onnx"}
+    assert manifest.plan == ()
+    assert "not_measured" in manifest.parity["native"]
+    assert str(tmp_path) not in str(manifest.parity)
+    engine = load_engine(out)
+    assert engine.name == "onnx"
+    assert [skipped.name for skipped in engine.skipped] == ["torchscript", "native"]
+
+
+def test_trained_network_keeps_classes_recipe_and_accuracy(tmp_path: Path) -> None:
+    write_two_colours(tmp_path / "data", train=40)
+    options = "--batch 4 --quiet --epochs 2 --image-size 16 --device cpu --learning-rate 0.01"
+    arguments = ["--data", str(tmp_path / "data"), "--out", str(tmp_path / "run"), *options.split()]
+    assert train(["meliusnet13", *arguments, "--data-name", "two colours"]) == 0
+    checkpoint = tmp_path / "run" / "checkpoint.pt"
+    out = tmp_path / "bundle"
+    assert main(["meliusnet13", "--checkpoint", str(checkpoint), "--out", str(out)]) == 0
+    manifest = read_bundle(out).manifest
+    assert manifest.trained
+    assert manifest.labels == ("blue", "red")
+    assert manifest.training is not None
+    assert manifest.training["data"] == "two colours"
+    assert manifest.training["accuracy"]["images"] == 4
+    assert manifest.training["recipe"]["epochs"] == 2
+    assert all(figures["top1_agreement"] == 1 for figures in manifest.parity.values())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["meliusnet22", "--checkpoint", "CHECKPOINT"], "holds meliusnet13, not meliusnet22"),
+        (["meliusnet13", "--checkpoint", "CHECKPOINT", "--num-classes", "9"], "2 classes, not 9"),
+        (["meliusnet13", "--checkpoint", "CHECKPOINT", "--image-size", "9"], "16 pixels, not 9"),
+        (["meliusnet13", "--checkpoint", "none.pt"], "none.pt"),
+        (["meliusnet13", "--num-classes", "2", "--out", "PHOTOS"], "directory of other files"),
+    ],
+)
+def test_mistakes_are_explained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    from models.zoo import build_network
+
+    checkpoint = tmp_path / "checkpoint.pt"
+    preprocessing = {"resize": 16, "crop": 16, "interpolation": "bilinear"}
+    preprocessing |= {"mean": (0, 0, 0), "std": (1, 1, 1)}  # type: ignore[dict-item]
+    torch.save(
+        {
+            "network": "meliusnet13",
+            "classes": ["a", "b"],
+            "preprocessing": preprocessing,
+            "state": {"model": build_network("meliusnet13", 2).state_dict()},
+        },
+        checkpoint,
+    )
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "cat.jpg").touch()
+    places = {"CHECKPOINT": str(checkpoint), "PHOTOS": str(tmp_path / "photos")}
+    arguments = [places.get(a, a) for a in arguments]
+    out = [] if "--out" in arguments else ["--out", str(tmp_path / "out")]
+    assert main([*arguments, *out]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_parity_inputs_are_seeded() -> None:
+    assert np.array_equal(parity_inputs((3, 8, 8), 2), parity_inputs((3, 8, 8), 2))

@@ -1,0 +1,25 @@
+"""models.mobilenet_graph: the folded ONNX graph equals the network in eval mode."""
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+import torch
+
+from models.convert import calibrate
+from models.mobilenet import MobileNetV1, find_mobilenet_spec
+from models.mobilenet_graph import build_mobilenet_graph
+
+
+@pytest.mark.parametrize(("stride", "side"), [(2, 64), (1, 32)])
+def test_graph_equals_the_network(stride: int, side: int) -> None:
+    network = MobileNetV1(find_mobilenet_spec("mobilenet_v1_0.25", stem_stride=stride), 6)
+    calibrate(network, side)
+    graph = build_mobilenet_graph(network, side, "test")
+    onnx.checker.check_model(graph, full_check=True)
+    session = ort.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
+    images = torch.randn(3, 3, side, side)
+    with torch.no_grad():
+        expected = network(images).numpy()
+    (logits,) = session.run(None, {"images": images.numpy()})
+    assert np.abs(logits - expected).max() < 1e-4

@@ -1,0 +1,19 @@
+"""models.zoo: every name builds."""
+
+import pytest
+import torch
+
+from models.zoo import NAMES, build_network, default_image_size
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_name_builds_and_runs_at_its_own_size(name: str) -> None:
+    with torch.device("meta"):
+        network = build_network(name, 3).eval()
+        size = default_image_size(network)
+        assert network(torch.empty(1, 3, size, size)).shape == (1, 3)
+
+
+def test_unknown_name_lists_the_known() -> None:
+    with pytest.raises(ValueError, match="known: meliusnet22"):
+        build_network("resnet50")

@@ -1,0 +1,220 @@
+"""runtime.bundle: what is written is read back; each way to be wrong has its own error."""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from runtime import Preprocessing, errors, read_bundle
+from runtime.bundle import (
+    MANIFEST,
+    MAX_HEADER_BYTES,
+    WEIGHTS,
+    Bundle,
+    Manifest,
+    read_tensors,
+    write_bundle,
+)
+
+TENSORS = {
+    "stem.conv0.bias": np.arange(3, dtype=np.float32),
+    "stage1.layer0.flip": np.array([1, 2**32 - 1], np.uint32),
+    "empty": np.zeros((0, 4), np.float32),
+}
+MANIFEST_OF_TEST = Manifest(
+    name="test",
+    architecture={"blocks": [1]},
+    input=(3, 8, 8),
+    preprocessing=Preprocessing(9, 8, "bilinear", (1.0, 2.0, 3.0), (4.0, 5.0, 6.0)),
+    labels=("ant", "bee"),
+    plan=({"name": "stem"},),
+    files={},
+    trained=True,
+    training={"data": "none"},
+    parity={"onnx": {"inputs": 1}},
+    created={"python": "3"},
+)
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Bundle:
+    save_file(TENSORS, tmp_path / "weights")
+    return write_bundle(tmp_path / "bundle", MANIFEST_OF_TEST, {WEIGHTS: tmp_path / "weights"})
+
+
+def test_what_is_written_is_read(bundle: Bundle) -> None:
+    again = read_bundle(bundle.path)
+    assert again == bundle
+    assert replace(again.manifest, files={}) == MANIFEST_OF_TEST
+    assert again.manifest.classes == 2
+
+
+def test_tensors_equal_those_of_the_safetensors_package(bundle: Bundle) -> None:
+    found = bundle.tensors()
+    expected = load_file(bundle.path / WEIGHTS)
+    assert found.keys() == expected.keys()
+    for name, tensor in expected.items():
+        assert np.array_equal(found[name], tensor)
+        assert found[name].dtype == tensor.dtype
+        assert not found[name].flags.writeable
+
+
+def test_manifest_text_is_stable(bundle: Bundle) -> None:
+    """The keys, their order and spelling are the format."""
+    content = json.loads((bundle.path / MANIFEST).read_text())
+    assert list(content) == [
+        "format", "name", "trained", "architecture", "input", "preprocessing", "labels", "training",
+        "parity", "files", "created", "plan",
+    ]  # fmt: skip
+    assert content["input"] == {"shape": [3, 8, 8], "dtype": "float32"}
+    assert content["preprocessing"]["channel_order"] == "RGB"
+
+
+def test_writing_replaces_a_bundle_and_nothing_else(bundle: Bundle, tmp_path: Path) -> None:
+    files = {WEIGHTS: tmp_path / "weights"}
+    second = write_bundle(bundle.path, replace(MANIFEST_OF_TEST, name="second"), files)
+    assert read_bundle(bundle.path).manifest.name == second.manifest.name == "second"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["bundle", "weights"]
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "cat.jpg").write_bytes(b"x")
+    with pytest.raises(FileExistsError, match="directory of other files"):
+        write_bundle(tmp_path / "photos", MANIFEST_OF_TEST, files)
+    assert (tmp_path / "photos" / "cat.jpg").exists()
+
+
+def test_file_not_listed_is_missing(bundle: Bundle) -> None:
+    with pytest.raises(errors.MissingFile, match=r"lists no model\.ts"):
+        bundle.file("model.ts")
+
+
+def edit(bundle: Bundle, change: Callable[[dict[str, Any]], Any]) -> None:
+    path = bundle.path / MANIFEST
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+def test_no_directory_and_no_manifest(tmp_path: Path) -> None:
+    for path in (tmp_path / "none", tmp_path):
+        with pytest.raises(errors.MissingFile, match=r"manifest\.json"):
+            read_bundle(path)
+
+
+def test_unknown_format(bundle: Bundle) -> None:
+    edit(bundle, lambda m: m.update(format=3))
+    with pytest.raises(errors.UnsupportedFormat, match="says format 3; this build reads 1"):
+        read_bundle(bundle.path)
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"{", b"[]", b"\xff\xfe", b'{"format": "1"}', b"[" * 100_000]
+)
+def test_manifest_that_is_no_manifest(bundle: Bundle, text: bytes) -> None:
+    (bundle.path / MANIFEST).write_bytes(text)
+    with pytest.raises(errors.InvalidManifest):
+        read_bundle(bundle.path)
+
+
+def test_oversized_manifest(bundle: Bundle) -> None:
+    with (bundle.path / MANIFEST).open("ab") as file:
+        file.write(b" " * (4 * 2**20))
+    with pytest.raises(errors.InvalidManifest, match="at most"):
+        read_bundle(bundle.path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda m: m.pop("labels"),
+        lambda m: m.update(labels=[]),
+        lambda m: m.update(labels=[1, 2]),
+        lambda m: m.update(plan={}),
+        lambda m: m.update(trained="yes"),
+        lambda m: m.update(input={"shape": [3, -8, 8]}),
+        lambda m: m.update(input={"shape": [1, 8, 8]}),
+        lambda m: m.update(files={WEIGHTS: {"sha256": "0", "bytes": True}}),
+        lambda m: m["preprocessing"].update(crop=0),
+        lambda m: m["preprocessing"].update(interpolation="sharpest"),
+        lambda m: m["preprocessing"].update(std=[0, 0, 0]),
+    ],
+)
+def test_invalid_values(bundle: Bundle, change: Callable[[dict[str, Any]], Any]) -> None:
+    edit(bundle, change)
+    with pytest.raises(errors.InvalidManifest):
+        read_bundle(bundle.path)
+
+
+@pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "a/b", "a\\b", "..", "", MANIFEST])
+def test_path_outside(bundle: Bundle, name: str) -> None:
+    edit(bundle, lambda m: m["files"].update({name: {"sha256": "0", "bytes": 1}}))
+    with pytest.raises(errors.PathOutsideBundle):
+        read_bundle(bundle.path)
+
+
+def test_link_outside(bundle: Bundle, tmp_path: Path) -> None:
+    shutil.move(bundle.path / WEIGHTS, tmp_path / "elsewhere")
+    (bundle.path / WEIGHTS).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(errors.PathOutsideBundle, match="links out"):
+        read_bundle(bundle.path)
+
+
+def test_missing_truncated_and_changed_file(bundle: Bundle) -> None:
+    path = bundle.path / WEIGHTS
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1])
+    with pytest.raises(errors.TruncatedFile, match=f"expected {len(whole)} bytes"):
+        read_bundle(bundle.path)
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with pytest.raises(errors.ChecksumMismatch, match="expected sha256"):
+        read_bundle(bundle.path)
+    path.unlink()
+    with pytest.raises(errors.MissingFile, match="not there"):
+        read_bundle(bundle.path)
+
+
+def safetensors(header: bytes, data: bytes = b"", length: int | None = None) -> bytes:
+    return (len(header) if length is None else length).to_bytes(8, "little") + header + data
+
+
+def entry(dtype: str, shape: Any, offsets: Any) -> bytes:
+    return json.dumps({"t": {"dtype": dtype, "shape": shape, "data_offsets": offsets}}).encode()
+
+
+@pytest.mark.parametrize(
+    ("content", "error"),
+    [
+        (b"", errors.TruncatedFile),
+        (b"1234", errors.TruncatedFile),
+        (safetensors(b"{}", length=2**60), errors.OversizedHeader),
+        (safetensors(b"{}", length=MAX_HEADER_BYTES + 1), errors.OversizedHeader),
+        (safetensors(b"{}", length=3), errors.TruncatedFile),
+        (safetensors(b"{x"), errors.InvalidRecord),
+        (safetensors(b"[]"), errors.InvalidRecord),
+        (safetensors(b'{"t": 1}'), errors.InvalidRecord),
+        (safetensors(entry("F32", [2], [0, 8]), b"1234"), errors.TruncatedFile),
+        (safetensors(entry("F32", [2], [0, 4]), b"12345678"), errors.InvalidRecord),
+        (safetensors(entry("F32", [2], [1, 9]), b"123456789"), errors.InvalidRecord),
+        (safetensors(entry("F32", [-1], [0, 4]), b"1234"), errors.InvalidRecord),
+        (safetensors(entry("F32", [2**40, 2**40], [0, 4]), b"1234"), errors.InvalidRecord),
+        (safetensors(entry("F32", [1], [4, 0]), b"12345678"), errors.InvalidRecord),
+        (safetensors(entry("F32", "4", [0, 4]), b"1234"), errors.InvalidRecord),
+        (safetensors(entry("I64", [1], [0, 8]), b"12345678"), errors.InvalidRecord),
+    ],
+)
+def test_malformed_weight_files(
+    tmp_path: Path, content: bytes, error: type[errors.BundleError]
+) -> None:
+    (tmp_path / "weights").write_bytes(content)
+    with pytest.raises(error):
+        read_tensors(tmp_path / "weights")
+
+
+def test_missing_weight_file(tmp_path: Path) -> None:
+    with pytest.raises(errors.MissingFile):
+        read_tensors(tmp_path / "weights")

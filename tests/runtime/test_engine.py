@@ -1,0 +1,102 @@
+"""runtime.engine: order of preference, visible fallback, named engines never fall back."""
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from runtime import ENGINES, InvalidInput, NoEngine, RuntimeFault, load_engine, read_bundle
+from runtime.bundle import ONNX_GRAPH, Bundle
+from runtime.engine import check_images
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    from models.export import main
+
+    path = tmp_path_factory.mktemp("engine") / "bundle"
+    assert (
+        main(["meliusnet13", "--num-classes", "3", "--image-size", "16", "--out", str(path)]) == 0
+    )
+    return read_bundle(path)
+
+
+def without(bundle: Bundle, *names: str) -> Bundle:
+    files = {k: v for k, v in bundle.manifest.files.items() if k not in names}
+    return Bundle(bundle.path, replace(bundle.manifest, files=files))
+
+
+def test_torchscript_comes_first(bundle: Bundle) -> None:
+    engine = load_engine(bundle)
+    assert engine.name == "torchscript"
+    assert engine.skipped == ()
+
+
+def test_fallback_is_logged_and_kept(bundle: Bundle, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "runtime.engine"):
+        engine = load_engine(without(bundle, "model.ts"))
+    assert engine.name == "native"
+    assert [item.name for item in engine.skipped] == ["torchscript"]
+    assert "model.ts" in engine.skipped[0].reason
+    assert "engine torchscript cannot be used" in caplog.text
+    assert "engine native/" in caplog.text
+
+
+def test_no_engine_has_every_reason(bundle: Bundle) -> None:
+    nothing = without(bundle, "model.ts", "packed.safetensors", ONNX_GRAPH)
+    with pytest.raises(NoEngine) as caught:
+        load_engine(nothing)
+    for name in ENGINES:
+        assert f"{name}: " in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_named_engine_never_falls_back(bundle: Bundle, name: str) -> None:
+    with pytest.raises(RuntimeFault):
+        load_engine(without(bundle, "model.ts", "packed.safetensors", ONNX_GRAPH), name)
+    assert load_engine(bundle, name).name == name
+
+
+def test_all_engines_give_the_same_answer(bundle: Bundle) -> None:
+    images = np.random.default_rng(1).standard_normal((4, 3, 16, 16)).astype(np.float32)
+    torchscript, native, onnx = (load_engine(bundle, n).predict(images) for n in ENGINES)
+    assert np.array_equal(torchscript, native)
+    assert np.abs(native - onnx).max() < 1e-3
+
+
+def test_wrong_names_and_threads_are_refused(bundle: Bundle) -> None:
+    with pytest.raises(ValueError, match="expected auto, torchscript, native, onnx"):
+        load_engine(bundle, "fast")
+    with pytest.raises(ValueError, match="expected at least 1"):
+        load_engine(bundle, threads=0)
+
+
+@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize(
+    "images",
+    [
+        np.zeros((1, 3, 16, 16)),
+        np.zeros((3, 16, 16), np.float32),
+        np.zeros((0, 3, 16, 16), np.float32),
+        np.zeros((1, 3, 16, 17), np.float32),
+        np.full((1, 3, 16, 16), np.nan, np.float32),
+        [[1.0]],
+    ],
+)
+def test_wrong_images_are_refused_by_every_engine(
+    bundle: Bundle, name: str, images: np.ndarray
+) -> None:
+    with pytest.raises(InvalidInput, match="expected"):
+        load_engine(bundle, name).predict(images)
+
+
+def test_strided_images_are_accepted() -> None:
+    images = np.ones((1, 4, 4, 3), np.float32).transpose(0, 3, 1, 2)
+    assert check_images(images, (3, 4, 4)).flags.c_contiguous
+
+
+def test_missing_bundle_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeFault, match=r"manifest\.json"):
+        load_engine(tmp_path)

@@ -1,0 +1,46 @@
+"""runtime.onnx_engine: refusals, threads, what it reads."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.export import main as export
+from runtime import EngineUnavailable, read_bundle
+from runtime.bundle import ONNX_GRAPH, WEIGHTS, Bundle, write_bundle
+from runtime.onnx_engine import OnnxEngine
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    out = tmp_path_factory.mktemp("onnx") / "bundle"
+    assert (
+        export(["meliusnet13", "--num-classes", "3", "--image-size", "16", "--out", str(out)]) == 0
+    )
+    return read_bundle(out)
+
+
+def test_model_bytes_count_graph_and_weights(bundle: Bundle) -> None:
+    files = bundle.manifest.files
+    assert OnnxEngine(bundle).model_bytes == files[ONNX_GRAPH].bytes + files[WEIGHTS].bytes
+
+
+def test_threads_do_not_change_the_answer(bundle: Bundle) -> None:
+    images = np.ones((2, 3, 16, 16), np.float32)
+    one, two = (OnnxEngine(bundle, threads).predict(images) for threads in (1, 2))
+    assert np.allclose(one, two, atol=1e-5)
+
+
+def test_missing_package_is_explained(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(EngineUnavailable, match="expected the package onnxruntime"):
+        OnnxEngine(bundle)
+
+
+def test_graph_that_is_none_is_refused(bundle: Bundle, tmp_path: Path) -> None:
+    (tmp_path / "graph").write_bytes(b"no graph")
+    files = {ONNX_GRAPH: tmp_path / "graph", WEIGHTS: bundle.path / WEIGHTS}
+    broken = write_bundle(tmp_path / "bundle", bundle.manifest, files)
+    with pytest.raises(EngineUnavailable, match="refuses the graph"):
+        OnnxEngine(broken)
