@@ -73,7 +73,7 @@ def measure_parity(
         try:
             logits = load_engine(bundle, name).predict(images)
         except RuntimeFault as error:
-            figures[name] = {"not_measured": str(error).replace(f"{bundle.path}/", "")}
+            figures[name] = {"not_measured": str(error).replace(f"{bundle.path}: ", "")}
             continue
         figures[name] = {
             "max_abs_logit_difference": float(np.abs(logits - expected).max()),

@@ -10,16 +10,27 @@ from typing import Protocol, cast
 
 import numpy as np
 
-from runtime.bundle import Bundle, read_bundle
-from runtime.errors import BundleError, EngineUnavailable, InvalidInput, NoEngine
+from runtime.bundle import ONNX_GRAPH, TORCHSCRIPT_GRAPH, WEIGHTS, Bundle, read_bundle
+from runtime.errors import (
+    BundleError,
+    EngineUnavailable,
+    ImplementationUnavailable,
+    InvalidInput,
+    NoEngine,
+)
 
 logger = logging.getLogger(__name__)
 
-# In order of preference: name -> (module, class). Only the chosen one's module is imported.
+# In order of preference: name -> (module, class, files of the bundle it cannot do without). A
+# module is imported only if the bundle has its files: torch costs 200 MB of memory.
 ENGINES = {
-    "torchscript": ("runtime.torchscript_engine", "TorchScriptEngine"),
-    "native": ("runtime.native_engine", "NativeEngine"),
-    "onnx": ("runtime.onnx_engine", "OnnxEngine"),
+    "torchscript": (
+        "runtime.torchscript_engine",
+        "TorchScriptEngine",
+        (TORCHSCRIPT_GRAPH, WEIGHTS),
+    ),
+    "native": ("runtime.native_engine", "NativeEngine", (WEIGHTS,)),
+    "onnx": ("runtime.onnx_engine", "OnnxEngine", (ONNX_GRAPH,)),
 }
 
 
@@ -42,8 +53,7 @@ class Engine(Protocol):
     skipped: tuple[SkippedEngine, ...]
 
     def predict(self, images: np.ndarray) -> np.ndarray:
-        """Preprocessed pictures, float32 [N, 3, H, W] as the manifest says -> logits, float32 [N,
-        classes].
+        """Preprocessed pictures float32 [N, 3, H, W] -> logits float32 [N, classes].
 
         Raises InvalidInput.
         """
@@ -51,12 +61,11 @@ class Engine(Protocol):
 
 
 def load_engine(bundle: str | Path | Bundle, engine: str = "auto", threads: int = 1) -> Engine:
-    """Loads a bundle into an engine: `auto` takes the first of torchscript, native, onnx that works
-    here.
+    """Loads a bundle into an engine: `auto` is the first of torchscript, native, onnx that works.
 
     Each engine that could not be used is logged with its reason and kept in Engine.skipped. An
-    engine given by name never falls back. Raises BundleError, EngineUnavailable (NoEngine with
-    every reason), ValueError for a bad name.
+    engine given by name never falls back, nor do kernels given by name (BNN_FORCE_IMPLEMENTATION).
+    Raises BundleError, EngineUnavailable (NoEngine with every reason), ValueError for a bad name.
     """
     if engine != "auto" and engine not in ENGINES:
         raise ValueError(f"unknown engine {engine!r}; expected auto, {', '.join(ENGINES)}")
@@ -68,7 +77,7 @@ def load_engine(bundle: str | Path | Bundle, engine: str = "auto", threads: int 
         try:
             loaded = _load(name, bundle, threads)
         except (EngineUnavailable, BundleError) as error:
-            if engine != "auto":
+            if engine != "auto" or isinstance(error, ImplementationUnavailable):
                 raise
             logger.warning("engine %s cannot be used: %s", name, error)
             skipped.append(SkippedEngine(name, str(error)))
@@ -83,7 +92,9 @@ def load_engine(bundle: str | Path | Bundle, engine: str = "auto", threads: int 
 
 
 def _load(name: str, bundle: Bundle, threads: int) -> Engine:
-    module, class_name = ENGINES[name]
+    module, class_name, files = ENGINES[name]
+    for file in files:
+        bundle.file(file)
     return cast(Engine, getattr(importlib.import_module(module), class_name)(bundle, threads))
 
 

@@ -14,6 +14,7 @@ RuntimeFault
 │   ├── NativeUnavailable     the kernel library is missing or does not load
 │   ├── TorchUnavailable      torch or its operator library is missing
 │   ├── OnnxUnavailable       onnxruntime is missing or refuses the graph
+│   ├── ImplementationUnavailable    the kernels asked for by name do not run here
 │   └── NoEngine              none of them
 ├── InvalidInput              predict() got another shape, type or non-finite values
 └── InvalidImage              bytes that are no acceptable picture
@@ -76,6 +77,13 @@ class TorchUnavailable(EngineUnavailable):
 
 class OnnxUnavailable(EngineUnavailable):
     """onnxruntime is missing or refuses the graph."""
+
+
+class ImplementationUnavailable(EngineUnavailable):
+    """The kernels that BNN_FORCE_IMPLEMENTATION or a caller names are unknown or do not run here.
+
+    What is asked for by name has no substitute, so this ends the search for an engine.
+    """
 
 
 class NoEngine(EngineUnavailable):

@@ -1,6 +1,9 @@
 """runtime.engine: order of preference, visible fallback, named engines never fall back."""
 
 import logging
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -100,3 +103,27 @@ def test_strided_images_are_accepted() -> None:
 def test_missing_bundle_is_named(tmp_path: Path) -> None:
     with pytest.raises(RuntimeFault, match=r"manifest\.json"):
         load_engine(tmp_path)
+
+
+def test_kernels_asked_for_by_name_have_no_substitute(bundle: Bundle) -> None:
+    code = f"import runtime; runtime.load_engine({str(bundle.path)!r})"
+    environment = {**os.environ, "BNN_FORCE_IMPLEMENTATION": "avx1024"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "ImplementationUnavailable" in done.stderr
+    assert "generic" in done.stderr  # the available ones are listed
+
+
+def test_torch_stays_out_of_memory_where_the_bundle_has_no_graph_for_it(bundle: Bundle) -> None:
+    code = (
+        "import sys, dataclasses, runtime\n"
+        f"bundle = runtime.read_bundle({str(bundle.path)!r})\n"
+        "files = {k: v for k, v in bundle.manifest.files.items() if k != 'model.ts'}\n"
+        "manifest = dataclasses.replace(bundle.manifest, files=files)\n"
+        "engine = runtime.load_engine(runtime.Bundle(bundle.path, manifest))\n"
+        "print(engine.name, 'torch' in sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["native", "False"]

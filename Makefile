@@ -1,0 +1,152 @@
+# Every command of the project: set up, serve, test, lint, format, measure, build the image. `make` lists them.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+MAKEFLAGS += --no-print-directory
+.DELETE_ON_ERROR:
+
+# ---- what may be given on the command line ---------------------------------------------------------------------------
+PYTHON3 ?= python3#     the Python that makes .venv
+# yes or no: torch and its engine; elsewhere the native engine serves.
+WITH_TORCH ?= $(shell $(PYTHON3) -c "import platform, sys; \
+	print('yes' if platform.machine() == 'x86_64' and sys.version_info < (3, 14) else 'no')" 2>/dev/null || echo no)
+# Where torch's CPU build comes from if pip's own configuration offers none; empty: only pip's own configuration.
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+UV ?= uv#     only for `make locks`
+IMAGE ?= bnn-service
+PYTEST_ARGS ?=
+BENCH_ARGS ?=
+NETWORK ?= meliusnet22
+TRAIN_ARGS ?=
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+STAMPS := $(VENV)/stamps
+LOCKS := .locks
+BUILD_INPUTS := pyproject.toml $(wildcard runtime/csrc/*)
+CPP := $(wildcard runtime/csrc/*.cpp runtime/csrc/*.h runtime/csrc/*.inc)
+
+# Without torch, mypy does not know the classes that models derive from.
+MYPY_ARGS := $(if $(filter yes,$(WITH_TORCH)),,--allow-subclassing-any --allow-untyped-decorators \
+	--no-warn-return-any --no-warn-unused-ignores --no-warn-unreachable --ignore-missing-imports)
+
+# --require-hashes: nothing is installed that the lock files do not name byte by byte.
+PIP_INSTALL = $(PYTHON) -m pip install --quiet --disable-pip-version-check
+PIP_LOCKED = $(PIP_INSTALL) --require-hashes --only-binary :all:
+
+.PHONY: help serve test setup lint format bench train-default image locks system-test-tools clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo 'Settings of the service (BNN_HOST, BNN_PORT, BNN_BUNDLE, BNN_ENGINE, ...) may be given as in'
+	@echo '  make serve BNN_PORT=9000'
+
+# ---- set-up: each step leaves a stamp, so that a second time does nothing --------------------------------------------
+SERVE_READY := $(STAMPS)/extension-torch-$(WITH_TORCH)
+
+$(STAMPS)/venv: .ci/preflight
+	@.ci/preflight $(PYTHON3)
+	@echo 'creating $(VENV)'
+	@$(PYTHON3) -m venv $(VENV)
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/dependencies: $(STAMPS)/venv $(LOCKS)/runtime.txt $(LOCKS)/build.txt
+	@echo 'installing the locked dependencies of the service and of the build'
+	@$(PIP_LOCKED) -r $(LOCKS)/runtime.txt -r $(LOCKS)/build.txt
+	@touch $@
+
+$(STAMPS)/torch-yes: $(STAMPS)/dependencies $(LOCKS)/torch.txt $(LOCKS)/torch-dependencies.txt
+	@echo "installing torch's CPU build"
+	@$(PIP_LOCKED) -r $(LOCKS)/torch-dependencies.txt
+	@$(PIP_LOCKED) --no-deps -r $(LOCKS)/torch.txt 2>$@.log || { \
+	  test -n '$(TORCH_INDEX)' && \
+	  $(PIP_LOCKED) --no-deps --index-url '$(TORCH_INDEX)' -r $(LOCKS)/torch.txt 2>>$@.log; } || { \
+	  cat $@.log >&2; \
+	  echo "error: expected torch's CPU build ($(LOCKS)/torch.txt) from pip's own configuration or from" >&2; \
+	  echo "TORCH_INDEX='$(TORCH_INDEX)'; found neither. Name an index that has it: make TORCH_INDEX=URL ..., or" >&2; \
+	  echo "do without torch, the native engine serves: make WITH_TORCH=no ..." >&2; \
+	  exit 1; }
+	@rm -f $@.log && touch $@
+
+$(STAMPS)/torch-no: $(STAMPS)/dependencies
+	@touch $@
+
+$(STAMPS)/extension-torch-$(WITH_TORCH): $(STAMPS)/torch-$(WITH_TORCH) $(BUILD_INPUTS)
+	@echo 'building the kernel library'
+	@BNN_TORCH=$(if $(filter yes,$(WITH_TORCH)),ON,OFF) BNN_WERROR=$(if $(CI),ON,OFF) \
+	  PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PIP_INSTALL) --no-build-isolation --no-deps --editable .
+	@rm -f $(STAMPS)/extension-torch-* && touch $@
+
+$(STAMPS)/tools: $(STAMPS)/dependencies $(LOCKS)/dev.txt
+	@echo 'installing the locked tools for training, tests and lint'
+	@$(PIP_LOCKED) -r $(LOCKS)/dev.txt
+	@touch $@
+
+setup: $(STAMPS)/tools $(SERVE_READY) ## create .venv with everything the other targets need
+
+# ---- use -------------------------------------------------------------------------------------------------------------
+serve: $(SERVE_READY) ## serve the default model on http://127.0.0.1:8000
+	@exec $(PYTHON) -m service
+
+bench: setup ## measure kernels, stages and engines (BENCH_ARGS='...')
+	$(PYTHON) -m runtime.bench $(BENCH_ARGS)
+
+# A resumed run goes on from its checkpoint. The new bundle replaces the served one only here.
+train-default: setup ## train the default model anew and export it (DATA=DIR NETWORK=NAME TRAIN_ARGS='...')
+	@test -n '$(DATA)' || { \
+	  echo 'error: expected DATA=DIR, a folder with train/ and test/ of one folder per class; found none' >&2; exit 1; }
+	$(PYTHON) -m models.train $(NETWORK) --data '$(DATA)' --out runs/$(NETWORK) --resume $(TRAIN_ARGS)
+	$(PYTHON) -m models.export $(NETWORK) --checkpoint runs/$(NETWORK)/checkpoint.pt --out service/bundles/default
+
+# ---- prove -----------------------------------------------------------------------------------------------------------
+# CI runs on a bare machine as root; a developer's machine is changed only by asking for it.
+test: setup $(if $(CI),system-test-tools) lint ## lint, then the whole test suite (PYTEST_ARGS='...')
+	$(PYTHON) -m pytest $(PYTEST_ARGS)
+
+LINTERS := lint-python lint-types lint-cpp lint-imports lint-files
+.PHONY: $(LINTERS)
+lint: $(LINTERS) ## ruff, mypy --strict, clang-format, import rules, YAML, Dockerfile (-k: all, whatever fails)
+lint-python: setup
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+lint-types: setup
+	$(PYTHON) -m mypy $(MYPY_ARGS)
+lint-cpp: setup
+	$(VENV)/bin/clang-format --dry-run -Werror $(CPP)
+lint-imports: setup
+	$(VENV)/bin/lint-imports --no-cache
+lint-files: setup
+	$(PYTHON) -m yamllint --strict k8s .pre-commit-config.yaml .yamllint
+	$(VENV)/bin/hadolint Dockerfile
+
+format: setup ## lay out Python and C++, mend what ruff can mend
+	$(PYTHON) -m ruff check --fix .
+	$(PYTHON) -m ruff format .
+	$(VENV)/bin/clang-format -i $(CPP)
+
+system-test-tools: ## install the Debian packages some tests use (emulator, cross compiler, promtool); needs root
+	@.ci/system-test-tools
+
+# ---- deliver ---------------------------------------------------------------------------------------------------------
+image: ## build the container image with docker or buildah (IMAGE=name, TARGET=runtime-torch)
+	@if docker info >/dev/null 2>&1; then set -- docker build; \
+	elif command -v buildah >/dev/null 2>&1; then set -- buildah build --format docker; \
+	else echo 'error: expected a running docker or buildah; found neither. Install one: sudo apt-get install buildah' >&2; \
+	  exit 1; fi; \
+	"$$@" --tag '$(IMAGE)' $(if $(TARGET),--target '$(TARGET)') .
+
+# The two header lines replace uv's, which would name the machine's paths.
+UV_COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	--no-emit-index-url --override $(LOCKS)/without-torch.in --no-emit-package torch $(UV_ARGS)
+locks: ## resolve the lock files anew (needs uv; UV_ARGS=--upgrade for newer versions)
+	$(UV_COMPILE) pyproject.toml --all-extras $(LOCKS)/build.in $(LOCKS)/torch-dependencies.in -o $(LOCKS)/dev.txt
+	$(UV_COMPILE) -c $(LOCKS)/dev.txt pyproject.toml --extra onnx -o $(LOCKS)/runtime.txt
+	$(UV_COMPILE) -c $(LOCKS)/dev.txt $(LOCKS)/build.in -o $(LOCKS)/build.txt
+	$(UV_COMPILE) -c $(LOCKS)/dev.txt $(LOCKS)/torch-dependencies.in -o $(LOCKS)/torch-dependencies.txt
+	@sed -i '1i # Everything for development: the service, training, tests and lint. Made by `make locks`.' $(LOCKS)/dev.txt
+	@sed -i '1i # What serving takes, the onnx engine included, torch not. Made by `make locks`.' $(LOCKS)/runtime.txt
+	@sed -i '1i # What building the kernel library takes. Made by `make locks`.' $(LOCKS)/build.txt
+	@sed -i "1i # What torch's CPU build (torch.txt) depends on. Made by \`make locks\`." $(LOCKS)/torch-dependencies.txt
+
+clean: ## remove .venv, build products and caches
+	rm -rf $(VENV) .build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage htmlcov
+	find service models runtime loadtests tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,71 @@
+"""Pictures to send: generated from a seed or read from a folder, each as a ready multipart body."""
+
+import io
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+SIZES = ((320, 240), (640, 480), (1280, 960))  # width x height: thumbnail, web, small photo
+FORMATS = ("JPEG", "PNG", "WEBP")
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
+BOUNDARY = "bnn-service-load-test-boundary"
+CONTENT_TYPE = f"multipart/form-data; boundary={BOUNDARY}"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture, encoded once; its body is sent again and again."""
+
+    name: str
+    data: bytes  # the file
+    body: bytes  # the multipart body that has it in the field `image`
+
+
+def generate_pictures(seed: int, count: int) -> list[Picture]:
+    """`count` pictures, the same for the same seed and the same Pillow.
+
+    Sizes and formats take turns. The content is coarse noise, smoothly enlarged, so that files have
+    ordinary sizes.
+    """
+    if count < 1:
+        raise ValueError(f"expected at least 1 picture to generate, found count={count}")
+    generator = np.random.default_rng(seed)
+    variants = itertools.cycle(itertools.product(SIZES, FORMATS))
+    pictures = []
+    for index, (size, file_format) in zip(range(count), variants, strict=False):
+        coarse = generator.integers(0, 256, (size[1] // 16, size[0] // 16, 3), dtype=np.uint8)
+        image = Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)
+        stream = io.BytesIO()
+        image.save(stream, file_format)
+        name = f"seed{seed}-{index}-{size[0]}x{size[1]}.{file_format.lower()}"
+        pictures.append(build_picture(name, stream.getvalue()))
+    return pictures
+
+
+def read_photos(folder: Path) -> list[Picture]:
+    """The pictures of a folder, by name; raises FileNotFoundError if it has none."""
+    paths = sorted(path for path in _list_files(folder) if path.suffix.lower() in SUFFIXES)
+    if not paths:
+        raise FileNotFoundError(
+            f"expected {', '.join(sorted(SUFFIXES))} files in {folder}, found none; "
+            "name another folder with --photos"
+        )
+    return [build_picture(path.name, path.read_bytes()) for path in paths]
+
+
+def _list_files(folder: Path) -> Iterator[Path]:
+    return folder.iterdir() if folder.is_dir() else iter(())
+
+
+def build_picture(name: str, data: bytes) -> Picture:
+    """A picture with its multipart body, built once with a fixed boundary."""
+    head = (
+        f"--{BOUNDARY}\r\n"
+        f'Content-Disposition: form-data; name="image"; filename="{name}"\r\n'
+        "Content-Type: application/octet-stream\r\n\r\n"
+    )
+    return Picture(name, data, head.encode() + data + f"\r\n--{BOUNDARY}--\r\n".encode())

@@ -1,0 +1,179 @@
+/* The C ABI of the kernel library: runs whole parts of a binary network on the CPU.
+ *
+ * A network is a sequence of parts: stem, stage, transition, stage, ..., head. Each part is
+ * described once by a plain struct of pointers (bnn_stem, bnn_stage, bnn_transition, bnn_head) and
+ * prepared for the active implementation into one flat, position-independent block of memory that
+ * the caller owns. A prepared part is immutable: any number of threads may run it, each with its
+ * own workspace. After preparation nothing is allocated.
+ *
+ * Conventions
+ * - Bit 1 is +1, bit 0 is -1. A word is one little-endian uint32: channel i is bit i % 32 of word
+ *   i / 32. Channels of a binary layer are a multiple of 32.
+ * - binarize: bit = (x >= threshold) ^ flip, per channel. NaN compares false. A constant channel
+ *   has threshold -inf or +inf.
+ * - A binary convolution counts mismatches m in 0..K, K = 9 * channels; its result is the dot
+ *   product K - 2 m.
+ * - Tensors at the edge of a part are contiguous float32, [n, channels, height, width], or
+ *   [n, classes] after the head.
+ * - Float parts: every output is bias + sum of products, accumulated by fused multiply-adds in the
+ *   order (channel in, row of the window, column of the window); taps that fall into the padding
+ *   are multiplied as zeros. All implementations therefore agree bit for bit, on floats too.
+ * - Prepared parts and workspaces are aligned to BNN_ALIGNMENT bytes.
+ * - Every function returns a bnn_status; bnn_error() says what was expected, what was found and
+ *   what to do.
+ */
+#ifndef BNN_H_
+#define BNN_H_
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define BNN_API __attribute__((visibility("default")))
+#define BNN_ABI 1
+#define BNN_ALIGNMENT 64
+
+typedef enum {
+  BNN_OK = 0,
+  BNN_EARGUMENT = 1,    /* a pointer, shape or value that the function does not accept */
+  BNN_EUNSUPPORTED = 2, /* an implementation that is unknown or that this CPU cannot run */
+  BNN_ESTATE = 3,       /* a part that was prepared for another implementation, or is no part */
+  BNN_ESIZE = 4         /* a buffer that is too small */
+} bnn_status;
+
+/* ---- the library and its implementations ---- */
+
+typedef struct {
+  const char* name;     /* avx512, avx2, neon, generic */
+  const char* features; /* CPU features it needs, for people: "AVX512F AVX512BW AVX512VPOPCNTDQ" */
+  int32_t supported;    /* 1 if this CPU and its operating system can run it */
+} bnn_implementation;
+
+BNN_API int bnn_abi(void);
+
+/* This thread's last failure; valid until its next failing call. */
+BNN_API const char* bnn_error(void);
+
+/* The implementations compiled in, best first; generic is the last. */
+BNN_API int bnn_implementations(const bnn_implementation** list, int32_t* count);
+
+/* Makes an implementation the active one of the process. NULL: the one named by the environment
+ * variable BNN_FORCE_IMPLEMENTATION, else the best supported. Parts prepared before stay tied to
+ * their implementation. */
+BNN_API int bnn_select(const char* name);
+
+/* The active implementation's name; selects by bnn_select(NULL) on first use. NULL if that failed
+ * (see bnn_error). */
+BNN_API const char* bnn_active(void);
+
+/* ---- single layers, for tests and benchmarks ---- */
+
+/* x float [rows, channels], threshold [channels], flip [channels / 32] -> words [rows, channels /
+ * 32] */
+BNN_API int bnn_pack(const float* x, const float* threshold, const uint32_t* flip, int64_t rows,
+                     int64_t channels, uint32_t* words);
+
+/* Binary 3x3 convolution, stride 1, padding value -1, 0 or +1: x [n, height, width, channels / 32]
+ * and weight [channels_out, 3, 3, channels / 32] -> mismatches [n, height, width, channels_out].
+ * With padding 0 each tap outside the image adds channels / 2 mismatches, so that channels * 9 - 2
+ * * mismatches is the dot product without it. Call with workspace NULL to learn *workspace_bytes.
+ */
+BNN_API int bnn_conv3x3(const uint32_t* x, const uint32_t* weight, int64_t n, int64_t height,
+                        int64_t width, int64_t channels, int64_t channels_out, int32_t padding,
+                        int32_t* mismatches, void* workspace, size_t* workspace_bytes);
+
+/* ---- descriptions of parts ---- */
+
+typedef struct {
+  const uint32_t* weight; /* [growth, 3, 3, channels / 32] */
+  const float*
+      threshold; /* [channels], on the values of the features: stage inputs and dot products */
+  const uint32_t* flip;   /* [channels / 32] */
+  int32_t channels;       /* all channels present when this layer reads */
+  int32_t is_improvement; /* 0: dense, the result is appended; 1: improvement, added to the last
+                             `growth` channels */
+} bnn_binary_layer;
+
+typedef struct {
+  int32_t channels_in, height, width;
+  int32_t growth;  /* 64 */
+  int32_t padding; /* -1, 0 or +1 */
+  int32_t layer_count;
+  const bnn_binary_layer* layers;
+} bnn_stage;
+
+typedef struct {
+  int32_t kernel, stride;
+  int32_t padding_before, padding_after; /* top and left, bottom and right */
+} bnn_window;
+
+typedef struct {
+  const float* weight; /* [channels_out, channels_in / groups, kernel, kernel] */
+  const float* bias;   /* [channels_out], or NULL for zeros */
+  int32_t channels_in, channels_out, groups;
+  bnn_window window;
+  int32_t relu;
+} bnn_convolution;
+
+typedef struct {
+  int32_t height, width; /* of the image */
+  int32_t convolution_count;
+  const bnn_convolution* convolutions;
+  bnn_window pool; /* max pool, padding never wins; kernel 0: none */
+} bnn_stem;
+
+/* scale * x + shift (one fused multiply-add), max pool, ReLU, channel shuffle, 1x1 convolution */
+typedef struct {
+  const float* scale; /* [channels_in] */
+  const float* shift; /* [channels_in] */
+  int32_t height, width;
+  bnn_window pool;
+  int32_t shuffle_groups; /* 1: none */
+  bnn_convolution convolution;
+} bnn_transition;
+
+/* scale * x + shift, ReLU, mean over all positions, dense layer with bias */
+typedef struct {
+  const float* scale;  /* [channels_in] */
+  const float* shift;  /* [channels_in] */
+  const float* weight; /* [classes, channels_in] */
+  const float* bias;   /* [classes] */
+  int32_t channels_in, height, width;
+  int32_t classes;
+} bnn_head;
+
+/* ---- preparing and running parts ---- */
+
+/* Validates a description and writes the prepared part for the active implementation. Call with
+ * part NULL to learn *bytes, then with a buffer of that size. Nothing of the description is
+ * referred to afterwards. */
+BNN_API int bnn_stem_prepare(const bnn_stem* stem, void* part, size_t* bytes);
+BNN_API int bnn_stage_prepare(const bnn_stage* stage, void* part, size_t* bytes);
+BNN_API int bnn_transition_prepare(const bnn_transition* transition, void* part, size_t* bytes);
+BNN_API int bnn_head_prepare(const bnn_head* head, void* part, size_t* bytes);
+
+typedef struct {
+  const char* kind;           /* stem, stage, transition, head */
+  const char* implementation; /* it was prepared for */
+  int32_t input[3];           /* channels, height, width */
+  int32_t output[3];          /* channels, height, width; classes, 1, 1 after the head */
+  size_t workspace_bytes;     /* for one call of bnn_part_run, whatever n */
+} bnn_part_info;
+
+BNN_API int bnn_part_describe(const void* part, size_t bytes, bnn_part_info* info);
+
+/* Which kernel family runs each layer, as a JSON array: [{"layer": "...", "kernel": "popcount"},
+ * ...] */
+BNN_API int bnn_part_report(const void* part, size_t bytes, char* json, size_t capacity);
+
+/* x [n, input...] -> y [n, output...] */
+BNN_API int bnn_part_run(const void* part, size_t bytes, const float* x, int64_t n, float* y,
+                         void* workspace, size_t workspace_bytes);
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* BNN_H_ */

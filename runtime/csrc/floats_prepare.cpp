@@ -1,0 +1,300 @@
+// Validates the descriptions of stem, transition and head and writes them in the layout of the
+// float kernels.
+#include <string.h>
+
+#include "floats.h"
+
+namespace bnn {
+namespace {
+
+int check_convolution(const char* what, const bnn_convolution& convolution, int32_t height,
+                      int32_t width) {
+  const int32_t in = convolution.channels_in, out = convolution.channels_out,
+                groups = convolution.groups;
+  if (check_range(what, in, 1, kMaxChannels) != BNN_OK ||
+      check_range(what, out, 1, kMaxChannels) != BNN_OK ||
+      check_range(what, groups, 1, kMaxChannels) != BNN_OK) {
+    return BNN_EARGUMENT;
+  }
+  if (in % groups != 0 || out % groups != 0) {
+    return fail(BNN_EARGUMENT, "%s: expected groups that divide %d and %d channels, found %d", what,
+                in, out, groups);
+  }
+  if (check_window(what, convolution.window, height, width) != BNN_OK) return BNN_EARGUMENT;
+  const int64_t area = int64_t{convolution.window.kernel} * convolution.window.kernel;
+  if (check_finite(what, convolution.weight, int64_t{out} * (in / groups) * area) != BNN_OK)
+    return BNN_EARGUMENT;
+  return convolution.bias == nullptr ? static_cast<int>(BNN_OK)
+                                     : check_finite(what, convolution.bias, out);
+}
+
+// Fills in everything but the workspace's offsets. A flat convolution (1x1, stride 1) sees the map
+// as one long row.
+ConvolutionRecord lay_out(const bnn_convolution& convolution, int32_t height, int32_t width,
+                          bool flat, const Kernels& kernels, Layout* layout) {
+  ConvolutionRecord record;
+  memset(&record, 0, sizeof record);
+  record.channels_in = convolution.channels_in;
+  record.channels_out = convolution.channels_out;
+  record.groups = convolution.groups;
+  record.relu = convolution.relu != 0;
+  record.kernel = convolution.window.kernel;
+  record.stride = convolution.window.stride;
+  record.before = convolution.window.padding_before;
+  record.in_height = flat ? 1 : height;
+  record.in_width = flat ? height * width : width;
+  record.out_height = flat ? 1 : window_outputs(convolution.window, height);
+  record.out_width = flat ? height * width : window_outputs(convolution.window, width);
+  record.outputs = kernels.floats.outputs;
+  record.rows = int64_t{record.out_height - 1} * record.stride + record.kernel;
+  record.pitch = round_up(
+      round_up(record.out_width, kMaxLanes) + (record.kernel - 1) / record.stride, kMaxLanes);
+  record.tap_count = int64_t{record.channels_in / record.groups} * record.kernel * record.kernel;
+  const int64_t padded =
+      record.groups * round_up(record.channels_out / record.groups, record.outputs);
+  record.taps = layout->take(record.tap_count, sizeof(int64_t));
+  record.weight = layout->take(padded * record.tap_count, sizeof(float));
+  record.bias = layout->take(padded, sizeof(float));
+  return record;
+}
+
+size_t planes_floats(const ConvolutionRecord& record) {
+  return static_cast<size_t>(record.channels_in * record.rows * record.stride * record.pitch);
+}
+
+void write_convolution(const bnn_convolution& convolution, const ConvolutionRecord& record,
+                       void* part) {
+  int64_t* taps = at<int64_t>(part, record.taps);
+  for (int64_t tap = 0; tap < record.tap_count; ++tap) {
+    const int64_t x = tap % record.kernel, y = tap / record.kernel % record.kernel;
+    const int64_t channel = tap / (record.kernel * record.kernel);
+    taps[tap] = ((channel * record.rows + y) * record.stride + x % record.stride) * record.pitch +
+                x / record.stride;
+  }
+  const int64_t group_out = record.channels_out / record.groups;
+  const int64_t blocks = round_up(group_out, record.outputs) / record.outputs;
+  for (int64_t output = 0; output < record.channels_out; ++output) {
+    const int64_t inside = output % group_out;
+    const int64_t block = output / group_out * blocks + inside / record.outputs;
+    const int64_t lane = inside % record.outputs;
+    float* weight =
+        at<float>(part, record.weight) + block * record.tap_count * record.outputs + lane;
+    for (int64_t tap = 0; tap < record.tap_count; ++tap) {
+      weight[tap * record.outputs] = convolution.weight[output * record.tap_count + tap];
+    }
+    if (convolution.bias != nullptr) {
+      at<float>(part, record.bias)[block * record.outputs + lane] = convolution.bias[output];
+    }
+  }
+}
+
+int check_stem(const bnn_stem* stem) {
+  if (check_pointer("bnn_stem", stem) != BNN_OK ||
+      check_range("bnn_stem: height", stem->height, 1, kMaxSide) != BNN_OK ||
+      check_range("bnn_stem: width", stem->width, 1, kMaxSide) != BNN_OK ||
+      check_range("bnn_stem: convolution_count", stem->convolution_count, 1, kMaxConvolutions) !=
+          BNN_OK ||
+      check_pointer("bnn_stem: convolutions", stem->convolutions) != BNN_OK) {
+    return BNN_EARGUMENT;
+  }
+  int32_t height = stem->height, width = stem->width;
+  for (int32_t i = 0; i < stem->convolution_count; ++i) {
+    const bnn_convolution& convolution = stem->convolutions[i];
+    if (check_convolution("bnn_stem: a convolution", convolution, height, width) != BNN_OK)
+      return BNN_EARGUMENT;
+    if (i > 0 && convolution.channels_in != stem->convolutions[i - 1].channels_out) {
+      return fail(BNN_EARGUMENT, "bnn_stem: convolution %d: expected %d channels in, found %d", i,
+                  stem->convolutions[i - 1].channels_out, convolution.channels_in);
+    }
+    height = window_outputs(convolution.window, height);
+    width = window_outputs(convolution.window, width);
+  }
+  return stem->pool.kernel == 0 ? static_cast<int>(BNN_OK)
+                                : check_window("bnn_stem: pool", stem->pool, height, width);
+}
+
+int64_t pool_row(const bnn_window& window, int32_t width) {
+  return width + window.padding_before + window.padding_after + kMaxLanes;
+}
+
+}  // namespace
+}  // namespace bnn
+
+int bnn_stem_prepare(const bnn_stem* stem, void* part, size_t* bytes) {
+  using namespace bnn;
+  if (check_pointer("bnn_stem_prepare: bytes", bytes) != BNN_OK || check_stem(stem) != BNN_OK)
+    return BNN_EARGUMENT;
+  const Kernels* kernels = active_kernels();
+  if (kernels == nullptr) return BNN_EUNSUPPORTED;
+  StemRecord record;
+  memset(&record, 0, sizeof record);
+  record.convolution_count = stem->convolution_count;
+  record.pool = stem->pool;
+  Layout layout, workspace;
+  layout.take(1, sizeof record);
+  int32_t height = stem->height, width = stem->width;
+  // Buffers take turns in two places: a step reads the one and writes the other.
+  size_t floats[2] = {0, 0};
+  int turn = 0;
+  const auto next_buffer = [&](size_t size) {
+    if (size > floats[turn]) floats[turn] = size;
+    turn = 1 - turn;
+    return static_cast<uint64_t>(1 - turn);
+  };
+  for (int32_t i = 0; i < stem->convolution_count; ++i) {
+    ConvolutionRecord& step = record.convolutions[i];
+    step = lay_out(stem->convolutions[i], height, width, false, *kernels, &layout);
+    step.planes = next_buffer(planes_floats(step));
+    height = step.out_height;
+    width = step.out_width;
+    const bool last = i + 1 == stem->convolution_count;
+    if (last ? stem->pool.kernel != 0 : stem->convolutions[i + 1].window.stride != 1) {
+      step.result = next_buffer(static_cast<size_t>(int64_t{step.channels_out} * height * width));
+    }
+  }
+  record.pool_height = window_outputs(stem->pool, height);
+  record.pool_width = window_outputs(stem->pool, width);
+  const size_t places[2] = {workspace.take(static_cast<int64_t>(floats[0]), sizeof(float)),
+                            workspace.take(static_cast<int64_t>(floats[1]), sizeof(float))};
+  record.row = workspace.take(pool_row(stem->pool, width), sizeof(float));
+  for (int32_t i = 0; i < stem->convolution_count; ++i) {
+    record.convolutions[i].planes = places[record.convolutions[i].planes];
+    record.convolutions[i].result = places[record.convolutions[i].result];
+  }
+
+  bool write;
+  const int status = open_part("bnn_stem_prepare", part, bytes, layout.bytes(), &write);
+  if (status != BNN_OK || !write) return status;
+  memset(part, 0, layout.bytes());
+  write_header(&record, *kernels, Kind::kStem, layout.bytes(), workspace.bytes(),
+               {stem->convolutions[0].channels_in, stem->height, stem->width},
+               {stem->convolutions[stem->convolution_count - 1].channels_out, record.pool_height,
+                record.pool_width});
+  *static_cast<StemRecord*>(part) = record;
+  for (int32_t i = 0; i < stem->convolution_count; ++i) {
+    write_convolution(stem->convolutions[i], record.convolutions[i], part);
+  }
+  return BNN_OK;
+}
+
+int bnn_transition_prepare(const bnn_transition* transition, void* part, size_t* bytes) {
+  using namespace bnn;
+  if (check_pointer("bnn_transition_prepare: bytes", bytes) != BNN_OK ||
+      check_pointer("bnn_transition", transition) != BNN_OK ||
+      check_range("bnn_transition: height", transition->height, 1, kMaxSide) != BNN_OK ||
+      check_range("bnn_transition: width", transition->width, 1, kMaxSide) != BNN_OK) {
+    return BNN_EARGUMENT;
+  }
+  const bnn_window& pool = transition->pool;
+  if (pool.kernel != 0 &&
+      check_window("bnn_transition: pool", pool, transition->height, transition->width) != BNN_OK) {
+    return BNN_EARGUMENT;
+  }
+  const int32_t height = window_outputs(pool, transition->height);
+  const int32_t width = window_outputs(pool, transition->width);
+  const bnn_convolution& convolution = transition->convolution;
+  const bnn_window& window = convolution.window;
+  if (check_convolution("bnn_transition: convolution", convolution, height, width) != BNN_OK)
+    return BNN_EARGUMENT;
+  if (window.kernel != 1 || window.stride != 1) {
+    return fail(
+        BNN_EARGUMENT,
+        "bnn_transition: expected a convolution with kernel 1 and stride 1, found %d and %d",
+        window.kernel, window.stride);
+  }
+  const int32_t channels = convolution.channels_in, groups = transition->shuffle_groups;
+  if (groups < 1 || channels % groups != 0) {
+    return fail(BNN_EARGUMENT,
+                "bnn_transition: expected shuffle groups that divide %d channels, found %d",
+                channels, groups);
+  }
+  if (check_finite("bnn_transition: scale", transition->scale, channels) != BNN_OK ||
+      check_finite("bnn_transition: shift", transition->shift, channels) != BNN_OK) {
+    return BNN_EARGUMENT;
+  }
+  const Kernels* kernels = active_kernels();
+  if (kernels == nullptr) return BNN_EUNSUPPORTED;
+
+  TransitionRecord record;
+  memset(&record, 0, sizeof record);
+  record.height = transition->height;
+  record.width = transition->width;
+  record.pool_height = height;
+  record.pool_width = width;
+  record.shuffle_groups = groups;
+  record.pool = pool;
+  Layout layout, workspace;
+  layout.take(1, sizeof record);
+  record.scale = layout.take(channels, sizeof(float));
+  record.shift = layout.take(channels, sizeof(float));
+  record.convolution = lay_out(convolution, height, width, true, *kernels, &layout);
+  record.convolution.planes =
+      workspace.take(static_cast<int64_t>(planes_floats(record.convolution)), sizeof(float));
+  record.row = workspace.take(pool_row(pool, transition->width), sizeof(float));
+
+  bool write;
+  const int status = open_part("bnn_transition_prepare", part, bytes, layout.bytes(), &write);
+  if (status != BNN_OK || !write) return status;
+  memset(part, 0, layout.bytes());
+  write_header(&record, *kernels, Kind::kTransition, layout.bytes(), workspace.bytes(),
+               {channels, transition->height, transition->width},
+               {convolution.channels_out, height, width});
+  *static_cast<TransitionRecord*>(part) = record;
+  memcpy(at<float>(part, record.scale), transition->scale,
+         static_cast<size_t>(channels) * sizeof(float));
+  memcpy(at<float>(part, record.shift), transition->shift,
+         static_cast<size_t>(channels) * sizeof(float));
+  write_convolution(convolution, record.convolution, part);
+  return BNN_OK;
+}
+
+int bnn_head_prepare(const bnn_head* head, void* part, size_t* bytes) {
+  using namespace bnn;
+  if (check_pointer("bnn_head_prepare: bytes", bytes) != BNN_OK ||
+      check_pointer("bnn_head", head) != BNN_OK ||
+      check_range("bnn_head: height", head->height, 1, kMaxSide) != BNN_OK ||
+      check_range("bnn_head: width", head->width, 1, kMaxSide) != BNN_OK ||
+      check_range("bnn_head: channels_in", head->channels_in, 1, kMaxChannels) != BNN_OK ||
+      check_range("bnn_head: classes", head->classes, 1, 1 << 20) != BNN_OK ||
+      check_finite("bnn_head: scale", head->scale, head->channels_in) != BNN_OK ||
+      check_finite("bnn_head: shift", head->shift, head->channels_in) != BNN_OK ||
+      check_finite("bnn_head: weight", head->weight, int64_t{head->channels_in} * head->classes) !=
+          BNN_OK ||
+      check_finite("bnn_head: bias", head->bias, head->classes) != BNN_OK) {
+    return BNN_EARGUMENT;
+  }
+  const Kernels* kernels = active_kernels();
+  if (kernels == nullptr) return BNN_EUNSUPPORTED;
+  const int64_t channels = head->channels_in, classes = head->classes;
+  HeadRecord record;
+  memset(&record, 0, sizeof record);
+  record.channels = head->channels_in;
+  record.classes = head->classes;
+  record.pixels = int64_t{head->height} * head->width;
+  Layout layout, workspace;
+  layout.take(1, sizeof record);
+  record.scale = layout.take(channels, sizeof(float));
+  record.shift = layout.take(channels, sizeof(float));
+  record.weight = layout.take(round_up(classes, kDenseBlock) * channels, sizeof(float));
+  record.bias = layout.take(round_up(classes, kDenseBlock), sizeof(float));
+  record.means = workspace.take(channels, sizeof(float));
+
+  bool write;
+  const int status = open_part("bnn_head_prepare", part, bytes, layout.bytes(), &write);
+  if (status != BNN_OK || !write) return status;
+  memset(part, 0, layout.bytes());
+  write_header(&record, *kernels, Kind::kHead, layout.bytes(), workspace.bytes(),
+               {head->channels_in, head->height, head->width}, {head->classes, 1, 1});
+  *static_cast<HeadRecord*>(part) = record;
+  memcpy(at<float>(part, record.scale), head->scale, static_cast<size_t>(channels) * sizeof(float));
+  memcpy(at<float>(part, record.shift), head->shift, static_cast<size_t>(channels) * sizeof(float));
+  memcpy(at<float>(part, record.bias), head->bias, static_cast<size_t>(classes) * sizeof(float));
+  float* weight = at<float>(part, record.weight);  // [class / 64][channel][class % 64]
+  for (int64_t k = 0; k < classes; ++k) {
+    for (int64_t c = 0; c < channels; ++c) {
+      weight[(k / kDenseBlock * channels + c) * kDenseBlock + k % kDenseBlock] =
+          head->weight[k * channels + c];
+    }
+  }
+  return BNN_OK;
+}

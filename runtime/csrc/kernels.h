@@ -1,0 +1,129 @@
+// The table of function pointers that one implementation (one instruction set) fills in; everything
+// else is common.
+//
+// Layouts shared by all implementations
+// - map: packed words of one image with a border of one pixel, [height + 2][width + 2][words].
+// - counts: mismatches of one block of 64 output channels, uint16 [height * width][64].
+// - float planes for a convolution: [channels][rows][stride][pitch]; a padded column q is element q
+// / stride of phase
+//   q % stride, so that the pixels one tap reads for consecutive outputs are consecutive in memory.
+#ifndef BNN_KERNELS_H_
+#define BNN_KERNELS_H_
+
+#include "bnn.h"
+
+namespace bnn {
+
+constexpr int kGrowth = 64;           // output channels of one binary layer: one block of counts
+constexpr int kTaps = 9;              // of the 3x3 window
+constexpr int64_t kMaxCount = 65535;  // counts are uint16
+constexpr int kDenseBlock = 64;       // classes side by side in the head's weights
+constexpr int kMaxLanes = 16;         // floats in the widest vector; planes are padded to it
+constexpr int64_t kSlack =
+    64;  // bytes that kernels may read and write beyond a map or their scratch
+
+// One binary layer on one image: counts (=, or += when add) the mismatches of all windows of the
+// map.
+struct CountJob {
+  const void* weights;  // written by pack_weights of the same family
+  uint32_t* map;        // kernels may overwrite it
+  int64_t words, height, width;
+  uint16_t* counts;
+  bool add;
+  void* scratch;  // scratch_bytes() of it, aligned
+};
+
+// One way to count mismatches. The border's bits are ordinary bits here: correcting it for padding
+// 0 is not its task.
+struct CountFamily {
+  const char* name;
+  bool (*suits)(int64_t words, int64_t height, int64_t width);
+  size_t (*weight_bytes)(int64_t words);
+  void (*pack_weights)(const uint32_t* weight, int64_t words, void* packed);  // from [64][9][words]
+  size_t (*scratch_bytes)(int64_t words, int64_t height, int64_t width);
+  void (*count)(const CountJob& job);
+};
+
+// One float convolution on one image. Outputs are computed in blocks of FloatKernels::outputs; a
+// block's weights are [tap][outputs], taps in the order (channel in, row, column), padded with
+// zeros to whole blocks per group.
+struct ConvolutionJob {
+  const float* x;  // planes, see above
+  int64_t x_group,
+      x_row;            // floats between the first channels of two groups; between two padded rows
+  const int64_t* taps;  // [tap_count] offsets in floats from the window's first element
+  int64_t tap_count;
+  int64_t stride;
+  int64_t groups, group_out;
+  const float* weight;  // [groups][blocks][tap_count][outputs]
+  const float* bias;    // [groups][blocks][outputs]
+  bool relu;
+  int64_t height, width;  // of the output
+  float* y;
+  int64_t y_channel, y_row;  // floats between two channels, two rows
+};
+
+// scale * x + shift if scale is given, max pool, ReLU if asked, on one channel.
+struct PoolJob {
+  const float* x;  // [height][width]
+  int64_t height, width;
+  const float* scale;  // one value each, or both NULL
+  const float* shift;
+  bnn_window window;  // kernel 0: no pool
+  bool relu;
+  float* y;  // [out_height][out_width]
+  int64_t out_height, out_width;
+  float* row;  // scratch [padding_before + width + padding_after + kMaxLanes]
+};
+
+struct FloatKernels {
+  int outputs;  // output channels of a block, see ConvolutionJob
+  void (*convolve)(const ConvolutionJob& job);
+  void (*pool)(const PoolJob& job);
+  // y[c] = mean over pixels of max(scale[c] * x[c][pixel] + shift[c], 0), summed in the order of
+  // the pixels
+  void (*mean)(const float* x, const float* scale, const float* shift, int64_t channels,
+               int64_t pixels, float* y);
+  // y[k] = bias[k] + sum over c of x[c] * weight[k / 64][c][k % 64]
+  void (*dense)(const float* x, const float* weight, const float* bias, int64_t channels,
+                int64_t classes, float* y);
+};
+
+struct Kernels {
+  const char* name;
+  const char* features;
+  // out[row][word] = (x[row][channel] >= threshold[channel]) ^ flip, rows x_pitch floats and
+  // out_pitch words apart
+  void (*pack_floats)(const float* x, int64_t x_pitch, int64_t rows, const float* threshold,
+                      const uint32_t* flip, int64_t words, uint32_t* out, int64_t out_pitch);
+  // out[row][2 * block + i] = (counts[block][row][channel] <= limit[channel]) ^ flip, blocks
+  // block_pitch counts apart
+  void (*pack_counts)(const uint16_t* counts, int64_t block_pitch, int64_t blocks, int64_t rows,
+                      const uint16_t* limit, const uint32_t* flip, uint32_t* out,
+                      int64_t out_pitch);
+  // y[column][row] = x[row][column]
+  void (*transpose)(const float* x, int64_t x_pitch, int64_t rows, int64_t columns, float* y,
+                    int64_t y_pitch);
+  // y[channel][row] = total - 2 * counts[row][channel], 64 channels
+  void (*unpack_counts)(const uint16_t* counts, int64_t rows, int32_t total, float* y,
+                        int64_t y_pitch);
+  const CountFamily* families;  // in order of preference; the last one suits every layer
+  int family_count;
+  FloatKernels floats;
+};
+
+extern const Kernels kGenericKernels;
+#if defined(__x86_64__)
+extern const Kernels kAvx2Kernels;
+extern const Kernels kAvx512Kernels;
+#elif defined(__aarch64__)
+extern const Kernels kNeonKernels;
+#endif
+
+// dispatch.cpp
+const Kernels* active_kernels();  // NULL after a failure, which is then in bnn_error()
+const Kernels* find_kernels(const char* name);  // compiled in and supported here, else NULL
+__attribute__((format(printf, 2, 3))) int fail(bnn_status status, const char* format, ...);
+
+}  // namespace bnn
+#endif  // BNN_KERNELS_H_

@@ -1,0 +1,41 @@
+// The layout of a prepared stage, shared by the file that writes it and the file that runs it.
+#ifndef BNN_STAGE_H_
+#define BNN_STAGE_H_
+
+#include "part.h"
+
+namespace bnn {
+
+constexpr int64_t kTransposeRows = 16;  // pixels brought into channel order at a time
+
+struct StageRecord {
+  PartHeader header;
+  int32_t channels_in, height, width, padding, layer_count, block_count;
+  // Offsets inside the part.
+  uint64_t layers;  // LayerRecord [layer_count]
+  uint64_t totals;  // int32 [block_count]: S, a produced channel is S - 2 * its count
+  // Offsets inside the workspace.
+  uint64_t input_bits;  // uint32 [layer_count][height * width][channels_in / 32]
+  uint64_t tile;        // float [kTransposeRows][channels_in]
+  uint64_t map;         // uint32 [height + 2][width + 2][words of the widest layer]
+  uint64_t counts;      // uint16 [block_count][height * width][64]
+  uint64_t scratch;     // of the counting kernels
+};
+
+struct LayerRecord {
+  int32_t words;   // channels / 32
+  int32_t blocks;  // produced blocks that this layer reads
+  int32_t target;  // block that it writes
+  int32_t is_improvement;
+  int32_t family;  // index into the implementation's families
+  int32_t unused;
+  // Offsets inside the part.
+  uint64_t threshold;  // float [channels_in], for the stage's inputs
+  uint64_t limit;  // uint16 [64 * blocks], for produced channels: x >= threshold is count <= limit
+  uint64_t flip;   // uint32 [words]
+  uint64_t weights;     // as the family packs them
+  uint64_t correction;  // int16 [16][64], for padding 0
+};
+
+}  // namespace bnn
+#endif  // BNN_STAGE_H_

@@ -1,0 +1,42 @@
+"""Finds files that the build installed into this package: compiled libraries, their records."""
+
+import importlib.metadata
+import importlib.resources
+import sys
+from pathlib import Path
+from typing import Final
+
+from runtime.errors import NativeUnavailable
+
+DISTRIBUTION: Final = "bnn-service"
+SUFFIX: Final = ".dylib" if sys.platform == "darwin" else ".so"
+
+
+def find_file(name: str) -> Path:
+    """Path of a file that the build installed into this package, e.g. "libbnn.so".
+
+    Works for a wheel, an editable install, and a source tree that shadows an installed wheel.
+    Raises NativeUnavailable with every place looked at.
+    """
+    places: list[str] = []
+    try:
+        recorded = importlib.metadata.distribution(DISTRIBUTION).files or []
+    except importlib.metadata.PackageNotFoundError:
+        recorded = []
+        places.append(f"the files of {DISTRIBUTION} (not installed)")
+    else:
+        found = [Path(str(file.locate())) for file in recorded if file.name == name]
+        for path in found:
+            if path.is_file():
+                return path.resolve()
+            places.append(f"{path} (recorded at installation, not there)")
+        if not found:
+            places.append(f"the files of {DISTRIBUTION} (none of that name)")
+    resource = importlib.resources.files("runtime") / name
+    if resource.is_file():
+        return Path(str(resource)).resolve()
+    places.append(f"{resource} (not there)")
+    raise NativeUnavailable(
+        f"expected {name}, found it in none of: {'; '.join(places)}. "
+        "Build it with 'make setup', or 'pip install --no-build-isolation -e .'."
+    )

@@ -1,0 +1,97 @@
+"""Scriptable modules for inference: a network as a sequence of prepared parts.
+
+Why TorchScript although upstream points to torch.export: a scripted graph is one file that C++ and
+Python load without our sources, and its buffers can be filled after loading, so that the weights
+exist once in a bundle. The same modules work with torch.export (tests), which is the way out on the
+day TorchScript is removed.
+
+No postponed annotations in this file: TorchScript reads the real types.
+"""
+
+import warnings
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from runtime.ops import load_operators  # first: it says what is missing if torch is
+
+# isort: split
+import torch
+from torch import Tensor, nn
+
+from runtime.errors import InvalidRecord
+from runtime.parts import Part
+
+load_operators()  # a graph can be scripted, or loaded, only when its operators are known
+
+
+class PackedPart(nn.Module):
+    """One prepared part: float32 [N, input...] -> float32 [N, output...].
+
+    The buffer `part` is empty until fill_parts.
+    """
+
+    part: Tensor
+    output: list[int]
+
+    def __init__(self, output: Sequence[int]) -> None:
+        super().__init__()
+        self.output = list(output)
+        self.register_buffer("part", torch.empty(0, dtype=torch.uint8))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.ops.bnn.run_part(x, self.part, self.output)  # type: ignore[no-any-return]
+
+
+class PackedNetwork(nn.Sequential):
+    """The steps of a plan, by name: images float32 [N, 3, H, W] -> logits float32 [N, classes]."""
+
+    def __init__(self, plan: Sequence[Mapping[str, Any]]) -> None:
+        super().__init__(OrderedDict((step["name"], PackedPart(step["output"])) for step in plan))
+
+
+@contextmanager
+def _torchscript() -> Iterator[None]:
+    """The one place that knows TorchScript to be deprecated; see the module's text."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"`?torch\.jit\.", DeprecationWarning)
+        yield
+
+
+def script_network(plan: Sequence[Mapping[str, Any]]) -> torch.jit.ScriptModule:
+    """The scripted graph of a plan, without weights."""
+    with _torchscript():
+        scripted: torch.jit.ScriptModule = torch.jit.script(PackedNetwork(plan).eval())
+    return scripted
+
+
+def save_network(network: torch.jit.ScriptModule, path: Path) -> None:
+    """Writes a scripted graph; save it before its parts are filled."""
+    with _torchscript():
+        torch.jit.save(network, str(path))
+
+
+def load_network(path: Path) -> torch.jit.ScriptModule:
+    """Reads a scripted graph. Raises what torch raises: RuntimeError, ValueError."""
+    with _torchscript():
+        network: torch.jit.ScriptModule = torch.jit.load(str(path), map_location="cpu")
+    return network
+
+
+def fill_parts(network: nn.Module, names: Sequence[str], prepared: Sequence[Part]) -> None:
+    """Gives the parts of a network (scripted or not) their prepared bytes, without copying them.
+
+    `names` are those of the plan, in its order. Raises InvalidRecord if the graph has others.
+    """
+    children = dict(network.named_children())
+    if list(children) != list(names):
+        raise InvalidRecord(
+            f"the graph has the parts {', '.join(children)}; expected those of the plan: "
+            f"{', '.join(names)}. Export the bundle again with python -m models.export."
+        )
+    for child, part in zip(children.values(), prepared, strict=True):
+        view = part.view()
+        view.flags.writeable = True  # for torch, which knows no read-only tensors; nobody writes
+        child.part = torch.from_numpy(view)

@@ -1,0 +1,399 @@
+"""Loads the kernel library and wraps its C ABI (csrc/bnn.h) for NumPy arrays.
+
+This is the only module that knows ctypes. Prepared parts are 64-byte aligned uint8 arrays that the
+caller owns; all calls release the interpreter lock while the kernels run.
+"""
+
+import ctypes
+import functools
+import json
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.arrays import ALIGNMENT as ALIGNMENT
+from runtime.arrays import allocate as allocate
+from runtime.arrays import require
+from runtime.errors import ImplementationUnavailable, NativeUnavailable
+from runtime.installed import SUFFIX as SUFFIX
+from runtime.installed import find_file as find_file
+from runtime.parts import (
+    Convolution,
+    Floats,
+    Head,
+    Implementation,
+    Part,
+    PartInfo,
+    Stage,
+    Stem,
+    Transition,
+    Window,
+    Words,
+)
+
+ABI: Final = 1
+GROWTH: Final = 64
+
+_OK, _EUNSUPPORTED = 0, 2
+_I32, _POINTER = ctypes.c_int32, ctypes.c_void_p
+
+
+class _Implementation(ctypes.Structure):
+    _fields_ = (("name", ctypes.c_char_p), ("features", ctypes.c_char_p), ("supported", _I32))
+
+
+class _Window(ctypes.Structure):
+    _fields_ = tuple((name, _I32) for name in ("kernel", "stride", "before", "after"))
+
+
+class _BinaryLayer(ctypes.Structure):
+    _fields_ = (
+        *((name, _POINTER) for name in ("weight", "threshold", "flip")),
+        *((name, _I32) for name in ("channels", "is_improvement")),
+    )
+
+
+class _Stage(ctypes.Structure):
+    _fields_ = (
+        *((name, _I32) for name in ("channels_in", "height", "width")),
+        *((name, _I32) for name in ("growth", "padding", "layer_count")),
+        ("layers", ctypes.POINTER(_BinaryLayer)),
+    )
+
+
+class _Convolution(ctypes.Structure):
+    _fields_ = (
+        *((name, _POINTER) for name in ("weight", "bias")),
+        *((name, _I32) for name in ("channels_in", "channels_out", "groups")),
+        ("window", _Window),
+        ("relu", _I32),
+    )
+
+
+class _Stem(ctypes.Structure):
+    _fields_ = (
+        *((name, _I32) for name in ("height", "width", "convolution_count")),
+        ("convolutions", ctypes.POINTER(_Convolution)),
+        ("pool", _Window),
+    )
+
+
+class _Transition(ctypes.Structure):
+    _fields_ = (
+        *((name, _POINTER) for name in ("scale", "shift")),
+        *((name, _I32) for name in ("height", "width")),
+        ("pool", _Window),
+        ("shuffle_groups", _I32),
+        ("convolution", _Convolution),
+    )
+
+
+class _Head(ctypes.Structure):
+    _fields_ = (
+        *((name, _POINTER) for name in ("scale", "shift", "weight", "bias")),
+        *((name, _I32) for name in ("channels_in", "height", "width", "classes")),
+    )
+
+
+class _PartInfo(ctypes.Structure):
+    _fields_ = (
+        ("kind", ctypes.c_char_p),
+        ("implementation", ctypes.c_char_p),
+        ("input", _I32 * 3),
+        ("output", _I32 * 3),
+        ("workspace_bytes", ctypes.c_size_t),
+    )
+
+
+# ---- the library -----------------------------------------------------------------------------
+
+
+@functools.cache
+def load_library() -> ctypes.CDLL:
+    """The loaded library, its functions declared. Raises NativeUnavailable."""
+    path = find_file(f"libbnn{SUFFIX}")
+    try:
+        library = ctypes.CDLL(str(path))
+        abi = int(library.bnn_abi())
+    except (OSError, AttributeError) as error:
+        raise NativeUnavailable(
+            f"expected a kernel library for this system, but {path} does not load: {error}. "
+            "Build it again with 'make setup'."
+        ) from error
+    if abi != ABI:
+        raise NativeUnavailable(
+            f"expected a kernel library with ABI {ABI}, found ABI {abi} in {path}. "
+            "Build it again with 'make setup'."
+        )
+    pointer, size, i32, i64 = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int32, ctypes.c_int64
+    sizes = ctypes.POINTER(size)
+    library.bnn_error.restype = ctypes.c_char_p
+    library.bnn_active.restype = ctypes.c_char_p
+    library.bnn_select.argtypes = [ctypes.c_char_p]
+    library.bnn_implementations.argtypes = [
+        ctypes.POINTER(ctypes.POINTER(_Implementation)),
+        ctypes.POINTER(i32),
+    ]
+    library.bnn_pack.argtypes = [pointer, pointer, pointer, i64, i64, pointer]
+    library.bnn_conv3x3.argtypes = [
+        pointer,
+        pointer,
+        i64,
+        i64,
+        i64,
+        i64,
+        i64,
+        i32,
+        pointer,
+        pointer,
+        sizes,
+    ]
+    for kind, structure in (
+        ("stem", _Stem),
+        ("stage", _Stage),
+        ("transition", _Transition),
+        ("head", _Head),
+    ):
+        prepare = getattr(library, f"bnn_{kind}_prepare")
+        prepare.argtypes = [ctypes.POINTER(structure), pointer, sizes]
+    library.bnn_part_describe.argtypes = [pointer, size, ctypes.POINTER(_PartInfo)]
+    library.bnn_part_report.argtypes = [pointer, size, ctypes.c_char_p, size]
+    library.bnn_part_run.argtypes = [pointer, size, pointer, i64, pointer, pointer, size]
+    return library
+
+
+def _check(status: int) -> None:
+    """Turns a status into an exception with the library's own message."""
+    if status == _OK:
+        return
+    message = load_library().bnn_error().decode()
+    raise ImplementationUnavailable(message) if status == _EUNSUPPORTED else ValueError(message)
+
+
+def implementations() -> tuple[Implementation, ...]:
+    """All implementations compiled in, best first; generic is the last."""
+    entries = ctypes.POINTER(_Implementation)()
+    count = ctypes.c_int32()
+    _check(load_library().bnn_implementations(ctypes.byref(entries), ctypes.byref(count)))
+    return tuple(
+        Implementation(entry.name.decode(), entry.features.decode(), bool(entry.supported))
+        for entry in (entries[i] for i in range(count.value))
+    )
+
+
+def select(name: str | None = None) -> str:
+    """Makes an implementation the active one and returns its name.
+
+    None means the one that BNN_FORCE_IMPLEMENTATION names, else the best that this CPU can run.
+    Raises ImplementationUnavailable for a name that is unknown or that this CPU cannot run.
+    """
+    _check(load_library().bnn_select(None if name is None else name.encode()))
+    return active()
+
+
+def active() -> str:
+    """Name of the active implementation; chosen as by select(None) on first use."""
+    name = load_library().bnn_active()
+    if name is None:
+        _check(_EUNSUPPORTED)
+    return str(name.decode())
+
+
+# ---- single layers ---------------------------------------------------------------------------
+
+
+def pack(x: Floats, threshold: Floats | None = None, flip: Words | None = None) -> Words:
+    """Binarizes and packs x [..., c] -> words [..., c / 32]: bit = (x >= threshold) ^ flip.
+
+    threshold [c] defaults to zeros, flip [c / 32] to zeros. Raises ValueError.
+    """
+    channels = x.shape[-1]
+    if threshold is None:
+        threshold = np.zeros(channels, np.float32)
+    if flip is None:
+        flip = np.zeros(channels // 32, np.uint32)
+    words = np.empty((*x.shape[:-1], channels // 32), np.uint32)
+    _check(
+        load_library().bnn_pack(
+            require("x", x, np.float32, x.shape),
+            require("threshold", threshold, np.float32, (channels,)),
+            require("flip", flip, np.uint32, (channels // 32,)),
+            x.size // channels if channels else 0,
+            channels,
+            words.ctypes.data,
+        )
+    )
+    return words
+
+
+def conv3x3(x: Words, weight: Words, padding: int = -1) -> NDArray[np.int32]:
+    """Mismatches of a binary 3x3 convolution, stride 1.
+
+    x [n, h, w, c / 32] and weight [out, 3, 3, c / 32] -> int32 [n, h, w, out]. Raises ValueError.
+    """
+    x_address = require("x", x, np.uint32, (None, None, None, None))
+    images, height, width, words = x.shape
+    weight_address = require("weight", weight, np.uint32, (None, 3, 3, words))
+    outputs = weight.shape[0]
+    mismatches = np.empty((images, height, width, outputs), np.int32)
+    size = ctypes.c_size_t()
+
+    def call(workspace: int | None) -> None:
+        _check(
+            load_library().bnn_conv3x3(
+                x_address, weight_address, images, height, width, words * 32, outputs, padding,
+                mismatches.ctypes.data, workspace, ctypes.byref(size),
+            )
+        )  # fmt: skip
+
+    call(None)
+    workspace = allocate(size.value)  # named: it must live through the call
+    call(workspace.ctypes.data)
+    return mismatches
+
+
+# ---- parts -----------------------------------------------------------------------------------
+
+
+def _window(window: Window | None) -> _Window:
+    if window is None:
+        return _Window(0, 0, 0, 0)
+    return _Window(window.kernel, window.stride, window.padding_before, window.padding_after)
+
+
+def _convolution(name: str, convolution: Convolution) -> _Convolution:
+    """The C struct; the arrays must outlive it."""
+    weight, window = convolution.weight, convolution.window
+    address = require(
+        f"{name}: weight", weight, np.float32, (None, None, window.kernel, window.kernel)
+    )
+    bias = None
+    if convolution.bias is not None:
+        bias = require(f"{name}: bias", convolution.bias, np.float32, (weight.shape[0],))
+    return _Convolution(
+        address, bias, weight.shape[1] * convolution.groups, weight.shape[0], convolution.groups,
+        _window(window), convolution.relu,
+    )  # fmt: skip
+
+
+def _prepare(kind: str, description: ctypes.Structure) -> Part:
+    """Asks for the size, then writes the part."""
+    function = getattr(load_library(), f"bnn_{kind}_prepare")
+    size = ctypes.c_size_t()
+    _check(function(ctypes.byref(description), None, ctypes.byref(size)))
+    part = allocate(size.value)
+    _check(function(ctypes.byref(description), part.ctypes.data, ctypes.byref(size)))
+    part.flags.writeable = False
+    return part
+
+
+def prepare_stem(stem: Stem) -> Part:
+    """Prepares a stem for the active implementation. Raises ValueError if it does not fit."""
+    convolutions = (_Convolution * len(stem.convolutions))(
+        *(_convolution(f"stem convolution {i}", step) for i, step in enumerate(stem.convolutions))
+    )
+    return _prepare(
+        "stem", _Stem(stem.height, stem.width, len(convolutions), convolutions, _window(stem.pool))
+    )
+
+
+def prepare_stage(stage: Stage) -> Part:
+    """Prepares a stage for the active implementation. Raises ValueError if it does not fit."""
+    layers = (_BinaryLayer * len(stage.layers))()
+    for i, layer in enumerate(stage.layers):
+        channels = layer.threshold.shape[0]
+        layers[i] = _BinaryLayer(
+            require(f"layer {i}: weight", layer.weight, np.uint32, (GROWTH, 3, 3, channels // 32)),
+            require(f"layer {i}: threshold", layer.threshold, np.float32, (channels,)),
+            require(f"layer {i}: flip", layer.flip, np.uint32, (channels // 32,)),
+            channels,
+            layer.is_improvement,
+        )
+    size = (stage.channels_in, stage.height, stage.width)
+    return _prepare("stage", _Stage(*size, GROWTH, stage.padding, len(layers), layers))
+
+
+def prepare_transition(transition: Transition) -> Part:
+    """Prepares a transition for the active implementation. Raises ValueError if it does not fit."""
+    convolution = _convolution("transition convolution", transition.convolution)
+    channels = convolution.channels_in
+    return _prepare(
+        "transition",
+        _Transition(
+            require("transition scale", transition.scale, np.float32, (channels,)),
+            require("transition shift", transition.shift, np.float32, (channels,)),
+            *(transition.height, transition.width),
+            _window(transition.pool),
+            transition.shuffle_groups,
+            convolution,
+        ),
+    )
+
+
+def prepare_head(head: Head) -> Part:
+    """Prepares a head for the active implementation. Raises ValueError if it does not fit."""
+    address = require("head weight", head.weight, np.float32, (None, None))
+    classes, channels = head.weight.shape
+    return _prepare(
+        "head",
+        _Head(
+            require("head scale", head.scale, np.float32, (channels,)),
+            require("head shift", head.shift, np.float32, (channels,)),
+            address,
+            require("head bias", head.bias, np.float32, (classes,)),
+            *(channels, head.height, head.width, classes),
+        ),
+    )
+
+
+def describe_part(part: Part) -> PartInfo:
+    """What a prepared part is. Raises ValueError for other bytes."""
+    info = _PartInfo()
+    address = require("part", part, np.uint8, (None,))
+    _check(load_library().bnn_part_describe(address, part.size, ctypes.byref(info)))
+    return PartInfo(
+        info.kind.decode(),
+        info.implementation.decode(),
+        (info.input[0], info.input[1], info.input[2]),
+        (info.output[0], info.output[1], info.output[2]),
+        info.workspace_bytes,
+    )
+
+
+def report_part(part: Part) -> list[dict[str, str]]:
+    """Which kernel family runs each layer: [{"layer": ..., "kernel": ...}, ...]."""
+    text = ctypes.create_string_buffer(128 * 1024)
+    address = require("part", part, np.uint8, (None,))
+    _check(load_library().bnn_part_report(address, part.size, text, len(text)))
+    report: list[dict[str, str]] = json.loads(text.value.decode())
+    return report
+
+
+def run_part(
+    part: Part, x: Floats, workspace: Part | None = None, out: Floats | None = None
+) -> Floats:
+    """Runs a prepared part: x [n, c, h, w] -> [n, c, h, w], or [n, classes] after the head.
+
+    workspace: from allocate(workspace_bytes), one per concurrent call; made here if None.
+    out: written and returned; made here if None. Raises ValueError.
+    """
+    info = describe_part(part)
+    x_address = require("x", x, np.float32, (None, *info.input))
+    shape = (x.shape[0], info.output[0]) if info.kind == "head" else (x.shape[0], *info.output)
+    if workspace is None:
+        workspace = allocate(info.workspace_bytes)
+    if out is None:
+        out = np.empty(shape, np.float32)
+    _check(
+        load_library().bnn_part_run(
+            part.ctypes.data,
+            part.size,
+            x_address,
+            x.shape[0],
+            require("out", out, np.float32, shape),
+            require("workspace", workspace, np.uint8, (None,)),
+            workspace.size,
+        )
+    )
+    return out

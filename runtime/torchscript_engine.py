@@ -1,0 +1,59 @@
+"""The torchscript engine: the bundle's scripted graph, its parts filled from the packed weights."""
+
+from __future__ import annotations
+
+from runtime.layers import fill_parts, load_network  # first: it says what is missing if torch is
+
+# isort: split
+import numpy as np
+import torch
+
+from runtime import library
+from runtime.bundle import TORCHSCRIPT_GRAPH, WEIGHTS, Bundle
+from runtime.engine import SkippedEngine, check_images
+from runtime.errors import TorchUnavailable
+from runtime.parts import Floats
+from runtime.prepare import prepare_bundle
+
+WARM_UP = 2  # calls after which TorchScript has settled on its graph
+
+
+class TorchScriptEngine:
+    """Runs model.ts over packed.safetensors; a batch is shared out among `threads` threads.
+
+    torch has one thread count per process, and loading an engine sets it. Raises TorchUnavailable,
+    BundleError.
+    """
+
+    name = "torchscript"
+    workspace_bytes = 0  # torch allocates
+
+    def __init__(self, bundle: Bundle, threads: int = 1) -> None:
+        self.implementation = library.active()
+        prepared = prepare_bundle(bundle)
+        graph = bundle.file(TORCHSCRIPT_GRAPH)
+        torch.set_num_threads(threads)
+        try:
+            self._network = load_network(graph)
+        except (RuntimeError, ValueError) as error:
+            raise TorchUnavailable(
+                f"{graph}: expected a graph that torch {torch.__version__} reads, found {error}. "
+                "Export the bundle again with python -m models.export, or use another engine."
+            ) from error
+        fill_parts(self._network, [step["name"] for step in bundle.manifest.plan], prepared)
+        self.bundle = bundle
+        self.skipped: tuple[SkippedEngine, ...] = ()
+        self.model_bytes = sum(
+            bundle.manifest.files[name].bytes for name in (TORCHSCRIPT_GRAPH, WEIGHTS)
+        )
+        for _ in range(WARM_UP):
+            self.predict(np.zeros((1, *bundle.manifest.input), np.float32))
+
+    def predict(self, images: Floats) -> Floats:
+        """float32 [N, 3, H, W] -> logits float32 [N, classes]. Raises InvalidInput."""
+        images = check_images(images, self.bundle.manifest.input)
+        if not images.flags.writeable:  # torch knows no read-only tensors and warns
+            images = images.copy()
+        with torch.inference_mode():
+            logits: Floats = self._network(torch.from_numpy(images)).numpy()
+        return logits

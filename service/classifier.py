@@ -1,0 +1,104 @@
+"""The steps from a picture's bytes to labels, without threads or HTTP; shared with the shell."""
+
+import hashlib
+from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+import runtime  # runtime.preprocess is a module too: named in full, the import stays public
+from runtime import Engine, ImageLimits, InvalidInput, Manifest, decode_image
+
+DEFAULT_TOP_K = 5
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One label, its index among the model's classes and its softmax score, 0..1."""
+
+    label: str
+    index: int
+    score: float
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A decoded picture: its tensor, what the picture was, and the seconds both steps took."""
+
+    tensor: npt.NDArray[np.float32]  # [3, H, W]
+    format: str
+    width: int
+    height: int
+    decode_seconds: float
+    preprocess_seconds: float
+
+
+class Classifier:
+    """An engine with the decoding before it and the ranking after it. Thread-safe."""
+
+    def __init__(self, engine: Engine, limits: ImageLimits) -> None:
+        self.engine = engine
+        self.manifest: Manifest = engine.bundle.manifest
+        self.model_id = identify_model(self.manifest)
+        self._limits = limits
+
+    def prepare(self, data: bytes) -> Prepared:
+        """Decodes and preprocesses. Raises InvalidImage and its kinds."""
+        started = perf_counter()
+        image = decode_image(data, self._limits)
+        decoded = perf_counter()
+        tensor = runtime.preprocess(image, self.manifest.preprocessing)
+        return Prepared(
+            tensor=tensor,
+            format=image.format or "",
+            width=image.width,
+            height=image.height,
+            decode_seconds=decoded - started,
+            preprocess_seconds=perf_counter() - decoded,
+        )
+
+    def infer(self, tensor: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], float]:
+        """The logits [classes] of one picture's tensor, and the seconds they took."""
+        started = perf_counter()
+        logits: npt.NDArray[np.float32] = self.engine.predict(tensor[np.newaxis])[0]
+        return logits, perf_counter() - started
+
+    def rank(self, logits: npt.NDArray[np.float32], top_k: int) -> list[Prediction]:
+        """The `top_k` best classes, best first; of equal scores the lower index first.
+
+        Raises:
+            ArithmeticError: the network answered with NaN or infinity.
+        """
+        if not np.isfinite(logits).all():
+            raise ArithmeticError("expected finite logits; the network answered with NaN or inf")
+        scores = np.exp(logits.astype(np.float64) - logits.max())
+        scores /= scores.sum()
+        best = np.argsort(-scores, kind="stable")[:top_k]
+        return [Prediction(self.manifest.labels[i], int(i), float(scores[i])) for i in best]
+
+    def warm_up(self) -> None:
+        """Runs a grey picture through everything twice, so that no caller pays for first times.
+
+        Raises:
+            InvalidInput: preprocessing, network and labels of the bundle do not fit each other.
+        """
+        spec = self.manifest.preprocessing
+        tensor = runtime.preprocess(Image.new("RGB", (spec.resize, spec.resize), "grey"), spec)
+        for _ in range(2):
+            logits, _ = self.infer(tensor)
+        if logits.shape != (len(self.manifest.labels),):
+            raise InvalidInput(
+                f"expected one logit for each of {len(self.manifest.labels)} labels; the network "
+                f"answers {list(logits.shape)}. Re-export the bundle."
+            )
+        self.rank(logits, 1)
+
+
+def identify_model(manifest: Manifest) -> str:
+    """Twelve hexadecimal digits that change with any byte of the model's files."""
+    digest = hashlib.sha256()
+    for name, entry in sorted(manifest.files.items()):
+        digest.update(f"{name} {entry.sha256}\n".encode())
+    return digest.hexdigest()[:12]

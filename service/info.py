@@ -1,0 +1,72 @@
+"""What GET /info tells: model, engine, processor, limits and versions of the running service."""
+
+import platform
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+
+from service.classifier import Classifier
+from service.cpu import count_cpus, read_cpu_features, read_cpu_model
+from service.memory import read_memory
+from service.schemas import InfoBody, InfoEngineBody, InfoModelBody, SkippedBody
+from service.settings import Settings
+
+#: Distribution of this service; its version is the service's.
+DISTRIBUTION = "bnn-service"
+# What a bug report needs to know. Read from package metadata: nothing is imported for it.
+_PACKAGES = ("fastapi", "uvicorn", "numpy", "pillow", "torch", "onnxruntime")
+_LIMITS = ("max_body_bytes", "max_pixels", "max_scans", "body_timeout_ms", "decode_threads")
+
+
+def read_versions() -> dict[str, str]:
+    """Versions of the service, Python and the packages that are installed."""
+    versions = {"service": _read_version(DISTRIBUTION) or "uninstalled"}
+    versions["python"] = platform.python_version()
+    found = {name: _read_version(name) for name in _PACKAGES}
+    return versions | {name: value for name, value in found.items() if value is not None}
+
+
+def describe_service(classifier: Classifier, settings: Settings) -> InfoBody:
+    """The whole answer."""
+    engine, manifest = classifier.engine, classifier.manifest
+    return InfoBody(
+        model=InfoModelBody(
+            name=manifest.name,
+            id=classifier.model_id,
+            format=manifest.format,
+            trained=manifest.trained,
+            training=manifest.training,
+            architecture=dict(manifest.architecture),
+            created=dict(manifest.created),
+            classes=len(manifest.labels),
+            labels=list(manifest.labels),
+            input={"shape": list(manifest.input), "dtype": "float32"},
+            preprocessing={**asdict(manifest.preprocessing), "channel_order": "RGB"},
+            files={name: entry.bytes for name, entry in manifest.files.items()},
+            parity=dict(manifest.parity),
+        ),
+        engine=InfoEngineBody(
+            name=engine.name,
+            implementation=engine.implementation,
+            requested=settings.engine,
+            skipped=[SkippedBody(name=item.name, reason=item.reason) for item in engine.skipped],
+            threads=settings.threads,
+            model_bytes=engine.model_bytes,
+            workspace_bytes=engine.workspace_bytes,
+        ),
+        cpu={
+            "architecture": platform.machine(),
+            "model": read_cpu_model(),
+            "usable": count_cpus(),
+            "features": read_cpu_features(),
+        },
+        limits={name: getattr(settings, name) for name in _LIMITS},
+        versions=read_versions(),
+        memory_bytes=read_memory(),
+    )
+
+
+def _read_version(distribution: str) -> str | None:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,117 @@
+"""Logging: one JSON object or one plain line per message, with the request it belongs to."""
+
+import json
+import logging
+import re
+import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+# W3C Trace Context, version 00: neither id may be all zeros.
+_TRACEPARENT = re.compile(
+    r"00-(?!0{32})(?P<trace>[0-9a-f]{32})-(?!0{16})(?P<span>[0-9a-f]{16})-[0-9a-f]{2}"
+)
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+# These speak of every connection, or quote the bytes of a request that they could not parse.
+_QUIETED = {
+    "uvicorn": logging.WARNING,
+    "asyncio": logging.WARNING,
+    "PIL": logging.WARNING,
+    "python_multipart": logging.ERROR,
+}
+
+
+@dataclass(frozen=True)
+class RequestContext:
+    """What ties a message to a request: its id and, if the caller is traced, the caller's span."""
+
+    request_id: str
+    trace_id: str | None = None
+    parent_span_id: str | None = None
+
+
+_context: ContextVar[RequestContext | None] = ContextVar("request_context", default=None)
+
+
+def read_context(request_id: str | None, traceparent: str | None) -> RequestContext:
+    """The context of a request by its headers.
+
+    An acceptable X-Request-Id (1 to 128 letters, digits and `._:-`) is kept, else one is made; a
+    traceparent that is not of W3C's form is ignored.
+    """
+    if request_id is None or not _ID.fullmatch(request_id):
+        request_id = uuid.uuid4().hex
+    match = _TRACEPARENT.fullmatch(traceparent or "")
+    if match is None:
+        return RequestContext(request_id)
+    return RequestContext(request_id, match["trace"], match["span"])
+
+
+@contextmanager
+def log_with(context: RequestContext) -> Iterator[None]:
+    """Messages logged inside, by this task, carry the context."""
+    token = _context.set(context)
+    try:
+        yield
+    finally:
+        _context.reset(token)
+
+
+class JsonFormatter(logging.Formatter):
+    """Each record as one line of JSON; `extra` fields become members."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, without its end."""
+        members: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        members |= _list_context()
+        members |= _read_extra(record)
+        if record.exc_info:
+            members["exception"] = self.formatException(record.exc_info)
+        return json.dumps(members, default=str, ensure_ascii=False)
+
+
+class TextFormatter(logging.Formatter):
+    """Time, level, message and the extra fields; for people at a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, without its end; a traceback follows on lines of its own."""
+        moment = datetime.fromtimestamp(record.created).strftime("%H:%M:%S")
+        fields = _read_extra(record) | _list_context()
+        pairs = "".join(f" {name}={value}" for name, value in fields.items())
+        line = f"{moment} {record.levelname.lower():<7} {record.getMessage()}{pairs}"
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+def configure_logging(level: str, form: str) -> None:
+    """Sends every logger's messages to standard error in one form; replaces earlier handlers."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level.upper())
+    logging.captureWarnings(True)
+    for name, least in _QUIETED.items():
+        logging.getLogger(name).setLevel(max(least, root.level))
+
+
+def _list_context() -> dict[str, str]:
+    context = _context.get()
+    if context is None:
+        return {}
+    return {name: value for name, value in vars(context).items() if value is not None}
+
+
+def _read_extra(record: logging.LogRecord) -> dict[str, Any]:
+    return {name: value for name, value in vars(record).items() if name not in _STANDARD}

@@ -1,0 +1,132 @@
+"""The JSON that the service answers with; the source of its OpenAPI description."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(extra="forbid", json_schema_serialization_defaults_required=True)
+
+
+class PredictionBody(_Answer):
+    """One class."""
+
+    label: str = Field(examples=["cat"])
+    index: int = Field(ge=0, description="position among the model's labels", examples=[3])
+    score: float = Field(ge=0, le=1, description="softmax over all classes", examples=[0.93])
+
+
+class ModelBody(_Answer):
+    """Which model answered."""
+
+    name: str = Field(examples=["meliusnet22"])
+    id: str = Field(
+        description="changes with any byte of the model's files", examples=["0f3a9c41d7be"]
+    )
+    trained: bool = Field(description="false: random weights, the labels mean nothing")
+    notice: str | None = Field(
+        None, description="what to know before believing the answer; null for a trained model"
+    )
+
+
+class ImageBody(_Answer):
+    """The picture as it was understood."""
+
+    format: str = Field(description="JPEG, PNG or WEBP, by its bytes", examples=["JPEG"])
+    width: int = Field(description="pixels, upright", examples=[512])
+    height: int = Field(description="pixels, upright", examples=[341])
+
+
+class TimingsBody(_Answer):
+    """Milliseconds. The stages' sum is less than total by the time spent waiting for a thread."""
+
+    receive: float = Field(description="until the body was complete", examples=[1.2])
+    decode: float = Field(description="bytes to pixels", examples=[3.1])
+    preprocess: float = Field(description="resize, crop, normalise", examples=[0.6])
+    infer: float = Field(description="the network", examples=[4.2])
+    total: float = Field(description="from the request's first byte on", examples=[9.4])
+
+
+class ClassifyBody(_Answer):
+    """The answer to POST /classify."""
+
+    predictions: list[PredictionBody] = Field(description="best first")
+    model: ModelBody
+    engine: str = Field(description="engine/implementation", examples=["native/avx512"])
+    image: ImageBody
+    timings_ms: TimingsBody
+    request_id: str = Field(examples=["6f1c2a0b9d4e4f0c8a7b6c5d4e3f2a1b"])
+
+
+class StateBody(_Answer):
+    """The answer to the probes."""
+
+    status: str = Field(examples=["ok"])
+
+
+class ProblemBody(_Answer):
+    """Any error, as application/problem+json (RFC 9457)."""
+
+    type: str = Field(examples=["urn:bnn:problem:invalid_image"])
+    title: str = Field(examples=["The picture cannot be decoded"])
+    status: int = Field(examples=[422])
+    detail: str = Field(description="expected, found, remedy")
+    code: str = Field(description="stable, for programs", examples=["invalid_image"])
+    request_id: str
+
+
+class InfoModelBody(_Answer):
+    """The served bundle, by its manifest."""
+
+    name: str
+    id: str
+    format: int = Field(description="format of the bundle")
+    trained: bool
+    training: dict[str, Any] | None = Field(
+        description="data set, recipe and measured accuracy; null for random weights"
+    )
+    architecture: dict[str, Any]
+    created: dict[str, Any]
+    classes: int
+    labels: list[str]
+    input: dict[str, Any] = Field(description="shape [channels, height, width] and dtype")
+    preprocessing: dict[str, Any]
+    files: dict[str, int] = Field(description="bytes by file")
+    parity: dict[str, Any] = Field(
+        description="by engine: difference to the training graph, measured at export"
+    )
+
+
+class SkippedBody(_Answer):
+    """An engine that was preferred and could not run."""
+
+    name: str
+    reason: str
+
+
+class InfoEngineBody(_Answer):
+    """What computes the answers."""
+
+    name: str = Field(description="torchscript, native or onnx")
+    implementation: str = Field(description="avx512, avx2, neon, generic; cpu for onnx")
+    requested: str = Field(description="the setting: auto or a name")
+    skipped: list[SkippedBody]
+    threads: int
+    model_bytes: int = Field(description="of the files this engine reads")
+    workspace_bytes: int = Field(
+        description="activations set aside; 0: the library below allocates as it goes"
+    )
+
+
+class InfoBody(_Answer):
+    """The answer to GET /info."""
+
+    model: InfoModelBody
+    engine: InfoEngineBody
+    cpu: dict[str, Any] = Field(description="model, usable CPUs, features that matter to kernels")
+    limits: dict[str, int] = Field(description="what a request may have, by setting")
+    versions: dict[str, str]
+    memory_bytes: dict[str, int] = Field(
+        description="of the process: rss, pss, anonymous, peak; see README"
+    )

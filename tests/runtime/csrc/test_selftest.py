@@ -1,0 +1,80 @@
+"""The stand-alone self-test: on this CPU, under emulated ones, and for the other architecture."""
+
+import platform
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+SOURCES = Path(__file__).parents[3] / "runtime" / "csrc"
+CROSS_COMPILER = "aarch64-linux-gnu-g++"
+
+
+def build(folder: Path, *options: str) -> Path:
+    """Configures and builds bnn_selftest alone, warnings as errors."""
+    if shutil.which("cmake") is None:
+        pytest.skip("cmake is not installed")
+    generator = ("-G", "Ninja") if shutil.which("ninja") else ()
+    configure = ["cmake", "-S", str(SOURCES), "-B", str(folder), *generator]
+    switches = ["-DBNN_TORCH=OFF", "-DBNN_SELFTEST=ON", "-DBNN_WERROR=ON", *options]
+    for command in (
+        [*configure, *switches],
+        ["cmake", "--build", str(folder), "--target", "bnn_selftest"],
+    ):
+        result = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+        assert result.returncode == 0, result.stdout + result.stderr
+    return folder / "bnn_selftest"
+
+
+def run(*command: str | Path) -> str:
+    """The output of a self-test that passed."""
+    result = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "FAIL" not in result.stdout
+    assert result.stdout.rstrip().endswith(" 0 failed")
+    return result.stdout
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The self-test built for this machine."""
+    return build(tmp_path_factory.mktemp("selftest"))
+
+
+@pytest.mark.slow
+def test_on_this_machine(here):
+    assert "generic" in run(here)
+
+
+@pytest.mark.slow
+@pytest.mark.qemu
+@pytest.mark.parametrize(("cpu", "expected"), [("Haswell", "avx2"), ("qemu64", "generic")])
+def test_on_older_cpus(here, cpu, expected):
+    """Without AVX-512 avx2 runs, without AVX generic; neither meets a wide instruction."""
+    emulator = shutil.which("qemu-x86_64-static") or shutil.which("qemu-x86_64")
+    if platform.machine() != "x86_64" or emulator is None:
+        pytest.skip("qemu-x86_64 (package qemu-user-static) is not installed, or not on x86-64")
+    output = run(emulator, "-cpu", cpu, here)
+    assert f"active: {expected}" in output
+
+
+@pytest.mark.slow
+@pytest.mark.qemu
+def test_neon(tmp_path):
+    """The NEON implementation, cross-compiled and emulated."""
+    emulator = shutil.which("qemu-aarch64-static") or shutil.which("qemu-aarch64")
+    for tool, package in (
+        (CROSS_COMPILER, "g++-aarch64-linux-gnu"),
+        (emulator, "qemu-user-static"),
+    ):
+        if tool is None or shutil.which(tool) is None:
+            pytest.skip(f"package {package} is not installed: NEON kernels not run")
+    selftest = build(
+        tmp_path,
+        "-DCMAKE_SYSTEM_NAME=Linux",
+        "-DCMAKE_SYSTEM_PROCESSOR=aarch64",
+        f"-DCMAKE_CXX_COMPILER={CROSS_COMPILER}",
+        "-DCMAKE_EXE_LINKER_FLAGS=-static",
+    )
+    assert "active: neon" in run(str(emulator), selftest)

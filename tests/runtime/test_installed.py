@@ -1,0 +1,89 @@
+"""Finding what the build installed, in every way the package can be installed."""
+
+import importlib.metadata
+import importlib.resources
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from runtime import installed
+from runtime.errors import NativeUnavailable
+
+NAME = f"libbnn{installed.SUFFIX}"
+
+
+def test_the_library_is_found_from_the_repository_root(repository):
+    """The source tree shadows the installed package there."""
+    command = f"from runtime import installed; print(installed.find_file('{NAME}'))"
+    for folder in (repository, repository / "tests"):
+        result = subprocess.run(
+            [sys.executable, "-c", command],
+            cwd=folder,
+            env=os.environ | {"PYTHONPATH": str(repository)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert Path(result.stdout.strip()).is_file()
+
+
+class FakeFile:
+    """One line of a distribution's record."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.name = path, path.name
+
+    def locate(self) -> Path:
+        return self.path
+
+
+class FakeDistribution:
+    def __init__(self, *files: Path) -> None:
+        self.files = [FakeFile(path) for path in files]
+
+
+@pytest.fixture
+def installed_files(monkeypatch, tmp_path):
+    """Makes the lookup see these recorded files, and an empty package folder."""
+
+    def install(*files: Path) -> None:
+        distribution = FakeDistribution(*files)
+        monkeypatch.setattr(importlib.metadata, "distribution", lambda name: distribution)
+        monkeypatch.setattr(importlib.resources, "files", lambda package: tmp_path)
+
+    return install
+
+
+def test_a_missing_library_names_every_place(installed_files, tmp_path):
+    installed_files(tmp_path / "gone" / NAME)
+    with pytest.raises(NativeUnavailable) as caught:
+        installed.find_file(NAME)
+    message = str(caught.value)
+    assert f"{tmp_path / 'gone' / NAME} (recorded at installation, not there)" in message
+    assert f"{tmp_path / NAME} (not there)" in message
+    assert "make setup" in message
+
+
+def test_a_library_that_was_never_built(installed_files, tmp_path):
+    installed_files(tmp_path / "other.py")
+    with pytest.raises(NativeUnavailable, match=r"the files of bnn-service \(none of that name\)"):
+        installed.find_file(NAME)
+
+
+def test_a_package_that_is_not_installed(monkeypatch, tmp_path):
+    def missing(name: str) -> None:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "distribution", missing)
+    monkeypatch.setattr(importlib.resources, "files", lambda package: tmp_path)
+    with pytest.raises(NativeUnavailable, match=r"bnn-service \(not installed\)"):
+        installed.find_file(NAME)
+
+
+def test_the_package_folder_is_the_second_place(installed_files, tmp_path):
+    installed_files()
+    (tmp_path / NAME).write_bytes(b"")
+    assert installed.find_file(NAME) == (tmp_path / NAME).resolve()

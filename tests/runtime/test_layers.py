@@ -1,0 +1,108 @@
+"""The scriptable modules: script, save, load, fill and export give what the C ABI gives."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from runtime import library
+from runtime.errors import InvalidRecord
+from runtime.layers import (
+    PackedNetwork,
+    fill_parts,
+    load_network,
+    save_network,
+    script_network,
+)
+from runtime.prepare import prepare_parts
+from tests.runtime.bundles import Plan, Tensors, make_images, make_network
+
+
+@pytest.fixture(scope="module")
+def network() -> tuple[Plan, Tensors]:
+    return make_network(pairs=(2, 1))
+
+
+def names_of(plan: Plan) -> list[str]:
+    return [step["name"] for step in plan]
+
+
+def run_parts(plan: Plan, tensors: Tensors, images: np.ndarray) -> np.ndarray:
+    x = images
+    for part in prepare_parts(plan, tensors):
+        x = library.run_part(part, x)
+    return x
+
+
+def test_scripted_saved_and_loaded_network_equals_the_c_abi(
+    network: tuple[Plan, Tensors], tmp_path: Path
+) -> None:
+    plan, tensors = network
+    images = make_images(plan, 3)
+    save_network(script_network(plan), tmp_path / "model.ts")
+    loaded = load_network(tmp_path / "model.ts")
+    fill_parts(loaded, names_of(plan), prepare_parts(plan, tensors))
+    expected = run_parts(plan, tensors, images)
+    for _ in range(3):  # TorchScript rewrites its graph in the first calls
+        assert np.array_equal(loaded(torch.from_numpy(images)).numpy(), expected)
+
+
+def test_saved_graph_holds_no_weights(network: tuple[Plan, Tensors], tmp_path: Path) -> None:
+    plan, tensors = network
+    save_network(script_network(plan), tmp_path / "model.ts")
+    assert (tmp_path / "model.ts").stat().st_size < 10_000
+    assert sum(tensor.nbytes for tensor in tensors.values()) > 200_000
+    for part in load_network(tmp_path / "model.ts").buffers():
+        assert part.numel() == 0
+
+
+def test_parts_are_not_copied(network: tuple[Plan, Tensors]) -> None:
+    plan, tensors = network
+    prepared = prepare_parts(plan, tensors)
+    scripted = script_network(plan)
+    fill_parts(scripted, names_of(plan), prepared)
+    addresses = [buffer.data_ptr() for buffer in scripted.buffers()]
+    assert addresses == [part.ctypes.data for part in prepared]
+    assert not any(part.flags.writeable for part in prepared)
+
+
+def test_empty_part_says_that_it_must_be_filled(network: tuple[Plan, Tensors]) -> None:
+    plan, _ = network
+    images = torch.from_numpy(make_images(plan))
+    with pytest.raises(RuntimeError, match="expected a prepared part, found an empty one"):
+        PackedNetwork(plan)(images)
+
+
+@pytest.mark.parametrize("wrong", [["stem"], ["a", "b", "c", "d", "e"], []])
+def test_parts_of_another_plan_are_refused(network: tuple[Plan, Tensors], wrong: list[str]) -> None:
+    plan, tensors = network
+    with pytest.raises(InvalidRecord, match=r"the graph has the parts stem, stage1, .*expected"):
+        fill_parts(script_network(plan), wrong, prepare_parts(plan, tensors))
+
+
+def test_exported_program_runs_the_operators(network: tuple[Plan, Tensors]) -> None:
+    plan, tensors = network
+    eager = PackedNetwork(plan).eval()
+    fill_parts(eager, names_of(plan), prepare_parts(plan, tensors))
+    images = torch.from_numpy(make_images(plan, 3))
+    batch: Any = torch.export.Dim("batch", min=1, max=64)
+    program = torch.export.export(eager, (images,), dynamic_shapes=({0: batch},))
+    called = [str(node.target) for node in program.graph.nodes if node.op == "call_function"]
+    assert called.count("bnn.run_part.default") == len(plan)
+    expected = run_parts(plan, tensors, images.numpy())
+    assert np.array_equal(program.module()(images).numpy(), expected)
+    assert np.array_equal(program.module()(images[:2]).numpy(), expected[:2])
+
+
+def test_scripting_is_silent_and_leaves_other_warnings_alone(
+    network: tuple[Plan, Tensors], tmp_path: Path
+) -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        save_network(script_network(network[0]), tmp_path / "model.ts")
+        load_network(tmp_path / "model.ts")
+        warnings.warn("torch is not to blame", DeprecationWarning, stacklevel=1)
+    assert [str(warning.message) for warning in caught] == ["torch is not to blame"]

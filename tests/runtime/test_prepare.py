@@ -1,0 +1,250 @@
+"""Plan and tensors -> prepared parts: right ones run, wrong ones have their own error."""
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from runtime import library
+from runtime.bitpack import run_stage
+from runtime.bundle import Bundle
+from runtime.errors import InvalidManifest, InvalidRecord, MissingFile
+from runtime.parts import BinaryLayer, Stage
+from runtime.prepare import check_tensors, expected_tensors, prepare_bundle, prepare_parts
+from tests.runtime.bundles import (
+    Plan,
+    Tensors,
+    make_bundle,
+    make_images,
+    make_manifest,
+    make_network,
+)
+
+VARIANTS: list[dict[str, Any]] = [
+    {},
+    {"stem": "grouped", "image": 32, "padding": 0},
+    {"stem": "thumbnail", "image": 8, "padding": 1, "improvement": False},
+    {"pairs": (2,), "transitions": ()},
+    {"transitions": (160,), "groups": 4, "shuffle": 16, "classes": 130},
+]
+
+
+@pytest.fixture
+def network() -> tuple[Plan, Tensors]:
+    """A network of the test's own, to be spoilt."""
+    return make_network()
+
+
+@pytest.mark.parametrize("options", VARIANTS)
+def test_parts_have_the_shapes_of_the_plan(options: dict[str, Any]) -> None:
+    plan, tensors = make_network(**options)
+    x = make_images(plan)
+    for step, part in zip(plan, prepare_parts(plan, tensors), strict=True):
+        assert part.dtype == np.uint8
+        assert part.ctypes.data % library.ALIGNMENT == 0
+        assert library.describe_part(part).kind == step["part"]
+        x = library.run_part(part, x)
+        assert list(x.shape[1:]) == step["output"]
+        assert np.isfinite(x).all()
+
+
+@pytest.mark.parametrize("padding", [-1, 0, 1])
+def test_stage_equals_its_definition(padding: int) -> None:
+    plan, tensors = make_network(pairs=(2, 1), padding=padding)
+    step, part = plan[1], prepare_parts(plan, tensors)[1]
+    channels, height, width = step["input"]
+    x = np.random.default_rng(0).standard_normal((2, channels, height, width)).astype(np.float32)
+    layers = [
+        BinaryLayer(
+            *(tensors[f"stage1.layer{i}.{name}"] for name in ("weight", "threshold", "flip")),
+            kind == "improvement",
+        )
+        for i, kind in enumerate(step["layers"])
+    ]
+    stage = Stage(channels, height, width, padding, layers)
+    expected = np.stack([run_stage(stage, image) for image in x])
+    assert np.array_equal(library.run_part(part, x), expected)
+
+
+def test_all_tensors_of_a_plan_are_expected(network: tuple[Plan, Tensors]) -> None:
+    plan, tensors = network
+    found = {name: (tensor.dtype, tensor.shape) for name, tensor in tensors.items()}
+    assert expected_tensors(plan) == found
+
+
+def test_unaligned_tensors_are_accepted(network: tuple[Plan, Tensors]) -> None:
+    plan, tensors = network
+    shifted = {}
+    for name, tensor in tensors.items():
+        room = np.empty(tensor.nbytes + 1, np.uint8)[1:]
+        room[:] = np.frombuffer(tensor.tobytes(), np.uint8)
+        shifted[name] = room.view(tensor.dtype).reshape(tensor.shape)
+    for a, b in zip(prepare_parts(plan, tensors), prepare_parts(plan, shifted), strict=True):
+        x = make_images([{"input": library.describe_part(a).input}])
+        assert np.array_equal(library.run_part(a, x), library.run_part(b, x))
+
+
+# ---- tensors that do not fit ----
+
+
+def test_missing_tensor_is_named(network: tuple[Plan, Tensors]) -> None:
+    plan, tensors = network
+    del tensors["stage1.layer0.flip"]
+    with pytest.raises(
+        InvalidRecord, match=r"lacks stage1\.layer0\.flip .*Export the bundle again"
+    ):
+        check_tensors(plan, tensors)
+
+
+def test_unknown_tensor_is_named(network: tuple[Plan, Tensors]) -> None:
+    plan, tensors = network
+    tensors["stage9.layer0.flip"] = np.zeros(2, np.uint32)
+    with pytest.raises(InvalidRecord, match=r"has, but the plan does not, stage9\.layer0\.flip"):
+        check_tensors(plan, tensors)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        (
+            "stem.conv0.weight",
+            np.zeros((32, 3, 3, 4), np.float32),
+            r"expected float32 \[32, 3, 3, 3\]",
+        ),
+        ("stem.conv0.bias", np.zeros(32, np.uint32), r"found uint32 \[32\]"),
+        (
+            "stage1.layer1.weight",
+            np.zeros((64, 3, 3, 2), np.uint32),
+            r"uint32 \[64, 3, 3, 4\], found",
+        ),
+        (
+            "transition1.scale",
+            np.full(128, np.inf, np.float32),
+            "expected finite values, found inf",
+        ),
+        ("head.bias", np.full(7, np.nan, np.float32), "expected finite values, found nan"),
+        (
+            "stage1.layer0.threshold",
+            np.full(64, np.nan, np.float32),
+            "expected numbers values, found nan",
+        ),
+    ],
+)
+def test_tensor_that_does_not_fit_says_expected_and_found(
+    network: tuple[Plan, Tensors], name: str, value: np.ndarray, text: str
+) -> None:
+    plan, tensors = network
+    tensors[name] = value
+    with pytest.raises(InvalidRecord, match=rf"{name}: .*{text}"):
+        prepare_parts(plan, tensors)
+
+
+# ---- plans that do not hang together ----
+
+
+def set_field(number: int, key: str, value: object) -> Callable[[Plan], None]:
+    def change(plan: Plan) -> None:
+        plan[number][key] = value
+
+    return change
+
+
+def drop_field(number: int, key: str) -> Callable[[Plan], None]:
+    def change(plan: Plan) -> None:
+        del plan[number][key]
+
+    return change
+
+
+STEM, STAGE, TRANSITION, HEAD = 0, 1, 2, 4
+WRONG_PLANS: list[tuple[str, Callable[[Plan], None], str]] = [
+    ("no name", drop_field(STEM, "name"), "step 0: expected a name as `name`, found none"),
+    ("odd name", set_field(STEM, "name", "../x"), "expected a name as `name`, found '../x'"),
+    ("twice", set_field(3, "name", "stage1"), "found stage1 twice"),
+    ("part", set_field(STEM, "part", "trunk"), "expected a part of stem, stage, .*found 'trunk'"),
+    ("no input", drop_field(STAGE, "input"), "stage1: expected a list as `input`, found none"),
+    ("flat", set_field(STAGE, "input", [64, 8]), "expected 3 whole numbers"),
+    ("text", set_field(STAGE, "input", ["64", 8, 8]), "expected 3 whole numbers"),
+    ("huge", set_field(STAGE, "input", [64, 2**20, 2**20]), "at most"),
+    ("truth", set_field(HEAD, "output", [True]), "expected 1 whole numbers"),
+    ("gap", set_field(STAGE, "input", [64, 9, 8]), "stage1 expects .* the step before yields"),
+    ("growth", set_field(STAGE, "growth", 32), "expected growth 64 and channels in whole words"),
+    ("layer", set_field(STAGE, "layers", ["dense", "better"]), "as layer 1, found 'better'"),
+    ("layers", set_field(STAGE, "layers", "dense"), "expected a list as `layers`, found 'dense'"),
+    (
+        "no padding",
+        drop_field(STAGE, "padding"),
+        "expected a whole number as `padding`, found none",
+    ),
+    ("padding", set_field(STAGE, "padding", -2), "expected a whole number from -1 as `padding`"),
+    ("groups", set_field(TRANSITION, "groups", 3), "expected groups that divide 128 channels"),
+    ("no group", set_field(TRANSITION, "groups", 0), "expected a whole number from 1 as `groups`"),
+    ("no pool", drop_field(TRANSITION, "pool"), "expected a window or null as `pool`, found none"),
+    ("pool", set_field(TRANSITION, "pool", 2), "pool: expected a list as `padding`"),
+    (
+        "output",
+        set_field(TRANSITION, "pool", {"kernel": 1, "stride": 1, "padding": [0, 0]}),
+        r"says \[128, 8, 8\] -> \[96, 4, 4\], but its fields make it \[128, 8, 8\] -> \[96, 8, 8\]",
+    ),
+    (
+        "pool padding",
+        set_field(TRANSITION, "pool", {"kernel": 2, "stride": 2, "padding": [0]}),
+        r"expected \[before, after\]",
+    ),
+    ("convolution", set_field(STEM, "convolutions", [3]), "convolution 0: expected a whole number"),
+]
+
+
+@pytest.mark.parametrize(
+    ("change", "text"), [case[1:] for case in WRONG_PLANS], ids=[c[0] for c in WRONG_PLANS]
+)
+def test_wrong_plan_says_expected_and_found(
+    network: tuple[Plan, Tensors], change: Callable[[Plan], None], text: str
+) -> None:
+    plan, tensors = copy.deepcopy(network)
+    change(plan)
+    with pytest.raises(InvalidManifest, match=rf"(?s)plan: .*{text}.*Export the bundle again"):
+        prepare_parts(plan, tensors)
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (set_field(STAGE, "padding", 2), "padding: expected -1..1, found 2"),
+        (set_field(TRANSITION, "shuffle_groups", 3), "transition1: .*shuffle"),
+    ],
+)
+def test_what_the_library_refuses_keeps_its_words(
+    network: tuple[Plan, Tensors], change: Callable[[Plan], None], text: str
+) -> None:
+    plan, tensors = network
+    change(plan)
+    with pytest.raises(InvalidRecord, match=text):
+        prepare_parts(plan, tensors)
+
+
+# ---- bundles ----
+
+
+def test_bundle_is_prepared_from_its_files(tmp_path: Path) -> None:
+    bundle = make_bundle(tmp_path / "bundle", graphs=False)
+    assert len(prepare_bundle(bundle)) == len(bundle.manifest.plan)
+
+
+def test_bundle_without_plan_points_to_the_onnx_engine(tmp_path: Path) -> None:
+    plan, _ = make_network()
+    manifest = make_manifest(plan)
+    empty = Bundle(tmp_path, type(manifest)(**{**vars(manifest), "plan": ()}))
+    with pytest.raises(MissingFile, match=r"only the ONNX graph .* Use the onnx engine"):
+        prepare_bundle(empty)
+
+
+def test_bundle_whose_plan_ends_elsewhere_is_refused(tmp_path: Path) -> None:
+    plan, _ = make_network()
+    manifest = make_manifest(plan)
+    fewer = Bundle(tmp_path, type(manifest)(**{**vars(manifest), "labels": ("one",)}))
+    with pytest.raises(InvalidManifest, match=r"to \[1\] .* found one from \[3, 16, 16\] to \[7\]"):
+        prepare_bundle(fewer)

@@ -1,0 +1,122 @@
+"""The torchscript engine: equal to the native engine, thread-safe, silent, clear refusals."""
+
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from runtime import InvalidInput, library, load_engine
+from runtime.bundle import TORCHSCRIPT_GRAPH, WEIGHTS, Bundle
+from runtime.errors import InvalidRecord, MissingFile, TorchUnavailable
+from runtime.layers import save_network, script_network
+from runtime.native_engine import NativeEngine
+from runtime.onnx_engine import OnnxEngine
+from runtime.torchscript_engine import TorchScriptEngine
+from tests.runtime.bundles import make_bundle, make_images, make_network
+
+LOGIT_BOUND = 1e-4  # float parts: other order of summation in ONNX Runtime
+VARIANTS: list[dict[str, Any]] = [
+    {"pairs": (2, 1)},
+    {"stem": "grouped", "image": 64, "pairs": (1, 1, 1, 1), "transitions": (160, 96, 128)},
+    {"stem": "thumbnail", "padding": 0, "improvement": False},
+    {"padding": 1, "transitions": (160,), "groups": 4, "shuffle": 16},
+]
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return make_bundle(tmp_path_factory.mktemp("torchscript") / "bundle")
+
+
+def pictures(bundle: Bundle, count: int, seed: int = 1) -> np.ndarray:
+    return make_images(list(bundle.manifest.plan), count, seed)
+
+
+@pytest.mark.parametrize("options", VARIANTS)
+def test_engines_agree(options: dict[str, Any], tmp_path: Path) -> None:
+    bundle = make_bundle(tmp_path / "bundle", **options)
+    images = pictures(bundle, 3)
+    logits = TorchScriptEngine(bundle).predict(images)
+    assert np.array_equal(logits, NativeEngine(bundle).predict(images))
+    onnx = OnnxEngine(bundle).predict(images)
+    worst = np.abs(onnx - logits).max()
+    assert worst < LOGIT_BOUND, f"the worst logit differs by {worst}"
+    assert np.array_equal(onnx.argmax(1), logits.argmax(1))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_batches_and_threads_do_not_change_logits(bundle: Bundle, count: int, threads: int) -> None:
+    images = pictures(bundle, count)
+    before = torch.get_num_threads()
+    try:
+        engine = TorchScriptEngine(bundle, threads)
+        assert torch.get_num_threads() == threads
+        logits = engine.predict(images)
+    finally:
+        torch.set_num_threads(before)
+    assert logits.dtype == np.float32
+    assert np.array_equal(logits, NativeEngine(bundle).predict(images))
+
+
+def test_concurrent_calls_do_not_disturb_each_other(bundle: Bundle) -> None:
+    engine, native = TorchScriptEngine(bundle), NativeEngine(bundle)
+    inputs = [pictures(bundle, 1 + seed % 3, seed) for seed in range(24)]
+    with ThreadPoolExecutor(6) as pool:
+        outputs = list(pool.map(engine.predict, inputs))
+    for images, logits in zip(inputs, outputs, strict=True):
+        assert np.array_equal(logits, native.predict(images))
+
+
+def test_engine_describes_itself(bundle: Bundle) -> None:
+    engine = load_engine(bundle, "torchscript")
+    assert engine.name == "torchscript"
+    assert engine.implementation == library.active()
+    sizes = [(bundle.path / name).stat().st_size for name in (TORCHSCRIPT_GRAPH, WEIGHTS)]
+    assert engine.model_bytes == sum(sizes)
+    assert engine.skipped == ()
+
+
+def test_torchscript_is_the_first_choice(bundle: Bundle) -> None:
+    assert load_engine(bundle).name == "torchscript"
+
+
+def test_input_is_checked_and_may_be_read_only(bundle: Bundle) -> None:
+    engine = TorchScriptEngine(bundle)
+    images = pictures(bundle, 2)
+    images.flags.writeable = False
+    assert engine.predict(images).shape == (2, 7)
+    with pytest.raises(InvalidInput, match=r"found \[2, 3, 16, 8\]"):
+        engine.predict(images[..., :8])
+    with pytest.raises(InvalidInput, match="found float64"):
+        engine.predict(images.astype(np.float64))
+
+
+def replace_graph(bundle: Bundle, tmp_path: Path) -> tuple[Bundle, Path]:
+    """A copy of the bundle, verified before its graph is replaced."""
+    copy = Bundle(Path(shutil.copytree(bundle.path, tmp_path / "copy")), bundle.manifest)
+    return copy, copy.path / TORCHSCRIPT_GRAPH
+
+
+def test_graph_that_torch_does_not_read_is_named(bundle: Bundle, tmp_path: Path) -> None:
+    copy, graph = replace_graph(bundle, tmp_path)
+    graph.write_bytes(b"no graph")
+    with pytest.raises(TorchUnavailable, match=r"model\.ts: expected a graph that torch .* reads"):
+        TorchScriptEngine(copy)
+
+
+def test_graph_of_another_plan_is_refused(bundle: Bundle, tmp_path: Path) -> None:
+    copy, graph = replace_graph(bundle, tmp_path)
+    plan, _ = make_network(pairs=(1,), transitions=())
+    save_network(script_network(plan), graph)
+    with pytest.raises(InvalidRecord, match="the graph has the parts stem, stage1, head"):
+        TorchScriptEngine(copy)
+
+
+def test_bundle_without_graph_names_the_file(tmp_path: Path) -> None:
+    with pytest.raises(MissingFile, match=TORCHSCRIPT_GRAPH):
+        TorchScriptEngine(make_bundle(tmp_path / "bundle", graphs=False))

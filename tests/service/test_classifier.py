@@ -1,0 +1,66 @@
+"""service.classifier: ranking, identity of the model, and what the warm-up finds out."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from runtime import ImageLimits, ImageTooLarge, InvalidInput
+from runtime.bundle import FileEntry
+from service.classifier import Classifier, Prediction, identify_model
+
+
+@pytest.fixture
+def classifier(make_engine: Any) -> Classifier:
+    """Around the fake engine."""
+    return Classifier(make_engine(), ImageLimits())
+
+
+def test_prepares_infers_and_ranks(classifier: Classifier, picture: Any) -> None:
+    prepared = classifier.prepare(picture("blue", (60, 40), "PNG"))
+    assert (prepared.format, prepared.width, prepared.height) == ("PNG", 60, 40)
+    assert prepared.tensor.shape == (3, 32, 32)
+    assert prepared.decode_seconds > 0
+    assert prepared.preprocess_seconds > 0
+    logits, seconds = classifier.infer(prepared.tensor)
+    assert seconds > 0
+    best = classifier.rank(logits, 1)[0]
+    assert (best.label, best.index) == ("blue", 2)
+    assert best.score == pytest.approx(np.exp(3) / (np.exp(3) + 2 * np.exp(-3)), abs=1e-3)
+
+
+def test_scores_sum_to_one_and_never_overflow(classifier: Classifier) -> None:
+    ranked = classifier.rank(np.float32([3e38, -3e38, 3e38]), 3)
+    assert ranked == [
+        Prediction("red", 0, 0.5),
+        Prediction("blue", 2, 0.5),
+        Prediction("green", 1, 0.0),
+    ]
+
+
+def test_of_equal_scores_the_lower_index_comes_first(classifier: Classifier) -> None:
+    assert [item.index for item in classifier.rank(np.float32([1, 1, 1]), 2)] == [0, 1]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_logits_that_are_no_numbers_are_a_fault(classifier: Classifier, value: float) -> None:
+    with pytest.raises(ArithmeticError, match="finite"):
+        classifier.rank(np.float32([0, value, 0]), 1)
+
+
+def test_the_limits_reach_the_decoder(make_engine: Any, picture: Any) -> None:
+    with pytest.raises(ImageTooLarge):
+        Classifier(make_engine(), ImageLimits(max_pixels=99)).prepare(picture("red", (10, 10)))
+
+
+def test_the_warm_up_checks_that_the_parts_fit(make_engine: Any) -> None:
+    Classifier(make_engine(), ImageLimits()).warm_up()
+    with pytest.raises(InvalidInput, match="each of 2 labels; the network answers \\[3\\]"):
+        Classifier(make_engine(labels=("a", "b")), ImageLimits()).warm_up()
+
+
+def test_the_identity_changes_with_any_file(make_engine: Any) -> None:
+    names = ({}, {"a": FileEntry("1" * 64, 1)}, {"b": FileEntry("1" * 64, 1)})
+    ids = {identify_model(make_engine(files=files).bundle.manifest) for files in names}
+    assert len(ids) == 3
+    assert all(len(found) == 12 for found in ids)

@@ -1,0 +1,91 @@
+"""What a process loads: each engine its own libraries only; and Python runs on meanwhile."""
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from runtime import library
+from runtime.bundle import Bundle
+from runtime.prepare import prepare_parts
+from tests.runtime.bundles import make_bundle, make_images, make_network
+
+LONG = 0.3  # seconds in one call into a library
+
+
+def loaded_by(bundle: Bundle, engine: str, repository: Path) -> set[str]:
+    """Heavy modules in a fresh process that has predicted with an engine."""
+    program = (
+        "import sys, numpy\n"
+        "from runtime import load_engine\n"
+        f"engine = load_engine({str(bundle.path)!r}, {engine!r})\n"
+        "engine.predict(numpy.zeros((1, *engine.bundle.manifest.input), numpy.float32))\n"
+        "heavy = ('torch', 'onnxruntime', 'onnx', 'fastapi', 'models', 'service')\n"
+        "print(*[name for name in heavy if name in sys.modules])\n"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", program], cwd=repository, capture_output=True, text=True, check=True
+    )
+    return set(answer.stdout.split())
+
+
+def test_native_engine_loads_neither_torch_nor_onnxruntime(
+    repository: Path, tmp_path: Path
+) -> None:
+    bundle = make_bundle(tmp_path / "bundle", graphs=False)
+    assert loaded_by(bundle, "native", repository) == set()
+
+
+def test_each_graph_engine_loads_its_own_library_only(repository: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="torch is not installed")
+    bundle = make_bundle(tmp_path / "bundle")
+    assert loaded_by(bundle, "torchscript", repository) == {"torch"}
+    assert loaded_by(bundle, "onnx", repository) == {"onnxruntime"}
+
+
+def count_ticks(call: Callable[[int], object]) -> int:
+    """How often another thread ran during one call; the call's batch grows until it is long."""
+    ticks, done = [0], threading.Event()
+
+    def tick() -> None:
+        while not done.wait(0.001):
+            ticks[0] += 1
+
+    thread = threading.Thread(target=tick)
+    thread.start()
+    try:
+        batch = 8
+        while True:
+            before, start = ticks[0], time.monotonic()
+            call(batch)
+            if time.monotonic() - start >= LONG:
+                return ticks[0] - before
+            batch *= 2
+    finally:
+        done.set()
+        thread.join()
+
+
+def test_interpreter_runs_on_during_a_part() -> None:
+    plan, tensors = make_network(pairs=(4,), transitions=(), image=32)
+    part = prepare_parts(plan, tensors)[1]
+    x = np.zeros((1, *plan[1]["input"]), np.float32)
+    workspace = library.allocate(library.describe_part(part).workspace_bytes)
+    assert count_ticks(lambda n: library.run_part(part, np.repeat(x, n, 0), workspace)) >= 5
+
+
+def test_interpreter_runs_on_during_a_scripted_network() -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    from runtime.layers import fill_parts, script_network
+
+    plan, tensors = make_network(pairs=(4,), transitions=(), image=32)
+    network = script_network(plan)
+    fill_parts(network, [step["name"] for step in plan], prepare_parts(plan, tensors))
+    images = torch.from_numpy(make_images(plan, 1))
+    with torch.inference_mode():
+        assert count_ticks(lambda n: network(images.repeat(n, 1, 1, 1))) >= 5
