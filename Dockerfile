@@ -4,7 +4,8 @@ ARG PYTHON_IMAGE=python:3.13-slim-bookworm
 
 # ---- builder: locked dependencies and the package in /opt/bnn, an environment without pip ---------------------------
 FROM ${PYTHON_IMAGE} AS builder
-ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
+# Nothing is compiled while installing; all is at the end, without time stamps, for a root that is never written.
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 # The compiler's version follows the base image, which is where it is pinned.
 # hadolint ignore=DL3008
 RUN apt-get update \
@@ -14,24 +15,25 @@ WORKDIR /src
 COPY .locks/build.txt .locks/runtime.txt .locks/
 RUN python -m venv --without-pip /opt/bnn \
     && pip install --no-cache-dir --require-hashes --only-binary :all: -r .locks/build.txt \
-    && pip --python /opt/bnn/bin/python install --no-cache-dir --require-hashes --only-binary :all: \
+    && pip --python /opt/bnn/bin/python install --no-compile --no-cache-dir --require-hashes --only-binary :all: \
         -r .locks/runtime.txt
 COPY . .
 RUN BNN_TORCH=OFF pip wheel --no-cache-dir --no-build-isolation --no-deps --wheel-dir /wheels . \
-    && pip --python /opt/bnn/bin/python install --no-cache-dir --no-deps /wheels/*.whl \
+    && pip --python /opt/bnn/bin/python install --no-compile --no-cache-dir --no-deps /wheels/*.whl \
     && /opt/bnn/bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/bnn/lib
 
 # ---- builder-torch: the same with torch and the operator library ----------------------------------------------------
 FROM builder AS builder-torch
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
-RUN pip --python /opt/bnn/bin/python install --no-cache-dir --require-hashes --only-binary :all: \
+RUN pip --python /opt/bnn/bin/python install --no-compile --no-cache-dir --require-hashes --only-binary :all: \
         -r .locks/torch-dependencies.txt \
-    && pip --python /opt/bnn/bin/python install --no-cache-dir --require-hashes --only-binary :all: --no-deps \
+    && pip --python /opt/bnn/bin/python install --no-compile --no-cache-dir --require-hashes --only-binary :all: --no-deps \
         --index-url "${TORCH_INDEX}" -r .locks/torch.txt
 RUN PYTHONPATH="$(/opt/bnn/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" BNN_TORCH=ON \
         pip wheel --no-cache-dir --no-build-isolation --no-deps --wheel-dir /wheels-torch . \
-    && pip --python /opt/bnn/bin/python install --no-cache-dir --no-deps --force-reinstall /wheels-torch/*.whl \
-    && /opt/bnn/bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/bnn/lib
+    && pip --python /opt/bnn/bin/python install --no-compile --no-cache-dir --no-deps --force-reinstall /wheels-torch/*.whl \
+    # torch ships test code for other versions of Python, which does not compile
+    && /opt/bnn/bin/python -m compileall -q --invalidation-mode unchecked-hash -x '/torch/testing/' /opt/bnn/lib
 
 # ---- base: what both images share ------------------------------------------------------------------------------------
 FROM ${PYTHON_IMAGE} AS base

@@ -1,18 +1,20 @@
-"""Labelled pictures in memory: folders (a sub-folder a class) or packed .npz files, and the
-training augmentations.
+"""Labelled pictures in memory: folders of class folders or packed .npz files, and augmentation.
 
 Pictures are decoded once to uint8 by the same code that the service uses (runtime.preprocess), so
 that training, evaluation and serving see the same pixels; augmentation works on whole batches, on
 the CPU or the GPU.
 
-A pack holds `blob` (all image files end to end), `offs` (n + 1 offsets into it), `label`, `wnids`
+python -m models.data FOLDER --out PACK.npz packs a folder: one file instead of thousands. A pack
+holds `blob` (all image files end to end), `offs` (n + 1 offsets into it), `label`, `wnids`
 (the class names that labels index) and `names` (the files' relative paths).
 """
 
 from __future__ import annotations
 
+import argparse
 import io
 import itertools
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -223,3 +225,24 @@ def normalize(pixels: Tensor, preprocessing: Preprocessing) -> Tensor:
     mean = torch.tensor(preprocessing.mean, device=pixels.device).view(3, 1, 1)
     std = torch.tensor(preprocessing.std, device=pixels.device).view(3, 1, 1)
     return (pixels.float() - mean) / std
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m models.data", description=__doc__)
+    parser.add_argument("folder", type=Path, help="a sub-folder of pictures per class")
+    parser.add_argument("--out", type=Path, required=True, help="the pack, a .npz file")
+    args = parser.parse_args(arguments)
+    try:
+        if not args.folder.is_dir() or args.out.suffix != ".npz":
+            raise DataError(f"expected a folder and an .npz file; found {args.folder}, {args.out}")
+        count = write_pack(args.folder, args.out)
+    except (DataError, OSError) as error:
+        print(f"models.data: {error}", file=sys.stderr)
+        return 2
+    print(f"{args.out}: {count} pictures")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import logging
+import os
 import socket
 import sys
 from collections.abc import Sequence
@@ -41,6 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InvalidSettings as fault:
         print(f"error: {fault}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # the reader of our output, `head` for one, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing fails at exit
+        return 1
 
 
 def serve(settings: Settings) -> int:

@@ -19,6 +19,7 @@ from models.data import (
     augment_resized_crop,
     find_split,
     load_images,
+    main,
     normalize,
     split_off,
     write_pack,
@@ -154,3 +155,15 @@ def test_undecodable_picture_is_an_error(folder: Path) -> None:
     (folder / "cat" / "bad.jpg").write_bytes(buffer.getvalue()[:100])
     with pytest.raises(Exception, match="JPEG"):
         load_images(folder, SPEC, progress=False)
+
+
+def test_command_line_packs(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "pack.npz"
+    assert main([str(folder), "--out", str(out)]) == 0
+    assert "6 pictures" in capsys.readouterr().out
+    assert len(load_images(out, SPEC, progress=False)) == 6
+    assert main([str(folder), "--out", str(tmp_path / "pack.zip")]) == 2
+    assert main([str(tmp_path / "none"), "--out", str(out)]) == 2
+    assert "expected a folder" in capsys.readouterr().err

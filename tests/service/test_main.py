@@ -285,3 +285,15 @@ def test_the_shell_command_answers_as_the_service_does(
     }
     assert len(outputs) == 1
     assert outputs.pop().startswith(f"{file}: ")
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(picture: Any, tmp_path: Path) -> None:
+    path = tmp_path / "picture.png"
+    path.write_bytes(picture())
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "service", "classify", "--engine", "native", str(path)]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert done.returncode == 1
+    assert done.stderr == ""
