@@ -15,8 +15,9 @@ UV ?= uv#     only for `make locks`
 IMAGE ?= bnn-service
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
-NETWORK ?= meliusnet22
-TRAIN_ARGS ?=
+# The recipe of the default model; on a CPU without bfloat16 leave out --mixed-precision.
+NETWORK ?= meliusnet13
+TRAIN_ARGS ?= --epochs 20 --augmentation crop --mixed-precision --compile
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
