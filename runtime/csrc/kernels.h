@@ -1,12 +1,11 @@
-// The table of function pointers that one implementation (one instruction set) fills in; everything
-// else is common.
+// The functions that one implementation (one instruction set) fills in; everything else is common.
 //
 // Layouts shared by all implementations
 // - map: packed words of one image with a border of one pixel, [height + 2][width + 2][words].
 // - counts: mismatches of one block of 64 output channels, uint16 [height * width][64].
-// - float planes for a convolution: [channels][rows][stride][pitch]; a padded column q is element q
-// / stride of phase
-//   q % stride, so that the pixels one tap reads for consecutive outputs are consecutive in memory.
+// - float planes for a convolution: [channels][rows][stride][pitch]; a padded column q is element
+//   q / stride of phase q % stride, so that the pixels one tap reads for consecutive outputs are
+//   consecutive in memory.
 #ifndef BNN_KERNELS_H_
 #define BNN_KERNELS_H_
 
@@ -19,8 +18,7 @@ constexpr int kTaps = 9;              // of the 3x3 window
 constexpr int64_t kMaxCount = 65535;  // counts are uint16
 constexpr int kDenseBlock = 64;       // classes side by side in the head's weights
 constexpr int kMaxLanes = 16;         // floats in the widest vector; planes are padded to it
-constexpr int64_t kSlack =
-    64;  // bytes that kernels may read and write beyond a map or their scratch
+constexpr int64_t kSlack = 64;        // bytes beyond a map or scratch that kernels may touch
 
 // One binary layer on one image: counts (=, or += when add) the mismatches of all windows of the
 // map.
@@ -48,9 +46,9 @@ struct CountFamily {
 // block's weights are [tap][outputs], taps in the order (channel in, row, column), padded with
 // zeros to whole blocks per group.
 struct ConvolutionJob {
-  const float* x;  // planes, see above
-  int64_t x_group,
-      x_row;            // floats between the first channels of two groups; between two padded rows
+  const float* x;       // planes, see above
+  int64_t x_group;      // floats between the first channels of two groups
+  int64_t x_row;        // floats between two padded rows
   const int64_t* taps;  // [tap_count] offsets in floats from the window's first element
   int64_t tap_count;
   int64_t stride;

@@ -2,11 +2,10 @@
 // live as counts.
 //
 // 1. Bring the inputs into channel order, a few pixels at a time, and pack them for every layer of
-// the stage.
+//    the stage.
 // 2. For each layer: assemble the padded map from those bits and from the counts of the blocks
-// produced so far, then
-//    count mismatches into a new block (dense) or onto the last one (improvement). Nothing is
-//    copied or concatenated.
+//    produced so far, then count mismatches into a new block (dense) or onto the last one
+//    (improvement). Nothing is copied or concatenated.
 // 3. Write the inputs and total - 2 * count of every produced channel as float planes.
 #include <string.h>
 
