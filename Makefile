@@ -82,6 +82,11 @@ $(STAMPS)/tools: $(STAMPS)/dependencies $(LOCKS)/dev.txt
 	@$(PIP_LOCKED) -r $(LOCKS)/dev.txt
 	@touch $@
 
+# A library that somebody deleted is built again.
+ifeq ($(wildcard $(VENV)/lib/python*/site-packages/runtime/libbnn.*),)
+$(shell rm -f $(STAMPS)/extension-torch-*)
+endif
+
 setup: $(STAMPS)/tools $(SERVE_READY) ## create .venv with everything the other targets need
 
 # ---- use -------------------------------------------------------------------------------------------------------------

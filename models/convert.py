@@ -100,9 +100,17 @@ def _window(kernel: Any, stride: Any, padding: Any) -> Step:
 
 
 def output_side(side: int, window: Step) -> int:
-    """Height or width after a window: floor((side + padding - kernel) / stride) + 1."""
+    """Height or width after a window: floor((side + padding - kernel) / stride) + 1.
+
+    Raises ConversionError if that is nothing.
+    """
     before, after = window["padding"]
-    return int((side + before + after - window["kernel"]) // window["stride"]) + 1
+    result = int((side + before + after - window["kernel"]) // window["stride"]) + 1
+    if result < 1:
+        raise ConversionError(
+            f"nothing is left of {side} positions after {window}; use more pixels"
+        )
+    return result
 
 
 def convert_network(network: MeliusNet, image_size: int) -> Converted:

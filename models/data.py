@@ -15,7 +15,7 @@ import argparse
 import io
 import itertools
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from runtime.preprocess import Preprocessing, decode_image, resize_and_crop
+from runtime import InvalidImage, Preprocessing, decode_image, resize_and_crop
 
 # Mean and deviation of ImageNet's pixels, 0..255 RGB, as in the authors' code.
 MEAN, STD = (123.68, 116.779, 103.939), (58.393, 57.12, 57.375)
@@ -59,24 +59,37 @@ class LabelledImages:
         return LabelledImages(self.pixels[index], self.labels[index], self.classes)
 
 
-def load_images(path: Path, preprocessing: Preprocessing, progress: bool = True) -> LabelledImages:
-    """Reads and decodes a folder of class folders or a pack. Raises DataError."""
+def load_images(
+    path: Path, preprocessing: Preprocessing, progress: bool = True, training: bool = False
+) -> LabelledImages:
+    """Reads and decodes a folder of class folders or a pack. Raises DataError.
+
+    With `training`, ImageNet's own validation pictures are left out.
+    """
     if path.is_dir():
-        names, labels, classes = _index_folder(path)
-        blobs: Iterator[bytes] = (name.read_bytes() for name in names)
+        files, labels, classes = _index_folder(path)
+        names = [file.relative_to(path).as_posix() for file in files]
+        blobs: Iterable[bytes] = (file.read_bytes() for file in files)
     elif path.suffix == ".npz" and path.is_file():
-        blobs, labels, classes = _open_pack(path)
+        blobs, names, labels, classes = _open_pack(path)
     else:
         raise DataError(
             f"{path}: expected a folder with a sub-folder per class, or a .npz pack; found "
             f"{'nothing' if not path.exists() else 'another kind of file'}"
         )
+    kept = [not (training and Path(name).name.startswith(TEST_FILE_PREFIX)) for name in names]
+    blobs = itertools.compress(blobs, kept)
+    names = list(itertools.compress(names, kept))
+    labels = list(itertools.compress(labels, kept))
     size = preprocessing.crop
     pixels = np.empty((len(labels), 3, size, size), np.uint8)
     for i, blob in enumerate(
         tqdm(blobs, f"decoding {path.name}", len(labels), disable=not progress, unit="img")
     ):
-        image = resize_and_crop(decode_image(blob), preprocessing)
+        try:
+            image = resize_and_crop(decode_image(blob), preprocessing)
+        except InvalidImage as error:
+            raise DataError(f"{path}: {names[i]}: {error}") from error
         pixels[i] = np.asarray(image).transpose(2, 0, 1)
     return LabelledImages(
         torch.from_numpy(pixels), torch.tensor(labels, dtype=torch.int64), classes
@@ -109,7 +122,9 @@ def _index_folder(path: Path) -> tuple[list[Path], list[int], tuple[str, ...]]:
     return names, labels, classes
 
 
-def _open_pack(path: Path) -> tuple[Iterator[bytes], list[int], tuple[str, ...]]:
+def _open_pack(
+    path: Path,
+) -> tuple[Iterator[bytes], list[str], list[int], tuple[str, ...]]:
     with np.load(path, allow_pickle=False) as pack:
         missing = {"blob", "offs", "label", "wnids", "names"} - set(pack.files)
         if missing:
@@ -117,11 +132,16 @@ def _open_pack(path: Path) -> tuple[Iterator[bytes], list[int], tuple[str, ...]]
         blob, offs = pack["blob"], pack["offs"]
         labels = [int(label) for label in pack["label"]]
         classes = tuple(str(name) for name in pack["wnids"])
-    if len(offs) != len(labels) + 1 or offs[-1] > len(blob):
+        names = [str(name) for name in pack["names"]]
+    fits = len(offs) == len(labels) + 1 == len(names) + 1
+    if not fits or offs[0] != 0 or (np.diff(offs) < 0).any() or offs[-1] > len(blob):
         raise DataError(
-            f"{path}: {len(labels)} labels, {len(offs)} offsets, {len(blob)} bytes do not fit"
+            f"{path}: {len(labels)} labels, {len(names)} names, {len(offs)} offsets, "
+            f"{len(blob)} bytes do not fit"
         )
-    return (blob[a:b].tobytes() for a, b in itertools.pairwise(offs)), labels, classes
+    if not set(labels) <= set(range(len(classes))):
+        raise DataError(f"{path}: expected labels below {len(classes)}, found {max(labels)}")
+    return (blob[a:b].tobytes() for a, b in itertools.pairwise(offs)), names, labels, classes
 
 
 def write_pack(folder: Path, out: Path) -> int:
@@ -151,7 +171,7 @@ def split_off(
 ) -> tuple[LabelledImages, LabelledImages]:
     """(rest, held-out part of about `share`), drawn per class by a fixed seed.
 
-    At least one picture a class each way.
+    Each part has a picture of every class, but a class of a single picture stays in the rest.
     """
     generator = torch.Generator().manual_seed(seed)
     held: list[Tensor] = []

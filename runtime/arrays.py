@@ -1,5 +1,6 @@
 """NumPy arrays as the kernel library needs them: aligned where it asks for it, checked always."""
 
+from itertools import combinations
 from typing import Any, Final
 
 import numpy as np
@@ -17,8 +18,17 @@ def allocate(size: int) -> Part:
     return buffer[start : start + size]
 
 
-def require(name: str, array: NDArray[Any], dtype: DTypeLike, shape: tuple[int | None, ...]) -> int:
-    """The address of a contiguous array of this type and shape; None is any length."""
+def require(
+    name: str,
+    array: NDArray[Any],
+    dtype: DTypeLike,
+    shape: tuple[int | None, ...],
+    writable: bool = False,
+) -> int:
+    """The address of a contiguous array of this type and shape; None is any length.
+
+    writable: the kernels write to it. Raises ValueError for any other array.
+    """
     fits = len(array.shape) == len(shape) and all(
         want is None or want == have for want, have in zip(shape, array.shape, strict=True)
     )
@@ -29,4 +39,18 @@ def require(name: str, array: NDArray[Any], dtype: DTypeLike, shape: tuple[int |
             f"{name}: expected a contiguous {np.dtype(dtype)} array [{wanted}], "
             f"found {layout} {array.dtype} {list(array.shape)}"
         )
+    if writable and not array.flags.writeable:
+        raise ValueError(
+            f"{name}: expected a writable array, found a read-only one; pass a copy of it or None"
+        )
     return int(array.ctypes.data)
+
+
+def require_apart(**arrays: NDArray[Any]) -> None:
+    """Raises ValueError where two of the arrays may share memory."""
+    for (name, array), (other, second) in combinations(arrays.items(), 2):
+        if np.may_share_memory(array, second):
+            raise ValueError(
+                f"{other}: expected memory of its own, found some that {name} uses; "
+                "pass another array or None"
+            )

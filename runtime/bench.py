@@ -65,8 +65,7 @@ def export_network(name: str, size: int, folder: Path) -> Bundle:
     if answer.returncode:
         raise RuntimeFault(
             f"expected python -m models.export to write {name}, but it ended with "
-            f"{answer.returncode}: {answer.stderr.strip()[-500:]}. It needs the extra: "
-            "pip install '.[train]'"
+            f"{answer.returncode}: {answer.stderr.strip()[-500:]}"
         )
     return read_bundle(out)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -40,6 +41,8 @@ TORCHSCRIPT_GRAPH = "model.ts"
 MAX_MANIFEST_BYTES = 4 * 2**20
 MAX_HEADER_BYTES = 2**20  # a 59's header has about 60 KB
 MAX_FILE_BYTES = 2**30
+MAX_TEXT = 200  # characters of a label or a file name
+MAX_DIMENSIONS = 8
 DTYPES = {"F32": np.dtype("<f4"), "U32": np.dtype("<u4")}  # all that format 1 uses
 
 REEXPORT = "Export the bundle again with python -m models.export, or copy it again."
@@ -55,7 +58,7 @@ class FileEntry:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The bundle's description of itself; see the module text and service/README.md."""
+    """The bundle's description of itself; its keys are described in runtime/README.md."""
 
     name: str
     architecture: dict[str, Any]
@@ -125,10 +128,10 @@ def _read_manifest(path: Path) -> Manifest:
             f"{file}: {size} bytes; expected at most {MAX_MANIFEST_BYTES}. {REEXPORT}"
         )
     try:
-        content = json.loads(file.read_bytes())
+        content = json.loads(file.read_bytes(), parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise InvalidManifest(f"{file}: expected JSON, found {error}. {REEXPORT}") from error
-    if not isinstance(content, dict) or not isinstance(content.get("format"), int):
+    if not isinstance(content, dict) or type(content.get("format")) is not int:
         raise InvalidManifest(
             f"{file}: expected an object with a whole number `format`. {REEXPORT}"
         )
@@ -139,7 +142,7 @@ def _read_manifest(path: Path) -> Manifest:
         )
     try:
         return _parse_manifest(content)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         what = f"no {error}" if isinstance(error, KeyError) else str(error)
         raise InvalidManifest(
             f"{file}: expected the keys of format {FORMAT}, found {what}. {REEXPORT}"
@@ -147,46 +150,61 @@ def _read_manifest(path: Path) -> Manifest:
 
 
 def _parse_manifest(content: dict[str, Any]) -> Manifest:
-    preprocessing = content["preprocessing"]
-    shape = tuple(_whole(n) for n in content["input"]["shape"])
-    if len(shape) != 3 or shape[0] != 3:
-        raise ValueError(f"input shape {shape} instead of 3 channels, height, width")
-    labels = tuple(content["labels"])
-    if not labels or not all(isinstance(label, str) for label in labels):
+    image, preprocessing = _object(content, "input"), _object(content, "preprocessing")
+    files, training = _object(content, "files"), content["training"]
+    shape = tuple(_whole(n) for n in image["shape"])
+    if len(shape) != 3 or shape[0] != 3 or image["dtype"] != "float32":
+        raise ValueError(f"input {image} instead of float32 with 3 channels, height, width")
+    if preprocessing.pop("channel_order") != "RGB":
+        raise ValueError("a channel_order that is not RGB")
+    labels, plan = content["labels"], content["plan"]
+    if not isinstance(labels, list) or not labels:
         raise ValueError("labels that are not a list of texts")
-    plan = content["plan"]
     if not isinstance(plan, list) or not all(isinstance(step, dict) for step in plan):
         raise ValueError("a plan that is not a list of objects")
     if not isinstance(content["trained"], bool):
         raise ValueError("`trained` that is neither true nor false")
+    if training is not None and not isinstance(training, dict):
+        raise ValueError("`training` that is neither an object nor null")
     return Manifest(
-        name=str(content["name"]),
-        architecture=dict(content["architecture"]),
+        name=_text(content["name"]),
+        architecture=_object(content, "architecture"),
         input=(shape[0], shape[1], shape[2]),
-        preprocessing=Preprocessing(
-            resize=preprocessing["resize"],
-            crop=preprocessing["crop"],
-            interpolation=preprocessing["interpolation"],
-            mean=tuple(preprocessing["mean"]),
-            std=tuple(preprocessing["std"]),
-        ),
-        labels=labels,
+        preprocessing=Preprocessing(**preprocessing),
+        labels=tuple(_text(label) for label in labels),
         plan=tuple(plan),
         files={
-            name: FileEntry(str(entry["sha256"]), _whole(entry["bytes"]))
-            for name, entry in content["files"].items()
+            _text(name): FileEntry(_text(entry["sha256"]), _whole(entry["bytes"]))
+            for name, entry in files.items()
         },
         trained=content["trained"],
-        training=content["training"],
-        parity=dict(content["parity"]),
-        created=dict(content["created"]),
+        training=training,
+        parity=_object(content, "parity"),
+        created=_object(content, "created"),
         format=content["format"],
     )
 
 
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name}, which JSON does not know")
+
+
+def _object(content: dict[str, Any], key: str) -> dict[str, Any]:
+    if not isinstance(content[key], dict):
+        raise ValueError(f"{key!r} that is not an object")
+    return dict(content[key])
+
+
+def _text(value: object) -> str:
+    """A text of printable characters: it goes into logs, metrics and answers."""
+    if not isinstance(value, str) or not value.isprintable() or len(value) > MAX_TEXT:
+        raise ValueError(f"{repr(value)[:80]} where a printable text is expected")
+    return value
+
+
 def _whole(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise ValueError(f"{value!r} where a whole number is expected")
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**63:
+        raise ValueError(f"{repr(value)[:80]} where a whole number is expected")
     return value
 
 
@@ -197,7 +215,7 @@ def _verify_file(path: Path, name: str, entry: FileEntry) -> None:
             f"directory. {REEXPORT}"
         )
     file = path / name
-    if not file.exists():
+    if not file.is_file():
         raise MissingFile(f"{file}: listed in the manifest, but not there. {REEXPORT}")
     if file.is_symlink() and file.resolve().parent != path.resolve():
         raise PathOutsideBundle(
@@ -264,16 +282,20 @@ def read_tensors(file: Path) -> dict[str, np.ndarray]:
             dtype = DTYPES[entry["dtype"]]
             shape = tuple(_whole(n) for n in entry["shape"])
             begin, end = (_whole(n) for n in entry["data_offsets"])
+            if len(shape) > MAX_DIMENSIONS:
+                raise ValueError("too many dimensions")
         except (KeyError, TypeError, ValueError) as error:
             raise InvalidRecord(
                 f"{file}: tensor {name!r}: expected dtype (F32 or U32), shape and data_offsets, "
                 "found "
                 f"{entry!r:.200}. {REEXPORT}"
             ) from error
-        needed = dtype.itemsize
-        for n in shape:
-            needed *= n
-        if end - begin != needed or begin % dtype.itemsize:
+        needed = dtype.itemsize * math.prod(shape)
+        if (
+            end - begin != needed
+            or begin % dtype.itemsize
+            or max(shape, default=0) > MAX_FILE_BYTES
+        ):
             raise InvalidRecord(
                 f"{file}: tensor {name!r} of {entry['dtype']} {list(shape)} needs {needed} "
                 "aligned bytes, found "
@@ -310,9 +332,15 @@ def write_bundle(path: Path, manifest: Manifest, files: Mapping[str, Path]) -> B
         text = json.dumps(manifest_as_json(manifest, entries), indent=1, allow_nan=False)
         (fresh / MANIFEST).write_text(text + "\n")
         bundle = read_bundle(fresh)
+        replaced = Path(temporary) / "replaced"
         if path.exists():
-            path.rename(Path(temporary) / "replaced")
-        fresh.rename(path)
+            path.rename(replaced)
+        try:
+            fresh.rename(path)
+        except OSError:
+            if replaced.exists():
+                replaced.rename(path)
+            raise
     return Bundle(path, bundle.manifest)
 
 

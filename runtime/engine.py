@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast
@@ -16,10 +17,13 @@ from runtime.errors import (
     EngineUnavailable,
     ImplementationUnavailable,
     InvalidInput,
+    NativeUnavailable,
     NoEngine,
 )
 
 logger = logging.getLogger(__name__)
+
+FORCE_IMPLEMENTATION = "BNN_FORCE_IMPLEMENTATION"  # read by the kernel library
 
 # In order of preference: name -> (module, class, files of the bundle it cannot do without). A
 # module is imported only if the bundle has its files: torch costs 200 MB of memory.
@@ -79,6 +83,12 @@ def load_engine(bundle: str | Path | Bundle, engine: str = "auto", threads: int 
         except (EngineUnavailable, BundleError) as error:
             if engine != "auto" or isinstance(error, ImplementationUnavailable):
                 raise
+            if (forced := os.environ.get(FORCE_IMPLEMENTATION)) and isinstance(
+                error, NativeUnavailable
+            ):
+                raise ImplementationUnavailable(
+                    f"{FORCE_IMPLEMENTATION}={forced} asks for kernels, but: {error}"
+                ) from error
             logger.warning("engine %s cannot be used: %s", name, error)
             skipped.append(SkippedEngine(name, str(error)))
             continue

@@ -38,5 +38,6 @@ def find_file(name: str) -> Path:
     places.append(f"{resource} (not there)")
     raise NativeUnavailable(
         f"expected {name}, found it in none of: {'; '.join(places)}. "
-        "Build it with 'make setup', or 'pip install --no-build-isolation -e .'."
+        "Build it with 'make setup' ('make WITH_TORCH=yes setup' for torch's operators), or "
+        "'pip install --no-build-isolation -e .'."
     )

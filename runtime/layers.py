@@ -27,6 +27,11 @@ from runtime.parts import Part
 load_operators()  # a graph can be scripted, or loaded, only when its operators are known
 
 
+GRAPH_OPERATORS = frozenset(
+    {"prim::GetAttr", "prim::Constant", "prim::ListConstruct", "bnn::run_part"}
+)
+
+
 class PackedPart(nn.Module):
     """One prepared part: float32 [N, input...] -> float32 [N, output...].
 
@@ -74,9 +79,19 @@ def save_network(network: torch.jit.ScriptModule, path: Path) -> None:
 
 
 def load_network(path: Path) -> torch.jit.ScriptModule:
-    """Reads a scripted graph. Raises what torch raises: RuntimeError, ValueError."""
+    """Reads a scripted graph.
+
+    Raises InvalidRecord if it does more than run parts, and what torch raises: RuntimeError,
+    ValueError.
+    """
     with _torchscript():
         network: torch.jit.ScriptModule = torch.jit.load(str(path), map_location="cpu")
+    foreign = {node.kind() for node in network.inlined_graph.nodes()} - GRAPH_OPERATORS
+    if foreign:
+        raise InvalidRecord(
+            f"{path}: expected a graph that only runs parts, found {', '.join(sorted(foreign))}. "
+            "Export the bundle again with python -m models.export."
+        )
     return network
 
 

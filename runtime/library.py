@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from runtime.arrays import ALIGNMENT as ALIGNMENT
 from runtime.arrays import allocate as allocate
-from runtime.arrays import require
+from runtime.arrays import require, require_apart
 from runtime.errors import ImplementationUnavailable, NativeUnavailable
 from runtime.installed import SUFFIX as SUFFIX
 from runtime.installed import find_file as find_file
@@ -136,19 +136,7 @@ def load_library() -> ctypes.CDLL:
         ctypes.POINTER(i32),
     ]
     library.bnn_pack.argtypes = [pointer, pointer, pointer, i64, i64, pointer]
-    library.bnn_conv3x3.argtypes = [
-        pointer,
-        pointer,
-        i64,
-        i64,
-        i64,
-        i64,
-        i64,
-        i32,
-        pointer,
-        pointer,
-        sizes,
-    ]
+    library.bnn_conv3x3.argtypes = [pointer, pointer, *[i64] * 5, i32, pointer, pointer, sizes]
     for kind, structure in (
         ("stem", _Stem),
         ("stage", _Stage),
@@ -376,7 +364,8 @@ def run_part(
     """Runs a prepared part: x [n, c, h, w] -> [n, c, h, w], or [n, classes] after the head.
 
     workspace: from allocate(workspace_bytes), one per concurrent call; made here if None.
-    out: written and returned; made here if None. Raises ValueError.
+    out: written and returned; made here if None. x, out and workspace must not share memory.
+    Raises ValueError.
     """
     info = describe_part(part)
     x_address = require("x", x, np.float32, (None, *info.input))
@@ -385,14 +374,17 @@ def run_part(
         workspace = allocate(info.workspace_bytes)
     if out is None:
         out = np.empty(shape, np.float32)
+    out_address = require("out", out, np.float32, shape, writable=True)
+    workspace_address = require("workspace", workspace, np.uint8, (None,), writable=True)
+    require_apart(x=x, out=out, workspace=workspace)
     _check(
         load_library().bnn_part_run(
             part.ctypes.data,
             part.size,
             x_address,
             x.shape[0],
-            require("out", out, np.float32, shape),
-            require("workspace", workspace, np.uint8, (None,)),
+            out_address,
+            workspace_address,
             workspace.size,
         )
     )

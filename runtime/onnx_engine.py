@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from runtime.bundle import ONNX_GRAPH, WEIGHTS, Bundle
+from runtime.bundle import ONNX_GRAPH, REEXPORT, WEIGHTS, Bundle
 from runtime.engine import SkippedEngine, check_images
-from runtime.errors import OnnxUnavailable
+from runtime.errors import InvalidManifest, OnnxUnavailable
 
 
 class OnnxEngine:
@@ -41,10 +41,22 @@ class OnnxEngine:
             raise OnnxUnavailable(
                 f"{graph}: onnxruntime {ort.__version__} refuses the graph: {error}"
             ) from error
+        self._check_shapes(bundle)
         self.bundle = bundle
         self.skipped: tuple[SkippedEngine, ...] = ()
         files = bundle.manifest.files
         self.model_bytes = sum(files[name].bytes for name in (ONNX_GRAPH, WEIGHTS) if name in files)
+
+    def _check_shapes(self, bundle: Bundle) -> None:
+        """Compares the graph's input and output with the manifest. Raises InvalidManifest."""
+        (image,), (logits,) = self.session.get_inputs(), self.session.get_outputs()
+        found = image.shape[1:], logits.shape[1:]
+        expected = list(bundle.manifest.input), [bundle.manifest.classes]
+        if found != expected:
+            raise InvalidManifest(
+                f"{bundle.path}: expected a graph from {expected[0]} to {expected[1]} as input and "
+                f"labels say, found one from {found[0]} to {found[1]}. {REEXPORT}"
+            )
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         """float32 [N, 3, H, W] -> logits [N, classes]. Raises InvalidInput."""

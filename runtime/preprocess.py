@@ -8,10 +8,10 @@ whatever goes wrong inside the decoder is an `InvalidImage`.
 
 import io
 import math
-import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import product
 from typing import NoReturn
 
 import numpy as np
@@ -19,6 +19,7 @@ import numpy.typing as npt
 from PIL import Image, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
 from runtime.errors import ImageTooLarge, InvalidImage, InvalidManifest, UnsupportedImage
+from runtime.picture_headers import count_scans, describe_damage, read_size
 
 # Imported for their registration only: with them present Image.open never loads its forty others.
 _PLUGINS = (JpegImagePlugin, PngImagePlugin, WebPImagePlugin)
@@ -31,9 +32,9 @@ INTERPOLATIONS = {
 }
 _LARGEST_SIDE = 4096  # of a network's input
 _LARGEST_RATIO = 16  # above it the resized long side is never materialised
-# Header elements read before the pixels. Real files have a few dozen to a few thousand; the
-# decoder's header loop runs in Python: a file of millions of empty elements would stall a thread.
-_MAX_ELEMENTS = 20_000
+#: The most memory that decoding takes at any moment, beside three times the file.
+DECODING_BYTES_PER_PIXEL = 13
+_PIECE_PIXELS = 2**18  # converted at a time, where converting needs copies
 _ORIENTATION_TAG = 0x0112
 _ORIENTATIONS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -59,7 +60,6 @@ _REFUSED = (
     (4, b"ftypmif1", "HEIC"),
     (4, b"ftyp", "video"),
 )
-_TRUNCATED = "expected a complete {} file; found one that ends too early. Send the whole file."
 
 
 @dataclass(frozen=True)
@@ -99,13 +99,15 @@ class Preprocessing:
 class ImageLimits:
     """What `decode_image` accepts: bytes of the file, pixels by its header, scans of a JPEG.
 
+    Each scan visits every pixel. Encoders write 1 to 10, for CMYK 18, mozjpeg at most 16.
+
     Raises:
         ValueError: a limit is out of range.
     """
 
     max_bytes: int = 10 * 2**20
     max_pixels: int = 25_000_000
-    max_scans: int = 64
+    max_scans: int = 20
 
     def __post_init__(self) -> None:
         """Checks every limit; the decoder's own pixel limit is the upper bound of ours."""
@@ -128,6 +130,7 @@ def decode_image(data: bytes, limits: ImageLimits | None = None) -> Image.Image:
         UnsupportedImage: the first bytes belong to no accepted format.
         ImageTooLarge: more bytes, pixels or scans than `limits` (default: `ImageLimits()`) allow.
         InvalidImage: an accepted format that is damaged or incomplete.
+        MemoryError: the picture needs more memory than there is.
     """
     limits = limits or ImageLimits()
     if not data:
@@ -136,19 +139,12 @@ def decode_image(data: bytes, limits: ImageLimits | None = None) -> Image.Image:
         raise _too_large("bytes", limits.max_bytes, len(data), "Send a smaller file.")
     kind = _sniff_format(data)
     with _damage_refused(kind):
-        size = _READ_SIZE[kind](data)
+        size = read_size(data, kind)
         _check_pixels(size, limits)
-        if kind == "JPEG":
-            _check_scans(data, limits)
-        with Image.open(io.BytesIO(data), formats=(kind,)) as image:
-            if image.size != size:
-                raise InvalidImage(
-                    f"expected one size in the {kind} file; found two. Save the picture anew."
-                )
-            image.load()
-            upright = _ORIENTATIONS.get(_read_orientation(image))
-            result = _convert_to_rgb(image)
-        if upright is not None:
+        if kind == "JPEG" and (scans := count_scans(data)) > limits.max_scans:
+            raise _too_large("scans", limits.max_scans, scans, "Save it as a baseline JPEG.")
+        result, orientation = _decode(data, kind, size)
+        if (upright := _ORIENTATIONS.get(orientation)) is not None:
             result = result.transpose(upright)
     result.format = kind
     return result
@@ -221,76 +217,6 @@ def _sniff_format(data: bytes) -> str:
     )
 
 
-def _read_jpeg_size(data: bytes) -> tuple[int, int]:
-    """Width and height by the frame header; walks the segments up to the first scan."""
-    size = None
-    position, junk = 2, 0
-    for _ in range(_MAX_ELEMENTS):
-        start = data.find(b"\xff", position)
-        if start < 0:
-            raise InvalidImage(_TRUNCATED.format("JPEG"))
-        junk += start - position
-        if junk > _MAX_ELEMENTS:
-            break
-        (marker,) = struct.unpack_from(">B", data, start + 1)
-        if marker == 0xFF:  # a fill byte
-            position = start + 1
-        elif marker in (0x00, 0x01) or 0xD0 <= marker <= 0xD8:  # markers without content
-            position = start + 2
-        else:
-            (length,) = struct.unpack_from(">H", data, start + 2)
-            if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-                height, width = struct.unpack_from(">HH", data, start + 5)
-                size = (width, height)
-            elif marker == 0xDA:
-                if size is None:
-                    break
-                if data.rfind(b"\xff\xd9") < start:
-                    raise InvalidImage(_TRUNCATED.format("JPEG"))
-                return size
-            position = start + 2 + length
-    raise InvalidImage(_describe_damage("JPEG"))
-
-
-def _read_png_size(data: bytes) -> tuple[int, int]:
-    """Width and height by IHDR; walks the chunks up to IEND, which proves the file complete."""
-    size = None
-    position = 8
-    for _ in range(_MAX_ELEMENTS):
-        length, kind = struct.unpack_from(">I4s", data, position)
-        if position + 12 + length > len(data):
-            raise InvalidImage(_TRUNCATED.format("PNG"))
-        if size is None:
-            if kind != b"IHDR" or length != 13:
-                break
-            size = struct.unpack_from(">II", data, position + 8)
-        if kind == b"IEND":
-            return size
-        position += 12 + length
-    raise InvalidImage(_describe_damage("PNG"))
-
-
-def _read_webp_size(data: bytes) -> tuple[int, int]:
-    """Width and height of the canvas by the first chunk of the RIFF container."""
-    (riff_bytes,) = struct.unpack_from("<I", data, 4)
-    if riff_bytes + 8 > len(data):
-        raise InvalidImage(_TRUNCATED.format("WebP"))
-    chunk = data[12:16]
-    if chunk == b"VP8X":
-        packed = int.from_bytes(data[24:30], "little")
-        return (packed & 0xFFFFFF) + 1, (packed >> 24) + 1
-    if chunk == b"VP8L" and data[20] == 0x2F:
-        (packed,) = struct.unpack_from("<I", data, 21)
-        return (packed & 0x3FFF) + 1, (packed >> 14 & 0x3FFF) + 1
-    if chunk == b"VP8 " and data[23:26] == b"\x9d\x01\x2a":
-        width, height = struct.unpack_from("<HH", data, 26)
-        return width & 0x3FFF, height & 0x3FFF
-    raise InvalidImage(_describe_damage("WEBP"))
-
-
-_READ_SIZE = {"JPEG": _read_jpeg_size, "PNG": _read_png_size, "WEBP": _read_webp_size}
-
-
 def _check_pixels(size: tuple[int, int], limits: ImageLimits) -> None:
     width, height = size
     if width < 1 or height < 1:
@@ -301,13 +227,6 @@ def _check_pixels(size: tuple[int, int], limits: ImageLimits) -> None:
         raise _too_large("pixels", limits.max_pixels, width * height, "Shrink the picture first.")
 
 
-def _check_scans(data: bytes, limits: ImageLimits) -> None:
-    """A marker cannot occur inside entropy-coded data, so this counts at least every real scan."""
-    scans = data.count(b"\xff\xda")
-    if scans > limits.max_scans:
-        raise _too_large("scans", limits.max_scans, scans, "Save it as a baseline JPEG.")
-
-
 def _read_orientation(image: Image.Image) -> int:
     """The EXIF orientation, 1 where there is none; damaged metadata does not spoil a good photo."""
     try:
@@ -316,39 +235,74 @@ def _read_orientation(image: Image.Image) -> int:
         return 1
 
 
+class _FirstFrame(WebPImagePlugin.WebPImageFile):
+    """A WebP that lets go of its decoder, two canvases of 4 bytes a pixel, after one frame."""
+
+    def _get_next(self) -> tuple[bytes, int, int]:
+        frame = super()._get_next()
+        del self._decoder
+        return frame
+
+
+def _decode(data: bytes, kind: str, size: tuple[int, int]) -> tuple[Image.Image, int]:
+    """The RGB picture as stored, and its orientation; frees everything else."""
+    stream = io.BytesIO(data)
+    try:
+        image = _FirstFrame(stream) if kind == "WEBP" else Image.open(stream, formats=(kind,))
+        with image:
+            if image.size != size:
+                raise InvalidImage(
+                    f"expected one size in the {kind} file; found two. Save the picture anew."
+                )
+            image.load()
+    except OSError:
+        # The codecs call a lack of memory damage: where there is none this raises MemoryError. No
+        # page of it is touched.
+        bytearray(DECODING_BYTES_PER_PIXEL * size[0] * size[1])
+        raise
+    return _convert_to_rgb(image), _read_orientation(image)
+
+
 def _convert_to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):  # 16-bit grey: convert() would clip at 255 instead of scaling
-        levels = np.asarray(image)
-        grey = (levels >> 8).astype(np.uint8)
-        transparent = image.info.get("transparency")
-        if isinstance(transparent, int):
-            grey[levels == transparent] = 255
-        return Image.fromarray(grey).convert("RGB")
-    if not image.has_transparency_data:
-        return image.convert("RGB")
-    layers = image if image.mode == "RGBA" else image.convert("RGBA")
+    """The picture itself if it is RGB; else beside it only the result, whatever the mode."""
+    deep = image.mode.startswith("I")  # 16-bit grey: convert() would clip at 255 instead of scaling
+    if not deep and not image.has_transparency_data:
+        return image if image.mode == "RGB" else image.convert("RGB")
     result = Image.new("RGB", image.size, "white")
-    result.paste(layers, mask=layers)
+    width, height = image.size
+    across, down = min(width, _PIECE_PIXELS), max(_PIECE_PIXELS // width, 1)
+    for left, top in product(range(0, width, across), range(0, height, down)):
+        box = (left, top, min(left + across, width), min(top + down, height))
+        piece = image.crop(box)
+        if deep:
+            result.paste(_keep_high_byte(piece), box)
+        else:
+            layers = piece.convert("RGBA")
+            result.paste(layers, box, layers)
     return result
+
+
+def _keep_high_byte(image: Image.Image) -> Image.Image:
+    levels = np.asarray(image)
+    grey = (levels >> 8).astype(np.uint8)
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, int):
+        grey[levels == transparent] = 255
+    return Image.fromarray(grey)
 
 
 @contextmanager
 def _damage_refused(kind: str) -> Iterator[None]:
-    """Turns every exception of a parser into InvalidImage, without quoting the file's content."""
+    """Turns a parser's exceptions into InvalidImage, without quoting the file's content.
+
+    MemoryError stays what it is: the file may be good.
+    """
     try:
         yield
-    except InvalidImage:
+    except (InvalidImage, MemoryError):
         raise
-    except Exception as fault:  # Pillow raises a dozen types on hostile bytes, MemoryError included
-        raise InvalidImage(_describe_damage(kind)) from fault
-
-
-def _describe_damage(kind: str) -> str:
-    name = "WebP" if kind == "WEBP" else kind
-    return (
-        f"expected a readable {name} file; found damaged or incomplete content. "
-        "Save the picture anew."
-    )
+    except Exception as fault:  # Pillow raises a dozen types on hostile bytes
+        raise InvalidImage(describe_damage(kind)) from fault
 
 
 def _too_large(unit: str, limit: int, found: int, remedy: str) -> ImageTooLarge:

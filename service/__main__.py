@@ -4,9 +4,10 @@ import argparse
 import contextlib
 import logging
 import os
+import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import uvicorn
@@ -15,7 +16,7 @@ from runtime import ENGINES
 from service.app import create_app
 from service.classifier import DEFAULT_TOP_K
 from service.commands import classify_files
-from service.logs import configure_logging
+from service.logs import configure_logging, escape_controls
 from service.settings import (
     InvalidSettings,
     Settings,
@@ -48,7 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def serve(settings: Settings) -> int:
-    """Serves until a signal ends it; returns 1 with a message if it cannot."""
+    """Serves until SIGTERM or SIGINT, then answers what was begun and returns 0.
+
+    Returns 1 with a message if it cannot serve. To be called in the main thread.
+    """
     configure_logging(settings.log_level, settings.log_format)
     for name in list_unknown_variables():
         _log.warning("unknown setting ignored", extra={"setting": name})
@@ -73,10 +77,10 @@ def serve(settings: Settings) -> int:
     app.state.inference.on_fault = stop
     with listener:
         _announce(listener)
-        with contextlib.suppress(KeyboardInterrupt):  # uvicorn has already shut down in order
+        with _signals_call(stop):
             server.run(sockets=[listener])
     if app.state.inference.fault is not None:
-        print(f"error: {app.state.inference.fault}", file=sys.stderr)
+        print(f"error: {escape_controls(app.state.inference.fault)}", file=sys.stderr)
         return 1
     return 0
 
@@ -99,6 +103,21 @@ def open_listener(host: str, port: int) -> socket.socket:
         listener.close()
         raise
     return listener
+
+
+@contextlib.contextmanager
+def _signals_call(stop: Callable[[], None]) -> Iterator[None]:
+    """Inside, SIGTERM and SIGINT call `stop`, where their default would end the process.
+
+    uvicorn has handlers of its own while it serves, and when it has shut down in order it raises
+    the signals that it received once more, for the handlers from before: these.
+    """
+    before = {by: signal.signal(by, lambda *_: stop()) for by in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for by, handler in before.items():
+            signal.signal(by, handler)
 
 
 def _announce(listener: socket.socket) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 
 from runtime import InvalidImage, RuntimeFault, load_engine
 from service.classifier import DEFAULT_TOP_K, Classifier, Prediction
+from service.inference import NO_MEMORY
+from service.logs import escape_controls
 from service.problems import describe_image_fault
 from service.settings import Settings
 
@@ -44,6 +46,8 @@ def _classify_file(
         picture = classifier.prepare(data)
     except OSError as fault:
         return _report_bad_file(file, "unreadable", fault.strerror or str(fault), as_json)
+    except MemoryError:
+        return _report_bad_file(file, "out_of_memory", NO_MEMORY, as_json)
     except InvalidImage as fault:
         return _report_bad_file(file, describe_image_fault(fault).code, str(fault), as_json)
     logits, seconds = classifier.infer(picture.tensor)
@@ -61,7 +65,8 @@ def _classify_file(
             }
         )
     else:
-        print(f"{file}: {', '.join(_describe(item) for item in predictions)}")
+        line = f"{file}: {', '.join(_describe(item) for item in predictions)}"
+        print(escape_controls(line))
     return 0
 
 
@@ -80,5 +85,5 @@ def _print_json(content: dict[str, Any]) -> None:
 
 
 def _fail(message: str, status: int = 1) -> int:
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {escape_controls(message)}", file=sys.stderr)
     return status

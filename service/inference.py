@@ -17,6 +17,7 @@ from service.settings import Settings
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
+NO_MEMORY = "expected memory to decode the picture; there is none left. Try later, or shrink it."
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,10 @@ class Inference:
             problem = describe_image_fault(fault)
             self._metrics.count_decode_failure(problem.code)
             raise problem from fault
+        except MemoryError as fault:
+            _log.exception("no memory to decode a picture", extra={"bytes": len(data)})
+            self._metrics.count_decode_failure("out_of_memory")
+            raise Problem("out_of_memory", NO_MEMORY) from fault
         logits, seconds = await self._run(self._inferrer, lambda: classifier.infer(picture.tensor))
         stages = {
             "decode": picture.decode_seconds,

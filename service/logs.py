@@ -17,6 +17,10 @@ _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _TRACEPARENT = re.compile(
     r"00-(?!0{32})(?P<trace>[0-9a-f]{32})-(?!0{16})(?P<span>[0-9a-f]{16})-[0-9a-f]{2}"
 )
+# C0, DEL and C1; Unicode's line ends; what reverses the direction of text; lone surrogates.
+_CONTROLS = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 # These speak of every connection, or quote the bytes of a request that they could not parse.
@@ -86,12 +90,24 @@ class TextFormatter(logging.Formatter):
     """Time, level, message and the extra fields; for people at a terminal."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line, without its end; a traceback follows on lines of its own."""
+        """The line, without its end; a traceback follows on lines of its own, indented.
+
+        Control characters are escaped: text out of a bundle can neither forge a line nor steer the
+        terminal.
+        """
         moment = datetime.fromtimestamp(record.created).strftime("%H:%M:%S")
         fields = _read_extra(record) | _list_context()
         pairs = "".join(f" {name}={value}" for name, value in fields.items())
-        line = f"{moment} {record.levelname.lower():<7} {record.getMessage()}{pairs}"
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        lines = [f"{moment} {record.levelname.lower():<7} {record.getMessage()}{pairs}"]
+        if record.exc_info:
+            traceback = self.formatException(record.exc_info)
+            lines += [f"  {line}" for line in traceback.split("\n")]
+        return "\n".join(map(escape_controls, lines))
+
+
+def escape_controls(text: str) -> str:
+    """The text on one line: control characters, line ends and lone surrogates as in Python."""
+    return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def configure_logging(level: str, form: str) -> None:

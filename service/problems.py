@@ -29,6 +29,7 @@ PROBLEMS = {
     "invalid_image": Definition(422, "The picture cannot be decoded"),
     "invalid_parameter": Definition(422, "A parameter has a value that is not allowed"),
     "internal": Definition(500, "The service failed"),
+    "out_of_memory": Definition(503, "There is no memory for the picture", retry_after=2),
     "not_ready": Definition(503, "The model is still being loaded", retry_after=2),
     "no_engine": Definition(503, "The model could not be loaded"),
 }

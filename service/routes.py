@@ -10,6 +10,7 @@ from fastapi.responses import HTMLResponse
 
 from service.body import FIELD, read_picture
 from service.classifier import DEFAULT_TOP_K, Classifier
+from service.connection import run_while_connected
 from service.inference import Answer, Inference
 from service.info import describe_service
 from service.metrics import Metrics
@@ -67,6 +68,7 @@ def build_router(settings: Settings, metrics: Metrics, inference: Inference) -> 
                 "internal",
                 "not_ready",
                 "no_engine",
+                "out_of_memory",
             ),
         },
         openapi_extra={"requestBody": _BODY},
@@ -85,7 +87,7 @@ def build_router(settings: Settings, metrics: Metrics, inference: Inference) -> 
         data = await read_picture(request, settings.max_body_bytes, settings.body_timeout_ms)
         received = perf_counter() - began
         metrics.count_stage("receive", received)
-        answer = await inference.classify(data, top_k)
+        answer = await run_while_connected(request, inference.classify(data, top_k))
         seconds = {"receive": received, **answer.seconds}
         seconds["total"] = perf_counter() - request.state.started
         timings = {stage: round(value * 1000, 3) for stage, value in seconds.items()}

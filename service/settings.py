@@ -57,7 +57,7 @@ class Settings(BaseSettings):
     max_pixels: int = Field(
         25_000_000, ge=1, le=89_000_000, description="pixels of a picture, by its header"
     )
-    max_scans: int = Field(64, ge=1, le=10_000, description="scans of a progressive JPEG")
+    max_scans: int = Field(20, ge=1, le=10_000, description="scans of a progressive JPEG")
     body_timeout_ms: int = Field(
         10_000, ge=1, le=3_600_000, description="time for a request's body to arrive"
     )

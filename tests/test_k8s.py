@@ -9,9 +9,13 @@ from typing import Any
 import pytest
 import yaml
 
+from runtime.preprocess import DECODING_BYTES_PER_PIXEL
 from service.settings import KERNEL_SETTINGS, Settings, name_variable
 
 SETTINGS = {name_variable(field) for field in Settings.model_fields} | KERNEL_SETTINGS.keys()
+ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"}  # glibc's
+IDLE_MIB = 140  # of the fallback engine, measured
+WAITING = 10  # requests whose bodies are held, at least
 IN_FLIGHT_S = 5  # left for the requests in flight after preStop, at least
 
 
@@ -83,7 +87,7 @@ def test_kustomization_names_every_file(base: Path) -> None:
 
 
 def test_names_only_settings_that_exist(container: dict[str, Any]) -> None:
-    assert {variable["name"] for variable in container["env"]} <= SETTINGS
+    assert {variable["name"] for variable in container["env"]} <= SETTINGS | ALLOCATOR
 
 
 def test_pod_has_no_privileges(pod: dict[str, Any], container: dict[str, Any]) -> None:
@@ -102,6 +106,20 @@ def test_memory_is_never_overcommitted(container: dict[str, Any]) -> None:
     resources = container["resources"]
     assert resources["requests"]["memory"] == resources["limits"]["memory"]
     assert float(resources["limits"]["cpu"]).is_integer()
+
+
+def test_memory_covers_the_largest_pictures(container: dict[str, Any]) -> None:
+    given = {
+        variable["name"].removeprefix("BNN_").lower(): variable["value"]
+        for variable in container["env"]
+        if variable["name"] in SETTINGS
+    }
+    settings = Settings(**given)
+    decoding = settings.decode_threads * settings.max_pixels * DECODING_BYTES_PER_PIXEL
+    bodies = (WAITING + 3) * settings.max_body_bytes  # three more of the one being decoded
+    limit = container["resources"]["limits"]["memory"]
+    assert limit.endswith("Mi")
+    assert int(limit[:-2]) * 2**20 >= IDLE_MIB * 2**20 + decoding + bodies
 
 
 def test_probes_ask_the_right_paths(container: dict[str, Any]) -> None:

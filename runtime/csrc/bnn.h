@@ -66,7 +66,7 @@ BNN_API int bnn_implementations(const bnn_implementation** list, int32_t* count)
 BNN_API int bnn_select(const char* name);
 
 /* The active implementation's name; selects by bnn_select(NULL) on first use. NULL if that failed
- * (see bnn_error). */
+ * (see bnn_error). A bnn_select that runs at the same time as the first use wins over it. */
 BNN_API const char* bnn_active(void);
 
 /* ---- single layers, for tests and benchmarks ---- */
@@ -122,7 +122,7 @@ typedef struct {
   int32_t height, width; /* of the image */
   int32_t convolution_count;
   const bnn_convolution* convolutions;
-  bnn_window pool; /* max pool, padding never wins; kernel 0: none */
+  bnn_window pool; /* max pool, padding never wins; kernel 0: none, whatever the other fields are */
 } bnn_stem;
 
 /* scale * x + shift (one fused multiply-add), max pool, ReLU, channel shuffle, 1x1 convolution */
@@ -169,7 +169,8 @@ BNN_API int bnn_part_describe(const void* part, size_t bytes, bnn_part_info* inf
  * ...] */
 BNN_API int bnn_part_report(const void* part, size_t bytes, char* json, size_t capacity);
 
-/* x [n, input...] -> y [n, output...] */
+/* x [n, input...] -> y [n, output...]. x and y must not overlap, nor may the workspace overlap
+ * either. */
 BNN_API int bnn_part_run(const void* part, size_t bytes, const float* x, int64_t n, float* y,
                          void* workspace, size_t workspace_bytes);
 

@@ -46,6 +46,16 @@ const Entry kTable[] = {
 };
 constexpr int kCount = static_cast<int>(sizeof kTable / sizeof kTable[0]);
 
+// Filled while the library is loaded, before any thread can ask for it; only read afterwards.
+bnn_implementation implementations[kCount];
+
+__attribute__((constructor)) void fill_implementations() {
+  for (int i = 0; i < kCount; ++i) {
+    implementations[i] = {kTable[i].kernels->name, kTable[i].kernels->features,
+                          kTable[i].supported() ? 1 : 0};
+  }
+}
+
 const Kernels* active = nullptr;
 
 // "avx512, avx2, generic": what this CPU can run
@@ -56,6 +66,30 @@ void list_available(char* text, size_t capacity) {
     const size_t used = strlen(text);
     snprintf(text + used, capacity - used, "%s%s", used ? ", " : "", entry.kernels->name);
   }
+}
+
+// The implementation that bnn_select(name) asks for. NULL after a failure, which is then in
+// bnn_error().
+const Kernels* choose(const char* name) {
+  const char* origin = "bnn_select";
+  if (name == nullptr) {
+    name = getenv("BNN_FORCE_IMPLEMENTATION");
+    origin = "BNN_FORCE_IMPLEMENTATION";
+    if (name != nullptr && name[0] == '\0') name = nullptr;
+  }
+  for (const Entry& entry : kTable) {
+    if (name != nullptr && strcmp(entry.kernels->name, name) != 0) continue;
+    if (entry.supported()) return entry.kernels;
+    if (name != nullptr) break;
+  }
+  char available[128];
+  list_available(available, sizeof available);
+  bool known = false;
+  for (const Entry& entry : kTable) known = known || strcmp(entry.kernels->name, name) == 0;
+  fail(BNN_EUNSUPPORTED, "%s: '%.40s' %s; available here: %s", origin, name,
+       known ? "needs CPU features that this machine lacks" : "is no implementation of this build",
+       available);
+  return nullptr;
 }
 
 }  // namespace
@@ -77,9 +111,14 @@ const Kernels* find_kernels(const char* name) {
 
 const Kernels* active_kernels() {
   const Kernels* kernels = __atomic_load_n(&active, __ATOMIC_ACQUIRE);
-  if (kernels == nullptr && bnn_select(nullptr) == BNN_OK)
-    kernels = __atomic_load_n(&active, __ATOMIC_ACQUIRE);
-  return kernels;
+  if (kernels != nullptr) return kernels;
+  const Kernels* chosen = choose(nullptr);
+  // Another thread may have selected meanwhile: what it named stays, and is what this call sees.
+  if (chosen == nullptr) return __atomic_load_n(&active, __ATOMIC_ACQUIRE);
+  return __atomic_compare_exchange_n(&active, &kernels, chosen, false, __ATOMIC_ACQ_REL,
+                                     __ATOMIC_ACQUIRE)
+             ? chosen
+             : kernels;
 }
 
 }  // namespace bnn
@@ -93,44 +132,16 @@ int bnn_implementations(const bnn_implementation** list, int32_t* count) {
   if (list == nullptr || count == nullptr) {
     return fail(BNN_EARGUMENT, "bnn_implementations: expected two pointers, found NULL");
   }
-  // Every thread writes the same values, so it does not matter which one is first.
-  static bnn_implementation implementations[kCount];
-  for (int i = 0; i < kCount; ++i) {
-    __atomic_store_n(&implementations[i].name, kTable[i].kernels->name, __ATOMIC_RELAXED);
-    __atomic_store_n(&implementations[i].features, kTable[i].kernels->features, __ATOMIC_RELAXED);
-    __atomic_store_n(&implementations[i].supported, kTable[i].supported() ? 1 : 0,
-                     __ATOMIC_RELAXED);
-  }
   *list = implementations;
   *count = kCount;
   return BNN_OK;
 }
 
 int bnn_select(const char* name) {
-  using namespace bnn;
-  const char* origin = "bnn_select";
-  if (name == nullptr) {
-    name = getenv("BNN_FORCE_IMPLEMENTATION");
-    origin = "BNN_FORCE_IMPLEMENTATION";
-    if (name != nullptr && name[0] == '\0') name = nullptr;
-  }
-  for (const Entry& entry : kTable) {
-    if (name != nullptr && strcmp(entry.kernels->name, name) != 0) continue;
-    if (!entry.supported()) {
-      if (name == nullptr) continue;
-      break;
-    }
-    __atomic_store_n(&active, entry.kernels, __ATOMIC_RELEASE);
-    return BNN_OK;
-  }
-  char available[128];
-  list_available(available, sizeof available);
-  bool known = false;
-  for (const Entry& entry : kTable) known = known || strcmp(entry.kernels->name, name) == 0;
-  return fail(
-      BNN_EUNSUPPORTED, "%s: '%.40s' %s; available here: %s", origin, name,
-      known ? "needs CPU features that this machine lacks" : "is no implementation of this build",
-      available);
+  const bnn::Kernels* kernels = bnn::choose(name);
+  if (kernels == nullptr) return BNN_EUNSUPPORTED;
+  __atomic_store_n(&bnn::active, kernels, __ATOMIC_RELEASE);
+  return BNN_OK;
 }
 
 const char* bnn_active(void) {

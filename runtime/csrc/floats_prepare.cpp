@@ -58,8 +58,8 @@ ConvolutionRecord lay_out(const bnn_convolution& convolution, int32_t height, in
   return record;
 }
 
-size_t planes_floats(const ConvolutionRecord& record) {
-  return static_cast<size_t>(record.channels_in * record.rows * record.stride * record.pitch);
+int64_t planes_floats(const ConvolutionRecord& record) {
+  return record.channels_in * record.rows * record.stride * record.pitch;
 }
 
 void write_convolution(const bnn_convolution& convolution, const ConvolutionRecord& record,
@@ -113,9 +113,15 @@ int check_stem(const bnn_stem* stem) {
                                 : check_window("bnn_stem: pool", stem->pool, height, width);
 }
 
+// Kernel 0 means no pool, whatever the other fields say: nothing may depend on them.
+bnn_window normal_pool(const bnn_window& pool) { return pool.kernel == 0 ? bnn_window{} : pool; }
+
 int64_t pool_row(const bnn_window& window, int32_t width) {
-  return width + window.padding_before + window.padding_after + kMaxLanes;
+  return int64_t{width} + window.padding_before + window.padding_after + kMaxLanes;
 }
+
+// 4 TiB: sizes in bytes stay far from overflow.
+constexpr int64_t kMaxFloats = int64_t{1} << 40;
 
 }  // namespace
 }  // namespace bnn
@@ -129,14 +135,14 @@ int bnn_stem_prepare(const bnn_stem* stem, void* part, size_t* bytes) {
   StemRecord record;
   memset(&record, 0, sizeof record);
   record.convolution_count = stem->convolution_count;
-  record.pool = stem->pool;
+  record.pool = normal_pool(stem->pool);
   Layout layout, workspace;
   layout.take(1, sizeof record);
   int32_t height = stem->height, width = stem->width;
   // Buffers take turns in two places: a step reads the one and writes the other.
-  size_t floats[2] = {0, 0};
+  int64_t floats[2] = {0, 0};
   int turn = 0;
-  const auto next_buffer = [&](size_t size) {
+  const auto next_buffer = [&](int64_t size) {
     if (size > floats[turn]) floats[turn] = size;
     turn = 1 - turn;
     return static_cast<uint64_t>(1 - turn);
@@ -148,15 +154,18 @@ int bnn_stem_prepare(const bnn_stem* stem, void* part, size_t* bytes) {
     height = step.out_height;
     width = step.out_width;
     const bool last = i + 1 == stem->convolution_count;
-    if (last ? stem->pool.kernel != 0 : stem->convolutions[i + 1].window.stride != 1) {
-      step.result = next_buffer(static_cast<size_t>(int64_t{step.channels_out} * height * width));
-    }
+    if (last ? record.pool.kernel != 0 : stem->convolutions[i + 1].window.stride != 1)
+      step.result = next_buffer(int64_t{step.channels_out} * height * width);
   }
-  record.pool_height = window_outputs(stem->pool, height);
-  record.pool_width = window_outputs(stem->pool, width);
-  const size_t places[2] = {workspace.take(static_cast<int64_t>(floats[0]), sizeof(float)),
-                            workspace.take(static_cast<int64_t>(floats[1]), sizeof(float))};
-  record.row = workspace.take(pool_row(stem->pool, width), sizeof(float));
+  for (const int64_t size : floats) {
+    if (check_range("bnn_stem: floats between convolutions", size, 0, kMaxFloats) != BNN_OK)
+      return BNN_EARGUMENT;
+  }
+  record.pool_height = window_outputs(record.pool, height);
+  record.pool_width = window_outputs(record.pool, width);
+  const size_t places[2] = {workspace.take(floats[0], sizeof(float)),
+                            workspace.take(floats[1], sizeof(float))};
+  record.row = workspace.take(pool_row(record.pool, width), sizeof(float));
   for (int32_t i = 0; i < stem->convolution_count; ++i) {
     record.convolutions[i].planes = places[record.convolutions[i].planes];
     record.convolutions[i].result = places[record.convolutions[i].result];
@@ -185,7 +194,7 @@ int bnn_transition_prepare(const bnn_transition* transition, void* part, size_t*
       check_range("bnn_transition: width", transition->width, 1, kMaxSide) != BNN_OK) {
     return BNN_EARGUMENT;
   }
-  const bnn_window& pool = transition->pool;
+  const bnn_window pool = normal_pool(transition->pool);
   if (pool.kernel != 0 &&
       check_window("bnn_transition: pool", pool, transition->height, transition->width) != BNN_OK) {
     return BNN_EARGUMENT;
@@ -228,8 +237,10 @@ int bnn_transition_prepare(const bnn_transition* transition, void* part, size_t*
   record.scale = layout.take(channels, sizeof(float));
   record.shift = layout.take(channels, sizeof(float));
   record.convolution = lay_out(convolution, height, width, true, *kernels, &layout);
-  record.convolution.planes =
-      workspace.take(static_cast<int64_t>(planes_floats(record.convolution)), sizeof(float));
+  const int64_t planes = planes_floats(record.convolution);
+  if (check_range("bnn_transition: floats before the convolution", planes, 0, kMaxFloats) != BNN_OK)
+    return BNN_EARGUMENT;
+  record.convolution.planes = workspace.take(planes, sizeof(float));
   record.row = workspace.take(pool_row(pool, transition->width), sizeof(float));
 
   bool write;

@@ -70,7 +70,11 @@ int open_part(const char* function, void* part, size_t* bytes, size_t needed, bo
 void write_header(void* part, const Kernels& kernels, Kind kind, size_t bytes,
                   size_t workspace_bytes, const int32_t (&input)[3], const int32_t (&output)[3]);
 
-// One image through a part whose header is valid; workspace is aligned and large enough.
+// parts_check.cpp. For a part whose header is valid: NULL, or what is impossible in its record.
+const char* check_part(const void* part, const Kernels& kernels);
+
+// One image through a part whose header and record are valid; workspace is aligned and large
+// enough.
 void run_stem(const void* part, const Kernels& kernels, const float* x, float* y, void* workspace);
 void run_stage(const void* part, const Kernels& kernels, const float* x, float* y, void* workspace);
 void run_transition(const void* part, const Kernels& kernels, const float* x, float* y,

@@ -47,6 +47,15 @@ const Kernels* open_header(const char* function, const void* part, size_t bytes,
         fail(BNN_ESTATE,
              "%s: the part was prepared for '%s', which this machine cannot run; prepare it here",
              function, header.implementation);
+    return nullptr;
+  }
+  const char* fault = check_part(part, *kernels);
+  if (fault != nullptr) {
+    *status = fail(BNN_ESTATE,
+                   "%s: expected a part as '%s' prepares it, found an impossible %s in its record; "
+                   "prepare it again",
+                   function, header.implementation, fault);
+    return nullptr;
   }
   return kernels;
 }

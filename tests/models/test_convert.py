@@ -124,6 +124,11 @@ def test_output_side(
     assert output_side(side, {"kernel": kernel, "stride": stride, "padding": padding}) == expected
 
 
+def test_too_few_pixels_are_refused() -> None:
+    with pytest.raises(ConversionError, match="use more pixels"):
+        output_side(1, {"kernel": 2, "stride": 2, "padding": [0, 0]})
+
+
 def test_plan_follows_the_network() -> None:
     network = MeliusNet(TINY, 4)
     calibrate(network, 32)

@@ -67,6 +67,12 @@ def test_imagenet_validation_pictures_are_never_packed(folder: Path, tmp_path: P
         assert not any("ILSVRC2012_val" in name for name in pack["names"])
 
 
+def test_imagenet_validation_pictures_are_never_trained_on(folder: Path) -> None:
+    write_picture(folder / "cat" / "ILSVRC2012_val_00000001.JPEG", 9)
+    assert len(load_images(folder, SPEC, progress=False, training=True)) == 6
+    assert len(load_images(folder, SPEC, progress=False)) == 7  # as a test set they are welcome
+
+
 def test_missing_data_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="found nothing"):
         load_images(tmp_path / "none", SPEC)
@@ -98,6 +104,16 @@ def test_foreign_and_inconsistent_packs_are_refused(tmp_path: Path) -> None:
     )
     with pytest.raises(DataError, match="do not fit"):
         load_images(tmp_path / "b.npz", SPEC)
+    np.savez(
+        tmp_path / "c.npz",
+        blob=np.zeros(3, np.uint8),
+        offs=np.array([0, 3]),
+        label=np.array([2]),
+        wnids=np.array(["a"]),
+        names=np.array(["a/1"]),
+    )
+    with pytest.raises(DataError, match="expected labels below 1, found 2"):
+        load_images(tmp_path / "c.npz", SPEC)
 
 
 def test_find_split_takes_the_first_that_exists(folder: Path) -> None:
@@ -153,7 +169,7 @@ def test_undecodable_picture_is_an_error(folder: Path) -> None:
     buffer = io.BytesIO()
     Image.new("RGB", (4, 4)).save(buffer, "JPEG")
     (folder / "cat" / "bad.jpg").write_bytes(buffer.getvalue()[:100])
-    with pytest.raises(Exception, match="JPEG"):
+    with pytest.raises(DataError, match=r"cat/bad\.jpg: .*JPEG"):
         load_images(folder, SPEC, progress=False)
 
 

@@ -30,7 +30,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "device": "none",
         "torch": "none",
         "test": None,
-        "state": {"model": network.state_dict(), "recipe": {}, "epoch": 0, "seconds": 0},
+        "state": {"model": network.state_dict(), "recipe": {"epochs": 0}, "epoch": 0, "seconds": 0},
     }
     torch.save(content, folder / "checkpoint.pt")
     out = folder / "bundle"

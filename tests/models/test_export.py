@@ -93,6 +93,7 @@ def test_trained_network_keeps_classes_recipe_and_accuracy(tmp_path: Path) -> No
         (["meliusnet13", "--checkpoint", "CHECKPOINT", "--num-classes", "9"], "2 classes, not 9"),
         (["meliusnet13", "--checkpoint", "CHECKPOINT", "--image-size", "9"], "16 pixels, not 9"),
         (["meliusnet13", "--checkpoint", "none.pt"], "none.pt"),
+        (["meliusnet13", "--checkpoint", "CHECKPOINT"], "has done 3 of 4 epochs"),
         (["meliusnet13", "--num-classes", "2", "--out", "PHOTOS"], "directory of other files"),
     ],
 )
@@ -109,7 +110,11 @@ def test_mistakes_are_explained(
             "network": "meliusnet13",
             "classes": ["a", "b"],
             "preprocessing": preprocessing,
-            "state": {"model": build_network("meliusnet13", 2).state_dict()},
+            "state": {
+                "model": build_network("meliusnet13", 2).state_dict(),
+                "epoch": 3,
+                "recipe": {"epochs": 4},
+            },
         },
         checkpoint,
     )

@@ -1,83 +1,19 @@
-"""models.train: learns, records, resumes exactly, says what is wrong."""
+"""models.train: records, resumes through the file, says what is wrong."""
 
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from models.data import MEAN, STD, DataError, LabelledImages
-from models.meliusnet import MeliusNet
-from models.specs import Spec
-from models.train import Recipe, Trainer, cosine, evaluate, main
-from runtime import Preprocessing
+from models.train import main
 from tests.models.pictures import write_two_colours
-
-SIDE = 16
-PREPROCESSING = Preprocessing(SIDE, SIDE, "bilinear", MEAN, STD)
-RECIPE = Recipe(
-    epochs=3, batch=4, learning_rate=0.01, seed=5, augmentation="crop", validation_share=0.1
-)
-
-
-def two_colours(count: int = 64) -> LabelledImages:
-    generator = torch.Generator().manual_seed(0)
-    labels = torch.arange(count) % 2
-    pixels = torch.randint(0, 128, (count, 3, SIDE, SIDE), generator=generator)
-    pixels[labels == 1, 0] += 127
-    return LabelledImages(pixels.to(torch.uint8), labels, ("blue", "red"))
-
-
-def make_trainer(recipe: Recipe = RECIPE) -> Trainer:
-    torch.manual_seed(recipe.seed)
-    network = MeliusNet(Spec("tiny", (1, 1), (64,), stem="small"), 2)
-    return Trainer(network, two_colours(), recipe, PREPROCESSING)
-
-
-def test_training_learns_two_colours() -> None:
-    trainer = make_trainer()
-    metrics = [trainer.run_epoch(progress=False) for _ in range(RECIPE.epochs)]
-    assert metrics[-1]["loss"] < metrics[0]["loss"]
-    assert metrics[-1]["validation_top1"] == 100
-    assert evaluate(trainer.network, two_colours(), PREPROCESSING)["top1"] == 100
-
-
-def test_resumed_run_ends_with_the_same_weights() -> None:
-    unbroken = make_trainer()
-    for _ in range(3):
-        unbroken.run_epoch(progress=False)
-    first = make_trainer()
-    first.run_epoch(progress=False)
-    state = first.state()
-    second = make_trainer()
-    second.restore(state)
-    for _ in range(2):
-        second.run_epoch(progress=False)
-    for (name, a), b in zip(
-        unbroken.network.state_dict().items(), second.network.state_dict().values(), strict=True
-    ):
-        assert torch.equal(a, b), name
-
-
-def test_resuming_another_recipe_is_refused() -> None:
-    state = make_trainer().state()
-    with pytest.raises(DataError, match="the checkpoint was made with"):
-        make_trainer(Recipe(epochs=9)).restore(state)
-
-
-def test_cosine_goes_from_one_to_zero() -> None:
-    assert cosine(0, 10) == 1
-    assert cosine(5, 10) == pytest.approx(0.5)
-    assert cosine(10, 10) == pytest.approx(0)
-
-
-def test_mixed_precision_trains() -> None:
-    trainer = make_trainer(Recipe(epochs=1, batch=8, augmentation="crop", mixed_precision=True))
-    assert trainer.run_epoch(progress=False)["loss"] > 0
 
 
 def run(folder: Path, out: Path, *more: str) -> int:
-    options = f"--out {out} --batch 4 --quiet --epochs 1 --image-size 16 --device cpu".split()
+    options = f"--out {out} --batch 4 --quiet --image-size 16 --device cpu --epochs 2".split()
     return main(["meliusnet13", "--data", str(folder), *options, *more])
 
 
@@ -87,12 +23,60 @@ def test_command_line_writes_checkpoint_and_metrics(tmp_path: Path) -> None:
     content = torch.load(tmp_path / "out" / "checkpoint.pt", weights_only=True)
     assert content["classes"] == ["blue", "red"]
     assert content["test"]["images"] == 4
-    assert content["state"]["epoch"] == 1
-    (line,) = (tmp_path / "out" / "metrics.jsonl").read_text().splitlines()
-    assert json.loads(line)["epoch"] == 1
-    # resuming a finished run trains no more, and measures again
+    assert content["state"]["epoch"] == 2
+    lines = (tmp_path / "out" / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == [1, 2]
+
+
+def test_a_killed_run_goes_on_to_the_same_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_two_colours(tmp_path / "data")
+    assert run(tmp_path / "data", tmp_path / "unbroken") == 0
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:  # dies in the second epoch
+        patch.setattr("models.trainer.cosine", lambda step, _: killed() if step >= 2 else 1.0)
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path / "data", tmp_path / "broken", "--batch", "5")
+    whole = tmp_path / "whole"
+    assert run(tmp_path / "data", whole, "--batch", "5") == 0
+    assert run(tmp_path / "data", tmp_path / "broken", "--batch", "5", "--resume") == 0
+    lines = (tmp_path / "broken" / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == [1, 2]
+
+
+def test_resuming_a_finished_run_trains_no_more(tmp_path: Path) -> None:
+    write_two_colours(tmp_path / "data")
+    assert run(tmp_path / "data", tmp_path / "out") == 0
     assert run(tmp_path / "data", tmp_path / "out", "--resume") == 0
-    assert len((tmp_path / "out" / "metrics.jsonl").read_text().splitlines()) == 1
+    assert len((tmp_path / "out" / "metrics.jsonl").read_text().splitlines()) == 2
+
+
+def test_an_existing_run_is_not_overwritten(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_two_colours(tmp_path / "data")
+    assert run(tmp_path / "data", tmp_path / "out") == 0
+    before = (tmp_path / "out" / "checkpoint.pt").read_bytes()
+    assert run(tmp_path / "data", tmp_path / "out") == 2
+    assert "give --resume" in capsys.readouterr().err
+    assert (tmp_path / "out" / "checkpoint.pt").read_bytes() == before
+
+
+def test_resuming_on_other_pictures_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_two_colours(tmp_path / "data")
+    assert run(tmp_path / "data", tmp_path / "out") == 0
+    pixels = np.zeros((16, 16, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "data" / "train" / "blue" / "0.png")
+    assert run(tmp_path / "data", tmp_path / "out", "--resume") == 2
+    assert "made with data_sha256" in capsys.readouterr().err
+    assert run(tmp_path / "data", tmp_path / "out", "--resume", "--image-size", "32") == 2
+    assert "made with preprocessing" in capsys.readouterr().err
 
 
 def test_command_line_names_missing_data(

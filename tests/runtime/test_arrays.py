@@ -19,6 +19,21 @@ def test_require_returns_the_address():
     assert arrays.require("x", array, np.float32, (2, None)) == array.ctypes.data
 
 
+def test_require_refuses_what_must_be_written_but_is_read_only():
+    array = np.zeros(3, np.float32)
+    array.flags.writeable = False
+    assert arrays.require("x", array, np.float32, (3,)) == array.ctypes.data
+    with pytest.raises(ValueError, match="x: expected a writable array, found a read-only one; "):
+        arrays.require("x", array, np.float32, (3,), writable=True)
+
+
+def test_require_apart():
+    memory = np.zeros(8, np.float32)
+    arrays.require_apart(x=memory[:4], y=memory[4:], z=np.zeros(8))
+    with pytest.raises(ValueError, match="z: expected memory of its own, found some that x uses"):
+        arrays.require_apart(x=memory[:4], y=memory[4:], z=memory[3:5])
+
+
 @pytest.mark.parametrize(
     "array",
     [

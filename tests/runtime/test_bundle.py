@@ -1,7 +1,9 @@
 """runtime.bundle: what is written is read back; each way to be wrong has its own error."""
 
+import contextlib
 import json
 import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
 from runtime import Preprocessing, errors, read_bundle
@@ -139,6 +143,23 @@ def test_oversized_manifest(bundle: Bundle) -> None:
         lambda m: m.update(input={"shape": [3, -8, 8]}),
         lambda m: m.update(input={"shape": [1, 8, 8]}),
         lambda m: m.update(files={WEIGHTS: {"sha256": "0", "bytes": True}}),
+        lambda m: m.update(files=[]),
+        lambda m: m.update(files={WEIGHTS: 1}),
+        lambda m: m.update(files={"x" * 5000: {"sha256": "0", "bytes": 1}}),
+        lambda m: m.update(labels="abc"),
+        lambda m: m.update(labels={"a": 1}),
+        lambda m: m.update(labels=["\ud800", "b"]),
+        lambda m: m.update(labels=["a\nb", "c"]),
+        lambda m: m.update(name="x\x1b[31m"),
+        lambda m: m.update(name=5),
+        lambda m: m.update(format=True),
+        lambda m: m.update(training="well"),
+        lambda m: m.update(parity=[]),
+        lambda m: m.update(created=float("nan")),
+        lambda m: m["input"].update(dtype="uint8"),
+        lambda m: m["preprocessing"].update(channel_order="BGR"),
+        lambda m: m["preprocessing"].update(mean=[10**400, 0, 0]),
+        lambda m: m["preprocessing"].update(crop=10**30),
         lambda m: m["preprocessing"].update(crop=0),
         lambda m: m["preprocessing"].update(interpolation="sharpest"),
         lambda m: m["preprocessing"].update(std=[0, 0, 0]),
@@ -204,6 +225,9 @@ def entry(dtype: str, shape: Any, offsets: Any) -> bytes:
         (safetensors(entry("F32", [2**40, 2**40], [0, 4]), b"1234"), errors.InvalidRecord),
         (safetensors(entry("F32", [1], [4, 0]), b"12345678"), errors.InvalidRecord),
         (safetensors(entry("F32", "4", [0, 4]), b"1234"), errors.InvalidRecord),
+        (safetensors(entry("F32", [0, 10**30], [0, 0])), errors.InvalidRecord),
+        (safetensors(entry("F32", [0, 2**62, 4], [0, 0])), errors.InvalidRecord),
+        (safetensors(entry("F32", [1] * 70, [0, 4]), b"1234"), errors.InvalidRecord),
         (safetensors(entry("I64", [1], [0, 8]), b"12345678"), errors.InvalidRecord),
     ],
 )
@@ -218,3 +242,45 @@ def test_malformed_weight_files(
 def test_missing_weight_file(tmp_path: Path) -> None:
     with pytest.raises(errors.MissingFile):
         read_tensors(tmp_path / "weights")
+
+
+def test_directory_in_place_of_a_file(bundle: Bundle) -> None:
+    (bundle.path / WEIGHTS).unlink()
+    (bundle.path / WEIGHTS).mkdir()
+    with pytest.raises(errors.MissingFile):
+        read_bundle(bundle.path)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=9), inner),
+    max_leaves=6,
+)
+
+
+@given(data=st.data())
+def test_any_value_anywhere_in_a_manifest_is_read_or_refused_by_name(data: st.DataObject) -> None:
+    """Nothing but a BundleError comes out, whatever stands in place of a value."""
+    with tempfile.TemporaryDirectory() as folder:
+        save_file(TENSORS, Path(folder) / "weights")
+        weights = {WEIGHTS: Path(folder) / "weights"}
+        made = write_bundle(Path(folder) / "bundle", MANIFEST_OF_TEST, weights)
+        content = json.loads((made.path / MANIFEST).read_text())
+        place: Any = content
+        key = data.draw(st.sampled_from(sorted(place)))
+        while isinstance(place[key], dict) and place[key] and data.draw(st.booleans()):
+            place = place[key]
+            key = data.draw(st.sampled_from(sorted(place)))
+        place[key] = data.draw(JSON)
+        (made.path / MANIFEST).write_text(json.dumps(content))
+        with contextlib.suppress(errors.BundleError):
+            read_bundle(made.path)
+
+
+@given(header=JSON, tail=st.binary(max_size=40))
+def test_any_header_is_read_or_refused_by_name(header: Any, tail: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "weights"
+        path.write_bytes(safetensors(json.dumps({"t": header}).encode(), tail))
+        with contextlib.suppress(errors.BundleError):
+            read_tensors(path)

@@ -13,6 +13,7 @@ import pytest
 from runtime import ENGINES, InvalidInput, NoEngine, RuntimeFault, load_engine, read_bundle
 from runtime.bundle import ONNX_GRAPH, Bundle
 from runtime.engine import check_images
+from runtime.errors import ImplementationUnavailable, NativeUnavailable
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +115,21 @@ def test_kernels_asked_for_by_name_have_no_substitute(bundle: Bundle) -> None:
     assert done.returncode == 1
     assert "ImplementationUnavailable" in done.stderr
     assert "generic" in done.stderr  # the available ones are listed
+
+
+def test_kernels_asked_for_by_name_without_a_library_end_the_search(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(*_: object) -> None:
+        raise NativeUnavailable("expected libbnn, found it nowhere")
+
+    monkeypatch.setitem(ENGINES, "torchscript", ENGINES["native"])
+    monkeypatch.setattr("runtime.native_engine.NativeEngine.__init__", missing)
+    monkeypatch.setenv("BNN_FORCE_IMPLEMENTATION", "generic")
+    with pytest.raises(ImplementationUnavailable, match="=generic asks for kernels, but: expected"):
+        load_engine(bundle)
+    monkeypatch.delenv("BNN_FORCE_IMPLEMENTATION")
+    assert load_engine(bundle).name == "onnx"
 
 
 def test_torch_stays_out_of_memory_where_the_bundle_has_no_graph_for_it(bundle: Bundle) -> None:

@@ -106,3 +106,18 @@ def test_scripting_is_silent_and_leaves_other_warnings_alone(
         load_network(tmp_path / "model.ts")
         warnings.warn("torch is not to blame", DeprecationWarning, stacklevel=1)
     assert [str(warning.message) for warning in caught] == ["torch is not to blame"]
+
+
+class Writes(torch.nn.Module):
+    """A graph that does something else than run parts."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + 1
+
+
+def test_a_graph_that_does_more_than_run_parts_is_refused(tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.jit.save(torch.jit.script(Writes()), str(tmp_path / "model.ts"))
+    with pytest.raises(InvalidRecord, match=r"only runs parts, found aten::add"):
+        load_network(tmp_path / "model.ts")

@@ -129,6 +129,35 @@ def test_caller_owned_buffers_are_used():
     assert np.array_equal(out, library.run_part(part, x))
 
 
+def test_read_only_buffers_are_refused():
+    part = library.prepare_stage(tiny_stage())
+    x = np.zeros((1, 32, 4, 4), np.float32)
+    x.flags.writeable = False
+    workspace = library.allocate(library.describe_part(part).workspace_bytes)
+    out = np.empty((1, 96, 4, 4), np.float32)
+    library.run_part(part, x, workspace, out)
+    out.flags.writeable = False
+    with pytest.raises(ValueError, match="out: expected a writable array, found a read-only one"):
+        library.run_part(part, x, workspace, out)
+    workspace.flags.writeable = False
+    with pytest.raises(ValueError, match="workspace: expected a writable array"):
+        library.run_part(part, x, workspace)
+
+
+def test_buffers_that_overlap_are_refused():
+    part = library.prepare_stage(tiny_stage())
+    memory = library.allocate(1 << 20)
+    floats = memory.view(np.float32)
+    x = floats[: 32 * 16].reshape(1, 32, 4, 4)
+    out = floats[16 : 16 + 96 * 16].reshape(1, 96, 4, 4)
+    with pytest.raises(ValueError, match="out: expected memory of its own, found some that x uses"):
+        library.run_part(part, x, out=out)
+    with pytest.raises(ValueError, match=r"workspace: expected memory of its own, found .* out"):
+        library.run_part(part, x.copy(), memory, out)
+    apart = floats[32 * 16 : (32 + 96) * 16].reshape(1, 96, 4, 4)
+    assert library.run_part(part, x, out=apart) is apart
+
+
 def test_the_workspace_may_hold_anything():
     part = library.prepare_stage(tiny_stage())
     x = np.ones((1, 32, 4, 4), np.float32)
@@ -158,6 +187,45 @@ def test_other_bytes_are_no_part():
     blank[:] = 0
     with pytest.raises(ValueError, match="no part"):
         library.describe_part(blank)
+
+
+def of_stage(part: np.ndarray) -> int:
+    """Where the stage's first layer is: the position of its record's `layers`, read."""
+    return int.from_bytes(part[96:104].tobytes(), "little")
+
+
+def test_damaged_records_are_refused():
+    stage = library.prepare_stage(tiny_stage())
+    convolution = Convolution(np.ones((2, 3, 1, 1), np.float32), None, Window(1, 1))
+    stem = library.prepare_stem(Stem(4, 4, [convolution]))
+    x = np.zeros((1, 32, 4, 4), np.float32)
+    for part, position, value, fault in (
+        (stage, 33, 0, "size"),  # of the header: smaller than the record
+        (stage, 12, 4, "shape"),  # its kind: a head
+        (stage, 12, 1, "number of convolutions"),
+        (stage, 41, 0, "workspace"),
+        (stage, 49, 1, "shape"),  # of the input
+        (stage, 61, 1, "shape"),  # of the output
+        (stage, 88, 200, "offset"),  # layers that are not there
+        (stage, 96, 1, "offset"),
+        (stage, 103, 255, "offset"),
+        (stage, of_stage(stage) + 4, 1, "shape"),  # blocks it reads
+        (stage, of_stage(stage) + 16, 99, "kernel family"),
+        (stage, of_stage(stage) + 55, 128, "offset"),  # of the weights
+        (stem, 72, 9, "number of convolutions"),
+        (stem, 84, 32, "pool"),
+        (stem, 110, 1, "workspace"),
+        (stem, 112 + 44, 3, "packing"),
+    ):
+        damaged = changed(part, position, value)
+        if fault == "size":
+            damaged[32:40] = [128, 0, 0, 0, 0, 0, 0, 0]
+        with pytest.raises(ValueError, match=f"found an impossible {fault} in its record; prep"):
+            library.describe_part(damaged)
+        with pytest.raises(ValueError, match="expected a part as"):
+            library.report_part(damaged)
+        with pytest.raises(ValueError, match="expected a part as"):
+            library.run_part(damaged, x)
 
 
 def test_truncated_parts_are_refused():

@@ -1,7 +1,9 @@
 """runtime.onnx_engine: refusals, threads, what it reads."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from models.export import main as export
 from runtime import EngineUnavailable, read_bundle
 from runtime.bundle import ONNX_GRAPH, WEIGHTS, Bundle, write_bundle
+from runtime.errors import InvalidManifest
 from runtime.onnx_engine import OnnxEngine
 
 
@@ -36,6 +39,15 @@ def test_missing_package_is_explained(bundle: Bundle, monkeypatch: pytest.Monkey
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(EngineUnavailable, match="expected the package onnxruntime"):
         OnnxEngine(bundle)
+
+
+@pytest.mark.parametrize(
+    "change", [{"labels": ("a", "b")}, {"input": (3, 32, 32)}], ids=["labels", "input"]
+)
+def test_graph_for_another_manifest_is_refused(bundle: Bundle, change: dict[str, Any]) -> None:
+    other = Bundle(bundle.path, replace(bundle.manifest, **change))
+    with pytest.raises(InvalidManifest, match="expected a graph from"):
+        OnnxEngine(other)
 
 
 def test_graph_that_is_none_is_refused(bundle: Bundle, tmp_path: Path) -> None:

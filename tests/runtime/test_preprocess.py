@@ -2,7 +2,6 @@
 
 import io
 import struct
-import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -461,28 +460,14 @@ def test_a_scan_bomb_is_refused() -> None:
     with pytest.raises(ImageTooLarge, match=f"at most {scans - 1} scans; found {scans}"):
         decode_image(data, ImageLimits(max_scans=scans - 1))
     last = data.rindex(b"\xff\xda")
-    bomb = data[:last] + data[last:-2] * 100 + data[-2:]
-    with pytest.raises(ImageTooLarge, match="scans"):
+    bomb = data[:-2] + data[last:-2] * 11 + data[-2:]
+    with pytest.raises(ImageTooLarge, match="at most 20 scans; found 21"):
         decode_image(bomb)
 
 
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"\xff\xd8" + b"\xff\xfe\x00\x02" * 500_000,  # empty comments
-        b"\xff\xd8\xff" + b"\xff" * 2_000_000,  # fill bytes
-        b"\xff\xd8\xff\xe0\x00\x02" + b"\x11" * 2_000_000 + b"\xff",  # junk between segments
-        b"\xff\xd8\xff\xd0" + b"\xff\xd0" * 500_000,  # markers without content
-        make_png(struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0), *([(b"teXt", b"")] * 100_000)),
-    ],
-    ids=["comments", "fill", "junk", "markers", "chunks"],
-)
-def test_floods_of_header_elements_are_refused_early(data: bytes) -> None:
-    started = time.process_time()
-    with pytest.raises(InvalidImage):
-        decode_image(data)
-    # Not a speed test: the decoder's own loop over these would take seconds of CPU time.
-    assert time.process_time() - started < 2
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+def test_what_encoders_write_is_no_scan_bomb(mode: str) -> None:
+    assert decode_image(encode(make_photo().convert(mode), "JPEG", progressive=True)).mode == "RGB"
 
 
 def test_a_compressed_text_bomb_is_refused_or_ignored() -> None:

@@ -104,3 +104,25 @@ def test_an_untrained_model_is_noted(
     status, _, errors = classify("--bundle", tmp_path, files["red.jpg"])
     assert status == 0
     assert "untrained" in errors
+
+
+def test_no_memory_for_one_file_is_an_error_of_that_file(
+    classify: Any, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def decode(*_: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("service.classifier.decode_image", decode)
+    status, output, errors = classify("--json", files["red.jpg"])
+    assert status == 1
+    assert json.loads(output)["error"]["code"] == "out_of_memory"
+    assert "expected memory" in errors
+
+
+def test_names_steer_no_terminal(classify: Any, tmp_path: Path, picture: Any) -> None:
+    file = tmp_path / "a\x1b[2J\nb.jpg"
+    file.write_bytes(picture("red"))
+    status, output, _ = classify(file)
+    assert status == 0
+    assert output.count("\n") == 1
+    assert r"a\x1b[2J\nb.jpg: red" in output

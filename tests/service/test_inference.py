@@ -74,6 +74,31 @@ async def test_the_event_loop_runs_while_the_network_computes(
     await inference.close()
 
 
+async def test_no_memory_to_decode_is_no_fault_of_the_picture(
+    make_engine: Any,
+    picture: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def decode(*_: Any) -> None:
+        raise MemoryError
+
+    metrics = Metrics()
+    inference = Inference(Settings(), metrics, make_engine())
+    inference.start()
+    await inference.wait()
+    with monkeypatch.context() as patch:
+        patch.setattr("service.classifier.decode_image", decode)
+        with pytest.raises(Problem, match="out_of_memory") as caught:
+            await inference.classify(picture(), 1)
+    assert caught.value.definition.status == 503
+    assert caplog.records[-1].levelname == "ERROR"
+    assert caplog.records[-1].exc_info is not None
+    assert 'bnn_decode_failures_total{code="out_of_memory"} 1.0' in metrics.expose("")[0].decode()
+    assert (await inference.classify(picture(), 1)).predictions
+    await inference.close()
+
+
 async def test_a_missing_bundle_is_a_fault_that_is_told(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

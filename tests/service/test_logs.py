@@ -9,7 +9,13 @@ from datetime import datetime
 
 import pytest
 
-from service.logs import RequestContext, configure_logging, log_with, read_context
+from service.logs import (
+    RequestContext,
+    configure_logging,
+    escape_controls,
+    log_with,
+    read_context,
+)
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 SPAN = "00f067aa0ba902b7"
@@ -66,6 +72,25 @@ def test_a_text_line_is_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     except ValueError:
         logging.getLogger("x").exception("failed")
     assert "ValueError: broken" in capsys.readouterr().err
+
+
+def test_no_text_forges_a_line_or_steers_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("info", "text")
+    hostile = "a\n00:00:00 error forged\r\x1b[2J\x9b\u2028\u202e\ud800"
+    logging.getLogger("x").info("model %s", hostile, extra={"reason": hostile})
+    try:
+        raise ValueError(hostile)
+    except ValueError:
+        logging.getLogger("x").exception("failed")
+    first, second, *traceback = capsys.readouterr().err.splitlines()
+    assert first.count(r"a\n00:00:00 error forged\r\x1b[2J\x9b\u2028\u202e\ud800") == 2
+    assert second.endswith("error   failed")
+    assert all(line.startswith("  ") for line in traceback)
+    assert traceback[-1].endswith(r"\x1b[2J\x9b\u2028\u202e\ud800")
+
+
+def test_ordinary_text_is_not_escaped() -> None:
+    assert escape_controls("Zürich 東京 😀 \\n") == "Zürich 東京 😀 \\n"
 
 
 def test_libraries_that_quote_requests_are_quiet(capsys: pytest.CaptureFixture[str]) -> None:

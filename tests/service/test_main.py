@@ -123,19 +123,37 @@ def test_a_slow_body_is_cut_off(start_server: Any, bundle: Path) -> None:
     assert b'"code":"body_timeout"' in received
 
 
-def test_an_interrupt_ends_it_in_order(start_server: Any, bundle: Path) -> None:
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_in_order(
+    start_server: Any, bundle: Path, picture: Any, by: signal.Signals
+) -> None:
     settings = {"BNN_LOG_FORMAT": "text", "BNN_ENGINE": "onnx"}
     server = start_server(BNN_BUNDLE=str(bundle), **settings)
-    server.wait_until_ready()
-    assert "Traceback" not in server.stop(signal.SIGINT)
-    assert server.process.returncode == 0
+    url = urlsplit(server.wait_until_ready())
+    data = picture()
+    head = f"POST /classify HTTP/1.1\r\nHost: x\r\nContent-Length: {len(data)}\r\n\r\n"
+    with socket.create_connection((url.hostname, url.port), timeout=30) as connection:
+        connection.sendall(head.encode() + data[:100])
+        while "bnn_requests_in_flight 2.0" not in httpx.get(f"{url.geturl()}/metrics").text:
+            time.sleep(0.01)
+        server.process.send_signal(by)
+        for _ in range(600):  # until it is ending: no new connections
+            try:
+                socket.create_connection((url.hostname, url.port)).close()
+            except ConnectionError:
+                break
+            time.sleep(0.05)
+        connection.sendall(data[100:])
+        assert connection.recv(12) == b"HTTP/1.1 200"
+    assert server.process.wait(timeout=60) == 0
+    assert "Traceback" not in server.stop()
 
 
 @pytest.mark.parametrize(
     ("environment", "status", "text"),
     [
         ({"BNN_PORT": "http"}, 2, "BNN_PORT: input should be a valid integer"),
-        ({"BNN_HOST": "no.such.host.invalid"}, 1, "cannot listen on no.such.host.invalid"),
+        ({"BNN_HOST": "192.0.2.1"}, 1, "cannot listen on 192.0.2.1"),  # of no machine: RFC 5737
         ({"BNN_BUNDLE": "/nowhere"}, 1, "/nowhere/manifest.json"),
         ({"BNN_ENGINE": "native"}, 1, "error: "),
     ],

@@ -23,6 +23,18 @@ async def test_the_request_id_is_on_every_answer(client: httpx.AsyncClient) -> N
         assert len(hostile.headers["x-request-id"]) == 32
 
 
+async def test_every_answer_tells_browsers_to_be_careful(
+    client: httpx.AsyncClient, picture: Any
+) -> None:
+    answers = [await client.get(path) for path in ("/", "/info", "/metrics", "/nowhere")]
+    answers.append(await client.post("/classify", content=picture()))
+    answers.append(await client.post("/classify", content=b"no picture"))
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 404, 200, 415]
+    for answer in answers:
+        assert answer.headers.get_list("x-content-type-options") == ["nosniff"]
+        assert answer.headers.get_list("referrer-policy") == ["no-referrer"]
+
+
 async def test_one_line_per_request(
     client: httpx.AsyncClient, picture: Any, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -27,7 +27,7 @@ def test_defaults() -> None:
     assert settings.bundle.is_absolute()
     assert 1 <= settings.threads <= 4
     limits = settings.image_limits
-    assert (limits.max_bytes, limits.max_pixels, limits.max_scans) == (10 * 2**20, 25_000_000, 64)
+    assert (limits.max_bytes, limits.max_pixels, limits.max_scans) == (10 * 2**20, 25_000_000, 20)
 
 
 def test_the_environment_is_read_and_overridden(monkeypatch: pytest.MonkeyPatch) -> None:

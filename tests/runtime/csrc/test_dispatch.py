@@ -1,8 +1,11 @@
 """Which implementation runs: forced by the environment, chosen by the CPU, refused by name."""
 
+import ctypes
 import os
+import shutil
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -65,6 +68,27 @@ def test_select_keeps_the_active_one_after_a_failure(supported):
     with pytest.raises(ImplementationUnavailable, match="'nonsense' is no implementation"):
         library.select("nonsense")
     assert library.active() == "generic"
+
+
+def test_first_use_never_replaces_a_choice_made_meanwhile(tmp_path):
+    """Every copy of the library has a state of its own: a first use for each."""
+    original = library.find_file(f"libbnn{library.SUFFIX}")
+    for trial in range(20):
+        copy = ctypes.CDLL(str(shutil.copy(original, tmp_path / f"{trial}{library.SUFFIX}")))
+        copy.bnn_active.restype = ctypes.c_char_p
+        start = threading.Barrier(4)
+
+        def act(call, *arguments, start=start):
+            start.wait()
+            call(*arguments)
+
+        threads = [threading.Thread(target=act, args=(copy.bnn_active,)) for _ in range(3)]
+        threads.append(threading.Thread(target=act, args=(copy.bnn_select, b"generic")))
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert copy.bnn_active() == b"generic"
 
 
 def test_select_of_an_unsupported_name():

@@ -180,6 +180,29 @@ def test_multiply_adds_round_once(supported):
                 assert error <= other, (float(found), factor)
 
 
+@pytest.mark.parametrize(
+    "window",
+    [
+        Window(0, 0, -10, -10),
+        Window(0, -5, -1000, 7),
+        Window(0, 2**31 - 1, 2**31 - 1, 2**31 - 1),
+        Window(0, -(2**31), -(2**31), -(2**31)),
+    ],
+)
+def test_without_a_pool_its_other_fields_mean_nothing(implementation, make, window):
+    """The same part, workspace and result as with zeros."""
+    rng = np.random.default_rng(16)
+    stem = dataclasses.replace(make["stem"](rng, 17, 20), pool=None)
+    transition = make["transition"](rng, (64, 5, 6), 32, 4, 16, pool=None)
+    for part, shape in ((stem, (3, 17, 20)), (transition, (64, 5, 6))):
+        expected = prepare(part)
+        found = prepare(dataclasses.replace(part, pool=window))
+        assert np.array_equal(found, expected)
+        assert library.describe_part(found) == library.describe_part(expected)
+        x = make["floats"](rng, 1, *shape)
+        assert np.array_equal(library.run_part(found, x), library.run_part(expected, x))
+
+
 def test_relu_of_minus_zero_is_plus_zero(supported):
     convolution = Convolution(np.full((1, 1, 1, 1), -1.0, np.float32), None, Window(1, 1), 1, True)
     for name in supported:
@@ -211,7 +234,15 @@ def test_refuses_descriptions(make):
     infinite = np.full(64, np.inf, np.float32)
     wide = make["convolution"](rng, 64, 32, Window(3, 1, 1, 1))
     first = stem.convolutions[0]
+    zeros = np.zeros(1 << 16, np.float32)
+    many = Convolution(np.zeros((1, 1 << 16, 1, 1), np.float32), None, Window(1, 1))
+    huge = f"expected 0..{2**40}, found {2**44}"
     cases = [
+        (Stem(1 << 14, 1 << 14, [many]), f"floats between convolutions: {huge}"),
+        (
+            Transition(zeros, zeros, 1 << 14, 1 << 14, None, 1, many),
+            f"floats before the convolution: {huge}",
+        ),
         (dataclasses.replace(stem, height=0), "height: expected 1..16384, found 0"),
         (dataclasses.replace(stem, convolutions=[]), "convolution_count: expected 1..8, found 0"),
         (dataclasses.replace(stem, convolutions=[first] * 2), "expected 16 channels in, found 3"),

@@ -1,4 +1,4 @@
-"""No implementation touches memory beside its buffers: each one ends at a page that cannot be read.
+"""No implementation touches memory beside its buffers: each ends, or starts, at an unreadable page.
 
 A violation kills the process, so each implementation runs in a process of its own.
 """
@@ -19,17 +19,22 @@ from runtime.parts import BinaryLayer, Convolution, Head, Stage, Stem, Transitio
 
 libc = ctypes.CDLL(None, use_errno=True)
 kept = []
+implementation, edge = library.active(), sys.argv[1]
 
 def guarded(size):
-    """uint8 [size] whose end is the end of the readable memory."""
-    pages = -(-max(size, 1) // mmap.PAGESIZE) * mmap.PAGESIZE
-    memory = mmap.mmap(-1, pages + mmap.PAGESIZE)
+    """uint8 [size] between two pages that cannot be read, touching the one at the edge."""
+    page = mmap.PAGESIZE
+    pages = -(-max(size, 1) // page) * page
+    memory = mmap.mmap(-1, page + pages + page)
     kept.append(memory)
     array = np.frombuffer(memory, np.uint8)
-    last = ctypes.c_void_p(array.ctypes.data + pages)
-    if libc.mprotect(last, ctypes.c_size_t(mmap.PAGESIZE), 0) != 0:
-        raise OSError(ctypes.get_errno(), "mprotect")
-    return array[pages - size : pages]
+    for offset in (0, page + pages):
+        guard = ctypes.c_void_p(array.ctypes.data + offset)
+        if libc.mprotect(guard, ctypes.c_size_t(page), 0) != 0:
+            raise OSError(ctypes.get_errno(), "mprotect")
+    start = page if edge == "front" else page + pages - size
+    array[start : start + size] = 0xA5
+    return array[start : start + size]
 
 def place(array):
     copy = guarded(array.nbytes).view(array.dtype).reshape(array.shape)
@@ -45,12 +50,18 @@ for rows, channels in ((1, 32), (5, 96), (3, 160)):
     expected = bitpack.pack(x, threshold, flip)
     assert np.array_equal(library.pack(x, threshold, flip), expected)
 
-def run(part, x):
-    part = place(part)
+def run(prepare, description, x):
+    """The result between guards, the same as the one of generic."""
+    part = place(prepare(description))
     info = library.describe_part(part)
+    assert info.implementation == implementation
     shape = (len(x), info.output[0]) if info.kind == "head" else (len(x), *info.output)
     out = guarded(int(np.prod(shape)) * 4).view(np.float32).reshape(shape)
-    return library.run_part(part, x, guarded(info.workspace_bytes), out)
+    library.run_part(part, x, guarded(info.workspace_bytes), out)
+    library.select("generic")
+    assert out.tobytes() == library.run_part(prepare(description), x).tobytes()
+    library.select(implementation)
+    return out
 
 for height, width in ((1, 1), (3, 2), (5, 7), (4, 16)):
     x, weight = words(1, height, width, 3), words(5, 3, 3, 3)
@@ -70,27 +81,37 @@ for height, width in ((1, 1), (3, 2), (5, 7), (4, 16)):
         layers.append(BinaryLayer(words(64, 3, 3, channels // 32), floats(channels),
                                   words(channels // 32), improvement))
         channels += 0 if improvement else 64
-    stage = Stage(96, height, width, -1, layers)
     x = floats(1, 96, height, width)
-    assert np.array_equal(run(library.prepare_stage(stage), x)[0], bitpack.run_stage(stage, x[0]))
+    for padding in (-1, 0, 1):
+        stage = Stage(96, height, width, padding, layers)
+        expected = bitpack.run_stage(stage, x[0])
+        assert np.array_equal(run(library.prepare_stage, stage, x)[0], expected)
 
 convolution = Convolution(floats(7, 3, 3, 3), floats(7), Window(3, 2, 1, 1), 1, True)
 second = Convolution(floats(9, 7, 3, 3), floats(9), Window(3, 1, 1, 1))
+third = Convolution(floats(3, 9, 5, 5), None, Window(5, 2, 4, 0), 1, True)
+pools = (None, Window(2, 2), Window(3, 2, 1, 1), Window(3, 1, 0, 2), Window(4, 3, 3, 0))
 for size in (5, 17, 33):
-    stem = Stem(size, size, [convolution, second], Window(3, 2, 1, 1))
-    assert np.isfinite(run(library.prepare_stem(stem), floats(2, 3, size, size))).all()
+    maps = floats(2, 6, size, size)
     mix = Convolution(floats(5, 6, 1, 1), None, Window(1, 1))
-    transition = Transition(floats(6), floats(6), size, size, Window(2, 2), 2, mix)
-    assert np.isfinite(run(library.prepare_transition(transition), floats(2, 6, size, size))).all()
+    for steps in ([convolution], [convolution, second], [convolution, second, third]):
+        # The last map of 5 x 5 is as small as 3 x 3 (2 x 2 after the third step).
+        for pool in pools[: 3 if size == 5 else 5]:
+            stem = Stem(size, size, steps, pool)
+            assert np.isfinite(run(library.prepare_stem, stem, floats(2, 3, size, size))).all()
+    for pool in pools:
+        transition = Transition(floats(6), floats(6), size, size, pool, 2, mix)
+        assert np.isfinite(run(library.prepare_transition, transition, maps)).all()
     head = Head(floats(6), floats(6), floats(67, 6), floats(67), size, size)
-    assert np.isfinite(run(library.prepare_head(head), floats(2, 6, size, size))).all()
+    assert np.isfinite(run(library.prepare_head, head, maps)).all()
 print("intact", library.active())
 '''
 
 
-def test_buffers_that_end_at_a_guard_page(implementation):
+@pytest.mark.parametrize("edge", ["front", "end"])
+def test_buffers_beside_guard_pages(implementation, edge):
     result = subprocess.run(
-        [sys.executable, "-c", SCRIPT],
+        [sys.executable, "-c", SCRIPT, edge],
         env=os.environ | {"BNN_FORCE_IMPLEMENTATION": implementation},
         capture_output=True,
         text=True,

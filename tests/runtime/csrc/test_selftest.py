@@ -1,5 +1,6 @@
-"""The stand-alone self-test: on this CPU, under emulated ones, and for the other architecture."""
+"""The stand-alone self-tests: here, with sanitizers, on emulated CPUs and architectures."""
 
+import os
 import platform
 import shutil
 import subprocess
@@ -12,7 +13,7 @@ CROSS_COMPILER = "aarch64-linux-gnu-g++"
 
 
 def build(folder: Path, *options: str) -> Path:
-    """Configures and builds bnn_selftest alone, warnings as errors."""
+    """Configures and builds both self-tests alone, warnings as errors. Returns bnn_selftest."""
     if shutil.which("cmake") is None:
         pytest.skip("cmake is not installed")
     generator = ("-G", "Ninja") if shutil.which("ninja") else ()
@@ -20,16 +21,23 @@ def build(folder: Path, *options: str) -> Path:
     switches = ["-DBNN_TORCH=OFF", "-DBNN_SELFTEST=ON", "-DBNN_WERROR=ON", *options]
     for command in (
         [*configure, *switches],
-        ["cmake", "--build", str(folder), "--target", "bnn_selftest"],
+        ["cmake", "--build", str(folder), "--target", "bnn_selftest", "bnn_randomtest"],
     ):
         result = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
         assert result.returncode == 0, result.stdout + result.stderr
     return folder / "bnn_selftest"
 
 
-def run(*command: str | Path) -> str:
+def run(*command: str | Path, **environment: str) -> str:
     """The output of a self-test that passed."""
-    result = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    result = subprocess.run(
+        command,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
     assert result.returncode == 0, result.stdout + result.stderr
     assert "FAIL" not in result.stdout
     assert result.stdout.rstrip().endswith(" 0 failed")
@@ -42,9 +50,46 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build(tmp_path_factory.mktemp("selftest"))
 
 
+def accepted(output: str) -> int:
+    """How many random descriptions bnn_randomtest ran."""
+    return int(output.split(" accepted")[0].split()[-1])
+
+
 @pytest.mark.slow
 def test_on_this_machine(here):
     assert "generic" in run(here)
+    assert accepted(run(here.with_name("bnn_randomtest"), "200")) > 100
+
+
+@pytest.fixture(scope="module")
+def sanitized(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The self-test built with the sanitizers; skips where their runtime is missing."""
+    folder = tmp_path_factory.mktemp("sanitized")
+    (folder / "probe.cpp").write_text("int main() { return 0; }\n")
+    compiler = os.environ.get("CXX", "c++").split()
+    if shutil.which(compiler[0]) is None:
+        pytest.skip(f"compiler {compiler[0]} is not installed: kernels not run with sanitizers")
+    options = ["-fsanitize=address,undefined", "probe.cpp", "-o", "probe"]
+    for command in ([*compiler, *options], ["./probe"]):
+        result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        if result.returncode != 0:
+            reason = (result.stderr.strip().splitlines() or ["no message"])[-1]
+            pytest.skip(f"sanitizer runtime is missing, kernels not run with it: {reason}")
+    return build(folder / "build", "-DBNN_SANITIZE=ON")
+
+
+SANITIZER_OPTIONS = {
+    "ASAN_OPTIONS": "detect_stack_use_after_return=1:strict_string_checks=1",
+    "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
+}
+
+
+@pytest.mark.slow
+def test_with_sanitizers(sanitized):
+    """No access beside a buffer, no undefined operation; in the known shapes and in random ones."""
+    assert "generic" in run(sanitized, **SANITIZER_OPTIONS)
+    random = run(sanitized.with_name("bnn_randomtest"), "600", **SANITIZER_OPTIONS)
+    assert accepted(random) > 300
 
 
 @pytest.mark.slow

@@ -1,0 +1,210 @@
+// Validates the records of prepared parts behind their header: a damaged part must not lead kernels
+// outside the part or the workspace. The checks are cheap, so that every run can make them;
+// weights, thresholds and taps are not looked at. Each returns NULL, or what is impossible.
+#include "border.h"
+#include "floats.h"
+#include "stage.h"
+
+namespace bnn {
+namespace {
+
+constexpr int32_t kMaxOutputs = 1 << 29;  // in a row or column, a flattened map included
+
+bool between(int64_t value, int64_t low, int64_t high) { return value >= low && value <= high; }
+
+// Whether a block of `bytes` has room at an aligned offset for a * b * c * d items of `size` bytes.
+bool inside(uint64_t bytes, uint64_t offset, uint64_t size, int64_t a, int64_t b = 1, int64_t c = 1,
+            int64_t d = 1) {
+  const int64_t factors[] = {a, b, c, d};
+  for (const int64_t factor : factors) {
+    if (factor < 0 || __builtin_mul_overflow(size, factor, &size)) return false;
+  }
+  return offset % BNN_ALIGNMENT == 0 && offset <= bytes && size <= bytes - offset;
+}
+
+bool is_shape(const int32_t (&shape)[3], int64_t channels, int64_t height, int64_t width) {
+  return shape[0] == channels && shape[1] == height && shape[2] == width;
+}
+
+const char* check_pool(const PartHeader& header, const bnn_window& pool, int32_t height,
+                       int32_t width, int32_t pool_height, int32_t pool_width, uint64_t row) {
+  if (pool.kernel != 0 && check_window("pool", pool, height, width) != BNN_OK) return "pool";
+  if (pool_height != window_outputs(pool, height) || pool_width != window_outputs(pool, width))
+    return "shape";
+  const int64_t floats = int64_t{width} + pool.padding_before + pool.padding_after + kMaxLanes;
+  return inside(header.workspace_bytes, row, sizeof(float), floats) ? nullptr : "workspace";
+}
+
+const char* check_step(const PartHeader& header, const ConvolutionRecord& step,
+                       const Kernels& kernels) {
+  const int32_t in = step.channels_in, out = step.channels_out, groups = step.groups;
+  if (!between(in, 1, kMaxChannels) || !between(out, 1, kMaxChannels) ||
+      !between(groups, 1, kMaxChannels) || in % groups != 0 || out % groups != 0 ||
+      !between(step.kernel, 1, kMaxKernel) || !between(step.stride, 1, kMaxKernel) ||
+      !between(step.before, 0, step.kernel - 1) || !between(step.out_height, 1, kMaxOutputs) ||
+      !between(step.out_width, 1, kMaxOutputs) ||
+      step.rows != int64_t{step.out_height - 1} * step.stride + step.kernel ||
+      step.pitch < int64_t{step.out_width} + (step.kernel - 1) / step.stride ||
+      step.tap_count != int64_t{in / groups} * step.kernel * step.kernel) {
+    return "shape";
+  }
+  if (step.stride == 1 && (step.before + int64_t{step.in_height} > step.rows ||
+                           step.before + int64_t{step.in_width} > step.pitch)) {
+    return "shape";
+  }
+  if (step.outputs != kernels.floats.outputs) return "packing";
+  const int64_t padded = groups * round_up(out / groups, step.outputs);
+  if (!inside(header.bytes, step.taps, sizeof(int64_t), step.tap_count) ||
+      !inside(header.bytes, step.weight, sizeof(float), padded, step.tap_count) ||
+      !inside(header.bytes, step.bias, sizeof(float), padded)) {
+    return "offset";
+  }
+  return inside(header.workspace_bytes, step.planes, sizeof(float), in, step.rows, step.stride,
+                step.pitch)
+             ? nullptr
+             : "workspace";
+}
+
+const char* check_record(const StemRecord& stem, const Kernels& kernels) {
+  const PartHeader& header = stem.header;
+  if (!between(stem.convolution_count, 1, kMaxConvolutions)) return "number of convolutions";
+  int32_t shape[3] = {header.input[0], header.input[1], header.input[2]};
+  for (int32_t i = 0; i < stem.convolution_count; ++i) {
+    const ConvolutionRecord& step = stem.convolutions[i];
+    if (!is_shape(shape, step.channels_in, step.in_height, step.in_width)) return "shape";
+    const char* fault = check_step(header, step, kernels);
+    if (fault != nullptr) return fault;
+    shape[0] = step.channels_out;
+    shape[1] = step.out_height;
+    shape[2] = step.out_width;
+    const bool last = i + 1 == stem.convolution_count;
+    if ((last ? stem.pool.kernel != 0 : stem.convolutions[i + 1].stride != 1) &&
+        !inside(header.workspace_bytes, step.result, sizeof(float), shape[0], shape[1], shape[2])) {
+      return "workspace";
+    }
+  }
+  if (!is_shape(header.output, shape[0], stem.pool_height, stem.pool_width)) return "shape";
+  return check_pool(header, stem.pool, shape[1], shape[2], stem.pool_height, stem.pool_width,
+                    stem.row);
+}
+
+const char* check_record(const TransitionRecord& transition, const Kernels& kernels) {
+  const PartHeader& header = transition.header;
+  const ConvolutionRecord& step = transition.convolution;
+  const int64_t pooled = int64_t{transition.pool_height} * transition.pool_width;
+  if (!between(transition.height, 1, kMaxSide) || !between(transition.width, 1, kMaxSide) ||
+      !is_shape(header.input, step.channels_in, transition.height, transition.width) ||
+      !is_shape(header.output, step.channels_out, transition.pool_height, transition.pool_width) ||
+      step.out_height != 1 || step.out_width != pooled || step.kernel != 1 || step.stride != 1 ||
+      transition.shuffle_groups < 1 || step.channels_in % transition.shuffle_groups != 0) {
+    return "shape";
+  }
+  if (!inside(header.bytes, transition.scale, sizeof(float), step.channels_in) ||
+      !inside(header.bytes, transition.shift, sizeof(float), step.channels_in)) {
+    return "offset";
+  }
+  const char* fault = check_step(header, step, kernels);
+  return fault != nullptr
+             ? fault
+             : check_pool(header, transition.pool, transition.height, transition.width,
+                          transition.pool_height, transition.pool_width, transition.row);
+}
+
+const char* check_record(const HeadRecord& head, const Kernels&) {
+  const PartHeader& header = head.header;
+  if (head.channels < 1 || head.classes < 1 || head.pixels < 1 ||
+      header.input[0] != head.channels ||
+      int64_t{header.input[1]} * header.input[2] != head.pixels ||
+      !is_shape(header.output, head.classes, 1, 1)) {
+    return "shape";
+  }
+  const int64_t padded = round_up(head.classes, kDenseBlock);
+  if (!inside(header.bytes, head.scale, sizeof(float), head.channels) ||
+      !inside(header.bytes, head.shift, sizeof(float), head.channels) ||
+      !inside(header.bytes, head.weight, sizeof(float), padded, head.channels) ||
+      !inside(header.bytes, head.bias, sizeof(float), padded)) {
+    return "offset";
+  }
+  return inside(header.workspace_bytes, head.means, sizeof(float), head.channels) ? nullptr
+                                                                                  : "workspace";
+}
+
+const char* check_layer(const StageRecord& stage, const LayerRecord& layer,
+                        const Kernels& kernels) {
+  const uint64_t bytes = stage.header.bytes, workspace_bytes = stage.header.workspace_bytes;
+  if (!between(layer.blocks, 0, stage.block_count) ||
+      !between(layer.target, 0, stage.block_count - 1) ||
+      layer.words != stage.channels_in / 32 + 2 * layer.blocks) {
+    return "shape";
+  }
+  if (!between(layer.family, 0, kernels.family_count - 1)) return "kernel family";
+  const CountFamily& family = kernels.families[layer.family];
+  if (!inside(bytes, layer.threshold, sizeof(float), stage.channels_in) ||
+      !inside(bytes, layer.limit, sizeof(uint16_t), layer.blocks, kGrowth) ||
+      !inside(bytes, layer.flip, sizeof(uint32_t), layer.words) ||
+      !inside(bytes, layer.weights, family.weight_bytes(layer.words), 1) ||
+      !inside(bytes, layer.correction, sizeof(int16_t), kBorderClasses, kGrowth)) {
+    return "offset";
+  }
+  const int64_t map = int64_t{stage.height + 2} * (stage.width + 2) * layer.words * 4 + kSlack;
+  const size_t scratch = family.scratch_bytes(layer.words, stage.height, stage.width) + kSlack;
+  return inside(workspace_bytes, stage.map, 1, map) &&
+                 inside(workspace_bytes, stage.scratch, scratch, 1)
+             ? nullptr
+             : "workspace";
+}
+
+const char* check_record(const StageRecord& stage, const Kernels& kernels) {
+  const PartHeader& header = stage.header;
+  const int64_t channels = stage.channels_in, pixels = int64_t{stage.height} * stage.width;
+  if (!between(channels, 32, kMaxChannels) || channels % 32 != 0 ||
+      !between(stage.height, 1, kMaxSide) || !between(stage.width, 1, kMaxSide) ||
+      !between(stage.padding, -1, 1) || !between(stage.layer_count, 1, kMaxLayers) ||
+      !between(stage.block_count, 1, stage.layer_count) ||
+      !is_shape(header.input, channels, stage.height, stage.width) ||
+      !is_shape(header.output, channels + int64_t{stage.block_count} * kGrowth, stage.height,
+                stage.width)) {
+    return "shape";
+  }
+  if (!inside(header.bytes, stage.layers, sizeof(LayerRecord), stage.layer_count) ||
+      !inside(header.bytes, stage.totals, sizeof(int32_t), stage.block_count)) {
+    return "offset";
+  }
+  const uint64_t workspace = header.workspace_bytes;
+  if (!inside(workspace, stage.input_bits, sizeof(uint32_t), stage.layer_count, pixels,
+              channels / 32) ||
+      !inside(workspace, stage.tile, sizeof(float), kTransposeRows, channels) ||
+      !inside(workspace, stage.counts, sizeof(uint16_t), stage.block_count, pixels, kGrowth)) {
+    return "workspace";
+  }
+  const LayerRecord* layers = at<LayerRecord>(&stage, stage.layers);
+  for (int32_t i = 0; i < stage.layer_count; ++i) {
+    const char* fault = check_layer(stage, layers[i], kernels);
+    if (fault != nullptr) return fault;
+  }
+  return nullptr;
+}
+
+template <typename Record>
+const char* check_as(const void* part, const Kernels& kernels) {
+  const Record& record = *static_cast<const Record*>(part);
+  return record.header.bytes < sizeof record ? "size" : check_record(record, kernels);
+}
+
+}  // namespace
+
+const char* check_part(const void* part, const Kernels& kernels) {
+  switch (static_cast<const PartHeader*>(part)->kind) {
+    case Kind::kStem:
+      return check_as<StemRecord>(part, kernels);
+    case Kind::kStage:
+      return check_as<StageRecord>(part, kernels);
+    case Kind::kTransition:
+      return check_as<TransitionRecord>(part, kernels);
+    case Kind::kHead:
+      return check_as<HeadRecord>(part, kernels);
+  }
+  return "kind";
+}
+
+}  // namespace bnn
