@@ -97,8 +97,8 @@ class Classifier:
 
 
 def identify_model(manifest: Manifest) -> str:
-    """Twelve hexadecimal digits that change with any byte of the model's files."""
-    digest = hashlib.sha256()
+    """Twelve hexadecimal digits that change with the model's files, labels and preprocessing."""
+    digest = hashlib.sha256(repr((manifest.labels, manifest.preprocessing)).encode())
     for name, entry in sorted(manifest.files.items()):
         digest.update(f"{name} {entry.sha256}\n".encode())
     return digest.hexdigest()[:12]

@@ -15,6 +15,8 @@ PREFIX = "BNN_"
 KERNEL_SETTINGS = {
     "BNN_FORCE_IMPLEMENTATION": "kernels to use: avx512, avx2, neon or generic; unset: the best "
     "that this CPU can run",
+    "BNN_FORCE_KERNEL": "family of binary convolutions, for measurements: popcount or sliced; "
+    "unset: chosen for each stage",
 }
 _DEFAULT_BUNDLE = Path(__file__).resolve().parent / "bundles" / "default"
 _LARGEST_DEFAULT_THREADS = 4  # beyond it a single small picture gains little

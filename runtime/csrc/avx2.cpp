@@ -282,7 +282,8 @@ const Kernels kAvx2Kernels = {"avx2",
                               unpack_counts_avx2,
                               kFamilies,
                               1,
-                              {kOutputs, convolve, pool, mean, dense}};
+                              {kOutputs, convolve, pool, mean, dense},
+                              nullptr};
 
 }  // namespace bnn
 

@@ -9,6 +9,7 @@
 // ternary-logic instruction. So m = 2 * popcount(carries) + popcount(last P). Chains run down the
 // window's columns, so that one transformed row of pixels serves all three columns.
 #include "kernels.h"
+#include "sliced.h"
 #include "target.h"
 
 #if defined(__x86_64__)
@@ -320,14 +321,15 @@ BNN_INLINE float fused(float a, float b, float c) { return __builtin_fmaf(a, b, 
 }  // namespace
 
 const Kernels kAvx512Kernels = {"avx512",
-                                "AVX512F AVX512BW AVX512_VPOPCNTDQ",
+                                "AVX512F AVX512BW AVX512_VBMI AVX512_VPOPCNTDQ GFNI",
                                 pack_floats_avx512,
                                 pack_counts_avx512,
                                 transpose_avx512,
                                 unpack_counts_avx512,
                                 kFamilies,
                                 1,
-                                {kOutputs, convolve, pool, mean, dense}};
+                                {kOutputs, convolve, pool, mean, dense},
+                                &kAvx512Sliced};
 
 }  // namespace bnn
 

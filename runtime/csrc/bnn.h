@@ -155,6 +155,10 @@ BNN_API int bnn_stage_prepare(const bnn_stage* stage, void* part, size_t* bytes)
 BNN_API int bnn_transition_prepare(const bnn_transition* transition, void* part, size_t* bytes);
 BNN_API int bnn_head_prepare(const bnn_head* head, void* part, size_t* bytes);
 
+/* A stage runs as a whole in one kernel family, "popcount" or "sliced", chosen when it is prepared
+ * from its shape and weights. The environment variable BNN_FORCE_KERNEL names one instead; "sliced"
+ * then holds wherever the implementation and the shape permit it. */
+
 typedef struct {
   const char* kind;           /* stem, stage, transition, head */
   const char* implementation; /* it was prepared for */

@@ -153,6 +153,7 @@ const Kernels kGenericKernels = {"generic",
                                  unpack_counts_generic,
                                  kFamilies,
                                  1,
-                                 {kOutputs, convolve, pool, mean, dense}};
+                                 {kOutputs, convolve, pool, mean, dense},
+                                 nullptr};
 
 }  // namespace bnn

@@ -87,6 +87,8 @@ struct FloatKernels {
                 int64_t classes, float* y);
 };
 
+struct SlicedKernels;  // sliced.h
+
 struct Kernels {
   const char* name;
   const char* features;
@@ -108,6 +110,7 @@ struct Kernels {
   const CountFamily* families;  // in order of preference; the last one suits every layer
   int family_count;
   FloatKernels floats;
+  const SlicedKernels* sliced;  // NULL: none
 };
 
 extern const Kernels kGenericKernels;

@@ -245,7 +245,8 @@ const Kernels kNeonKernels = {"neon",
                               unpack_counts_neon,
                               kFamilies,
                               1,
-                              {kOutputs, convolve, pool, mean, dense}};
+                              {kOutputs, convolve, pool, mean, dense},
+                              nullptr};
 
 }  // namespace bnn
 #endif

@@ -1,8 +1,10 @@
-// Validates the records of prepared parts behind their header: a damaged part must not lead kernels
-// outside the part or the workspace. The checks are cheap, so that every run can make them;
-// weights, thresholds and taps are not looked at. Each returns NULL, or what is impossible.
+// Validates the records of prepared parts behind their header: a damaged part
+// must not lead kernels outside the part or the workspace. The checks are
+// cheap, so that every run can make them; weights, thresholds and taps are not
+// looked at. Each returns NULL, or what is impossible.
 #include "border.h"
 #include "floats.h"
+#include "sliced.h"
 #include "stage.h"
 
 namespace bnn {
@@ -12,7 +14,8 @@ constexpr int32_t kMaxOutputs = 1 << 29;  // in a row or column, a flattened map
 
 bool between(int64_t value, int64_t low, int64_t high) { return value >= low && value <= high; }
 
-// Whether a block of `bytes` has room at an aligned offset for a * b * c * d items of `size` bytes.
+// Whether a block of `bytes` has room at an aligned offset for a * b * c * d
+// items of `size` bytes.
 bool inside(uint64_t bytes, uint64_t offset, uint64_t size, int64_t a, int64_t b = 1, int64_t c = 1,
             int64_t d = 1) {
   const int64_t factors[] = {a, b, c, d};
@@ -129,8 +132,65 @@ const char* check_record(const HeadRecord& head, const Kernels&) {
                                                                                   : "workspace";
 }
 
+// The lists of a bit-sliced layer: groups that follow each other and end with
+// output 64.
+const char* check_sliced_layer(const StageRecord& stage, const LayerRecord& layer,
+                               const SlicedShape& shape) {
+  const uint64_t bytes = stage.header.bytes, workspace_bytes = stage.header.workspace_bytes;
+  if (!inside(bytes, layer.weights, sizeof(SlicedLayer), 1)) return "offset";
+  const SlicedLayer& lists = *at<SlicedLayer>(&stage, layer.weights);
+  const int64_t channels = 32 * int64_t{layer.words};
+  const int32_t planes = plane_count(kTaps * channels) - 1;
+  if (!sliced_takes(channels) || lists.entry_count < 0 ||
+      lists.sum_planes != (planes < kSumPlanesLeast ? kSumPlanesLeast : planes) ||
+      !between(lists.group_count, 1, kGroupsMost)) {
+    return "lists";
+  }
+  int32_t first = 0, entries = 0;
+  for (int32_t i = 0; i < lists.group_count; ++i) {
+    const SlicedGroup& group = lists.groups[i];
+    if (group.first != first || group.entries != entries ||
+        !between(group.outputs, 2, kGroupMost) || !between(group.size, 4, kTaps * channels + 4) ||
+        group_entries(group.outputs, group.size) > lists.entry_count - entries) {
+      return "lists";
+    }
+    first += group.outputs;
+    entries += static_cast<int32_t>(group_entries(group.outputs, group.size));
+  }
+  if (first != kGrowth || entries != lists.entry_count) return "lists";
+  const int64_t rows = shape.vectors + 2, plane = int64_t{shape.vectors} * shape.vector_bytes;
+  const uint64_t vector = static_cast<uint64_t>(shape.vector_bytes);
+  if (!inside(bytes, layer.weights, sizeof(uint16_t),
+              entries + static_cast<int64_t>(sizeof(SlicedLayer) / sizeof(uint16_t)))) {
+    return "offset";
+  }
+  return layer.bits % vector == 0 && layer.bits <= workspace_bytes &&
+                 inside(workspace_bytes - layer.bits, stage.bits, 1, channels, plane) &&
+                 inside(workspace_bytes, stage.map, vector, rows, 3 * channels + 1)
+             ? nullptr
+             : "workspace";
+}
+
+const char* check_sliced(const StageRecord& stage, const Kernels& kernels, SlicedShape* shape) {
+  if (kernels.sliced == nullptr ||
+      !make_sliced_shape(*kernels.sliced, stage.height, stage.width, shape)) {
+    return "kernel family";
+  }
+  const uint64_t workspace = stage.header.workspace_bytes;
+  const uint64_t vector = static_cast<uint64_t>(shape->vector_bytes);
+  if (!between(stage.count_planes, kSumPlanesLeast + 1, 16)) return "planes";
+  return inside(workspace, stage.tile, sizeof(float), stage.layer_count) &&
+                 inside(workspace, stage.planes, sizeof(void*), stage.layer_count) &&
+                 inside(workspace, stage.readers, sizeof(SlicedReader), stage.layer_count) &&
+                 inside(workspace, stage.scratch, vector, shape->vectors, 2, kSumPlanesMost + 1) &&
+                 inside(workspace, stage.counts, vector, shape->vectors, kGrowth,
+                        stage.count_planes)
+             ? nullptr
+             : "workspace";
+}
+
 const char* check_layer(const StageRecord& stage, const LayerRecord& layer,
-                        const Kernels& kernels) {
+                        const SlicedShape& shape, const Kernels& kernels) {
   const uint64_t bytes = stage.header.bytes, workspace_bytes = stage.header.workspace_bytes;
   if (!between(layer.blocks, 0, stage.block_count) ||
       !between(layer.target, 0, stage.block_count - 1) ||
@@ -142,10 +202,11 @@ const char* check_layer(const StageRecord& stage, const LayerRecord& layer,
   if (!inside(bytes, layer.threshold, sizeof(float), stage.channels_in) ||
       !inside(bytes, layer.limit, sizeof(uint16_t), layer.blocks, kGrowth) ||
       !inside(bytes, layer.flip, sizeof(uint32_t), layer.words) ||
-      !inside(bytes, layer.weights, family.weight_bytes(layer.words), 1) ||
+      (!stage.is_sliced && !inside(bytes, layer.weights, family.weight_bytes(layer.words), 1)) ||
       !inside(bytes, layer.correction, sizeof(int16_t), kBorderClasses, kGrowth)) {
     return "offset";
   }
+  if (stage.is_sliced) return check_sliced_layer(stage, layer, shape);
   const int64_t map = int64_t{stage.height + 2} * (stage.width + 2) * layer.words * 4 + kSlack;
   const size_t scratch = family.scratch_bytes(layer.words, stage.height, stage.width) + kSlack;
   return inside(workspace_bytes, stage.map, 1, map) &&
@@ -171,15 +232,20 @@ const char* check_record(const StageRecord& stage, const Kernels& kernels) {
     return "offset";
   }
   const uint64_t workspace = header.workspace_bytes;
-  if (!inside(workspace, stage.input_bits, sizeof(uint32_t), stage.layer_count, pixels,
-              channels / 32) ||
-      !inside(workspace, stage.tile, sizeof(float), kTransposeRows, channels) ||
-      !inside(workspace, stage.counts, sizeof(uint16_t), stage.block_count, pixels, kGrowth)) {
+  SlicedShape shape = {};
+  if (stage.is_sliced) {
+    const char* fault = check_sliced(stage, kernels, &shape);
+    if (fault != nullptr) return fault;
+  } else if (!inside(workspace, stage.input_bits, sizeof(uint32_t), stage.layer_count, pixels,
+                     channels / 32) ||
+             !inside(workspace, stage.tile, sizeof(float), kTransposeRows, channels) ||
+             !inside(workspace, stage.counts, sizeof(uint16_t), stage.block_count, pixels,
+                     kGrowth)) {
     return "workspace";
   }
   const LayerRecord* layers = at<LayerRecord>(&stage, stage.layers);
   for (int32_t i = 0; i < stage.layer_count; ++i) {
-    const char* fault = check_layer(stage, layers[i], kernels);
+    const char* fault = check_layer(stage, layers[i], shape, kernels);
     if (fault != nullptr) return fault;
   }
   return nullptr;

@@ -272,6 +272,15 @@ void check_implementation(const char* name) {
     check_stage(name, 64, 8, 8, padding);
     check_stage(name, 160, 5, 7, padding);
   }
+  setenv("BNN_FORCE_KERNEL", "sliced", 1);  // generic, the reference, has popcount only
+  for (int32_t padding = -1; padding <= 1; ++padding) {
+    check_stage(name, 32, 3, 2, padding);
+    check_stage(name, 64, 14, 14, padding);
+    check_stage(name, 96, 28, 28, padding);
+    check_stage(name, 32, 9, 56, padding);
+    check_stage(name, 928, 3, 5, padding);
+  }
+  unsetenv("BNN_FORCE_KERNEL");
   check_stem(name, 32, 32);
   check_stem(name, 29, 70);
   check_transition(name, 64, 8, 8, 1, 1);

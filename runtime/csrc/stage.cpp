@@ -58,6 +58,10 @@ void fill_map(const StageRecord& stage, const LayerRecord& layer, int32_t index,
 void run_stage(const void* part, const Kernels& kernels, const float* x, float* y,
                void* workspace) {
   const StageRecord& stage = *static_cast<const StageRecord*>(part);
+  if (stage.is_sliced) {
+    run_sliced_stage(part, kernels, x, y, workspace);
+    return;
+  }
   const LayerRecord* layers = at<LayerRecord>(part, stage.layers);
   const int64_t pixels = int64_t{stage.height} * stage.width;
   uint16_t* counts = at<uint16_t>(workspace, stage.counts);
@@ -88,7 +92,8 @@ void report_stage(const void* part, const Kernels& kernels, Text* text) {
   for (int32_t i = 0; i < stage.layer_count; ++i) {
     text->add("%s{\"layer\": \"layer%d %s %dx%dx%d\", \"kernel\": \"%s\"}", i > 0 ? ", " : "", i,
               layers[i].is_improvement ? "improvement" : "dense", layers[i].words * 32,
-              stage.height, stage.width, kernels.families[layers[i].family].name);
+              stage.height, stage.width,
+              stage.is_sliced ? "sliced" : kernels.families[layers[i].family].name);
   }
   text->add("]");
 }

@@ -11,6 +11,8 @@ constexpr int64_t kTransposeRows = 16;  // pixels brought into channel order at 
 struct StageRecord {
   PartHeader header;
   int32_t channels_in, height, width, padding, layer_count, block_count;
+  int32_t is_sliced;     // the whole stage runs in the bit-sliced domain, see sliced_stage.cpp
+  int32_t count_planes;  // of its counts
   // Offsets inside the part.
   uint64_t layers;  // LayerRecord [layer_count]
   uint64_t totals;  // int32 [block_count]: S, a produced channel is S - 2 * its count
@@ -20,6 +22,11 @@ struct StageRecord {
   uint64_t map;         // uint32 [height + 2][width + 2][words of the widest layer]
   uint64_t counts;      // uint16 [block_count][height * width][64]
   uint64_t scratch;     // of the counting kernels
+  // Bit-sliced: map holds elements, counts those of one block, scratch the sums of all elements,
+  // tile one threshold per layer.
+  uint64_t bits;     // planes of the channels of each layer
+  uint64_t planes;   // void* [layer_count]
+  uint64_t readers;  // SlicedReader [layer_count]
 };
 
 struct LayerRecord {
@@ -35,7 +42,16 @@ struct LayerRecord {
   uint64_t flip;   // uint32 [words]
   uint64_t weights;     // as the family packs them
   uint64_t correction;  // int16 [16][64], for padding 0
+  uint64_t bits;        // bit-sliced: bytes from StageRecord::bits
 };
+
+// sliced_stage.cpp
+struct SlicedShape;
+// channels_read: of all layers; total: the largest count.
+void plan_sliced_workspace(const SlicedShape& shape, int32_t widest, int64_t channels_read,
+                           int32_t total, Layout* workspace, StageRecord* stage);
+void run_sliced_stage(const void* part, const Kernels& kernels, const float* x, float* y,
+                      void* workspace);
 
 }  // namespace bnn
 #endif  // BNN_STAGE_H_

@@ -1,9 +1,11 @@
 // Validates the description of a stage and writes the prepared stage: thresholds on counts, weights
 // repacked.
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "border.h"
+#include "sliced.h"
 #include "stage.h"
 
 namespace bnn {
@@ -79,6 +81,28 @@ int check_stage(const bnn_stage* stage) {
   return BNN_OK;
 }
 
+// BNN_FORCE_KERNEL: "popcount", or "sliced" wherever the implementation and the shape permit it.
+int read_force(bool* popcount, bool* sliced) {
+  const char* name = getenv("BNN_FORCE_KERNEL");
+  *popcount = name != nullptr && strcmp(name, "popcount") == 0;
+  *sliced = name != nullptr && strcmp(name, "sliced") == 0;
+  if (name == nullptr || name[0] == '\0' || *popcount || *sliced) return BNN_OK;
+  return fail(BNN_EUNSUPPORTED, "BNN_FORCE_KERNEL: expected popcount or sliced, found '%.40s'",
+              name);
+}
+
+// Whether the bit-sliced domain suits the stage's shape: small maps fill its vectors badly.
+bool suits_sliced(const Kernels& kernels, const bnn_stage& stage, bool forced, SlicedShape* shape) {
+  if (kernels.sliced == nullptr ||
+      !make_sliced_shape(*kernels.sliced, stage.height, stage.width, shape))
+    return false;
+  for (int32_t i = 0; i < stage.layer_count; ++i) {
+    if (!sliced_takes(stage.layers[i].channels)) return false;
+  }
+  const int64_t positions = int64_t{8} * shape->vectors * shape->vector_bytes;
+  return forced || int64_t{2} * stage.height * stage.width >= positions;
+}
+
 int choose_family(const Kernels& kernels, int64_t words, int64_t height, int64_t width) {
   int family = 0;
   while (!kernels.families[family].suits(words, height, width)) ++family;
@@ -102,6 +126,84 @@ void write_thresholds(const bnn_binary_layer& layer, const StageRecord& stage,
   }
 }
 
+// What one pass over the layers finds out.
+struct Sizes {
+  size_t part, scratch;
+  int64_t list_bytes, list_limit;  // bit-sliced: of all layers; beyond the limit popcount is faster
+  int64_t channels_read;           // by all layers
+  int32_t widest, largest;         // channels of a layer; count
+};
+
+// Places the pieces of all layers behind those of `layout` and, if there is a part, writes them.
+// Calls with the same record give the same places.
+Sizes place_layers(const bnn_stage& stage, const Kernels& kernels, const SlicedShape& shape,
+                   const StageRecord& record, Layout layout, void* part) {
+  Sizes sizes = {};
+  int32_t blocks = 0, total = 0;
+  for (int32_t i = 0; i < stage.layer_count; ++i) {
+    const bnn_binary_layer& layer = stage.layers[i];
+    LayerRecord place;
+    memset(&place, 0, sizeof place);
+    place.words = layer.channels / 32;
+    place.blocks = blocks;
+    place.is_improvement = layer.is_improvement != 0;
+    place.target = place.is_improvement ? blocks - 1 : blocks;
+    place.family = choose_family(kernels, place.words, stage.height, stage.width);
+    const CountFamily& family = kernels.families[place.family];
+    const size_t weight_bytes = record.is_sliced ? sliced_layer_bytes(layer.weight, place.words)
+                                                 : family.weight_bytes(place.words);
+    place.threshold = layout.take(stage.channels_in, sizeof(float));
+    place.limit = layout.take(int64_t{blocks} * kGrowth, sizeof(uint16_t));
+    place.flip = layout.take(place.words, sizeof(uint32_t));
+    place.weights = layout.take(1, weight_bytes);
+    place.correction = layout.take(kBorderClasses * kGrowth, sizeof(int16_t));
+    place.bits = static_cast<uint64_t>(sizes.channels_read * shape.vectors * shape.vector_bytes);
+    const size_t scratch = family.scratch_bytes(place.words, stage.height, stage.width);
+    if (scratch > sizes.scratch) sizes.scratch = scratch;
+    sizes.list_bytes += static_cast<int64_t>(weight_bytes);
+    sizes.list_limit += int64_t{kTaps} * layer.channels * kGrowth * 2 * 2 / 5;
+    sizes.channels_read += layer.channels;
+    sizes.widest = layer.channels;
+    total = kTaps * layer.channels + (place.is_improvement ? total : 0);
+    if (total > sizes.largest) sizes.largest = total;
+    if (!place.is_improvement) ++blocks;
+    if (part == nullptr) continue;
+    int32_t* totals = at<int32_t>(part, record.totals);
+    write_thresholds(layer, record, place, totals, part);
+    totals[place.target] = total;
+    void* weights = at<void>(part, place.weights);
+    if (record.is_sliced) {
+      write_sliced_layer(layer.weight, place.words, static_cast<SlicedLayer*>(weights));
+    } else {
+      family.pack_weights(layer.weight, place.words, weights);
+    }
+    make_border_correction(layer.weight, place.words, at<int16_t>(part, place.correction));
+    at<LayerRecord>(part, record.layers)[i] = place;
+  }
+  sizes.part = layout.bytes();
+  return sizes;
+}
+
+// Places what a run of the stage needs; returns the bytes of it.
+size_t plan_workspace(const bnn_stage& stage, const SlicedShape& shape, const Sizes& sizes,
+                      StageRecord* record) {
+  Layout workspace;
+  if (record->is_sliced) {
+    plan_sliced_workspace(shape, sizes.widest, sizes.channels_read, sizes.largest, &workspace,
+                          record);
+    return workspace.bytes();
+  }
+  const int64_t pixels = int64_t{stage.height} * stage.width;
+  const int64_t bordered = int64_t{stage.height + 2} * (stage.width + 2);
+  record->input_bits =
+      workspace.take(record->layer_count * pixels * (record->channels_in / 32), sizeof(uint32_t));
+  record->tile = workspace.take(kTransposeRows * record->channels_in, sizeof(float));
+  record->map = workspace.take(bordered * (sizes.widest / 32) * 4 + kSlack, 1);
+  record->counts = workspace.take(record->block_count * pixels * kGrowth, sizeof(uint16_t));
+  record->scratch = workspace.take(static_cast<int64_t>(sizes.scratch) + kSlack, 1);
+  return workspace.bytes();
+}
+
 }  // namespace
 }  // namespace bnn
 
@@ -111,9 +213,9 @@ int bnn_stage_prepare(const bnn_stage* stage, void* part, size_t* bytes) {
     return BNN_EARGUMENT;
   const Kernels* kernels = active_kernels();
   if (kernels == nullptr) return BNN_EUNSUPPORTED;
-  const int64_t pixels = int64_t{stage->height} * stage->width;
+  bool is_popcount, is_forced;
+  if (read_force(&is_popcount, &is_forced) != BNN_OK) return BNN_EARGUMENT;
 
-  // Sizes: two passes over the layers give the same offsets, the second writes.
   StageRecord record;
   memset(&record, 0, sizeof record);
   record.channels_in = stage->channels_in;
@@ -123,63 +225,27 @@ int bnn_stage_prepare(const bnn_stage* stage, void* part, size_t* bytes) {
   record.layer_count = stage->layer_count;
   for (int32_t i = 0; i < stage->layer_count; ++i)
     record.block_count += stage->layers[i].is_improvement == 0;
-  Layout layout, workspace;
+  Layout layout;
   layout.take(1, sizeof record);
   record.layers = layout.take(record.layer_count, sizeof(LayerRecord));
   record.totals = layout.take(record.block_count, sizeof(int32_t));
 
-  bool write = false;
-  int32_t* totals = nullptr;
-  size_t scratch = 0;
-  int64_t widest = 0;
-  for (int pass = 0; pass < 2; ++pass) {
-    Layout pieces = layout;
-    int32_t blocks = 0;
-    for (int32_t i = 0; i < stage->layer_count; ++i) {
-      const bnn_binary_layer& layer = stage->layers[i];
-      LayerRecord at_layer;
-      memset(&at_layer, 0, sizeof at_layer);
-      at_layer.words = layer.channels / 32;
-      at_layer.blocks = blocks;
-      at_layer.is_improvement = layer.is_improvement != 0;
-      at_layer.target = at_layer.is_improvement ? blocks - 1 : blocks;
-      at_layer.family = choose_family(*kernels, at_layer.words, stage->height, stage->width);
-      const CountFamily& family = kernels->families[at_layer.family];
-      at_layer.threshold = pieces.take(stage->channels_in, sizeof(float));
-      at_layer.limit = pieces.take(int64_t{blocks} * kGrowth, sizeof(uint16_t));
-      at_layer.flip = pieces.take(at_layer.words, sizeof(uint32_t));
-      at_layer.weights = pieces.take(1, family.weight_bytes(at_layer.words));
-      at_layer.correction = pieces.take(kBorderClasses * kGrowth, sizeof(int16_t));
-      if (!at_layer.is_improvement) ++blocks;
-      if (pass == 0) {
-        const size_t needed = family.scratch_bytes(at_layer.words, stage->height, stage->width);
-        if (needed > scratch) scratch = needed;
-        if (at_layer.words > widest) widest = at_layer.words;
-        continue;
-      }
-      write_thresholds(layer, record, at_layer, totals, part);
-      totals[at_layer.target] =
-          kTaps * layer.channels + (at_layer.is_improvement ? totals[at_layer.target] : 0);
-      family.pack_weights(layer.weight, at_layer.words, at<void>(part, at_layer.weights));
-      make_border_correction(layer.weight, at_layer.words, at<int16_t>(part, at_layer.correction));
-      at<LayerRecord>(part, record.layers)[i] = at_layer;
-    }
-    if (pass == 1) break;
-    const int status = open_part("bnn_stage_prepare", part, bytes, pieces.bytes(), &write);
-    if (status != BNN_OK || !write) return status;
-    record.input_bits =
-        workspace.take(record.layer_count * pixels * (record.channels_in / 32), sizeof(uint32_t));
-    record.tile = workspace.take(kTransposeRows * record.channels_in, sizeof(float));
-    record.map =
-        workspace.take((stage->height + 2) * int64_t{stage->width + 2} * widest * 4 + kSlack, 1);
-    record.counts = workspace.take(record.block_count * pixels * kGrowth, sizeof(uint16_t));
-    record.scratch = workspace.take(static_cast<int64_t>(scratch) + kSlack, 1);
-    write_header(&record, *kernels, Kind::kStage, pieces.bytes(), workspace.bytes(),
-                 {stage->channels_in, stage->height, stage->width},
-                 {stage->channels_in + record.block_count * kGrowth, stage->height, stage->width});
-    memset(part, 0, pieces.bytes());
-    *static_cast<StageRecord*>(part) = record;
-    totals = at<int32_t>(part, record.totals);
+  SlicedShape shape = {};
+  record.is_sliced = !is_popcount && suits_sliced(*kernels, *stage, is_forced, &shape);
+  Sizes sizes = place_layers(*stage, *kernels, shape, record, layout, nullptr);
+  if (record.is_sliced && !is_forced && sizes.list_bytes > sizes.list_limit) {
+    record.is_sliced = 0;
+    sizes = place_layers(*stage, *kernels, shape, record, layout, nullptr);
   }
+  bool write;
+  const int status = open_part("bnn_stage_prepare", part, bytes, sizes.part, &write);
+  if (status != BNN_OK || !write) return status;
+  const size_t workspace_bytes = plan_workspace(*stage, shape, sizes, &record);
+  write_header(&record, *kernels, Kind::kStage, sizes.part, workspace_bytes,
+               {stage->channels_in, stage->height, stage->width},
+               {stage->channels_in + record.block_count * kGrowth, stage->height, stage->width});
+  memset(part, 0, sizes.part);
+  *static_cast<StageRecord*>(part) = record;
+  place_layers(*stage, *kernels, shape, record, layout, part);
   return BNN_OK;
 }

@@ -1,0 +1,138 @@
+// The bit-sliced family ("class sums"): a lane is a position, and channels are planes of one bit
+// per position.
+//
+// mismatches = A - 2 X + N with A the sum of all elements around a position (an element is a
+// channel at a tap), X the sum of those whose weight is 1, N the number of such weights. Elements
+// with equal weights in a group of outputs are counted once for the whole group, by carry-save
+// adders; see sliced_lists.h. All arithmetic is modulo a power of two above the largest count, so
+// counts come out as plain unsigned planes.
+//
+// Layouts
+// - plane: V vectors; row y of the map is lane y / V of vector y % V, so that the rows above and
+//   below a vector are its neighbours.
+// - elements of a layer: rows u = 0 .. V + 1 of 3 * channels + 1 vectors; row u holds vector u - 1
+//   of all planes, for each channel the copies seen at dx = -1, 0, +1, and a vector of zeros behind
+//   them.
+// - counts of a block of 64 outputs: [V][64][planes] vectors.
+#ifndef BNN_SLICED_H_
+#define BNN_SLICED_H_
+
+#include "kernels.h"
+#include "sliced_lists.h"
+
+namespace bnn {
+
+constexpr int kPlaneVectorsMost = 16;  // V
+constexpr int kSumPlanesLeast = 9;     // planes of a sum X that kernels are compiled for
+constexpr int kSumPlanesMost = 13;
+constexpr int kGroupsMost = 16;  // groups of 64 outputs
+
+struct SlicedShape {
+  int32_t height, width;
+  int32_t row_bits;  // 16, 32 or 64
+  int32_t vectors;   // V
+  int32_t vector_bytes;
+};
+
+struct SlicedGroup {
+  int32_t first, outputs;  // outputs first .. first + outputs - 1
+  int32_t size;            // entries of a class
+  int32_t entries;         // index of the group's first entry in the list
+};
+
+// count = (base[odd] - 2 * sum) ^ complement, where the sum starts with `start`.
+struct SlicedOutput {
+  uint16_t start;
+  uint8_t odd, complement;
+};
+
+// A layer's weights; its list of entries (uint16) follows.
+struct SlicedLayer {
+  int32_t group_count, sum_planes;
+  int32_t entry_count, unused;
+  SlicedGroup groups[kGroupsMost];
+  SlicedOutput outputs[kGrowth];
+};
+
+// One input channel, compared for all layers: planes[layer] = x >= thresholds[layer].
+struct SlicedCompareJob {
+  SlicedShape shape;
+  const float* x;  // [height][width]
+  int32_t layer_count;
+  const float* thresholds;
+  void* const* planes;
+};
+
+// Entries are indices of vectors, in the units that addresses are scaled by if 16 bits hold them:
+// layers of fewer than 13 planes have fewer than 2^13 elements.
+constexpr int32_t entry_shift(int32_t sum_planes) { return sum_planes < 13 ? 3 : 0; }
+
+struct SlicedSpreadJob {
+  SlicedShape shape;
+  int32_t padding, channels;
+  const void* bits;      // planes [channels]; what lies outside the map is ignored
+  const uint32_t* flip;  // of the channels
+  void* elements;        // see above
+  int32_t base_planes;   // sum_planes + 1
+  void* base;            // [V][2][base_planes]: A and A + 1
+};
+
+// A later layer that compares the channels of this block.
+struct SlicedReader {
+  const uint16_t* limit;  // [64]
+  void* bits;             // planes [64]: count <= limit
+};
+
+struct SlicedCountJob {
+  SlicedShape shape;
+  int32_t channels;
+  const SlicedLayer* layer;
+  const void* elements;
+  const void* base;
+  void* block;  // [V][64][block_planes]
+  int32_t block_planes;
+  int32_t planes;             // of the resulting counts
+  bool add;                   // add what is in the block
+  int32_t keep_planes;        // write that many planes there; 0: none
+  const int16_t* correction;  // [16][64] for padding 0, else NULL; see border.h
+  const SlicedReader* readers;
+  int32_t reader_count;
+  float* y;  // [64][height * width]: total - 2 * count; NULL: the counts are not final
+  int32_t total;
+};
+
+// Kernels for one size of vectors.
+struct SlicedVectors {
+  int32_t bytes;
+  void (*spread)(const SlicedSpreadJob& job);
+  void (*count)(const SlicedCountJob& job);
+};
+
+struct SlicedKernels {
+  void (*compare)(const SlicedCompareJob& job);
+  const SlicedVectors* half;  // for maps that fit one of its vectors, or NULL
+  SlicedVectors full;
+};
+
+inline int32_t plane_count(int64_t largest) {
+  int32_t planes = 0;
+  while (largest >> planes != 0) ++planes;
+  return planes;
+}
+
+extern const SlicedKernels kAvx512Sliced;
+extern const SlicedVectors kAvx512SlicedHalf;
+
+// sliced.cpp
+bool make_sliced_shape(const SlicedKernels& kernels, int64_t height, int64_t width,
+                       SlicedShape* shape);
+const SlicedVectors& sliced_vectors(const SlicedKernels& kernels, const SlicedShape& shape);
+inline bool sliced_takes(int64_t channels) {
+  return kTaps * channels < int64_t{2} << kSumPlanesMost;
+}
+// Bytes of a layer's SlicedLayer with its list.
+size_t sliced_layer_bytes(const uint32_t* weight, int64_t words);
+void write_sliced_layer(const uint32_t* weight, int64_t words, SlicedLayer* layer);
+
+}  // namespace bnn
+#endif  // BNN_SLICED_H_

@@ -1,0 +1,119 @@
+// The bit-sliced family for AVX-512: full adders of two ternary-logic operations, 512 positions at
+// a time; for 256 see sliced_avx512_half.cpp.
+#include <string.h>
+
+#include "border.h"
+#include "sliced.h"
+#include "target.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // see avx512.cpp
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#endif
+
+BNN_TARGET_BEGIN("avx512f,avx512bw,avx512vbmi,gfni,prfchw,avx2,fma")
+
+namespace bnn {
+namespace {
+
+typedef __m512i Vec;
+
+BNN_INLINE Vec zeros() { return _mm512_setzero_si512(); }
+BNN_INLINE Vec all_or_none(int64_t bit) { return _mm512_set1_epi64(-(bit & 1)); }
+BNN_INLINE Vec bit_and(Vec a, Vec b) { return _mm512_and_si512(a, b); }
+BNN_INLINE Vec bit_xor(Vec a, Vec b) { return _mm512_xor_si512(a, b); }
+BNN_INLINE Vec sum3(Vec a, Vec b, Vec c) { return _mm512_ternarylogic_epi64(a, b, c, 0x96); }
+BNN_INLINE Vec majority(Vec a, Vec b, Vec c) { return _mm512_ternarylogic_epi64(a, b, c, 0xe8); }
+BNN_INLINE Vec borrow(Vec a, Vec b, Vec c) { return _mm512_ternarylogic_epi32(a, b, c, 0xb2); }
+BNN_INLINE Vec choose(Vec mask, Vec yes, Vec no) {
+  return _mm512_ternarylogic_epi64(mask, yes, no, 0xca);
+}
+BNN_INLINE Vec or_and(Vec a, Vec b, Vec c) { return _mm512_ternarylogic_epi64(a, b, c, 0xf8); }
+BNN_INLINE Vec load_words(const void* words) { return _mm512_loadu_si512(words); }
+BNN_INLINE Vec shift_left(Vec x) { return _mm512_slli_epi64(x, 1); }
+BNN_INLINE Vec shift_right(Vec x) { return _mm512_srli_epi64(x, 1); }
+BNN_INLINE Vec move_words(Vec keep, uint32_t mask, Vec index, Vec x) {
+  return _mm512_mask_permutexvar_epi16(keep, static_cast<__mmask32>(mask), index, x);
+}
+BNN_INLINE Vec broadcast32(int32_t x) { return _mm512_set1_epi32(x); }
+BNN_INLINE void spread_bits(uint16_t bits, int32_t* to) {
+  _mm512_store_si512(to, _mm512_maskz_set1_epi32(bits, -1));
+}
+BNN_INLINE Vec interleave8_low(Vec a, Vec b) { return _mm512_unpacklo_epi8(a, b); }
+BNN_INLINE Vec interleave8_high(Vec a, Vec b) { return _mm512_unpackhi_epi8(a, b); }
+BNN_INLINE Vec interleave16_low(Vec a, Vec b) { return _mm512_unpacklo_epi16(a, b); }
+BNN_INLINE Vec interleave16_high(Vec a, Vec b) { return _mm512_unpackhi_epi16(a, b); }
+BNN_INLINE Vec interleave32_low(Vec a, Vec b) { return _mm512_unpacklo_epi32(a, b); }
+BNN_INLINE Vec interleave32_high(Vec a, Vec b) { return _mm512_unpackhi_epi32(a, b); }
+BNN_INLINE Vec transpose_bytes(Vec x) {
+  const Vec unit = _mm512_set1_epi64(static_cast<int64_t>(0x8040201008040201u));
+  return _mm512_gf2p8affine_epi64_epi8(unit, x, 0);
+}
+BNN_INLINE __m512i widen(Vec x) { return x; }
+
+// Each builds on the one before.
+#include "sliced_sums.inc"
+
+#include "sliced_layer.inc"
+
+#include "sliced_avx512.inc"
+
+// ---- planes of floats
+// ------------------------------------------------------------------------------------------------
+
+// The bits of kWords * 16 floats of one row for all layers.
+template <int kWords>
+BNN_INLINE void compare_row(const float* x, int64_t width, const SlicedCompareJob& job,
+                            int64_t offset) {
+  __m512 values[kWords];
+#pragma GCC unroll 4
+  for (int i = 0; i < kWords; ++i) {
+    const int64_t left = width - 16 * i;
+    const int lanes = left >= 16 ? 0xffff : left > 0 ? (1 << left) - 1 : 0;
+    values[i] = _mm512_maskz_loadu_ps(static_cast<__mmask16>(lanes), x + (left > 0 ? 16 * i : 0));
+  }
+  for (int32_t layer = 0; layer < job.layer_count; ++layer) {
+    const __m512 threshold = _mm512_set1_ps(job.thresholds[layer]);
+    uint64_t bits = 0;
+#pragma GCC unroll 4
+    for (int i = 0; i < kWords; ++i)
+      bits |= static_cast<uint64_t>(_mm512_cmp_ps_mask(values[i], threshold, _CMP_GE_OQ)) << 16 * i;
+    memcpy(static_cast<char*>(job.planes[layer]) + offset, &bits, 2 * kWords);
+  }
+}
+
+template <int kWords>
+void compare_rows(const SlicedCompareJob& job) {
+  const SlicedShape& shape = job.shape;
+  const float* x = job.x;
+  for (int64_t row = 0; row < shape.height; row += shape.vectors) {
+    for (int64_t v = 0; v < shape.vectors && row + v < shape.height; ++v, x += shape.width) {
+      compare_row<kWords>(x, shape.width, job,
+                          v * shape.vector_bytes + row / shape.vectors * (2 * kWords));
+    }
+  }
+}
+
+void compare_avx512(const SlicedCompareJob& job) {
+  switch (job.shape.row_bits) {
+    case 16:
+      return compare_rows<1>(job);
+    case 32:
+      return compare_rows<2>(job);
+    default:
+      return compare_rows<4>(job);
+  }
+}
+
+}  // namespace
+
+const SlicedKernels kAvx512Sliced = {
+    compare_avx512, &kAvx512SlicedHalf, {sizeof(Vec), spread_planes, count_outputs}};
+
+}  // namespace bnn
+
+BNN_TARGET_END
+#endif
