@@ -6,9 +6,13 @@ MAKEFLAGS += --no-print-directory
 
 # ---- what may be given on the command line ---------------------------------------------------------------------------
 PYTHON3 ?= python3#     the Python that makes .venv
-# yes or no: torch and its engine; elsewhere the native engine serves.
-WITH_TORCH ?= $(shell $(PYTHON3) -c "import platform, sys; \
-	print('yes' if platform.machine() == 'x86_64' and sys.version_info < (3, 14) else 'no')" 2>/dev/null || echo no)
+# yes or no: torch and its engine; without it the native engine serves. What was set up before stays so; else yes on
+# x86-64, for whose Pythons there is a CPU build.
+ifndef WITH_TORCH
+WITH_TORCH := $(if $(wildcard .venv/stamps/torch-yes),yes,$(if $(wildcard .venv/stamps/torch-no),no,$(shell \
+	$(PYTHON3) -c "import platform, sys; print('yes' if platform.machine() == 'x86_64' and sys.version_info < (3, 14) \
+	else 'no')" 2>/dev/null || echo no)))
+endif
 # Where torch's CPU build comes from if pip's own configuration offers none; empty: only pip's own configuration.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 UV ?= uv#     only for `make locks`
