@@ -191,7 +191,7 @@ def test_other_bytes_are_no_part():
 
 def of_stage(part: np.ndarray) -> int:
     """Where the stage's first layer is: the position of its record's `layers`, read."""
-    return int.from_bytes(part[96:104].tobytes(), "little")
+    return int.from_bytes(part[104:112].tobytes(), "little")
 
 
 def test_damaged_records_are_refused():
@@ -207,8 +207,8 @@ def test_damaged_records_are_refused():
         (stage, 49, 1, "shape"),  # of the input
         (stage, 61, 1, "shape"),  # of the output
         (stage, 88, 200, "offset"),  # layers that are not there
-        (stage, 96, 1, "offset"),
-        (stage, 103, 255, "offset"),
+        (stage, 104, 1, "offset"),
+        (stage, 111, 255, "offset"),
         (stage, of_stage(stage) + 4, 1, "shape"),  # blocks it reads
         (stage, of_stage(stage) + 16, 99, "kernel family"),
         (stage, of_stage(stage) + 55, 128, "offset"),  # of the weights
