@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "kernels.h"
+#include "sliced.h"
 #include "target.h"
 
 #if defined(__x86_64__)
@@ -283,7 +284,7 @@ const Kernels kAvx2Kernels = {"avx2",
                               kFamilies,
                               1,
                               {kOutputs, convolve, pool, mean, dense},
-                              nullptr};
+                              &kAvx2Sliced};
 
 }  // namespace bnn
 

@@ -47,7 +47,7 @@ bool make_sliced_shape(const SlicedKernels& kernels, int64_t height, int64_t wid
   const int32_t vector_bytes = fits_half ? kernels.half->bytes : kernels.full.bytes;
   const int64_t rows = 8 * vector_bytes / row_bits;
   const int64_t vectors = (height + rows - 1) / rows;
-  if (vectors > kPlaneVectorsMost) return false;
+  if (vectors * vector_bytes > kPlaneBytesMost) return false;
   *shape = {static_cast<int32_t>(height), static_cast<int32_t>(width), row_bits,
             static_cast<int32_t>(vectors), vector_bytes};
   return true;

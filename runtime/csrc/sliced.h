@@ -22,7 +22,7 @@
 
 namespace bnn {
 
-constexpr int kPlaneVectorsMost = 16;  // V
+constexpr int kPlaneBytesMost = 1024;  // of V vectors
 constexpr int kSumPlanesLeast = 9;     // planes of a sum X that kernels are compiled for
 constexpr int kSumPlanesMost = 13;
 constexpr int kGroupsMost = 16;  // groups of 64 outputs
@@ -120,6 +120,7 @@ inline int32_t plane_count(int64_t largest) {
   return planes;
 }
 
+extern const SlicedKernels kAvx2Sliced;
 extern const SlicedKernels kAvx512Sliced;
 extern const SlicedVectors kAvx512SlicedHalf;
 

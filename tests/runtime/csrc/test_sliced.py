@@ -6,17 +6,19 @@ import pytest
 from runtime import bitpack, library
 from runtime.parts import BinaryLayer, Stage
 
+FAMILIES = ("avx512", "avx2")  # implementations that have it
 SUM_PLANES = 13  # of the kernels: counts of a layer stay below 2 ** 14
 
 
-@pytest.fixture(autouse=True)
-def avx512(monkeypatch: pytest.MonkeyPatch):
-    """The only implementation with this family so far."""
+@pytest.fixture(autouse=True, params=[pytest.param(n, marks=pytest.mark.isa) for n in FAMILIES])
+def implementation(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch):
+    """Makes each implementation that has this family the active one."""
     known = {entry.name: entry for entry in library.implementations()}
-    if "avx512" not in known or not known["avx512"].supported:
-        pytest.skip("implementation avx512: this CPU lacks its features, or is of another kind")
+    name = str(request.param)
+    if name not in known or not known[name].supported:
+        pytest.skip(f"implementation {name}: this CPU lacks its features, or is of another kind")
     monkeypatch.delenv("BNN_FORCE_KERNEL", raising=False)
-    yield library.select("avx512")
+    yield library.select(name)
     library.select(None)
 
 

@@ -1,0 +1,230 @@
+// The bit-sliced family for AVX2: full adders of five operations, 256 positions at a time.
+#include <string.h>
+
+#include "border.h"
+#include "sliced.h"
+#include "target.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+BNN_TARGET_BEGIN("avx2,fma")
+
+namespace bnn {
+namespace {
+
+typedef __m256i Vec;
+
+BNN_INLINE Vec zeros() { return _mm256_setzero_si256(); }
+BNN_INLINE Vec all_or_none(int64_t bit) { return _mm256_set1_epi64x(-(bit & 1)); }
+BNN_INLINE Vec bit_and(Vec a, Vec b) { return _mm256_and_si256(a, b); }
+BNN_INLINE Vec bit_xor(Vec a, Vec b) { return _mm256_xor_si256(a, b); }
+// An adder shares a ^ b between sum3 and majority, a subtractor b ^ c between sum3 and borrow; what
+// arrives last, a carry, passes through two operations only.
+BNN_INLINE Vec sum3(Vec a, Vec b, Vec c) { return bit_xor(bit_xor(a, b), c); }
+BNN_INLINE Vec majority(Vec a, Vec b, Vec c) {
+  return _mm256_or_si256(bit_and(a, b), bit_and(bit_xor(a, b), c));
+}
+BNN_INLINE Vec borrow(Vec a, Vec b, Vec c) {
+  return _mm256_or_si256(_mm256_andnot_si256(b, c), _mm256_andnot_si256(bit_xor(b, c), a));
+}
+BNN_INLINE Vec choose(Vec mask, Vec yes, Vec no) {
+  return _mm256_or_si256(bit_and(mask, yes), _mm256_andnot_si256(mask, no));
+}
+BNN_INLINE Vec or_and(Vec a, Vec b, Vec c) { return _mm256_or_si256(a, bit_and(b, c)); }
+BNN_INLINE Vec load_words(const void* words) {
+  return _mm256_loadu_si256(static_cast<const Vec*>(words));
+}
+BNN_INLINE Vec shift_left(Vec x) { return _mm256_slli_epi64(x, 1); }
+BNN_INLINE Vec shift_right(Vec x) { return _mm256_srli_epi64(x, 1); }
+BNN_INLINE Vec move_words(Vec keep, uint32_t mask, Vec index, Vec x) {
+  // Bytes 2 * index and 2 * index + 1: bit 4 tells the half, which shuffles ignore.
+  const Vec bytes = _mm256_add_epi16(_mm256_mullo_epi16(index, _mm256_set1_epi16(0x0202)),
+                                     _mm256_set1_epi16(0x0100));
+  const Vec low = _mm256_shuffle_epi8(_mm256_permute4x64_epi64(x, 0x44), bytes);
+  const Vec high = _mm256_shuffle_epi8(_mm256_permute4x64_epi64(x, 0xee), bytes);
+  const Vec moved = _mm256_blendv_epi8(low, high, _mm256_slli_epi16(bytes, 3));
+  const Vec unit = _mm256_set_epi16(-0x8000, 0x4000, 0x2000, 0x1000, 0x800, 0x400, 0x200, 0x100,
+                                    0x80, 0x40, 0x20, 0x10, 8, 4, 2, 1);
+  const Vec bits = bit_and(_mm256_set1_epi16(static_cast<int16_t>(mask)), unit);
+  return _mm256_blendv_epi8(keep, moved, _mm256_cmpeq_epi16(bits, unit));
+}
+BNN_INLINE Vec broadcast32(int32_t x) { return _mm256_set1_epi32(x); }
+BNN_INLINE void spread_bits(uint16_t bits, int32_t* to) {
+  const Vec all = _mm256_set1_epi32(bits);
+  const Vec low = _mm256_set_epi32(0x80, 0x40, 0x20, 0x10, 8, 4, 2, 1);
+  const Vec high = _mm256_slli_epi32(low, 8);
+  Vec* out = reinterpret_cast<Vec*>(to);
+  _mm256_store_si256(out, _mm256_cmpeq_epi32(bit_and(all, low), low));
+  _mm256_store_si256(out + 1, _mm256_cmpeq_epi32(bit_and(all, high), high));
+}
+
+// Each builds on the one before.
+#include "sliced_sums.inc"
+
+#include "sliced_layer.inc"
+
+// ---- counts as floats
+// ------------------------------------------------------------------------------------------------
+
+// Exchanges the bits of *a above `mask` in each lane with those of *b below it.
+template <int kShift>
+BNN_INLINE void swap_bits(Vec mask, Vec* a, Vec* b) {
+  const Vec differ = bit_and(bit_xor(_mm256_srli_epi64(*a, kShift), *b), mask);
+  *b = bit_xor(*b, differ);
+  *a = bit_xor(*a, _mm256_slli_epi64(differ, kShift));
+}
+
+// Eight planes become numbers: byte i of x[j] is that of position 8 * i + j.
+BNN_INLINE void make_bytes(Vec (&x)[8]) {
+  const Vec ones = _mm256_set1_epi8(0x55), twos = _mm256_set1_epi8(0x33);
+  const Vec fours = _mm256_set1_epi8(0x0f);
+#pragma GCC unroll 4
+  for (int i = 0; i < 8; i += 2) swap_bits<1>(ones, &x[i], &x[i + 1]);
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) swap_bits<2>(twos, &x[i + i / 2 * 2], &x[i + i / 2 * 2 + 2]);
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) swap_bits<4>(fours, &x[i], &x[i + 4]);
+}
+
+// In each half: word j of x[i] <-> word i of x[j].
+BNN_INLINE void transpose_words(Vec (&x)[8]) {
+  Vec t[8];
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {  // words i and i + 4 ...
+    t[2 * i] = _mm256_unpacklo_epi16(x[i], x[i + 4]);
+    t[2 * i + 1] = _mm256_unpackhi_epi16(x[i], x[i + 4]);
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {
+    x[2 * i] = _mm256_unpacklo_epi16(t[i], t[i + 4]);
+    x[2 * i + 1] = _mm256_unpackhi_epi16(t[i], t[i + 4]);
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {
+    t[2 * i] = _mm256_unpacklo_epi16(x[i], x[i + 4]);
+    t[2 * i + 1] = _mm256_unpackhi_epi16(x[i], x[i + 4]);
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < 8; ++i) x[i] = t[i];
+}
+
+// The first lanes of eight values; masked stores are slow on some CPUs.
+BNN_INLINE void store_some(float* y, __m256 value, int32_t lanes) {
+  __m128 rest = _mm256_castps256_ps128(value);
+  if (lanes >= 8) return _mm256_storeu_ps(y, value);
+  if (lanes & 4) {
+    _mm_storeu_ps(y, rest);
+    rest = _mm256_extractf128_ps(value, 1);
+    y += 4;
+  }
+  if (lanes & 2) {
+    _mm_storel_pi(reinterpret_cast<__m64*>(y), rest);
+    rest = _mm_movehl_ps(rest, rest);
+    y += 2;
+  }
+  if (lanes & 1) _mm_store_ss(y, rest);
+}
+
+// y = total - 2 * count
+void unpack_count(const Vec* count, const Words& words, int32_t total, float* y) {
+  Vec low[8], high[8], numbers[2][8];
+#pragma GCC unroll 8
+  for (int i = 0; i < 8; ++i) {
+    low[i] = count[i];
+    high[i] = count[8 + i];
+  }
+  make_bytes(low);
+  make_bytes(high);
+#pragma GCC unroll 8
+  for (int i = 0; i < 8; ++i) {
+    numbers[0][i] = _mm256_unpacklo_epi8(low[i], high[i]);
+    numbers[1][i] = _mm256_unpackhi_epi8(low[i], high[i]);
+  }
+  transpose_words(numbers[0]);
+  transpose_words(numbers[1]);
+  // Eight positions each; in the order of the map: [half of Vec][low, high][8].
+  const __m256 all = _mm256_set1_ps(static_cast<float>(total)), two = _mm256_set1_ps(2.0f);
+  for (int i = 0; i < kVectorWords; ++i) {
+    const __m128i* from = reinterpret_cast<const __m128i*>(numbers[i / 4 % 2]) + i / 8;
+    for (int part = 0; part < 2; ++part) {
+      const int32_t lanes = __builtin_popcount(words.lanes[i]) - 8 * part;
+      if (lanes <= 0) break;
+      const __m256i number = _mm256_cvtepu16_epi32(from[2 * (i % 4 * 2 + part)]);
+      const __m256 value = _mm256_fnmadd_ps(_mm256_cvtepi32_ps(number), two, all);
+      store_some(y + words.offset[i] + 8 * part, value, lanes);
+    }
+  }
+}
+
+// ---- planes of floats
+// ------------------------------------------------------------------------------------------------
+
+// Bit i: lane i of four vectors of 0 or -1.
+BNN_INLINE uint32_t mask32(Vec a, Vec b, Vec c, Vec d) {
+  const Vec bytes = _mm256_packs_epi16(_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d));
+  const Vec order = _mm256_set_epi32(7, 3, 6, 2, 5, 1, 4, 0);
+  return static_cast<uint32_t>(_mm256_movemask_epi8(_mm256_permutevar8x32_epi32(bytes, order)));
+}
+
+// The bits of kWords * 16 floats of one row for all layers.
+template <int kWords>
+BNN_INLINE void compare_row(const float* x, int64_t width, const SlicedCompareJob& job,
+                            int64_t offset) {
+  constexpr int kVectors = 2 * kWords < 4 ? 4 : 2 * kWords;
+  __m256 values[kVectors];
+  const Vec step = _mm256_set_epi32(7, 6, 5, 4, 3, 2, 1, 0);
+#pragma GCC unroll 8
+  for (int i = 0; i < kVectors; ++i) {
+    const int64_t left = width - 8 * i;
+    const Vec lanes = _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int32_t>(left)), step);
+    values[i] = _mm256_maskload_ps(x + (left > 0 ? 8 * i : 0), lanes);
+  }
+  for (int32_t layer = 0; layer < job.layer_count; ++layer) {
+    const __m256 threshold = _mm256_set1_ps(job.thresholds[layer]);
+    uint64_t bits = 0;
+    Vec above[kVectors];
+#pragma GCC unroll 8
+    for (int i = 0; i < kVectors; ++i)
+      above[i] = _mm256_castps_si256(_mm256_cmp_ps(values[i], threshold, _CMP_GE_OQ));
+#pragma GCC unroll 2
+    for (int i = 0; i < kVectors; i += 4) {
+      const uint32_t mask = mask32(above[i], above[i + 1], above[i + 2], above[i + 3]);
+      bits |= static_cast<uint64_t>(mask) << 8 * i;
+    }
+    memcpy(static_cast<char*>(job.planes[layer]) + offset, &bits, 2 * kWords);
+  }
+}
+
+template <int kWords>
+void compare_rows(const SlicedCompareJob& job) {
+  const SlicedShape& shape = job.shape;
+  const float* x = job.x;
+  for (int64_t row = 0; row < shape.height; row += shape.vectors) {
+    for (int64_t v = 0; v < shape.vectors && row + v < shape.height; ++v, x += shape.width) {
+      compare_row<kWords>(x, shape.width, job,
+                          v * shape.vector_bytes + row / shape.vectors * (2 * kWords));
+    }
+  }
+}
+
+void compare_avx2(const SlicedCompareJob& job) {
+  switch (job.shape.row_bits) {
+    case 16:
+      return compare_rows<1>(job);
+    case 32:
+      return compare_rows<2>(job);
+    default:
+      return compare_rows<4>(job);
+  }
+}
+
+}  // namespace
+
+const SlicedKernels kAvx2Sliced = {
+    compare_avx2, nullptr, {sizeof(Vec), spread_planes, count_outputs}};
+
+}  // namespace bnn
+
+BNN_TARGET_END
+#endif
