@@ -85,33 +85,12 @@ BNN_INLINE void compare_row(const float* x, int64_t width, const SlicedCompareJo
   }
 }
 
-template <int kWords>
-void compare_rows(const SlicedCompareJob& job) {
-  const SlicedShape& shape = job.shape;
-  const float* x = job.x;
-  for (int64_t row = 0; row < shape.height; row += shape.vectors) {
-    for (int64_t v = 0; v < shape.vectors && row + v < shape.height; ++v, x += shape.width) {
-      compare_row<kWords>(x, shape.width, job,
-                          v * shape.vector_bytes + row / shape.vectors * (2 * kWords));
-    }
-  }
-}
-
-void compare_avx512(const SlicedCompareJob& job) {
-  switch (job.shape.row_bits) {
-    case 16:
-      return compare_rows<1>(job);
-    case 32:
-      return compare_rows<2>(job);
-    default:
-      return compare_rows<4>(job);
-  }
-}
+#include "sliced_compare.inc"
 
 }  // namespace
 
 const SlicedKernels kAvx512Sliced = {
-    compare_avx512, &kAvx512SlicedHalf, {sizeof(Vec), spread_planes, count_outputs}};
+    compare_floats, &kAvx512SlicedHalf, {sizeof(Vec), spread_planes, count_outputs}};
 
 }  // namespace bnn
 

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from models.train import main
+from models.trainer import cosine
 from tests.models.pictures import write_two_colours
 
 
@@ -32,18 +33,24 @@ def test_a_killed_run_goes_on_to_the_same_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_two_colours(tmp_path / "data")
-    assert run(tmp_path / "data", tmp_path / "unbroken") == 0
 
-    def killed(*_: object) -> None:
-        raise KeyboardInterrupt
+    def killed_in_the_second_epoch(step: int, steps: int) -> float:
+        if step >= 2:
+            raise KeyboardInterrupt
+        return cosine(step, steps)
 
-    with monkeypatch.context() as patch:  # dies in the second epoch
-        patch.setattr("models.trainer.cosine", lambda step, _: killed() if step >= 2 else 1.0)
+    with monkeypatch.context() as patch:
+        patch.setattr("models.trainer.cosine", killed_in_the_second_epoch)
         with pytest.raises(KeyboardInterrupt):
             run(tmp_path / "data", tmp_path / "broken", "--batch", "5")
-    whole = tmp_path / "whole"
-    assert run(tmp_path / "data", whole, "--batch", "5") == 0
     assert run(tmp_path / "data", tmp_path / "broken", "--batch", "5", "--resume") == 0
+    assert run(tmp_path / "data", tmp_path / "unbroken", "--batch", "5") == 0
+    broken, unbroken = (
+        torch.load(tmp_path / name / "checkpoint.pt", weights_only=True)["state"]["model"]
+        for name in ("broken", "unbroken")
+    )
+    assert broken.keys() == unbroken.keys()
+    assert all(torch.equal(broken[name], unbroken[name]) for name in unbroken)
     lines = (tmp_path / "broken" / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["epoch"] for line in lines] == [1, 2]
 
