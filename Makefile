@@ -15,6 +15,7 @@ WITH_TORCH := $(if $(wildcard .venv/stamps/torch-yes),yes,$(if $(wildcard .venv/
 endif
 # Where torch's CPU build comes from if pip's own configuration offers none; empty: only pip's own configuration.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+PEER_PYTHON ?= $(PYTHON3)#     the Python of `make bench-peers`, 3.11
 UV ?= uv#     only for `make locks`
 IMAGE ?= bnn-service
 PYTEST_ARGS ?=
@@ -38,7 +39,7 @@ MYPY_ARGS := $(if $(filter yes,$(WITH_TORCH)),,--allow-subclassing-any --allow-u
 PIP_INSTALL = $(PYTHON) -m pip install --quiet --disable-pip-version-check
 PIP_LOCKED = $(PIP_INSTALL) --require-hashes --only-binary :all:
 
-.PHONY: help serve test setup lint format bench train-default image locks system-test-tools clean
+.PHONY: help serve test setup lint format bench bench-peers train-default image locks system-test-tools clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -97,8 +98,22 @@ setup: $(STAMPS)/tools $(SERVE_READY) ## create .venv with everything the other 
 serve: $(SERVE_READY) ## serve the default model on http://127.0.0.1:8000
 	@exec $(PYTHON) -m service
 
-bench: setup ## measure kernels, stages and engines (BENCH_ARGS='...')
+bench: setup ## measure kernels, layers, networks, engines and peers (BENCH_ARGS='--only layers --plot F.svg')
 	$(PYTHON) -m runtime.bench $(BENCH_ARGS)
+
+# Each peer of the benchmark has an environment of its own: their packages do not get on with ours.
+bench-peers: .venv-openvino/ready .venv-larq/ready ## install OpenVINO and larq-compute-engine for `make bench` (x86-64)
+
+# promise, which larq-zoo needs, has no wheel.
+.venv-%/ready: $(LOCKS)/peer-%.txt
+	@test $* != larq || $(PEER_PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { \
+	  echo 'error: expected Python 3.11, the last one that larq-compute-engine is built for; found' \
+	    "$$($(PEER_PYTHON) --version). Name one: make bench-peers PEER_PYTHON=python3.11" >&2; exit 1; }
+	@echo 'installing $*, a peer of the benchmark, in .venv-$*'
+	@$(PEER_PYTHON) -m venv .venv-$*
+	@.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+	  --only-binary :all: --no-binary promise -r $<
+	@touch $@
 
 # A resumed run goes on from its checkpoint. The new bundle replaces the served one only here.
 train-default: setup ## train the default model anew and export it (DATA=DIR NETWORK=NAME TRAIN_ARGS='...')
@@ -152,11 +167,15 @@ locks: ## resolve the lock files anew (needs uv; UV_ARGS=--upgrade for newer ver
 	$(UV_COMPILE) -c $(LOCKS)/dev.txt pyproject.toml --extra onnx -o $(LOCKS)/runtime.txt
 	$(UV_COMPILE) -c $(LOCKS)/dev.txt $(LOCKS)/build.in -o $(LOCKS)/build.txt
 	$(UV_COMPILE) -c $(LOCKS)/dev.txt $(LOCKS)/torch-dependencies.in -o $(LOCKS)/torch-dependencies.txt
+	$(UV_COMPILE) $(LOCKS)/peer-openvino.in -o $(LOCKS)/peer-openvino.txt
+	$(filter-out --universal,$(UV_COMPILE)) $(LOCKS)/peer-larq.in -o $(LOCKS)/peer-larq.txt
 	@sed -i '1i # Everything for development: the service, training, tests and lint. Made by `make locks`.' $(LOCKS)/dev.txt
 	@sed -i '1i # What serving takes, the onnx engine included, torch not. Made by `make locks`.' $(LOCKS)/runtime.txt
 	@sed -i '1i # What building the kernel library takes. Made by `make locks`.' $(LOCKS)/build.txt
 	@sed -i "1i # What torch's CPU build (torch.txt) depends on. Made by \`make locks\`." $(LOCKS)/torch-dependencies.txt
+	@sed -i '1i # A peer of the benchmark: OpenVINO. Made by `make locks`.' $(LOCKS)/peer-openvino.txt
+	@sed -i '1i # A peer of the benchmark: larq-compute-engine. Made by `make locks`.' $(LOCKS)/peer-larq.txt
 
 clean: ## remove .venv, build products and caches
-	rm -rf $(VENV) .build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage htmlcov
+	rm -rf $(VENV) .venv-openvino .venv-larq .build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage htmlcov
 	find service models runtime loadtests tests -name __pycache__ -type d -prune -exec rm -rf {} +

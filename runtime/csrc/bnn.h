@@ -178,6 +178,41 @@ BNN_API int bnn_part_report(const void* part, size_t bytes, char* json, size_t c
 BNN_API int bnn_part_run(const void* part, size_t bytes, const float* x, int64_t n, float* y,
                          void* workspace, size_t workspace_bytes);
 
+/* ---- measuring: rates of this CPU, for benchmarks; nothing above depends on it ---- */
+
+/* A loop over registers alone: with nothing loaded or stored, no kernel made of these instructions
+ * is faster. */
+typedef struct {
+  const char* name;      /* the instructions, for people: "running exclusive-or" */
+  const char* operation; /* what they compute: "float MAC", "binary MAC", "full adder" of one bit */
+  int64_t operations;    /* in one round of the loop */
+} bnn_limit;
+
+/* The loops known for the active implementation. */
+BNN_API int bnn_limits(const bnn_limit** list, int32_t* count);
+
+/* Nanoseconds of each of `runs` runs of `rounds` rounds of loop `index`. */
+BNN_API int bnn_measure_limit(int32_t index, int64_t rounds, int32_t runs, double* nanoseconds);
+
+typedef struct {
+  const char* family; /* "popcount" or "sliced" */
+  /* [runs] nanoseconds of the convolution alone: from the layer's bits (popcount: a packed map,
+   * sliced: elements) to counts. */
+  double* counting;
+  /* [runs] nanoseconds with what surrounds it in a stage: as many comparisons with thresholds as
+   * the layer has channels, the border, the spreading of planes into elements. */
+  double* complete;
+  int64_t full_adders; /* out: bits added by its lists' entries and classes; popcount: 0 */
+} bnn_layer_timing;
+
+/* Times one binary layer of 64 outputs, padding -1, on random bits in each of the families named,
+ * in turns, each time after a run that is not timed. weight [64, 3, 3, channels / 32].
+ * BNN_EUNSUPPORTED if a family does not take the layer. Call with workspace NULL to learn
+ * *workspace_bytes. */
+BNN_API int bnn_measure_layer(const uint32_t* weight, int32_t channels, int32_t height,
+                              int32_t width, bnn_layer_timing* timings, int32_t timing_count,
+                              int32_t runs, void* workspace, size_t* workspace_bytes);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,0 +1,165 @@
+"""Measures kernels, layers, networks, engines and peers: python -m runtime.bench [--only SECTION].
+
+kernels   rates of single kernels beside loops over registers, the limit of their instructions
+layers    every binary layer of the network in each kernel family
+networks  milliseconds of each part, chosen kernels against popcount; batches and threads
+engines   latency of every engine beside eager float PyTorch, and peak memory of each
+peers     ONNX Runtime and OpenVINO on MobileNet-v1, larq-compute-engine on MeliusNet22, OpenVINO on
+          binary layers; `make bench-peers` installs the last two
+
+Whatever is compared takes turns on the same CPUs; figures are medians, with the range of 80 % of
+the runs. Without a bundle or network: the default model and meliusnet22, all sections. --network
+exports random weights with models.export in a child process: good for time and memory, never for
+answers. --selftest compares all implementations that this CPU runs, bit for bit, and measures
+nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from runtime.bench.contestants import BASELINE, CONTESTANTS, EAGER, run_alone
+from runtime.bench.interpreters import ENVIRONMENTS, find_interpreters
+from runtime.bench.machine import ROOT, allowed_cpus, describe_machine, format_machine
+from runtime.bench.plot import write_plot
+from runtime.bench.report import SECTIONS, Exports, Report
+from runtime.bench.selftest import run_selftest
+from runtime.bundle import Bundle, read_bundle
+from runtime.engine import ENGINES
+from runtime.errors import RuntimeFault
+
+DEFAULT_BUNDLE = ROOT / "service" / "bundles" / "default"
+DEFAULT_NETWORK, DEFAULT_SIZE = "meliusnet22", 224
+
+
+def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m runtime.bench",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--bundle", type=Path, help="directory of a bundle")
+    what.add_argument("--network", metavar="NAME", help="a network of models/, random weights")
+    parser.add_argument("--size", type=int, default=DEFAULT_SIZE, help="pixels, with --network")
+    parser.add_argument(
+        "--only",
+        action="append",
+        metavar="SECTION",
+        help=f"{', '.join(SECTIONS)}; several with commas or by repeating it (default: all; with "
+        "--bundle or --network all but peers)",
+    )
+    parser.add_argument(
+        "--engine",
+        action="append",
+        choices=CONTESTANTS,
+        help=f"may be repeated (default: {', '.join(ENGINES)}, and {EAGER} float PyTorch)",
+    )
+    parser.add_argument("--threads", type=int, default=1, help="of engines and peers")
+    parser.add_argument("--batch", type=int, default=1, help="images per call")
+    parser.add_argument("--runs", type=int, default=30, help="timed runs of each contestant")
+    parser.add_argument(
+        "--cpus",
+        default="",
+        metavar="LIST",
+        help="CPUs to use, as 2,3 (default: the last ones allowed)",
+    )
+    parser.add_argument(
+        "--peer-python",
+        action="append",
+        default=[],
+        metavar="NAME=PATH",
+        help=f"interpreter of a peer: {', '.join(ENVIRONMENTS)}",
+    )
+    parser.add_argument("--no-memory", action="store_true", help="start no processes for memory")
+    parser.add_argument("--json", type=Path, metavar="F", help="write the figures here too")
+    parser.add_argument("--plot", type=Path, metavar="F.svg", help="draw the figures")
+    parser.add_argument("--selftest", action="store_true", help="compare implementations only")
+    parser.add_argument("--alone", choices=(BASELINE, *CONTESTANTS), help=argparse.SUPPRESS)
+    args = parser.parse_args(arguments)
+    for name in ("threads", "batch", "runs", "size"):
+        if getattr(args, name) < 1:
+            parser.error(f"--{name} must be at least 1")
+    try:
+        args.sections = _choose_sections(args)
+        args.cpus = [int(cpu) for cpu in filter(None, args.cpus.split(","))]
+        args.interpreters = find_interpreters(args.peer_python)
+    except ValueError as error:
+        parser.error(str(error))
+    if args.plot and args.plot.suffix != ".svg":
+        parser.error(f"--plot: expected a name that ends in .svg, found {args.plot}")
+    if args.cpus and not allowed_cpus():
+        parser.error("--cpus: this system cannot keep a process on a CPU; leave it out")
+    return args
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit code: 1 if the self-test fails, 2 if nothing could be done."""
+    args = parse_arguments(arguments)
+    try:
+        with tempfile.TemporaryDirectory(prefix="bnn-bench-") as folder:
+            args.folder = Path(folder)
+            exports = Exports(args.folder)
+            return _run(_open_bundles(args, exports), exports, args)
+    except RuntimeFault as error:
+        print(f"runtime.bench: {error}", file=sys.stderr)
+        return 2
+
+
+def _choose_sections(args: argparse.Namespace) -> list[str]:
+    """Raises ValueError for an unknown one."""
+    if not args.only:
+        named = args.bundle or args.network
+        return [name for name in SECTIONS if name != "peers" or not named]
+    sections = [name.strip() for names in args.only for name in names.split(",")]
+    for name in sections:
+        if name not in SECTIONS:
+            raise ValueError(f"--only: expected {', '.join(SECTIONS)}, found {name!r}")
+    return sections
+
+
+def _open_bundles(args: argparse.Namespace, exports: Exports) -> list[Bundle]:
+    """What the command line asks for. Raises RuntimeFault."""
+    if args.bundle:
+        return [read_bundle(args.bundle)]
+    if args.network:
+        return [exports(args.network, args.size)]
+    bundles = [read_bundle(DEFAULT_BUNDLE)]
+    try:
+        bundles.append(exports(DEFAULT_NETWORK, args.size))
+    except RuntimeFault as error:
+        if "peers" in args.sections and args.only:
+            raise
+        print(f"{DEFAULT_NETWORK} and peers are left out: {error}", file=sys.stderr)
+        args.sections = [name for name in args.sections if name != "peers"]
+    return bundles
+
+
+def _run(bundles: Sequence[Bundle], exports: Exports, args: argparse.Namespace) -> int:
+    if args.alone:
+        print(json.dumps(run_alone(bundles[0], args.alone, args.threads, args.batch)))
+        return 0
+    machine = describe_machine()
+    print(format_machine(machine))
+    if args.selftest:
+        passed = [run_selftest(bundle) for bundle in bundles]
+        return 0 if all(passed) else 1
+    report = Report(args, exports)
+    report.run(bundles, args.sections)
+    settings = {name: getattr(args, name) for name in ("threads", "batch", "runs", "cpus")}
+    figures = {"machine": machine, "settings": settings, **report.figures}
+    if args.json:
+        args.json.write_text(json.dumps(figures, indent=1) + "\n")
+    if args.plot:
+        write_plot(figures, args.plot)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

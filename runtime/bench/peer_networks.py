@@ -1,0 +1,225 @@
+"""Report on whole networks: ours in turns with peers at the accuracy published for both."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from runtime.bench.contestants import make_images
+from runtime.bench.interpreters import explain
+from runtime.bench.machine import name_cpus, pinned
+from runtime.bench.peer_process import PeerProcess
+from runtime.bench.timing import Progress, Timer, summarize, take_turns, time_calls
+from runtime.bundle import ONNX_GRAPH, Bundle
+from runtime.engine import load_engine
+from runtime.errors import RuntimeFault
+
+# (ours, theirs): pairs that the MeliusNet paper makes by size and accuracy.
+PAIRS = (
+    ("meliusnetc", "mobilenet_v1_0.5"),
+    ("meliusnet42", "mobilenet_v1_0.75"),
+    ("meliusnet59", "mobilenet_v1"),
+)
+LARQ_NETWORK = "meliusnet22"
+LARQ_VARIANT = f"{LARQ_NETWORK}, larq's variant"
+FLOAT, INT8, BINARY = "fp32", "int8", "binary"
+SIZE = 224  # pixels
+LARQ_CALLS = ("indirect BGEMM, XNNPACK", "indirect BGEMM", "default")
+
+Export = Callable[[str], Bundle]
+
+
+def make_larq_variant(bundle: Bundle) -> Bundle:
+    """The same weights as the network that larq-zoo calls MeliusNet22.
+
+    Binary maps are padded with 0, the stem's first convolution at the bottom and right only, and
+    its pool has a window of 2x2.
+    """
+    plan = []
+    for step in bundle.manifest.plan:
+        changed = dict(step)
+        if step["part"] == "stage":
+            changed["padding"] = 0
+        elif step["part"] == "stem":
+            first, *others = step["convolutions"]
+            changed["convolutions"] = [{**first, "padding": [0, 1]}, *others]
+            changed["pool"] = {"kernel": 2, "stride": 2, "padding": [0, 0]}
+        plan.append(changed)
+    return Bundle(bundle.path, dataclasses.replace(bundle.manifest, plan=tuple(plan)))
+
+
+class Lists:
+    """Contestants by name, what is known of each, and why others are missing."""
+
+    def __init__(self) -> None:
+        self.timers: dict[str, Timer] = {}
+        self.facts: dict[str, dict[str, Any]] = {}
+        self.missing: dict[str, str] = {}
+
+    def add(self, network: str, engine: str, precision: str, timer: Timer, **facts: Any) -> None:
+        name = f"{network}: {engine} {precision}"
+        self.timers[name] = timer
+        self.facts[name] = {"network": network, "engine": engine, "precision": precision, **facts}
+
+
+def measure_peer_networks(
+    export: Export,
+    folder: Path,
+    interpreters: Mapping[str, str],
+    *,
+    threads: int,
+    batch: int,
+    runs: int,
+    cpus: Sequence[int],
+    progress: Progress,
+) -> dict[str, Any]:
+    """All networks and all peers in turns, everybody on the same CPUs.
+
+    export writes an untrained network for 224 pixels. Raises RuntimeFault if one of ours fails; a
+    peer that does is among "not_measured".
+    """
+    lists = Lists()
+    with ExitStack() as stack:
+        used = stack.enter_context(pinned(threads, cpus))
+        _add_ours(lists, export, threads, batch)
+        for _, theirs in PAIRS:
+            models = _write_models(lists, export, folder, interpreters, theirs, progress)
+            for precision, model in models.items():
+                for peer in ("onnxruntime", "openvino"):
+                    progress(f"starting {peer} on {theirs} {precision}")
+                    options = {"model": str(model), "threads": threads, "batch": batch}
+                    _add_peer(lists, stack, interpreters, peer, theirs, precision, options)
+        progress("starting larq-compute-engine (the first time it converts for a minute)")
+        _add_larq(lists, stack, interpreters, threads, batch)
+        seconds, failures = take_turns(lists.timers, runs, progress)
+    rows = [{**lists.facts[name], **summarize(values)} for name, values in seconds.items()]
+    return {
+        "threads": threads,
+        "batch": batch,
+        "cpus": used,
+        "rows": rows,
+        "ratios": _compare(rows),
+        "not_measured": {**lists.missing, **failures},
+    }
+
+
+def format_peer_networks(result: Mapping[str, Any]) -> str:
+    """The tables of latencies and of ratios."""
+    lines = [
+        f"networks against peers, untrained (random weights), input 3x{SIZE}x{SIZE}, "
+        f"batch {result['batch']}, threads {result['threads']}, {name_cpus(result['cpus'])}",
+        f"  {'network':<28}{'engine':<38}{'':<8}{'median':>9}{'p10':>9}{'p90':>9}  ms",
+    ]
+    lines.extend(
+        f"  {row['network']:<28}{row['engine']:<38}{row['precision']:<8}{row['median_ms']:>9.2f}"
+        f"{row['p10_ms']:>9.2f}{row['p90_ms']:>9.2f}    {row['version']}"
+        for row in result["rows"]
+    )
+    lines.extend(f"  {name} not measured: {why}" for name, why in result["not_measured"].items())
+    if result["ratios"]:
+        lines.append("times as fast as the peer (its median divided by ours)")
+    for ratio in result["ratios"]:
+        values = [f"{kind} {value:.2f}" for kind, value in ratio["times_as_fast"].items()]
+        lines.append(
+            f"  {ratio['network']:<28}{ratio['engine']:<28}{ratio['peer_network']:<28}"
+            + "".join(f"{value:<13}" for value in values).rstrip()
+        )
+    return "\n".join(lines)
+
+
+def _add_ours(lists: Lists, export: Export, threads: int, batch: int) -> None:
+    for name in (*(ours for ours, _ in PAIRS), LARQ_NETWORK):
+        bundle = export(name)
+        variants = {name: bundle}
+        if name == LARQ_NETWORK:
+            variants[LARQ_VARIANT] = make_larq_variant(bundle)
+        for network, variant in variants.items():
+            engine = load_engine(variant, "native", threads)
+            images = make_images(variant, batch)
+            lists.add(
+                network,
+                f"native/{engine.implementation}",
+                BINARY,
+                time_calls(lambda e=engine, x=images: e.predict(x)),  # type: ignore[misc]
+                version="this build",
+                model_bytes=engine.model_bytes,
+            )
+
+
+def _write_models(
+    lists: Lists,
+    export: Export,
+    folder: Path,
+    interpreters: Mapping[str, str],
+    name: str,
+    progress: Progress,
+) -> dict[str, Path]:
+    """The ONNX files of a MobileNet by precision; int8 only where the quantizer works."""
+    models = {FLOAT: export(name).path / ONNX_GRAPH}
+    progress(f"quantizing {name}")
+    out = folder / f"{name}.int8.onnx"
+    options = {"model": str(models[FLOAT]), "out": str(out), "size": SIZE}
+    try:
+        PeerProcess(interpreters["onnxruntime"], "quantize_peer", options).close()
+    except RuntimeFault as error:
+        lists.missing[f"{name} {INT8}"] = explain("onnxruntime", error)
+    else:
+        models[INT8] = out
+    return models
+
+
+def _add_peer(
+    lists: Lists,
+    stack: ExitStack,
+    interpreters: Mapping[str, str],
+    peer: str,
+    network: str,
+    precision: str,
+    options: Mapping[str, Any],
+) -> None:
+    """One process a model: threads of several sessions in one process wait for each other."""
+    try:
+        process = stack.enter_context(PeerProcess(interpreters[peer], f"{peer}_peer", options))
+    except RuntimeFault as error:
+        lists.missing[f"{network}: {peer} {precision}"] = explain(peer, error)
+        return
+    lists.add(network, peer, precision, process.timer("predict"), **process.facts)
+
+
+def _add_larq(
+    lists: Lists,
+    stack: ExitStack,
+    interpreters: Mapping[str, str],
+    threads: int,
+    batch: int,
+) -> None:
+    if batch != 1:
+        lists.missing["larq-compute-engine"] = "it runs one picture at a time; measure with batch 1"
+        return
+    try:
+        options = {"threads": threads}
+        process = stack.enter_context(PeerProcess(interpreters["larq"], "larq_peer", options))
+    except RuntimeFault as error:
+        lists.missing["larq-compute-engine"] = explain("larq", error)
+        return
+    for call in LARQ_CALLS:
+        engine = f"larq, {call}"
+        lists.add(LARQ_VARIANT, engine, BINARY, process.timer(call), **process.facts)
+
+
+def _compare(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Every peer of each pair: how many times as fast ours is, by the peer's precision."""
+    ours = {row["network"]: row for row in rows if row["engine"].startswith("native/")}
+    ratios: dict[tuple[str, str], dict[str, Any]] = {}
+    for network, theirs in (*PAIRS, (LARQ_VARIANT, LARQ_VARIANT)):
+        for row in rows:
+            if row["network"] != theirs or row is ours.get(theirs):
+                continue
+            entry = {"network": network, "engine": row["engine"], "peer_network": theirs}
+            ratio = ratios.setdefault((network, row["engine"]), entry | {"times_as_fast": {}})
+            times_as_fast = row["median_ms"] / ours[network]["median_ms"]
+            ratio["times_as_fast"][row["precision"]] = times_as_fast
+    return list(ratios.values())

@@ -1,0 +1,1 @@
+"""Programs that run in the interpreters of peers; they import nothing of ours. See serve.py."""

@@ -1,0 +1,29 @@
+"""Peer: ONNX Runtime on a graph of float32 pictures [N, 3, S, S], named images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+
+def open_peer(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Callable[[], None]]]:
+    """options: model (path), threads, batch. Calls: predict."""
+    import numpy as np
+    import onnxruntime as ort
+
+    settings = ort.SessionOptions()
+    settings.intra_op_num_threads = options["threads"]
+    settings.inter_op_num_threads = 1
+    settings.add_free_dimension_override_by_name("N", options["batch"])
+    # Waiting threads must not take the CPU from whoever has its turn.
+    settings.add_session_config_entry("session.force_spinning_stop", "1")
+    settings.log_severity_level = 3
+    session = ort.InferenceSession(options["model"], settings, providers=["CPUExecutionProvider"])
+    (image,) = session.get_inputs()
+    shape = (options["batch"], *image.shape[1:])
+    images = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+
+    def predict() -> None:
+        session.run(None, {image.name: images})
+
+    return {"version": f"onnxruntime {ort.__version__}"}, {"predict": predict}

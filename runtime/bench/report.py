@@ -1,0 +1,162 @@
+"""Runs the sections of a report one after another, prints each and collects the figures."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from runtime.bench.contestants import CONTESTANTS, EAGER, load_contestants
+from runtime.bench.engines import format_engines, measure_engines
+from runtime.bench.kernels import format_kernels, measure_kernels
+from runtime.bench.layers import chosen_families, format_layers, measure_layers
+from runtime.bench.limits import LimitMeter, format_limits
+from runtime.bench.machine import environment_of_children, pinned, show_progress
+from runtime.bench.networks import format_network, measure_network
+from runtime.bench.peer_layers import format_peer_layers, measure_peer_layers
+from runtime.bench.peer_networks import (
+    LARQ_NETWORK,
+    SIZE,
+    format_peer_networks,
+    measure_peer_networks,
+)
+from runtime.bundle import Bundle, read_bundle
+from runtime.errors import RuntimeFault
+
+SECTIONS = ("kernels", "layers", "networks", "engines", "peers")
+
+
+class Exports:
+    """Networks with random weights, each written once by models.export in a child process."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._bundles: dict[tuple[str, int], Bundle] = {}
+
+    def __call__(self, name: str, size: int = SIZE) -> Bundle:
+        """The bundle of a network of models/. Raises RuntimeFault with what the exporter said."""
+        if (name, size) not in self._bundles:
+            self._bundles[name, size] = self._export(name, size)
+        return self._bundles[name, size]
+
+    def _export(self, name: str, size: int) -> Bundle:
+        show_progress(f"exporting {name} at {size} pixels")
+        out = self._folder / f"{name}-{size}"
+        command = [sys.executable, "-m", "models.export", name, "--image-size", str(size)]
+        command += ["--parity-inputs", "1", "--out", str(out)]
+        answer = subprocess.run(
+            command, capture_output=True, text=True, check=False, env=environment_of_children()
+        )
+        if answer.returncode:
+            raise RuntimeFault(
+                f"expected python -m models.export to write {name}, but it ended with "
+                f"{answer.returncode}: {answer.stderr.strip()[-500:]}"
+            )
+        return read_bundle(out)
+
+
+class Report:
+    """Measures and prints; `figures` is what goes to JSON, one key a section."""
+
+    def __init__(self, args: argparse.Namespace, exports: Exports) -> None:
+        self._args, self._exports = args, exports
+        self._meter = LimitMeter()
+        self.figures: dict[str, Any] = {}
+
+    def run(self, bundles: Sequence[Bundle], sections: Sequence[str]) -> None:
+        """All sections; the last of the bundles is the one whose layers are measured.
+
+        Raises RuntimeFault.
+        """
+        for section in SECTIONS:
+            if section in sections:
+                getattr(self, f"_run_{section}")(bundles)
+        if self._meter.has_samples:
+            self.figures["limits"] = self._meter.describe()
+
+    def _run_kernels(self, _: Sequence[Bundle]) -> None:
+        with pinned(1, self._args.cpus) as cpus:
+            kernels = measure_kernels(self._meter, self._args.runs, show_progress)
+        self._print(format_limits(self._meter.implementation, self._meter.describe()))
+        self._print(format_kernels(kernels, cpus))
+        self.figures["kernels"] = kernels
+
+    def _run_layers(self, bundles: Sequence[Bundle]) -> None:
+        bundle = bundles[-1]
+        if not bundle.manifest.plan:
+            self._leave_out("layers", bundle)
+            return
+        with pinned(1, self._args.cpus) as cpus:
+            layers = measure_layers(bundle, self._meter, self._args.runs, show_progress)
+        self._print(format_layers(bundle.manifest.name, layers, cpus))
+        self.figures["layers"] = {"network": bundle.manifest.name, "layers": layers}
+
+    def _run_networks(self, bundles: Sequence[Bundle]) -> None:
+        self.figures["networks"] = []
+        for bundle in bundles:
+            if not bundle.manifest.plan:
+                self._leave_out("networks", bundle)
+                continue
+            wanted = EAGER in (self._args.engine or CONTESTANTS)
+            result = measure_network(
+                bundle,
+                self._meter,
+                batch=self._args.batch,
+                runs=self._args.runs,
+                eager=wanted and not load_contestants(bundle, [EAGER], 1)[1],
+                cpus=self._args.cpus,
+                progress=show_progress,
+            )
+            self._print(format_network(result))
+            self.figures["networks"].append(result)
+
+    def _run_engines(self, bundles: Sequence[Bundle]) -> None:
+        self.figures["engines"] = []
+        for bundle in bundles:
+            with pinned(self._args.threads, self._args.cpus):
+                result = measure_engines(
+                    bundle,
+                    self._args.engine or CONTESTANTS,
+                    threads=self._args.threads,
+                    batch=self._args.batch,
+                    runs=self._args.runs,
+                    memory=not self._args.no_memory,
+                    progress=show_progress,
+                )
+            self._print(format_engines(result))
+            self.figures["engines"].append(result)
+
+    def _run_peers(self, _: Sequence[Bundle]) -> None:
+        layers = measure_peer_layers(
+            chosen_families(self._exports(LARQ_NETWORK)),
+            self._args.interpreters,
+            runs=self._args.runs,
+            cpus=self._args.cpus,
+            progress=show_progress,
+        )
+        self._print(format_peer_layers(layers))
+        networks = measure_peer_networks(
+            self._exports,
+            self._args.folder,
+            self._args.interpreters,
+            threads=self._args.threads,
+            batch=self._args.batch,
+            runs=self._args.runs,
+            cpus=self._args.cpus,
+            progress=show_progress,
+        )
+        self._print(format_peer_networks(networks))
+        self.figures["peers"] = {"layers": layers, "networks": networks}
+
+    def _leave_out(self, section: str, bundle: Bundle) -> None:
+        self._print(
+            f"{section} of {bundle.manifest.name} not measured: its bundle has no plan of parts, "
+            "only an ONNX graph"
+        )
+
+    def _print(self, text: str) -> None:
+        show_progress("")
+        print(f"\n{text}", flush=True)

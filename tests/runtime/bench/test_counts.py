@@ -1,0 +1,62 @@
+"""Operations of plans, against the published counts and against a convolution counted by hand."""
+
+from runtime.bench.counts import BinaryShape, Macs, count_macs, plan_layers, stage_layers
+from tests.runtime.bundles import make_network
+
+STEM = [(3, 32, 3, 2, 1), (32, 32, 3, 1, 4), (32, 64, 3, 1, 8)]  # in, out, kernel, stride, groups
+
+
+def grouped_stem() -> dict[str, object]:
+    convolutions = [
+        {"channels_in": a, "channels_out": b, "kernel": k, "stride": s, "padding": [1, 1]}
+        | {"groups": g}
+        for a, b, k, s, g in STEM
+    ]
+    return {"part": "stem", "input": [3, 224, 224], "output": [64, 56, 56]} | {
+        "convolutions": convolutions
+    }
+
+
+def stage(channels: int, side: int, pairs: int) -> dict[str, object]:
+    layers = ["dense", "improvement"] * pairs
+    return {"part": "stage", "input": [channels, side, side], "layers": layers}
+
+
+def test_meliusnet22_has_the_published_counts() -> None:
+    plan = [
+        grouped_stem(),
+        stage(64, 56, 4),
+        {"part": "transition", "input": [320, 56, 56], "output": [160, 28, 28], "groups": 1},
+        stage(160, 28, 5),
+        {"part": "transition", "input": [480, 28, 28], "output": [224, 14, 14], "groups": 1},
+        stage(224, 14, 4),
+        {"part": "transition", "input": [480, 14, 14], "output": [256, 7, 7], "groups": 1},
+        stage(256, 7, 4),
+        {"part": "head", "input": [512, 7, 7], "output": [1000]},
+    ]
+    macs = [count_macs(step) for step in plan]
+    assert sum(item.binary for item in macs) == 4_624_220_160
+    assert sum(item.floats for item in macs) == 136_388_608
+    assert len(plan_layers(plan)) == 34
+
+
+def test_groups_divide_the_operations_of_a_transition() -> None:
+    step = {"part": "transition", "input": [96, 8, 8], "output": [64, 4, 4], "groups": 4}
+    assert count_macs(step) == Macs(64 * 24 * 16, 0)
+
+
+def test_improvements_add_no_channels() -> None:
+    layers = stage_layers(stage(32, 7, 2))
+    assert [layer.channels for layer in layers] == [32, 96, 96, 160]
+    assert layers[0] == BinaryShape(32, 7, 7)
+    assert layers[1].macs == 64 * 9 * 96 * 49
+    assert str(layers[3]) == "7x7x160"
+
+
+def test_steps_of_a_bundle_are_understood() -> None:
+    plan, _ = make_network(stem="grouped", image=32, groups=2)
+    macs = {step["name"]: count_macs(step) for step in plan}
+    assert macs["stem"].floats == 256 * (32 * 27 + 32 * 8 * 9 + 64 * 4 * 9)
+    assert macs["stage1"].floats == macs["stem"].binary == 0
+    assert macs["stage1"].binary > 0
+    assert macs["head"].floats == plan[-1]["input"][0] * 7

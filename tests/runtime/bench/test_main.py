@@ -1,0 +1,132 @@
+"""The command line of the benchmark: what it accepts, prints and writes; times are never judged."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from runtime.bench import __main__ as bench
+from runtime.bench.__main__ import main, parse_arguments
+from runtime.bench.report import SECTIONS, Exports
+from runtime.bundle import Bundle
+from runtime.errors import RuntimeFault
+from tests.runtime.bundles import make_bundle
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return make_bundle(tmp_path_factory.mktemp("bench") / "bundle")
+
+
+@pytest.fixture(autouse=True)
+def _restore_threads() -> Any:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def run(bundle: Bundle, *options: str) -> int:
+    return main(["--bundle", str(bundle.path), "--runs", "2", *options])
+
+
+def test_report_is_printed_written_and_drawn(
+    bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = ["--json", str(tmp_path / "f.json"), "--plot", str(tmp_path / "f.svg")]
+    sections = ["--only", "layers,engines", "--only", "networks"]
+    assert run(bundle, *files, *sections, "--engine", "native", "--no-memory") == 0
+    content = json.loads((tmp_path / "f.json").read_text())
+    assert set(content) == {"machine", "settings", "limits", "layers", "networks", "engines"}
+    assert content["settings"] == {"threads": 1, "batch": 1, "runs": 2, "cpus": []}
+    assert [row["name"] for row in content["engines"][0]["engines"]] == ["native"]
+    assert (tmp_path / "f.svg").read_text().startswith("<svg ")
+    printed = capsys.readouterr().out
+    for text in (
+        content["machine"]["cpu"],
+        "engines on random, untrained (random weights): input 3x16x16, batch 1, threads 1",
+        "binary layers of random",
+        *(step["name"] for step in bundle.manifest.plan),
+    ):
+        assert text in printed
+
+
+def test_peers_are_measured_only_where_no_network_is_named() -> None:
+    assert parse_arguments([]).sections == list(SECTIONS)
+    assert parse_arguments(["--bundle", "x"]).sections == [n for n in SECTIONS if n != "peers"]
+    assert parse_arguments(["--network", "x", "--only", "peers"]).sections == ["peers"]
+
+
+def test_selftest_fails_on_a_difference(
+    bundle: Bundle, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(bundle, "--selftest") == 0
+    assert "identical to generic" in capsys.readouterr().out
+    monkeypatch.setattr(bench, "run_selftest", lambda bundle: False)
+    assert run(bundle, "--selftest") == 1
+
+
+def test_default_is_the_default_model_and_meliusnet22(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[tuple[str, int]] = []
+
+    def export(self: Exports, name: str, size: int = 224) -> Bundle:
+        asked.append((name, size))
+        if len(asked) > 1:
+            raise RuntimeFault("no exporter here")
+        return bundle
+
+    monkeypatch.setattr(bench, "DEFAULT_BUNDLE", bundle.path)
+    monkeypatch.setattr(Exports, "__call__", export)
+    options = ["--engine", "native", "--no-memory", "--runs", "1"]
+    assert main([*options, "--only", "engines"]) == 0
+    assert asked == [("meliusnet22", 224)]
+    assert capsys.readouterr().out.count("engines on random") == 2
+    monkeypatch.setattr(bench.Report, "_run_kernels", lambda *_: None)
+    assert main(options) == 0
+    answer = capsys.readouterr()
+    assert answer.out.count("engines on random") == 1
+    assert "meliusnet22 and peers are left out: no exporter here" in answer.err
+    assert main([*options, "--only", "peers"]) == 2
+    assert "runtime.bench: no exporter here" in capsys.readouterr().err
+
+
+def test_wrong_bundle_ends_with_its_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--bundle", str(tmp_path)]) == 2
+    assert "expected a bundle's manifest, found none" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--runs", "0"], "--runs must be at least 1"),
+        (["--threads", "-1"], "--threads must be at least 1"),
+        (["--engine", "abacus"], "invalid choice: 'abacus'"),
+        (["--only", "kernels,tea"], "--only: expected kernels, layers, networks, engines, peers"),
+        (["--cpus", "one"], "invalid literal"),
+        (["--peer-python", "larq"], "expected NAME=PATH"),
+        (["--peer-python", "larq=/no/python"], "found no file '/no/python'"),
+        (["--plot", "f.png"], "expected a name that ends in .svg, found f.png"),
+    ],
+)
+def test_wrong_option_is_refused(
+    options: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(options)
+    assert message in capsys.readouterr().err
+
+
+def test_module_can_be_run_alone(bundle: Bundle, repository: Path) -> None:
+    command = [sys.executable, "-m", "runtime.bench", "--alone", "native", "--bundle"]
+    answer = subprocess.run(
+        [*command, str(bundle.path)], cwd=repository, capture_output=True, text=True, check=True
+    )
+    assert json.loads(answer.stdout)["peak_memory_bytes"] > 0
+    assert answer.stderr == ""
