@@ -219,9 +219,21 @@ const CountFamily kFamilies[] = {{"popcount", suits_all, weight_bytes_plain, pac
 // --------------------------------------------------------------------
 
 typedef float32x4_t Vec;
-constexpr int kLanes = 4, kOutputs = 8, kVectors = 3;
+constexpr int kLanes = 4, kOutputs = 8, kVectors = 3, kHeld = 3;
 BNN_INLINE Vec load(const float* p) { return vld1q_f32(p); }
 BNN_INLINE void store(float* p, Vec v) { vst1q_f32(p, v); }
+BNN_INLINE void store_some(float* p, Vec v, int64_t lanes) {
+  for (int64_t i = 0; i < lanes; ++i) p[i] = v[i];
+}
+// Not vmaxq: NaN is rectified to 0 here, as everywhere.
+BNN_INLINE Vec rectify_all(Vec v) {
+  const Vec zero = vdupq_n_f32(0.0f);
+  return vbslq_f32(vcgtq_f32(v, zero), v, zero);
+}
+BNN_INLINE Vec hold(Vec v) {
+  asm("" : "+w"(v));
+  return v;
+}
 BNN_INLINE Vec broadcast(float x) { return vdupq_n_f32(x); }
 struct Weights {  // of the eight outputs of a tile; multiply-adds take one lane of them
   float32x4_t low, high;
@@ -237,16 +249,17 @@ BNN_INLINE float fused(float a, float b, float c) { return __builtin_fmaf(a, b, 
 
 }  // namespace
 
-const Kernels kNeonKernels = {"neon",
-                              "ASIMD",
-                              pack_floats_neon,
-                              pack_counts_neon,
-                              transpose_neon,
-                              unpack_counts_neon,
-                              kFamilies,
-                              1,
-                              {kOutputs, convolve, pool, mean, dense},
-                              nullptr};
+const Kernels kNeonKernels = {
+    "neon",
+    "ASIMD",
+    pack_floats_neon,
+    pack_counts_neon,
+    transpose_neon,
+    unpack_counts_neon,
+    kFamilies,
+    1,
+    {kOutputs, kVectors * kLanes, convolve_row, copy_columns, pool_row, mean, dense},
+    nullptr};
 
 }  // namespace bnn
 #endif

@@ -75,6 +75,7 @@ struct SlicedSpreadJob {
   void* elements;        // see above
   int32_t base_planes;   // sum_planes + 1
   void* base;            // [V][2][base_planes]: A and A + 1
+  Range vectors;         // those whose counts are wanted: rows first .. end + 1 of elements
 };
 
 // A later layer that compares the channels of this block.
@@ -97,8 +98,21 @@ struct SlicedCountJob {
   const int16_t* correction;  // [16][64] for padding 0, else NULL; see border.h
   const SlicedReader* readers;
   int32_t reader_count;
-  float* y;  // [64][height * width]: total - 2 * count; NULL: the counts are not final
+  float* y;  // [64][height * width]: total - 2 * count; NULL: not wanted
   int32_t total;
+  Range items;  // of V * group_count: vector after vector, group after group
+};
+
+// What the transition makes of final counts, see PoolJob: the 2x2 max pool of scale * x + shift
+// with x = total - 2 * count, rectified.
+struct SlicedPoolJob {
+  SlicedShape shape;
+  const void* block;  // [V][64][block_planes]
+  int32_t block_planes, planes, total;
+  Range outputs;
+  const float* scale;  // [64]
+  const float* shift;
+  float* const* y;  // [64] planes of (height / 2) * (width / 2)
 };
 
 // Kernels for one size of vectors.
@@ -106,6 +120,7 @@ struct SlicedVectors {
   int32_t bytes;
   void (*spread)(const SlicedSpreadJob& job);
   void (*count)(const SlicedCountJob& job);
+  void (*pool)(const SlicedPoolJob& job);
 };
 
 struct SlicedKernels {

@@ -251,10 +251,10 @@ def test_damaged_records_are_refused(monkeypatch, make):
     """One byte of a bit-sliced stage's record or lists at a time: refused, or harmless to read."""
     stage = make["stage"](np.random.default_rng(0), 64, 28, 28, -1, "di")
     part = prepare(monkeypatch, stage, "sliced")
-    layers = int.from_bytes(part[104:112].tobytes(), "little")
+    layers = int.from_bytes(part[112:120].tobytes(), "little")
     lists = int.from_bytes(part[layers + 48 : layers + 56].tobytes(), "little")
     refused = 0
-    for position in (*range(72, 192), *range(layers, layers + 72), *range(lists, lists + 64)):
+    for position in (*range(80, 200), *range(layers, layers + 72), *range(lists, lists + 64)):
         damaged = library.allocate(part.size)
         damaged[:] = part
         damaged[position] ^= 0xFF
