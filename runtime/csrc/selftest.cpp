@@ -94,15 +94,16 @@ void compare(const char* implementation, const char* what, size_t bytes, Memory*
   check(memory->release() && same, implementation, what);
 }
 
+const float kOdd[7] = {0.0f, -0.0f, NAN, INFINITY, -INFINITY, 1e-42f, -1e-42f};
+
 void check_pack(const char* implementation, size_t channels) {
   Random random = {channels};
   Memory memory;
   const size_t rows = 19;
   float* x = memory.floats(rows * channels, &random);
   float* threshold = memory.floats(channels, &random, 0.5f);
-  const float odd[] = {0.0f, -0.0f, NAN, INFINITY, -INFINITY, 1e-42f, -1e-42f};
-  for (size_t i = 0; i < rows * channels; i += 5) x[i] = odd[i % 7];
-  for (size_t i = 0; i < channels; i += 3) threshold[i] = i % 2 ? 0.0f : odd[3 + i / 2 % 2];
+  for (size_t i = 0; i < rows * channels; i += 5) x[i] = kOdd[i % 7];
+  for (size_t i = 0; i < channels; i += 3) threshold[i] = i % 2 ? 0.0f : kOdd[3 + i / 2 % 2];
   uint32_t* flip = memory.words(channels / 32, &random);
   char what[64];
   snprintf(what, sizeof what, "pack %zu channels", channels);
@@ -193,6 +194,7 @@ void check_stage(const char* implementation, int32_t channels_in, int32_t height
     float* threshold = memory.floats(static_cast<size_t>(channels), &random);
     for (int32_t c = channels_in; c < channels; ++c)
       threshold[c] = floorf(threshold[c] * 40.0f) * (c % 3 ? 1.0f : 0.5f);
+    for (int32_t c = 1; c < channels_in; c += 2) threshold[c] = c % 4 == 1 ? 0.0f : 0.5f;  // ties
     threshold[channels - 1] = INFINITY;
     threshold[0] = -INFINITY;
     layer.threshold = threshold;
@@ -201,7 +203,9 @@ void check_stage(const char* implementation, int32_t channels_in, int32_t height
   const bnn_stage stage = {channels_in, height, width, 64, padding, layer_count, layers};
   const size_t pixels = static_cast<size_t>(height) * static_cast<size_t>(width);
   const int64_t images = pixels > 1000 ? 1 : 2;
-  const float* x = memory.floats(static_cast<size_t>(images * channels_in) * pixels, &random);
+  float* x = memory.floats(static_cast<size_t>(images * channels_in) * pixels, &random);
+  for (size_t i = 0; i < static_cast<size_t>(images * channels_in) * pixels; i += 5)
+    x[i] = i % 3 == 0 ? 0.5f : kOdd[i % 7];
   const size_t bytes = static_cast<size_t>(images * channels) * pixels * sizeof(float);
   void* expected = memory.take(bytes);
   require(bnn_select("generic"), "select");
