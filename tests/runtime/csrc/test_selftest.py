@@ -10,6 +10,7 @@ import pytest
 
 SOURCES = Path(__file__).parents[3] / "runtime" / "csrc"
 CROSS_COMPILER = "aarch64-linux-gnu-g++"
+SIMDE = Path("/usr/include/simde/x86/avx512.h")
 
 
 def build(folder: Path, *options: str) -> Path:
@@ -90,6 +91,50 @@ def test_with_sanitizers(sanitized):
     assert "generic" in run(sanitized, **SANITIZER_OPTIONS)
     random = run(sanitized.with_name("bnn_randomtest"), "600", **SANITIZER_OPTIONS)
     assert accepted(random) > 300
+
+
+@pytest.fixture(scope="module")
+def emulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The self-test whose AVX-512 instructions are emulated on AVX2."""
+    if platform.machine() != "x86_64":
+        pytest.skip("not on x86-64: AVX-512 kernels not run")
+    if not SIMDE.exists():
+        pytest.skip("package libsimde-dev is not installed: AVX-512 kernels not run emulated")
+    return build(tmp_path_factory.mktemp("emulated"), "-DBNN_EMULATE_AVX512=ON")
+
+
+@pytest.mark.slow
+def test_emulated_avx512(emulated):
+    """Whatever the CPU: both kernel families on both sizes of vectors, and the float parts."""
+    output = run(emulated)
+    if "skip avx512" in output:
+        pytest.skip("this CPU lacks AVX2 or FMA: AVX-512 kernels not run emulated")
+    for check in (
+        "stage 64x14x14, padding -1, even weights, popcount",
+        "stage 64x14x14, padding 1, even weights, sliced",
+        "stage 64x28x28, padding 0, skewed weights, sliced",
+        "stage 32x56x56, padding 0, even weights, sliced",
+        "stage 1600x17x2, padding 0, even weights, sliced",
+        "stem 29x70",
+        "transition 96x14x10, groups 4, shuffle 16",
+        "head 70x7x7 to 101",
+    ):
+        assert f"ok   avx512   {check}\n" in output
+    assert accepted(run(emulated.with_name("bnn_randomtest"), "600")) > 300
+
+
+@pytest.mark.slow
+def test_the_emulation_cannot_be_installed(emulated, tmp_path):
+    """Installed, it would be the first choice on every CPU with AVX2."""
+    result = subprocess.run(
+        ["cmake", "--install", str(emulated.parent), "--prefix", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode != 0
+    assert "BNN_EMULATE_AVX512" in result.stderr
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow
