@@ -314,7 +314,9 @@ BNN_INLINE void store_some(float* p, Vec v, int64_t lanes) {
 }
 BNN_INLINE Vec rectify_all(Vec v) { return _mm512_max_ps(v, _mm512_setzero_ps()); }
 BNN_INLINE Vec hold(Vec v) {
+#if !defined(BNN_EMULATE_AVX512)  // where a vector is a struct
   asm("" : "+v"(v));
+#endif
   return v;
 }
 BNN_INLINE Vec broadcast(float x) { return _mm512_set1_ps(x); }
