@@ -5,6 +5,7 @@
 // vector of weights meets two pixels. Sums stay in bytes, four of them for each output, and are
 // widened by pairwise additions, which have one slow pipe on small cores.
 #include "kernels.h"
+#include "sliced.h"
 #include "target.h"
 
 #if defined(__aarch64__)
@@ -246,7 +247,7 @@ const Kernels kNeonKernels = {"neon",
                               kFamilies,
                               1,
                               {kOutputs, convolve, pool, mean, dense},
-                              nullptr};
+                              &kNeonSliced};
 
 }  // namespace bnn
 #endif

@@ -211,9 +211,11 @@ bool check_stage() {
                  words(size / 32), maybe_bad(channels), improvement};
     if (!improvement) channels += 64;
   }
+  const char* const families[] = {"", "popcount", "sliced"};
+  setenv("BNN_FORCE_KERNEL", families[pick(0, 2)], 1);
   const bnn_stage stage = {maybe_bad(channels_in),
-                           maybe_bad(pick(1, 9)),
-                           maybe_bad(pick(1, 18)),
+                           maybe_bad(pick(1, pick(0, 7) ? 9 : 40)),
+                           maybe_bad(pick(1, pick(0, 7) ? 18 : 66)),
                            maybe_bad(64),
                            maybe_bad(pick(-1, 1)),
                            maybe_bad(count),

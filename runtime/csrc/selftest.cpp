@@ -155,8 +155,21 @@ void run_part(int (*prepare)(const Description*, void*, size_t*), const Descript
           "run");
 }
 
+// Weights that are hard to spread over classes of equal size: constant outputs, outputs equal to
+// their neighbour, few ones, few zeros.
+void skew_weights(uint32_t* weight, size_t words, Random* random) {
+  for (size_t i = 0; i < 64 * 9 * words; ++i) {
+    const size_t output = i / (9 * words);
+    if (output % 6 == 0) weight[i] = output % 4 != 0 ? 0u : ~0u;
+    if (output % 6 == 2) weight[i] = weight[i - 9 * words];
+    if (output % 6 == 3) weight[i] &= random->word() & random->word();
+    if (output % 6 == 4) weight[i] |= random->word();
+  }
+}
+
+// is_straining: skewed weights, and images whose bits are all one or all zero.
 void check_stage(const char* implementation, int32_t channels_in, int32_t height, int32_t width,
-                 int32_t padding) {
+                 int32_t padding, bool is_straining = false) {
   Random random = {static_cast<uint64_t>(channels_in + 7 * height + padding + 2)};
   Memory memory;
   constexpr int kLayers = 5;  // dense, improvement, dense, dense, improvement
@@ -167,21 +180,28 @@ void check_stage(const char* implementation, int32_t channels_in, int32_t height
     layer.channels = channels;
     layer.is_improvement = i == 1 || i == 4;
     const size_t words = static_cast<size_t>(channels) / 32;
-    layer.weight = memory.words(64 * 9 * words, &random);
-    layer.flip = memory.words(words, &random);
+    uint32_t* weight = memory.words(64 * 9 * words, &random);
+    if (is_straining) skew_weights(weight, words, &random);
+    layer.weight = weight;
+    layer.flip = memory.words(words, is_straining ? nullptr : &random);
     float* threshold = memory.floats(static_cast<size_t>(channels), &random);
     for (int32_t c = channels_in; c < channels; ++c)
       threshold[c] = floorf(threshold[c] * 40.0f) * (c % 3 ? 1.0f : 0.5f);
     threshold[channels - 1] = INFINITY;
-    threshold[0] = -INFINITY;
+    if (!is_straining) threshold[0] = -INFINITY;
     layer.threshold = threshold;
     if (!layer.is_improvement) channels += 64;
   }
   const bnn_stage stage = {channels_in, height, width, 64, padding, kLayers, layers};
   const size_t pixels = static_cast<size_t>(height) * static_cast<size_t>(width);
-  const float* x = memory.floats(2 * static_cast<size_t>(channels_in) * pixels, &random);
+  const size_t values = static_cast<size_t>(channels_in) * pixels;
+  float* x = memory.floats(2 * values, &random);
+  for (size_t i = 0; i < 2 * values && is_straining; ++i) x[i] = i < values ? 2.0f : -2.0f;
+  const char* force = getenv("BNN_FORCE_KERNEL");
   char what[96];
-  snprintf(what, sizeof what, "stage %dx%dx%d, padding %d", channels_in, height, width, padding);
+  snprintf(what, sizeof what, "stage %dx%dx%d, padding %d%s%s%s", channels_in, height, width,
+           padding, is_straining ? ", straining" : "", force != nullptr ? ", " : "",
+           force != nullptr ? force : "");
   compare(implementation, what, 2 * static_cast<size_t>(channels) * pixels * sizeof(float), &memory,
           [&](void* y) { run_part(bnn_stage_prepare, stage, x, 2, y, &memory); });
 }
@@ -255,6 +275,51 @@ void check_head(const char* implementation, int32_t channels, int32_t side, int3
           [&](void* y) { run_part(bnn_head_prepare, head, x, 2, y, &memory); });
 }
 
+// The environment names the family that counts; generic has popcount only.
+void check_forced(const char* implementation, const char* family) {
+  Memory memory;
+  bnn_binary_layer layer = {};
+  layer.channels = 64;
+  layer.weight = memory.words(64 * 9 * 2, nullptr);
+  layer.flip = memory.words(2, nullptr);
+  layer.threshold = memory.floats(64, nullptr);
+  const bnn_stage stage = {64, 14, 14, 64, -1, 1, &layer};
+  require(bnn_select(implementation), "select");
+  size_t bytes = 0;
+  require(bnn_stage_prepare(&stage, nullptr, &bytes), "prepare");
+  void* part = memory.take(bytes);
+  require(bnn_stage_prepare(&stage, part, &bytes), "prepare");
+  char text[256], expected[64], what[64];
+  require(bnn_part_report(part, bytes, text, sizeof text), "report");
+  const bool is_generic = strcmp(implementation, "generic") == 0;
+  snprintf(expected, sizeof expected, "\"kernel\": \"%s\"", is_generic ? "popcount" : family);
+  snprintf(what, sizeof what, "counts by %s", family);
+  const bool is_named = strstr(text, expected) != nullptr;
+  check(memory.release() && is_named, implementation, what);
+}
+
+// Stages by each kernel family: all numbers of planes, all lengths of rows.
+void check_families(const char* name) {
+  static const int32_t kMaps[][2] = {{1, 1},   {2, 3},   {7, 7},   {14, 14}, {5, 17},
+                                     {16, 16}, {28, 28}, {9, 56},  {33, 20}, {3, 64},
+                                     {64, 1},  {8, 56},  {17, 14}, {1, 33}};
+  static const int32_t kChannels[] = {32, 160, 416, 928, 1600};
+  static const char* const kFamilies[] = {"popcount", "sliced"};  // the latter stays in force
+  for (const char* family : kFamilies) {
+    setenv("BNN_FORCE_KERNEL", family, 1);
+    check_forced(name, family);
+    for (const int32_t channels : kChannels) check_stage(name, channels, 3, 5, 0);
+  }
+  for (int32_t padding = -1; padding <= 1; ++padding) {
+    check_stage(name, 32, 2, 4, padding, true);
+    check_stage(name, 224, 2, 4, padding, true);
+    for (const auto& map : kMaps) check_stage(name, 32, map[0], map[1], padding);
+    check_stage(name, 1856, 2, 3, padding);  // too many channels for planes: popcount
+  }
+  check_stage(name, 64, 56, 56, 0);
+  unsetenv("BNN_FORCE_KERNEL");
+}
+
 void check_implementation(const char* name) {
   const size_t widths[] = {32, 64, 96, 160, 224, 288};
   for (const size_t channels : widths) {
@@ -272,15 +337,7 @@ void check_implementation(const char* name) {
     check_stage(name, 64, 8, 8, padding);
     check_stage(name, 160, 5, 7, padding);
   }
-  setenv("BNN_FORCE_KERNEL", "sliced", 1);  // generic, the reference, has popcount only
-  for (int32_t padding = -1; padding <= 1; ++padding) {
-    check_stage(name, 32, 3, 2, padding);
-    check_stage(name, 64, 14, 14, padding);
-    check_stage(name, 96, 28, 28, padding);
-    check_stage(name, 32, 9, 56, padding);
-    check_stage(name, 928, 3, 5, padding);
-  }
-  unsetenv("BNN_FORCE_KERNEL");
+  check_families(name);
   check_stem(name, 32, 32);
   check_stem(name, 29, 70);
   check_transition(name, 64, 8, 8, 1, 1);
