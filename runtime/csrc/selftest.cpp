@@ -10,78 +10,10 @@
 #include <string.h>
 
 #include "bnn.h"
+#include "selftest_tools.h"
 
 namespace {
 
-int checks = 0, failures = 0;
-
-void check(bool passed, const char* implementation, const char* what) {
-  ++checks;
-  failures += !passed;
-  printf("%s %-8s %s\n", passed ? "ok  " : "FAIL", implementation, what);
-}
-
-// Any failing call ends the run: the inputs below are all valid.
-void require(int status, const char* what) {
-  if (status == BNN_OK) return;
-  printf("FAIL %s: %s\n", what, bnn_error());
-  exit(1);
-}
-
-struct Random {  // xorshift64*
-  uint64_t state;
-  uint32_t word() {
-    state ^= state >> 12;
-    state ^= state << 25;
-    state ^= state >> 27;
-    return static_cast<uint32_t>((state * 0x2545f4914f6cdd1du) >> 32);
-  }
-  float number() {
-    return static_cast<float>(static_cast<int32_t>(word())) / 2147483648.0f;
-  }  // -1..1
-};
-
-// Memory of one check, freed together; a canary behind each piece finds writes beyond its end.
-struct Memory {
-  static constexpr int kMost = 256;
-  static constexpr size_t kCanary = 64;
-  unsigned char* pieces[kMost];
-  size_t sizes[kMost];
-  int count = 0;
-
-  void* take(size_t bytes) {
-    if (count == kMost) abort();
-    const size_t rounded = (bytes + kCanary - 1) / kCanary * kCanary;
-    void* piece = aligned_alloc(BNN_ALIGNMENT, rounded + 2 * kCanary);
-    if (piece == nullptr) abort();
-    memset(piece, 0, rounded + kCanary);
-    memset(static_cast<char*>(piece) + bytes, 0xa5, kCanary);
-    pieces[count] = static_cast<unsigned char*>(piece);
-    sizes[count++] = bytes;
-    return piece;
-  }
-  float* floats(size_t n, Random* random, float scale = 1.0f) {
-    float* values = static_cast<float*>(take(n * sizeof(float)));
-    for (size_t i = 0; i < n && random != nullptr; ++i) values[i] = random->number() * scale;
-    return values;
-  }
-  uint32_t* words(size_t n, Random* random) {
-    uint32_t* values = static_cast<uint32_t*>(take(n * sizeof(uint32_t)));
-    for (size_t i = 0; i < n && random != nullptr; ++i) values[i] = random->word();
-    return values;
-  }
-  bool release() {
-    bool intact = true;
-    for (int i = 0; i < count; ++i) {
-      for (size_t k = 0; k < kCanary; ++k) intact = intact && pieces[i][sizes[i] + k] == 0xa5;
-      free(pieces[i]);
-    }
-    count = 0;
-    return intact;
-  }
-};
-
-// Compares one result of an implementation with the one of generic, bit for bit.
 template <typename Run>
 void compare(const char* implementation, const char* what, size_t bytes, Memory* memory, Run run) {
   void* expected = memory->take(bytes);
@@ -172,6 +104,78 @@ void skew(uint32_t* weight, size_t words) {
   }
 }
 
+bnn_convolution make_convolution(int32_t in, int32_t out, int32_t groups, bnn_window window,
+                                 int32_t relu, Memory* memory, Random* random) {
+  const size_t area = static_cast<size_t>(window.kernel) * static_cast<size_t>(window.kernel);
+  const size_t count = static_cast<size_t>(out) * static_cast<size_t>(in / groups) * area;
+  const float* weight = memory->floats(count, random);
+  return {weight, memory->floats(static_cast<size_t>(out), random), in, out, groups, window, relu};
+}
+
+// Runs a stage and the transition behind it, prepared for the active implementation, as a network
+// of so many threads; part by part if there are none.
+void run_pair(const bnn_stage& stage, const bnn_transition& transition, const float* x, int64_t n,
+              int32_t threads, void* y, Memory* memory) {
+  size_t bytes[2] = {0, 0}, size = 0;
+  require(bnn_stage_prepare(&stage, nullptr, &bytes[0]), "prepare");
+  require(bnn_transition_prepare(&transition, nullptr, &bytes[1]), "prepare");
+  void* parts[2] = {memory->take(bytes[0]), memory->take(bytes[1])};
+  require(bnn_stage_prepare(&stage, parts[0], &bytes[0]), "prepare");
+  require(bnn_transition_prepare(&transition, parts[1], &bytes[1]), "prepare");
+  if (threads == 0) {
+    const size_t pixels = static_cast<size_t>(stage.height) * static_cast<size_t>(stage.width);
+    const size_t channels = static_cast<size_t>(transition.convolution.channels_in);
+    float* middle = memory->floats(static_cast<size_t>(n) * channels * pixels, nullptr);
+    const void* in[2] = {x, middle};
+    void* out[2] = {middle, y};
+    for (int i = 0; i < 2; ++i) {
+      bnn_part_info info;
+      require(bnn_part_describe(parts[i], bytes[i], &info), "describe");
+      require(bnn_part_run(parts[i], bytes[i], static_cast<const float*>(in[i]), n,
+                           static_cast<float*>(out[i]), memory->take(info.workspace_bytes),
+                           info.workspace_bytes),
+              "run");
+    }
+    return;
+  }
+  const bnn_part network[2] = {{parts[0], bytes[0]}, {parts[1], bytes[1]}};
+  bnn_pool* pool = nullptr;
+  require(bnn_pool_new(threads, &pool), "pool");
+  require(bnn_network_workspace(network, 2, threads, &size), "workspace");
+  require(bnn_network_run(network, 2, x, n, static_cast<float*>(y), memory->take(size), size, pool,
+                          threads),
+          "run");
+  bnn_pool_free(pool);
+}
+
+// What the transition pools comes to it as planes from bit-sliced stages.
+void check_pair(const char* implementation, const bnn_stage& stage, int32_t channels,
+                const float* x, int64_t n, Memory* memory, Random* random) {
+  const bnn_convolution convolution =
+      make_convolution(channels, 24, 1, {1, 1, 0, 0}, 0, memory, random);
+  const bnn_transition transition = {memory->floats(static_cast<size_t>(channels), random),
+                                     memory->floats(static_cast<size_t>(channels), random),
+                                     stage.height,
+                                     stage.width,
+                                     {2, 2, 0, 0},
+                                     16,
+                                     convolution};
+  const size_t pooled =
+      static_cast<size_t>(stage.height / 2) * static_cast<size_t>(stage.width / 2);
+  const size_t bytes = static_cast<size_t>(n) * 24 * pooled * sizeof(float);
+  void* expected = memory->take(bytes);
+  require(bnn_select("generic"), "select");
+  run_pair(stage, transition, x, n, 0, expected, memory);
+  require(bnn_select(implementation), "select");
+  for (int32_t threads = 1; threads <= 3; ++threads) {
+    void* found = memory->take(bytes);
+    run_pair(stage, transition, x, n, threads, found, memory);
+    char what[64];
+    snprintf(what, sizeof what, "  and its transition, threads %d", threads);
+    check(memcmp(expected, found, bytes) == 0, implementation, what);
+  }
+}
+
 // Both kernel families of a stage, where the implementation has both.
 void check_stage(const char* implementation, int32_t channels_in, int32_t height, int32_t width,
                  int32_t padding, bool skewed) {
@@ -222,17 +226,11 @@ void check_stage(const char* implementation, int32_t channels_in, int32_t height
     snprintf(what, sizeof what, "stage %dx%dx%d, padding %d, %s weights, %s", channels_in, height,
              width, padding, skewed ? "skewed" : "even", family);
     check(memcmp(expected, found, bytes) == 0, implementation, what);
+    if (height > 1 && width > 1)
+      check_pair(implementation, stage, channels, x, images, &memory, &random);
   }
   unsetenv("BNN_FORCE_KERNEL");
   check(memory.release(), implementation, "  nothing written beside its buffers");
-}
-
-bnn_convolution make_convolution(int32_t in, int32_t out, int32_t groups, bnn_window window,
-                                 int32_t relu, Memory* memory, Random* random) {
-  const size_t area = static_cast<size_t>(window.kernel) * static_cast<size_t>(window.kernel);
-  const size_t count = static_cast<size_t>(out) * static_cast<size_t>(in / groups) * area;
-  const float* weight = memory->floats(count, random);
-  return {weight, memory->floats(static_cast<size_t>(out), random), in, out, groups, window, relu};
 }
 
 void check_stem(const char* implementation, int32_t height, int32_t width) {

@@ -65,7 +65,11 @@ struct SlicedCompareJob {
 
 // Entries are indices of vectors, in the units that addresses are scaled by if 16 bits hold them:
 // layers of fewer than 13 planes have fewer than 2^13 elements.
+#if defined(__aarch64__)  // scales by one or by the vector's 16
+constexpr int32_t entry_shift(int32_t sum_planes) { return sum_planes < 12 ? 4 : 0; }
+#else
 constexpr int32_t entry_shift(int32_t sum_planes) { return sum_planes < 13 ? 3 : 0; }
+#endif
 
 struct SlicedSpreadJob {
   SlicedShape shape;
@@ -127,6 +131,9 @@ struct SlicedKernels {
   void (*compare)(const SlicedCompareJob& job);
   const SlicedVectors* half;  // for maps that fit one of its vectors, or NULL
   SlicedVectors full;
+  // Groups have 4 outputs in layers of up to four_words words, 5 up to five_words, else 6: larger
+  // ones have shorter lists and more Gray steps.
+  int32_t four_words, five_words;
 };
 
 inline int32_t plane_count(int64_t largest) {
@@ -138,6 +145,7 @@ inline int32_t plane_count(int64_t largest) {
 extern const SlicedKernels kAvx2Sliced;
 extern const SlicedKernels kAvx512Sliced;
 extern const SlicedVectors kAvx512SlicedHalf;
+extern const SlicedKernels kNeonSliced;
 
 // sliced.cpp
 bool make_sliced_shape(const SlicedKernels& kernels, int64_t height, int64_t width,
@@ -147,8 +155,9 @@ inline bool sliced_takes(int64_t channels) {
   return kTaps * channels < int64_t{2} << kSumPlanesMost;
 }
 // Bytes of a layer's SlicedLayer with its list.
-size_t sliced_layer_bytes(const uint32_t* weight, int64_t words);
-void write_sliced_layer(const uint32_t* weight, int64_t words, SlicedLayer* layer);
+size_t sliced_layer_bytes(const SlicedKernels& kernels, const uint32_t* weight, int64_t words);
+void write_sliced_layer(const SlicedKernels& kernels, const uint32_t* weight, int64_t words,
+                        SlicedLayer* layer);
 
 }  // namespace bnn
 #endif  // BNN_SLICED_H_

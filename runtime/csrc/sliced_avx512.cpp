@@ -91,8 +91,11 @@ BNN_INLINE void compare_row(const float* x, int64_t width, const SlicedCompareJo
 
 }  // namespace
 
-const SlicedKernels kAvx512Sliced = {
-    compare_floats, &kAvx512SlicedHalf, {sizeof(Vec), spread_planes, count_outputs, pool_outputs}};
+const SlicedKernels kAvx512Sliced = {compare_floats,
+                                     &kAvx512SlicedHalf,
+                                     {sizeof(Vec), spread_planes, count_outputs, pool_outputs},
+                                     2,
+                                     5};
 
 }  // namespace bnn
 

@@ -150,8 +150,9 @@ Sizes place_layers(const bnn_stage& stage, const Kernels& kernels, const SlicedS
     place.target = place.is_improvement ? blocks - 1 : blocks;
     place.family = choose_family(kernels, place.words, stage.height, stage.width);
     const CountFamily& family = kernels.families[place.family];
-    const size_t weight_bytes = record.is_sliced ? sliced_layer_bytes(layer.weight, place.words)
-                                                 : family.weight_bytes(place.words);
+    const size_t weight_bytes = record.is_sliced
+                                    ? sliced_layer_bytes(*kernels.sliced, layer.weight, place.words)
+                                    : family.weight_bytes(place.words);
     place.threshold = layout.take(stage.channels_in, sizeof(float));
     place.limit = layout.take(int64_t{blocks} * kGrowth, sizeof(uint16_t));
     place.flip = layout.take(place.words, sizeof(uint32_t));
@@ -173,7 +174,8 @@ Sizes place_layers(const bnn_stage& stage, const Kernels& kernels, const SlicedS
     totals[place.target] = total;
     void* weights = at<void>(part, place.weights);
     if (record.is_sliced) {
-      write_sliced_layer(layer.weight, place.words, static_cast<SlicedLayer*>(weights));
+      write_sliced_layer(*kernels.sliced, layer.weight, place.words,
+                         static_cast<SlicedLayer*>(weights));
     } else {
       family.pack_weights(layer.weight, place.words, weights);
     }

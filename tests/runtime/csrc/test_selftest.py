@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -149,10 +150,9 @@ def test_on_older_cpus(here, cpu, expected):
     assert f"active: {expected}" in output
 
 
-@pytest.mark.slow
-@pytest.mark.qemu
-def test_neon(tmp_path):
-    """The NEON implementation, cross-compiled and emulated."""
+@pytest.fixture(scope="module")
+def neon(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """The emulator and the self-test cross-compiled for NEON; skips where a tool is missing."""
     emulator = shutil.which("qemu-aarch64-static") or shutil.which("qemu-aarch64")
     for tool, package in (
         (CROSS_COMPILER, "g++-aarch64-linux-gnu"),
@@ -161,10 +161,22 @@ def test_neon(tmp_path):
         if tool is None or shutil.which(tool) is None:
             pytest.skip(f"package {package} is not installed: NEON kernels not run")
     selftest = build(
-        tmp_path,
+        tmp_path_factory.mktemp("neon"),
         "-DCMAKE_SYSTEM_NAME=Linux",
         "-DCMAKE_SYSTEM_PROCESSOR=aarch64",
         f"-DCMAKE_CXX_COMPILER={CROSS_COMPILER}",
         "-DCMAKE_EXE_LINKER_FLAGS=-static",
     )
-    assert "active: neon" in run(str(emulator), selftest)
+    return str(emulator), selftest
+
+
+@pytest.mark.slow
+@pytest.mark.qemu
+def test_neon(neon):
+    """The NEON implementation, cross-compiled and emulated, by both kernel families."""
+    emulator, selftest = neon
+    output = run(emulator, selftest)
+    assert "active: neon" in output
+    for family in ("popcount", "sliced"):
+        assert re.search(f"ok   neon     stage .*, {family}\n", output)
+    assert accepted(run(emulator, selftest.with_name("bnn_randomtest"), "200")) > 100
