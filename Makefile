@@ -148,7 +148,7 @@ format: setup ## lay out Python and C++, mend what ruff can mend
 	$(PYTHON) -m ruff format .
 	$(VENV)/bin/clang-format -i $(CPP)
 
-system-test-tools: ## install the Debian packages some tests use (emulator, cross compiler, promtool); needs root
+system-test-tools: ## install the Debian packages some tests use (emulators, cross compiler, promtool); needs root
 	@.ci/system-test-tools
 
 # ---- deliver ---------------------------------------------------------------------------------------------------------

@@ -261,9 +261,30 @@ const CountFamily kFamilies[] = {{"popcount", suits_all, weight_bytes_nibbles, p
 // --------------------------------------------------------------------
 
 typedef __m256 Vec;
-constexpr int kLanes = 8, kOutputs = 4, kVectors = 3;
+constexpr int kLanes = 8, kOutputs = 4, kVectors = 3, kHeld = 2;
 BNN_INLINE Vec load(const float* p) { return _mm256_loadu_ps(p); }
 BNN_INLINE void store(float* p, Vec v) { _mm256_storeu_ps(p, v); }
+// Masked stores are slow on some CPUs.
+BNN_INLINE void store_some(float* p, Vec v, int64_t lanes) {
+  __m128 rest = _mm256_castps256_ps128(v);
+  if (lanes >= kLanes) return store(p, v);
+  if (lanes & 4) {
+    _mm_storeu_ps(p, rest);
+    rest = _mm256_extractf128_ps(v, 1);
+    p += 4;
+  }
+  if (lanes & 2) {
+    _mm_storel_pi(reinterpret_cast<__m64*>(p), rest);
+    rest = _mm_movehl_ps(rest, rest);
+    p += 2;
+  }
+  if (lanes & 1) _mm_store_ss(p, rest);
+}
+BNN_INLINE Vec rectify_all(Vec v) { return _mm256_max_ps(v, _mm256_setzero_ps()); }
+BNN_INLINE Vec hold(Vec v) {
+  asm("" : "+x"(v));
+  return v;
+}
 BNN_INLINE Vec broadcast(float x) { return _mm256_set1_ps(x); }
 typedef const float* Weights;
 BNN_INLINE Weights load_weights(const float* p) { return p; }
@@ -275,16 +296,17 @@ BNN_INLINE float fused(float a, float b, float c) { return __builtin_fmaf(a, b, 
 
 }  // namespace
 
-const Kernels kAvx2Kernels = {"avx2",
-                              "AVX2 FMA",
-                              pack_floats_avx2,
-                              pack_counts_avx2,
-                              transpose_avx2,
-                              unpack_counts_avx2,
-                              kFamilies,
-                              1,
-                              {kOutputs, convolve, pool, mean, dense},
-                              &kAvx2Sliced};
+const Kernels kAvx2Kernels = {
+    "avx2",
+    "AVX2 FMA",
+    pack_floats_avx2,
+    pack_counts_avx2,
+    transpose_avx2,
+    unpack_counts_avx2,
+    kFamilies,
+    1,
+    {kOutputs, kVectors * kLanes, convolve_row, copy_columns, pool_row, mean, dense},
+    &kAvx2Sliced};
 
 }  // namespace bnn
 

@@ -13,7 +13,7 @@
 #include "target.h"
 
 #if defined(__x86_64__)
-#include <immintrin.h>
+#include "intrinsics.h"
 
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC diagnostic ignored \
@@ -306,9 +306,19 @@ const CountFamily kFamilies[] = {{"popcount", suits_all, weight_bytes_prefix, pa
 // --------------------------------------------------------------------
 
 typedef __m512 Vec;
-constexpr int kLanes = 16, kOutputs = 8, kVectors = 3;
+constexpr int kLanes = 16, kOutputs = 8, kVectors = 3, kHeld = 3;
 BNN_INLINE Vec load(const float* p) { return _mm512_loadu_ps(p); }
 BNN_INLINE void store(float* p, Vec v) { _mm512_storeu_ps(p, v); }
+BNN_INLINE void store_some(float* p, Vec v, int64_t lanes) {
+  _mm512_mask_storeu_ps(p, first_lanes(lanes), v);
+}
+BNN_INLINE Vec rectify_all(Vec v) { return _mm512_max_ps(v, _mm512_setzero_ps()); }
+BNN_INLINE Vec hold(Vec v) {
+#if !defined(BNN_EMULATE_AVX512)  // where a vector is a struct
+  asm("" : "+v"(v));
+#endif
+  return v;
+}
 BNN_INLINE Vec broadcast(float x) { return _mm512_set1_ps(x); }
 typedef const float* Weights;
 BNN_INLINE Weights load_weights(const float* p) { return p; }
@@ -320,16 +330,17 @@ BNN_INLINE float fused(float a, float b, float c) { return __builtin_fmaf(a, b, 
 
 }  // namespace
 
-const Kernels kAvx512Kernels = {"avx512",
-                                "AVX512F AVX512BW AVX512_VBMI AVX512_VPOPCNTDQ GFNI",
-                                pack_floats_avx512,
-                                pack_counts_avx512,
-                                transpose_avx512,
-                                unpack_counts_avx512,
-                                kFamilies,
-                                1,
-                                {kOutputs, convolve, pool, mean, dense},
-                                &kAvx512Sliced};
+const Kernels kAvx512Kernels = {
+    "avx512",
+    "AVX512F AVX512BW AVX512_VBMI AVX512_VPOPCNTDQ GFNI",
+    pack_floats_avx512,
+    pack_counts_avx512,
+    transpose_avx512,
+    unpack_counts_avx512,
+    kFamilies,
+    1,
+    {kOutputs, kVectors * kLanes, convolve_row, copy_columns, pool_row, mean, dense},
+    &kAvx512Sliced};
 
 }  // namespace bnn
 

@@ -41,7 +41,8 @@ typedef enum {
   BNN_EARGUMENT = 1,    /* a pointer, shape or value that the function does not accept */
   BNN_EUNSUPPORTED = 2, /* an implementation that is unknown or that this CPU cannot run */
   BNN_ESTATE = 3,       /* a part that was prepared for another implementation, or is no part */
-  BNN_ESIZE = 4         /* a buffer that is too small */
+  BNN_ESIZE = 4,        /* a buffer that is too small */
+  BNN_ESYSTEM = 5       /* the system gave no memory or no thread */
 } bnn_status;
 
 /* ---- the library and its implementations ---- */
@@ -177,6 +178,33 @@ BNN_API int bnn_part_report(const void* part, size_t bytes, char* json, size_t c
  * either. */
 BNN_API int bnn_part_run(const void* part, size_t bytes, const float* x, int64_t n, float* y,
                          void* workspace, size_t workspace_bytes);
+
+/* ---- networks ---- */
+
+/* Threads that compute images together, or one image each. A pool for T threads starts T - 1: the
+ * thread that calls is one of them. Calls share a pool: no more than T threads are at work in it,
+ * further calls wait; a call gets more than one thread while no other one waits. A call of a child
+ * process after a fork runs on its own thread alone. */
+typedef struct bnn_pool bnn_pool;
+BNN_API int bnn_pool_new(int32_t threads, bnn_pool** pool);
+BNN_API void bnn_pool_free(bnn_pool* pool); /* when no call uses it */
+
+typedef struct {
+  const void* part;
+  size_t bytes;
+} bnn_part;
+
+/* What bnn_network_run needs for one call that may use that many threads, whatever n. */
+BNN_API int bnn_network_workspace(const bnn_part* parts, int32_t count, int32_t threads,
+                                  size_t* bytes);
+
+/* Runs all parts in a row: x [n, input of the first...] -> y [n, output of the last...]. The same
+ * bits as part by part, but faster: a stage whose transition pools 2x2 hands its counts over
+ * without ever writing its output. Each image is computed by all threads that the call gets,
+ * `threads` at most; pool NULL: by this one. x, y and workspace must not overlap. */
+BNN_API int bnn_network_run(const bnn_part* parts, int32_t count, const float* x, int64_t n,
+                            float* y, void* workspace, size_t workspace_bytes, bnn_pool* pool,
+                            int32_t threads);
 
 /* ---- measuring: rates of this CPU, for benchmarks; nothing above depends on it ---- */
 

@@ -43,8 +43,9 @@ void make_border_correction(const uint32_t* weight, int64_t words, int16_t* corr
   }
 }
 
-void correct_border(const int16_t* correction, int64_t height, int64_t width, uint16_t* counts) {
-  for (int64_t y = 0; y < height; ++y) {
+void correct_border(const int16_t* correction, int64_t height, int64_t width, Range rows,
+                    uint16_t* counts) {
+  for (int64_t y = rows.begin; y < rows.end; ++y) {
     const bool whole_row = y == 0 || y == height - 1;
     for (int64_t x = 0; x < width; x += whole_row || width == 1 || x == width - 1 ? 1 : width - 1) {
       const int16_t* add = correction + border_class(y, x, height, width) * kGrowth;

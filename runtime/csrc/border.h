@@ -20,9 +20,10 @@ void fill_border(uint32_t* map, int64_t words, int64_t height, int64_t width, in
 
 // With a border of zeros a tap outside the image counted popcount(its weights); padding 0 wants
 // channels / 2 instead. correction [16][64]: what to add to the counts of a pixel of each border
-// class. weight is [64][9][words].
+// class, in some rows of the map. weight is [64][9][words].
 void make_border_correction(const uint32_t* weight, int64_t words, int16_t* correction);
-void correct_border(const int16_t* correction, int64_t height, int64_t width, uint16_t* counts);
+void correct_border(const int16_t* correction, int64_t height, int64_t width, Range rows,
+                    uint16_t* counts);
 
 }  // namespace bnn
 #endif  // BNN_BORDER_H_

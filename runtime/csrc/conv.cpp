@@ -101,7 +101,7 @@ int bnn_conv3x3(const uint32_t* x, const uint32_t* weight, int64_t n, int64_t he
       }
       family->count({at<void>(workspace, at_weights), map, words, height, width, counts, false,
                      at<void>(workspace, at_scratch)});
-      if (padding == 0) correct_border(correction, height, width, counts);
+      if (padding == 0) correct_border(correction, height, width, {0, height}, counts);
       int32_t* out = mismatches + image * height * width * channels_out + first;
       for (int64_t pixel = 0; pixel < height * width; ++pixel) {
         for (int64_t i = 0; i < outputs; ++i)

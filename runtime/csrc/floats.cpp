@@ -1,151 +1,278 @@
 // Runs prepared stems, transitions and heads on one image with the float kernels of their
 // implementation.
+//
+// A stem computes row after row of its pooled output: every convolution keeps only the rows that
+// the next one's window needs, so that nothing leaves the L2 cache in between.
 #include "floats.h"
 
 #include <string.h>
 
+#include "stage.h"
+
 namespace bnn {
 namespace {
 
-float* first_pixel(const ConvolutionRecord& record,
-                   float* planes) {  // of the image inside planes of stride 1
-  return planes + record.before * record.pitch + record.before;
+// Sets what depends on the record alone.
+void set_row_job(const ConvolutionRecord& record, const void* part, const int64_t* columns,
+                 RowJob* job) {
+  job->x_channel = record.stride * record.pitch;
+  job->columns = columns;
+  job->kernel = record.kernel;
+  job->channels = record.channels_in / record.groups;
+  job->group_out = record.channels_out / record.groups;
+  job->blocks = {0, record.groups * (round_up(job->group_out, record.outputs) / record.outputs)};
+  job->weight = at<float>(part, record.weight);
+  job->bias = at<float>(part, record.bias);
+  job->relu = record.relu != 0;
+  job->width = record.out_width;
 }
 
-// Zeros around the image in planes of stride 1, whose inside the previous step writes.
-void clear_border(const ConvolutionRecord& record, float* planes) {
-  const size_t row_bytes = static_cast<size_t>(record.pitch) * sizeof(float);
-  const size_t left = static_cast<size_t>(record.before) * sizeof(float);
-  for (int64_t channel = 0; channel < record.channels_in; ++channel) {
-    for (int64_t y = 0; y < record.rows; ++y) {
-      float* row = planes + (channel * record.rows + y) * record.pitch;
-      if (y < record.before || y >= record.before + record.in_height) {
-        memset(row, 0, row_bytes);
-      } else {
-        memset(row, 0, left);
-        const int64_t end = record.before + record.in_width;
-        memset(row + end, 0, row_bytes - static_cast<size_t>(end) * sizeof(float));
-      }
-    }
-  }
-}
-
-// Spreads x [channels][height][width] over planes of any stride, zeros around it.
-void fill_planes(const ConvolutionRecord& record, const float* x, float* planes) {
+// Spreads one row of all channels over the phases of a padded row.
+void spread_row(const ConvolutionRecord& record, const float* x, int64_t x_channel, float* padded) {
   const int64_t stride = record.stride, before = record.before;
-  const int64_t columns =
-      int64_t{record.out_width - 1} * stride + record.kernel;  // padded ones that are read
+  const int64_t columns = int64_t{record.out_width - 1} * stride + record.kernel;  // that are read
+  const int64_t end = before + record.in_width < columns ? before + record.in_width : columns;
   for (int64_t channel = 0; channel < record.channels_in; ++channel) {
-    for (int64_t y = 0; y < record.rows; ++y) {
-      float* row = planes + (channel * record.rows + y) * stride * record.pitch;
-      memset(row, 0, static_cast<size_t>(stride * record.pitch) * sizeof(float));
-      const int64_t from = y - before;
-      if (from < 0 || from >= record.in_height) continue;
-      const float* in = x + (channel * record.in_height + from) * record.in_width;
-      const int64_t end = before + record.in_width < columns ? before + record.in_width : columns;
-      for (int64_t phase = 0; phase < stride; ++phase) {
-        int64_t column = phase;  // the phase's first padded column inside the image
-        while (column < before) column += stride;
-        float* out = row + phase * record.pitch + column / stride;
-        for (; column < end; column += stride) *out++ = in[column - before];
+    const float* in = x + channel * x_channel;
+    float* out = padded + channel * stride * record.pitch;
+    if (stride == 1) {
+      memcpy(out + before, in, static_cast<size_t>(end - before) * sizeof *in);
+    } else if (stride == 2) {
+      float* first = out + before % 2 * record.pitch + before / 2;
+      float* second = out + (before + 1) % 2 * record.pitch + (before + 1) / 2;
+      const int64_t count = end - before;
+      for (int64_t i = 0; i < count / 2; ++i) {
+        first[i] = in[2 * i];
+        second[i] = in[2 * i + 1];
       }
+      if (count % 2 != 0) first[count / 2] = in[count - 1];
+    } else {
+      for (int64_t column = before; column < end; ++column)
+        out[column % stride * record.pitch + column / stride] = in[column - before];
     }
   }
 }
 
-void convolve(const ConvolutionRecord& record, const void* part, const Kernels& kernels,
-              const float* planes, float* y, int64_t y_channel, int64_t y_row) {
-  ConvolutionJob job;
-  job.x = planes;
-  job.x_row = record.stride * record.pitch;
-  job.x_group = record.channels_in / record.groups * record.rows * job.x_row;
-  job.taps = at<int64_t>(part, record.taps);
-  job.tap_count = record.tap_count;
-  job.stride = record.stride;
-  job.groups = record.groups;
-  job.group_out = record.channels_out / record.groups;
-  job.weight = at<float>(part, record.weight);
-  job.bias = at<float>(part, record.bias);
-  job.relu = record.relu != 0;
-  job.height = record.out_height;
-  job.width = record.out_width;
-  job.y = y;
-  job.y_channel = y_channel;
-  job.y_row = y_row;
-  kernels.floats.convolve(job);
-}
+// One member's walk down an image, from its first to its last row of the output.
+class StemWalk {
+ public:
+  StemWalk(const void* part, const Run& run, const float* x)
+      : part_(part),
+        stem_(*static_cast<const StemRecord*>(part)),
+        floats_(run.kernels->floats),
+        own_(run.workspace.own),
+        x_(x) {
+    for (int32_t i = 0; i < stem_.step_count; ++i) {
+      const ConvolutionRecord& step = stem_.steps[i].convolution;
+      const size_t row = static_cast<size_t>(row_floats(i)) * sizeof(float);
+      memset(ring_row(i, 0), 0, row * static_cast<size_t>(step.kernel + 1));
+      next_[i] = 0;
+      for (int64_t k = 0; k < step.kernel; ++k)
+        columns_[i][k] = k % step.stride * step.pitch + k / step.stride;
+    }
+  }
+
+  // One row of the last convolution.
+  void last_row(int64_t y, float* to, int64_t to_channel) {
+    convolve(stem_.step_count - 1, y, to, to_channel);
+  }
+
+  // One row of the pool, from convolved rows of which `next` is the first one not yet in the ring.
+  void pool_row(int64_t y, int64_t* next, float* to, int64_t to_channel) {
+    const ConvolutionRecord& last = stem_.steps[stem_.step_count - 1].convolution;
+    const bnn_window& pool = stem_.pool;
+    const int64_t top = y * pool.stride - pool.padding_before;
+    const int64_t first = top < 0 ? 0 : top;
+    const int64_t end =
+        top + pool.kernel < last.out_height ? top + pool.kernel : int64_t{last.out_height};
+    float* ring = at<float>(own_, stem_.ring);
+    const int64_t row = int64_t{last.channels_out} * last.out_width;
+    for (*next = *next < first ? first : *next; *next < end; ++*next)
+      last_row(*next, ring + *next % pool.kernel * row, last.out_width);
+    const float* rows[kMaxKernel];
+    for (int64_t i = first; i < end; ++i) rows[i - first] = ring + i % pool.kernel * row;
+    floats_.pool_row({rows, end - first, last.out_width, last.channels_out, last.out_width, nullptr,
+                      nullptr, pool, false, to, stem_.pool_width, to_channel,
+                      at<float>(own_, stem_.scratch)});
+  }
+
+ private:
+  int64_t row_floats(int32_t i) const {
+    const ConvolutionRecord& step = stem_.steps[i].convolution;
+    return step.channels_in * step.stride * step.pitch;
+  }
+  float* ring_row(int32_t i, int64_t slot) {
+    return at<float>(own_, stem_.steps[i].ring) + slot * row_floats(i);
+  }
+  bool is_inside(const ConvolutionRecord& step, int64_t padded) const {
+    return padded >= step.before && padded < step.before + int64_t{step.in_height};
+  }
+
+  // Row y of step i: fetches the rows of its window first.
+  void convolve(int32_t i, int64_t y, float* to, int64_t to_channel) {
+    const ConvolutionRecord& step = stem_.steps[i].convolution;
+    const int64_t top = y * step.stride;
+    const float* rows[kMaxKernel];
+    for (int64_t padded = next_[i] < top ? top : next_[i]; padded < top + step.kernel; ++padded) {
+      if (is_inside(step, padded)) fetch(i, padded - step.before, padded % step.kernel);
+    }
+    next_[i] = top + step.kernel;
+    for (int64_t k = 0; k < step.kernel; ++k) {
+      const bool inside = is_inside(step, top + k);
+      rows[k] = ring_row(i, inside ? (top + k) % step.kernel : step.kernel);
+    }
+    RowJob job;
+    set_row_job(step, part_, columns_[i], &job);
+    job.rows = rows;
+    job.y = to;
+    job.y_channel = to_channel;
+    floats_.convolve_row(job);
+  }
+
+  // Row y of what step i reads, into a slot of its ring.
+  void fetch(int32_t i, int64_t y, int64_t slot) {
+    const ConvolutionRecord& step = stem_.steps[i].convolution;
+    float* to = ring_row(i, slot);
+    if (i == 0) {
+      spread_row(step, x_ + y * step.in_width, int64_t{step.in_height} * step.in_width, to);
+    } else if (step.stride == 1) {  // as the step before computes it
+      convolve(i - 1, y, to + step.before, step.pitch);
+    } else {
+      float* row = at<float>(own_, stem_.steps[i - 1].row);
+      convolve(i - 1, y, row, step.in_width);
+      spread_row(step, row, step.in_width, to);
+    }
+  }
+
+  const void* part_;
+  const StemRecord& stem_;
+  const FloatKernels& floats_;
+  void* own_;
+  const float* x_;
+  int64_t next_[kMaxConvolutions];  // padded row that is fetched next
+  int64_t columns_[kMaxConvolutions][kMaxKernel];
+};
 
 }  // namespace
 
-void run_stem(const void* part, const Kernels& kernels, const float* x, float* y, void* workspace) {
+void run_stem(const void* part, const Run& run, const float* x, float* y) {
   const StemRecord& stem = *static_cast<const StemRecord*>(part);
-  const ConvolutionRecord* steps = stem.convolutions;
-  const int32_t last = stem.convolution_count - 1;
-  fill_planes(steps[0], x, at<float>(workspace, steps[0].planes));
-  for (int32_t i = 0; i <= last; ++i) {
-    const ConvolutionRecord& step = steps[i];
-    const float* planes = at<float>(workspace, step.planes);
-    const int64_t pixels = int64_t{step.out_height} * step.out_width;
-    float* result = at<float>(workspace, step.result);
-    if (i == last) {
-      convolve(step, part, kernels, planes, stem.pool.kernel != 0 ? result : y, pixels,
-               step.out_width);
-    } else if (steps[i + 1].stride == 1) {  // straight into the next step's planes
-      float* next = at<float>(workspace, steps[i + 1].planes);
-      clear_border(steps[i + 1], next);
-      convolve(step, part, kernels, planes, first_pixel(steps[i + 1], next),
-               steps[i + 1].rows * steps[i + 1].pitch, steps[i + 1].pitch);
+  const int64_t pixels = int64_t{stem.pool_height} * stem.pool_width;
+  const Range rows = run.team.share(stem.pool_height);
+  StemWalk walk(part, run, x);
+  int64_t next = 0;
+  for (int64_t row = rows.begin; row < rows.end; ++row) {
+    if (stem.pool.kernel == 0) {
+      walk.last_row(row, y + row * stem.pool_width, pixels);
     } else {
-      convolve(step, part, kernels, planes, result, pixels, step.out_width);
-      fill_planes(steps[i + 1], result, at<float>(workspace, steps[i + 1].planes));
+      walk.pool_row(row, &next, y + row * stem.pool_width, pixels);
     }
   }
-  if (stem.pool.kernel == 0) return;
-  const ConvolutionRecord& step = steps[last];
-  const int64_t pixels = int64_t{step.out_height} * step.out_width;
-  const int64_t pooled = int64_t{stem.pool_height} * stem.pool_width;
-  for (int64_t channel = 0; channel < step.channels_out; ++channel) {
-    kernels.floats.pool({at<float>(workspace, step.result) + channel * pixels, step.out_height,
-                         step.out_width, nullptr, nullptr, stem.pool, false, y + channel * pooled,
-                         stem.pool_height, stem.pool_width, at<float>(workspace, stem.row)});
+}
+
+float* transition_plane(const void* part, const Workspace& workspace, int64_t channel) {
+  const TransitionRecord& transition = *static_cast<const TransitionRecord*>(part);
+  const int64_t groups = transition.shuffle_groups;
+  const int64_t each = transition.convolution.channels_in / groups;
+  return at<float>(workspace.common, transition.planes) +
+         (channel % each * groups + channel / each) * transition.convolution.pitch;
+}
+
+void pool_channel(const void* part, const Run& run, int64_t channel, const float* x) {
+  const TransitionRecord& transition = *static_cast<const TransitionRecord*>(part);
+  const bnn_window& pool = transition.pool;
+  const int64_t kernel = pool.kernel > 0 ? pool.kernel : 1;
+  const int64_t stride = pool.kernel > 0 ? pool.stride : 1;
+  float* plane = transition_plane(part, run.workspace, channel);
+  for (int64_t y = 0; y < transition.pool_height; ++y) {
+    const int64_t top = y * stride - (pool.kernel > 0 ? pool.padding_before : 0);
+    const int64_t first = top < 0 ? 0 : top;
+    const int64_t end =
+        top + kernel < transition.height ? top + kernel : int64_t{transition.height};
+    const float* rows[kMaxKernel];
+    for (int64_t i = first; i < end; ++i) rows[i - first] = x + i * transition.width;
+    run.kernels->floats.pool_row(
+        {rows, end - first, transition.width, 1, 0, at<float>(part, transition.scale) + channel,
+         at<float>(part, transition.shift) + channel, pool, true, plane + y * transition.pool_width,
+         transition.pool_width, 0, at<float>(run.workspace.own, transition.scratch)});
   }
 }
 
-void run_transition(const void* part, const Kernels& kernels, const float* x, float* y,
-                    void* workspace) {
+const float* transition_scale(const void* part) {
+  return at<float>(part, static_cast<const TransitionRecord*>(part)->scale);
+}
+
+const float* transition_shift(const void* part) {
+  return at<float>(part, static_cast<const TransitionRecord*>(part)->shift);
+}
+
+bool pools_halves(const void* part) {
+  const bnn_window& pool = static_cast<const TransitionRecord*>(part)->pool;
+  return pool.kernel == 2 && pool.stride == 2 && pool.padding_before == 0 &&
+         pool.padding_after == 0;
+}
+
+void convolve_planes(const void* part, const Run& run, float* y) {
   const TransitionRecord& transition = *static_cast<const TransitionRecord*>(part);
   const ConvolutionRecord& step = transition.convolution;
-  const int64_t pixels = int64_t{transition.height} * transition.width;
-  const int64_t pooled = int64_t{transition.pool_height} * transition.pool_width;
-  const int64_t groups = transition.shuffle_groups, each = step.channels_in / groups;
-  float* planes = at<float>(workspace, step.planes);
-  for (int64_t channel = 0; channel < step.channels_in; ++channel) {
-    float* plane = planes + (channel % each * groups + channel / each) * step.pitch;  // shuffled
-    kernels.floats.pool({x + channel * pixels, transition.height, transition.width,
-                         at<float>(part, transition.scale) + channel,
-                         at<float>(part, transition.shift) + channel, transition.pool, true, plane,
-                         transition.pool_height, transition.pool_width,
-                         at<float>(workspace, transition.row)});
-    memset(plane + pooled, 0, static_cast<size_t>(step.pitch - pooled) * sizeof(float));
+  const FloatKernels& floats = run.kernels->floats;
+  const int64_t pixels = step.out_width, tile = floats.pixels;
+  const int64_t column = 0;
+  RowJob job;
+  set_row_job(step, part, &column, &job);
+  const float* panel = at<float>(run.workspace.own, transition.panel);
+  const float* planes = at<float>(run.workspace.common, transition.planes);
+  job.rows = &panel;
+  job.x_channel = tile;
+  job.y_channel = pixels;
+  const int64_t blocks = job.blocks.end, tiles = round_up(pixels, tile) / tile;
+  const Range share = run.team.share(tiles * blocks);
+  for (int64_t i = share.begin; i < share.end;) {
+    const int64_t first = i / blocks * tile;
+    job.blocks = {i % blocks, share.end - i / blocks * blocks};
+    if (job.blocks.end > blocks) job.blocks.end = blocks;
+    i += job.blocks.end - job.blocks.begin;
+    job.width = pixels - first < tile ? pixels - first : tile;
+    job.y = y + first;
+    floats.copy_columns(planes + first, step.pitch, step.channels_in, job.width,
+                        at<float>(run.workspace.own, transition.panel));
+    floats.convolve_row(job);
   }
-  convolve(step, part, kernels, planes, y, pooled, pooled);
 }
 
-void run_head(const void* part, const Kernels& kernels, const float* x, float* y, void* workspace) {
+void run_transition(const void* part, const Run& run, const float* x, float* y) {
+  const TransitionRecord& transition = *static_cast<const TransitionRecord*>(part);
+  const int64_t pixels = int64_t{transition.height} * transition.width;
+  const Range channels = run.team.share(transition.convolution.channels_in);
+  for (int64_t channel = channels.begin; channel < channels.end; ++channel)
+    pool_channel(part, run, channel, x + channel * pixels);
+  run.team.meet();
+  convolve_planes(part, run, y);
+}
+
+void run_head(const void* part, const Run& run, const float* x, float* y) {
   const HeadRecord& head = *static_cast<const HeadRecord*>(part);
-  float* means = at<float>(workspace, head.means);
-  kernels.floats.mean(x, at<float>(part, head.scale), at<float>(part, head.shift), head.channels,
-                      head.pixels, means);
-  kernels.floats.dense(means, at<float>(part, head.weight), at<float>(part, head.bias),
-                       head.channels, head.classes, y);
+  const FloatKernels& floats = run.kernels->floats;
+  float* means = at<float>(run.workspace.common, head.means);
+  const Range channels = run.team.share(head.channels);
+  floats.mean(x + channels.begin * head.pixels, at<float>(part, head.scale) + channels.begin,
+              at<float>(part, head.shift) + channels.begin, channels.end - channels.begin,
+              head.pixels, means + channels.begin);
+  run.team.meet();
+  const Range blocks = run.team.share(round_up(head.classes, kDenseBlock) / kDenseBlock);
+  const int64_t first = blocks.begin * kDenseBlock;
+  const int64_t end = blocks.end * kDenseBlock;
+  floats.dense(means, at<float>(part, head.weight) + first * head.channels,
+               at<float>(part, head.bias) + first, head.channels,
+               (end < head.classes ? end : head.classes) - first, y + first);
 }
 
 void report_floats(const void* part, Text* text) {
   const PartHeader& header = *static_cast<const PartHeader*>(part);
   if (header.kind == Kind::kStem) {
     const StemRecord& stem = *static_cast<const StemRecord*>(part);
-    for (int32_t i = 0; i < stem.convolution_count; ++i) {
-      const ConvolutionRecord& step = stem.convolutions[i];
+    for (int32_t i = 0; i < stem.step_count; ++i) {
+      const ConvolutionRecord& step = stem.steps[i].convolution;
       text->add("%s{\"layer\": \"convolution%d %dx%dx%d\", \"kernel\": \"float_tile\"}",
                 i > 0 ? ", " : "[", i, step.channels_out, step.out_height, step.out_width);
     }

@@ -28,7 +28,7 @@ int check_convolution(const char* what, const bnn_convolution& convolution, int3
                                      : check_finite(what, convolution.bias, out);
 }
 
-// Fills in everything but the workspace's offsets. A flat convolution (1x1, stride 1) sees the map
+// A flat convolution (1x1, stride 1) sees the map
 // as one long row.
 ConvolutionRecord lay_out(const bnn_convolution& convolution, int32_t height, int32_t width,
                           bool flat, const Kernels& kernels, Layout* layout) {
@@ -46,31 +46,23 @@ ConvolutionRecord lay_out(const bnn_convolution& convolution, int32_t height, in
   record.out_height = flat ? 1 : window_outputs(convolution.window, height);
   record.out_width = flat ? height * width : window_outputs(convolution.window, width);
   record.outputs = kernels.floats.outputs;
-  record.rows = int64_t{record.out_height - 1} * record.stride + record.kernel;
   record.pitch = round_up(
       round_up(record.out_width, kMaxLanes) + (record.kernel - 1) / record.stride, kMaxLanes);
   record.tap_count = int64_t{record.channels_in / record.groups} * record.kernel * record.kernel;
   const int64_t padded =
       record.groups * round_up(record.channels_out / record.groups, record.outputs);
-  record.taps = layout->take(record.tap_count, sizeof(int64_t));
   record.weight = layout->take(padded * record.tap_count, sizeof(float));
   record.bias = layout->take(padded, sizeof(float));
   return record;
 }
 
-int64_t planes_floats(const ConvolutionRecord& record) {
-  return record.channels_in * record.rows * record.stride * record.pitch;
+// Floats of one padded row.
+int64_t row_floats(const ConvolutionRecord& record) {
+  return record.channels_in * record.stride * record.pitch;
 }
 
 void write_convolution(const bnn_convolution& convolution, const ConvolutionRecord& record,
                        void* part) {
-  int64_t* taps = at<int64_t>(part, record.taps);
-  for (int64_t tap = 0; tap < record.tap_count; ++tap) {
-    const int64_t x = tap % record.kernel, y = tap / record.kernel % record.kernel;
-    const int64_t channel = tap / (record.kernel * record.kernel);
-    taps[tap] = ((channel * record.rows + y) * record.stride + x % record.stride) * record.pitch +
-                x / record.stride;
-  }
   const int64_t group_out = record.channels_out / record.groups;
   const int64_t blocks = round_up(group_out, record.outputs) / record.outputs;
   for (int64_t output = 0; output < record.channels_out; ++output) {
@@ -134,55 +126,39 @@ int bnn_stem_prepare(const bnn_stem* stem, void* part, size_t* bytes) {
   if (kernels == nullptr) return BNN_EUNSUPPORTED;
   StemRecord record;
   memset(&record, 0, sizeof record);
-  record.convolution_count = stem->convolution_count;
+  record.step_count = stem->convolution_count;
   record.pool = normal_pool(stem->pool);
-  Layout layout, workspace;
+  Layout layout, member;
   layout.take(1, sizeof record);
-  int32_t height = stem->height, width = stem->width;
-  // Buffers take turns in two places: a step reads the one and writes the other.
-  int64_t floats[2] = {0, 0};
-  int turn = 0;
-  const auto next_buffer = [&](int64_t size) {
-    if (size > floats[turn]) floats[turn] = size;
-    turn = 1 - turn;
-    return static_cast<uint64_t>(1 - turn);
-  };
-  for (int32_t i = 0; i < stem->convolution_count; ++i) {
-    ConvolutionRecord& step = record.convolutions[i];
-    step = lay_out(stem->convolutions[i], height, width, false, *kernels, &layout);
-    step.planes = next_buffer(planes_floats(step));
-    height = step.out_height;
-    width = step.out_width;
-    const bool last = i + 1 == stem->convolution_count;
-    if (last ? record.pool.kernel != 0 : stem->convolutions[i + 1].window.stride != 1)
-      step.result = next_buffer(int64_t{step.channels_out} * height * width);
-  }
-  for (const int64_t size : floats) {
-    if (check_range("bnn_stem: floats between convolutions", size, 0, kMaxFloats) != BNN_OK)
-      return BNN_EARGUMENT;
+  int32_t height = stem->height, width = stem->width, channels = 0;
+  for (int32_t i = 0; i < record.step_count; ++i) {
+    StemStep& step = record.steps[i];
+    step.convolution = lay_out(stem->convolutions[i], height, width, false, *kernels, &layout);
+    height = step.convolution.out_height;
+    width = step.convolution.out_width;
+    channels = step.convolution.channels_out;
+    const int64_t ring = row_floats(step.convolution) * (step.convolution.kernel + 1);
+    const bool last = i + 1 == record.step_count;
+    const bool has_row = !last && stem->convolutions[i + 1].window.stride != 1;
+    const int64_t row = has_row ? int64_t{channels} * width : 0;
+    step.ring = member.take(ring, sizeof(float));
+    step.row = member.take(row, sizeof(float));
   }
   record.pool_height = window_outputs(record.pool, height);
   record.pool_width = window_outputs(record.pool, width);
-  const size_t places[2] = {workspace.take(floats[0], sizeof(float)),
-                            workspace.take(floats[1], sizeof(float))};
-  record.row = workspace.take(pool_row(record.pool, width), sizeof(float));
-  for (int32_t i = 0; i < stem->convolution_count; ++i) {
-    record.convolutions[i].planes = places[record.convolutions[i].planes];
-    record.convolutions[i].result = places[record.convolutions[i].result];
-  }
+  record.ring = member.take(int64_t{record.pool.kernel} * channels * width, sizeof(float));
+  record.scratch = member.take(pool_row(record.pool, width), sizeof(float));
 
   bool write;
   const int status = open_part("bnn_stem_prepare", part, bytes, layout.bytes(), &write);
   if (status != BNN_OK || !write) return status;
   memset(part, 0, layout.bytes());
-  write_header(&record, *kernels, Kind::kStem, layout.bytes(), workspace.bytes(),
+  write_header(&record, *kernels, Kind::kStem, layout.bytes(), Layout(), member,
                {stem->convolutions[0].channels_in, stem->height, stem->width},
-               {stem->convolutions[stem->convolution_count - 1].channels_out, record.pool_height,
-                record.pool_width});
+               {channels, record.pool_height, record.pool_width});
   *static_cast<StemRecord*>(part) = record;
-  for (int32_t i = 0; i < stem->convolution_count; ++i) {
-    write_convolution(stem->convolutions[i], record.convolutions[i], part);
-  }
+  for (int32_t i = 0; i < record.step_count; ++i)
+    write_convolution(stem->convolutions[i], record.steps[i].convolution, part);
   return BNN_OK;
 }
 
@@ -232,22 +208,23 @@ int bnn_transition_prepare(const bnn_transition* transition, void* part, size_t*
   record.pool_width = width;
   record.shuffle_groups = groups;
   record.pool = pool;
-  Layout layout, workspace;
+  Layout layout, common, member;
   layout.take(1, sizeof record);
   record.scale = layout.take(channels, sizeof(float));
   record.shift = layout.take(channels, sizeof(float));
   record.convolution = lay_out(convolution, height, width, true, *kernels, &layout);
-  const int64_t planes = planes_floats(record.convolution);
+  const int64_t planes = row_floats(record.convolution);
   if (check_range("bnn_transition: floats before the convolution", planes, 0, kMaxFloats) != BNN_OK)
     return BNN_EARGUMENT;
-  record.convolution.planes = workspace.take(planes, sizeof(float));
-  record.row = workspace.take(pool_row(pool, transition->width), sizeof(float));
+  record.planes = common.take(planes, sizeof(float));
+  record.panel = member.take(int64_t{channels} * kernels->floats.pixels, sizeof(float));
+  record.scratch = member.take(pool_row(pool, transition->width), sizeof(float));
 
   bool write;
   const int status = open_part("bnn_transition_prepare", part, bytes, layout.bytes(), &write);
   if (status != BNN_OK || !write) return status;
   memset(part, 0, layout.bytes());
-  write_header(&record, *kernels, Kind::kTransition, layout.bytes(), workspace.bytes(),
+  write_header(&record, *kernels, Kind::kTransition, layout.bytes(), common, member,
                {channels, transition->height, transition->width},
                {convolution.channels_out, height, width});
   *static_cast<TransitionRecord*>(part) = record;
@@ -282,19 +259,19 @@ int bnn_head_prepare(const bnn_head* head, void* part, size_t* bytes) {
   record.channels = head->channels_in;
   record.classes = head->classes;
   record.pixels = int64_t{head->height} * head->width;
-  Layout layout, workspace;
+  Layout layout, common;
   layout.take(1, sizeof record);
   record.scale = layout.take(channels, sizeof(float));
   record.shift = layout.take(channels, sizeof(float));
   record.weight = layout.take(round_up(classes, kDenseBlock) * channels, sizeof(float));
   record.bias = layout.take(round_up(classes, kDenseBlock), sizeof(float));
-  record.means = workspace.take(channels, sizeof(float));
+  record.means = common.take(channels, sizeof(float));
 
   bool write;
   const int status = open_part("bnn_head_prepare", part, bytes, layout.bytes(), &write);
   if (status != BNN_OK || !write) return status;
   memset(part, 0, layout.bytes());
-  write_header(&record, *kernels, Kind::kHead, layout.bytes(), workspace.bytes(),
+  write_header(&record, *kernels, Kind::kHead, layout.bytes(), common, Layout(),
                {head->channels_in, head->height, head->width}, {head->classes, 1, 1});
   *static_cast<HeadRecord*>(part) = record;
   memcpy(at<float>(part, record.scale), head->scale, static_cast<size_t>(channels) * sizeof(float));

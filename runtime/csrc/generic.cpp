@@ -132,9 +132,14 @@ BNN_INLINE float fused(float a, float b, float c) {
 
 typedef float Vec;  // a tile of 4 x 2 sums hides some of the latency of the multiply-add without
                     // the instruction
-constexpr int kLanes = 1, kOutputs = 4, kVectors = 2;
+constexpr int kLanes = 1, kOutputs = 4, kVectors = 2, kHeld = 0;
 BNN_INLINE Vec load(const float* p) { return *p; }
 BNN_INLINE void store(float* p, Vec v) { *p = v; }
+BNN_INLINE void store_some(float* p, Vec v, int64_t lanes) {
+  if (lanes > 0) *p = v;
+}
+BNN_INLINE Vec rectify_all(Vec v) { return v > 0.0f ? v : 0.0f; }
+BNN_INLINE Vec hold(Vec v) { return v; }
 BNN_INLINE Vec broadcast(float x) { return x; }
 typedef const float* Weights;
 BNN_INLINE Weights load_weights(const float* p) { return p; }
@@ -145,15 +150,16 @@ BNN_INLINE Vec multiply_add(Vec a, Vec b, Vec c) { return fused(a, b, c); }
 
 }  // namespace
 
-const Kernels kGenericKernels = {"generic",
-                                 "none",
-                                 pack_floats_generic,
-                                 pack_counts_generic,
-                                 transpose_generic,
-                                 unpack_counts_generic,
-                                 kFamilies,
-                                 1,
-                                 {kOutputs, convolve, pool, mean, dense},
-                                 nullptr};
+const Kernels kGenericKernels = {
+    "generic",
+    "none",
+    pack_floats_generic,
+    pack_counts_generic,
+    transpose_generic,
+    unpack_counts_generic,
+    kFamilies,
+    1,
+    {kOutputs, kVectors * kLanes, convolve_row, copy_columns, pool_row, mean, dense},
+    nullptr};
 
 }  // namespace bnn

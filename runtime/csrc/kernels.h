@@ -3,13 +3,14 @@
 // Layouts shared by all implementations
 // - map: packed words of one image with a border of one pixel, [height + 2][width + 2][words].
 // - counts: mismatches of one block of 64 output channels, uint16 [height * width][64].
-// - float planes for a convolution: [channels][rows][stride][pitch]; a padded column q is element
+// - padded row for a float convolution: [channels][stride][pitch]; a padded column q is element
 //   q / stride of phase q % stride, so that the pixels one tap reads for consecutive outputs are
 //   consecutive in memory.
 #ifndef BNN_KERNELS_H_
 #define BNN_KERNELS_H_
 
 #include "bnn.h"
+#include "team.h"
 
 namespace bnn {
 
@@ -42,42 +43,46 @@ struct CountFamily {
   void (*count)(const CountJob& job);
 };
 
-// One float convolution on one image. Outputs are computed in blocks of FloatKernels::outputs; a
-// block's weights are [tap][outputs], taps in the order (channel in, row, column), padded with
-// zeros to whole blocks per group.
-struct ConvolutionJob {
-  const float* x;       // planes, see above
-  int64_t x_group;      // floats between the first channels of two groups
-  int64_t x_row;        // floats between two padded rows
-  const int64_t* taps;  // [tap_count] offsets in floats from the window's first element
-  int64_t tap_count;
-  int64_t stride;
-  int64_t groups, group_out;
-  const float* weight;  // [groups][blocks][tap_count][outputs]
-  const float* bias;    // [groups][blocks][outputs]
+// Some outputs of a float convolution along one row. Outputs are computed in blocks of
+// FloatKernels::outputs, whole blocks per group; a block's weights are [tap][outputs], taps in the
+// order (channel in, row, column), padded with zeros.
+struct RowJob {
+  const float* const* rows;  // [kernel] the window's rows: where its first column is for output 0
+  int64_t x_channel;         // floats between two channels
+  const int64_t* columns;    // [kernel] floats between the window's first column and each
+  int64_t kernel;
+  int64_t channels, group_out;  // in and out of one group
+  Range blocks;
+  const float* weight;  // [blocks][tap][outputs]
+  const float* bias;    // [blocks][outputs]
   bool relu;
-  int64_t height, width;  // of the output
-  float* y;
-  int64_t y_channel, y_row;  // floats between two channels, two rows
+  int64_t width;  // of the output
+  float* y;       // of channel 0
+  int64_t y_channel;
 };
 
-// scale * x + shift if scale is given, max pool, ReLU if asked, on one channel.
+// scale * x + shift if scale is given, max pool, ReLU if asked: one row of the output.
 struct PoolJob {
-  const float* x;  // [height][width]
-  int64_t height, width;
-  const float* scale;  // one value each, or both NULL
+  const float* const* rows;  // [row_count] the window's rows that lie inside the map
+  int64_t row_count, width;
+  int64_t channels, x_channel;
+  const float* scale;  // [channels], or both NULL
   const float* shift;
   bnn_window window;  // kernel 0: no pool
   bool relu;
-  float* y;  // [out_height][out_width]
-  int64_t out_height, out_width;
-  float* row;  // scratch [padding_before + width + padding_after + kMaxLanes]
+  float* y;
+  int64_t out_width, y_channel;
+  float* scratch;  // [padding_before + width + padding_after + kMaxLanes]
 };
 
 struct FloatKernels {
-  int outputs;  // output channels of a block, see ConvolutionJob
-  void (*convolve)(const ConvolutionJob& job);
-  void (*pool)(const PoolJob& job);
+  int outputs;  // output channels of a block, see RowJob
+  int pixels;   // of the widest tile
+  void (*convolve_row)(const RowJob& job);
+  // y [channels][pixels] = the first width floats of each channel of x
+  void (*copy_columns)(const float* x, int64_t x_channel, int64_t channels, int64_t width,
+                       float* y);
+  void (*pool_row)(const PoolJob& job);
   // y[c] = mean over pixels of max(scale[c] * x[c][pixel] + shift[c], 0), summed in the order of
   // the pixels
   void (*mean)(const float* x, const float* scale, const float* shift, int64_t channels,

@@ -76,7 +76,9 @@ struct Entry {
 
 const Entry kTables[] = {
 #if defined(__x86_64__)
+#if !defined(BNN_EMULATE_AVX512)
     {"avx512", &kAvx512Limits},
+#endif
     {"avx2", &kAvx2Limits},
 #elif defined(__aarch64__)
     {"neon", &kNeonLimits},

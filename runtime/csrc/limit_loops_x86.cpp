@@ -126,6 +126,7 @@ constexpr bnn_limit kAvx2List[] = {
 Loop* const kAvx2Loops[] = {fma_avx2, nibbles_avx2, xor_shuffle_avx2, adders_avx2};
 
 // ---- AVX-512 ----
+#if !defined(BNN_EMULATE_AVX512)  // emulated, its instructions tell nothing of the CPU
 BNN_TARGET_BEGIN("avx512f,avx512bw,avx512vpopcntdq,avx2,fma")
 
 void fma_avx512(int64_t rounds) {
@@ -224,11 +225,14 @@ constexpr bnn_limit kAvx512List[] = {
     {"full adder of two ternary operations", kFullAdder, 8 * 512},
 };
 Loop* const kAvx512Loops[] = {fma_avx512, running_avx512, popcount_avx512, adders_avx512};
+#endif
 
 }  // namespace
 
 const LimitTable kAvx2Limits = {kAvx2List, kAvx2Loops, 4};
+#if !defined(BNN_EMULATE_AVX512)
 const LimitTable kAvx512Limits = {kAvx512List, kAvx512Loops, 4};
+#endif
 
 }  // namespace bnn
 #endif

@@ -63,17 +63,37 @@ void count_popcount(const Layer& layer) {
 void surround_sliced(const Layer& layer) {
   const SlicedLayer* weights = static_cast<const SlicedLayer*>(layer.weights);
   sliced_vectors(*layer.kernels->sliced, layer.shape)
-      .spread({layer.shape, -1, static_cast<int32_t>(layer.channels), layer.bits, layer.flip,
-               layer.map, weights->sum_planes + 1, layer.scratch});
+      .spread({layer.shape,
+               -1,
+               static_cast<int32_t>(layer.channels),
+               layer.bits,
+               layer.flip,
+               layer.map,
+               weights->sum_planes + 1,
+               layer.scratch,
+               {0, layer.shape.vectors}});
 }
 
 void count_sliced(const Layer& layer, bool with_readers) {
   const SlicedLayer* weights = static_cast<const SlicedLayer*>(layer.weights);
   const int32_t planes = weights->sum_planes + 1;
   sliced_vectors(*layer.kernels->sliced, layer.shape)
-      .count({layer.shape, static_cast<int32_t>(layer.channels), weights, layer.map, layer.scratch,
-              layer.counts, planes, planes, false, planes, nullptr, layer.readers,
-              with_readers ? static_cast<int32_t>(reader_count(layer)) : 0, nullptr, 0});
+      .count({layer.shape,
+              static_cast<int32_t>(layer.channels),
+              weights,
+              layer.map,
+              layer.scratch,
+              layer.counts,
+              planes,
+              planes,
+              false,
+              planes,
+              nullptr,
+              layer.readers,
+              with_readers ? static_cast<int32_t>(reader_count(layer)) : 0,
+              nullptr,
+              0,
+              {0, int64_t{layer.shape.vectors} * weights->group_count}});
 }
 
 // ---- what is common to them ----
@@ -132,7 +152,7 @@ void place_layer(void* workspace, Layout* layout, Layer* layer) {
     return;
   }
   const size_t plane = static_cast<size_t>(plane_bytes(*layer));
-  layer->weights = take(1, sliced_layer_bytes(layer->weight, words));
+  layer->weights = take(1, sliced_layer_bytes(*layer->kernels->sliced, layer->weight, words));
   layer->map = take((layer->shape.vectors + 2) * (3 * layer->channels + 1),
                     static_cast<size_t>(layer->shape.vector_bytes));
   layer->counts = take(kGrowth * (kSumPlanesMost + 1), plane);
@@ -165,7 +185,8 @@ void fill_layer(Layer* layer) {
     surround_popcount(*layer);
     return;
   }
-  write_sliced_layer(layer->weight, words, static_cast<SlicedLayer*>(layer->weights));
+  write_sliced_layer(*layer->kernels->sliced, layer->weight, words,
+                     static_cast<SlicedLayer*>(layer->weights));
   fill_random(layer->bits, layer->channels * plane_bytes(*layer));
   for (int64_t i = 0; i < reader_count(*layer); ++i) {
     layer->readers[i] = {layer->limit,

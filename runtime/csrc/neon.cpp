@@ -1,10 +1,17 @@
 // The NEON implementation (aarch64): CNT counts the bits of bytes, byte sums are widened in time.
 //
-// Counting, 32 outputs x 2 pixels in registers: exclusive-or, CNT and ADD for 128 binary
-// multiply-adds. Each word of x is broadcast by a load and meets eight vectors of weights, each
-// vector of weights meets two pixels. Sums stay in bytes, four of them for each output, and are
-// widened by pairwise additions, which have one slow pipe on small cores.
+// Counting, 16 outputs x 2 pixels in registers: two exclusive-ors, BSL, CNT and ADD for 256 binary
+// multiply-adds. Running exclusive-ors X and W of the words of a window and of the weights give the
+// parities P_k = X_k ^ W_k of all mismatches up to word k; the carry out of words 2j and 2j + 1 is
+// P_2j ? ~P_2j+1 : P_2j-1, and m = 2 * popcount(carries) + popcount(last P): see avx512.cpp. BSL
+// has no complement, so W_2j+1 is stored complemented for even j. For odd j BSL then gives the
+// complement of the carry, whose zeros are counted downwards.
+//
+// A window is one chain: in a map whose rows hold running exclusive-ors along the whole row it is
+// three pieces, each corrected by one word. Sums stay in bytes, four of them for each output, and
+// are widened by pairwise additions, which have one slow pipe on small cores.
 #include "kernels.h"
+#include "sliced.h"
 #include "target.h"
 
 #if defined(__aarch64__)
@@ -117,111 +124,200 @@ void unpack_counts_neon(const uint16_t* counts, int64_t rows, int32_t total, flo
 // --------------------------------------------------------------------------------------------
 
 constexpr int kPixels = 2;
-constexpr int kOutputVectors = 8;  // of four outputs: half a block of 64
-// A byte holds 255; each step adds at most 8.
-constexpr int64_t kByteSteps = 255 / 8;
+constexpr int kOutputVectors = 4;  // of four outputs
+constexpr int kTileOutputs = 4 * kOutputVectors;
+// A byte holds 255; two pairs of words add at most 16.
+constexpr int64_t kByteSteps = 255 / 16;
+
+// Words of a window, rounded up to pairs; the odd one repeats its predecessor.
+BNN_INLINE int64_t window_words(int64_t words) { return (kTaps * words + 1) / 2 * 2; }
 
 bool suits_all(int64_t, int64_t, int64_t) { return true; }
-size_t weight_bytes_plain(int64_t words) {
-  return static_cast<size_t>(kTaps * words * kGrowth) * sizeof(uint32_t);
-}
-size_t scratch_bytes_none(int64_t, int64_t, int64_t) { return 0; }
 
-void pack_weights_plain(const uint32_t* weight, int64_t words, void* packed) {
-  uint32_t* out = static_cast<uint32_t*>(packed);  // [tap][word][64]
-  for (int64_t i = 0; i < kTaps * words; ++i) {
-    for (int64_t output = 0; output < kGrowth; ++output)
-      out[i * kGrowth + output] = weight[output * kTaps * words + i];
+size_t weight_bytes_prefix(int64_t words) {
+  return static_cast<size_t>(window_words(words) * kGrowth) * sizeof(uint32_t);
+}
+
+// One window for each pixel of a tile.
+size_t scratch_bytes_prefix(int64_t words, int64_t, int64_t) {
+  return static_cast<size_t>(kPixels * window_words(words)) * sizeof(uint32_t);
+}
+
+// [tile of outputs][pair of words][vector of outputs][word of the pair][4]: running exclusive-or
+// along the words.
+void pack_weights_prefix(const uint32_t* weight, int64_t words, void* packed) {
+  uint32_t* out = static_cast<uint32_t*>(packed);
+  const int64_t window = window_words(words);
+  for (int64_t output = 0; output < kGrowth; ++output) {
+    uint32_t* tile = out + output / kTileOutputs * window * kTileOutputs +
+                     output % kTileOutputs / 4 * 8 + output % 4;
+    uint32_t running = 0;
+    for (int64_t k = 0; k < window; ++k) {
+      if (k < kTaps * words) running ^= weight[output * kTaps * words + k];
+      tile[k / 2 * 2 * kTileOutputs + k % 2 * 4] = k % 4 == 1 ? ~running : running;
+    }
   }
 }
 
-// Adds the bytes' sums to the totals and starts new ones.
-BNN_INLINE void widen(uint8x16_t (&sum)[kPixels][kOutputVectors],
-                      uint32x4_t (&totals)[kPixels][kOutputVectors]) {
+// Replaces each row's words by their running exclusive-or.
+void run_along_rows(uint32_t* map, int64_t rows, int64_t row_words) {
+  for (int64_t y = 0; y < rows; ++y, map += row_words) {
+    for (int64_t k = 1; k < row_words; ++k) map[k] ^= map[k - 1];
+  }
+}
+
+// The running exclusive-or along a window whose first word is `from`, in a map of running rows.
+// May write up to 3 words behind, and read as many.
+BNN_INLINE void make_window(const uint32_t* from, bool is_first, int64_t row_words, int64_t words,
+                            uint32_t* window) {
+  uint32_t running = 0;  // of the rows above
+  for (int dy = 0; dy < 3; ++dy, from += row_words, window += 3 * words) {
+    const uint32_t with = running ^ (is_first ? 0 : from[-1]);
+    const uint32x4_t all = vdupq_n_u32(with);
+    for (int64_t k = 0; k < 3 * words; k += 4)
+      vst1q_u32(window + k, veorq_u32(vld1q_u32(from + k), all));
+    running = from[3 * words - 1] ^ with;
+  }
+  if (words % 2 != 0) *window = running;
+}
+
+// Sums of a tile: [pixel][vector of outputs], four bytes or two halves of them for each output.
+template <typename Vector>
+using Tile = Vector[kPixels][kOutputVectors];
+
+template <typename Visit>
+BNN_INLINE void for_tile(Visit visit) {
 #pragma GCC unroll 2
   for (int p = 0; p < kPixels; ++p) {
-#pragma GCC unroll 8
-    for (int v = 0; v < kOutputVectors; ++v) {
-      totals[p][v] = vpadalq_u16(totals[p][v], vpaddlq_u8(sum[p][v]));
-      sum[p][v] = vdupq_n_u8(0);
-    }
+#pragma GCC unroll 4
+    for (int v = 0; v < kOutputVectors; ++v) visit(p, v);
   }
 }
 
-// Counts 2 pixels x 32 outputs over the three rows of the window.
-BNN_INLINE void popcount_2x32(const uint32_t* const (&windows)[kPixels], int64_t row_words,
-                              int64_t words, const uint32_t* weights,
-                              uint32x4_t (&totals)[kPixels][kOutputVectors]) {
-  uint8x16_t sum[kPixels][kOutputVectors];
+// A word in all lanes, by one instruction: the compiler would take two for one with an offset.
+BNN_INLINE uint8x16_t broadcast_next(const uint32_t*& x) {
+  uint8x16_t all;
+  asm("ld1r {%0.4s}, [%1], #4" : "=w"(all), "+r"(x) : "m"(*x));
+  return all;
+}
+
+// The carries out of the next two words of both pixels; *last becomes the parity up to them.
+// is_second: counts the zeros, downwards.
+BNN_INLINE void add_pair(const uint32_t* (&x)[kPixels], const uint32_t* weights, bool is_second,
+                         Tile<uint8x16_t>& last, Tile<uint8x16_t>& carries) {
+  uint8x16_t x0[kPixels], x1[kPixels];
 #pragma GCC unroll 2
   for (int p = 0; p < kPixels; ++p) {
-#pragma GCC unroll 8
-    for (int v = 0; v < kOutputVectors; ++v) {
-      totals[p][v] = vdupq_n_u32(0);
-      sum[p][v] = vdupq_n_u8(0);
-    }
+    x0[p] = broadcast_next(x[p]);
+    x1[p] = broadcast_next(x[p]);
   }
-  const int64_t steps = 3 * words;  // the three pixels of a window's row are adjacent
-  int64_t room = kByteSteps;
-  for (int dy = 0; dy < 3; ++dy) {
-    for (int64_t begin = 0, end = 0; begin < steps; begin = end) {
-      end = begin + room < steps ? begin + room : steps;
-      for (int64_t i = begin; i < end; ++i) {
-        const uint32_t* w = weights + (dy * steps + i) * kGrowth;
-        const uint8x16_t x0 = vreinterpretq_u8_u32(vld1q_dup_u32(windows[0] + dy * row_words + i));
-        const uint8x16_t x1 = vreinterpretq_u8_u32(vld1q_dup_u32(windows[1] + dy * row_words + i));
-#pragma GCC unroll 8
-        for (int v = 0; v < kOutputVectors; ++v) {
-          const uint8x16_t weight = vreinterpretq_u8_u32(vld1q_u32(w + v * 4));
-          sum[0][v] = vaddq_u8(sum[0][v], vcntq_u8(veorq_u8(weight, x0)));
-          sum[1][v] = vaddq_u8(sum[1][v], vcntq_u8(veorq_u8(weight, x1)));
-        }
-      }
-      room -= end - begin;
-      if (room == 0) {
-        widen(sum, totals);
-        room = kByteSteps;
-      }
+#pragma GCC unroll 4
+  for (int v = 0; v < kOutputVectors; ++v) {
+    const uint8x16_t w0 = vreinterpretq_u8_u32(vld1q_u32(weights + 8 * v));
+    const uint8x16_t w1 = vreinterpretq_u8_u32(vld1q_u32(weights + 8 * v + 4));
+#pragma GCC unroll 2
+    for (int p = 0; p < kPixels; ++p) {
+      const uint8x16_t parity = veorq_u8(w1, x1[p]);
+      const uint8x16_t count = vcntq_u8(vbslq_u8(veorq_u8(w0, x0[p]), parity, last[p][v]));
+      carries[p][v] = is_second ? vsubq_u8(carries[p][v], count) : vaddq_u8(carries[p][v], count);
+      last[p][v] = parity;
     }
+    // Nothing moves up across this: all registers are taken.
+    uint8x16_t a = carries[0][v], b = carries[1][v];
+    asm volatile("" : "+w"(a), "+w"(b));
+    carries[0][v] = a;
+    carries[1][v] = b;
   }
-  widen(sum, totals);
 }
 
-void count_popcount_neon(const CountJob& job) {
+// Adds the bytes' sums to the totals and starts new ones; `lacking` is what counting downwards
+// lacks.
+BNN_INLINE void widen(int64_t lacking, Tile<uint8x16_t>& carries, Tile<uint16x8_t>& totals) {
+  const uint8x16_t all = vdupq_n_u8(static_cast<uint8_t>(lacking));
+  for_tile([&](int p, int v) {
+    totals[p][v] = vpadalq_u8(totals[p][v], vaddq_u8(carries[p][v], all));
+    carries[p][v] = vdupq_n_u8(0);
+  });
+}
+
+// Counts 2 pixels x 16 outputs over windows of `length` words.
+BNN_INLINE void prefix_tile(const uint32_t* const (&windows)[kPixels], int64_t length,
+                            const uint32_t* weights, Tile<uint16x8_t>& totals) {
+  const uint32_t* x[kPixels] = {windows[0], windows[1]};
+  Tile<uint8x16_t> carries, last;
+  for_tile([&](int p, int v) {
+    carries[p][v] = last[p][v] = vdupq_n_u8(0);
+    totals[p][v] = vdupq_n_u16(0);
+  });
+  int64_t left = length / 4, steps = 0;
+  while (left > 0) {
+    if (steps > 0) widen(8 * steps, carries, totals);
+    steps = left < kByteSteps ? left : kByteSteps;
+    for (int64_t i = 0; i < steps; ++i, weights += 4 * kTileOutputs) {
+      add_pair(x, weights, false, last, carries);
+      add_pair(x, weights + 2 * kTileOutputs, true, last, carries);
+    }
+    left -= steps;
+  }
+  const bool is_odd = length % 4 != 0;  // one pair more: its parity is complemented
+  if (is_odd) add_pair(x, weights, false, last, carries);
+  widen(8 * steps, carries, totals);
+  for_tile([&](int p, int v) {
+    const uint8x16_t ones = is_odd ? vmvnq_u8(last[p][v]) : last[p][v];
+    totals[p][v] = vpadalq_u8(vshlq_n_u16(totals[p][v], 1), vcntq_u8(ones));
+  });
+}
+
+void count_prefix_neon(const CountJob& job) {
   const int64_t row_words = (job.width + 2) * job.words, pixels = job.height * job.width;
-  const uint32_t* weights = static_cast<const uint32_t*>(job.weights);
+  const int64_t window = window_words(job.words);
+  uint32_t* scratch = static_cast<uint32_t*>(job.scratch);
+  run_along_rows(job.map, job.height + 2, row_words);
   for (int64_t pixel = 0; pixel < pixels; pixel += kPixels) {
-    const uint32_t* windows[kPixels];
-    for (int64_t p = 0; p < kPixels; ++p) {
-      const int64_t i =
-          pixel + p < pixels ? pixel + p : pixels - 1;  // the last tile repeats the last pixel
-      windows[p] = job.map + i / job.width * row_words + i % job.width * job.words;
+    const uint32_t* const windows[kPixels] = {scratch, scratch + window};
+    for (int64_t p = 0; p < kPixels; ++p) {  // the last tile repeats the last pixel
+      const int64_t i = pixel + p < pixels ? pixel + p : pixels - 1, x = i % job.width;
+      make_window(job.map + i / job.width * row_words + x * job.words, x == 0, row_words, job.words,
+                  scratch + p * window);
     }
-    for (int64_t first = 0; first < kGrowth; first += 4 * kOutputVectors) {
-      uint32x4_t totals[kPixels][kOutputVectors];
-      popcount_2x32(windows, row_words, job.words, weights + first, totals);
+    for (int64_t first = 0; first < kGrowth; first += kTileOutputs) {
+      Tile<uint16x8_t> totals;
+      prefix_tile(windows, window, static_cast<const uint32_t*>(job.weights) + first * window,
+                  totals);
       for (int64_t p = 0; p < kPixels && pixel + p < pixels; ++p) {
         uint16_t* counts = job.counts + (pixel + p) * kGrowth + first;
-        for (int v = 0; v < kOutputVectors; ++v) {
-          uint16x4_t m = vmovn_u32(totals[p][v]);
-          if (job.add) m = vadd_u16(m, vld1_u16(counts + v * 4));
-          vst1_u16(counts + v * 4, m);
+        for (int v = 0; v < kOutputVectors; v += 2) {
+          uint16x8_t m = vpaddq_u16(totals[p][v], totals[p][v + 1]);
+          if (job.add) m = vaddq_u16(m, vld1q_u16(counts + 4 * v));
+          vst1q_u16(counts + 4 * v, m);
         }
       }
     }
   }
 }
 
-const CountFamily kFamilies[] = {{"popcount", suits_all, weight_bytes_plain, pack_weights_plain,
-                                  scratch_bytes_none, count_popcount_neon}};
+const CountFamily kFamilies[] = {{"popcount", suits_all, weight_bytes_prefix, pack_weights_prefix,
+                                  scratch_bytes_prefix, count_prefix_neon}};
 
 // ---- floats: 8 channels x 12 pixels in registers
 // --------------------------------------------------------------------
 
 typedef float32x4_t Vec;
-constexpr int kLanes = 4, kOutputs = 8, kVectors = 3;
+constexpr int kLanes = 4, kOutputs = 8, kVectors = 3, kHeld = 3;
 BNN_INLINE Vec load(const float* p) { return vld1q_f32(p); }
 BNN_INLINE void store(float* p, Vec v) { vst1q_f32(p, v); }
+BNN_INLINE void store_some(float* p, Vec v, int64_t lanes) {
+  for (int64_t i = 0; i < lanes; ++i) p[i] = v[i];
+}
+// Not vmaxq: NaN is rectified to 0 here, as everywhere.
+BNN_INLINE Vec rectify_all(Vec v) {
+  const Vec zero = vdupq_n_f32(0.0f);
+  return vbslq_f32(vcgtq_f32(v, zero), v, zero);
+}
+BNN_INLINE Vec hold(Vec v) {
+  asm("" : "+w"(v));
+  return v;
+}
 BNN_INLINE Vec broadcast(float x) { return vdupq_n_f32(x); }
 struct Weights {  // of the eight outputs of a tile; multiply-adds take one lane of them
   float32x4_t low, high;
@@ -237,16 +333,17 @@ BNN_INLINE float fused(float a, float b, float c) { return __builtin_fmaf(a, b, 
 
 }  // namespace
 
-const Kernels kNeonKernels = {"neon",
-                              "ASIMD",
-                              pack_floats_neon,
-                              pack_counts_neon,
-                              transpose_neon,
-                              unpack_counts_neon,
-                              kFamilies,
-                              1,
-                              {kOutputs, convolve, pool, mean, dense},
-                              nullptr};
+const Kernels kNeonKernels = {
+    "neon",
+    "ASIMD",
+    pack_floats_neon,
+    pack_counts_neon,
+    transpose_neon,
+    unpack_counts_neon,
+    kFamilies,
+    1,
+    {kOutputs, kVectors * kLanes, convolve_row, copy_columns, pool_row, mean, dense},
+    &kNeonSliced};
 
 }  // namespace bnn
 #endif

@@ -16,8 +16,15 @@ struct PartHeader {
   Kind kind;
   char implementation[16];
   uint64_t bytes;
-  uint64_t workspace_bytes;
+  uint64_t common_bytes;  // of workspace: for all members of a team,
+  uint64_t member_bytes;  // and for each
   int32_t input[3], output[3];
+};
+
+// Memory for one run of a part by a team.
+struct Workspace {
+  void* common;
+  void* own;  // this member's
 };
 
 // Cuts aligned pieces from a block whose size is not known yet.
@@ -67,19 +74,37 @@ inline int32_t window_outputs(const bnn_window& window, int32_t side) {
 // Answers a call without a part (only *bytes is wanted), or checks that the part can take `needed`
 // bytes. Returns BNN_OK and *write = true when the part is to be written.
 int open_part(const char* function, void* part, size_t* bytes, size_t needed, bool* write);
-void write_header(void* part, const Kernels& kernels, Kind kind, size_t bytes,
-                  size_t workspace_bytes, const int32_t (&input)[3], const int32_t (&output)[3]);
+void write_header(void* part, const Kernels& kernels, Kind kind, size_t bytes, const Layout& common,
+                  const Layout& member, const int32_t (&input)[3], const int32_t (&output)[3]);
+
+// Finds the kernels a part was prepared for. NULL with *status set when the bytes are no usable
+// part.
+const Kernels* open_header(const char* function, const void* part, size_t bytes, int* status);
+// The arguments that all calls have that run parts.
+int check_run(const char* function, const float* x, int64_t n, const float* y,
+              const void* workspace);
 
 // parts_check.cpp. For a part whose header is valid: NULL, or what is impossible in its record.
 const char* check_part(const void* part, const Kernels& kernels);
 
-// One image through a part whose header and record are valid; workspace is aligned and large
-// enough.
-void run_stem(const void* part, const Kernels& kernels, const float* x, float* y, void* workspace);
-void run_stage(const void* part, const Kernels& kernels, const float* x, float* y, void* workspace);
-void run_transition(const void* part, const Kernels& kernels, const float* x, float* y,
-                    void* workspace);
-void run_head(const void* part, const Kernels& kernels, const float* x, float* y, void* workspace);
+// One member's share of one image through a part whose header and record are valid. The workspace
+// is aligned and large enough. y is complete when all members have returned.
+struct Run {
+  const Kernels* kernels;
+  Team team;
+  Workspace workspace;
+};
+void run_stem(const void* part, const Run& run, const float* x, float* y);
+void run_stage(const void* part, const Run& run, const float* x, float* y);
+void run_transition(const void* part, const Run& run, const float* x, float* y);
+void run_head(const void* part, const Run& run, const float* x, float* y);
+void run_any(const void* part, const Run& run, const float* x, float* y);
+
+// A stage whose output is pooled by the transition behind it as it is produced, where they allow
+// that; the stage itself has no output then. `workspace` holds what both parts need.
+bool can_fuse(const void* stage, const void* transition);
+void run_fused(const void* stage, const void* transition, const Run& stage_run,
+               const Run& transition_run, const float* x, float* y);
 
 // Text that is cut off, not overrun, at its capacity.
 struct Text {

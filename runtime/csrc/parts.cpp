@@ -10,10 +10,11 @@
 namespace bnn {
 namespace {
 
-constexpr uint64_t kMagic = 0x31305452504e4e42u;  // "BNNPRT01" in memory; also a byte-order mark
+constexpr uint64_t kMagic = 0x31305452504e4e42u;   // "BNNPRT01" in memory; also a byte-order mark
+constexpr uint64_t kMaxBytes = uint64_t{1} << 48;  // of workspace: sums of sizes do not overflow
 
-// Finds the kernels a part was prepared for. Returns NULL with *status set when the bytes are no
-// usable part.
+}  // namespace
+
 const Kernels* open_header(const char* function, const void* part, size_t bytes, int* status) {
   if (part == nullptr || !is_aligned(part)) {
     *status = fail(BNN_EARGUMENT,
@@ -49,7 +50,10 @@ const Kernels* open_header(const char* function, const void* part, size_t bytes,
              function, header.implementation);
     return nullptr;
   }
-  const char* fault = check_part(part, *kernels);
+  const bool is_sized = header.common_bytes <= kMaxBytes && header.member_bytes <= kMaxBytes &&
+                        header.common_bytes % BNN_ALIGNMENT == 0 &&
+                        header.member_bytes % BNN_ALIGNMENT == 0;
+  const char* fault = is_sized ? check_part(part, *kernels) : "workspace";
   if (fault != nullptr) {
     *status = fail(BNN_ESTATE,
                    "%s: expected a part as '%s' prepares it, found an impossible %s in its record; "
@@ -59,8 +63,6 @@ const Kernels* open_header(const char* function, const void* part, size_t bytes,
   }
   return kernels;
 }
-
-}  // namespace
 
 int check_range(const char* what, int64_t value, int64_t low, int64_t high) {
   if (value >= low && value <= high) return BNN_OK;
@@ -124,8 +126,8 @@ int open_part(const char* function, void* part, size_t* bytes, size_t needed, bo
   return BNN_OK;
 }
 
-void write_header(void* part, const Kernels& kernels, Kind kind, size_t bytes,
-                  size_t workspace_bytes, const int32_t (&input)[3], const int32_t (&output)[3]) {
+void write_header(void* part, const Kernels& kernels, Kind kind, size_t bytes, const Layout& common,
+                  const Layout& member, const int32_t (&input)[3], const int32_t (&output)[3]) {
   PartHeader& header = *static_cast<PartHeader*>(part);
   memset(&header, 0, sizeof header);
   header.magic = kMagic;
@@ -133,9 +135,38 @@ void write_header(void* part, const Kernels& kernels, Kind kind, size_t bytes,
   header.kind = kind;
   snprintf(header.implementation, sizeof header.implementation, "%s", kernels.name);
   header.bytes = bytes;
-  header.workspace_bytes = workspace_bytes;
+  header.common_bytes = common.bytes();
+  header.member_bytes = member.bytes();
   memcpy(header.input, input, sizeof input);
   memcpy(header.output, output, sizeof output);
+}
+
+int check_run(const char* function, const float* x, int64_t n, const float* y,
+              const void* workspace) {
+  if (n < 0 || (n > 0 && (x == nullptr || y == nullptr))) {
+    return fail(BNN_EARGUMENT,
+                "%s: expected n >= 0 and pointers to x and y, found n %lld, x %p, y %p", function,
+                static_cast<long long>(n), static_cast<const void*>(x),
+                static_cast<const void*>(y));
+  }
+  if (workspace == nullptr || !is_aligned(workspace)) {
+    return fail(BNN_EARGUMENT, "%s: expected a workspace aligned to %d bytes, found %p", function,
+                BNN_ALIGNMENT, workspace);
+  }
+  return BNN_OK;
+}
+
+void run_any(const void* part, const Run& run, const float* x, float* y) {
+  switch (static_cast<const PartHeader*>(part)->kind) {
+    case Kind::kStem:
+      return run_stem(part, run, x, y);
+    case Kind::kStage:
+      return run_stage(part, run, x, y);
+    case Kind::kTransition:
+      return run_transition(part, run, x, y);
+    case Kind::kHead:
+      return run_head(part, run, x, y);
+  }
 }
 
 void Text::add(const char* format, ...) {
@@ -162,7 +193,7 @@ int bnn_part_describe(const void* part, size_t bytes, bnn_part_info* info) {
   info->implementation = kernels->name;
   memcpy(info->input, header.input, sizeof info->input);
   memcpy(info->output, header.output, sizeof info->output);
-  info->workspace_bytes = header.workspace_bytes;
+  info->workspace_bytes = header.common_bytes + header.member_bytes;
   return BNN_OK;
 }
 
@@ -193,40 +224,21 @@ int bnn_part_run(const void* part, size_t bytes, const float* x, int64_t n, floa
   const Kernels* kernels = open_header("bnn_part_run", part, bytes, &status);
   if (kernels == nullptr) return status;
   const PartHeader& header = *static_cast<const PartHeader*>(part);
-  if (n < 0 || (n > 0 && (x == nullptr || y == nullptr))) {
-    return fail(BNN_EARGUMENT,
-                "bnn_part_run: expected n >= 0 and pointers to x and y, found n %lld, x %p, y %p",
-                static_cast<long long>(n), static_cast<const void*>(x), static_cast<void*>(y));
-  }
-  if (workspace == nullptr || !is_aligned(workspace)) {
-    return fail(BNN_EARGUMENT, "bnn_part_run: expected a workspace aligned to %d bytes, found %p",
-                BNN_ALIGNMENT, workspace);
-  }
-  if (workspace_bytes < header.workspace_bytes) {
+  if (check_run("bnn_part_run", x, n, y, workspace) != BNN_OK) return BNN_EARGUMENT;
+  const uint64_t needed = header.common_bytes + header.member_bytes;
+  if (workspace_bytes < needed) {
     return fail(
         BNN_ESIZE,
         "bnn_part_run: expected a workspace of %llu bytes, found %zu; see bnn_part_describe",
-        static_cast<unsigned long long>(header.workspace_bytes), workspace_bytes);
+        static_cast<unsigned long long>(needed), workspace_bytes);
   }
+  const Run run = {kernels, team_of_one(), {workspace, at<void>(workspace, header.common_bytes)}};
   const int64_t inputs = int64_t{1} * header.input[0] * header.input[1] * header.input[2];
   const int64_t outputs = int64_t{1} * header.output[0] * header.output[1] * header.output[2];
   for (int64_t image = 0; image < n; ++image) {
     const float* from = x + image * inputs;
     float* to = y + image * outputs;
-    switch (header.kind) {
-      case Kind::kStem:
-        run_stem(part, *kernels, from, to, workspace);
-        break;
-      case Kind::kStage:
-        run_stage(part, *kernels, from, to, workspace);
-        break;
-      case Kind::kTransition:
-        run_transition(part, *kernels, from, to, workspace);
-        break;
-      case Kind::kHead:
-        run_head(part, *kernels, from, to, workspace);
-        break;
-    }
+    run_any(part, run, from, to);
   }
   return BNN_OK;
 }

@@ -30,12 +30,12 @@ bool is_shape(const int32_t (&shape)[3], int64_t channels, int64_t height, int64
 }
 
 const char* check_pool(const PartHeader& header, const bnn_window& pool, int32_t height,
-                       int32_t width, int32_t pool_height, int32_t pool_width, uint64_t row) {
+                       int32_t width, int32_t pool_height, int32_t pool_width, uint64_t scratch) {
   if (pool.kernel != 0 && check_window("pool", pool, height, width) != BNN_OK) return "pool";
   if (pool_height != window_outputs(pool, height) || pool_width != window_outputs(pool, width))
     return "shape";
   const int64_t floats = int64_t{width} + pool.padding_before + pool.padding_after + kMaxLanes;
-  return inside(header.workspace_bytes, row, sizeof(float), floats) ? nullptr : "workspace";
+  return inside(header.member_bytes, scratch, sizeof(float), floats) ? nullptr : "workspace";
 }
 
 const char* check_step(const PartHeader& header, const ConvolutionRecord& step,
@@ -46,49 +46,47 @@ const char* check_step(const PartHeader& header, const ConvolutionRecord& step,
       !between(step.kernel, 1, kMaxKernel) || !between(step.stride, 1, kMaxKernel) ||
       !between(step.before, 0, step.kernel - 1) || !between(step.out_height, 1, kMaxOutputs) ||
       !between(step.out_width, 1, kMaxOutputs) ||
-      step.rows != int64_t{step.out_height - 1} * step.stride + step.kernel ||
       step.pitch < int64_t{step.out_width} + (step.kernel - 1) / step.stride ||
       step.tap_count != int64_t{in / groups} * step.kernel * step.kernel) {
     return "shape";
   }
-  if (step.stride == 1 && (step.before + int64_t{step.in_height} > step.rows ||
-                           step.before + int64_t{step.in_width} > step.pitch)) {
-    return "shape";
-  }
+  if (step.stride == 1 && step.before + int64_t{step.in_width} > step.pitch) return "shape";
   if (step.outputs != kernels.floats.outputs) return "packing";
   const int64_t padded = groups * round_up(out / groups, step.outputs);
-  if (!inside(header.bytes, step.taps, sizeof(int64_t), step.tap_count) ||
-      !inside(header.bytes, step.weight, sizeof(float), padded, step.tap_count) ||
-      !inside(header.bytes, step.bias, sizeof(float), padded)) {
-    return "offset";
-  }
-  return inside(header.workspace_bytes, step.planes, sizeof(float), in, step.rows, step.stride,
-                step.pitch)
+  return inside(header.bytes, step.weight, sizeof(float), padded, step.tap_count) &&
+                 inside(header.bytes, step.bias, sizeof(float), padded)
              ? nullptr
-             : "workspace";
+             : "offset";
 }
 
 const char* check_record(const StemRecord& stem, const Kernels& kernels) {
   const PartHeader& header = stem.header;
-  if (!between(stem.convolution_count, 1, kMaxConvolutions)) return "number of convolutions";
+  if (!between(stem.step_count, 1, kMaxConvolutions)) return "number of convolutions";
   int32_t shape[3] = {header.input[0], header.input[1], header.input[2]};
-  for (int32_t i = 0; i < stem.convolution_count; ++i) {
-    const ConvolutionRecord& step = stem.convolutions[i];
+  for (int32_t i = 0; i < stem.step_count; ++i) {
+    const ConvolutionRecord& step = stem.steps[i].convolution;
     if (!is_shape(shape, step.channels_in, step.in_height, step.in_width)) return "shape";
     const char* fault = check_step(header, step, kernels);
     if (fault != nullptr) return fault;
     shape[0] = step.channels_out;
     shape[1] = step.out_height;
     shape[2] = step.out_width;
-    const bool last = i + 1 == stem.convolution_count;
-    if ((last ? stem.pool.kernel != 0 : stem.convolutions[i + 1].stride != 1) &&
-        !inside(header.workspace_bytes, step.result, sizeof(float), shape[0], shape[1], shape[2])) {
+    const bool last = i + 1 == stem.step_count;
+    const bool has_row = !last && stem.steps[i + 1].convolution.stride != 1;
+    if (!inside(header.member_bytes, stem.steps[i].ring, sizeof(float), step.kernel + int64_t{1},
+                step.channels_in, step.stride, step.pitch) ||
+        (has_row &&
+         !inside(header.member_bytes, stem.steps[i].row, sizeof(float), shape[0], shape[2]))) {
       return "workspace";
     }
   }
   if (!is_shape(header.output, shape[0], stem.pool_height, stem.pool_width)) return "shape";
-  return check_pool(header, stem.pool, shape[1], shape[2], stem.pool_height, stem.pool_width,
-                    stem.row);
+  const char* fault = check_pool(header, stem.pool, shape[1], shape[2], stem.pool_height,
+                                 stem.pool_width, stem.scratch);
+  if (fault != nullptr) return fault;
+  return inside(header.member_bytes, stem.ring, sizeof(float), stem.pool.kernel, shape[0], shape[2])
+             ? nullptr
+             : "workspace";
 }
 
 const char* check_record(const TransitionRecord& transition, const Kernels& kernels) {
@@ -106,11 +104,17 @@ const char* check_record(const TransitionRecord& transition, const Kernels& kern
       !inside(header.bytes, transition.shift, sizeof(float), step.channels_in)) {
     return "offset";
   }
+  if (!inside(header.common_bytes, transition.planes, sizeof(float), step.channels_in,
+              step.pitch) ||
+      !inside(header.member_bytes, transition.panel, sizeof(float), step.channels_in,
+              kernels.floats.pixels)) {
+    return "workspace";
+  }
   const char* fault = check_step(header, step, kernels);
   return fault != nullptr
              ? fault
              : check_pool(header, transition.pool, transition.height, transition.width,
-                          transition.pool_height, transition.pool_width, transition.row);
+                          transition.pool_height, transition.pool_width, transition.scratch);
 }
 
 const char* check_record(const HeadRecord& head, const Kernels&) {
@@ -128,15 +132,15 @@ const char* check_record(const HeadRecord& head, const Kernels&) {
       !inside(header.bytes, head.bias, sizeof(float), padded)) {
     return "offset";
   }
-  return inside(header.workspace_bytes, head.means, sizeof(float), head.channels) ? nullptr
-                                                                                  : "workspace";
+  return inside(header.common_bytes, head.means, sizeof(float), head.channels) ? nullptr
+                                                                               : "workspace";
 }
 
 // The lists of a bit-sliced layer: groups that follow each other and end with
 // output 64.
 const char* check_sliced_layer(const StageRecord& stage, const LayerRecord& layer,
                                const SlicedShape& shape) {
-  const uint64_t bytes = stage.header.bytes, workspace_bytes = stage.header.workspace_bytes;
+  const uint64_t bytes = stage.header.bytes, common = stage.header.common_bytes;
   if (!inside(bytes, layer.weights, sizeof(SlicedLayer), 1)) return "offset";
   const SlicedLayer& lists = *at<SlicedLayer>(&stage, layer.weights);
   const int64_t channels = 32 * int64_t{layer.words};
@@ -164,9 +168,9 @@ const char* check_sliced_layer(const StageRecord& stage, const LayerRecord& laye
               entries + static_cast<int64_t>(sizeof(SlicedLayer) / sizeof(uint16_t)))) {
     return "offset";
   }
-  return layer.bits % vector == 0 && layer.bits <= workspace_bytes &&
-                 inside(workspace_bytes - layer.bits, stage.bits, 1, channels, plane) &&
-                 inside(workspace_bytes, stage.map, vector, rows, 3 * channels + 1)
+  return layer.bits % vector == 0 && layer.bits <= common &&
+                 inside(common - layer.bits, stage.bits, 1, channels, plane) &&
+                 inside(stage.header.member_bytes, stage.map, vector, rows, 3 * channels + 1)
              ? nullptr
              : "workspace";
 }
@@ -176,22 +180,22 @@ const char* check_sliced(const StageRecord& stage, const Kernels& kernels, Slice
       !make_sliced_shape(*kernels.sliced, stage.height, stage.width, shape)) {
     return "kernel family";
   }
-  const uint64_t workspace = stage.header.workspace_bytes;
+  const uint64_t member = stage.header.member_bytes;
   const uint64_t vector = static_cast<uint64_t>(shape->vector_bytes);
   if (!between(stage.count_planes, kSumPlanesLeast + 1, 16)) return "planes";
-  return inside(workspace, stage.tile, sizeof(float), stage.layer_count) &&
-                 inside(workspace, stage.planes, sizeof(void*), stage.layer_count) &&
-                 inside(workspace, stage.readers, sizeof(SlicedReader), stage.layer_count) &&
-                 inside(workspace, stage.scratch, vector, shape->vectors, 2, kSumPlanesMost + 1) &&
-                 inside(workspace, stage.counts, vector, shape->vectors, kGrowth,
-                        stage.count_planes)
+  return inside(member, stage.tile, sizeof(float), stage.layer_count) &&
+                 inside(member, stage.planes, sizeof(void*), stage.layer_count) &&
+                 inside(member, stage.readers, sizeof(SlicedReader), stage.layer_count) &&
+                 inside(member, stage.scratch, vector, shape->vectors, 2, kSumPlanesMost + 1) &&
+                 inside(stage.header.common_bytes, stage.counts, 2 * vector, shape->vectors,
+                        kGrowth, stage.count_planes)
              ? nullptr
              : "workspace";
 }
 
 const char* check_layer(const StageRecord& stage, const LayerRecord& layer,
                         const SlicedShape& shape, const Kernels& kernels) {
-  const uint64_t bytes = stage.header.bytes, workspace_bytes = stage.header.workspace_bytes;
+  const uint64_t bytes = stage.header.bytes, member = stage.header.member_bytes;
   if (!between(layer.blocks, 0, stage.block_count) ||
       !between(layer.target, 0, stage.block_count - 1) ||
       layer.words != stage.channels_in / 32 + 2 * layer.blocks) {
@@ -209,8 +213,7 @@ const char* check_layer(const StageRecord& stage, const LayerRecord& layer,
   if (stage.is_sliced) return check_sliced_layer(stage, layer, shape);
   const int64_t map = int64_t{stage.height + 2} * (stage.width + 2) * layer.words * 4 + kSlack;
   const size_t scratch = family.scratch_bytes(layer.words, stage.height, stage.width) + kSlack;
-  return inside(workspace_bytes, stage.map, 1, map) &&
-                 inside(workspace_bytes, stage.scratch, scratch, 1)
+  return inside(member, stage.map, 1, map) && inside(member, stage.scratch, scratch, 1)
              ? nullptr
              : "workspace";
 }
@@ -231,15 +234,14 @@ const char* check_record(const StageRecord& stage, const Kernels& kernels) {
       !inside(header.bytes, stage.totals, sizeof(int32_t), stage.block_count)) {
     return "offset";
   }
-  const uint64_t workspace = header.workspace_bytes;
   SlicedShape shape = {};
   if (stage.is_sliced) {
     const char* fault = check_sliced(stage, kernels, &shape);
     if (fault != nullptr) return fault;
-  } else if (!inside(workspace, stage.input_bits, sizeof(uint32_t), stage.layer_count, pixels,
-                     channels / 32) ||
-             !inside(workspace, stage.tile, sizeof(float), kTransposeRows, channels) ||
-             !inside(workspace, stage.counts, sizeof(uint16_t), stage.block_count, pixels,
+  } else if (!inside(header.common_bytes, stage.input_bits, sizeof(uint32_t), stage.layer_count,
+                     pixels, channels / 32) ||
+             !inside(header.member_bytes, stage.tile, sizeof(float), kTransposeRows, channels) ||
+             !inside(header.common_bytes, stage.counts, sizeof(uint16_t), stage.block_count, pixels,
                      kGrowth)) {
     return "workspace";
   }

@@ -200,20 +200,34 @@ bool check_stem() {
   return compare(bnn_stem_prepare, stem);
 }
 
+// Weights for 64 outputs; now and then mostly ones or zeros, which makes other lists in the
+// bit-sliced family.
+uint32_t* weights(size_t words_each) {
+  uint32_t* values = words(64 * words_each);
+  if (pick(0, 3) == 0) {
+    for (size_t i = 0; i + 1 < 64 * words_each; ++i)
+      values[i] = i / words_each % 2 ? values[i] & values[i + 1] : values[i] | values[i + 1];
+  }
+  return values;
+}
+
 bool check_stage() {
+  // What the library would choose, or either family: all agree.
+  const char* const families[] = {"", "popcount", "sliced", "sliced"};
+  setenv("BNN_FORCE_KERNEL", families[pick(0, 3)], 1);
   bnn_binary_layer layers[5];
-  const int32_t count = pick(1, 5), channels_in = 32 * pick(1, 6);
+  const int32_t count = pick(1, 5), channels_in = 32 * pick(1, rarely() ? 40 : 6);
   int32_t channels = channels_in;
   for (int32_t i = 0; i < count; ++i) {
     const int32_t improvement = i > 0 || rarely() ? pick(0, 1) : 0;
     const size_t size = static_cast<size_t>(channels);
-    layers[i] = {rarely() ? nullptr : words(64 * 9 * size / 32), floats(size, true),
-                 words(size / 32), maybe_bad(channels), improvement};
+    layers[i] = {rarely() ? nullptr : weights(9 * size / 32), floats(size, true), words(size / 32),
+                 maybe_bad(channels), improvement};
     if (!improvement) channels += 64;
   }
   const bnn_stage stage = {maybe_bad(channels_in),
-                           maybe_bad(pick(1, 9)),
-                           maybe_bad(pick(1, 18)),
+                           maybe_bad(pick(1, pick(0, 3) == 0 ? 34 : 9)),
+                           maybe_bad(pick(1, pick(0, 3) == 0 ? 66 : 18)),
                            maybe_bad(64),
                            maybe_bad(pick(-1, 1)),
                            maybe_bad(count),

@@ -7,13 +7,15 @@
 namespace bnn {
 namespace {
 
-// Outputs of a group, the fastest measured: larger groups have shorter lists and more Gray steps.
-int32_t best_group(int64_t words) { return words <= 2 ? 4 : words <= 5 ? 5 : 6; }
+int32_t best_group(const SlicedKernels& kernels, int64_t words) {
+  return words <= kernels.four_words ? 4 : words <= kernels.five_words ? 5 : 6;
+}
 
 // Calls visit(index, first, plan) for the groups of a layer.
 template <typename Visit>
-int32_t plan_layer(const uint32_t* weight, int64_t words, Visit visit) {
-  const int32_t most = best_group(words);
+int32_t plan_layer(const SlicedKernels& kernels, const uint32_t* weight, int64_t words,
+                   Visit visit) {
+  const int32_t most = best_group(kernels, words);
   const int32_t groups = (kGrowth + most - 1) / most;
   int32_t first = 0;
   for (int32_t i = 0; i < groups; ++i) {
@@ -57,15 +59,16 @@ const SlicedVectors& sliced_vectors(const SlicedKernels& kernels, const SlicedSh
   return shape.vector_bytes == kernels.full.bytes ? kernels.full : *kernels.half;
 }
 
-size_t sliced_layer_bytes(const uint32_t* weight, int64_t words) {
+size_t sliced_layer_bytes(const SlicedKernels& kernels, const uint32_t* weight, int64_t words) {
   int64_t entries = 0;
-  plan_layer(weight, words, [&](int32_t, int32_t, const GroupPlan& plan) {
+  plan_layer(kernels, weight, words, [&](int32_t, int32_t, const GroupPlan& plan) {
     entries += group_entries(plan.outputs, plan.size);
   });
   return sizeof(SlicedLayer) + static_cast<size_t>(entries) * sizeof(uint16_t);
 }
 
-void write_sliced_layer(const uint32_t* weight, int64_t words, SlicedLayer* layer) {
+void write_sliced_layer(const SlicedKernels& kernels, const uint32_t* weight, int64_t words,
+                        SlicedLayer* layer) {
   const int64_t channels = 32 * words;
   const int32_t planes = plane_count(kTaps * channels) - 1;
   layer->sum_planes = planes < kSumPlanesLeast ? kSumPlanesLeast : planes;
@@ -73,7 +76,7 @@ void write_sliced_layer(const uint32_t* weight, int64_t words, SlicedLayer* laye
   const ElementOrder order = {3 * channels + 1, 3 * channels, entry_shift(layer->sum_planes)};
   uint16_t* entries = reinterpret_cast<uint16_t*>(layer + 1);
   layer->group_count =
-      plan_layer(weight, words, [&](int32_t i, int32_t first, const GroupPlan& plan) {
+      plan_layer(kernels, weight, words, [&](int32_t i, int32_t first, const GroupPlan& plan) {
         layer->groups[i] = {first, plan.outputs, plan.size, layer->entry_count};
         write_group(weight, words, first, plan, order, entries + layer->entry_count);
         layer->entry_count += static_cast<int32_t>(group_entries(plan.outputs, plan.size));

@@ -65,7 +65,11 @@ struct SlicedCompareJob {
 
 // Entries are indices of vectors, in the units that addresses are scaled by if 16 bits hold them:
 // layers of fewer than 13 planes have fewer than 2^13 elements.
+#if defined(__aarch64__)  // scales by one or by the vector's 16
+constexpr int32_t entry_shift(int32_t sum_planes) { return sum_planes < 12 ? 4 : 0; }
+#else
 constexpr int32_t entry_shift(int32_t sum_planes) { return sum_planes < 13 ? 3 : 0; }
+#endif
 
 struct SlicedSpreadJob {
   SlicedShape shape;
@@ -75,6 +79,7 @@ struct SlicedSpreadJob {
   void* elements;        // see above
   int32_t base_planes;   // sum_planes + 1
   void* base;            // [V][2][base_planes]: A and A + 1
+  Range vectors;         // those whose counts are wanted: rows first .. end + 1 of elements
 };
 
 // A later layer that compares the channels of this block.
@@ -97,8 +102,21 @@ struct SlicedCountJob {
   const int16_t* correction;  // [16][64] for padding 0, else NULL; see border.h
   const SlicedReader* readers;
   int32_t reader_count;
-  float* y;  // [64][height * width]: total - 2 * count; NULL: the counts are not final
+  float* y;  // [64][height * width]: total - 2 * count; NULL: not wanted
   int32_t total;
+  Range items;  // of V * group_count: vector after vector, group after group
+};
+
+// What the transition makes of final counts, see PoolJob: the 2x2 max pool of scale * x + shift
+// with x = total - 2 * count, rectified.
+struct SlicedPoolJob {
+  SlicedShape shape;
+  const void* block;  // [V][64][block_planes]
+  int32_t block_planes, planes, total;
+  Range outputs;
+  const float* scale;  // [64]
+  const float* shift;
+  float* const* y;  // [64] planes of (height / 2) * (width / 2)
 };
 
 // Kernels for one size of vectors.
@@ -106,12 +124,16 @@ struct SlicedVectors {
   int32_t bytes;
   void (*spread)(const SlicedSpreadJob& job);
   void (*count)(const SlicedCountJob& job);
+  void (*pool)(const SlicedPoolJob& job);
 };
 
 struct SlicedKernels {
   void (*compare)(const SlicedCompareJob& job);
   const SlicedVectors* half;  // for maps that fit one of its vectors, or NULL
   SlicedVectors full;
+  // Groups have 4 outputs in layers of up to four_words words, 5 up to five_words, else 6: larger
+  // ones have shorter lists and more Gray steps.
+  int32_t four_words, five_words;
 };
 
 inline int32_t plane_count(int64_t largest) {
@@ -123,6 +145,7 @@ inline int32_t plane_count(int64_t largest) {
 extern const SlicedKernels kAvx2Sliced;
 extern const SlicedKernels kAvx512Sliced;
 extern const SlicedVectors kAvx512SlicedHalf;
+extern const SlicedKernels kNeonSliced;
 
 // sliced.cpp
 bool make_sliced_shape(const SlicedKernels& kernels, int64_t height, int64_t width,
@@ -132,8 +155,9 @@ inline bool sliced_takes(int64_t channels) {
   return kTaps * channels < int64_t{2} << kSumPlanesMost;
 }
 // Bytes of a layer's SlicedLayer with its list.
-size_t sliced_layer_bytes(const uint32_t* weight, int64_t words);
-void write_sliced_layer(const uint32_t* weight, int64_t words, SlicedLayer* layer);
+size_t sliced_layer_bytes(const SlicedKernels& kernels, const uint32_t* weight, int64_t words);
+void write_sliced_layer(const SlicedKernels& kernels, const uint32_t* weight, int64_t words,
+                        SlicedLayer* layer);
 
 }  // namespace bnn
 #endif  // BNN_SLICED_H_

@@ -64,7 +64,9 @@ BNN_INLINE void spread_bits(uint16_t bits, int32_t* to) {
 
 #include "sliced_layer.inc"
 
-// ---- counts as floats
+#include "sliced_pool.inc"
+
+// ---- counts as numbers
 // ------------------------------------------------------------------------------------------------
 
 // Exchanges the bits of *a above `mask` in each lane with those of *b below it.
@@ -109,51 +111,29 @@ BNN_INLINE void transpose_words(Vec (&x)[8]) {
   for (int i = 0; i < 8; ++i) x[i] = t[i];
 }
 
-// The first lanes of eight values; masked stores are slow on some CPUs.
-BNN_INLINE void store_some(float* y, __m256 value, int32_t lanes) {
-  __m128 rest = _mm256_castps256_ps128(value);
-  if (lanes >= 8) return _mm256_storeu_ps(y, value);
-  if (lanes & 4) {
-    _mm_storeu_ps(y, rest);
-    rest = _mm256_extractf128_ps(value, 1);
-    y += 4;
-  }
-  if (lanes & 2) {
-    _mm_storel_pi(reinterpret_cast<__m64*>(y), rest);
-    rest = _mm_movehl_ps(rest, rest);
-    y += 2;
-  }
-  if (lanes & 1) _mm_store_ss(y, rest);
-}
-
-// y = total - 2 * count
-void unpack_count(const Vec* count, const Words& words, int32_t total, float* y) {
-  Vec low[8], high[8], numbers[2][8];
+void unpack_numbers(const Vec* planes, void* numbers) {
+  Vec low[8], high[8], words[2][8];
 #pragma GCC unroll 8
   for (int i = 0; i < 8; ++i) {
-    low[i] = count[i];
-    high[i] = count[8 + i];
+    low[i] = planes[i];
+    high[i] = planes[8 + i];
   }
   make_bytes(low);
   make_bytes(high);
 #pragma GCC unroll 8
   for (int i = 0; i < 8; ++i) {
-    numbers[0][i] = _mm256_unpacklo_epi8(low[i], high[i]);
-    numbers[1][i] = _mm256_unpackhi_epi8(low[i], high[i]);
+    words[0][i] = _mm256_unpacklo_epi8(low[i], high[i]);
+    words[1][i] = _mm256_unpackhi_epi8(low[i], high[i]);
   }
-  transpose_words(numbers[0]);
-  transpose_words(numbers[1]);
-  // Eight positions each; in the order of the map: [half of Vec][low, high][8].
-  const __m256 all = _mm256_set1_ps(static_cast<float>(total)), two = _mm256_set1_ps(2.0f);
-  for (int i = 0; i < kVectorWords; ++i) {
-    const __m128i* from = reinterpret_cast<const __m128i*>(numbers[i / 4 % 2]) + i / 8;
-    for (int part = 0; part < 2; ++part) {
-      const int32_t lanes = __builtin_popcount(words.lanes[i]) - 8 * part;
-      if (lanes <= 0) break;
-      const __m256i number = _mm256_cvtepu16_epi32(from[2 * (i % 4 * 2 + part)]);
-      const __m256 value = _mm256_fnmadd_ps(_mm256_cvtepi32_ps(number), two, all);
-      store_some(y + words.offset[i] + 8 * part, value, lanes);
-    }
+  transpose_words(words[0]);
+  transpose_words(words[1]);
+  // Eight positions in each half of a vector; those of the upper halves come 128 positions later.
+  __m128i* out = static_cast<__m128i*>(numbers);
+#pragma GCC unroll 16
+  for (int i = 0; i < 16; ++i) {
+    const Vec eight = words[i / 8][i % 8];
+    _mm_store_si128(out + i, _mm256_castsi256_si128(eight));
+    _mm_store_si128(out + 16 + i, _mm256_extracti128_si256(eight, 1));
   }
 }
 
@@ -201,7 +181,7 @@ BNN_INLINE void compare_row(const float* x, int64_t width, const SlicedCompareJo
 }  // namespace
 
 const SlicedKernels kAvx2Sliced = {
-    compare_floats, nullptr, {sizeof(Vec), spread_planes, count_outputs}};
+    compare_floats, nullptr, {sizeof(Vec), spread_planes, count_outputs, pool_outputs}, 2, 5};
 
 }  // namespace bnn
 

@@ -7,7 +7,7 @@
 #include "target.h"
 
 #if defined(__x86_64__)
-#include <immintrin.h>
+#include "intrinsics.h"
 
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // see avx512.cpp
@@ -52,12 +52,14 @@ BNN_INLINE Vec transpose_bytes(Vec x) {
   const Vec unit = _mm512_set1_epi64(static_cast<int64_t>(0x8040201008040201u));
   return _mm512_gf2p8affine_epi64_epi8(unit, x, 0);
 }
-BNN_INLINE __m512i widen(Vec x) { return x; }
+BNN_INLINE void store_vector(void* to, Vec x) { _mm512_store_si512(to, x); }
 
 // Each builds on the one before.
 #include "sliced_sums.inc"
 
 #include "sliced_layer.inc"
+
+#include "sliced_pool.inc"
 
 #include "sliced_avx512.inc"
 
@@ -89,8 +91,11 @@ BNN_INLINE void compare_row(const float* x, int64_t width, const SlicedCompareJo
 
 }  // namespace
 
-const SlicedKernels kAvx512Sliced = {
-    compare_floats, &kAvx512SlicedHalf, {sizeof(Vec), spread_planes, count_outputs}};
+const SlicedKernels kAvx512Sliced = {compare_floats,
+                                     &kAvx512SlicedHalf,
+                                     {sizeof(Vec), spread_planes, count_outputs, pool_outputs},
+                                     2,
+                                     5};
 
 }  // namespace bnn
 

@@ -7,7 +7,7 @@
 #include "target.h"
 
 #if defined(__x86_64__)
-#include <immintrin.h>
+#include "intrinsics.h"
 
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // see avx512.cpp
@@ -54,18 +54,20 @@ BNN_INLINE Vec transpose_bytes(Vec x) {
   const Vec unit = _mm256_set1_epi64x(static_cast<int64_t>(0x8040201008040201u));
   return _mm256_gf2p8affine_epi64_epi8(unit, x, 0);
 }
-BNN_INLINE __m512i widen(Vec x) { return _mm512_castsi256_si512(x); }
+BNN_INLINE void store_vector(void* to, Vec x) { _mm256_store_si256(static_cast<Vec*>(to), x); }
 
 // Each builds on the one before.
 #include "sliced_sums.inc"
 
 #include "sliced_layer.inc"
 
+#include "sliced_pool.inc"
+
 #include "sliced_avx512.inc"
 
 }  // namespace
 
-const SlicedVectors kAvx512SlicedHalf = {sizeof(Vec), spread_planes, count_outputs};
+const SlicedVectors kAvx512SlicedHalf = {sizeof(Vec), spread_planes, count_outputs, pool_outputs};
 
 }  // namespace bnn
 

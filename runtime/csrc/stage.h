@@ -16,15 +16,16 @@ struct StageRecord {
   // Offsets inside the part.
   uint64_t layers;  // LayerRecord [layer_count]
   uint64_t totals;  // int32 [block_count]: S, a produced channel is S - 2 * its count
-  // Offsets inside the workspace.
+  // Offsets inside the common workspace.
   uint64_t input_bits;  // uint32 [layer_count][height * width][channels_in / 32]
-  uint64_t tile;        // float [kTransposeRows][channels_in]
-  uint64_t map;         // uint32 [height + 2][width + 2][words of the widest layer]
   uint64_t counts;      // uint16 [block_count][height * width][64]
-  uint64_t scratch;     // of the counting kernels
-  // Bit-sliced: map holds elements, counts those of one block, scratch the sums of all elements,
+  uint64_t bits;        // bit-sliced: planes of the channels of each layer
+  // Offsets inside a member's workspace.
+  uint64_t tile;     // float [kTransposeRows][channels_in]
+  uint64_t map;      // uint32 [height + 2][width + 2][words of the widest layer]
+  uint64_t scratch;  // of the counting kernels
+  // Bit-sliced: map holds elements, counts those of two blocks, scratch the sums of all elements,
   // tile one threshold per layer.
-  uint64_t bits;     // planes of the channels of each layer
   uint64_t planes;   // void* [layer_count]
   uint64_t readers;  // SlicedReader [layer_count]
 };
@@ -45,13 +46,29 @@ struct LayerRecord {
   uint64_t bits;        // bit-sliced: bytes from StageRecord::bits
 };
 
+// The transition that pools the output of a stage, and how it runs.
+struct Pooling {
+  const void* transition;
+  const Run* run;
+};
+
+// floats.cpp: a transition's shares. The pool of one channel, from [height][width]; the plane it
+// goes to; the convolution of all planes.
+void pool_channel(const void* transition, const Run& run, int64_t channel, const float* x);
+float* transition_plane(const void* transition, const Workspace& workspace, int64_t channel);
+const float* transition_scale(const void* transition);  // [channels]
+const float* transition_shift(const void* transition);
+bool pools_halves(const void* transition);  // 2x2, without padding
+void convolve_planes(const void* transition, const Run& run, float* y);
+
 // sliced_stage.cpp
 struct SlicedShape;
 // channels_read: of all layers; total: the largest count.
 void plan_sliced_workspace(const SlicedShape& shape, int32_t widest, int64_t channels_read,
-                           int32_t total, Layout* workspace, StageRecord* stage);
-void run_sliced_stage(const void* part, const Kernels& kernels, const float* x, float* y,
-                      void* workspace);
+                           int32_t total, Layout* common, Layout* member, StageRecord* stage);
+// With pooling the output goes there, and y is not used.
+void run_sliced_stage(const void* part, const Run& run, const float* x, float* y,
+                      const Pooling* pooling);
 
 }  // namespace bnn
 #endif  // BNN_STAGE_H_

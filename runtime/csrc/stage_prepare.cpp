@@ -150,8 +150,9 @@ Sizes place_layers(const bnn_stage& stage, const Kernels& kernels, const SlicedS
     place.target = place.is_improvement ? blocks - 1 : blocks;
     place.family = choose_family(kernels, place.words, stage.height, stage.width);
     const CountFamily& family = kernels.families[place.family];
-    const size_t weight_bytes = record.is_sliced ? sliced_layer_bytes(layer.weight, place.words)
-                                                 : family.weight_bytes(place.words);
+    const size_t weight_bytes = record.is_sliced
+                                    ? sliced_layer_bytes(*kernels.sliced, layer.weight, place.words)
+                                    : family.weight_bytes(place.words);
     place.threshold = layout.take(stage.channels_in, sizeof(float));
     place.limit = layout.take(int64_t{blocks} * kGrowth, sizeof(uint16_t));
     place.flip = layout.take(place.words, sizeof(uint32_t));
@@ -173,7 +174,8 @@ Sizes place_layers(const bnn_stage& stage, const Kernels& kernels, const SlicedS
     totals[place.target] = total;
     void* weights = at<void>(part, place.weights);
     if (record.is_sliced) {
-      write_sliced_layer(layer.weight, place.words, static_cast<SlicedLayer*>(weights));
+      write_sliced_layer(*kernels.sliced, layer.weight, place.words,
+                         static_cast<SlicedLayer*>(weights));
     } else {
       family.pack_weights(layer.weight, place.words, weights);
     }
@@ -184,24 +186,22 @@ Sizes place_layers(const bnn_stage& stage, const Kernels& kernels, const SlicedS
   return sizes;
 }
 
-// Places what a run of the stage needs; returns the bytes of it.
-size_t plan_workspace(const bnn_stage& stage, const SlicedShape& shape, const Sizes& sizes,
-                      StageRecord* record) {
-  Layout workspace;
+// Places what a run of the stage needs.
+void plan_workspace(const bnn_stage& stage, const SlicedShape& shape, const Sizes& sizes,
+                    Layout* common, Layout* member, StageRecord* record) {
   if (record->is_sliced) {
-    plan_sliced_workspace(shape, sizes.widest, sizes.channels_read, sizes.largest, &workspace,
+    plan_sliced_workspace(shape, sizes.widest, sizes.channels_read, sizes.largest, common, member,
                           record);
-    return workspace.bytes();
+    return;
   }
   const int64_t pixels = int64_t{stage.height} * stage.width;
   const int64_t bordered = int64_t{stage.height + 2} * (stage.width + 2);
   record->input_bits =
-      workspace.take(record->layer_count * pixels * (record->channels_in / 32), sizeof(uint32_t));
-  record->tile = workspace.take(kTransposeRows * record->channels_in, sizeof(float));
-  record->map = workspace.take(bordered * (sizes.widest / 32) * 4 + kSlack, 1);
-  record->counts = workspace.take(record->block_count * pixels * kGrowth, sizeof(uint16_t));
-  record->scratch = workspace.take(static_cast<int64_t>(sizes.scratch) + kSlack, 1);
-  return workspace.bytes();
+      common->take(record->layer_count * pixels * (record->channels_in / 32), sizeof(uint32_t));
+  record->counts = common->take(record->block_count * pixels * kGrowth, sizeof(uint16_t));
+  record->tile = member->take(kTransposeRows * record->channels_in, sizeof(float));
+  record->map = member->take(bordered * (sizes.widest / 32) * 4 + kSlack, 1);
+  record->scratch = member->take(static_cast<int64_t>(sizes.scratch) + kSlack, 1);
 }
 
 }  // namespace
@@ -240,8 +240,9 @@ int bnn_stage_prepare(const bnn_stage* stage, void* part, size_t* bytes) {
   bool write;
   const int status = open_part("bnn_stage_prepare", part, bytes, sizes.part, &write);
   if (status != BNN_OK || !write) return status;
-  const size_t workspace_bytes = plan_workspace(*stage, shape, sizes, &record);
-  write_header(&record, *kernels, Kind::kStage, sizes.part, workspace_bytes,
+  Layout common, member;
+  plan_workspace(*stage, shape, sizes, &common, &member, &record);
+  write_header(&record, *kernels, Kind::kStage, sizes.part, common, member,
                {stage->channels_in, stage->height, stage->width},
                {stage->channels_in + record.block_count * kGrowth, stage->height, stage->width});
   memset(part, 0, sizes.part);

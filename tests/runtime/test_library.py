@@ -191,7 +191,7 @@ def test_other_bytes_are_no_part():
 
 def of_stage(part: np.ndarray) -> int:
     """Where the stage's first layer is: the position of its record's `layers`, read."""
-    return int.from_bytes(part[104:112].tobytes(), "little")
+    return int.from_bytes(part[112:120].tobytes(), "little")
 
 
 def test_damaged_records_are_refused():
@@ -204,18 +204,19 @@ def test_damaged_records_are_refused():
         (stage, 12, 4, "shape"),  # its kind: a head
         (stage, 12, 1, "number of convolutions"),
         (stage, 41, 0, "workspace"),
-        (stage, 49, 1, "shape"),  # of the input
-        (stage, 61, 1, "shape"),  # of the output
-        (stage, 88, 200, "offset"),  # layers that are not there
-        (stage, 104, 1, "offset"),
-        (stage, 111, 255, "offset"),
+        (stage, 55, 1, "workspace"),  # of a member: beyond what sums can hold
+        (stage, 57, 1, "shape"),  # of the input
+        (stage, 69, 1, "shape"),  # of the output
+        (stage, 96, 200, "offset"),  # layers that are not there
+        (stage, 112, 1, "offset"),
+        (stage, 119, 255, "offset"),
         (stage, of_stage(stage) + 4, 1, "shape"),  # blocks it reads
         (stage, of_stage(stage) + 16, 99, "kernel family"),
         (stage, of_stage(stage) + 55, 128, "offset"),  # of the weights
-        (stem, 72, 9, "number of convolutions"),
-        (stem, 84, 32, "pool"),
-        (stem, 110, 1, "workspace"),
-        (stem, 112 + 44, 3, "packing"),
+        (stem, 80, 9, "number of convolutions"),
+        (stem, 92, 32, "pool"),
+        (stem, 118, 1, "workspace"),
+        (stem, 128 + 44, 3, "packing"),
     ):
         damaged = changed(part, position, value)
         if fault == "size":

@@ -238,7 +238,6 @@ def test_refuses_descriptions(make):
     many = Convolution(np.zeros((1, 1 << 16, 1, 1), np.float32), None, Window(1, 1))
     huge = f"expected 0..{2**40}, found {2**44}"
     cases = [
-        (Stem(1 << 14, 1 << 14, [many]), f"floats between convolutions: {huge}"),
         (
             Transition(zeros, zeros, 1 << 14, 1 << 14, None, 1, many),
             f"floats before the convolution: {huge}",

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 SOURCES = Path(__file__).parents[3] / "runtime" / "csrc"
 CROSS_COMPILER = "aarch64-linux-gnu-g++"
+SIMDE = Path("/usr/include/simde/x86/avx512.h")
 
 
 def build(folder: Path, *options: str) -> Path:
@@ -92,6 +94,50 @@ def test_with_sanitizers(sanitized):
     assert accepted(random) > 300
 
 
+@pytest.fixture(scope="module")
+def emulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The self-test whose AVX-512 instructions are emulated on AVX2."""
+    if platform.machine() != "x86_64":
+        pytest.skip("not on x86-64: AVX-512 kernels not run")
+    if not SIMDE.exists():
+        pytest.skip("package libsimde-dev is not installed: AVX-512 kernels not run emulated")
+    return build(tmp_path_factory.mktemp("emulated"), "-DBNN_EMULATE_AVX512=ON")
+
+
+@pytest.mark.slow
+def test_emulated_avx512(emulated):
+    """Whatever the CPU: both kernel families on both sizes of vectors, and the float parts."""
+    output = run(emulated)
+    if "skip avx512" in output:
+        pytest.skip("this CPU lacks AVX2 or FMA: AVX-512 kernels not run emulated")
+    for check in (
+        "stage 64x14x14, padding -1, even weights, popcount",
+        "stage 64x14x14, padding 1, even weights, sliced",
+        "stage 64x28x28, padding 0, skewed weights, sliced",
+        "stage 32x56x56, padding 0, even weights, sliced",
+        "stage 1600x17x2, padding 0, even weights, sliced",
+        "stem 29x70",
+        "transition 96x14x10, groups 4, shuffle 16",
+        "head 70x7x7 to 101",
+    ):
+        assert f"ok   avx512   {check}\n" in output
+    assert accepted(run(emulated.with_name("bnn_randomtest"), "600")) > 300
+
+
+@pytest.mark.slow
+def test_the_emulation_cannot_be_installed(emulated, tmp_path):
+    """Installed, it would be the first choice on every CPU with AVX2."""
+    result = subprocess.run(
+        ["cmake", "--install", str(emulated.parent), "--prefix", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode != 0
+    assert "BNN_EMULATE_AVX512" in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.slow
 @pytest.mark.qemu
 @pytest.mark.parametrize(("cpu", "expected"), [("Haswell", "avx2"), ("qemu64", "generic")])
@@ -104,10 +150,9 @@ def test_on_older_cpus(here, cpu, expected):
     assert f"active: {expected}" in output
 
 
-@pytest.mark.slow
-@pytest.mark.qemu
-def test_neon(tmp_path):
-    """The NEON implementation, cross-compiled and emulated."""
+@pytest.fixture(scope="module")
+def neon(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """The emulator and the self-test cross-compiled for NEON; skips where a tool is missing."""
     emulator = shutil.which("qemu-aarch64-static") or shutil.which("qemu-aarch64")
     for tool, package in (
         (CROSS_COMPILER, "g++-aarch64-linux-gnu"),
@@ -116,10 +161,22 @@ def test_neon(tmp_path):
         if tool is None or shutil.which(tool) is None:
             pytest.skip(f"package {package} is not installed: NEON kernels not run")
     selftest = build(
-        tmp_path,
+        tmp_path_factory.mktemp("neon"),
         "-DCMAKE_SYSTEM_NAME=Linux",
         "-DCMAKE_SYSTEM_PROCESSOR=aarch64",
         f"-DCMAKE_CXX_COMPILER={CROSS_COMPILER}",
         "-DCMAKE_EXE_LINKER_FLAGS=-static",
     )
-    assert "active: neon" in run(str(emulator), selftest)
+    return str(emulator), selftest
+
+
+@pytest.mark.slow
+@pytest.mark.qemu
+def test_neon(neon):
+    """The NEON implementation, cross-compiled and emulated, by both kernel families."""
+    emulator, selftest = neon
+    output = run(emulator, selftest)
+    assert "active: neon" in output
+    for family in ("popcount", "sliced"):
+        assert re.search(f"ok   neon     stage .*, {family}\n", output)
+    assert accepted(run(emulator, selftest.with_name("bnn_randomtest"), "200")) > 100

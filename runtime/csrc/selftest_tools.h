@@ -1,0 +1,85 @@
+// What the self-test needs around its checks: counting them, seeded values, guarded memory.
+#ifndef BNN_SELFTEST_TOOLS_H_
+#define BNN_SELFTEST_TOOLS_H_
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bnn.h"
+
+namespace {
+
+int checks = 0, failures = 0;
+
+void check(bool passed, const char* implementation, const char* what) {
+  ++checks;
+  failures += !passed;
+  printf("%s %-8s %s\n", passed ? "ok  " : "FAIL", implementation, what);
+}
+
+// Any failing call ends the run: the inputs below are all valid.
+void require(int status, const char* what) {
+  if (status == BNN_OK) return;
+  printf("FAIL %s: %s\n", what, bnn_error());
+  exit(1);
+}
+
+struct Random {  // xorshift64*
+  uint64_t state;
+  uint32_t word() {
+    state ^= state >> 12;
+    state ^= state << 25;
+    state ^= state >> 27;
+    return static_cast<uint32_t>((state * 0x2545f4914f6cdd1du) >> 32);
+  }
+  float number() {
+    return static_cast<float>(static_cast<int32_t>(word())) / 2147483648.0f;
+  }  // -1..1
+};
+
+// Memory of one check, freed together; a canary behind each piece finds writes beyond its end.
+struct Memory {
+  static constexpr int kMost = 256;
+  static constexpr size_t kCanary = 64;
+  unsigned char* pieces[kMost];
+  size_t sizes[kMost];
+  int count = 0;
+
+  void* take(size_t bytes) {
+    if (count == kMost) abort();
+    const size_t rounded = (bytes + kCanary - 1) / kCanary * kCanary;
+    void* piece = aligned_alloc(BNN_ALIGNMENT, rounded + 2 * kCanary);
+    if (piece == nullptr) abort();
+    memset(piece, 0, rounded + kCanary);
+    memset(static_cast<char*>(piece) + bytes, 0xa5, kCanary);
+    pieces[count] = static_cast<unsigned char*>(piece);
+    sizes[count++] = bytes;
+    return piece;
+  }
+  float* floats(size_t n, Random* random, float scale = 1.0f) {
+    float* values = static_cast<float*>(take(n * sizeof(float)));
+    for (size_t i = 0; i < n && random != nullptr; ++i) values[i] = random->number() * scale;
+    return values;
+  }
+  uint32_t* words(size_t n, Random* random) {
+    uint32_t* values = static_cast<uint32_t*>(take(n * sizeof(uint32_t)));
+    for (size_t i = 0; i < n && random != nullptr; ++i) values[i] = random->word();
+    return values;
+  }
+  bool release() {
+    bool intact = true;
+    for (int i = 0; i < count; ++i) {
+      for (size_t k = 0; k < kCanary; ++k) intact = intact && pieces[i][sizes[i] + k] == 0xa5;
+      free(pieces[i]);
+    }
+    count = 0;
+    return intact;
+  }
+};
+
+// Compares one result of an implementation with the one of generic, bit for bit.
+
+}  // namespace
+#endif  // BNN_SELFTEST_TOOLS_H_
