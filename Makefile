@@ -38,7 +38,7 @@ MYPY_ARGS := $(if $(filter yes,$(WITH_TORCH)),,--allow-subclassing-any --allow-u
 PIP_INSTALL = $(PYTHON) -m pip install --quiet --disable-pip-version-check
 PIP_LOCKED = $(PIP_INSTALL) --require-hashes --only-binary :all:
 
-.PHONY: help serve test setup lint format bench train-default image locks system-test-tools clean
+.PHONY: help serve test setup lint format bench instruction-counts train-default image locks system-test-tools clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -99,6 +99,9 @@ serve: $(SERVE_READY) ## serve the default model on http://127.0.0.1:8000
 
 bench: setup ## measure kernels, stages and engines (BENCH_ARGS='...')
 	$(PYTHON) -m runtime.bench $(BENCH_ARGS)
+
+instruction-counts: setup ## count the NEON kernels' instructions under emulation (Debian's cross compiler and qemu)
+	$(PYTHON) -m runtime.instruction_counts
 
 # A resumed run goes on from its checkpoint. The new bundle replaces the served one only here.
 train-default: setup ## train the default model anew and export it (DATA=DIR NETWORK=NAME TRAIN_ARGS='...')
