@@ -96,9 +96,13 @@ void run_sliced(const SlicedKernels& kernels, int64_t height, int64_t width, int
   void* base = allocate<char>(vectors * 2 * planes, bytes);
   void* block = allocate<char>(vectors * kGrowth * planes, bytes);
   const SlicedVectors& kernel = sliced_vectors(kernels, shape);
-  const SlicedSpreadJob spread = {shape, -1, channels, bits, flip, elements, planes, base};
-  const SlicedCountJob count = {shape, channels, layer,   elements, base, block,   planes, planes,
-                                false, planes,   nullptr, nullptr,  0,    nullptr, total};
+  const SlicedSpreadJob spread = {shape,  -1,   channels,          bits, flip, elements,
+                                  planes, base, {0, shape.vectors}};
+  const SlicedCountJob count = {
+      shape, channels, layer,   elements,
+      base,  block,    planes,  planes,
+      false, planes,   nullptr, nullptr,
+      0,     nullptr,  total,   {0, int64_t{shape.vectors} * layer->group_count}};
   begin_count();
   kernel.spread(spread);
   kernel.count(count);
