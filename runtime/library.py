@@ -151,7 +151,7 @@ def load_library() -> ctypes.CDLL:
     return library
 
 
-def _check(status: int) -> None:
+def check(status: int) -> None:
     """Turns a status into an exception with the library's own message."""
     if status == _OK:
         return
@@ -163,7 +163,7 @@ def implementations() -> tuple[Implementation, ...]:
     """All implementations compiled in, best first; generic is the last."""
     entries = ctypes.POINTER(_Implementation)()
     count = ctypes.c_int32()
-    _check(load_library().bnn_implementations(ctypes.byref(entries), ctypes.byref(count)))
+    check(load_library().bnn_implementations(ctypes.byref(entries), ctypes.byref(count)))
     return tuple(
         Implementation(entry.name.decode(), entry.features.decode(), bool(entry.supported))
         for entry in (entries[i] for i in range(count.value))
@@ -176,7 +176,7 @@ def select(name: str | None = None) -> str:
     None means the one that BNN_FORCE_IMPLEMENTATION names, else the best that this CPU can run.
     Raises ImplementationUnavailable for a name that is unknown or that this CPU cannot run.
     """
-    _check(load_library().bnn_select(None if name is None else name.encode()))
+    check(load_library().bnn_select(None if name is None else name.encode()))
     return active()
 
 
@@ -184,7 +184,7 @@ def active() -> str:
     """Name of the active implementation; chosen as by select(None) on first use."""
     name = load_library().bnn_active()
     if name is None:
-        _check(_EUNSUPPORTED)
+        check(_EUNSUPPORTED)
     return str(name.decode())
 
 
@@ -202,7 +202,7 @@ def pack(x: Floats, threshold: Floats | None = None, flip: Words | None = None) 
     if flip is None:
         flip = np.zeros(channels // 32, np.uint32)
     words = np.empty((*x.shape[:-1], channels // 32), np.uint32)
-    _check(
+    check(
         load_library().bnn_pack(
             require("x", x, np.float32, x.shape),
             require("threshold", threshold, np.float32, (channels,)),
@@ -228,7 +228,7 @@ def conv3x3(x: Words, weight: Words, padding: int = -1) -> NDArray[np.int32]:
     size = ctypes.c_size_t()
 
     def call(workspace: int | None) -> None:
-        _check(
+        check(
             load_library().bnn_conv3x3(
                 x_address, weight_address, images, height, width, words * 32, outputs, padding,
                 mismatches.ctypes.data, workspace, ctypes.byref(size),
@@ -269,9 +269,9 @@ def _prepare(kind: str, description: ctypes.Structure) -> Part:
     """Asks for the size, then writes the part."""
     function = getattr(load_library(), f"bnn_{kind}_prepare")
     size = ctypes.c_size_t()
-    _check(function(ctypes.byref(description), None, ctypes.byref(size)))
+    check(function(ctypes.byref(description), None, ctypes.byref(size)))
     part = allocate(size.value)
-    _check(function(ctypes.byref(description), part.ctypes.data, ctypes.byref(size)))
+    check(function(ctypes.byref(description), part.ctypes.data, ctypes.byref(size)))
     part.flags.writeable = False
     return part
 
@@ -339,7 +339,7 @@ def describe_part(part: Part) -> PartInfo:
     """What a prepared part is. Raises ValueError for other bytes."""
     info = _PartInfo()
     address = require("part", part, np.uint8, (None,))
-    _check(load_library().bnn_part_describe(address, part.size, ctypes.byref(info)))
+    check(load_library().bnn_part_describe(address, part.size, ctypes.byref(info)))
     return PartInfo(
         info.kind.decode(),
         info.implementation.decode(),
@@ -353,7 +353,7 @@ def report_part(part: Part) -> list[dict[str, str]]:
     """Which kernel family runs each layer: [{"layer": ..., "kernel": ...}, ...]."""
     text = ctypes.create_string_buffer(128 * 1024)
     address = require("part", part, np.uint8, (None,))
-    _check(load_library().bnn_part_report(address, part.size, text, len(text)))
+    check(load_library().bnn_part_report(address, part.size, text, len(text)))
     report: list[dict[str, str]] = json.loads(text.value.decode())
     return report
 
@@ -377,7 +377,7 @@ def run_part(
     out_address = require("out", out, np.float32, shape, writable=True)
     workspace_address = require("workspace", workspace, np.uint8, (None,), writable=True)
     require_apart(x=x, out=out, workspace=workspace)
-    _check(
+    check(
         load_library().bnn_part_run(
             part.ctypes.data,
             part.size,
