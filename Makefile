@@ -39,7 +39,8 @@ MYPY_ARGS := $(if $(filter yes,$(WITH_TORCH)),,--allow-subclassing-any --allow-u
 PIP_INSTALL = $(PYTHON) -m pip install --quiet --disable-pip-version-check
 PIP_LOCKED = $(PIP_INSTALL) --require-hashes --only-binary :all:
 
-.PHONY: help serve test setup lint format bench bench-peers train-default image locks system-test-tools clean
+.PHONY: help serve test setup lint format bench bench-peers instruction-counts train-default image locks \
+	system-test-tools clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -114,6 +115,9 @@ bench-peers: .venv-openvino/ready .venv-larq/ready ## install OpenVINO and larq-
 	@.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
 	  --only-binary :all: --no-binary promise -r $<
 	@touch $@
+
+instruction-counts: setup ## count the NEON kernels' instructions under emulation (Debian's cross compiler and qemu)
+	$(PYTHON) -m runtime.instruction_counts
 
 # A resumed run goes on from its checkpoint. The new bundle replaces the served one only here.
 train-default: setup ## train the default model anew and export it (DATA=DIR NETWORK=NAME TRAIN_ARGS='...')

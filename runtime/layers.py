@@ -28,33 +28,42 @@ load_operators()  # a graph can be scripted, or loaded, only when its operators 
 
 
 GRAPH_OPERATORS = frozenset(
-    {"prim::GetAttr", "prim::Constant", "prim::ListConstruct", "bnn::run_part"}
+    {
+        "prim::GetAttr",
+        "prim::Constant",
+        "prim::ListConstruct",
+        "aten::append",  # of parts to the list of them
+        "bnn::run_part",  # graphs of bundles exported before there was run_network
+        "bnn::run_network",
+    }
 )
 
 
 class PackedPart(nn.Module):
-    """One prepared part: float32 [N, input...] -> float32 [N, output...].
-
-    The buffer `part` is empty until fill_parts.
-    """
+    """Holds one prepared part; the buffer `part` is empty until fill_parts."""
 
     part: Tensor
-    output: list[int]
 
-    def __init__(self, output: Sequence[int]) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.output = list(output)
         self.register_buffer("part", torch.empty(0, dtype=torch.uint8))
 
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.ops.bnn.run_part(x, self.part, self.output)  # type: ignore[no-any-return]
+    def forward(self) -> Tensor:
+        return self.part
 
 
 class PackedNetwork(nn.Sequential):
     """The steps of a plan, by name: images float32 [N, 3, H, W] -> logits float32 [N, classes]."""
 
+    output: list[int]
+
     def __init__(self, plan: Sequence[Mapping[str, Any]]) -> None:
-        super().__init__(OrderedDict((step["name"], PackedPart(step["output"])) for step in plan))
+        super().__init__(OrderedDict((step["name"], PackedPart()) for step in plan))
+        self.output = list(plan[-1]["output"])
+
+    def forward(self, x: Tensor) -> Tensor:
+        parts = [step() for step in self]
+        return torch.ops.bnn.run_network(x, parts, self.output)  # type: ignore[no-any-return]
 
 
 @contextmanager

@@ -3,44 +3,35 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from queue import SimpleQueue
+from dataclasses import dataclass, field
+from queue import PriorityQueue
 
 import numpy as np
-from numpy.typing import NDArray
 
 from runtime import library
 from runtime.bundle import WEIGHTS, Bundle
 from runtime.engine import SkippedEngine, check_images
-from runtime.parts import Floats, Part, PartInfo
+from runtime.network import Network
+from runtime.parts import Floats, Part
 from runtime.prepare import prepare_bundle
 
 
-class Arena:
-    """The memory one image needs on its way through the parts, allocated once.
+@dataclass(frozen=True, order=True)
+class Room:
+    """The memory for one call; the one for most threads is taken first."""
 
-    `maps[i]` is where part i writes, float32 [1, C, H, W]; the last part writes to the caller.
-    Two areas take turns, since a part needs only its predecessor's result. `workspace` is for the
-    kernels.
-    """
-
-    def __init__(self, infos: list[PartInfo]) -> None:
-        sizes = [int(np.prod(info.output)) for info in infos[:-1]]
-        areas = [
-            library.allocate(4 * max(sizes[turn::2], default=0)).view(np.float32) for turn in (0, 1)
-        ]
-        self.maps = [
-            areas[i % 2][:size].reshape(1, *info.output)
-            for i, (size, info) in enumerate(zip(sizes, infos, strict=False))
-        ]
-        self.workspace = library.allocate(max(info.workspace_bytes for info in infos))
-        self.nbytes = sum(area.nbytes for area in areas) + self.workspace.nbytes
+    order: int
+    threads: int
+    workspace: Part = field(compare=False)
 
 
 class NativeEngine:
-    """Runs packed.safetensors; `threads` images are computed at once, each by one thread.
+    """Runs packed.safetensors on `threads` threads, which compute one image each, or one together.
 
-    Kernels run with the interpreter lock released. predict may be called from any number of
-    threads: they share `threads` arenas. Raises NativeUnavailable, BundleError.
+    A batch is shared out, whole images to each thread; what does not make a full round is computed
+    image by image by all threads, as a single image is. Kernels run with the interpreter lock
+    released. predict may be called from any number of threads: together they use no more than
+    `threads` at a time. Raises NativeUnavailable, BundleError.
     """
 
     name = "native"
@@ -49,14 +40,14 @@ class NativeEngine:
         self.implementation = library.active()
         self.bundle = bundle
         self.skipped: tuple[SkippedEngine, ...] = ()
-        self._parts: list[Part] = prepare_bundle(bundle)
-        infos = [library.describe_part(part) for part in self._parts]
-        self._arenas: SimpleQueue[Arena] = SimpleQueue()
+        self._network = Network(prepare_bundle(bundle), threads)
+        self._rooms: PriorityQueue[Room] = PriorityQueue()
         self.workspace_bytes = 0
-        for _ in range(threads):
-            arena = Arena(infos)
-            self.workspace_bytes += arena.nbytes
-            self._arenas.put(arena)
+        for i in range(threads):
+            most = threads if i == 0 else 1  # one call at a time may use more than one thread
+            room = Room(i, most, self._network.allocate_workspace(most))
+            self.workspace_bytes += room.workspace.size
+            self._rooms.put(room)
         self._threads = threads
         self._pool = ThreadPoolExecutor(threads, "bnn-native") if threads > 1 else None
         self.model_bytes = bundle.manifest.files[WEIGHTS].bytes
@@ -65,27 +56,25 @@ class NativeEngine:
         """float32 [N, 3, H, W] -> logits float32 [N, classes]. Raises InvalidInput."""
         images = check_images(images, self.bundle.manifest.input)
         logits = np.empty((len(images), self.bundle.manifest.classes), np.float32)
-        if self._pool is None or len(images) == 1:
-            self._run(images, logits)
-            return logits
-        jobs = [
-            self._pool.submit(self._run, *share)
-            for share in zip(
-                np.array_split(images, min(self._threads, len(images))),
-                np.array_split(logits, min(self._threads, len(images))),
-                strict=True,
-            )
-        ]
-        for job in jobs:
-            job.result()
+        shared = len(images) - len(images) % self._threads if self._pool else 0
+        if self._pool and shared:
+            jobs = [
+                self._pool.submit(self._run, *share, 1)
+                for share in zip(
+                    np.array_split(images[:shared], self._threads),
+                    np.array_split(logits[:shared], self._threads),
+                    strict=True,
+                )
+            ]
+            for job in jobs:
+                job.result()
+        if shared < len(images):
+            self._run(images[shared:], logits[shared:], self._threads)
         return logits
 
-    def _run(self, images: NDArray[np.float32], logits: NDArray[np.float32]) -> None:
-        arena = self._arenas.get()
+    def _run(self, images: Floats, logits: Floats, threads: int) -> None:
+        room = self._rooms.get()
         try:
-            for i in range(len(images)):
-                x = images[i : i + 1]
-                for part, y in zip(self._parts, (*arena.maps, logits[i : i + 1]), strict=True):
-                    x = library.run_part(part, x, arena.workspace, y)
+            self._network.run(images, room.workspace, logits, min(threads, room.threads))
         finally:
-            self._arenas.put(arena)
+            self._rooms.put(room)

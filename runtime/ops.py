@@ -1,4 +1,4 @@
-"""Loads the operators bnn::pack, bnn::conv3x3 and bnn::run_part into torch, with their shape rules.
+"""Loads the operators pack, conv3x3, run_part and run_network (bnn::) into torch, with shape rules.
 
 The operators are thin: they check, allocate and call the C ABI (csrc/torch_binding.cpp). Words are
 int32 here, for want of a full uint32 in torch; the bits are the same.
@@ -71,6 +71,7 @@ def _register_shapes() -> None:
     torch.library.register_fake("bnn::pack", _pack_shape)
     torch.library.register_fake("bnn::conv3x3", _conv3x3_shape)
     torch.library.register_fake("bnn::run_part", _run_part_shape)
+    torch.library.register_fake("bnn::run_network", _run_network_shape)
 
 
 def _check_tensor(what: str, tensor: Tensor, dtype: torch.dtype, dimensions: int | None) -> None:
@@ -125,3 +126,8 @@ def _run_part_shape(x: Tensor, part: Tensor, output: list[int]) -> Tensor:
         lambda: f"bnn::run_part: expected output [C, H, W] or [classes], found {output}",
     )
     return x.new_empty((x.shape[0], *output))
+
+
+def _run_network_shape(x: Tensor, parts: list[Tensor], output: list[int]) -> Tensor:
+    torch._check(len(parts) > 0, lambda: "bnn::run_network: expected prepared parts, found none")
+    return _run_part_shape(x, parts[0], output)

@@ -1,6 +1,7 @@
 """The scriptable modules: script, save, load, fill and export give what the C ABI gives."""
 
 import warnings
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,35 @@ def test_empty_part_says_that_it_must_be_filled(network: tuple[Plan, Tensors]) -
         PackedNetwork(plan)(images)
 
 
+class PartByPart(torch.nn.Module):
+    """A step of the graphs that bundles had before there was run_network."""
+
+    part: torch.Tensor
+    output: list[int]
+
+    def __init__(self, output: list[int]) -> None:
+        super().__init__()
+        self.output = output
+        self.register_buffer("part", torch.empty(0, dtype=torch.uint8))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.ops.bnn.run_part(x, self.part, self.output)
+
+
+def test_older_graphs_run_part_by_part(network: tuple[Plan, Tensors], tmp_path: Path) -> None:
+    plan, tensors = network
+    images = make_images(plan, 2)
+    steps = OrderedDict((step["name"], PartByPart(step["output"])) for step in plan)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.jit.save(torch.jit.script(torch.nn.Sequential(steps)), str(tmp_path / "model.ts"))
+    loaded = load_network(tmp_path / "model.ts")
+    fill_parts(loaded, names_of(plan), prepare_parts(plan, tensors))
+    assert np.array_equal(
+        loaded(torch.from_numpy(images)).numpy(), run_parts(plan, tensors, images)
+    )
+
+
 @pytest.mark.parametrize("wrong", [["stem"], ["a", "b", "c", "d", "e"], []])
 def test_parts_of_another_plan_are_refused(network: tuple[Plan, Tensors], wrong: list[str]) -> None:
     plan, tensors = network
@@ -91,7 +121,7 @@ def test_exported_program_runs_the_operators(network: tuple[Plan, Tensors]) -> N
     batch: Any = torch.export.Dim("batch", min=1, max=64)
     program = torch.export.export(eager, (images,), dynamic_shapes=({0: batch},))
     called = [str(node.target) for node in program.graph.nodes if node.op == "call_function"]
-    assert called.count("bnn.run_part.default") == len(plan)
+    assert called.count("bnn.run_network.default") == 1
     expected = run_parts(plan, tensors, images.numpy())
     assert np.array_equal(program.module()(images).numpy(), expected)
     assert np.array_equal(program.module()(images[:2]).numpy(), expected[:2])

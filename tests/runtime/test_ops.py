@@ -90,6 +90,25 @@ def test_run_part_equals_the_c_abi_for_any_batch_and_thread_count(n: int, thread
         torch.set_num_threads(before)
 
 
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("n", [0, 1, 2, 5])
+def test_run_network_equals_its_parts_for_any_batch_and_thread_count(n: int, threads: int) -> None:
+    plan, tensors = make_network(pairs=(2, 1))
+    x = expected = make_images(plan, n)
+    parts = prepare_parts(plan, tensors)
+    for part in parts:
+        expected = library.run_part(part, expected)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        found = torch.ops.bnn.run_network(
+            torch.from_numpy(x), [part_tensor(part) for part in parts], plan[-1]["output"]
+        )
+    finally:
+        torch.set_num_threads(before)
+    assert np.array_equal(found.numpy(), expected)
+
+
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs /proc/self/maps")
 def test_process_holds_one_kernel_library() -> None:
     lines = Path("/proc/self/maps").read_text().splitlines()
@@ -134,6 +153,13 @@ def test_opcheck_run_part() -> None:
         arguments = (x, part_tensor(part), step["output"])
         torch.library.opcheck(torch.ops.bnn.run_part, arguments, test_utils=OPCHECKS)
         x = torch.ops.bnn.run_part(*arguments)
+
+
+def test_opcheck_run_network() -> None:
+    plan, tensors = make_network()
+    parts = [part_tensor(part) for part in prepare_parts(plan, tensors)]
+    arguments = (torch.from_numpy(make_images(plan)), parts, plan[-1]["output"])
+    torch.library.opcheck(torch.ops.bnn.run_network, arguments, test_utils=OPCHECKS)
 
 
 # ---- errors ----
@@ -291,3 +317,19 @@ def test_without_torch_the_engine_says_what_to_install(repository: Path) -> None
     )
     assert answer.stdout.startswith("expected the package torch >= 2.10, found ")
     assert "pip install '.[torch]'" in answer.stdout
+
+
+def test_run_network_refuses_what_does_not_fit() -> None:
+    plan, tensors = make_network()
+    parts = [part_tensor(part) for part in prepare_parts(plan, tensors)]
+    x, output = torch.from_numpy(make_images(plan)), plan[-1]["output"]
+    run = torch.ops.bnn.run_network
+    for arguments, text in (
+        ((x, [], output), "expected prepared parts, found none"),
+        ((x, [parts[0], torch.empty(0, dtype=torch.uint8)], output), "found an empty one"),
+        ((x, parts, [3]), r"this network maps .* and output \[3\]"),
+        ((x[:, :2].contiguous(), parts, output), "this network maps"),
+        ((x, [parts[0], parts[-1]], output), "expected the output .* of the part before as input"),
+    ):
+        with pytest.raises(RuntimeError, match=text):
+            run(*arguments)
