@@ -11,7 +11,7 @@ import numpy as np
 from runtime import library
 from runtime.bench.counts import BinaryShape
 from runtime.bench.layers import BINARY_FAMILIES, measure_shape
-from runtime.bench.limits import LimitMeter
+from runtime.bench.limits import SHARES, LimitMeter
 from runtime.bench.machine import name_cpus
 from runtime.bench.timing import Progress, summarize
 from runtime.measuring import FLOAT_MAC
@@ -36,7 +36,10 @@ FLOAT_LAYERS = (
 
 
 def measure_kernels(meter: LimitMeter, runs: int, progress: Progress) -> list[dict[str, Any]]:
-    """One entry a kernel: "kernel", "shape", times, "rate_g" and, with a limit, "share"."""
+    """One entry a kernel: "kernel", "shape", times, "unit", "rate_g", "share" of its limit or None.
+
+    Bit-sliced ones have "adder_share" too.
+    """
     entries: list[dict[str, Any]] = []
     for shape in BINARY_SHAPES:
         progress(f"kernels: binary convolution {shape}")
@@ -81,15 +84,15 @@ def format_kernels(entries: Sequence[dict[str, Any]], cpus: Sequence[int]) -> st
     lines = [
         f"kernels, batch 1, threads 1, {name_cpus(cpus)}",
         f"  {'kernel':<34}{'layer':<22}{'median us':>10}{'p10':>8}{'p90':>8}"
-        f"{'G/s':>9}{'of limit':>10}",
+        f"{'G/s':>9}{'of limit':>10}{'of adders':>11}",
     ]
     lines.extend(
         f"  {entry['kernel']:<34}{entry['shape']:<22}{1000 * entry['median_ms']:>10.1f}"
         f"{1000 * entry['p10_ms']:>8.1f}{1000 * entry['p90_ms']:>8.1f}{entry['rate_g']:>9.1f}"
-        f"{'-' if entry['share'] is None else format(entry['share'], '.0%'):>10}  {entry['unit']}"
+        f"{_percent(entry['share']):>10}{_percent(entry.get('adder_share')):>11}  {entry['unit']}"
         for entry in entries
     )
-    return "\n".join(lines)
+    return "\n".join([*lines, SHARES])
 
 
 def _prepare_float(
@@ -111,6 +114,10 @@ def _prepare_float(
     out = np.empty((1, *info.output), np.float32)
     macs = int(np.prod(info.output)) * per_group * kernel**2
     return lambda: library.run_part(part, x, workspace, out), macs
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{share:.0%}"
 
 
 def _time(call: Callable[[], object], meter: LimitMeter, runs: int) -> list[float]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from runtime import library
 from runtime.bench.counts import BinaryShape, plan_layers
-from runtime.bench.limits import LimitMeter
+from runtime.bench.limits import SHARES, LimitMeter
 from runtime.bench.machine import name_cpus
 from runtime.bench.timing import Progress, summarize
 from runtime.bundle import Bundle
@@ -125,7 +125,7 @@ def format_layers(network: str, entries: Sequence[Mapping[str, Any]], cpus: Sequ
         if "ratio" in entry:
             line += f"{entry['ratio']:>10.2f}{entry['complete_ratio']:>9.2f}"
         lines.append(line)
-    return "\n".join(lines)
+    return "\n".join([*lines, SHARES])
 
 
 def _takes(name: str, weight: Words, shape: BinaryShape) -> bool:

@@ -78,13 +78,20 @@ def _choose_rounds(index: int) -> int:
     return max(1, round(rounds * SAMPLE_NS / nanoseconds))
 
 
+# What a table with shares says of them.
+SHARES = (
+    "  of limit: of the fastest loop over registers, exclusive-or and popcount or multiply-adds. "
+    "Bit-sliced\n  kernels need fewer instructions and may pass it; theirs is the loop of full "
+    "adders."
+)
 _UNITS = {BINARY_MAC: "G binary MAC/s", FLOAT_MAC: "G float MAC/s", FULL_ADDER: "G bits added/s"}
 
 
 def format_limits(implementation: str, limits: Iterable[dict[str, Any]]) -> str:
     """The table of all loops."""
     lines = [
-        f"instruction limits of {implementation} (loops over registers, one thread)",
+        f"instruction limits of {implementation}: loops over registers, one thread, sampled all "
+        "through the run",
         f"  {'instructions':<50}{'median':>9}{'p10':>8}{'p90':>8}",
     ]
     lines.extend(

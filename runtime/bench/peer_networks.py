@@ -122,9 +122,11 @@ def format_peer_networks(result: Mapping[str, Any]) -> str:
     if result["ratios"]:
         lines.append("times as fast as the peer (its median divided by ours)")
     for ratio in result["ratios"]:
+        peer = ratio["peer_network"]
+        against = f"{ratio['engine']} on {'the same' if peer == ratio['network'] else peer}"
         values = [f"{kind} {value:.2f}" for kind, value in ratio["times_as_fast"].items()]
         lines.append(
-            f"  {ratio['network']:<28}{ratio['engine']:<28}{ratio['peer_network']:<28}"
+            f"  {ratio['network']:<28}{against:<46}"
             + "".join(f"{value:<13}" for value in values).rstrip()
         )
     return "\n".join(lines)

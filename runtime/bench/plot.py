@@ -46,6 +46,18 @@ def _times(row: Figures, label: str, color: str, pale: bool = False) -> Bar:
     return Bar(label, median, color, low, high, pale=pale)
 
 
+def _rate(macs: int, times: Figures, color: str, share: float | None = None) -> Bar:
+    """A bar of G MAC/s; the quickest runs make its high end."""
+    median, low, high = (macs / times[f"{name}_ms"] / 1e6 for name in ("median", "p90", "p10"))
+    text = None if share is None else f"{median:.0f}, {share:.0%}"
+    return Bar("", median, color, low, high, text)
+
+
+def _own_share(rate: Figures) -> float:
+    """Of the limit of what the kernel is made of: full adders, or exclusive-or and popcount."""
+    return float(rate.get("adder_share", rate["share"]))
+
+
 def _color(engine: str) -> str:
     return COLORS[engine.replace(",", "/").partition("/")[0]]
 
@@ -137,7 +149,7 @@ def _layers(figures: Figures) -> list[Chart]:
     groups = []
     for entry in figures["layers"]["layers"]:
         bars = [
-            Bar("", row["counting"]["rate_g"], colors[name])
+            _rate(entry["macs"], row["counting"], colors[name], _own_share(row["counting"]))
             for name, row in entry["families"].items()
         ]
         shape = f"{entry['height']} x {entry['width']} x {entry['channels']}"
@@ -150,7 +162,8 @@ def _layers(figures: Figures) -> list[Chart]:
     return [
         Chart(
             f"Binary layers of {figures['layers']['network']}",
-            "convolution alone, one thread; the family named is the one that runs in the network",
+            "convolution alone, one thread, and its share of the family's own limit; the family named "
+            "runs in the network",
             "G binary MAC/s",
             groups,
             marks,
@@ -160,26 +173,30 @@ def _layers(figures: Figures) -> list[Chart]:
 
 
 def _kernels(figures: Figures) -> list[Chart]:
-    bars = [
-        Bar(
-            f"{entry['kernel'].replace(' convolution', '')}, {entry['shape']}",
-            100 * entry["share"],
-            OURS if "float" not in entry["kernel"] else FLOAT_COLOR,
-            text=f"{entry['share']:.0%}, {entry['rate_g']:.0f} G/s",
+    colors = {"popcount": POPCOUNT, "sliced": OURS, "float": FLOAT_COLOR}
+    bars = []
+    for entry in figures.get("kernels", []):
+        if entry["share"] is None:
+            continue
+        share = _own_share(entry)
+        bars.append(
+            Bar(
+                f"{entry['kernel'].replace(' convolution', '')}, {entry['shape']}",
+                100 * share,
+                colors[entry["kernel"].partition(" ")[0]],
+                text=f"{share:.0%}, {entry['rate_g']:.0f} G/s",
+            )
         )
-        for entry in figures.get("kernels", [])
-        if entry["share"] is not None
-    ]
     if not bars:
         return []
     return [
         Chart(
             "Kernels beside the limit of their instructions",
-            "of exclusive-or and popcount for binary kernels, of multiply-adds for float ones",
+            "loops over registers: exclusive-or and popcount; full adders; multiply-adds",
             "% of it",
             [Group("", bars)],
             [Mark(100, "limit")],
-            {"binary": OURS, "float": FLOAT_COLOR},
+            {"popcount": POPCOUNT, "bit-sliced": OURS, "float": FLOAT_COLOR},
         )
     ]
 
@@ -188,16 +205,12 @@ def _peer_layers(figures: Figures) -> list[Chart]:
     rows = figures.get("peers", {}).get("layers", {}).get("rows", [])
     if not rows:
         return []
-
-    def bar(row: Figures, who: str) -> Bar:
-        times = row[who]["counting"]
-        median, high, low = (
-            row["macs"] / times[f"{name}_ms"] / 1e6 for name in ("median", "p10", "p90")
-        )
-        return Bar("", median, _color("native" if who == "ours" else who), low, high)
-
+    colors = {"ours": OURS, "openvino": _color("openvino")}
     groups = [
-        Group(row["layer"].replace("x", " x "), [bar(row, "ours"), bar(row, "openvino")])
+        Group(
+            row["layer"].replace("x", " x "),
+            [_rate(row["macs"], row[who]["counting"], color) for who, color in colors.items()],
+        )
         for row in rows
     ]
     return [

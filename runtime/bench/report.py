@@ -76,11 +76,11 @@ class Report:
                 getattr(self, f"_run_{section}")(bundles)
         if self._meter.has_samples:
             self.figures["limits"] = self._meter.describe()
+            self._print(format_limits(self._meter.implementation, self.figures["limits"]))
 
     def _run_kernels(self, _: Sequence[Bundle]) -> None:
         with pinned(1, self._args.cpus) as cpus:
             kernels = measure_kernels(self._meter, self._args.runs, show_progress)
-        self._print(format_limits(self._meter.implementation, self._meter.describe()))
         self._print(format_kernels(kernels, cpus))
         self.figures["kernels"] = kernels
 
