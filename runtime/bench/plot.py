@@ -162,8 +162,8 @@ def _layers(figures: Figures) -> list[Chart]:
     return [
         Chart(
             f"Binary layers of {figures['layers']['network']}",
-            "convolution alone, one thread, and its share of the family's own limit; the family named "
-            "runs in the network",
+            "convolution alone, one thread; share of the family's own limit; the family named runs "
+            "in the network",
             "G binary MAC/s",
             groups,
             marks,
