@@ -195,14 +195,15 @@ void fill_layer(Layer* layer) {
   surround_sliced(*layer);
 }
 
-// Each entry of a list adds one bit to every position, each class is added to a running sum that
-// is then subtracted from.
+// Each entry of a list adds one bit to every position; behind four classes come five additions or
+// subtractions of sums, behind the last ones three. See GroupSums.
 int64_t count_adders(const Layer& layer) {
   if (!layer.is_sliced) return 0;
   const SlicedLayer& lists = *static_cast<const SlicedLayer*>(layer.weights);
-  int64_t classes = 0;
-  for (int32_t i = 0; i < lists.group_count; ++i) classes += (1 << lists.groups[i].outputs) - 1;
-  return (lists.entry_count + 2 * classes * lists.sum_planes) * 8 * plane_bytes(layer);
+  int64_t sums = 0;
+  for (int32_t i = 0; i < lists.group_count; ++i)
+    sums += 5 * (1 << (lists.groups[i].outputs - 2)) - 2;
+  return (lists.entry_count + sums * lists.sum_planes) * 8 * plane_bytes(layer);
 }
 
 constexpr int32_t kMostFamilies = 8;

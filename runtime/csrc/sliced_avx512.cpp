@@ -20,6 +20,7 @@ namespace bnn {
 namespace {
 
 typedef __m512i Vec;
+constexpr bool kFewRegisters = false;
 
 BNN_INLINE Vec zeros() { return _mm512_setzero_si512(); }
 BNN_INLINE Vec all_or_none(int64_t bit) { return _mm512_set1_epi64(-(bit & 1)); }

@@ -20,6 +20,7 @@ namespace bnn {
 namespace {
 
 typedef __m256i Vec;
+constexpr bool kFewRegisters = false;
 
 BNN_INLINE Vec zeros() { return _mm256_setzero_si256(); }
 BNN_INLINE Vec all_or_none(int64_t bit) { return _mm256_set1_epi64x(-(bit & 1)); }

@@ -12,6 +12,7 @@ namespace bnn {
 namespace {
 
 typedef uint64x2_t Vec;
+constexpr bool kFewRegisters = false;
 
 BNN_INLINE Vec zeros() { return vdupq_n_u64(0); }
 BNN_INLINE Vec all_or_none(int64_t bit) { return vdupq_n_u64(static_cast<uint64_t>(-(bit & 1))); }

@@ -19,5 +19,6 @@
 #endif
 
 #define BNN_INLINE static inline __attribute__((always_inline))
+#define BNN_INLINE_MEMBER inline __attribute__((always_inline))
 
 #endif  // BNN_TARGET_H_

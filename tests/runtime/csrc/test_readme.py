@@ -1,0 +1,32 @@
+"""The document beside the kernels: its Python runs, and the names it explains are in the code."""
+
+import doctest
+import re
+from pathlib import Path
+
+SOURCES = Path(__file__).parents[3] / "runtime" / "csrc"
+DOCUMENT = SOURCES / "README.md"
+
+
+def test_its_python_runs():
+    outcome = doctest.testfile(str(DOCUMENT), module_relative=False)
+    assert outcome.attempted > 10
+    assert outcome.failed == 0
+
+
+def test_its_names_are_in_the_code():
+    code = "".join(
+        path.read_text() for path in SOURCES.iterdir() if path.suffix in {".h", ".cpp", ".inc", ".txt"}
+    )
+    names = {
+        name
+        for name in re.findall(r"`([A-Za-z_]{4,})`", DOCUMENT.read_text())
+        if name not in {"popcount", "generic", "NAMES"}
+    }
+    assert len(names) > 15
+    assert [name for name in sorted(names) if name not in code] == []
+
+
+def test_its_files_exist():
+    for name in re.findall(r"`(\w+\.(?:h|inc|cpp))`", DOCUMENT.read_text()):
+        assert (SOURCES / name).is_file(), name
