@@ -216,7 +216,7 @@ def test_long_lists_decide(make):
     assert kernels(library.prepare_stage(Stage(96, 56, 56, -1, [layer]))) == {"popcount"}
 
 
-@pytest.mark.parametrize(("channels", "width"), [(32, 65), (1824, 4)])
+@pytest.mark.parametrize(("channels", "width"), [(32, 65), (3648, 4)])
 def test_force_cannot_do_the_impossible(monkeypatch, make, channels, width):
     """Rows beyond 64 positions and layers with more counts than planes: popcount."""
     stage = make["stage"](np.random.default_rng(4), channels, 2, width, -1, "d")
