@@ -299,7 +299,7 @@ struct Shape {
   bool skewed;  // weights too
 };
 
-// The bit-sliced family has kernels for rows of 16, 32 and 64 positions, for sums of 9 to 13 planes
+// The bit-sliced family has kernels for rows of 16, 32 and 64 positions, for sums of 9 to 14 planes
 // and, on AVX-512, for two sizes of vectors: maps that fit 256 positions, and others.
 const Shape kStages[] = {
     {32, 1, 1, false},
@@ -314,7 +314,7 @@ const Shape kStages[] = {
     {32, 9, 56, false},
     {32, 8, 64, false},
     {32, 56, 56, false},
-    // 10 to 13 planes of 256 positions, then of 512
+    // 10 to 14 planes of 256 positions, then of 512
     {160, 5, 7, true},
     {288, 3, 5, true},
     {480, 4, 4, false},
@@ -325,8 +325,8 @@ const Shape kStages[] = {
     {480, 17, 2, false},
     {928, 17, 2, false},
     {1600, 17, 2, false},
-    // too wide for the bit-sliced family
     {1856, 2, 3, false},
+    {1856, 17, 2, false},
 };
 
 void check_implementation(const char* name) {

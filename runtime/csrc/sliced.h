@@ -24,7 +24,7 @@ namespace bnn {
 
 constexpr int kPlaneBytesMost = 1024;  // of V vectors
 constexpr int kSumPlanesLeast = 9;     // planes of a sum X that kernels are compiled for
-constexpr int kSumPlanesMost = 13;
+constexpr int kSumPlanesMost = 14;
 constexpr int kGroupsMost = 16;  // groups of 64 outputs
 
 struct SlicedShape {
@@ -134,6 +134,7 @@ struct SlicedKernels {
   // Groups have 4 outputs in layers of up to four_words words, 5 up to five_words, else 6: larger
   // ones have shorter lists and more Gray steps.
   int32_t four_words, five_words;
+  int32_t widest;  // channels of the widest layer that is faster in this family
 };
 
 inline int32_t plane_count(int64_t largest) {

@@ -182,7 +182,7 @@ BNN_INLINE void compare_row(const float* x, int64_t width, const SlicedCompareJo
 }  // namespace
 
 const SlicedKernels kAvx2Sliced = {
-    compare_floats, nullptr, {sizeof(Vec), spread_planes, count_outputs, pool_outputs}, 2, 5};
+    compare_floats, nullptr, {sizeof(Vec), spread_planes, count_outputs, pool_outputs}, 2, 5, 3600};
 
 }  // namespace bnn
 

@@ -96,7 +96,8 @@ const SlicedKernels kAvx512Sliced = {compare_floats,
                                      &kAvx512SlicedHalf,
                                      {sizeof(Vec), spread_planes, count_outputs, pool_outputs},
                                      2,
-                                     5};
+                                     5,
+                                     1800};
 
 }  // namespace bnn
 

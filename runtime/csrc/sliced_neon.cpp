@@ -181,8 +181,12 @@ BNN_INLINE void compare_row(const float* x, int64_t width, const SlicedCompareJo
 
 }  // namespace
 
-const SlicedKernels kNeonSliced = {
-    compare_floats, nullptr, {sizeof(Vec), spread_planes, count_outputs, pool_outputs}, 2, 10};
+const SlicedKernels kNeonSliced = {compare_floats,
+                                   nullptr,
+                                   {sizeof(Vec), spread_planes, count_outputs, pool_outputs},
+                                   2,
+                                   10,
+                                   3600};
 
 }  // namespace bnn
 

@@ -97,7 +97,8 @@ bool suits_sliced(const Kernels& kernels, const bnn_stage& stage, bool forced, S
       !make_sliced_shape(*kernels.sliced, stage.height, stage.width, shape))
     return false;
   for (int32_t i = 0; i < stage.layer_count; ++i) {
-    if (!sliced_takes(stage.layers[i].channels)) return false;
+    const int32_t channels = stage.layers[i].channels;
+    if (!sliced_takes(channels) || (!forced && channels > kernels.sliced->widest)) return false;
   }
   const int64_t positions = int64_t{8} * shape->vectors * shape->vector_bytes;
   return forced || int64_t{2} * stage.height * stage.width >= positions;
