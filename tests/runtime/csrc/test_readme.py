@@ -15,9 +15,8 @@ def test_its_python_runs():
 
 
 def test_its_names_are_in_the_code():
-    code = "".join(
-        path.read_text() for path in SOURCES.iterdir() if path.suffix in {".h", ".cpp", ".inc", ".txt"}
-    )
+    kinds = {".h", ".cpp", ".inc", ".txt"}
+    code = "".join(path.read_text() for path in SOURCES.iterdir() if path.suffix in kinds)
     names = {
         name
         for name in re.findall(r"`([A-Za-z_]{4,})`", DOCUMENT.read_text())
