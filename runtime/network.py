@@ -7,10 +7,12 @@ shares each image out among the threads of its pool.
 from __future__ import annotations
 
 import ctypes
+import itertools
 import weakref
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from runtime import library
 from runtime.arrays import allocate, require, require_apart
@@ -33,7 +35,18 @@ def _load() -> ctypes.CDLL:
         *(_POINTER, _I32, _POINTER, ctypes.c_int64),
         *(_POINTER, _POINTER, _SIZE, _POINTER, _I32),
     ]
+    kernels.bnn_phase_name.argtypes = [_I32]
+    kernels.bnn_phase_name.restype = ctypes.c_char_p
+    kernels.bnn_network_profile.argtypes = [
+        *(_POINTER, _I32, _POINTER, _POINTER, _POINTER, _SIZE, _POINTER),
+    ]
     return kernels
+
+
+def phase_names() -> tuple[str, ...]:
+    """What the time of a part is spent on, in the order of Network.profile."""
+    names = (_load().bnn_phase_name(i) for i in itertools.count())
+    return tuple(name.decode() for name in itertools.takewhile(bool, names))
 
 
 class Network:
@@ -85,3 +98,21 @@ class Network:
                 self._pool, threads,
             )
         )  # fmt: skip
+
+    def profile(self, image: Floats, workspace: Part, out: Floats) -> NDArray[np.float64]:
+        """Runs one image [1, C, H, W] as `run` does with one thread -> nanoseconds [parts, phases].
+
+        A stage that hands its counts to the transition behind it does so here too. Raises
+        ValueError.
+        """
+        x = require("image", image, np.float32, (1, *self.input))
+        y = require("out", out, np.float32, (1, self.classes), writable=True)
+        room = require("workspace", workspace, np.uint8, (None,), writable=True)
+        require_apart(image=image, out=out, workspace=workspace)
+        nanoseconds = np.empty((len(self._parts), len(phase_names())))
+        library.check(
+            self._kernels.bnn_network_profile(
+                self._parts, len(self._parts), x, y, room, workspace.size, nanoseconds.ctypes.data
+            )
+        )
+        return nanoseconds

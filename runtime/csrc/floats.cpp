@@ -168,6 +168,7 @@ void run_stem(const void* part, const Run& run, const float* x, float* y) {
       walk.pool_row(row, &next, y + row * stem.pool_width, pixels);
     }
   }
+  run.mark(kMultiply);
 }
 
 float* transition_plane(const void* part, const Workspace& workspace, int64_t channel) {
@@ -196,6 +197,7 @@ void pool_channel(const void* part, const Run& run, int64_t channel, const float
          at<float>(part, transition.shift) + channel, pool, true, plane + y * transition.pool_width,
          transition.pool_width, 0, at<float>(run.workspace.own, transition.scratch)});
   }
+  run.mark(kPool);
 }
 
 const float* transition_scale(const void* part) {
@@ -238,6 +240,7 @@ void convolve_planes(const void* part, const Run& run, float* y) {
                         at<float>(run.workspace.own, transition.panel));
     floats.convolve_row(job);
   }
+  run.mark(kMultiply);
 }
 
 void run_transition(const void* part, const Run& run, const float* x, float* y) {
@@ -265,6 +268,7 @@ void run_head(const void* part, const Run& run, const float* x, float* y) {
   floats.dense(means, at<float>(part, head.weight) + first * head.channels,
                at<float>(part, head.bias) + first, head.channels,
                (end < head.classes ? end : head.classes) - first, y + first);
+  run.mark(kMultiply);
 }
 
 void report_floats(const void* part, Text* text) {

@@ -107,12 +107,14 @@ struct Job {
   float* y;
   void* workspace;
   Places places;
+  Profile* profile;
 };
 
-void run_unit(const Unit& unit, const Team& team, void* common, void* own, const float* x,
-              float* y) {
+void run_unit(const Unit& unit, const Job& job, const Team& team, void* common, void* own,
+              const float* x, float* y) {
   const PartHeader& header = header_of(*unit.first);
-  const Run run = {find_kernels(header.implementation), team, {common, own}};
+  const int32_t index = static_cast<int32_t>(unit.first - job.parts);
+  const Run run = {find_kernels(header.implementation), team, {common, own}, job.profile, index};
   if (unit.fused == nullptr) {
     run_any(unit.first->part, run, x, y);
     return;
@@ -120,7 +122,9 @@ void run_unit(const Unit& unit, const Team& team, void* common, void* own, const
   const Run transition_run = {
       find_kernels(header_of(*unit.fused).implementation),
       team,
-      {at<void>(common, header.common_bytes), at<void>(own, header.member_bytes)}};
+      {at<void>(common, header.common_bytes), at<void>(own, header.member_bytes)},
+      job.profile,
+      index + 1};
   run_fused(unit.first->part, unit.fused->part, run, transition_run, x, y);
 }
 
@@ -137,11 +141,19 @@ void run_images(void* argument, const Team& team) {
     visit_units(job.parts, job.count, [&](const Unit& unit, int32_t turn, bool is_last) {
       float* y =
           is_last ? job.y + image * outputs : at<float>(job.workspace, places.maps[turn % 2]);
-      run_unit(unit, team, common, own, x, y);
+      run_unit(unit, job, team, common, own, x, y);
       team.meet();
       x = y;
     });
   }
+}
+
+int check_workspace(const char* function, size_t bytes, const Places& places, int32_t threads) {
+  if (bytes >= places.bytes) return BNN_OK;
+  return fail(BNN_ESIZE,
+              "%s: expected a workspace of %llu bytes for %d threads, found %zu; see "
+              "bnn_network_workspace",
+              function, static_cast<unsigned long long>(places.bytes), threads, bytes);
 }
 
 }  // namespace
@@ -169,14 +181,36 @@ int bnn_network_run(const bnn_part* parts, int32_t count, const float* x, int64_
     return BNN_EARGUMENT;
   }
   if (threads > pool_threads(pool)) threads = pool_threads(pool);
-  Job job = {parts, count, x, n, y, workspace, place(parts, count, threads)};
-  if (workspace_bytes < job.places.bytes) {
-    return fail(
-        BNN_ESIZE,
-        "bnn_network_run: expected a workspace of %llu bytes for %d threads, found %zu; see "
-        "bnn_network_workspace",
-        static_cast<unsigned long long>(job.places.bytes), threads, workspace_bytes);
+  Job job = {parts, count, x, n, y, workspace, place(parts, count, threads), nullptr};
+  if (check_workspace("bnn_network_run", workspace_bytes, job.places, threads) != BNN_OK) {
+    return BNN_ESIZE;
   }
   run_team(pool, threads, run_images, &job);
+  return BNN_OK;
+}
+
+const char* bnn_phase_name(int32_t phase) {
+  static const char* const kNames[BNN_PHASES] = {"binarize", "spread", "count",
+                                                 "write",    "pool",   "multiply"};
+  return phase >= 0 && phase < BNN_PHASES ? kNames[phase] : nullptr;
+}
+
+int bnn_network_profile(const bnn_part* parts, int32_t count, const float* x, float* y,
+                        void* workspace, size_t workspace_bytes, double* nanoseconds) {
+  using namespace bnn;
+  const int status = check_parts("bnn_network_profile", parts, count);
+  if (status != BNN_OK) return status;
+  if (check_run("bnn_network_profile", x, 1, y, workspace) != BNN_OK ||
+      check_pointer("bnn_network_profile: nanoseconds", nanoseconds) != BNN_OK) {
+    return BNN_EARGUMENT;
+  }
+  Job job = {parts, count, x, 1, y, workspace, place(parts, count, 1), nullptr};
+  if (check_workspace("bnn_network_profile", workspace_bytes, job.places, 1) != BNN_OK) {
+    return BNN_ESIZE;
+  }
+  for (int32_t i = 0; i < count * BNN_PHASES; ++i) nanoseconds[i] = 0.0;
+  Profile profile(nanoseconds);
+  job.profile = &profile;
+  run_images(&job, team_of_one());
   return BNN_OK;
 }

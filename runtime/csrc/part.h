@@ -4,6 +4,7 @@
 #define BNN_PART_H_
 
 #include "kernels.h"
+#include "profile.h"
 
 namespace bnn {
 
@@ -93,6 +94,12 @@ struct Run {
   const Kernels* kernels;
   Team team;
   Workspace workspace;
+  Profile* profile = nullptr;
+  int32_t part = 0;  // its index there
+
+  void mark(Phase phase) const {
+    if (profile != nullptr) profile->mark(part, phase);
+  }
 };
 void run_stem(const void* part, const Run& run, const float* x, float* y);
 void run_stage(const void* part, const Run& run, const float* x, float* y);

@@ -111,8 +111,8 @@ struct SlicedCountJob {
 // with x = total - 2 * count, rectified.
 struct SlicedPoolJob {
   SlicedShape shape;
-  const void* block;  // [V][64][block_planes]
-  int32_t block_planes, planes, total;
+  const void* block;                    // [V][64][block_planes]
+  int32_t block_planes, planes, total;  // planes: see pooled_planes
   Range outputs;
   const float* scale;  // [64]
   const float* shift;
@@ -142,6 +142,8 @@ inline int32_t plane_count(int64_t largest) {
   while (largest >> planes != 0) ++planes;
   return planes;
 }
+// That the pool is compiled for.
+inline int32_t pooled_planes(int32_t planes) { return planes <= 12 ? 12 : planes <= 14 ? 14 : 16; }
 
 extern const SlicedKernels kAvx2Sliced;
 extern const SlicedKernels kAvx512Sliced;

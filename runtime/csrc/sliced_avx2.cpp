@@ -65,8 +65,6 @@ BNN_INLINE void spread_bits(uint16_t bits, int32_t* to) {
 
 #include "sliced_layer.inc"
 
-#include "sliced_pool.inc"
-
 // ---- counts as numbers
 // ------------------------------------------------------------------------------------------------
 
@@ -137,6 +135,23 @@ void unpack_numbers(const Vec* planes, void* numbers) {
     _mm_store_si128(out + 16 + i, _mm256_extracti128_si256(eight, 1));
   }
 }
+
+constexpr int kPooledLanes = 8;
+
+// y = rectified scale * (total - 2 * count) + shift, of counts [lanes][2] those at `second`.
+BNN_INLINE void write_pooled(const uint16_t* counts, bool second, int32_t lanes, int32_t total,
+                             float scale, float shift, float* y) {
+  const Vec step = _mm256_set_epi32(7, 6, 5, 4, 3, 2, 1, 0);
+  const Vec mask = _mm256_cmpgt_epi32(broadcast32(lanes), step);
+  const Vec pairs = _mm256_maskload_epi32(reinterpret_cast<const int32_t*>(counts), mask);
+  const Vec count = second ? _mm256_srli_epi32(pairs, 16) : bit_and(pairs, broadcast32(0xffff));
+  const Vec twice = _mm256_slli_epi32(count, 1);
+  const __m256 x = _mm256_cvtepi32_ps(_mm256_sub_epi32(broadcast32(total), twice));
+  const __m256 value = _mm256_fmadd_ps(_mm256_set1_ps(scale), x, _mm256_set1_ps(shift));
+  _mm256_maskstore_ps(y, mask, _mm256_max_ps(value, _mm256_setzero_ps()));
+}
+
+#include "sliced_pool.inc"
 
 // ---- planes of floats
 // ------------------------------------------------------------------------------------------------

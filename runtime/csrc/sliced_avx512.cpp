@@ -53,16 +53,24 @@ BNN_INLINE Vec transpose_bytes(Vec x) {
   const Vec unit = _mm512_set1_epi64(static_cast<int64_t>(0x8040201008040201u));
   return _mm512_gf2p8affine_epi64_epi8(unit, x, 0);
 }
-BNN_INLINE void store_vector(void* to, Vec x) { _mm512_store_si512(to, x); }
+// out[16 * q + 0 .. 3] = lane q of a, b, c, d.
+BNN_INLINE void store_lanes(__m128i* out, Vec a, Vec b, Vec c, Vec d) {
+  const Vec ab01 = _mm512_shuffle_i32x4(a, b, 0x44), ab23 = _mm512_shuffle_i32x4(a, b, 0xee);
+  const Vec cd01 = _mm512_shuffle_i32x4(c, d, 0x44), cd23 = _mm512_shuffle_i32x4(c, d, 0xee);
+  _mm512_store_si512(out, _mm512_shuffle_i32x4(ab01, cd01, 0x88));
+  _mm512_store_si512(out + 16, _mm512_shuffle_i32x4(ab01, cd01, 0xdd));
+  _mm512_store_si512(out + 32, _mm512_shuffle_i32x4(ab23, cd23, 0x88));
+  _mm512_store_si512(out + 48, _mm512_shuffle_i32x4(ab23, cd23, 0xdd));
+}
 
 // Each builds on the one before.
 #include "sliced_sums.inc"
 
 #include "sliced_layer.inc"
 
-#include "sliced_pool.inc"
-
 #include "sliced_avx512.inc"
+
+#include "sliced_pool.inc"
 
 // ---- planes of floats
 // ------------------------------------------------------------------------------------------------

@@ -55,16 +55,23 @@ BNN_INLINE Vec transpose_bytes(Vec x) {
   const Vec unit = _mm256_set1_epi64x(static_cast<int64_t>(0x8040201008040201u));
   return _mm256_gf2p8affine_epi64_epi8(unit, x, 0);
 }
-BNN_INLINE void store_vector(void* to, Vec x) { _mm256_store_si256(static_cast<Vec*>(to), x); }
+// out[16 * q + 0 .. 3] = lane q of a, b, c, d.
+BNN_INLINE void store_lanes(__m128i* out, Vec a, Vec b, Vec c, Vec d) {
+  Vec* to = reinterpret_cast<Vec*>(out);
+  _mm256_store_si256(to, _mm256_permute2x128_si256(a, b, 0x20));
+  _mm256_store_si256(to + 1, _mm256_permute2x128_si256(c, d, 0x20));
+  _mm256_store_si256(to + 8, _mm256_permute2x128_si256(a, b, 0x31));
+  _mm256_store_si256(to + 9, _mm256_permute2x128_si256(c, d, 0x31));
+}
 
 // Each builds on the one before.
 #include "sliced_sums.inc"
 
 #include "sliced_layer.inc"
 
-#include "sliced_pool.inc"
-
 #include "sliced_avx512.inc"
+
+#include "sliced_pool.inc"
 
 }  // namespace
 

@@ -63,8 +63,6 @@ BNN_INLINE Vec load_scaled(const char* elements, uint64_t index) {
 
 #include "sliced_layer.inc"
 
-#include "sliced_pool.inc"
-
 // ---- counts as numbers
 // ------------------------------------------------------------------------------------------------
 
@@ -127,6 +125,26 @@ void unpack_numbers(const Vec* planes, void* numbers) {
       vst1q_u16(static_cast<uint16_t*>(numbers) + (8 * half + i) * 8, words[half][i]);
   }
 }
+
+constexpr int kPooledLanes = 8;
+
+// y = rectified scale * (total - 2 * count) + shift, of counts [lanes][2] those at `second`.
+BNN_INLINE void write_pooled(const uint16_t* counts, bool second, int32_t lanes, int32_t total,
+                             float scale, float shift, float* y) {
+  float values[kPooledLanes];
+  for (int i = 0; i < kPooledLanes; ++i) {
+    const float x = static_cast<float>(total - 2 * (i < lanes ? counts[2 * i + second] : 0));
+    const float value = __builtin_fmaf(scale, x, shift);
+    values[i] = value > 0.0f ? value : 0.0f;
+  }
+  if (lanes == kPooledLanes) {
+    memcpy(y, values, sizeof values);
+  } else {
+    for (int32_t i = 0; i < lanes; ++i) y[i] = values[i];
+  }
+}
+
+#include "sliced_pool.inc"
 
 // ---- planes of floats
 // ------------------------------------------------------------------------------------------------

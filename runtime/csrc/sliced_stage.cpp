@@ -47,10 +47,12 @@ void compare_inputs(const StageRecord& stage, const SlicedShape& shape, const vo
     }
     const float* from = x + channel * pixels;
     run.kernels->sliced->compare({shape, from, stage.layer_count, thresholds, planes});
+    run.mark(kBinarize);
     if (pooling != nullptr) {
       pool_channel(pooling->transition, *pooling->run, channel, from);
     } else {
       memcpy(y + channel * pixels, from, static_cast<size_t>(pixels) * sizeof *y);
+      run.mark(kWrite);
     }
   }
 }
@@ -62,9 +64,10 @@ void pool_block(const StageRecord& stage, const SlicedShape& shape, const Sliced
   float* y[kGrowth];
   for (int32_t i = 0; i < kGrowth; ++i)
     y[i] = transition_plane(pooling.transition, pooling.run->workspace, first + i);
-  vectors.pool({shape, block, stage.count_planes, plane_count(total), total, team.share(kGrowth),
-                transition_scale(pooling.transition) + first,
+  vectors.pool({shape, block, stage.count_planes, pooled_planes(plane_count(total)), total,
+                team.share(kGrowth), transition_scale(pooling.transition) + first,
                 transition_shift(pooling.transition) + first, y});
+  pooling.run->mark(kPool);
 }
 
 }  // namespace
@@ -72,8 +75,7 @@ void pool_block(const StageRecord& stage, const SlicedShape& shape, const Sliced
 void plan_sliced_workspace(const SlicedShape& shape, int32_t widest, int64_t channels_read,
                            int32_t total, Layout* common, Layout* member, StageRecord* stage) {
   const size_t vector_bytes = static_cast<size_t>(shape.vector_bytes);
-  const int32_t planes = plane_count(total);
-  stage->count_planes = planes > kSumPlanesLeast ? planes : kSumPlanesLeast + 1;
+  stage->count_planes = pooled_planes(plane_count(total));
   stage->bits = common->take(channels_read, static_cast<size_t>(plane_bytes(shape)));
   stage->counts = common->take(2 * shape.vectors * kGrowth * stage->count_planes, vector_bytes);
   stage->map = member->take((shape.vectors + 2) * (3 * int64_t{widest} + 1), vector_bytes);
@@ -122,6 +124,7 @@ void run_sliced_stage(const void* part, const Run& run, const float* x, float* y
            base,
            {items.begin / weights->group_count, (items.end - 1) / weights->group_count + 1}});
     }
+    run.mark(kSpread);
     total = kTaps * channels + (layer.is_improvement ? total : 0);
     // The next layer may change the counts; then it alone reads them as they are.
     const bool is_final = i + 1 == stage.layer_count || !layers[i + 1].is_improvement;
@@ -133,11 +136,14 @@ void run_sliced_stage(const void* part, const Run& run, const float* x, float* y
                                  layer_bits(stage, later, common) + first * plane_bytes(shape)};
     }
     const int32_t planes = plane_count(total);
-    const int32_t kept = !is_final ? kept_planes(part, layers[i + 1], total) : pooling ? planes : 0;
+    const int32_t kept = !is_final ? kept_planes(part, layers[i + 1], total)
+                         : pooling ? pooled_planes(planes)
+                                   : 0;
     vectors.count({shape, channels, weights, elements, base, block, stage.count_planes, planes,
                    layer.is_improvement != 0, kept,
                    stage.padding == 0 ? at<int16_t>(part, layer.correction) : nullptr, readers,
                    end - i - 1, is_final && !pooling ? y + first * pixels : nullptr, total, items});
+    run.mark(kCount);
     if (is_final && pooling) {
       run.team.meet();
       has_met = true;

@@ -33,6 +33,7 @@ void pack_inputs(const StageRecord& stage, const void* part, const Run& run, con
                                at<uint32_t>(part, layers[k].flip), words, bits, words);
     }
   }
+  run.mark(kBinarize);
 }
 
 // The map of some rows of the output: row 0 is the one above them.
@@ -60,6 +61,7 @@ void fill_map(const StageRecord& stage, int32_t index, Range rows, const void* p
           row + input_words, layer.words);
     }
   }
+  run.mark(kSpread);
 }
 
 void write_floats(const StageRecord& stage, const void* part, const Run& run, const float* x,
@@ -75,6 +77,7 @@ void write_floats(const StageRecord& stage, const void* part, const Run& run, co
         at<uint16_t>(run.workspace.common, stage.counts) + block * pixels * kGrowth, pixels,
         totals[block], y + (stage.channels_in + block * kGrowth) * pixels, pixels);
   }
+  run.mark(kWrite);
 }
 
 }  // namespace
@@ -104,6 +107,7 @@ void run_stage(const void* part, const Run& run, const float* x, float* y) {
     if (stage.padding == 0) {
       correct_border(at<int16_t>(part, layer.correction), stage.height, stage.width, rows, target);
     }
+    run.mark(kCount);
   }
   run.team.meet();
   write_floats(stage, part, run, x, y);

@@ -25,7 +25,7 @@ def build(folder: Path, *options: str) -> Path:
         [*configure, *switches],
         ["cmake", "--build", str(folder), "--target", "bnn_selftest", "bnn_randomtest"],
     ):
-        result = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+        result = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
         assert result.returncode == 0, result.stdout + result.stderr
     return folder / "bnn_selftest"
 
