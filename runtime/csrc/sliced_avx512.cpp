@@ -75,28 +75,53 @@ BNN_INLINE void store_lanes(__m128i* out, Vec a, Vec b, Vec c, Vec d) {
 // ---- planes of floats
 // ------------------------------------------------------------------------------------------------
 
-// The bits of kWords * 16 floats of one row for all layers.
+// A block of rows that lie one behind the other in a vector stays in registers for all layers.
 template <int kWords>
-BNN_INLINE void compare_row(const float* x, int64_t width, const SlicedCompareJob& job,
-                            int64_t offset) {
-  __m512 values[kWords];
-#pragma GCC unroll 4
-  for (int i = 0; i < kWords; ++i) {
-    const int64_t left = width - 16 * i;
+BNN_INLINE void compare_block(const SlicedCompareJob& job, int64_t first, int64_t offset) {
+  const SlicedShape& shape = job.shape;
+  __m512 values[16];
+#pragma GCC unroll 16
+  for (int i = 0; i < 16; ++i) {
+    const int64_t row = first + i / kWords * shape.vectors;
+    const int64_t column = i % kWords * 16, left = row < shape.height ? shape.width - column : 0;
     const int lanes = left >= 16 ? 0xffff : left > 0 ? (1 << left) - 1 : 0;
-    values[i] = _mm512_maskz_loadu_ps(static_cast<__mmask16>(lanes), x + (left > 0 ? 16 * i : 0));
+    values[i] = _mm512_maskz_loadu_ps(static_cast<__mmask16>(lanes),
+                                      job.x + (left > 0 ? row * shape.width + column : 0));
   }
   for (int32_t layer = 0; layer < job.layer_count; ++layer) {
     const __m512 threshold = _mm512_set1_ps(job.thresholds[layer]);
-    uint64_t bits = 0;
+    uint64_t* bits = reinterpret_cast<uint64_t*>(static_cast<char*>(job.planes[layer]) + offset);
 #pragma GCC unroll 4
-    for (int i = 0; i < kWords; ++i)
-      bits |= static_cast<uint64_t>(_mm512_cmp_ps_mask(values[i], threshold, _CMP_GE_OQ)) << 16 * i;
-    memcpy(static_cast<char*>(job.planes[layer]) + offset, &bits, 2 * kWords);
+    for (int i = 0; i < 16; i += 4) {
+      uint64_t four = 0;
+#pragma GCC unroll 4
+      for (int k = 0; k < 4; ++k)
+        four |= uint64_t{_mm512_cmp_ps_mask(values[i + k], threshold, _CMP_GE_OQ)} << 16 * k;
+      bits[i / 4] = four;
+    }
   }
 }
 
-#include "sliced_compare.inc"
+template <int kWords>
+BNN_INLINE void compare_rows(const SlicedCompareJob& job) {
+  const SlicedShape& shape = job.shape;
+  int64_t offset = 0;
+  for (int64_t row = 0; row < shape.height; row += 16 / kWords * shape.vectors, offset += 32) {
+    for (int64_t v = 0; v < shape.vectors && row + v < shape.height; ++v)
+      compare_block<kWords>(job, row + v, v * shape.vector_bytes + offset);
+  }
+}
+
+void compare_floats(const SlicedCompareJob& job) {
+  switch (job.shape.row_bits) {
+    case 16:
+      return compare_rows<1>(job);
+    case 32:
+      return compare_rows<2>(job);
+    default:
+      return compare_rows<4>(job);
+  }
+}
 
 }  // namespace
 
