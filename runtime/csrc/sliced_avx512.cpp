@@ -130,7 +130,7 @@ const SlicedKernels kAvx512Sliced = {compare_floats,
                                      {sizeof(Vec), spread_planes, count_outputs, pool_outputs},
                                      2,
                                      5,
-                                     1800};
+                                     3600};
 
 }  // namespace bnn
 
