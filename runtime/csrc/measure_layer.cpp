@@ -69,6 +69,7 @@ void surround_sliced(const Layer& layer) {
                layer.bits,
                layer.flip,
                layer.map,
+               weights->overlapping != 0,
                weights->sum_planes + 1,
                layer.scratch,
                {0, layer.shape.vectors}});
@@ -185,7 +186,7 @@ void fill_layer(Layer* layer) {
     surround_popcount(*layer);
     return;
   }
-  write_sliced_layer(*layer->kernels->sliced, layer->weight, words,
+  write_sliced_layer(*layer->kernels->sliced, layer->shape, layer->weight, words,
                      static_cast<SlicedLayer*>(layer->weights));
   fill_random(layer->bits, layer->channels * plane_bytes(*layer));
   for (int64_t i = 0; i < reader_count(*layer); ++i) {

@@ -67,13 +67,20 @@ size_t sliced_layer_bytes(const SlicedKernels& kernels, const uint32_t* weight, 
   return sizeof(SlicedLayer) + static_cast<size_t>(entries) * sizeof(uint16_t);
 }
 
-void write_sliced_layer(const SlicedKernels& kernels, const uint32_t* weight, int64_t words,
-                        SlicedLayer* layer) {
+bool can_overlap(const SlicedShape& shape, int64_t channels) {
+  return shape.vectors == 1 && shape.vector_bytes == 32 && shape.row_bits == 16 &&
+         shape.height < 16 && overlapping_order(channels).zero <= UINT16_MAX;
+}
+
+void write_sliced_layer(const SlicedKernels& kernels, const SlicedShape& shape,
+                        const uint32_t* weight, int64_t words, SlicedLayer* layer) {
   const int64_t channels = 32 * words;
   const int32_t planes = plane_count(kTaps * channels) - 1;
   layer->sum_planes = planes < kSumPlanesLeast ? kSumPlanesLeast : planes;
   layer->entry_count = 0;
-  const ElementOrder order = {3 * channels + 1, 3 * channels, entry_shift(layer->sum_planes)};
+  layer->overlapping = can_overlap(shape, channels);
+  const ElementOrder order =
+      layer->overlapping ? overlapping_order(channels) : element_order(channels, layer->sum_planes);
   uint16_t* entries = reinterpret_cast<uint16_t*>(layer + 1);
   layer->group_count =
       plan_layer(kernels, weight, words, [&](int32_t i, int32_t first, const GroupPlan& plan) {

@@ -49,7 +49,8 @@ struct SlicedOutput {
 // A layer's weights; its list of entries (uint16) follows.
 struct SlicedLayer {
   int32_t group_count, sum_planes;
-  int32_t entry_count, unused;
+  int32_t entry_count;
+  int32_t overlapping;  // how elements lie, see below
   SlicedGroup groups[kGroupsMost];
   SlicedOutput outputs[kGrowth];
 };
@@ -71,15 +72,30 @@ constexpr int32_t entry_shift(int32_t sum_planes) { return sum_planes < 12 ? 4 :
 constexpr int32_t entry_shift(int32_t sum_planes) { return sum_planes < 13 ? 3 : 0; }
 #endif
 
+inline ElementOrder element_order(int64_t channels, int32_t sum_planes) {
+  const int32_t shift = entry_shift(sum_planes);
+  return {(3 * channels + 1) << shift, int64_t{1} << shift, 3 * channels << shift};
+}
+
+// Planes of at most 15 rows of 16 bits in one vector of 32 bytes need no copy for each row of the
+// window: with a row of padding above, which is also the one below the plane before, the vectors at
+// bytes 0, 2 and 4 are the elements at dy = -1, 0, +1. A third of the memory holds them, most of it
+// in the L1 cache, for loads that now and then cross a line. Entries count bytes in pairs.
+inline ElementOrder overlapping_order(int64_t channels) {
+  return {1, 16, 16 * (3 * channels + 1)};  // behind a vector of padding
+}
+bool can_overlap(const SlicedShape& shape, int64_t channels);
+
 struct SlicedSpreadJob {
   SlicedShape shape;
   int32_t padding, channels;
   const void* bits;      // planes [channels]; what lies outside the map is ignored
   const uint32_t* flip;  // of the channels
   void* elements;        // see above
-  int32_t base_planes;   // sum_planes + 1
-  void* base;            // [V][2][base_planes]: A and A + 1
-  Range vectors;         // those whose counts are wanted: rows first .. end + 1 of elements
+  bool overlapping;
+  int32_t base_planes;  // sum_planes + 1
+  void* base;           // [V][2][base_planes]: A and A + 1
+  Range vectors;        // those whose counts are wanted: rows first .. end + 1 of elements
 };
 
 // A later layer that compares the channels of this block.
@@ -159,8 +175,8 @@ inline bool sliced_takes(int64_t channels) {
 }
 // Bytes of a layer's SlicedLayer with its list.
 size_t sliced_layer_bytes(const SlicedKernels& kernels, const uint32_t* weight, int64_t words);
-void write_sliced_layer(const SlicedKernels& kernels, const uint32_t* weight, int64_t words,
-                        SlicedLayer* layer);
+void write_sliced_layer(const SlicedKernels& kernels, const SlicedShape& shape,
+                        const uint32_t* weight, int64_t words, SlicedLayer* layer);
 
 }  // namespace bnn
 #endif  // BNN_SLICED_H_

@@ -125,7 +125,7 @@ void plan_group(const uint32_t* weight, int64_t words, int32_t first, int32_t ou
 void write_group(const uint32_t* weight, int64_t words, int32_t first, const GroupPlan& plan,
                  const ElementOrder& order, uint16_t* entries) {
   const int64_t all = group_entries(plan.outputs, plan.size);
-  for (int64_t i = 0; i < all; ++i) entries[i] = static_cast<uint16_t>(order.zero << order.shift);
+  for (int64_t i = 0; i < all; ++i) entries[i] = static_cast<uint16_t>(order.zero);
   int whole[kClassesMost];  // elements that still go to their own class
   int next[kClassesMost];   // then: the split in use, by its smaller code
   int used[kClassesMost];   // and how often it was used
@@ -134,9 +134,9 @@ void write_group(const uint32_t* weight, int64_t words, int32_t first, const Gro
     whole[code] = plan.count[code] < plan.size ? plan.count[code] : plan.size;
     next[code] = used[code] = filled[code] = 0;
   }
-  const auto enter = [&](int code, int64_t vector) {
+  const auto enter = [&](int code, int64_t entry) {
     entries[class_position(code, plan.outputs) * plan.size + filled[code]++] =
-        static_cast<uint16_t>(vector << order.shift);
+        static_cast<uint16_t>(entry);
   };
   for (int64_t dy = 0; dy < 3; ++dy) {  // in the order of memory
     for (int64_t word = 0; word < words; ++word) {
@@ -147,10 +147,10 @@ void write_group(const uint32_t* weight, int64_t words, int32_t first, const Gro
         for (int64_t dx = 0; dx < 3; ++dx) {
           const int code = codes[dx][bit] ^ static_cast<int>(plan.mask);
           if (code == 0) continue;
-          const int64_t vector = dy * order.pitch + 3 * (word * 32 + bit) + dx;
+          const int64_t entry = dy * order.row + (3 * (word * 32 + bit) + dx) * order.plane;
           if (whole[code] > 0) {
             --whole[code];
-            enter(code, vector);
+            enter(code, entry);
             continue;
           }
           while (used[code] == plan.split[code][next[code]]) {
@@ -158,8 +158,8 @@ void write_group(const uint32_t* weight, int64_t words, int32_t first, const Gro
             used[code] = 0;
           }
           ++used[code];
-          enter(next[code], vector);
-          enter(code ^ next[code], vector);
+          enter(next[code], entry);
+          enter(code ^ next[code], entry);
         }
       }
     }

@@ -20,11 +20,10 @@ struct GroupPlan {
   uint16_t split[kClassesMost][kClassesMost];
 };
 
-// Where elements lie: channel, dy, dx is vector dy * pitch + 3 * channel + dx.
+// The entries of elements: that of channel, dy, dx is dy * row + (3 * channel + dx) * plane.
 struct ElementOrder {
-  int64_t pitch;
-  int64_t zero;   // a vector of zeros
-  int32_t shift;  // an entry is a vector << shift
+  int64_t row, plane;
+  int64_t zero;  // of a vector of zeros
 };
 
 // weight is [64][9][words]; a group is the outputs first .. first + outputs - 1, at least 2 and at

@@ -120,6 +120,7 @@ void run_sliced_stage(const void* part, const Run& run, const float* x, float* y
            layer_bits(stage, layer, common),
            at<uint32_t>(part, layer.flip),
            elements,
+           weights->overlapping != 0,
            weights->sum_planes + 1,
            base,
            {items.begin / weights->group_count, (items.end - 1) / weights->group_count + 1}});

@@ -175,7 +175,7 @@ Sizes place_layers(const bnn_stage& stage, const Kernels& kernels, const SlicedS
     totals[place.target] = total;
     void* weights = at<void>(part, place.weights);
     if (record.is_sliced) {
-      write_sliced_layer(*kernels.sliced, layer.weight, place.words,
+      write_sliced_layer(*kernels.sliced, shape, layer.weight, place.words,
                          static_cast<SlicedLayer*>(weights));
     } else {
       family.pack_weights(layer.weight, place.words, weights);
