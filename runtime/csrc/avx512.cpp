@@ -312,6 +312,26 @@ BNN_INLINE void store(float* p, Vec v) { _mm512_storeu_ps(p, v); }
 BNN_INLINE void store_some(float* p, Vec v, int64_t lanes) {
   _mm512_mask_storeu_ps(p, first_lanes(lanes), v);
 }
+BNN_INLINE Vec load_some(const float* p, int64_t lanes) {
+  return _mm512_maskz_loadu_ps(first_lanes(lanes), p);
+}
+BNN_INLINE Vec keep_some(Vec v, int64_t lanes, Vec rest) {
+  return _mm512_mask_blend_ps(first_lanes(lanes), rest, v);
+}
+BNN_INLINE Vec larger_all(Vec a, Vec b) { return _mm512_max_ps(a, b); }
+BNN_INLINE Vec even_lanes(Vec a, Vec b) {
+  const __m512i order = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
+  return _mm512_permutex2var_ps(a, order, b);
+}
+BNN_INLINE Vec odd_lanes(Vec a, Vec b) {
+  const __m512i order = _mm512_set_epi32(31, 29, 27, 25, 23, 21, 19, 17, 15, 13, 11, 9, 7, 5, 3, 1);
+  return _mm512_permutex2var_ps(a, order, b);
+}
+BNN_INLINE Vec slide(Vec before, Vec v) {
+  const __m512i order =
+      _mm512_set_epi32(30, 29, 28, 27, 26, 25, 24, 23, 22, 21, 20, 19, 18, 17, 16, 15);
+  return _mm512_permutex2var_ps(before, order, v);
+}
 BNN_INLINE Vec rectify_all(Vec v) { return _mm512_max_ps(v, _mm512_setzero_ps()); }
 BNN_INLINE Vec hold(Vec v) {
 #if !defined(BNN_EMULATE_AVX512)  // where a vector is a struct
@@ -328,6 +348,8 @@ BNN_INLINE float fused(float a, float b, float c) { return __builtin_fmaf(a, b, 
 
 #include "floats.inc"
 
+#include "floats_pool.inc"
+
 }  // namespace
 
 const Kernels kAvx512Kernels = {
@@ -339,7 +361,7 @@ const Kernels kAvx512Kernels = {
     unpack_counts_avx512,
     kFamilies,
     1,
-    {kOutputs, kVectors * kLanes, convolve_row, copy_columns, pool_row, mean, dense},
+    {kOutputs, kVectors * kLanes, convolve_row, copy_columns, split_row, pool_row, mean, dense},
     &kAvx512Sliced};
 
 }  // namespace bnn

@@ -28,7 +28,8 @@ void set_row_job(const ConvolutionRecord& record, const void* part, const int64_
 }
 
 // Spreads one row of all channels over the phases of a padded row.
-void spread_row(const ConvolutionRecord& record, const float* x, int64_t x_channel, float* padded) {
+void spread_row(const ConvolutionRecord& record, const FloatKernels& floats, const float* x,
+                int64_t x_channel, float* padded) {
   const int64_t stride = record.stride, before = record.before;
   const int64_t columns = int64_t{record.out_width - 1} * stride + record.kernel;  // that are read
   const int64_t end = before + record.in_width < columns ? before + record.in_width : columns;
@@ -40,12 +41,7 @@ void spread_row(const ConvolutionRecord& record, const float* x, int64_t x_chann
     } else if (stride == 2) {
       float* first = out + before % 2 * record.pitch + before / 2;
       float* second = out + (before + 1) % 2 * record.pitch + (before + 1) / 2;
-      const int64_t count = end - before;
-      for (int64_t i = 0; i < count / 2; ++i) {
-        first[i] = in[2 * i];
-        second[i] = in[2 * i + 1];
-      }
-      if (count % 2 != 0) first[count / 2] = in[count - 1];
+      floats.split_row(in, end - before, first, second);
     } else {
       for (int64_t column = before; column < end; ++column)
         out[column % stride * record.pitch + column / stride] = in[column - before];
@@ -134,13 +130,14 @@ class StemWalk {
     const ConvolutionRecord& step = stem_.steps[i].convolution;
     float* to = ring_row(i, slot);
     if (i == 0) {
-      spread_row(step, x_ + y * step.in_width, int64_t{step.in_height} * step.in_width, to);
+      spread_row(step, floats_, x_ + y * step.in_width, int64_t{step.in_height} * step.in_width,
+                 to);
     } else if (step.stride == 1) {  // as the step before computes it
       convolve(i - 1, y, to + step.before, step.pitch);
     } else {
       float* row = at<float>(own_, stem_.steps[i - 1].row);
       convolve(i - 1, y, row, step.in_width);
-      spread_row(step, row, step.in_width, to);
+      spread_row(step, floats_, row, step.in_width, to);
     }
   }
 

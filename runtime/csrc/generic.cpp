@@ -138,6 +138,12 @@ BNN_INLINE void store(float* p, Vec v) { *p = v; }
 BNN_INLINE void store_some(float* p, Vec v, int64_t lanes) {
   if (lanes > 0) *p = v;
 }
+BNN_INLINE Vec load_some(const float* p, int64_t lanes) { return lanes > 0 ? *p : 0.0f; }
+BNN_INLINE Vec keep_some(Vec v, int64_t lanes, Vec rest) { return lanes > 0 ? v : rest; }
+BNN_INLINE Vec larger_all(Vec a, Vec b) { return a > b ? a : b; }
+BNN_INLINE Vec even_lanes(Vec a, Vec) { return a; }
+BNN_INLINE Vec odd_lanes(Vec, Vec b) { return b; }
+BNN_INLINE Vec slide(Vec before, Vec) { return before; }
 BNN_INLINE Vec rectify_all(Vec v) { return v > 0.0f ? v : 0.0f; }
 BNN_INLINE Vec hold(Vec v) { return v; }
 BNN_INLINE Vec broadcast(float x) { return x; }
@@ -147,6 +153,8 @@ BNN_INLINE Vec pick_weight(Weights w, int output) { return broadcast(w[output]);
 BNN_INLINE Vec multiply_add(Vec a, Vec b, Vec c) { return fused(a, b, c); }
 
 #include "floats.inc"
+
+#include "floats_pool.inc"
 
 }  // namespace
 
@@ -159,7 +167,7 @@ const Kernels kGenericKernels = {
     unpack_counts_generic,
     kFamilies,
     1,
-    {kOutputs, kVectors * kLanes, convolve_row, copy_columns, pool_row, mean, dense},
+    {kOutputs, kVectors * kLanes, convolve_row, copy_columns, split_row, pool_row, mean, dense},
     nullptr};
 
 }  // namespace bnn

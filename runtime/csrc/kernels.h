@@ -82,6 +82,8 @@ struct FloatKernels {
   // y [channels][pixels] = the first width floats of each channel of x
   void (*copy_columns)(const float* x, int64_t x_channel, int64_t channels, int64_t width,
                        float* y);
+  // x [count] -> its even and its odd columns
+  void (*split_row)(const float* x, int64_t count, float* even, float* odd);
   void (*pool_row)(const PoolJob& job);
   // y[c] = mean over pixels of max(scale[c] * x[c][pixel] + shift[c], 0), summed in the order of
   // the pixels

@@ -309,6 +309,19 @@ BNN_INLINE void store(float* p, Vec v) { vst1q_f32(p, v); }
 BNN_INLINE void store_some(float* p, Vec v, int64_t lanes) {
   for (int64_t i = 0; i < lanes; ++i) p[i] = v[i];
 }
+BNN_INLINE Vec load_some(const float* p, int64_t lanes) {
+  Vec v = vdupq_n_f32(0.0f);
+  for (int64_t i = 0; i < lanes; ++i) v[i] = p[i];
+  return v;
+}
+BNN_INLINE Vec keep_some(Vec v, int64_t lanes, Vec rest) {
+  for (int64_t i = 0; i < lanes; ++i) rest[i] = v[i];
+  return rest;
+}
+BNN_INLINE Vec larger_all(Vec a, Vec b) { return vbslq_f32(vcgtq_f32(a, b), a, b); }
+BNN_INLINE Vec even_lanes(Vec a, Vec b) { return vuzp1q_f32(a, b); }
+BNN_INLINE Vec odd_lanes(Vec a, Vec b) { return vuzp2q_f32(a, b); }
+BNN_INLINE Vec slide(Vec before, Vec v) { return vextq_f32(before, v, 3); }
 // Not vmaxq: NaN is rectified to 0 here, as everywhere.
 BNN_INLINE Vec rectify_all(Vec v) {
   const Vec zero = vdupq_n_f32(0.0f);
@@ -331,6 +344,8 @@ BNN_INLINE float fused(float a, float b, float c) { return __builtin_fmaf(a, b, 
 
 #include "floats.inc"
 
+#include "floats_pool.inc"
+
 }  // namespace
 
 const Kernels kNeonKernels = {
@@ -342,7 +357,7 @@ const Kernels kNeonKernels = {
     unpack_counts_neon,
     kFamilies,
     1,
-    {kOutputs, kVectors * kLanes, convolve_row, copy_columns, pool_row, mean, dense},
+    {kOutputs, kVectors * kLanes, convolve_row, copy_columns, split_row, pool_row, mean, dense},
     &kNeonSliced};
 
 }  // namespace bnn
