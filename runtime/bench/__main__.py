@@ -2,7 +2,8 @@
 
 kernels   rates of single kernels beside loops over registers, the limit of their instructions
 layers    every binary layer of the network in each kernel family
-networks  milliseconds of each part, chosen kernels against popcount; batches and threads
+networks  milliseconds of each part and what they are spent on, chosen kernels against popcount;
+          batches and threads
 engines   latency of every engine beside eager float PyTorch, and peak memory of each
 peers     ONNX Runtime and OpenVINO on MobileNet-v1, larq-compute-engine on MeliusNet22, OpenVINO on
           binary layers; `make bench-peers` installs the last two

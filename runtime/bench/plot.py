@@ -132,7 +132,7 @@ def _parts(figures: Figures) -> list[Chart]:
         charts.append(
             Chart(
                 f"Parts of {result['network']}",
-                f"one thread, batch {result['batch']}, within passes through the network; medians",
+                "one thread, batch 1, within the call for the network; medians",
                 "ms",
                 groups,
                 legend={"binary, chosen kernels": OURS, "binary, popcount kernels": POPCOUNT}

@@ -104,7 +104,6 @@ class Report:
             result = measure_network(
                 bundle,
                 self._meter,
-                batch=self._args.batch,
                 runs=self._args.runs,
                 eager=wanted and not load_contestants(bundle, [EAGER], 1)[1],
                 cpus=self._args.cpus,

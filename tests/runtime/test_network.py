@@ -1,13 +1,14 @@
 """Whole networks: the bits of their parts, for any threads, callers and order; clear refusals."""
 
 import os
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 from runtime import library
-from runtime.network import Network
+from runtime.network import Network, phase_names
 from runtime.parts import Part
 from runtime.prepare import prepare_parts
 from tests.runtime.bundles import make_images, make_network
@@ -110,3 +111,32 @@ def test_refuses_arrays_that_do_not_fit(parts: list[Part]) -> None:
         with pytest.raises(ValueError, match=text):
             network.run(*arguments)
     assert np.array_equal(run(network, x, 1), run_parts(parts, x))
+
+
+def test_profile_runs_the_network_and_adds_up(parts: list[Part]) -> None:
+    network = Network(parts)
+    workspace, x = network.allocate_workspace(1), images(1)
+    out = np.full((1, network.classes), np.nan, np.float32)
+    start = time.perf_counter_ns()
+    nanoseconds = network.profile(x, workspace, out)
+    took = time.perf_counter_ns() - start
+    assert out.tobytes() == run_parts(parts, x).tobytes()
+    assert nanoseconds.shape == (len(parts), len(phase_names()))
+    assert (nanoseconds >= 0).all()
+    assert (nanoseconds.sum(1) > 0).all()
+    assert nanoseconds.sum() <= took
+
+
+def test_profile_takes_one_image(parts: list[Part]) -> None:
+    network = Network(parts)
+    out = np.empty((1, network.classes), np.float32)
+    with pytest.raises(ValueError, match="image: expected"):
+        network.profile(images(2), network.allocate_workspace(1), out)
+
+
+def test_profile_of_a_small_workspace_is_refused(parts: list[Part]) -> None:
+    network = Network(parts)
+    workspace = network.allocate_workspace(1)[:-64]
+    out = np.empty((1, network.classes), np.float32)
+    with pytest.raises(ValueError, match="bnn_network_profile: expected a workspace of"):
+        network.profile(images(1), workspace, out)
