@@ -1,9 +1,9 @@
-"""Imports a quantised .tflite classifier as bundles: python -m models.import_tflite FILE... --out
-DIR.
+"""Imports quantised .tflite classifiers: python -m models.import_tflite FILE... --out DIR.
 
 Google's own MobileNet-v1, in one file or in two that follow each other, becomes two bundles for the
-onnx engine: DIR/float, the network in float32, and DIR/int8, the same integers that TensorFlow Lite
-computes with. A class called "background" is left out, so that a class is its index - 1.
+onnx engine: DIR/float is the network in float32, DIR/int8 has the integers that TensorFlow Lite
+computes with. If the first label is "background", that class is left out, and the index of every
+other one is lower by 1.
 """
 
 from __future__ import annotations
@@ -112,8 +112,7 @@ def _describe(
     """The manifest: pictures are cropped to the network's input as in ImageNet's evaluation, and
     normalised by the scale and zero point that the file gives the input.
     """
-    size = layers[0].input.shape[0]
-    scale, zero_point = (getattr(layers[0].input.quantization, n) for n in ("scale", "zero_point"))
+    size, quantization = layers[0].input.shape[0], layers[0].input.quantization
     convolutions = [layer for layer in layers if isinstance(layer, Convolution)]
     return Manifest(
         name=f"{file.stem.partition(NAME_ENDS)[0]}_{precision}",
@@ -127,8 +126,8 @@ def _describe(
             resize=round(size * SHORTER_SIDE),
             crop=size,
             interpolation="bilinear",
-            mean=(zero_point,) * 3,
-            std=(1 / scale,) * 3,
+            mean=(quantization.zero_point,) * 3,
+            std=(1 / quantization.scale,) * 3,
         ),
         labels=labels,
         plan=(),
@@ -155,10 +154,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help=".tflite; a network that is cut in parts: all of them, in order",
     )
     parser.add_argument(
-        "--labels", type=Path, help=f"one a line, default: {LABELS} beside the first file"
+        "--labels",
+        type=Path,
+        metavar="FILE",
+        help=f"one label a line (default: {LABELS} beside the first file)",
     )
     parser.add_argument(
-        "--out", type=Path, required=True, help="the bundles are its folders float and int8"
+        "--out",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="the bundles become its folders float and int8",
     )
     args = parser.parse_args(arguments)
     try:

@@ -48,7 +48,9 @@ _ACTIVATIONS = {
 def read_tflite(path: Path) -> Part:
     """The layers of a file. Raises InvalidTflite, UnsupportedTflite, OSError."""
     if (size := path.stat().st_size) > MOST_BYTES:
-        raise UnsupportedTflite(f"{path}: expected at most {MOST_BYTES} bytes, found {size}.")
+        raise UnsupportedTflite(
+            f"{path}: expected at most {MOST_BYTES} bytes, found {size}. {WHAT_IS_READ}"
+        )
     data = path.read_bytes()
     if data[4:8] != IDENTIFIER:
         raise InvalidTflite(
@@ -120,9 +122,14 @@ class _File:
         self, where: str, operator: Any, source: int, target: int, constants: Sequence[int]
     ) -> Convolution:
         depthwise = where.endswith("DEPTHWISE_CONV_2D")
-        options = _options(
-            operator, tflite.DepthwiseConv2DOptions if depthwise else tflite.Conv2DOptions
-        )
+        kind = tflite.DepthwiseConv2DOptions if depthwise else tflite.Conv2DOptions
+        options = _options(operator, kind)
+        if (options.DilationHFactor(), options.DilationWFactor()) != (1, 1):
+            self._unsupported(f"{where} without dilation", "a dilated one")
+        none, relu6 = tflite.ActivationFunctionType.NONE, tflite.ActivationFunctionType.RELU6
+        if (activation := options.FusedActivationFunction()) not in (none, relu6):
+            found = _ACTIVATIONS.get(activation, activation)
+            self._unsupported(f"{where} with activation NONE or RELU6", found)
         before, after = self._feature_map(where, source), self._feature_map(where, target)
         weight_index, bias_index = constants
         weight = self._constant(where, weight_index, tflite.TensorType.UINT8, np.dtype("u1"))
@@ -143,23 +150,7 @@ class _File:
             )
         weight_quantization = self._quantization(where, self._tensor(weight_index))
         bias_quantization = self._quantization(where, self._tensor(bias_index))
-        bias_scale, zero_point = bias_quantization.scale, bias_quantization.zero_point
-        product = before.quantization.scale * weight_quantization.scale
-        if zero_point or not math.isclose(bias_scale, product, rel_tol=BIAS_TOLERANCE):
-            self._invalid(
-                f"{where}: expected biases of scale {product:.9g}, zero point 0",
-                f"{bias_scale:.9g}, {zero_point}",
-            )
-        if (options.DilationHFactor(), options.DilationWFactor()) != (1, 1):
-            self._unsupported(f"{where} without dilation", "a dilated one")
-        activation = options.FusedActivationFunction()
-        if activation not in (
-            tflite.ActivationFunctionType.NONE,
-            tflite.ActivationFunctionType.RELU6,
-        ):
-            self._unsupported(
-                f"{where} with activation NONE or RELU6", _ACTIVATIONS.get(activation, activation)
-            )
+        self._check_bias(where, bias_quantization, before.quantization, weight_quantization)
         strides, padding = self._window(where, options, weight.shape[2:], before, after)
         return Convolution(
             input=before,
@@ -167,12 +158,23 @@ class _File:
             weight=np.ascontiguousarray(weight),
             weight_quantization=weight_quantization,
             bias=bias.astype(np.int32),
-            bias_scale=bias_scale,
+            bias_scale=bias_quantization.scale,
             strides=strides,
             padding=padding,
             groups=groups,
-            relu6=activation == tflite.ActivationFunctionType.RELU6,
+            relu6=activation == relu6,
         )
+
+    def _check_bias(
+        self, where: str, bias: Quantization, before: Quantization, weight: Quantization
+    ) -> None:
+        """Biases are added to sums of products, so they must have the products' scale."""
+        product = before.scale * weight.scale
+        if bias.zero_point or not math.isclose(bias.scale, product, rel_tol=BIAS_TOLERANCE):
+            self._invalid(
+                f"{where}: expected biases of scale {product:.9g}, zero point 0",
+                f"{bias.scale:.9g}, {bias.zero_point}",
+            )
 
     def _window(
         self, where: str, options: Any, kernel: Sequence[int], before: FeatureMap, after: FeatureMap

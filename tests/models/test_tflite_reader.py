@@ -220,7 +220,7 @@ def read_bytes(folder: Path, content: bytes) -> None:
 
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, len(WHOLE) - 1))
-def test_truncated_files_are_refused(tmp_path: Path, length: int) -> None:
+def test_truncated_files_never_crash(tmp_path: Path, length: int) -> None:
     read_bytes(tmp_path, WHOLE[:length])
 
 
