@@ -20,9 +20,9 @@ UV ?= uv#     only for `make locks`
 IMAGE ?= bnn-service
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
-# The recipe of the default model; on a CPU without bfloat16 leave out --mixed-precision.
+# On a CPU without bfloat16 add TRAIN_ARGS=--no-mixed-precision.
 NETWORK ?= meliusnet13
-TRAIN_ARGS ?= --epochs 20 --augmentation crop --mixed-precision --compile
+TRAIN_ARGS ?=
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
@@ -120,10 +120,11 @@ instruction-counts: setup ## count the NEON kernels' instructions under emulatio
 	$(PYTHON) -m runtime.instruction_counts
 
 # A resumed run goes on from its checkpoint. The new bundle replaces the served one only here.
-train-default: setup ## train the default model anew and export it (DATA=DIR NETWORK=NAME TRAIN_ARGS='...')
+train-default: setup ## train the default model anew and export it (DATA=CIFAR-10 NETWORK=NAME TRAIN_ARGS='...')
 	@test -n '$(DATA)' || { \
 	  echo 'error: expected DATA=DIR, a folder with train/ and test/ of one folder per class; found none' >&2; exit 1; }
-	$(PYTHON) -m models.train $(NETWORK) --data '$(DATA)' --out runs/$(NETWORK) --resume $(TRAIN_ARGS)
+	$(PYTHON) -m models.train --config models/recipes/default.toml $(NETWORK) --data '$(DATA)' \
+	  --out runs/$(NETWORK) --resume $(TRAIN_ARGS)
 	$(PYTHON) -m models.export $(NETWORK) --checkpoint runs/$(NETWORK)/checkpoint.pt --out service/bundles/default
 
 # ---- prove -----------------------------------------------------------------------------------------------------------

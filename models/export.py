@@ -9,7 +9,6 @@ never for answers.
 from __future__ import annotations
 
 import argparse
-import pickle
 import platform
 import sys
 import tempfile
@@ -25,11 +24,12 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 from torch import nn
 
+from models.checkpoint import read_checkpoint
 from models.convert import calibrate, convert_network
-from models.data import MEAN, STD
 from models.meliusnet import MeliusNet
 from models.mobilenet_graph import build_mobilenet_graph
 from models.onnx_graph import build_graph
+from models.preprocessing import evaluation_preprocessing
 from models.zoo import NAMES, Network, build_network, default_image_size
 from runtime import (
     ENGINES,
@@ -41,7 +41,6 @@ from runtime import (
 )
 from runtime.bundle import ONNX_GRAPH, TORCHSCRIPT_GRAPH, WEIGHTS, write_bundle
 
-SHORTER_SIDE = 256 / 224  # of the crop, where the network is not trained on whole small pictures
 PARITY_INPUTS = 64
 ROUNDING = 1e-3  # of logits, by sums in another order
 SEED = 123
@@ -156,10 +155,10 @@ def load_checkpoint(path: Path, name: str) -> tuple[Network, dict[str, Any]]:
 
     Raises ValueError if it is of another network.
     """
-    content = torch.load(path, map_location="cpu", weights_only=True)
+    content = read_checkpoint(path)
     if content["network"] != name:
         raise ValueError(f"{path} holds {content['network']}, not {name}; give its own name")
-    network = build_network(name, len(content["classes"]))
+    network = build_network(name, len(content["classes"]), **content.get("changes", {}))
     network.load_state_dict(content["state"]["model"])
     return network, content
 
@@ -171,9 +170,11 @@ def is_finished(content: dict[str, Any]) -> bool:
 
 def training_record(content: dict[str, Any]) -> dict[str, Any]:
     """What the manifest says of the training."""
+    more = ("classes", "data_sha256", "teacher", "commit")
     return {
         "data": content["data"],
         "train_images": content["train_images"],
+        **{key: content[key] for key in more if content.get(key) is not None},
         "recipe": content["state"]["recipe"],
         "epochs_done": content["state"]["epoch"],
         "finished": is_finished(content),
@@ -202,7 +203,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     try:
         bundle = _export(args)
-    except (OSError, ValueError, RuntimeError, pickle.UnpicklingError, RuntimeFault) as error:
+    except (OSError, ValueError, RuntimeError, RuntimeFault) as error:
         print(f"models.export: {error}", file=sys.stderr)
         return 2
     print(
@@ -239,14 +240,14 @@ def _export(args: argparse.Namespace) -> Bundle:
                 f"{content['state']['recipe']['epochs']} epochs; let it finish (models.train "
                 "--resume), or give --unfinished, which the manifest will say"
             )
-        labels, training = content["classes"], training_record(content)
+        labels = content.get("labels", content["classes"])
+        training = training_record(content)
     else:
         torch.manual_seed(SEED)
         network = build_network(args.name, args.num_classes or 1000)
         size = args.image_size or default_image_size(network)
         calibrate(network, size)
-        resize = size if size < 100 else round(size * SHORTER_SIDE)
-        preprocessing = Preprocessing(resize, size, "bilinear", MEAN, STD)
+        preprocessing = evaluation_preprocessing(size)
         labels, training = [f"class {i}" for i in range(network.num_classes)], None
     return export_bundle(
         network, args.out, labels, preprocessing, training, args.parity_inputs, args.onnx_integer

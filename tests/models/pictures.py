@@ -5,6 +5,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from models.picture_files import PictureFiles
+
+
+def write_picture(path: Path, seed: int = 0, size: tuple[int, int] = (16, 12)) -> None:
+    """Seeded noise, width x height, in the format that the suffix names."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), np.uint8)
+    Image.fromarray(pixels).save(path)
+
 
 def write_two_colours(folder: Path, train: int = 12, test: int = 4, side: int = 16) -> None:
     """train/ and test/ with the classes blue and red, noise beside the colour."""
@@ -16,3 +25,15 @@ def write_two_colours(folder: Path, train: int = 12, test: int = 4, side: int = 
             path = folder / split / ("blue", "red")[i % 2] / f"{i}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(pixels).save(path)
+
+
+def make_files(content: dict[str, dict[str, bytes]]) -> PictureFiles:
+    """{class: {name: bytes}} as PictureFiles, without files."""
+    classes = tuple(sorted(content))
+    rows = [
+        (f"{c}/{name}", i, data)
+        for i, c in enumerate(classes)
+        for name, data in sorted(content[c].items())
+    ]
+    names, labels, blobs = zip(*rows, strict=True)
+    return PictureFiles(names, labels, classes, lambda i: blobs[i])
