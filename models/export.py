@@ -150,17 +150,41 @@ def export_bundle(
         return write_bundle(out, replace(manifest, parity=parity), files)
 
 
-def load_checkpoint(path: Path, name: str) -> tuple[Network, dict[str, Any]]:
-    """(network, content) of a checkpoint of models.train.
+def load_checkpoint(path: Path, name: str) -> dict[str, Any]:
+    """The content of a checkpoint of models.train.
 
     Raises ValueError if it is of another network.
     """
     content = read_checkpoint(path)
     if content["network"] != name:
         raise ValueError(f"{path} holds {content['network']}, not {name}; give its own name")
-    network = build_network(name, len(content["classes"]), **content.get("changes", {}))
+    return content
+
+
+def build_trained(content: dict[str, Any]) -> Network:
+    """The network of a checkpoint's content, with its weights, on the CPU."""
+    changes = content.get("changes", {})
+    network = build_network(content["network"], len(content["classes"]), **changes)
     network.load_state_dict(content["state"]["model"])
-    return network, content
+    return network
+
+
+def export_checkpoint(
+    content: dict[str, Any],
+    out: Path,
+    parity_count: int = PARITY_INPUTS,
+    onnx_integer: bool = False,
+) -> Bundle:
+    """`export_bundle` of a checkpoint's content. Raises as that does."""
+    return export_bundle(
+        build_trained(content),
+        out,
+        content.get("labels", content["classes"]),
+        Preprocessing(**content["preprocessing"]),
+        training_record(content),
+        parity_count,
+        onnx_integer,
+    )
 
 
 def is_finished(content: dict[str, Any]) -> bool:
@@ -224,33 +248,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _export(args: argparse.Namespace) -> Bundle:
     if args.checkpoint:
-        network, content = load_checkpoint(args.checkpoint, args.name)
-        if args.num_classes not in (None, network.num_classes):
-            raise ValueError(
-                f"the checkpoint has {network.num_classes} classes, not {args.num_classes}"
-            )
-        preprocessing = Preprocessing(**content["preprocessing"])
-        if args.image_size not in (None, preprocessing.crop):
-            raise ValueError(
-                f"the checkpoint is for {preprocessing.crop} pixels, not {args.image_size}"
-            )
+        content = load_checkpoint(args.checkpoint, args.name)
+        classes, side = len(content["classes"]), content["preprocessing"]["crop"]
+        if args.num_classes not in (None, classes):
+            raise ValueError(f"the checkpoint has {classes} classes, not {args.num_classes}")
+        if args.image_size not in (None, side):
+            raise ValueError(f"the checkpoint is for {side} pixels, not {args.image_size}")
         if not is_finished(content) and not args.unfinished:
             raise ValueError(
                 f"{args.checkpoint} is of a training that has done {content['state']['epoch']} of "
                 f"{content['state']['recipe']['epochs']} epochs; let it finish (models.train "
                 "--resume), or give --unfinished, which the manifest will say"
             )
-        labels = content.get("labels", content["classes"])
-        training = training_record(content)
-    else:
-        torch.manual_seed(SEED)
-        network = build_network(args.name, args.num_classes or 1000)
-        size = args.image_size or default_image_size(network)
-        calibrate(network, size)
-        preprocessing = evaluation_preprocessing(size)
-        labels, training = [f"class {i}" for i in range(network.num_classes)], None
+        return export_checkpoint(content, args.out, args.parity_inputs, args.onnx_integer)
+    torch.manual_seed(SEED)
+    network = build_network(args.name, args.num_classes or 1000)
+    size = args.image_size or default_image_size(network)
+    calibrate(network, size)
+    labels = [f"class {i}" for i in range(network.num_classes)]
+    preprocessing = evaluation_preprocessing(size)
     return export_bundle(
-        network, args.out, labels, preprocessing, training, args.parity_inputs, args.onnx_integer
+        network, args.out, labels, preprocessing, None, args.parity_inputs, args.onnx_integer
     )
 
 

@@ -41,6 +41,7 @@ from models.zoo import build_network, default_image_size
 from runtime.preprocess import Preprocessing
 
 CHECKPOINT = "checkpoint.pt"
+SECONDS_BETWEEN_SAVES = 10  # at least, where epochs are short
 
 
 @dataclass(frozen=True)
@@ -184,8 +185,9 @@ class _Run:
 
         while not trainer.finished:
             metrics = trainer.run_epoch(self.shows, save_now_and_then)
-            self._save()
-            saved = time.monotonic()
+            if time.monotonic() - saved > SECONDS_BETWEEN_SAVES:
+                self._save()
+                saved = time.monotonic()
             self._write_files()
             if self.processes.first:
                 tqdm.write(json.dumps(metrics))

@@ -5,9 +5,9 @@
 
 DIR has train/ and, for the final measurement, test/ or val/, each with a sub-folder per class, or
 the same as packs (models.data). PHOTOS has a sub-folder per class; everything else has a default
-that fits their number. Options override the file, whose keys are the options' names.
---resume goes on from the last checkpoint, exactly. Several processes: torchrun --nproc-per-node N
--m models.train ...
+that fits their number, and at the end BUNDLE is there: make serve BNN_BUNDLE=BUNDLE. Options
+override the file, whose keys are the options' names. --resume goes on from the last checkpoint,
+exactly. Several processes: torchrun --standalone --nproc-per-node N -m models.train ...
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ import torch
 from models.datasets import NAMES as DATA_SETS
 from models.datasets import DataSet, open_data_set
 from models.errors import RecipeError, TrainingFault
+from models.export import export_checkpoint
+from models.own_photos import choose_defaults, find_run_folder, open_photos
 from models.processes import Processes, join_processes
 from models.recipe import Recipe
 from models.run import Job, run_training
@@ -55,6 +57,7 @@ def make_parser() -> _Parser:
     parser.add_argument("--config", type=Path, help="a TOML file of options")
     where = parser.add_argument_group("pictures and results")
     where.add_argument("--data", type=Path, help="directory with train/ and test/ or val/")
+    where.add_argument("--folder", type=Path, help="your own photos, a sub-folder per class")
     where.add_argument("--set", choices=DATA_SETS, help="what DATA is a copy of; checks its counts")
     where.add_argument("--data-name", help="the set's name in records (default: the directory's)")
     where.add_argument("--out", type=Path, help="directory of the run; with --folder, the bundle")
@@ -138,17 +141,23 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def make_job(args: argparse.Namespace) -> Job:
     """What the command line asks for. Raises TrainingFault."""
+    if args.out is None:
+        raise RecipeError("expected --out, on the command line or in --config; found none")
+    data = _open(args)
+    out = args.out
+    if args.folder is not None:
+        out = find_run_folder(args.out)
+        for name, value in choose_defaults(len(data.train)).items():
+            if getattr(args, name) is None:
+                setattr(args, name, value)
     if args.network not in NAMES:
         raise RecipeError(f"expected a network of {', '.join(NAMES)}; found {args.network}")
-    for name in ("data", "out"):
-        if getattr(args, name) is None:
-            raise RecipeError(f"expected --{name}, on the command line or in --config; found none")
     given = {n: getattr(args, n) for n in RECIPE_FIELDS if getattr(args, n) is not None}
     changes = {n: getattr(args, n) for n in ("stem", "shift") if getattr(args, n) is not None}
     return Job(
         network=args.network,
-        data=_open(args),
-        out=args.out,
+        data=data,
+        out=out,
         recipe=Recipe(**given),
         changes=changes,
         image_size=args.image_size,
@@ -166,7 +175,17 @@ def make_job(args: argparse.Namespace) -> Job:
 
 
 def _open(args: argparse.Namespace) -> DataSet:
-    data = open_data_set(args.data, args.set)
+    if (args.data is None) == (args.folder is None):
+        raise RecipeError(
+            "expected either --data or --folder, on the command line or in --config; found "
+            f"{'neither' if args.data is None else 'both'}"
+        )
+    if args.folder is not None:
+        if args.set is not None:
+            raise RecipeError("expected --set with --data only; found it with --folder")
+        data = open_photos(args.folder, Recipe().seed if args.seed is None else args.seed)
+    else:
+        data = open_data_set(args.data, args.set)
     if args.data_name is None:
         return data
     return DataSet(args.data_name, data.train, data.validation, data.test, data.labels)
@@ -180,14 +199,22 @@ def _device(args: argparse.Namespace) -> str:
 
 def train(args: argparse.Namespace) -> None:
     """Runs what the command line asks for. Raises TrainingFault."""
-    if args.threads:
-        torch.set_num_threads(args.threads)
     with join_processes(_device(args)) as processes:
         _train(args, processes)
 
 
 def _train(args: argparse.Namespace, processes: Processes) -> None:
-    run_training(make_job(args), processes)
+    job = make_job(args)
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    content = run_training(job, processes)
+    if args.folder is not None and processes.first:
+        bundle = export_checkpoint(content, args.out)
+        print(
+            f"{bundle.path}: {len(bundle.manifest.labels)} classes, top-1 "
+            f"{content['test']['top1']} % of {content['test']['images']} photos held back. "
+            f"Serve it: make serve BNN_BUNDLE={args.out}"
+        )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -115,7 +115,8 @@ class Trainer:
     ) -> dict[str, Any]:
         """Trains to the end of the epoch begun, measures; returns the metrics.
 
-        `after_step` may save `state()`. Raises Diverged.
+        `after_step` may save `state()`; it is not called after the epoch's last step, whose figures
+        belong to an epoch that has no metrics yet. Raises Diverged.
         """
         epoch, first = divmod(self.step, self.steps_per_epoch)
         clock = time.perf_counter()
@@ -133,7 +134,7 @@ class Trainer:
                 bar.step(loss, self.batch, self.steps - self.step, measurements)
                 now = time.perf_counter()
                 self.seconds, clock = self.seconds + now - clock, now
-                if after_step:
+                if after_step and i < self.steps_per_epoch - 1:
                     after_step()
                     clock = time.perf_counter()
         return self._end_epoch(epoch + 1)
@@ -224,8 +225,8 @@ class Trainer:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Goes on from state(). Raises CheckpointMismatch if it came from another recipe."""
-        if state["recipe"] != asdict(self.recipe):
-            asked = asdict(self.recipe)
+        asked = asdict(self.recipe)
+        if asdict(Recipe(**state["recipe"])) != asked:
             other = {k: v for k, v in state["recipe"].items() if asked.get(k) != v}
             raise CheckpointMismatch(
                 f"the checkpoint was made with {other}, this run asks for "

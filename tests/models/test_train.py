@@ -90,7 +90,7 @@ def test_a_missing_configuration_is_named(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (["meliusnet13", "--data", "DATA"], "expected --out"),
-        (["meliusnet13", "--out", "x"], "expected --data"),
+        (["meliusnet13", "--out", "x"], "either --data or --folder"),
         (["resnet", "--data", "DATA", "--out", "x"], "expected a network of meliusnet22"),
         (["meliusnet13", "--data", "none", "--out", "x"], "expected train/ or train.npz"),
         (["meliusnet13", "--data", "DATA", "--out", "x", "--epochs", "0"], "epochs at least 1"),
