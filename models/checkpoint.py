@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from models.errors import CheckpointMismatch
+from models.zoo import Network, build_network
 
 FORMAT = 2
 # What may differ between the parts of a resumed run.
@@ -42,6 +43,14 @@ def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str,
     if not isinstance(content, dict) or not {"network", "classes", "state"} <= set(content):
         raise CheckpointMismatch(f"{path}: expected a checkpoint of models.train; found other data")
     return content
+
+
+def build_trained(content: Mapping[str, Any]) -> Network:
+    """The network of a checkpoint's content, with its weights, on the CPU."""
+    changes = content.get("changes", {})
+    network = build_network(content["network"], len(content["classes"]), **changes)
+    network.load_state_dict(content["state"]["model"])
+    return network
 
 
 def verify_same_run(content: Mapping[str, Any], header: Mapping[str, Any], path: Path) -> None:

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 from torch import nn
 
-from models.checkpoint import read_checkpoint
+from models.checkpoint import build_trained, read_checkpoint
 from models.convert import calibrate, convert_network
 from models.meliusnet import MeliusNet
 from models.mobilenet_graph import build_mobilenet_graph
@@ -159,14 +159,6 @@ def load_checkpoint(path: Path, name: str) -> dict[str, Any]:
     if content["network"] != name:
         raise ValueError(f"{path} holds {content['network']}, not {name}; give its own name")
     return content
-
-
-def build_trained(content: dict[str, Any]) -> Network:
-    """The network of a checkpoint's content, with its weights, on the CPU."""
-    changes = content.get("changes", {})
-    network = build_network(content["network"], len(content["classes"]), **changes)
-    network.load_state_dict(content["state"]["model"])
-    return network
 
 
 def export_checkpoint(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,7 +24,7 @@ from models.checkpoint import FORMAT, read_checkpoint, save_checkpoint, verify_s
 from models.curves import write_curves
 from models.data import LabelledImages, decode_pictures, split_off
 from models.datasets import DataSet
-from models.errors import CheckpointMismatch, DataError
+from models.errors import CheckpointMismatch, DataError, RecipeError
 from models.metrics import (
     calibration_error,
     count_confusion,
@@ -36,6 +36,7 @@ from models.picture_files import PictureFiles
 from models.preprocessing import evaluation_preprocessing, whole_preprocessing
 from models.processes import Processes, device_of
 from models.recipe import Recipe
+from models.teachers import Teacher, load_teacher
 from models.trainer import Execution, Trainer
 from models.zoo import build_network, default_image_size
 from runtime.preprocess import Preprocessing
@@ -100,6 +101,7 @@ class _Run:
                 f"expected stored pictures of at least the input's {side} pixels; found "
                 f"--stored-side {self.stored_side}"
             )
+        self.teacher = self._load_teacher()
         self.data_sha256 = {name: part.sha256() for name, part in job.data.parts().items()}
         self.validation_files: PictureFiles | None = job.data.validation
         train_files = job.data.train
@@ -119,7 +121,7 @@ class _Run:
             self.preprocessing,
             execution=job.execution,
             processes=processes,
-            teacher=self._make_teacher(),
+            teacher=self.teacher,
         )
         self.header = self._make_header(len(train), len(validation) if validation else 0)
         self.test: dict[str, Any] | None = None
@@ -139,8 +141,17 @@ class _Run:
             cache=self.job.cache,
         )
 
-    def _make_teacher(self) -> Callable[[Tensor], Tensor] | None:
-        return None
+    def _load_teacher(self) -> Teacher | None:
+        job = self.job
+        if (job.teacher is None) != (job.recipe.distillation == 0):
+            raise RecipeError(
+                "expected --teacher and --distillation above 0 together; found "
+                f"{'no teacher' if job.teacher is None else 'a teacher'} and distillation "
+                f"{job.recipe.distillation}. A weight of 0.5 is a good start."
+            )
+        if job.teacher is None:
+            return None
+        return load_teacher(job.teacher, job.data.train.classes).to(self.device)
 
     def _make_header(self, train: int, validation: int) -> dict[str, Any]:
         job = self.job
@@ -157,7 +168,7 @@ class _Run:
             "train_images": train,
             "validation_images": validation,
             "skipped": self.skipped,
-            "teacher": job.teacher,
+            "teacher": self.teacher.name if self.teacher else None,
             "device": record.describe_device(self.device),
             "torch": str(torch.__version__),  # a plain text, so that checkpoints load safely
             "threads": torch.get_num_threads(),

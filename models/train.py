@@ -83,6 +83,7 @@ def make_parser() -> _Parser:
             _switch(recipe, option, hint)
         else:
             recipe.add_argument(option, type=type(default), help=hint)
+    recipe.add_argument("--teacher", help="a checkpoint.pt, or efficientnet-lite0, -lite1, -lite2")
     speed = parser.add_argument_group("how it runs")
     speed.add_argument("--device", choices=("cpu", "cuda"), help="default: a GPU if there is one")
     speed.add_argument("--threads", type=int, help="CPU threads (default: PyTorch's)")
@@ -165,6 +166,7 @@ def make_job(args: argparse.Namespace) -> Job:
         stored_side=args.stored_side,
         execution=Execution(bool(args.compile), bool(args.channels_last), args.measure_every or 1),
         device=_device(args),
+        teacher=args.teacher,
         cache=args.cache,
         workers=args.workers or os.cpu_count() or 1,
         checkpoint_minutes=10 if args.checkpoint_minutes is None else args.checkpoint_minutes,

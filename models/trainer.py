@@ -192,8 +192,8 @@ class Trainer:
         logits = logits.float()
         loss = F.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
         if self.teacher is not None:
-            with torch.no_grad():
-                answers = self.teacher(pixels)
+            with torch.no_grad(), self._autocast():
+                answers = self.teacher(pixels).float()
             taught = distillation_loss(logits, answers, recipe.distillation_temperature)
             loss = torch.lerp(loss, taught, recipe.distillation)
         self.optimizer.zero_grad(set_to_none=True)
