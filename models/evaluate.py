@@ -18,7 +18,7 @@ import torch
 from models.data import LabelledImages, decode_pictures
 from models.datasets import NAMES, open_data_set
 from models.errors import DataError, TrainingFault
-from models.metrics import measure, predict_logits
+from models.metrics import calibration_error, measure, predict_logits, write_confusion
 from runtime import ENGINES, Engine, Manifest, RuntimeFault, load_engine
 
 
@@ -29,11 +29,16 @@ def find_classes(manifest: Manifest) -> tuple[str, ...]:
 
 
 def measure_accuracy(
-    engine: Engine, images: LabelledImages, batch: int = 50, progress: bool = True
+    engine: Engine,
+    images: LabelledImages,
+    batch: int = 50,
+    progress: bool = True,
+    confusion: Path | None = None,
 ) -> dict[str, Any]:
-    """{"top1", "top5"} in percent, "loss", "images", "engine".
+    """{"top1", "top5"} in percent, "loss", "images", calibration errors in percent, "engine".
 
-    Raises DataError if the classes differ.
+    "calibration_error" is without the bundle's temperature, the other with it. Writes the confusion
+    table, if a path is given. Raises DataError if the classes differ.
     """
     classes = find_classes(engine.bundle.manifest)
     if images.classes != classes:
@@ -47,7 +52,16 @@ def measure_accuracy(
 
     spec = engine.bundle.manifest.preprocessing
     logits = predict_logits(predict, images, spec, batch=batch, progress=progress)
-    return {**measure(logits, images.labels), "engine": f"{engine.name}/{engine.implementation}"}
+    temperature = engine.bundle.manifest.temperature
+    if confusion is not None:
+        write_confusion(confusion, logits, images.labels, engine.bundle.manifest.labels)
+    return {
+        **measure(logits, images.labels),
+        "calibration_error": calibration_error(logits, images.labels),
+        "temperature": temperature,
+        "calibration_error_with_temperature": calibration_error(logits, images.labels, temperature),
+        "engine": f"{engine.name}/{engine.implementation}",
+    }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -57,6 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, required=True, help="directory with test/ or val/")
     parser.add_argument("--set", choices=NAMES, help="what DATA is a copy of; checks its counts")
     parser.add_argument("--engine", choices=["auto", *ENGINES], default="auto")
+    parser.add_argument("--confusion", type=Path, help="write the confusion table, a .csv file")
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
     args = parser.parse_args(arguments)
     try:
@@ -65,9 +80,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if files is None:
             raise DataError(f"{args.data}: expected test or val in it; found neither")
         spec = engine.bundle.manifest.preprocessing
-        images = decode_pictures(files, spec, progress=not args.quiet)
-        figures = measure_accuracy(engine, images, progress=not args.quiet)
-    except (TrainingFault, RuntimeFault) as error:
+        shown = not args.quiet
+        images = decode_pictures(files, spec, progress=shown)
+        figures = measure_accuracy(engine, images, progress=shown, confusion=args.confusion)
+    except (TrainingFault, RuntimeFault, OSError) as error:
         print(f"models.evaluate: {error}", file=sys.stderr)
         return 2
     print(json.dumps({"bundle": str(args.bundle), "split": "test", **figures}))

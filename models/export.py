@@ -117,6 +117,7 @@ def export_bundle(
     training: dict[str, Any] | None,
     parity_count: int = PARITY_INPUTS,
     onnx_integer: bool = False,
+    temperature: float = 1.0,
 ) -> Bundle:
     """Converts, writes, measures parity with every engine that runs here and records it in the
     manifest.
@@ -138,6 +139,7 @@ def export_bundle(
             files={},
             trained=training is not None,
             training=training,
+            temperature=temperature,
             created={
                 "python": platform.python_version(),
                 "torch": str(torch.__version__),
@@ -176,6 +178,7 @@ def export_checkpoint(
         training_record(content),
         parity_count,
         onnx_integer,
+        (content.get("calibration") or {}).get("temperature", 1.0),
     )
 
 
@@ -186,7 +189,7 @@ def is_finished(content: dict[str, Any]) -> bool:
 
 def training_record(content: dict[str, Any]) -> dict[str, Any]:
     """What the manifest says of the training."""
-    more = ("classes", "data_sha256", "teacher", "commit")
+    more = ("classes", "data_sha256", "teacher", "commit", "calibration")
     return {
         "data": content["data"],
         "train_images": content["train_images"],

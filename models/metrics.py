@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import csv
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -67,6 +69,15 @@ def count_confusion(logits: Tensor, labels: Tensor) -> Tensor:
     return torch.bincount(pairs, minlength=classes**2).view(classes, classes)
 
 
+def write_confusion(path: Path, logits: Tensor, labels: Tensor, names: Sequence[str]) -> None:
+    """The counts of `count_confusion` as CSV, names of classes in the first row and column."""
+    matrix = count_confusion(logits, labels)
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["true class \\ answer", *names])
+        writer.writerows([name, *row] for name, row in zip(names, matrix.tolist(), strict=True))
+
+
 def calibration_error(logits: Tensor, labels: Tensor, temperature: float = 1.0) -> float:
     """Expected calibration error in percent: how far the best score is from the share of hits.
 
@@ -83,10 +94,14 @@ def calibration_error(logits: Tensor, labels: Tensor, temperature: float = 1.0) 
 def fit_temperature(logits: Tensor, labels: Tensor) -> float:
     """The T > 0 that makes softmax(logits / T) most likely (Guo et al. 2017), 0.05..20.
 
-    The loss is convex in 1 / T, so that its slope is searched for its zero by halving.
+    One picture whose class nobody knows is added to those given, as in Platt 1999: a few pictures
+    that are all answered right do not make a network certain. The loss is convex in 1 / T, so that
+    its slope is searched for its zero by halving.
     """
     logits, labels = logits.double(), labels.cpu()
-    truth = logits.gather(1, labels[:, None]).squeeze(1)
+    unknown = 1 / (len(labels) + 1)
+    truth = (1 - unknown) * logits.gather(1, labels[:, None]).squeeze(1)
+    truth += unknown * logits.mean(1)
 
     def slope(inverse: float) -> float:
         return float(((logits * inverse).softmax(1).mul(logits).sum(1) - truth).mean())

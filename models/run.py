@@ -6,7 +6,6 @@ epoch), record.json, curves.svg and, at the end, confusion.csv.
 
 from __future__ import annotations
 
-import csv
 import json
 import time
 from collections.abc import Mapping
@@ -27,10 +26,10 @@ from models.datasets import DataSet
 from models.errors import CheckpointMismatch, DataError, RecipeError
 from models.metrics import (
     calibration_error,
-    count_confusion,
     fit_temperature,
     measure,
     predict_logits,
+    write_confusion,
 )
 from models.picture_files import PictureFiles
 from models.preprocessing import evaluation_preprocessing, whole_preprocessing
@@ -244,7 +243,8 @@ class _Run:
         logits = self._logits(images)
         self.test = {"split": name, **measure(logits, images.labels)}
         self.test["calibration_error"] = calibration_error(logits, images.labels)
-        _write_confusion(self.job.out / "confusion.csv", logits, images, self.job.data.labels)
+        table = self.job.out / "confusion.csv"
+        write_confusion(table, logits, images.labels, self.job.data.labels)
         if validation is not None:
             known = logits if images is validation else self._logits(validation)
             temperature = fit_temperature(known, validation.labels)
@@ -299,13 +299,3 @@ def _check_classes(train: LabelledImages, name: str) -> None:
             f"{name}: expected pictures of every class to train on; found none of "
             f"{', '.join(empty[:5])}. Add pictures of it, or remove its folder."
         )
-
-
-def _write_confusion(
-    path: Path, logits: Tensor, images: LabelledImages, labels: tuple[str, ...]
-) -> None:
-    matrix = count_confusion(logits, images.labels)
-    with path.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(["true class \\ answer", *labels])
-        writer.writerows([name, *row] for name, row in zip(labels, matrix.tolist(), strict=True))

@@ -69,8 +69,12 @@ def test_other_classes_are_refused(bundle: Path) -> None:
 
 def test_command_line(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_two_colours(tmp_path)
-    assert main([str(bundle), "--data", str(tmp_path), "--engine", "onnx", "--quiet"]) == 0
-    assert json.loads(capsys.readouterr().out)["engine"] == "onnx/cpu"
+    quiet = ["--quiet", "--confusion", str(tmp_path / "confusion.csv")]
+    assert main([str(bundle), "--data", str(tmp_path), "--engine", "onnx", *quiet]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert figures["engine"] == "onnx/cpu"
+    assert figures["temperature"] == 1
+    assert figures["calibration_error"] == figures["calibration_error_with_temperature"]
     assert main([str(bundle), "--data", str(bundle), "--quiet"]) == 2
     assert "expected train/" in capsys.readouterr().err
 

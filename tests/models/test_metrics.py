@@ -1,5 +1,7 @@
 """models.metrics: known answers; a temperature that mends what was stretched."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -11,6 +13,7 @@ from models.metrics import (
     fit_temperature,
     measure,
     predict_logits,
+    write_confusion,
 )
 from models.preprocessing import whole_preprocessing
 
@@ -64,8 +67,24 @@ def test_fitted_temperature_is_the_one_that_stretched(temperature: float) -> Non
 
 
 def test_temperature_stays_within_bounds() -> None:
-    assert fit_temperature(torch.tensor([[1.0, 0]]), torch.tensor([0])) == pytest.approx(0.05)
+    timid = torch.tensor([[0.01, 0]]).repeat(1000, 1)
+    assert fit_temperature(timid, torch.zeros(1000, dtype=torch.long)) == pytest.approx(0.05)
     assert fit_temperature(torch.tensor([[1.0, 0]]), torch.tensor([1])) == pytest.approx(20)
+
+
+def test_a_few_right_answers_do_not_make_certain() -> None:
+    logits = torch.tensor([[4.0, 0, 0]]).repeat(6, 1)
+    temperature = fit_temperature(logits, torch.zeros(6, dtype=torch.long))
+    score = (logits[0] / temperature).softmax(0)[0].item()
+    assert score == pytest.approx(6 / 7 + 1 / 7 / 3, abs=1e-3)
+
+
+def test_confusion_is_written_with_names(tmp_path: Path) -> None:
+    write_confusion(tmp_path / "c.csv", LOGITS, torch.tensor([0, 0, 5]), list("abcdef"))
+    rows = (tmp_path / "c.csv").read_text().splitlines()
+    assert rows[0].endswith("a,b,c,d,e,f")
+    assert rows[1] == "a,1,1,0,0,0,0"
+    assert len(rows) == 7
 
 
 def test_networks_are_measured_in_eval_mode_in_batches() -> None:
