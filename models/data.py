@@ -1,267 +1,209 @@
-"""Labelled pictures in memory: folders of class folders or packed .npz files, and augmentation.
+"""Labelled pictures in memory, decoded once; python -m models.data packs and checks data sets.
 
-Pictures are decoded once to uint8 by the same code that the service uses (runtime.preprocess), so
-that training, evaluation and serving see the same pixels; augmentation works on whole batches, on
-the CPU or the GPU.
+Pictures are decoded to uint8 by the code that the service uses (runtime.preprocess), so that
+training, evaluation and serving see the same pixels.
 
-python -m models.data FOLDER --out PACK.npz packs a folder: one file instead of thousands. A pack
-holds `blob` (all image files end to end), `offs` (n + 1 offsets into it), `label`, `wnids`
-(the class names that labels index) and `names` (the files' relative paths).
+  check DIR [--set NAME]                   counts every part, compares them with the table
+  pack DIR --out DIR [--set NAME]          a few .npz files instead of thousands of pictures
 """
 
 from __future__ import annotations
 
 import argparse
-import io
-import itertools
+import hashlib
+import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import PIL
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from runtime import InvalidImage, Preprocessing, decode_image, resize_and_crop
+from models.datasets import NAMES, open_data_set
+from models.errors import DamagedPictures, DataError, TrainingFault
+from models.packs import write_packs
+from models.picture_files import PictureFiles
+from runtime import ImageLimits, InvalidImage, Preprocessing, decode_image, resize_and_crop
 
-# Mean and deviation of ImageNet's pixels, 0..255 RGB, as in the authors' code.
-MEAN, STD = (123.68, 116.779, 103.939), (58.393, 57.12, 57.375)
-
-HELD_OUT = ("test", "val")  # names of the split that accuracy is measured on
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
-TEST_FILE_PREFIX = "ILSVRC2012_val_"  # ImageNet's own validation pictures are never trained on
-
-
-class DataError(ValueError):
-    """A data set that is not there or not as described.
-
-    The message says what was expected and found.
-    """
+# One's own files, not a stranger's upload: as large as the decoder takes.
+LIMITS = ImageLimits(max_bytes=2**30, max_pixels=89_000_000, max_scans=1000)
+SHOWN = 10  # damaged files that an error lists
+CACHE_FORMAT = 1
 
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """pixels uint8 [N, 3, S, S], labels int64 [N] that index classes."""
+    """pixels uint8 [N, 3, S, S], labels int64 [N] that index classes.
+
+    `skipped` says of each damaged file that was left out its name and what is wrong.
+    """
 
     pixels: Tensor
     labels: Tensor
     classes: tuple[str, ...]
+    skipped: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def to(self, device: torch.device | str) -> LabelledImages:
-        return LabelledImages(self.pixels.to(device), self.labels.to(device), self.classes)
+        pixels, labels = self.pixels.to(device), self.labels.to(device)
+        return LabelledImages(pixels, labels, self.classes, self.skipped)
 
     def select(self, index: Tensor) -> LabelledImages:
         return LabelledImages(self.pixels[index], self.labels[index], self.classes)
 
 
-def load_images(
-    path: Path, preprocessing: Preprocessing, progress: bool = True, training: bool = False
+def decode_pictures(
+    files: PictureFiles,
+    preprocessing: Preprocessing,
+    *,
+    title: str = "decoding",
+    progress: bool = False,
+    workers: int = 2,
+    skip_damaged: bool = False,
+    cache: Path | None = None,
 ) -> LabelledImages:
-    """Reads and decodes a folder of class folders or a pack. Raises DataError.
+    """Every picture as the pixels the network sees, in the order of `files` on any `workers`.
 
-    With `training`, ImageNet's own validation pictures are left out.
+    With a `cache` folder the pixels are kept there as one file and mapped the next time. Raises
+    DamagedPictures naming the files, unless they are to be skipped; DataError if none is left.
     """
-    if path.is_dir():
-        files, labels, classes = _index_folder(path)
-        names = [file.relative_to(path).as_posix() for file in files]
-        blobs: Iterable[bytes] = (file.read_bytes() for file in files)
-    elif path.suffix == ".npz" and path.is_file():
-        blobs, names, labels, classes = _open_pack(path)
-    else:
-        raise DataError(
-            f"{path}: expected a folder with a sub-folder per class, or a .npz pack; found "
-            f"{'nothing' if not path.exists() else 'another kind of file'}"
-        )
-    kept = [not (training and Path(name).name.startswith(TEST_FILE_PREFIX)) for name in names]
-    blobs = itertools.compress(blobs, kept)
-    names = list(itertools.compress(names, kept))
-    labels = list(itertools.compress(labels, kept))
-    size = preprocessing.crop
-    pixels = np.empty((len(labels), 3, size, size), np.uint8)
-    for i, blob in enumerate(
-        tqdm(blobs, f"decoding {path.name}", len(labels), disable=not progress, unit="img")
-    ):
+    kept = None if cache is None else cache / f"{_cache_key(files, preprocessing)}.npy"
+    if kept is not None and kept.is_file():
+        pixels = np.load(kept, mmap_mode="c")
+        return LabelledImages(torch.from_numpy(pixels), torch.tensor(files.labels), files.classes)
+    side = preprocessing.crop
+    pixels = np.empty((len(files), 3, side, side), np.uint8)
+
+    def decode(i: int) -> str | None:
         try:
-            image = resize_and_crop(decode_image(blob), preprocessing)
-        except InvalidImage as error:
-            raise DataError(f"{path}: {names[i]}: {error}") from error
+            image = resize_and_crop(decode_image(files.read(i), LIMITS), preprocessing)
+        except (InvalidImage, OSError) as error:
+            return f"{files.names[i]}: {error}"
         pixels[i] = np.asarray(image).transpose(2, 0, 1)
+        return None
+
+    with ThreadPoolExecutor(workers) as pool:
+        bar = tqdm(
+            pool.map(decode, range(len(files))),
+            title,
+            len(files),
+            disable=not progress,
+            unit="img",
+            leave=False,
+        )
+        faults = list(bar)
+    damaged = [fault for fault in faults if fault is not None]
+    labels = torch.tensor(files.labels, dtype=torch.int64)
+    if not damaged:
+        if kept is not None:
+            _keep(kept, pixels)
+        return LabelledImages(torch.from_numpy(pixels), labels, files.classes)
+    if not skip_damaged:
+        more = len(damaged) - SHOWN
+        raise DamagedPictures(
+            f"expected pictures; {len(damaged)} of {len(files)} files are none:\n  "
+            + "\n  ".join(damaged[:SHOWN])
+            + (f"\n  and {more} more" if more > 0 else "")
+            + "\nMend or remove them, or give --skip-damaged to go on without them."
+        )
+    good = torch.tensor([i for i, fault in enumerate(faults) if fault is None], dtype=torch.int64)
+    if not len(good):
+        raise DataError(f"all of {len(files)} files are damaged; the first: {damaged[0]}")
     return LabelledImages(
-        torch.from_numpy(pixels), torch.tensor(labels, dtype=torch.int64), classes
+        torch.from_numpy(pixels)[good], labels[good], files.classes, tuple(damaged)
     )
 
 
-def find_split(data: Path, names: Sequence[str]) -> Path | None:
-    """The first of DATA/name/ and DATA/name.npz that exists, or None."""
-    for name in names:
-        for path in (data / name, data / f"{name}.npz"):
-            if path.exists():
-                return path
-    return None
+def _cache_key(files: PictureFiles, preprocessing: Preprocessing) -> str:
+    geometry = (preprocessing.resize, preprocessing.crop, preprocessing.interpolation)
+    text = f"{CACHE_FORMAT} {PIL.__version__} {geometry} {files.sha256()}"
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def _index_folder(path: Path) -> tuple[list[Path], list[int], tuple[str, ...]]:
-    classes = tuple(sorted(folder.name for folder in path.iterdir() if folder.is_dir()))
-    names: list[Path] = []
-    labels: list[int] = []
-    for label, name in enumerate(classes):
-        files = sorted(f for f in (path / name).rglob("*") if f.suffix.lower() in SUFFIXES)
-        if not files:
-            raise DataError(f"{path / name}: expected pictures ({', '.join(SUFFIXES)}), found none")
-        names += files
-        labels += [label] * len(files)
-    if len(classes) < 2:
-        raise DataError(
-            f"{path}: expected a sub-folder per class, at least 2; found {len(classes)}"
-        )
-    return names, labels, classes
+def _keep(path: Path, pixels: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    with partial.open("wb") as stream:
+        np.save(stream, pixels)
+    partial.replace(path)
 
 
-def _open_pack(
-    path: Path,
-) -> tuple[Iterator[bytes], list[str], list[int], tuple[str, ...]]:
-    with np.load(path, allow_pickle=False) as pack:
-        missing = {"blob", "offs", "label", "wnids", "names"} - set(pack.files)
-        if missing:
-            raise DataError(f"{path}: the pack lacks {sorted(missing)}; found {pack.files}")
-        blob, offs = pack["blob"], pack["offs"]
-        labels = [int(label) for label in pack["label"]]
-        classes = tuple(str(name) for name in pack["wnids"])
-        names = [str(name) for name in pack["names"]]
-    fits = len(offs) == len(labels) + 1 == len(names) + 1
-    if not fits or offs[0] != 0 or (np.diff(offs) < 0).any() or offs[-1] > len(blob):
-        raise DataError(
-            f"{path}: {len(labels)} labels, {len(names)} names, {len(offs)} offsets, "
-            f"{len(blob)} bytes do not fit"
-        )
-    if not set(labels) <= set(range(len(classes))):
-        raise DataError(f"{path}: expected labels below {len(classes)}, found {max(labels)}")
-    return (blob[a:b].tobytes() for a, b in itertools.pairwise(offs)), names, labels, classes
-
-
-def write_pack(folder: Path, out: Path) -> int:
-    """Packs a folder of class folders into one .npz, leaving out ImageNet validation files.
-
-    Returns the count.
-    """
-    names, labels, classes = _index_folder(folder)
-    kept = [i for i, name in enumerate(names) if not name.name.startswith(TEST_FILE_PREFIX)]
-    blob, offs = io.BytesIO(), [0]
-    for i in kept:
-        blob.write(names[i].read_bytes())
-        offs.append(blob.tell())
-    np.savez(
-        out,
-        blob=np.frombuffer(blob.getvalue(), np.uint8),
-        offs=np.array(offs, np.int64),
-        label=np.array([labels[i] for i in kept], np.int64),
-        wnids=np.array(classes),
-        names=np.array([names[i].relative_to(folder).as_posix() for i in kept]),
-    )
-    return len(kept)
-
-
-def split_off(
-    images: LabelledImages, share: float, seed: int
-) -> tuple[LabelledImages, LabelledImages]:
+def split_off(files: PictureFiles, share: float, seed: int) -> tuple[PictureFiles, PictureFiles]:
     """(rest, held-out part of about `share`), drawn per class by a fixed seed.
 
     Each part has a picture of every class, but a class of a single picture stays in the rest.
     """
     generator = torch.Generator().manual_seed(seed)
-    held: list[Tensor] = []
-    for label in range(len(images.classes)):
-        index = torch.nonzero(images.labels.cpu() == label).flatten()
+    labels = torch.tensor(files.labels)
+    held: list[int] = []
+    for label in range(len(files.classes)):
+        index = torch.nonzero(labels == label).flatten()
         index = index[torch.randperm(len(index), generator=generator)]
-        held.append(index[: min(max(1, round(share * len(index))), len(index) - 1)])
-    out = torch.cat(held)
-    mask = torch.ones(len(images), dtype=torch.bool)
-    mask[out] = False
-    return images.select(torch.nonzero(mask).flatten()), images.select(out)
-
-
-def augment_crop(pixels: Tensor, generator: torch.Generator, pad: int = 4) -> Tensor:
-    """Random shift by up to `pad` pixels (zeros come in) and horizontal flip.
-
-    Uint8 [N, 3, S, S] to the same shape.
-    """
-    n, _, height, width = pixels.shape
-    padded = torch.nn.functional.pad(pixels, (pad, pad, pad, pad))
-    device = pixels.device
-    top = torch.randint(0, 2 * pad + 1, (n, 1), generator=generator).to(device)
-    left = torch.randint(0, 2 * pad + 1, (n, 1), generator=generator).to(device)
-    flip = (torch.rand((n, 1), generator=generator) < 0.5).to(device)
-    columns = torch.arange(width, device=device).expand(n, width)
-    columns = torch.where(flip, columns.flip(1), columns) + left
-    rows = torch.arange(height, device=device).expand(n, height) + top
-    batch = torch.arange(n, device=device)
-    return padded[batch[:, None, None], :, rows[:, :, None], columns[:, None, :]].permute(
-        0, 3, 1, 2
-    )
-
-
-def augment_resized_crop(
-    pixels: Tensor,
-    generator: torch.Generator,
-    area: tuple[float, float] = (0.08, 1.0),
-    aspect: tuple[float, float] = (3 / 4, 4 / 3),
-) -> Tensor:
-    """Random crop of `area` share and aspect, scaled back (bilinear), and horizontal flip.
-
-    Uint8 to uint8.
-    """
-    n = len(pixels)
-    share = torch.empty(n).uniform_(*area, generator=generator)
-    ratio = torch.empty(n).uniform_(*np.log(aspect), generator=generator).exp()
-    height, width = (share / ratio).sqrt().clamp(max=1), (share * ratio).sqrt().clamp(max=1)
-    centre_y = (torch.rand(n, generator=generator) * 2 - 1) * (1 - height)
-    centre_x = (torch.rand(n, generator=generator) * 2 - 1) * (1 - width)
-    sign = torch.where(torch.rand(n, generator=generator) < 0.5, -1.0, 1.0)
-    zero = torch.zeros(n)
-    theta = torch.stack((sign * width, zero, centre_x, zero, height, centre_y), 1).view(n, 2, 3)
-    grid = torch.nn.functional.affine_grid(
-        theta.to(pixels.device), list(pixels.shape), align_corners=False
-    )
-    sampled = torch.nn.functional.grid_sample(
-        pixels.float(), grid, padding_mode="reflection", align_corners=False
-    )
-    return sampled.round_().clamp_(0, 255).to(torch.uint8)
-
-
-Augmentation = Callable[[Tensor, torch.Generator], Tensor]
-AUGMENTATIONS: dict[str, Augmentation] = {
-    "crop": augment_crop,
-    "resized_crop": augment_resized_crop,
-}
-
-
-def normalize(pixels: Tensor, preprocessing: Preprocessing) -> Tensor:
-    """uint8 [N, 3, S, S] -> float32 of the same shape, (pixel - mean) / std per channel."""
-    mean = torch.tensor(preprocessing.mean, device=pixels.device).view(3, 1, 1)
-    std = torch.tensor(preprocessing.std, device=pixels.device).view(3, 1, 1)
-    return (pixels.float() - mean) / std
+        held += index[: min(max(1, round(share * len(index))), len(index) - 1)].tolist()
+    out = set(held)
+    return files.select([i for i in range(len(files)) if i not in out]), files.select(sorted(out))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m models.data", description=__doc__)
-    parser.add_argument("folder", type=Path, help="a sub-folder of pictures per class")
-    parser.add_argument("--out", type=Path, required=True, help="the pack, a .npz file")
+    parser = argparse.ArgumentParser(
+        prog="python -m models.data",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name in ("check", "pack"):
+        command = commands.add_parser(name)
+        command.add_argument("data", type=Path, help="a local copy: train/, val/ or test/ in it")
+        command.add_argument("--set", choices=NAMES, help="what it is a copy of; checks the counts")
+        if name == "pack":
+            command.add_argument("--out", type=Path, required=True, help="folder of the packs")
+            command.add_argument("--parts", type=int, default=1, help="files for train (default 1)")
+            command.add_argument(
+                "--side", type=int, help="encode train and val anew, shorter side so many pixels"
+            )
     args = parser.parse_args(arguments)
     try:
-        if not args.folder.is_dir() or args.out.suffix != ".npz":
-            raise DataError(f"expected a folder and an .npz file; found {args.folder}, {args.out}")
-        count = write_pack(args.folder, args.out)
-    except (DataError, OSError) as error:
+        _check(args) if args.command == "check" else _pack(args)
+    except (TrainingFault, InvalidImage, OSError) as error:
         print(f"models.data: {error}", file=sys.stderr)
         return 2
-    print(f"{args.out}: {count} pictures")
     return 0
+
+
+def _check(args: argparse.Namespace) -> None:
+    data = open_data_set(args.data, args.set)
+    for part, files in data.parts().items():
+        counts = files.counts().values()
+        summary = {
+            "part": part,
+            "pictures": len(files),
+            "classes": sum(count > 0 for count in counts),
+            "fewest": min(counts),
+            "most": max(counts),
+            "sha256": files.sha256(),
+        }
+        print(json.dumps(summary))
+
+
+def _pack(args: argparse.Namespace) -> None:
+    if args.parts < 1:
+        raise DataError(f"expected at least 1 part; found --parts {args.parts}")
+    data = open_data_set(args.data, args.set)
+    splits = {"train": "train", "validation": "val", "test": "test"}
+    for part, files in data.parts().items():
+        parts, side = (args.parts, args.side) if part == "train" else (1, args.side)
+        side = None if part == "test" else side  # testing uses the untouched files
+        for path in write_packs(files, args.out, splits[part], parts, side):
+            print(f"{path}: {path.stat().st_size:,} bytes")
+        print(f"{splits[part]}: {len(files)} pictures")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Measures a bundle's accuracy through an engine, as the service would answer.
 
-python -m models.evaluate BUNDLE --data DIR: the pictures of DIR/test or DIR/val are decoded and
-preprocessed as the manifest says.
+python -m models.evaluate BUNDLE --data DIR [--set NAME]: the pictures of the test part are decoded
+and preprocessed as the manifest says.
 """
 
 from __future__ import annotations
@@ -14,31 +14,54 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
-from models.data import HELD_OUT, DataError, LabelledImages, find_split, load_images, normalize
-from runtime import ENGINES, Engine, RuntimeFault, load_engine
+from models.data import LabelledImages, decode_pictures
+from models.datasets import NAMES, open_data_set
+from models.errors import DataError, TrainingFault
+from models.metrics import calibration_error, measure, predict_logits, write_confusion
+from runtime import ENGINES, Engine, Manifest, RuntimeFault, load_engine
+
+
+def find_classes(manifest: Manifest) -> tuple[str, ...]:
+    """The classes as the training data calls them; labels may be names for people."""
+    training = manifest.training or {}
+    return tuple(training.get("classes", manifest.labels))
 
 
 def measure_accuracy(
-    engine: Engine, images: LabelledImages, batch: int = 50, progress: bool = True
+    engine: Engine,
+    images: LabelledImages,
+    batch: int = 50,
+    progress: bool = True,
+    confusion: Path | None = None,
 ) -> dict[str, Any]:
-    """{"top1", "top5"} in percent, "images", "engine". Raises DataError if the classes differ."""
-    labels = engine.bundle.manifest.labels
-    if images.classes != labels:
-        raise DataError(f"the data has the classes {images.classes}, the bundle {labels}")
-    hits = [0, 0]
-    pairs = zip(images.pixels.split(batch), images.labels.split(batch), strict=True)
-    total = -(-len(images) // batch)
-    for pixels, truth in tqdm(pairs, "measuring", total, disable=not progress, unit="batch"):
-        batch_images = normalize(pixels, engine.bundle.manifest.preprocessing).numpy()
-        logits = torch.from_numpy(engine.predict(batch_images))
-        best = logits.topk(min(5, len(labels))).indices == truth[:, None]
-        hits[0] += int(best[:, 0].sum())
-        hits[1] += int(best.sum())
-    top1, top5 = (round(100 * hit / len(images), 2) for hit in hits)
-    name = f"{engine.name}/{engine.implementation}"
-    return {"top1": top1, "top5": top5, "images": len(images), "engine": name}
+    """{"top1", "top5"} in percent, "loss", "images", calibration errors in percent, "engine".
+
+    "calibration_error" is without the bundle's temperature, the other with it. Writes the confusion
+    table, if a path is given. Raises DataError if the classes differ.
+    """
+    classes = find_classes(engine.bundle.manifest)
+    if images.classes != classes:
+        raise DataError(
+            f"expected the bundle's classes {classes}; the data has {images.classes}. Give the "
+            "data that the network was trained on."
+        )
+
+    def predict(inputs: torch.Tensor) -> torch.Tensor:
+        return torch.from_numpy(engine.predict(inputs.numpy()))
+
+    spec = engine.bundle.manifest.preprocessing
+    logits = predict_logits(predict, images, spec, batch=batch, progress=progress)
+    temperature = engine.bundle.manifest.temperature
+    if confusion is not None:
+        write_confusion(confusion, logits, images.labels, engine.bundle.manifest.labels)
+    return {
+        **measure(logits, images.labels),
+        "calibration_error": calibration_error(logits, images.labels),
+        "temperature": temperature,
+        "calibration_error_with_temperature": calibration_error(logits, images.labels, temperature),
+        "engine": f"{engine.name}/{engine.implementation}",
+    }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,20 +69,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m models.evaluate", description=__doc__)
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--data", type=Path, required=True, help="directory with test/ or val/")
+    parser.add_argument("--set", choices=NAMES, help="what DATA is a copy of; checks its counts")
     parser.add_argument("--engine", choices=["auto", *ENGINES], default="auto")
+    parser.add_argument("--confusion", type=Path, help="write the confusion table, a .csv file")
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
     args = parser.parse_args(arguments)
     try:
         engine = load_engine(args.bundle, args.engine)
-        split = find_split(args.data, HELD_OUT)
-        if split is None:
-            raise DataError(f"{args.data}: expected {' or '.join(HELD_OUT)} in it; found neither")
-        images = load_images(split, engine.bundle.manifest.preprocessing, not args.quiet)
-        figures = measure_accuracy(engine, images, progress=not args.quiet)
-    except (DataError, RuntimeFault) as error:
+        files = open_data_set(args.data, args.set).test
+        if files is None:
+            raise DataError(f"{args.data}: expected test or val in it; found neither")
+        spec = engine.bundle.manifest.preprocessing
+        shown = not args.quiet
+        images = decode_pictures(files, spec, progress=shown)
+        figures = measure_accuracy(engine, images, progress=shown, confusion=args.confusion)
+    except (TrainingFault, RuntimeFault, OSError) as error:
         print(f"models.evaluate: {error}", file=sys.stderr)
         return 2
-    print(json.dumps({"bundle": str(args.bundle), "split": split.stem, **figures}))
+    print(json.dumps({"bundle": str(args.bundle), "split": "test", **figures}))
     return 0
 
 

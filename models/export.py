@@ -9,7 +9,6 @@ never for answers.
 from __future__ import annotations
 
 import argparse
-import pickle
 import platform
 import sys
 import tempfile
@@ -25,11 +24,12 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 from torch import nn
 
+from models.checkpoint import build_trained, read_checkpoint
 from models.convert import calibrate, convert_network
-from models.data import MEAN, STD
 from models.meliusnet import MeliusNet
 from models.mobilenet_graph import build_mobilenet_graph
 from models.onnx_graph import build_graph
+from models.preprocessing import evaluation_preprocessing
 from models.zoo import NAMES, Network, build_network, default_image_size
 from runtime import (
     ENGINES,
@@ -41,7 +41,6 @@ from runtime import (
 )
 from runtime.bundle import ONNX_GRAPH, TORCHSCRIPT_GRAPH, WEIGHTS, write_bundle
 
-SHORTER_SIDE = 256 / 224  # of the crop, where the network is not trained on whole small pictures
 PARITY_INPUTS = 64
 ROUNDING = 1e-3  # of logits, by sums in another order
 SEED = 123
@@ -118,6 +117,7 @@ def export_bundle(
     training: dict[str, Any] | None,
     parity_count: int = PARITY_INPUTS,
     onnx_integer: bool = False,
+    temperature: float = 1.0,
 ) -> Bundle:
     """Converts, writes, measures parity with every engine that runs here and records it in the
     manifest.
@@ -139,6 +139,7 @@ def export_bundle(
             files={},
             trained=training is not None,
             training=training,
+            temperature=temperature,
             created={
                 "python": platform.python_version(),
                 "torch": str(torch.__version__),
@@ -151,17 +152,34 @@ def export_bundle(
         return write_bundle(out, replace(manifest, parity=parity), files)
 
 
-def load_checkpoint(path: Path, name: str) -> tuple[Network, dict[str, Any]]:
-    """(network, content) of a checkpoint of models.train.
+def load_checkpoint(path: Path, name: str) -> dict[str, Any]:
+    """The content of a checkpoint of models.train.
 
     Raises ValueError if it is of another network.
     """
-    content = torch.load(path, map_location="cpu", weights_only=True)
+    content = read_checkpoint(path)
     if content["network"] != name:
         raise ValueError(f"{path} holds {content['network']}, not {name}; give its own name")
-    network = build_network(name, len(content["classes"]))
-    network.load_state_dict(content["state"]["model"])
-    return network, content
+    return content
+
+
+def export_checkpoint(
+    content: dict[str, Any],
+    out: Path,
+    parity_count: int = PARITY_INPUTS,
+    onnx_integer: bool = False,
+) -> Bundle:
+    """`export_bundle` of a checkpoint's content. Raises as that does."""
+    return export_bundle(
+        build_trained(content),
+        out,
+        content.get("labels", content["classes"]),
+        Preprocessing(**content["preprocessing"]),
+        training_record(content),
+        parity_count,
+        onnx_integer,
+        (content.get("calibration") or {}).get("temperature", 1.0),
+    )
 
 
 def is_finished(content: dict[str, Any]) -> bool:
@@ -171,9 +189,11 @@ def is_finished(content: dict[str, Any]) -> bool:
 
 def training_record(content: dict[str, Any]) -> dict[str, Any]:
     """What the manifest says of the training."""
+    more = ("classes", "data_sha256", "teacher", "commit", "calibration")
     return {
         "data": content["data"],
         "train_images": content["train_images"],
+        **{key: content[key] for key in more if content.get(key) is not None},
         "recipe": content["state"]["recipe"],
         "epochs_done": content["state"]["epoch"],
         "finished": is_finished(content),
@@ -202,7 +222,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     try:
         bundle = _export(args)
-    except (OSError, ValueError, RuntimeError, pickle.UnpicklingError, RuntimeFault) as error:
+    except (OSError, ValueError, RuntimeError, RuntimeFault) as error:
         print(f"models.export: {error}", file=sys.stderr)
         return 2
     print(
@@ -223,33 +243,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _export(args: argparse.Namespace) -> Bundle:
     if args.checkpoint:
-        network, content = load_checkpoint(args.checkpoint, args.name)
-        if args.num_classes not in (None, network.num_classes):
-            raise ValueError(
-                f"the checkpoint has {network.num_classes} classes, not {args.num_classes}"
-            )
-        preprocessing = Preprocessing(**content["preprocessing"])
-        if args.image_size not in (None, preprocessing.crop):
-            raise ValueError(
-                f"the checkpoint is for {preprocessing.crop} pixels, not {args.image_size}"
-            )
+        content = load_checkpoint(args.checkpoint, args.name)
+        classes, side = len(content["classes"]), content["preprocessing"]["crop"]
+        if args.num_classes not in (None, classes):
+            raise ValueError(f"the checkpoint has {classes} classes, not {args.num_classes}")
+        if args.image_size not in (None, side):
+            raise ValueError(f"the checkpoint is for {side} pixels, not {args.image_size}")
         if not is_finished(content) and not args.unfinished:
             raise ValueError(
                 f"{args.checkpoint} is of a training that has done {content['state']['epoch']} of "
                 f"{content['state']['recipe']['epochs']} epochs; let it finish (models.train "
                 "--resume), or give --unfinished, which the manifest will say"
             )
-        labels, training = content["classes"], training_record(content)
-    else:
-        torch.manual_seed(SEED)
-        network = build_network(args.name, args.num_classes or 1000)
-        size = args.image_size or default_image_size(network)
-        calibrate(network, size)
-        resize = size if size < 100 else round(size * SHORTER_SIDE)
-        preprocessing = Preprocessing(resize, size, "bilinear", MEAN, STD)
-        labels, training = [f"class {i}" for i in range(network.num_classes)], None
+        return export_checkpoint(content, args.out, args.parity_inputs, args.onnx_integer)
+    torch.manual_seed(SEED)
+    network = build_network(args.name, args.num_classes or 1000)
+    size = args.image_size or default_image_size(network)
+    calibrate(network, size)
+    labels = [f"class {i}" for i in range(network.num_classes)]
+    preprocessing = evaluation_preprocessing(size)
     return export_bundle(
-        network, args.out, labels, preprocessing, training, args.parity_inputs, args.onnx_integer
+        network, args.out, labels, preprocessing, None, args.parity_inputs, args.onnx_integer
     )
 
 

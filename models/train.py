@@ -1,177 +1,232 @@
-"""Trains a network on labelled pictures: python -m models.train NAME --data DIR --out DIR.
+"""Trains a network: python -m models.train --config FILE.toml, or with options alone.
 
-Writes checkpoint.pt after every epoch (--resume goes on from it, exactly) and the metrics so far as
-metrics.jsonl. DATA has train/ and, for the final measurement, test/ or val/, each with a sub-folder
-per class, or the same as packs: train.npz, test.npz or val.npz. The recipe is in models.trainer.
+  python -m models.train NETWORK --data DIR [--set NAME] --out RUN      a data set
+  python -m models.train --folder PHOTOS --out BUNDLE                   your own photos, to serve
+
+DIR has train/ and, for the final measurement, test/ or val/, each with a sub-folder per class, or
+the same as packs (models.data). PHOTOS has a sub-folder per class; everything else has a default
+that fits their number, and at the end BUNDLE is there: make serve BNN_BUNDLE=BUNDLE. Options
+override the file, whose keys are the options' names. --resume goes on from the last checkpoint,
+exactly. Several processes: torchrun --standalone --nproc-per-node N -m models.train ...
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
-import platform
+import os
 import sys
+import tomllib
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
-from tqdm import tqdm
 
-from models.data import (
-    AUGMENTATIONS,
-    HELD_OUT,
-    MEAN,
-    STD,
-    DataError,
-    LabelledImages,
-    find_split,
-    load_images,
-)
-from models.trainer import Recipe, Trainer, evaluate
-from models.zoo import NAMES, build_network, default_image_size
-from runtime.preprocess import Preprocessing
-
-# What may differ between the parts of a resumed run.
-MAY_DIFFER = frozenset({"device", "torch"})
+from models.datasets import NAMES as DATA_SETS
+from models.datasets import DataSet, open_data_set
+from models.errors import RecipeError, TrainingFault
+from models.export import export_checkpoint
+from models.own_photos import choose_defaults, find_run_folder, open_photos
+from models.processes import Processes, join_processes
+from models.recipe import Recipe
+from models.run import Job, run_training
+from models.trainer import Execution
+from models.zoo import NAMES
 
 
-def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
-    """Writes beside the target, then renames: a killed run leaves the last whole checkpoint."""
-    partial = path.with_suffix(".partial")
-    torch.save(content, partial)
-    partial.replace(path)
+class _Parser(argparse.ArgumentParser):
+    """Mistakes in options are reported like all others."""
+
+    def error(self, message: str) -> NoReturn:
+        raise RecipeError(f"{message}; python -m models.train --help lists the options")
 
 
-def digest(images: LabelledImages) -> str:
-    """sha256 over classes, labels and pixels: the same pictures in the same order."""
-    total = hashlib.sha256(json.dumps(images.classes).encode())
-    total.update(images.labels.cpu().numpy().tobytes())
-    total.update(images.pixels.cpu().numpy().tobytes())
-    return total.hexdigest()
+RECIPE_FIELDS = tuple(field.name for field in fields(Recipe))
 
 
-def resume(trainer: Trainer, path: Path, header: dict[str, Any], asked: bool) -> None:
-    """Goes on from a checkpoint of the same run.
+def make_parser() -> _Parser:
+    """All options; those of the recipe come from its fields."""
+    parser = _Parser(
+        prog="python -m models.train",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("network", nargs="?", metavar="NETWORK", help=f"one of {', '.join(NAMES)}")
+    parser.add_argument("--config", type=Path, help="a TOML file of options")
+    where = parser.add_argument_group("pictures and results")
+    where.add_argument("--data", type=Path, help="directory with train/ and test/ or val/")
+    where.add_argument("--folder", type=Path, help="your own photos, a sub-folder per class")
+    where.add_argument("--set", choices=DATA_SETS, help="what DATA is a copy of; checks its counts")
+    where.add_argument("--data-name", help="the set's name in records (default: the directory's)")
+    where.add_argument("--out", type=Path, help="directory of the run; with --folder, the bundle")
+    _switch(where, "--resume", "go on from the run's checkpoint")
+    _switch(where, "--skip-damaged", "go on without files that cannot be decoded")
+    where.add_argument("--cache", type=Path, help="keep decoded pixels in this directory")
+    network = parser.add_argument_group("network")
+    network.add_argument(
+        "--image-size", type=int, help="side of the input (default: the network's)"
+    )
+    network.add_argument("--resize", type=int, help="shorter side before the crop when measuring")
+    network.add_argument("--stored-side", type=int, help="of training pictures before augmentation")
+    network.add_argument("--stem", help="another stem: grouped, imagenet7x7, thumbnail, small")
+    network.add_argument(
+        "--shift", type=float, help="unbalanced threshold: offsets start at -shift"
+    )
+    recipe = parser.add_argument_group("recipe (defaults: the published one)")
+    defaults = Recipe()
+    for name in RECIPE_FIELDS:
+        default = getattr(defaults, name)
+        option, hint = f"--{name.replace('_', '-')}", f"default {default}"
+        if isinstance(default, bool):
+            _switch(recipe, option, hint)
+        else:
+            recipe.add_argument(option, type=type(default), help=hint)
+    recipe.add_argument("--teacher", help="a checkpoint.pt, or efficientnet-lite0, -lite1, -lite2")
+    speed = parser.add_argument_group("how it runs")
+    speed.add_argument("--device", choices=("cpu", "cuda"), help="default: a GPU if there is one")
+    speed.add_argument("--threads", type=int, help="CPU threads (default: PyTorch's)")
+    speed.add_argument("--workers", type=int, help="threads that decode (default: one per CPU)")
+    _switch(speed, "--compile", "torch.compile the network")
+    _switch(speed, "--channels-last", "maps in NHWC order: faster on most devices")
+    speed.add_argument("--measure-every", type=int, help="epochs between measurements (default 1)")
+    speed.add_argument("--checkpoint-minutes", type=float, help="between checkpoints (default 10)")
+    _switch(speed, "--quiet", "no progress bars")
+    return parser
 
-    Raises DataError if that was not asked for, or if network, classes, preprocessing or pictures
-    are others.
+
+def _switch(group: Any, option: str, hint: str) -> None:
+    group.add_argument(option, action=argparse.BooleanOptionalAction, default=None, help=hint)
+
+
+def read_config(path: Path) -> list[str]:
+    """The options of a TOML file as a command line, so that one parser checks both.
+
+    Raises RecipeError for a file that is no TOML or holds tables or lists.
     """
-    if not asked:
-        raise DataError(f"{path} exists; give --resume to go on from it, or another --out")
-    content = torch.load(path, map_location=trainer.device, weights_only=True)
-    for key, value in header.items():
-        if key not in MAY_DIFFER and content.get(key) != value:
-            raise DataError(
-                f"{path}: made with {key} {str(content.get(key))[:200]}, this run has "
-                f"{str(value)[:200]}; give the same data and network, or another --out"
-            )
-    trainer.restore(content["state"])
-
-
-def positive(text: str) -> int:
-    """A whole number above 0, for the command line."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"expected at least 1, found {value}")
-    return value
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RecipeError(f"expected a TOML file, found {error}") from error
+    arguments: list[str] = []
+    for key, value in content.items():
+        option = f"--{key.replace('_', '-')}"
+        if isinstance(value, dict | list):
+            raise RecipeError(f"expected one value for {key}, found {str(value)[:80]}")
+        if key == "network":
+            arguments.append(str(value))
+        elif isinstance(value, bool):
+            arguments.append(option if value else f"--no-{option.removeprefix('--')}")
+        else:
+            arguments.append(f"{option}={value}")
+    return arguments
 
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
-    defaults = Recipe()
-    parser = argparse.ArgumentParser(prog="python -m models.train", description=__doc__)
-    parser.add_argument("name", choices=NAMES, metavar="NAME", help=f"one of {', '.join(NAMES)}")
-    parser.add_argument("--data", type=Path, required=True, help="directory with train/ and test/")
-    parser.add_argument(
-        "--data-name", help="what the data set is called in records (default: the directory)"
+    """The command line, over the configuration file it names. Raises RecipeError."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    parser = make_parser()
+    args = parser.parse_args(given)
+    if args.config is None:
+        return args
+    try:
+        from_file = parser.parse_args(read_config(args.config))
+    except RecipeError as error:
+        raise RecipeError(f"{args.config}: {error}") from error
+    network = args.network or from_file.network  # argparse forgets it where it is not repeated
+    merged = parser.parse_args(given, from_file)
+    merged.network = network
+    return merged
+
+
+def make_job(args: argparse.Namespace) -> Job:
+    """What the command line asks for. Raises TrainingFault."""
+    if args.out is None:
+        raise RecipeError("expected --out, on the command line or in --config; found none")
+    data = _open(args)
+    out = args.out
+    if args.folder is not None:
+        out = find_run_folder(args.out)
+        for name, value in choose_defaults(len(data.train)).items():
+            if getattr(args, name) is None:
+                setattr(args, name, value)
+    if args.network not in NAMES:
+        raise RecipeError(f"expected a network of {', '.join(NAMES)}; found {args.network}")
+    given = {n: getattr(args, n) for n in RECIPE_FIELDS if getattr(args, n) is not None}
+    changes = {n: getattr(args, n) for n in ("stem", "shift") if getattr(args, n) is not None}
+    return Job(
+        network=args.network,
+        data=data,
+        out=out,
+        recipe=Recipe(**given),
+        changes=changes,
+        image_size=args.image_size,
+        resize=args.resize,
+        stored_side=args.stored_side,
+        execution=Execution(bool(args.compile), bool(args.channels_last), args.measure_every or 1),
+        device=_device(args),
+        teacher=args.teacher,
+        cache=args.cache,
+        workers=args.workers or os.cpu_count() or 1,
+        checkpoint_minutes=10 if args.checkpoint_minutes is None else args.checkpoint_minutes,
+        resume=bool(args.resume),
+        skip_damaged=bool(args.skip_damaged),
+        progress=not args.quiet,
     )
-    parser.add_argument(
-        "--out", type=Path, required=True, help="directory for checkpoint and metrics"
-    )
-    parser.add_argument("--image-size", type=int, help="side of the input (default: the network's)")
-    parser.add_argument("--epochs", type=positive, default=defaults.epochs)
-    parser.add_argument("--batch", type=positive, default=defaults.batch)
-    parser.add_argument("--learning-rate", type=float, default=defaults.learning_rate)
-    parser.add_argument("--seed", type=int, default=defaults.seed)
-    parser.add_argument("--augmentation", choices=AUGMENTATIONS, default=defaults.augmentation)
-    parser.add_argument("--validation-share", type=float, default=defaults.validation_share)
-    parser.add_argument("--mixed-precision", action="store_true", help="bfloat16 autocast")
-    parser.add_argument("--compile", action="store_true", help="torch.compile the network")
-    devices = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
-    parser.add_argument("--device", choices=devices, default=devices[-1])
-    parser.add_argument("--threads", type=int, help="CPU threads (default: PyTorch's)")
-    parser.add_argument("--resume", action="store_true", help="go on from OUT/checkpoint.pt")
-    parser.add_argument("--quiet", action="store_true", help="no progress bars")
-    return parser.parse_args(arguments)
+
+
+def _open(args: argparse.Namespace) -> DataSet:
+    if (args.data is None) == (args.folder is None):
+        raise RecipeError(
+            "expected either --data or --folder, on the command line or in --config; found "
+            f"{'neither' if args.data is None else 'both'}"
+        )
+    if args.folder is not None:
+        if args.set is not None:
+            raise RecipeError("expected --set with --data only; found it with --folder")
+        data = open_photos(args.folder, Recipe().seed if args.seed is None else args.seed)
+    else:
+        data = open_data_set(args.data, args.set)
+    if args.data_name is None:
+        return data
+    return DataSet(args.data_name, data.train, data.validation, data.test, data.labels)
+
+
+def _device(args: argparse.Namespace) -> str:
+    if args.device == "cuda" and not torch.cuda.is_available():
+        raise RecipeError("expected a GPU for --device cuda, found none; leave the option out")
+    return args.device or ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def train(args: argparse.Namespace) -> None:
+    """Runs what the command line asks for. Raises TrainingFault."""
+    with join_processes(_device(args)) as processes:
+        _train(args, processes)
+
+
+def _train(args: argparse.Namespace, processes: Processes) -> None:
+    job = make_job(args)
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    content = run_training(job, processes)
+    if args.folder is not None and processes.first:
+        bundle = export_checkpoint(content, args.out)
+        print(
+            f"{bundle.path}: {len(bundle.manifest.labels)} classes, top-1 "
+            f"{content['test']['top1']} % of {content['test']['images']} photos held back. "
+            f"Serve it: make serve BNN_BUNDLE={args.out}"
+        )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    args = parse_arguments(arguments)
     try:
-        train(args)
-    except DataError as error:
+        train(parse_arguments(arguments))
+    except TrainingFault as error:
         print(f"models.train: {error}", file=sys.stderr)
         return 2
     return 0
-
-
-def train(args: argparse.Namespace) -> None:
-    """Runs what the command line asks for. Raises DataError."""
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    train_path = find_split(args.data, ("train",))
-    test_path = find_split(args.data, HELD_OUT)
-    if train_path is None:
-        raise DataError(f"{args.data}: expected train/ or train.npz in it; found neither")
-    torch.manual_seed(args.seed)
-    size = args.image_size or default_image_size(build_network(args.name))
-    preprocessing = Preprocessing(size, size, "bilinear", MEAN, STD)
-    device = torch.device(args.device)
-    images = load_images(train_path, preprocessing, not args.quiet, training=True).to(device)
-    torch.manual_seed(args.seed)
-    network = build_network(args.name, len(images.classes)).to(device)
-    recipe = Recipe(
-        args.epochs,
-        args.batch,
-        args.learning_rate,
-        args.seed,
-        args.augmentation,
-        args.validation_share,
-        args.mixed_precision,
-    )
-    trainer = Trainer(network, images, recipe, preprocessing, args.compile)
-    header = {
-        "network": args.name,
-        "classes": list(images.classes),
-        "preprocessing": asdict(preprocessing),
-        "data": args.data_name or args.data.resolve().name,
-        "data_sha256": digest(images),
-        "train_images": len(trainer.train_images),
-        "device": platform.processor() or platform.machine() if device.type == "cpu" else "cuda",
-        "torch": str(torch.__version__),  # a plain text, so that checkpoints load safely
-    }
-    checkpoint = args.out / "checkpoint.pt"
-    if checkpoint.exists():
-        resume(trainer, checkpoint, header, asked=args.resume)
-    args.out.mkdir(parents=True, exist_ok=True)
-    while trainer.epoch < recipe.epochs:
-        metrics = trainer.run_epoch(not args.quiet)
-        save_checkpoint(checkpoint, {**header, "state": trainer.state(), "test": None})
-        lines = [json.dumps(line) + "\n" for line in trainer.history]
-        (args.out / "metrics.jsonl").write_text("".join(lines))
-        tqdm.write(json.dumps(metrics))
-    if test_path is None:
-        print(f"{args.data}: no {' or '.join(HELD_OUT)} split, so no accuracy is recorded")
-        return
-    held_out = load_images(test_path, preprocessing, not args.quiet).to(device)
-    if held_out.classes != images.classes:
-        raise DataError(f"{test_path}: classes differ from those of {train_path}")
-    test = {"split": test_path.stem, **evaluate(network, held_out, preprocessing)}
-    save_checkpoint(checkpoint, {**header, "state": trainer.state(), "test": test})
-    print(json.dumps({"test": test}))
 
 
 if __name__ == "__main__":

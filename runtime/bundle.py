@@ -43,6 +43,7 @@ MAX_HEADER_BYTES = 2**20  # a 59's header has about 60 KB
 MAX_FILE_BYTES = 2**30
 MAX_TEXT = 200  # characters of a label or a file name
 MAX_DIMENSIONS = 8
+TEMPERATURES = (0.01, 100.0)
 DTYPES = {"F32": np.dtype("<f4"), "U32": np.dtype("<u4")}  # all that format 1 uses
 
 REEXPORT = "Export the bundle again with python -m models.export, or copy it again."
@@ -71,6 +72,7 @@ class Manifest:
     training: dict[str, Any] | None
     parity: dict[str, Any] = field(default_factory=dict)
     created: dict[str, Any] = field(default_factory=dict)
+    temperature: float = 1.0  # scores are softmax(logits / temperature)
     format: int = FORMAT
 
     @property
@@ -181,6 +183,7 @@ def _parse_manifest(content: dict[str, Any]) -> Manifest:
         training=training,
         parity=_object(content, "parity"),
         created=_object(content, "created"),
+        temperature=_temperature(content.get("temperature", 1.0)),  # older bundles have none
         format=content["format"],
     )
 
@@ -206,6 +209,13 @@ def _whole(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**63:
         raise ValueError(f"{repr(value)[:80]} where a whole number is expected")
     return value
+
+
+def _temperature(value: object) -> float:
+    low, high = TEMPERATURES
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise ValueError(f"a temperature of {repr(value)[:80]} instead of {low} to {high}")
+    return float(value)
 
 
 def _verify_file(path: Path, name: str, entry: FileEntry) -> None:
@@ -361,6 +371,7 @@ def manifest_as_json(manifest: Manifest, files: Mapping[str, FileEntry]) -> dict
         "input": {"shape": list(manifest.input), "dtype": "float32"},
         "preprocessing": {**asdict(manifest.preprocessing), "channel_order": "RGB"},
         "labels": list(manifest.labels),
+        "temperature": manifest.temperature,
         "training": manifest.training,
         "parity": manifest.parity,
         "files": {name: asdict(entry) for name, entry in files.items()},

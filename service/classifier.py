@@ -16,7 +16,10 @@ DEFAULT_TOP_K = 5
 
 @dataclass(frozen=True)
 class Prediction:
-    """One label, its index among the model's classes and its softmax score, 0..1."""
+    """One label, its index among the model's classes and its score, 0..1.
+
+    Scores are softmax(logits / temperature), at the temperature of the manifest.
+    """
 
     label: str
     index: int
@@ -73,7 +76,8 @@ class Classifier:
         """
         if not np.isfinite(logits).all():
             raise ArithmeticError("expected finite logits; the network answered with NaN or inf")
-        scores = np.exp(logits.astype(np.float64) - logits.max())
+        scaled = logits.astype(np.float64) / self.manifest.temperature
+        scores = np.exp(scaled - scaled.max())
         scores /= scores.sum()
         best = np.argsort(-scores, kind="stable")[:top_k]
         return [Prediction(self.manifest.labels[i], int(i), float(scores[i])) for i in best]
@@ -97,8 +101,14 @@ class Classifier:
 
 
 def identify_model(manifest: Manifest) -> str:
-    """Twelve hexadecimal digits that change with the model's files, labels and preprocessing."""
-    digest = hashlib.sha256(repr((manifest.labels, manifest.preprocessing)).encode())
+    """Twelve hexadecimal digits that change with all that changes answers.
+
+    That is the model's files, labels, preprocessing and temperature.
+    """
+    parts: list[object] = [manifest.labels, manifest.preprocessing]
+    if manifest.temperature != 1:
+        parts.append(manifest.temperature)
+    digest = hashlib.sha256(repr(tuple(parts)).encode())
     for name, entry in sorted(manifest.files.items()):
         digest.update(f"{name} {entry.sha256}\n".encode())
     return digest.hexdigest()[:12]

@@ -41,6 +41,7 @@ def describe_service(classifier: Classifier, settings: Settings) -> InfoBody:
             labels=list(manifest.labels),
             input={"shape": list(manifest.input), "dtype": "float32"},
             preprocessing={**asdict(manifest.preprocessing), "channel_order": "RGB"},
+            temperature=manifest.temperature,
             files={name: entry.bytes for name, entry in manifest.files.items()},
             parity=dict(manifest.parity),
         ),

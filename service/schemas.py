@@ -14,7 +14,12 @@ class PredictionBody(_Answer):
 
     label: str = Field(examples=["cat"])
     index: int = Field(ge=0, description="position among the model's labels", examples=[3])
-    score: float = Field(ge=0, le=1, description="softmax over all classes", examples=[0.93])
+    score: float = Field(
+        ge=0,
+        le=1,
+        description="softmax over all classes, at the model's temperature",
+        examples=[0.93],
+    )
 
 
 class ModelBody(_Answer):
@@ -92,6 +97,7 @@ class InfoModelBody(_Answer):
     labels: list[str]
     input: dict[str, Any] = Field(description="shape [channels, height, width] and dtype")
     preprocessing: dict[str, Any]
+    temperature: float = Field(description="scores are softmax(logits / temperature)")
     files: dict[str, int] = Field(description="bytes by file")
     parity: dict[str, Any] = Field(
         description="by engine: difference to the training graph, measured at export"

@@ -5,6 +5,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from models.picture_files import PictureFiles
+
+
+def write_picture(path: Path, seed: int = 0, size: tuple[int, int] = (16, 12)) -> None:
+    """Seeded noise, width x height, in the format that the suffix names."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), np.uint8)
+    Image.fromarray(pixels).save(path)
+
 
 def write_two_colours(folder: Path, train: int = 12, test: int = 4, side: int = 16) -> None:
     """train/ and test/ with the classes blue and red, noise beside the colour."""
@@ -16,3 +25,40 @@ def write_two_colours(folder: Path, train: int = 12, test: int = 4, side: int = 
             path = folder / split / ("blue", "red")[i % 2] / f"{i}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(pixels).save(path)
+
+
+def make_files(content: dict[str, dict[str, bytes]]) -> PictureFiles:
+    """{class: {name: bytes}} as PictureFiles, without files."""
+    classes = tuple(sorted(content))
+    rows = [
+        (f"{c}/{name}", i, data)
+        for i, c in enumerate(classes)
+        for name, data in sorted(content[c].items())
+    ]
+    names, labels, blobs = zip(*rows, strict=True)
+    return PictureFiles(names, labels, classes, lambda i: blobs[i])
+
+
+def write_photos(
+    folder: Path, each: int = 8, seed: int = 7, size: tuple[int, int] = (320, 240)
+) -> None:
+    """JPEG photos of three kinds of things, in sub-folders: balls, fences and horizons.
+
+    Colours, places and light vary; only the shape tells the class.
+    """
+    random = np.random.default_rng(seed)
+    width, height = size
+    y, x = np.mgrid[0:height, 0:width]
+    for i in range(each):
+        ball = (x - random.uniform(0.4, 0.6) * width) ** 2 + (y - 0.5 * height) ** 2
+        shapes = {
+            "ball": ball < (random.uniform(0.25, 0.4) * height) ** 2,
+            "fence": (x + random.integers(40)) % 40 < random.integers(12, 22),
+            "horizon": y > random.uniform(0.4, 0.6) * height,
+        }
+        for name, shape in shapes.items():
+            back, front = random.uniform(0, 100, 3), random.uniform(130, 255, 3)
+            picture = np.where(shape[..., None], front, back) + random.normal(0, 12, (*y.shape, 3))
+            path = folder / name / f"{name} {i}.jpg"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(picture.clip(0, 255).astype(np.uint8)).save(path, quality=85)

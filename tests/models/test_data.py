@@ -1,6 +1,7 @@
-"""models.data: folders, packs, splits, augmentations."""
+"""models.data: decoding like the service, damage named, splits, the command line."""
 
 import io
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,176 +11,149 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from models.data import (
-    MEAN,
-    STD,
-    DataError,
-    LabelledImages,
-    augment_crop,
-    augment_resized_crop,
-    find_split,
-    load_images,
-    main,
-    normalize,
-    split_off,
-    write_pack,
-)
-from runtime import Preprocessing, preprocess
+from models.augmentation import normalize
+from models.data import decode_pictures, main, split_off
+from models.datasets import open_data_set
+from models.errors import DamagedPictures, DataError
+from models.picture_files import PictureFiles, read_folder
+from models.preprocessing import MEAN, STD
+from runtime import Preprocessing, decode_image, preprocess
+from tests.models.pictures import make_files, write_picture, write_two_colours
 
 SPEC = Preprocessing(10, 8, "bilinear", MEAN, STD)
 
 
-def write_picture(path: Path, seed: int, size: tuple[int, int] = (16, 12)) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), np.uint8)
-    Image.fromarray(pixels).save(path)
+def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def all_kinds() -> PictureFiles:
+    """Grey, CMYK, transparent, turned by EXIF, and plain: one of each."""
+    pixels = np.random.default_rng(3).integers(0, 256, (20, 14, 4), np.uint8)
+    rgb = Image.fromarray(pixels[..., :3])
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    return make_files(
+        {
+            "a": {
+                "alpha.png": encoded(Image.fromarray(pixels)),
+                "cmyk.jpg": encoded(rgb.convert("CMYK"), "JPEG"),
+                "grey.jpg": encoded(rgb.convert("L"), "JPEG"),
+            },
+            "b": {
+                "palette.png": encoded(rgb.convert("P")),
+                "plain.webp": encoded(rgb, "WEBP"),
+                "turned.jpg": encoded(rgb, "JPEG", exif=turned),
+            },
+        }
+    )
+
+
+def test_every_kind_of_picture_comes_out_as_the_service_sees_it() -> None:
+    files = all_kinds()
+    images = decode_pictures(files, SPEC)
+    assert images.pixels.dtype == torch.uint8
+    inputs = normalize(images.pixels, SPEC).numpy()
+    for i in range(len(files)):
+        expected = preprocess(decode_image(files.read(i)), SPEC)
+        assert np.array_equal(inputs[i], expected), files.names[i]
+
+
+@pytest.mark.parametrize("workers", [1, 5])
+def test_order_is_that_of_the_files_whatever_the_workers(workers: int) -> None:
+    files = all_kinds()
+    images = decode_pictures(files, SPEC, workers=workers)
+    assert images.labels.tolist() == [0, 0, 0, 1, 1, 1]
+    assert torch.equal(images.pixels, decode_pictures(files, SPEC).pixels)
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    for i in range(6):
-        write_picture(tmp_path / "train" / ("cat", "ant")[i % 2] / f"{i}.png", i)
-    return tmp_path / "train"
-
-
-def test_folder_gives_sorted_classes_and_the_pixels_of_the_service(folder: Path) -> None:
-    images = load_images(folder, SPEC, progress=False)
-    assert images.classes == ("ant", "cat")
-    assert images.labels.tolist() == [0, 0, 0, 1, 1, 1]
-    with Image.open(folder / "ant" / "1.png") as image:
-        expected = preprocess(image, SPEC)
-    assert np.array_equal(normalize(images.pixels[:1], SPEC)[0].numpy(), expected)
-
-
-def test_pack_equals_its_folder(folder: Path, tmp_path: Path) -> None:
-    assert write_pack(folder, tmp_path / "pack.npz") == 6
-    packed = load_images(tmp_path / "pack.npz", SPEC, progress=False)
-    direct = load_images(folder, SPEC, progress=False)
-    assert packed.classes == direct.classes
-    assert torch.equal(packed.pixels, direct.pixels)
-    assert torch.equal(packed.labels, direct.labels)
-
-
-def test_imagenet_validation_pictures_are_never_packed(folder: Path, tmp_path: Path) -> None:
-    write_picture(folder / "cat" / "ILSVRC2012_val_00000001.JPEG", 9)
-    assert write_pack(folder, tmp_path / "pack.npz") == 6
-    with np.load(tmp_path / "pack.npz") as pack:
-        assert not any("ILSVRC2012_val" in name for name in pack["names"])
-
-
-def test_imagenet_validation_pictures_are_never_trained_on(folder: Path) -> None:
-    write_picture(folder / "cat" / "ILSVRC2012_val_00000001.JPEG", 9)
-    assert len(load_images(folder, SPEC, progress=False, training=True)) == 6
-    assert len(load_images(folder, SPEC, progress=False)) == 7  # as a test set they are welcome
-
-
-def test_missing_data_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="found nothing"):
-        load_images(tmp_path / "none", SPEC)
-    (tmp_path / "file.txt").write_text("x")
-    with pytest.raises(DataError, match="another kind of file"):
-        load_images(tmp_path / "file.txt", SPEC)
-
-
-def test_empty_class_and_single_class_are_refused(folder: Path, tmp_path: Path) -> None:
-    (folder / "dog").mkdir()
-    with pytest.raises(DataError, match="found none"):
-        load_images(folder, SPEC)
-    write_picture(tmp_path / "one" / "cat" / "0.png", 0)
-    with pytest.raises(DataError, match="at least 2; found 1"):
-        load_images(tmp_path / "one", SPEC)
-
-
-def test_foreign_and_inconsistent_packs_are_refused(tmp_path: Path) -> None:
-    np.savez(tmp_path / "a.npz", blob=np.zeros(3, np.uint8))
-    with pytest.raises(DataError, match="lacks"):
-        load_images(tmp_path / "a.npz", SPEC)
-    np.savez(
-        tmp_path / "b.npz",
-        blob=np.zeros(3, np.uint8),
-        offs=np.array([0, 9]),
-        label=np.array([0]),
-        wnids=np.array(["a"]),
-        names=np.array(["a/1"]),
+def damaged() -> PictureFiles:
+    good = encoded(Image.new("RGB", (12, 12), "red"), "JPEG")
+    return make_files(
+        {"a": {"good.jpg": good, "cut.jpg": good[:120]}, "b": {"notes.txt": b"no", "x.jpg": good}}
     )
-    with pytest.raises(DataError, match="do not fit"):
-        load_images(tmp_path / "b.npz", SPEC)
-    np.savez(
-        tmp_path / "c.npz",
-        blob=np.zeros(3, np.uint8),
-        offs=np.array([0, 3]),
-        label=np.array([2]),
-        wnids=np.array(["a"]),
-        names=np.array(["a/1"]),
-    )
-    with pytest.raises(DataError, match="expected labels below 1, found 2"):
-        load_images(tmp_path / "c.npz", SPEC)
 
 
-def test_find_split_takes_the_first_that_exists(folder: Path) -> None:
-    assert find_split(folder.parent, ("test", "train")) == folder
-    assert find_split(folder.parent, ("test",)) is None
+def test_damaged_files_are_all_named(damaged: PictureFiles) -> None:
+    with pytest.raises(DamagedPictures, match=r"2 of 4 files are none") as caught:
+        decode_pictures(damaged, SPEC)
+    for expected in ("a/cut.jpg: ", "b/notes.txt: expected a JPEG, PNG or WebP", "--skip-damaged"):
+        assert expected in str(caught.value)
 
 
-def labelled(count: int, classes: int = 3, side: int = 8) -> LabelledImages:
-    generator = torch.Generator().manual_seed(0)
-    pixels = torch.randint(0, 256, (count, 3, side, side), generator=generator).to(torch.uint8)
-    return LabelledImages(pixels, torch.arange(count) % classes, tuple("abcdefgh"[:classes]))
+def test_damaged_files_are_left_out_only_when_asked(damaged: PictureFiles) -> None:
+    images = decode_pictures(damaged, SPEC, skip_damaged=True)
+    assert images.labels.tolist() == [0, 1]
+    assert [line.split(":")[0] for line in images.skipped] == ["a/cut.jpg", "b/notes.txt"]
+    with pytest.raises(DataError, match="all of 2 files are damaged"):
+        decode_pictures(damaged.select([0, 2]), SPEC, skip_damaged=True)
+
+
+def test_decoded_pixels_can_be_kept(tmp_path: Path) -> None:
+    files = all_kinds()
+    fresh = decode_pictures(files, SPEC, cache=tmp_path / "cache")
+    (kept,) = (tmp_path / "cache").iterdir()
+    again = decode_pictures(files, SPEC, cache=tmp_path / "cache")
+    assert torch.equal(fresh.pixels, again.pixels)
+    assert torch.equal(fresh.labels, again.labels)
+    np.save(kept, np.zeros_like(np.load(kept)))
+    assert not decode_pictures(files, SPEC, cache=tmp_path / "cache").pixels.any()
+    other = Preprocessing(8, 8, "bilinear", MEAN, STD)
+    assert decode_pictures(files, other, cache=tmp_path / "cache").pixels.any()
 
 
 @given(st.integers(6, 60), st.floats(0.01, 0.9), st.integers(0, 99))
 def test_split_is_disjoint_complete_and_has_every_class(n: int, share: float, seed: int) -> None:
-    images = labelled(n)
-    numbered = LabelledImages(torch.arange(n), images.labels, images.classes)
-    rest, held = split_off(numbered, share, seed)
-    assert sorted([*rest.pixels.tolist(), *held.pixels.tolist()]) == list(range(n))
-    assert set(rest.labels.tolist()) == set(held.labels.tolist()) == {0, 1, 2}
-    again = split_off(numbered, share, seed)[1]
-    assert torch.equal(held.pixels, again.pixels)
+    names = tuple(map(str, range(n)))
+    files = PictureFiles(names, tuple(i % 3 for i in range(n)), ("a", "b", "c"), lambda _: b"")
+    rest, held = split_off(files, share, seed)
+    assert sorted([*rest.names, *held.names], key=int) == list(names)
+    assert set(rest.labels) == set(held.labels) == {0, 1, 2}
+    assert split_off(files, share, seed)[1].names == held.names
 
 
-@pytest.mark.parametrize("augment", [augment_crop, augment_resized_crop])
-def test_augmentations_keep_shape_and_depend_on_the_seed_alone(augment: object) -> None:
-    pixels = labelled(5).pixels
-    draws = [augment(pixels, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)]  # type: ignore[operator]
-    assert draws[0].shape == pixels.shape
-    assert draws[0].dtype == torch.uint8
-    assert torch.equal(draws[0], draws[1])
-    assert not torch.equal(draws[0], draws[2])
+def test_a_class_of_one_picture_stays_in_the_rest() -> None:
+    files = make_files({"a": {"1": b""}, "b": {"2": b"", "3": b""}})
+    rest, held = split_off(files, 0.5, 0)
+    assert rest.counts() == {"a": 1, "b": 1}
+    assert held.counts() == {"a": 0, "b": 1}
 
 
-def test_crop_without_padding_only_flips() -> None:
-    pixels = labelled(20).pixels
-    out = augment_crop(pixels, torch.Generator().manual_seed(0), pad=0)
-    same = [torch.equal(a, b) for a, b in zip(out, pixels, strict=True)]
-    flipped = [torch.equal(a, b.flip(-1)) for a, b in zip(out, pixels, strict=True)]
-    assert all(a or b for a, b in zip(same, flipped, strict=True))
-    assert any(same)
-    assert any(flipped)
+def test_command_line_checks_and_packs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_two_colours(tmp_path / "set")
+    assert main(["check", str(tmp_path / "set")]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(line["part"], line["pictures"], line["fewest"]) for line in lines] == [
+        ("train", 12, 6),
+        ("test", 4, 2),
+    ]
+    options = ["--out", str(tmp_path / "packs"), "--parts", "2", "--side", "8"]
+    assert main(["pack", str(tmp_path / "set"), *options]) == 0
+    packed, folder = open_data_set(tmp_path / "packs"), open_data_set(tmp_path / "set")
+    assert packed.train.names == folder.train.names
+    assert packed.test is not None
+    assert folder.test is not None
+    assert packed.test.sha256() == folder.test.sha256(), "test pictures stay untouched"
+    assert packed.train.sha256() != folder.train.sha256()
 
 
-def test_whole_area_resized_crop_only_flips() -> None:
-    pixels = labelled(20).pixels
-    out = augment_resized_crop(pixels, torch.Generator().manual_seed(0), (1.0, 1.0), (1.0, 1.0))
-    for a, b in zip(out, pixels, strict=True):
-        assert torch.equal(a, b) or torch.equal(a, b.flip(-1))
+def test_command_line_explains_mistakes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", str(tmp_path)]) == 2
+    assert "expected train/ or train.npz" in capsys.readouterr().err
+    write_two_colours(tmp_path)
+    assert main(["pack", str(tmp_path), "--out", str(tmp_path / "p"), "--parts", "0"]) == 2
+    assert "at least 1 part" in capsys.readouterr().err
+    assert main(["check", str(tmp_path), "--set", "cifar10"]) == 2
+    assert "expected 10 classes, found 2" in capsys.readouterr().err
 
 
-def test_undecodable_picture_is_an_error(folder: Path) -> None:
-    buffer = io.BytesIO()
-    Image.new("RGB", (4, 4)).save(buffer, "JPEG")
-    (folder / "cat" / "bad.jpg").write_bytes(buffer.getvalue()[:100])
-    with pytest.raises(DataError, match=r"cat/bad\.jpg: .*JPEG"):
-        load_images(folder, SPEC, progress=False)
-
-
-def test_command_line_packs(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    out = tmp_path / "pack.npz"
-    assert main([str(folder), "--out", str(out)]) == 0
-    assert "6 pictures" in capsys.readouterr().out
-    assert len(load_images(out, SPEC, progress=False)) == 6
-    assert main([str(folder), "--out", str(tmp_path / "pack.zip")]) == 2
-    assert main([str(tmp_path / "none"), "--out", str(out)]) == 2
-    assert "expected a folder" in capsys.readouterr().err
+def test_folder_of_pictures_with_every_file(tmp_path: Path) -> None:
+    write_picture(tmp_path / "a" / "1.png")
+    write_picture(tmp_path / "b" / "2.png")
+    (tmp_path / "b" / "Thumbs.db").write_bytes(b"x")
+    with pytest.raises(DamagedPictures, match=r"b/Thumbs\.db"):
+        decode_pictures(read_folder(tmp_path, every_file=True), SPEC)
+    assert len(decode_pictures(read_folder(tmp_path), SPEC)) == 2

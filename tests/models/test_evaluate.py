@@ -1,14 +1,18 @@
 """models.evaluate: counts what the engine answers."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from models.data import DataError, LabelledImages, load_images, normalize
-from models.evaluate import main, measure_accuracy
+from models.augmentation import normalize
+from models.data import LabelledImages, decode_pictures
+from models.datasets import open_data_set
+from models.errors import DataError
+from models.evaluate import find_classes, main, measure_accuracy
 from models.export import main as export
 from models.zoo import build_network
 from runtime import load_engine
@@ -43,7 +47,9 @@ def test_accuracy_counts_agreeing_answers(bundle: Path, tmp_path: Path) -> None:
     write_two_colours(tmp_path, test=11)
     engine = load_engine(bundle, "native")
     spec = engine.bundle.manifest.preprocessing
-    images = load_images(tmp_path / "test", spec, progress=False)
+    files = open_data_set(tmp_path).test
+    assert files is not None
+    images = decode_pictures(files, spec)
     answers = engine.predict(normalize(images.pixels, spec).numpy()).argmax(1)
     right = int((answers == images.labels.numpy()).sum())
     figures = measure_accuracy(engine, images, batch=4, progress=False)
@@ -57,13 +63,25 @@ def test_other_classes_are_refused(bundle: Path) -> None:
     images = LabelledImages(
         torch.zeros(2, 3, 16, 16, dtype=torch.uint8), torch.arange(2), ("a", "b")
     )
-    with pytest.raises(DataError, match="the data has the classes"):
+    with pytest.raises(DataError, match="expected the bundle's classes"):
         measure_accuracy(load_engine(bundle, "native"), images)
 
 
 def test_command_line(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_two_colours(tmp_path)
-    assert main([str(bundle), "--data", str(tmp_path), "--engine", "onnx", "--quiet"]) == 0
-    assert json.loads(capsys.readouterr().out)["engine"] == "onnx/cpu"
+    quiet = ["--quiet", "--confusion", str(tmp_path / "confusion.csv")]
+    assert main([str(bundle), "--data", str(tmp_path), "--engine", "onnx", *quiet]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert figures["engine"] == "onnx/cpu"
+    assert figures["temperature"] == 1
+    assert figures["calibration_error"] == figures["calibration_error_with_temperature"]
     assert main([str(bundle), "--data", str(bundle), "--quiet"]) == 2
-    assert "expected test or val" in capsys.readouterr().err
+    assert "expected train/" in capsys.readouterr().err
+
+
+def test_classes_are_those_of_the_training_data(bundle: Path) -> None:
+    manifest = load_engine(bundle, "native").bundle.manifest
+    assert find_classes(manifest) == ("blue", "red")
+    named = replace(manifest, training={"classes": ["n1", "n2"]})
+    assert find_classes(named) == ("n1", "n2")
+    assert find_classes(replace(manifest, training=None)) == ("blue", "red")

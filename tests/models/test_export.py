@@ -83,6 +83,8 @@ def test_trained_network_keeps_classes_recipe_and_accuracy(tmp_path: Path) -> No
     assert manifest.training["data"] == "two colours"
     assert manifest.training["accuracy"]["images"] == 4
     assert manifest.training["recipe"]["epochs"] == 2
+    assert manifest.temperature == manifest.training["calibration"]["temperature"]
+    assert manifest.training["classes"] == ["blue", "red"]
     assert all(figures["top1_agreement"] == 1 for figures in manifest.parity.values())
 
 

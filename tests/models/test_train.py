@@ -1,15 +1,15 @@
-"""models.train: records, resumes through the file, says what is wrong."""
+"""models.train: options, configuration files, what is wrong said in one line."""
 
-import json
+from dataclasses import fields
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 
-from models.train import main
-from models.trainer import cosine
+from models.errors import RecipeError
+from models.recipe import Recipe
+from models.train import main, make_job, make_parser, parse_arguments, read_config
+from models.zoo import NAMES
 from tests.models.pictures import write_two_colours
 
 
@@ -18,76 +18,108 @@ def run(folder: Path, out: Path, *more: str) -> int:
     return main(["meliusnet13", "--data", str(folder), *options, *more])
 
 
-def test_command_line_writes_checkpoint_and_metrics(tmp_path: Path) -> None:
+def test_command_line_trains(tmp_path: Path) -> None:
     write_two_colours(tmp_path / "data")
-    assert run(tmp_path / "data", tmp_path / "out") == 0
+    assert run(tmp_path / "data", tmp_path / "out", "--shift", "0.25", "--stem", "small") == 0
     content = torch.load(tmp_path / "out" / "checkpoint.pt", weights_only=True)
     assert content["classes"] == ["blue", "red"]
+    assert content["changes"] == {"stem": "small", "shift": 0.25}
     assert content["test"]["images"] == 4
     assert content["state"]["epoch"] == 2
-    lines = (tmp_path / "out" / "metrics.jsonl").read_text().splitlines()
-    assert [json.loads(line)["epoch"] for line in lines] == [1, 2]
-
-
-def test_a_killed_run_goes_on_to_the_same_weights(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write_two_colours(tmp_path / "data")
-
-    def killed_in_the_second_epoch(step: int, steps: int) -> float:
-        if step >= 2:
-            raise KeyboardInterrupt
-        return cosine(step, steps)
-
-    with monkeypatch.context() as patch:
-        patch.setattr("models.trainer.cosine", killed_in_the_second_epoch)
-        with pytest.raises(KeyboardInterrupt):
-            run(tmp_path / "data", tmp_path / "broken", "--batch", "5")
-    assert run(tmp_path / "data", tmp_path / "broken", "--batch", "5", "--resume") == 0
-    assert run(tmp_path / "data", tmp_path / "unbroken", "--batch", "5") == 0
-    broken, unbroken = (
-        torch.load(tmp_path / name / "checkpoint.pt", weights_only=True)["state"]["model"]
-        for name in ("broken", "unbroken")
-    )
-    assert broken.keys() == unbroken.keys()
-    assert all(torch.equal(broken[name], unbroken[name]) for name in unbroken)
-    lines = (tmp_path / "broken" / "metrics.jsonl").read_text().splitlines()
-    assert [json.loads(line)["epoch"] for line in lines] == [1, 2]
-
-
-def test_resuming_a_finished_run_trains_no_more(tmp_path: Path) -> None:
-    write_two_colours(tmp_path / "data")
-    assert run(tmp_path / "data", tmp_path / "out") == 0
-    assert run(tmp_path / "data", tmp_path / "out", "--resume") == 0
-    assert len((tmp_path / "out" / "metrics.jsonl").read_text().splitlines()) == 2
-
-
-def test_an_existing_run_is_not_overwritten(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    write_two_colours(tmp_path / "data")
-    assert run(tmp_path / "data", tmp_path / "out") == 0
-    before = (tmp_path / "out" / "checkpoint.pt").read_bytes()
     assert run(tmp_path / "data", tmp_path / "out") == 2
-    assert "give --resume" in capsys.readouterr().err
-    assert (tmp_path / "out" / "checkpoint.pt").read_bytes() == before
 
 
-def test_resuming_on_other_pictures_is_refused(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_unbalanced_thresholds_start_at_the_shift(tmp_path: Path) -> None:
+    from models.zoo import build_network
+
+    network = build_network("meliusnet13", 2, shift=0.25)
+    offsets = [b for n, b in network.named_parameters() if n.endswith("activation.bn.bias")]
+    assert len(offsets) == 16
+    assert all((offset == -0.25).all() for offset in offsets)
+
+
+def test_each_field_of_the_recipe_is_an_option(tmp_path: Path) -> None:
+    write_two_colours(tmp_path)
+    parser = make_parser()
+    for field in fields(Recipe):
+        assert f"--{field.name.replace('_', '-')}" in parser.format_help()
+    given = ["meliusnet13", "--data", str(tmp_path), "--out", "x"]
+    assert make_job(parse_arguments(given)).recipe == Recipe()
+    job = make_job(parse_arguments([*given, "--mixed-precision", "--warmup-epochs", "2.5"]))
+    assert job.recipe == Recipe(mixed_precision=True, warmup_epochs=2.5)
+
+
+def test_options_override_the_configuration(tmp_path: Path) -> None:
     write_two_colours(tmp_path / "data")
-    assert run(tmp_path / "data", tmp_path / "out") == 0
-    pixels = np.zeros((16, 16, 3), np.uint8)
-    Image.fromarray(pixels).save(tmp_path / "data" / "train" / "blue" / "0.png")
-    assert run(tmp_path / "data", tmp_path / "out", "--resume") == 2
-    assert "made with data_sha256" in capsys.readouterr().err
-    assert run(tmp_path / "data", tmp_path / "out", "--resume", "--image-size", "32") == 2
-    assert "made with preprocessing" in capsys.readouterr().err
+    config = tmp_path / "run.toml"
+    config.write_text(
+        f'network = "meliusnet13"\ndata = "{tmp_path / "data"}"\nout = "run"\nepochs = 7\n'
+        "mixed_precision = true\nchannels-last = true\nshift = 0.1\nquiet = true\n"
+    )
+    job = make_job(parse_arguments(["--config", str(config)]))
+    assert (job.network, job.recipe.epochs, job.recipe.mixed_precision) == ("meliusnet13", 7, True)
+    assert job.execution.channels_last
+    assert not job.progress
+    options = ["--epochs", "3", "--no-mixed-precision", "meliusnet22"]
+    job = make_job(parse_arguments(["--config", str(config), *options]))
+    assert (job.network, job.recipe.epochs, job.recipe.mixed_precision) == ("meliusnet22", 3, False)
+    assert job.changes == {"shift": 0.1}
 
 
-def test_command_line_names_missing_data(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("epochs = ", "expected a TOML file"),
+        ("[recipe]\nepochs = 3", "expected one value for recipe"),
+        ("epoch = 3", r"run\.toml: unrecognized arguments: --epoch=3"),
+        ("epochs = 'many'", "invalid int value: 'many'"),
+    ],
+)
+def test_mistakes_in_a_configuration_name_the_file(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "run.toml").write_text(text)
+    with pytest.raises(RecipeError, match=message):
+        parse_arguments(["--config", str(tmp_path / "run.toml")])
+
+
+def test_a_missing_configuration_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"found .*No such file"):
+        read_config(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["meliusnet13", "--data", "DATA"], "expected --out"),
+        (["meliusnet13", "--out", "x"], "either --data or --folder"),
+        (["resnet", "--data", "DATA", "--out", "x"], "expected a network of meliusnet22"),
+        (["meliusnet13", "--data", "none", "--out", "x"], "expected train/ or train.npz"),
+        (["meliusnet13", "--data", "DATA", "--out", "x", "--epochs", "0"], "epochs at least 1"),
+        (["--epoch", "1"], "unrecognized arguments: --epoch"),
+    ],
+)
+def test_mistakes_are_explained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
-    assert run(tmp_path, tmp_path / "out") == 2
-    assert "expected train/ or train.npz" in capsys.readouterr().err
+    write_two_colours(tmp_path)
+    assert main([str(tmp_path) if a == "DATA" else a for a in arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_missing_gpu_is_no_reason_to_train_elsewhere(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert run(tmp_path, tmp_path / "out", "--device", "cuda") == 2
+    assert "expected a GPU" in capsys.readouterr().err
+
+
+def test_every_recipe_of_the_repository_is_one(repository: Path) -> None:
+    recipes = sorted((repository / "models" / "recipes").glob("*.toml"))
+    assert recipes
+    for path in recipes:
+        args = parse_arguments(["--config", str(path), "--data", "x"])
+        assert args.network in NAMES, path
+    published = parse_arguments(["--config", str(recipes[-1])])
+    assert all(
+        getattr(published, f.name) in (None, getattr(Recipe(), f.name)) for f in fields(Recipe)
+    )

@@ -43,6 +43,7 @@ MANIFEST_OF_TEST = Manifest(
     training={"data": "none"},
     parity={"onnx": {"inputs": 1}},
     created={"python": "3"},
+    temperature=1.5,
 )
 
 
@@ -73,11 +74,16 @@ def test_manifest_text_is_stable(bundle: Bundle) -> None:
     """The keys, their order and spelling are the format."""
     content = json.loads((bundle.path / MANIFEST).read_text())
     assert list(content) == [
-        "format", "name", "trained", "architecture", "input", "preprocessing", "labels", "training",
-        "parity", "files", "created", "plan",
+        "format", "name", "trained", "architecture", "input", "preprocessing", "labels",
+        "temperature", "training", "parity", "files", "created", "plan",
     ]  # fmt: skip
     assert content["input"] == {"shape": [3, 8, 8], "dtype": "float32"}
     assert content["preprocessing"]["channel_order"] == "RGB"
+
+
+def test_a_bundle_without_a_temperature_has_1(bundle: Bundle) -> None:
+    edit(bundle, lambda m: m.pop("temperature"))
+    assert read_bundle(bundle.path).manifest.temperature == 1
 
 
 def test_writing_replaces_a_bundle_and_nothing_else(bundle: Bundle, tmp_path: Path) -> None:
@@ -157,6 +163,11 @@ def test_oversized_manifest(bundle: Bundle) -> None:
         lambda m: m.update(parity=[]),
         lambda m: m.update(created=float("nan")),
         lambda m: m["input"].update(dtype="uint8"),
+        lambda m: m.update(temperature=0),
+        lambda m: m.update(temperature=101),
+        lambda m: m.update(temperature="warm"),
+        lambda m: m.update(temperature=True),
+        lambda m: m.update(temperature=None),
         lambda m: m["preprocessing"].update(channel_order="BGR"),
         lambda m: m["preprocessing"].update(mean=[10**400, 0, 0]),
         lambda m: m["preprocessing"].update(crop=10**30),

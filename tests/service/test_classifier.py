@@ -38,6 +38,15 @@ def test_scores_sum_to_one_and_never_overflow(classifier: Classifier) -> None:
     ]
 
 
+def test_a_temperature_softens_the_scores_and_keeps_the_order(make_engine: Any) -> None:
+    classifier = Classifier(make_engine(temperature=2.0), ImageLimits())
+    ranked = classifier.rank(np.float32([2, 0, 4]), 3)
+    assert [item.label for item in ranked] == ["blue", "red", "green"]
+    powers = np.exp([2, 1, 0])
+    assert [item.score for item in ranked] == pytest.approx(powers / powers.sum())
+    assert classifier.model_id != Classifier(make_engine(), ImageLimits()).model_id
+
+
 def test_of_equal_scores_the_lower_index_comes_first(classifier: Classifier) -> None:
     assert [item.index for item in classifier.rank(np.float32([1, 1, 1]), 2)] == [0, 1]
 

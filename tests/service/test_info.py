@@ -22,6 +22,7 @@ async def test_tells_model_engine_and_limits(connect: Any, make_engine: Any) -> 
     assert (model["classes"], model["labels"]) == (3, ["red", "green", "blue"])
     assert model["input"] == {"shape": [3, 32, 32], "dtype": "float32"}
     assert model["preprocessing"]["interpolation"] == "area"
+    assert model["temperature"] == 1
     assert model["files"] == {"model.onnx": 1234}
     assert model["parity"] == {"onnx": {"max_abs_logit_difference": 0.0}}
     assert info["engine"] == {

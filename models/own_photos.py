@@ -1,0 +1,76 @@
+"""One's own folder of photos: the data set in it, and a recipe that fits their number.
+
+PHOTOS has a sub-folder per class, named as the answers shall be. A share of each class is held back
+and never trained on: the accuracy is measured on it, and the temperature fitted. Every file counts
+as a photo, but for hidden ones; what cannot be decoded is named and refused, or left out on demand.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from models.data import split_off
+from models.datasets import DataSet
+from models.errors import DataError
+from models.picture_files import read_folder
+from runtime.bundle import MANIFEST, MAX_TEXT
+
+HELD_BACK = 0.2  # of each class
+FEWEST = 2  # photos of a class: one to train on, one to hold back
+FEW = 200  # photos; below, small inputs: more pixels would only be learned by heart
+NETWORK = "meliusnet13"
+SEEN = 120_000  # pictures a training looks at, at most
+EPOCHS = (20, 60)
+
+
+def open_photos(folder: Path, seed: int) -> DataSet:
+    """Photos to train on and to hold back, drawn by the seed.
+
+    Raises DataError: no sub-folders, an empty one, one with a single photo, or a name that cannot
+    be a label.
+    """
+    files = read_folder(folder, every_file=True)
+    for name, count in files.counts().items():
+        if count < FEWEST:
+            raise DataError(
+                f"{folder / name}: expected at least {FEWEST} photos of a class, one of them to "
+                f"measure with; found {count}. Add photos, or remove the folder."
+            )
+        if not name.isprintable() or len(name) > MAX_TEXT:
+            raise DataError(
+                f"{folder}: expected folder names that can be shown, of at most {MAX_TEXT} "
+                f"characters; found {name!r:.80}. Rename the folder."
+            )
+    train, held_back = split_off(files, HELD_BACK, seed)
+    return DataSet(folder.resolve().name, train, held_back, None, files.classes)
+
+
+def choose_defaults(photos: int) -> dict[str, Any]:
+    """Options for so many training photos, by the names of models.train; given ones go before."""
+    few = photos < FEW
+    return {
+        "network": NETWORK,
+        "stem": "grouped",
+        "image_size": 64 if few else 128,
+        "epochs": min(max(SEEN // max(photos, 1), EPOCHS[0]), EPOCHS[1]),
+        "batch": 16 if few else 64,
+        "learning_rate": 0.003,
+        "min_area": 0.35,  # 0.08, the published least, asks for more epochs
+        "channels_last": True,
+        "threads": 1 if few else None,  # maps this small: a second thread mostly waits
+    }
+
+
+def find_run_folder(bundle: Path) -> Path:
+    """Where checkpoint and record of the training go: beside the bundle.
+
+    Raises DataError, before anything is trained, if the bundle could not be written in the end.
+    """
+    foreign = bundle.exists() and not (bundle / MANIFEST).is_file()
+    if foreign and (not bundle.is_dir() or any(bundle.iterdir())):
+        raise DataError(
+            f"{bundle}: expected a bundle to replace, or nothing; found other files. Give "
+            "another --out."
+        )
+    return bundle.with_name(f"{bundle.name}-training")

@@ -1,0 +1,143 @@
+"""Encoded pictures with labels, read one at a time: from folders of class folders, joined, chosen.
+
+Names of files tell where a picture comes from: ImageNet's own validation pictures keep their names
+in Imagenette and Imagewoof, and those are the test set, never trained on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from models.errors import DataError
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+TEST_FILE_PREFIX = "ILSVRC2012_val_"  # of ImageNet's own validation pictures
+
+
+@dataclass(frozen=True)
+class PictureFiles:
+    """names[i] is a relative path, labels[i] an index into classes (sorted), read(i) the file."""
+
+    names: tuple[str, ...]
+    labels: tuple[int, ...]
+    classes: tuple[str, ...]
+    read: Callable[[int], bytes]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def select(self, indices: Sequence[int]) -> PictureFiles:
+        """The pictures of these indices, in this order, with the same classes."""
+        chosen = tuple(indices)
+        return PictureFiles(
+            tuple(self.names[i] for i in chosen),
+            tuple(self.labels[i] for i in chosen),
+            self.classes,
+            lambda i: self.read(chosen[i]),
+        )
+
+    def counts(self) -> dict[str, int]:
+        """Pictures of each class, 0 where there is none."""
+        found = Counter(self.labels)
+        return {name: found[label] for label, name in enumerate(self.classes)}
+
+    def sha256(self) -> str:
+        """Hex digest over classes, and each picture's name, label and bytes, in order.
+
+        A pack of untouched files has the digest of its folder.
+        """
+        total = hashlib.sha256("\0".join(self.classes).encode())
+        for i, (name, label) in enumerate(zip(self.names, self.labels, strict=True)):
+            total.update(f"\n{label}\0{name}\0".encode())
+            total.update(hashlib.sha256(self.read(i)).digest())
+        return total.hexdigest()
+
+
+def is_test_file(name: str) -> bool:
+    """Whether this is one of ImageNet's validation pictures, by its file name."""
+    return PurePosixPath(name).name.startswith(TEST_FILE_PREFIX)
+
+
+def separate_test_files(files: PictureFiles) -> tuple[PictureFiles, PictureFiles]:
+    """(the others, ImageNet's own validation pictures)."""
+    test = [i for i, name in enumerate(files.names) if is_test_file(name)]
+    rest = [i for i, name in enumerate(files.names) if not is_test_file(name)]
+    return files.select(rest), files.select(test)
+
+
+def read_folder(path: Path, every_file: bool = False) -> PictureFiles:
+    """Indexes a folder with a sub-folder per class, sorted by name; sub-folders may nest.
+
+    Pictures are found by SUFFIXES. With `every_file`, all files count whose name starts with no
+    dot: what is no picture is then an error when it is decoded, and nothing is left out unseen.
+
+    Raises DataError: no folder, fewer than two classes, or a class without pictures.
+    """
+    if not path.is_dir():
+        raise DataError(
+            f"{path}: expected a folder with a sub-folder per class; found "
+            f"{'nothing' if not path.exists() else 'a file'}"
+        )
+    folders = sorted(
+        (f for f in path.iterdir() if f.is_dir() and not f.name.startswith(".")),
+        key=lambda folder: folder.name,
+    )
+    if len(folders) < 2:
+        raise DataError(
+            f"{path}: expected a sub-folder per class, at least 2; found {len(folders)}. Put the "
+            "pictures of each class into a folder named like the class."
+        )
+    files: list[Path] = []
+    labels: list[int] = []
+    for label, folder in enumerate(folders):
+        found = (f for f in folder.rglob("*") if f.is_file() and not f.name.startswith("."))
+        inside = sorted(
+            (f for f in found if every_file or f.suffix.lower() in SUFFIXES),
+            key=lambda file: file.relative_to(path).as_posix(),
+        )
+        if not inside:
+            raise DataError(
+                f"{folder}: expected pictures ({', '.join(SUFFIXES)}), found none. Add some, or "
+                "remove the folder."
+            )
+        files += inside
+        labels += [label] * len(inside)
+    return PictureFiles(
+        tuple(file.relative_to(path).as_posix() for file in files),
+        tuple(labels),
+        tuple(folder.name for folder in folders),
+        lambda i: files[i].read_bytes(),
+    )
+
+
+def join_files(parts: Sequence[PictureFiles]) -> PictureFiles:
+    """All pictures of several sources, labels renumbered over the sorted union of the classes."""
+    classes = tuple(sorted({name for part in parts for name in part.classes}))
+    index = {name: label for label, name in enumerate(classes)}
+    places = [(part, i) for part in parts for i in range(len(part))]
+    return PictureFiles(
+        tuple(part.names[i] for part, i in places),
+        tuple(index[part.classes[part.labels[i]]] for part, i in places),
+        classes,
+        lambda i: places[i][0].read(places[i][1]),
+    )
+
+
+def relabel(files: PictureFiles, classes: tuple[str, ...], where: str) -> PictureFiles:
+    """The same pictures, labels counted in other `classes`.
+
+    Raises DataError if they have a class that is not among these.
+    """
+    used = {files.classes[label] for label in files.labels}
+    if strangers := sorted(used - set(classes)):
+        raise DataError(
+            f"{where}: expected the {len(classes)} classes of the training pictures; found also "
+            f"{', '.join(strangers[:5])}. Give both the same sub-folders."
+        )
+    index = {name: label for label, name in enumerate(classes)}
+    labels = tuple(index[files.classes[label]] for label in files.labels)
+    return PictureFiles(files.names, labels, classes, files.read)

@@ -1,0 +1,82 @@
+"""The record of a run, record.json: from what, how, where and with which outcome it was trained.
+
+Reports and curves are made from records alone. A record holds no path of the machine it was made
+on. Its keys are described in README.md of this folder.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from models.errors import DataError
+
+FORMAT = 1
+
+
+def find_commit() -> str | None:
+    """The revision of this code, "+changes" if files differ from it; of an installed copy None."""
+    folder = Path(__file__).resolve().parent
+
+    def git(*arguments: str) -> str | None:
+        try:
+            answer = subprocess.run(
+                ["git", "-C", folder, *arguments], capture_output=True, text=True, check=False
+            )
+        except FileNotFoundError:  # no git here
+            return None
+        return answer.stdout.strip() if answer.returncode == 0 else None
+
+    tracked = git("ls-files", "--error-unmatch", Path(__file__).name)
+    commit = git("rev-parse", "HEAD")
+    if not tracked or not commit:
+        return None
+    return commit + ("+changes" if git("status", "--porcelain", "-uno", "--", ".") else "")
+
+
+def describe_code() -> dict[str, str | None]:
+    """Commit and version of this package."""
+    try:
+        release = version("bnn-service")
+    except PackageNotFoundError:
+        release = None
+    return {"commit": find_commit(), "version": release}
+
+
+def describe_device(device: torch.device) -> str:
+    """The processor's name, of a CPU or a GPU."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    for line in _read_lines(Path("/proc/cpuinfo")):
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _read_lines(path: Path) -> list[str]:
+    return path.read_text().splitlines() if path.is_file() else []
+
+
+def write_record(path: Path, record: Mapping[str, Any]) -> None:
+    """Writes beside the target, then renames."""
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Raises DataError if the file holds no record of this format."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: expected the record of a run, found {error}") from error
+    if not isinstance(record, dict) or record.get("format") != FORMAT or "epochs" not in record:
+        raise DataError(f"{path}: expected the record of a run, format {FORMAT}; found other JSON")
+    return record

@@ -1,0 +1,301 @@
+"""One training from pictures to figures: decodes, trains, measures, writes the run's folder.
+
+In it: checkpoint.pt (written every few minutes and after each epoch), metrics.jsonl (a line per
+epoch), record.json, curves.svg and, at the end, confusion.csv.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from models import record
+from models.checkpoint import FORMAT, read_checkpoint, save_checkpoint, verify_same_run
+from models.curves import write_curves
+from models.data import LabelledImages, decode_pictures, split_off
+from models.datasets import DataSet
+from models.errors import CheckpointMismatch, DataError, RecipeError
+from models.metrics import (
+    calibration_error,
+    fit_temperature,
+    measure,
+    predict_logits,
+    write_confusion,
+)
+from models.picture_files import PictureFiles
+from models.preprocessing import evaluation_preprocessing, whole_preprocessing
+from models.processes import Processes, device_of
+from models.recipe import Recipe
+from models.teachers import Teacher, load_teacher
+from models.trainer import Execution, Trainer
+from models.zoo import build_network, default_image_size
+from runtime.preprocess import Preprocessing
+
+CHECKPOINT = "checkpoint.pt"
+SECONDS_BETWEEN_SAVES = 10  # at least, where epochs are short
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to train: a network (and fields of its spec that differ) on a data set, by a recipe."""
+
+    network: str
+    data: DataSet
+    out: Path
+    recipe: Recipe = field(default_factory=Recipe)
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    image_size: int | None = None  # side of the input; default: the network's
+    resize: int | None = None  # shorter side before the centre crop when evaluating
+    stored_side: int | None = None  # of the training pictures before augmentation
+    execution: Execution = field(default_factory=Execution)
+    device: str = "cpu"
+    teacher: str | None = None
+    cache: Path | None = None
+    workers: int = 2
+    checkpoint_minutes: float = 10
+    resume: bool = False
+    skip_damaged: bool = False
+    progress: bool = True
+
+
+def run_training(job: Job, processes: Processes | None = None) -> dict[str, Any]:
+    """Trains to the end, or goes on; returns the content of the last checkpoint.
+
+    Raises TrainingFault.
+    """
+    return _Run(job, processes or Processes()).run()
+
+
+class _Run:
+    """The steps of run_training, in this order."""
+
+    def __init__(self, job: Job, processes: Processes) -> None:
+        self.job, self.processes = job, processes
+        self.device = device_of(job.device, processes)
+        self.shows = job.progress and processes.first
+        self.started = datetime.now(UTC)
+        self.checkpoint = job.out / CHECKPOINT
+        if self.checkpoint.exists() and not job.resume:
+            raise CheckpointMismatch(
+                f"{self.checkpoint} exists; give --resume to go on from it, or another --out"
+            )
+        processes.check_batch(job.recipe.batch)
+        torch.manual_seed(job.recipe.seed)
+        self.network = build_network(job.network, len(job.data.train.classes), **job.changes)
+        self.network.to(self.device)
+        side = job.image_size or default_image_size(self.network)
+        self.preprocessing = evaluation_preprocessing(side, job.resize)
+        self.stored_side = job.stored_side or self.preprocessing.resize
+        if self.stored_side < side:
+            raise DataError(
+                f"expected stored pictures of at least the input's {side} pixels; found "
+                f"--stored-side {self.stored_side}"
+            )
+        self.teacher = self._load_teacher()
+        self.data_sha256 = {name: part.sha256() for name, part in job.data.parts().items()}
+        self.validation_files: PictureFiles | None = job.data.validation
+        train_files = job.data.train
+        if self.validation_files is None:
+            share, seed = job.recipe.validation_share, job.recipe.seed
+            train_files, self.validation_files = split_off(train_files, share, seed)
+        stored = whole_preprocessing(self.stored_side)
+        train = self._decode(train_files, stored, "train")
+        _check_classes(train, job.data.name)
+        validation = self._decode(self.validation_files, self.preprocessing, "validation")
+        self.skipped = [*train.skipped, *validation.skipped] if validation else [*train.skipped]
+        self.trainer = Trainer(
+            self.network,
+            train.to(self.device),
+            validation.to(self.device) if validation else None,
+            job.recipe,
+            self.preprocessing,
+            execution=job.execution,
+            processes=processes,
+            teacher=self.teacher,
+        )
+        self.header = self._make_header(len(train), len(validation) if validation else 0)
+        self.test: dict[str, Any] | None = None
+        self.calibration: dict[str, Any] | None = None
+
+    def _decode(self, files: PictureFiles, spec: Preprocessing, title: str) -> Any:
+        """LabelledImages, or None of no files."""
+        if not len(files):
+            return None
+        return decode_pictures(
+            files,
+            spec,
+            title=f"decoding {title}",
+            progress=self.shows,
+            workers=self.job.workers,
+            skip_damaged=self.job.skip_damaged,
+            cache=self.job.cache,
+        )
+
+    def _load_teacher(self) -> Teacher | None:
+        job = self.job
+        if (job.teacher is None) != (job.recipe.distillation == 0):
+            raise RecipeError(
+                "expected --teacher and --distillation above 0 together; found "
+                f"{'no teacher' if job.teacher is None else 'a teacher'} and distillation "
+                f"{job.recipe.distillation}. A weight of 0.5 is a good start."
+            )
+        if job.teacher is None:
+            return None
+        return load_teacher(job.teacher, job.data.train.classes).to(self.device)
+
+    def _make_header(self, train: int, validation: int) -> dict[str, Any]:
+        job = self.job
+        return {
+            "format": FORMAT,
+            "network": job.network,
+            "changes": dict(job.changes),
+            "classes": list(job.data.train.classes),
+            "labels": list(job.data.labels),
+            "preprocessing": asdict(self.preprocessing),
+            "stored_side": self.stored_side,
+            "data": job.data.name,
+            "data_sha256": self.data_sha256,
+            "train_images": train,
+            "validation_images": validation,
+            "skipped": self.skipped,
+            "teacher": self.teacher.name if self.teacher else None,
+            "device": record.describe_device(self.device),
+            "torch": str(torch.__version__),  # a plain text, so that checkpoints load safely
+            "threads": torch.get_num_threads(),
+            "processes": self.processes.count,
+            "execution": asdict(job.execution),
+            **record.describe_code(),
+        }
+
+    def run(self) -> dict[str, Any]:
+        trainer, out = self.trainer, self.job.out
+        if self.checkpoint.exists():
+            content = read_checkpoint(self.checkpoint, self.device)
+            verify_same_run(content, self.header, self.checkpoint)
+            trainer.restore(content["state"])
+            self.started = datetime.fromisoformat(content["started"])
+        out.mkdir(parents=True, exist_ok=True)
+        self.processes.wait()  # none reads a checkpoint that the first one has begun to replace
+        saved = time.monotonic()
+
+        def save_now_and_then() -> None:
+            nonlocal saved
+            if time.monotonic() - saved > 60 * self.job.checkpoint_minutes:
+                self._save()
+                saved = time.monotonic()
+
+        while not trainer.finished:
+            metrics = trainer.run_epoch(self.shows, save_now_and_then)
+            if time.monotonic() - saved > SECONDS_BETWEEN_SAVES:
+                self._save()
+                saved = time.monotonic()
+            self._write_files()
+            if self.processes.first:
+                tqdm.write(json.dumps(metrics))
+        if self.processes.first:
+            self._measure_at_the_end()
+            self._save()
+            self._write_files()
+        self.processes.wait()
+        return self._content()
+
+    def _content(self) -> dict[str, Any]:
+        return {
+            **self.header,
+            "started": self.started.isoformat(timespec="seconds"),
+            "state": self.trainer.state(),
+            "test": self.test,
+            "calibration": self.calibration,
+        }
+
+    def _save(self) -> None:
+        if self.processes.first:
+            save_checkpoint(self.checkpoint, self._content())
+
+    def _write_files(self) -> None:
+        if not self.processes.first:
+            return
+        out, history = self.job.out, self.trainer.history
+        (out / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in history))
+        content = make_record(self._content(), self.job.data)
+        record.write_record(out / "record.json", content)
+        write_curves([content], out / "curves.svg")
+
+    def _measure_at_the_end(self) -> None:
+        """Accuracy on the test part (else the validation part); temperature on the validation."""
+        files, name = self.job.data.test, "test"
+        validation = self.trainer.validation
+        if files is None:
+            images, name = validation, "validation"
+        else:
+            images = self._decode(files, self.preprocessing, "test").to(self.device)
+        if images is None:
+            return
+        logits = self._logits(images)
+        self.test = {"split": name, **measure(logits, images.labels)}
+        self.test["calibration_error"] = calibration_error(logits, images.labels)
+        table = self.job.out / "confusion.csv"
+        write_confusion(table, logits, images.labels, self.job.data.labels)
+        if validation is not None:
+            known = logits if images is validation else self._logits(validation)
+            temperature = fit_temperature(known, validation.labels)
+            self.calibration = {"temperature": temperature, "images": len(validation)}
+            after = calibration_error(logits, images.labels, temperature)
+            self.test["calibration_error_with_temperature"] = after
+        if self.shows:
+            tqdm.write(json.dumps({"test": self.test, "calibration": self.calibration}))
+
+    def _logits(self, images: LabelledImages) -> Tensor:
+        network: nn.Module = self.network.eval()
+        with torch.no_grad():
+            return predict_logits(network, images, self.preprocessing, progress=self.shows)
+
+
+def make_record(content: Mapping[str, Any], data: DataSet) -> dict[str, Any]:
+    """The record of a run, of the content of its checkpoint (models.record)."""
+    state = content["state"]
+    keys = ("network", "changes", "preprocessing", "stored_side", "teacher", "device", "threads")
+    machine = ("processes", "execution", "torch", "commit", "version")
+    parts = {
+        name: {"images": len(files), "sha256": content["data_sha256"][name]}
+        for name, files in data.parts().items()
+    }
+    return {
+        "format": record.FORMAT,
+        "data": {
+            "name": content["data"],
+            "classes": content["classes"],
+            "labels": content["labels"],
+            "parts": parts,
+            "train_images": content["train_images"],
+            "validation_images": content["validation_images"],
+            "skipped": content["skipped"],
+        },
+        **{key: content[key] for key in (*keys, *machine)},
+        "recipe": state["recipe"],
+        "started": content["started"],
+        "seconds": round(state["seconds"], 1),
+        "finished": state["epoch"] >= state["recipe"]["epochs"],
+        "epochs": state["history"],
+        "test": content["test"],
+        "calibration": content["calibration"],
+    }
+
+
+def _check_classes(train: LabelledImages, name: str) -> None:
+    """Raises DataError if a class has no picture left to train on."""
+    counts = torch.bincount(train.labels, minlength=len(train.classes)).tolist()
+    if empty := [c for c, n in zip(train.classes, counts, strict=True) if n == 0]:
+        raise DataError(
+            f"{name}: expected pictures of every class to train on; found none of "
+            f"{', '.join(empty[:5])}. Add pictures of it, or remove its folder."
+        )

@@ -1,0 +1,154 @@
+"""models.own_photos: a folder of photos becomes a served model by one command."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from models.errors import DataError
+from models.own_photos import choose_defaults, find_run_folder, open_photos
+from models.recipe import Recipe
+from models.record import read_record
+from models.train import main, make_job, parse_arguments
+from runtime import read_bundle
+from tests.models.pictures import write_photos, write_picture
+
+
+@contextmanager
+def served(bundle: Path, log: Path) -> Iterator[str]:
+    """A real server of the bundle; its address."""
+    environment = {**os.environ, "BNN_BUNDLE": str(bundle), "BNN_PORT": "0"}
+    command = [sys.executable, "-m", "service"]
+    with log.open("w") as out, subprocess.Popen(command, env=environment, stderr=out) as server:
+        try:
+            deadline = time.monotonic() + 60
+            while not (found := re.search(r"http://[\d.]+:\d+", log.read_text())):
+                assert server.poll() is None, log.read_text()
+                assert time.monotonic() < deadline, "the service did not start"
+                time.sleep(0.05)
+            url = found.group()
+            while httpx.get(f"{url}/readyz").status_code != 200:
+                assert time.monotonic() < deadline, "the service did not become ready"
+                time.sleep(0.05)
+            yield url
+        finally:
+            server.terminate()
+
+
+def test_two_dozen_photos_become_a_served_model(tmp_path: Path, repository: Path) -> None:
+    """The commands of the documentation, as they are: train, serve, ask about unseen photos."""
+    write_photos(tmp_path / "photos", each=8)
+    write_photos(tmp_path / "unseen", each=5, seed=99)
+    bundle = tmp_path / "bundle"
+    command = f"-m models.train --folder {tmp_path / 'photos'} --out {bundle} --device cpu --quiet"
+    answer = subprocess.run(
+        [sys.executable, *command.split()],
+        cwd=repository,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert f"make serve BNN_BUNDLE={bundle}" in answer.stdout
+    manifest = read_bundle(bundle).manifest
+    assert manifest.labels == ("ball", "fence", "horizon")
+    assert manifest.trained
+    assert manifest.training is not None
+    assert manifest.training["accuracy"]["split"] == "validation"
+    assert manifest.training["accuracy"]["images"] == 6
+    record = read_record(tmp_path / "bundle-training" / "record.json")
+    assert record["data"]["train_images"] == 18
+    with served(bundle, tmp_path / "log") as url:
+        right = 0
+        for photo in sorted((tmp_path / "unseen").rglob("*.jpg")):
+            found = httpx.post(f"{url}/classify", files={"image": photo.read_bytes()}).json()
+            right += found["predictions"][0]["label"] == photo.parent.name
+    assert right >= 10, f"{right} of 15 unseen photos; by chance 5"
+
+
+def test_a_share_of_each_class_is_held_back(tmp_path: Path) -> None:
+    write_photos(tmp_path / "photos", each=10, size=(8, 8))
+    data = open_photos(tmp_path / "photos", seed=1)
+    assert data.name == "photos"
+    assert data.validation is not None
+    assert data.test is None
+    assert set(data.train.counts().values()) == {8}
+    assert set(data.validation.counts().values()) == {2}
+    assert not set(data.train.names) & set(data.validation.names)
+    again = open_photos(tmp_path / "photos", seed=1)
+    assert again.train.sha256() == data.train.sha256()
+
+
+def test_what_cannot_be_learned_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="found nothing"):
+        open_photos(tmp_path / "none", 0)
+    write_picture(tmp_path / "photos" / "cat" / "1.jpg")
+    with pytest.raises(DataError, match="at least 2; found 1"):
+        open_photos(tmp_path / "photos", 0)
+    (tmp_path / "photos" / "dog").mkdir()
+    with pytest.raises(DataError, match="dog: expected pictures"):
+        open_photos(tmp_path / "photos", 0)
+    write_picture(tmp_path / "photos" / "dog" / "1.jpg")
+    with pytest.raises(DataError, match=r"cat: expected at least 2 photos .*found 1"):
+        open_photos(tmp_path / "photos", 0)
+    for folder in ("cat", "dog", "x\ny"):
+        for i in range(2):
+            write_picture(tmp_path / "photos" / folder / f"{i}.jpg")
+    with pytest.raises(DataError, match=r"that can be shown.*'x\\ny'"):
+        open_photos(tmp_path / "photos", 0)
+
+
+def test_damaged_photos_are_named_or_left_out_and_recorded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_photos(tmp_path / "photos", each=3, size=(16, 12))
+    (tmp_path / "photos" / "ball" / "cut.jpg").write_bytes(b"\xff\xd8\xff no")
+    (tmp_path / "photos" / "ball" / "Thumbs.db").write_bytes(b"x")
+    options = ["--image-size", "32", "--epochs", "1", "--batch", "4", "--device", "cpu", "--quiet"]
+    command = ["--folder", str(tmp_path / "photos"), "--out", str(tmp_path / "b"), *options]
+    assert main(command) == 2
+    error = capsys.readouterr().err
+    assert "cut.jpg" in error or "Thumbs.db" in error
+    assert "--skip-damaged" in error
+    assert not (tmp_path / "b").exists()
+    assert main([*command, "--skip-damaged"]) == 0
+    skipped = read_record(tmp_path / "b-training" / "record.json")["data"]["skipped"]
+    assert sorted(line.split(":")[0] for line in skipped) == ["ball/Thumbs.db", "ball/cut.jpg"]
+    assert len(read_bundle(tmp_path / "b").manifest.labels) == 3
+
+
+def test_a_place_that_is_no_bundle_is_refused_before_training(tmp_path: Path) -> None:
+    assert find_run_folder(tmp_path / "b") == tmp_path / "b-training"
+    (tmp_path / "letters").mkdir()
+    assert find_run_folder(tmp_path / "letters") == tmp_path / "letters-training"
+    (tmp_path / "letters" / "a.txt").touch()
+    with pytest.raises(DataError, match="found other files"):
+        find_run_folder(tmp_path / "letters")
+    with pytest.raises(DataError, match="found other files"):
+        find_run_folder(tmp_path / "letters" / "a.txt")
+
+
+@pytest.mark.parametrize(("photos", "epochs"), [(1, 60), (2000, 60), (4000, 30), (10**6, 20)])
+def test_more_photos_need_fewer_epochs(photos: int, epochs: int) -> None:
+    assert choose_defaults(photos)["epochs"] == epochs
+
+
+def test_given_options_go_before_the_defaults(tmp_path: Path) -> None:
+    write_photos(tmp_path / "photos", each=2, size=(8, 8))
+    command = ["--folder", str(tmp_path / "photos"), "--out", str(tmp_path / "b")]
+    job = make_job(parse_arguments(command))
+    assert (job.network, job.image_size, job.recipe.batch) == ("meliusnet13", 64, 16)
+    assert job.recipe.min_area > Recipe().min_area
+    job = make_job(parse_arguments([*command, "--epochs", "3", "--image-size", "96"]))
+    assert (job.recipe.epochs, job.image_size) == (3, 96)
+    for more, message in ((["--data", "x"], "found both"), (["--set", "cifar10"], "--data only")):
+        with pytest.raises(ValueError, match=message):
+            make_job(parse_arguments([*command, *more]))

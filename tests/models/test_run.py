@@ -1,0 +1,171 @@
+"""models.run: from pictures to a run's folder; a killed run goes on to the same weights."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from models.datasets import DataSet, open_data_set
+from models.errors import CheckpointMismatch, DamagedPictures, DataError
+from models.recipe import Recipe
+from models.record import read_record
+from models.run import Job, run_training
+from models.trainer import Execution
+from tests.models.pictures import write_picture, write_two_colours
+
+RECIPE = Recipe(epochs=2, batch=4, validation_share=0.2)
+
+
+def make_job(folder: Path, out: Path, **options: Any) -> Job:
+    job = Job("meliusnet13", open_data_set(folder), out, RECIPE, image_size=16, progress=False)
+    return replace(job, **options)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    write_two_colours(tmp_path / "data")
+    return tmp_path / "data"
+
+
+def weights(content: dict[str, Any]) -> dict[str, torch.Tensor]:
+    model: dict[str, torch.Tensor] = content["state"]["model"]
+    return model
+
+
+def test_a_run_leaves_checkpoint_metrics_record_curves_and_confusion(
+    data: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    content = run_training(make_job(data, out))
+    assert {path.name for path in out.iterdir()} == {
+        *("checkpoint.pt", "metrics.jsonl", "record.json", "curves.svg", "confusion.csv")
+    }
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == [1, 2]
+    record = read_record(out / "record.json")
+    assert record["finished"]
+    assert record["epochs"] == lines == content["state"]["history"]
+    assert record["data"]["parts"]["train"]["images"] == 12
+    assert record["data"]["train_images"] + record["data"]["validation_images"] == 12
+    assert record["test"]["split"] == "test"
+    assert record["test"]["images"] == 4
+    assert record["recipe"]["seed"] == 123
+    assert str(tmp_path) not in json.dumps(record), "no path of this machine"
+    table = (out / "confusion.csv").read_text().splitlines()
+    assert table[0].endswith("blue,red")
+    assert sum(int(n) for row in table[1:] for n in row.split(",")[1:]) == 4
+
+
+def test_record_names_the_data_by_its_sums(data: Path, tmp_path: Path) -> None:
+    run_training(make_job(data, tmp_path / "run"))
+    record = read_record(tmp_path / "run" / "record.json")
+    assert record["data"]["parts"]["train"]["sha256"] == open_data_set(data).train.sha256()
+    assert record["data"]["classes"] == ["blue", "red"]
+
+
+def test_a_killed_run_goes_on_to_the_same_weights(data: Path, tmp_path: Path) -> None:
+    """SIGKILL in the middle of an epoch, with a checkpoint after every step."""
+    broken, options = tmp_path / "broken", "--image-size 16 --batch 4 --device cpu --quiet"
+    command = f"-m models.train meliusnet13 --data {data} --out {broken} --epochs 8 {options}"
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            *command.split(),
+            "--threads",
+            "1",
+            "--validation-share",
+            "0.2",
+            "--checkpoint-minutes",
+            "0",
+        ]
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while not (broken / "metrics.jsonl").exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.2)
+    finally:
+        process.kill()
+    assert process.wait() == -signal.SIGKILL, "it was still running"
+    recipe = replace(RECIPE, epochs=8)
+    killed_at = torch.load(broken / "checkpoint.pt", weights_only=True)["state"]["step"]
+    assert 0 < killed_at < 8 * 2
+    resumed = run_training(make_job(data, broken, recipe=recipe, resume=True))
+    unbroken = run_training(make_job(data, tmp_path / "unbroken", recipe=recipe))
+    assert weights(resumed).keys() == weights(unbroken).keys()
+    for name, tensor in weights(unbroken).items():
+        assert torch.equal(tensor, weights(resumed)[name]), name
+    losses = [[m["loss"] for m in c["state"]["history"]] for c in (resumed, unbroken)]
+    assert losses[0] == losses[1]
+    assert resumed["test"] == unbroken["test"]
+
+
+def test_resuming_a_finished_run_trains_no_more(data: Path, tmp_path: Path) -> None:
+    first = run_training(make_job(data, tmp_path / "run"))
+    again = run_training(make_job(data, tmp_path / "run", resume=True))
+    assert first["state"]["history"] == again["state"]["history"]
+    assert first["test"] == again["test"]
+
+
+def test_an_existing_run_is_not_overwritten(data: Path, tmp_path: Path) -> None:
+    run_training(make_job(data, tmp_path / "run"))
+    before = (tmp_path / "run" / "checkpoint.pt").read_bytes()
+    with pytest.raises(CheckpointMismatch, match="give --resume"):
+        run_training(make_job(data, tmp_path / "run"))
+    assert (tmp_path / "run" / "checkpoint.pt").read_bytes() == before
+
+
+def test_resuming_another_run_is_refused(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    run_training(make_job(data, out))
+    with pytest.raises(CheckpointMismatch, match="made with preprocessing"):
+        run_training(make_job(data, out, resume=True, image_size=32))
+    with pytest.raises(CheckpointMismatch, match="made with changes"):
+        run_training(make_job(data, out, resume=True, changes={"shift": 0.1}))
+    write_picture(data / "train" / "blue" / "0.png")
+    with pytest.raises(CheckpointMismatch, match="made with data_sha256"):
+        run_training(make_job(data, out, resume=True))
+
+
+def test_damaged_pictures_stop_a_run_or_are_recorded(data: Path, tmp_path: Path) -> None:
+    (data / "train" / "blue" / "bad.jpg").write_bytes(b"\xff\xd8\xff no")
+    with pytest.raises(DamagedPictures, match=r"blue/bad\.jpg"):
+        run_training(make_job(data, tmp_path / "run"))
+    run_training(make_job(data, tmp_path / "run", skip_damaged=True))
+    (skipped,) = read_record(tmp_path / "run" / "record.json")["data"]["skipped"]
+    assert skipped.startswith("blue/bad.jpg: ")
+
+
+def test_a_class_without_training_pictures_is_named(data: Path, tmp_path: Path) -> None:
+    whole = open_data_set(data)
+    only_red = whole.train.select([i for i, n in enumerate(whole.train.names) if "red" in n])
+    job = make_job(data, tmp_path / "run", data=DataSet("x", only_red, None, None, whole.labels))
+    with pytest.raises(DataError, match="found none of blue"):
+        run_training(job)
+
+
+def test_without_a_test_part_the_validation_part_is_measured(data: Path, tmp_path: Path) -> None:
+    whole = open_data_set(data)
+    job = make_job(
+        data,
+        tmp_path / "run",
+        data=DataSet("x", whole.train, whole.test, None, whole.labels),
+        execution=Execution(channels_last=True, measure_every=2),
+        cache=tmp_path / "cache",
+    )
+    content = run_training(job)
+    assert content["test"]["split"] == "validation"
+    assert content["calibration"]["images"] == 4
+    assert len(list((tmp_path / "cache").iterdir())) == 2
+
+
+def test_stored_pictures_smaller_than_the_input_are_refused(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="at least the input's 16 pixels; found --stored-side 8"):
+        run_training(make_job(data, tmp_path / "run", stored_side=8))
