@@ -50,7 +50,7 @@ def draw_curves(records: Sequence[Mapping[str, Any]]) -> str:
     y = MARGIN + 14.0
     for entry, color in _colored(records):
         parts.append(f'<rect x="{MARGIN}" y="{y - 11:g}" width="12" height="12" fill="{color}"/>')
-        parts.append(_text(MARGIN + 20, y, _describe(entry), size=13))
+        parts.append(draw_text(MARGIN + 20, y, _describe(entry), size=13))
         y += 20
     for title, unit, keys in PANELS:
         lines = [
@@ -96,7 +96,7 @@ def _points(entry: Mapping[str, Any], key: str) -> list[tuple[float, float]]:
 
 def _draw_panel(title: str, unit: str, lines: list[_Line], y: float, parts: list[str]) -> float:
     """Appends one panel from y downwards; returns where it ends."""
-    parts.append(_text(MARGIN, y + 14, title, size=15, weight=600))
+    parts.append(draw_text(MARGIN, y + 14, title, size=15, weight=600))
     bottom, right = y + 28 + HEIGHT, WIDTH - MARGIN
     last = max(max(x for x, _ in line.points) for line in lines)
     values = [value for line in lines for _, value in line.points]
@@ -113,12 +113,16 @@ def _draw_panel(title: str, unit: str, lines: list[_Line], y: float, parts: list
         line_y = bottom - HEIGHT * i / TICKS
         parts.append(
             f'<path d="M{LEFT} {line_y:.1f}H{right}" stroke="{GRID}" stroke-width="1"/>'
-            + _text(LEFT - 6, line_y + 4, f"{value:.3g}{unit}", size=11, color=FAINT, anchor="end")
+            + draw_text(
+                LEFT - 6, line_y + 4, f"{value:.3g}{unit}", size=11, color=FAINT, anchor="end"
+            )
         )
     for epoch in (1, last):
         x = float(place(epoch, low).split(",")[0])
         anchor = "start" if epoch == 1 else "end"
-        parts.append(_text(x, bottom + 16, f"epoch {epoch:g}", size=11, color=FAINT, anchor=anchor))
+        parts.append(
+            draw_text(x, bottom + 16, f"epoch {epoch:g}", size=11, color=FAINT, anchor=anchor)
+        )
     for line in lines:
         style = f'stroke="{line.color}" stroke-opacity="{0.4 if line.pale else 1}"'
         if len(line.points) == 1:
@@ -130,7 +134,7 @@ def _draw_panel(title: str, unit: str, lines: list[_Line], y: float, parts: list
     return bottom + 22
 
 
-def _text(
+def draw_text(
     x: float,
     y: float,
     text: str,

@@ -1,0 +1,52 @@
+"""Records of training runs as models.run writes them, small and with every field."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+
+def make_record(network: str = "meliusnet13", **changes: Any) -> dict[str, Any]:
+    """A finished run on two classes of 32 pixels; `changes` replace top-level fields."""
+    record: dict[str, Any] = {
+        "format": 1,
+        "data": {
+            "name": "pets", "classes": ["a", "b"], "labels": ["cat", "dog"], "parts": {},
+            "train_images": 90, "validation_images": 10, "skipped": [],
+        },
+        "network": network,
+        "changes": {},
+        "preprocessing": {
+            "resize": 32, "crop": 32, "interpolation": "bilinear",
+            "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25],
+        },
+        "stored_side": 32, "teacher": None, "device": "a CPU", "threads": 2,
+        "processes": 1, "execution": {}, "torch": "2", "commit": "0123456789abcdef",
+        "version": "0.1.0",
+        "recipe": {
+            "epochs": 1, "batch": 8, "optimizer": "radam", "learning_rate": 0.002,
+            "augmentation": "crop", "distillation": 0.0, "seed": 1,
+        },
+        "started": "2026-11-26T00:00:00+00:00",
+        "seconds": 120.0,
+        "finished": True,
+        "epochs": [{"epoch": 1, "loss": 1.0, "train_top1": 60.0, "learning_rate": 0.001}],
+        "test": {
+            "split": "test", "top1": 80.0, "top5": 100.0, "loss": 0.5, "images": 20,
+            "calibration_error": 9.5, "calibration_error_with_temperature": 3.25,
+        },
+        "calibration": {"temperature": 1.5, "images": 10},
+    }  # fmt: skip
+    return record | changes
+
+
+def write_run(folder: Path, record: dict[str, Any], confusion: list[list[int]]) -> None:
+    """A run's folder."""
+    folder.mkdir(parents=True)
+    (folder / "record.json").write_text(json.dumps(record))
+    with (folder / "confusion.csv").open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["true class \\ answer", *record["data"]["labels"]])
+        writer.writerows(
+            [name, *row] for name, row in zip(record["data"]["labels"], confusion, strict=True)
+        )

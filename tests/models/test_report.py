@@ -1,0 +1,116 @@
+"""The report on training runs: made of their records alone, the same every time."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from models.errors import DataError
+from models.latency import key_of
+from models.report import main, make_report, read_runs
+from tests.models.records import make_record, write_run
+
+MACHINE = {
+    "cpu": "CPU of a test", "system": "x", "cores": 2, "cores_allowed": 2,
+    "implementation": "avx2", "python": "3", "packages": {},
+}  # fmt: skip
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    """Two seeds of a network, a shifted one, its twin and two MobileNets."""
+    folder = tmp_path / "runs"
+    base = make_record()
+    first = base["test"]
+    others = {
+        "melius-1": base,
+        "melius-2": make_record(recipe=base["recipe"] | {"seed": 2}, test=first | {"top1": 82.0}),
+        "melius-shift": make_record(
+            changes={"shift": 0.1}, test=first | {"top1": 70.0, "positive_share": 0.625}
+        ),
+        "dense": make_record("binarydensenet28", test=first | {"top1": 75.5}),
+        "mobile-small": make_record("mobilenet_v1_0.25_small", test=first | {"top1": 85.0}),
+        "mobile-large": make_record("mobilenet_v1", test=first | {"top1": 99.0}),
+    }
+    for name, record in others.items():
+        write_run(folder / name, record, [[8, 2], [5, 5]])
+    networks = {key_of(record): {"median_ms": 1.5, "engine": "e"} for record in others.values()}
+    del networks[key_of(others["mobile-large"])]
+    content = {"format": 1, "machine": MACHINE, "threads": 1, "networks": networks}
+    (folder / "latencies.json").write_text(json.dumps(content))
+    return folder
+
+
+def report(runs: Path) -> str:
+    return make_report(read_runs(runs), json.loads((runs / "latencies.json").read_text()))
+
+
+def test_seeds_share_a_row(runs: Path) -> None:
+    lines = report(runs).splitlines()
+    row = next(line for line in lines if line.startswith("| meliusnet13 |"))
+    assert "| 81.0 (80.0 to 82.0, 2 seeds) |" in row
+    assert "[melius-2](runs/melius-2/record.json), [melius-1](runs/melius-1/record.json)" in row
+    assert "| 1.50 |" in row
+
+
+def test_claim_takes_the_float_network_nearest_in_size(runs: Path) -> None:
+    text = report(runs)
+    assert "mobilenet_v1_0.25_small (" in text
+    assert "the MobileNet-v1 nearest in size, 85.0 %: 3.0 points less" in text
+    assert "Without them (binarydensenet28, " in text
+    assert "it is 75.5 %: 6.5 points less" in text
+
+
+def test_shifts_are_swept(runs: Path) -> None:
+    text = report(runs)
+    assert "### Threshold shift of meliusnet13" in text
+    assert "| +0.1 | 70.0 | 62.5% |" in text
+    assert "| +0 | 80.0 | not measured |" in text
+
+
+def test_calibration_and_errors_are_told(runs: Path) -> None:
+    text = report(runs)
+    assert "| melius-1 | 9.5 | 3.2 | 1.50 | 10 |" in text
+    assert "### Where mobile-large errs" in text  # the best
+    assert "| dog | 50% | cat (5) |" in text
+
+
+def test_every_run_says_where_it_comes_from(runs: Path) -> None:
+    text = report(runs)
+    for name in ("melius-1", "melius-2", "dense", "mobile-small"):
+        row = f"| [{name}](runs/{name}/record.json) | `0123456789` |"
+        assert row in text
+    assert "| a CPU, 2 threads | 2 | 2026-11-26 |" in text
+    assert "not measured" in next(x for x in text.splitlines() if x.startswith("| mobilenet_v1 |"))
+
+
+def test_command_writes_report_and_pictures_the_same_each_time(runs: Path, tmp_path: Path) -> None:
+    out = tmp_path / "RESULTS.md"
+    assert main([str(runs), "--out", str(out)]) == 0
+    files = [out, runs / "accuracy.svg", runs / "curves.svg"]
+    before = [path.read_bytes() for path in files]
+    assert main([str(runs), "--out", str(out)]) == 0
+    assert [path.read_bytes() for path in files] == before
+    assert out.read_text().startswith("# Trained networks: measured\n")
+
+
+@pytest.mark.parametrize("change", [{"finished": False}, {"test": None}])
+def test_unfinished_runs_are_refused(
+    change: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_run(tmp_path / "half", make_record(**change), [[1, 0], [0, 1]])
+    assert main([str(tmp_path), "--out", str(tmp_path / "R.md")]) == 2
+    assert "models.train --resume" in capsys.readouterr().err
+    assert not (tmp_path / "R.md").exists()
+
+
+def test_no_runs_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="expected folders of runs"):
+        read_runs(tmp_path)
+
+
+def test_missing_latencies_are_an_error(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (runs / "latencies.json").unlink()
+    assert main([str(runs)]) == 2
+    assert "expected latencies as --measure writes them" in capsys.readouterr().err
