@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from models.export import SHORTER_SIDE
+from models.preprocessing import SHORTER_SIDE
 from models.tflite_graph import build_tflite_graph
 from models.tflite_network import Convolution, Layer, TfliteError, join_parts
 from models.tflite_reader import read_tflite
