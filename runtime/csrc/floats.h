@@ -30,6 +30,28 @@ inline int64_t row_channels(const ConvolutionRecord& record) {
   return record.is_int8 ? record.groups * group_quads(record) : record.channels_in;
 }
 
+// Of a padded row: floats or quads.
+inline int64_t row_elements(const ConvolutionRecord& record) {
+  return row_channels(record) * record.stride * record.pitch;
+}
+
+// convolution_prepare.cpp. taps: of one output.
+int check_int8(const char* what, const bnn_int8& int8, int64_t outputs, int64_t taps);
+int check_convolution(const char* what, const bnn_convolution& convolution, int32_t height,
+                      int32_t width);
+// A flat convolution (1x1, stride 1) sees the map as one long row.
+ConvolutionRecord lay_out_convolution(const bnn_convolution& convolution, int32_t height,
+                                      int32_t width, bool flat, const Kernels& kernels,
+                                      Layout* layout);
+void write_convolution(const bnn_convolution& convolution, const ConvolutionRecord& record,
+                       const Kernels& kernels, void* part);
+
+// floats.cpp. Set what depends on the record alone.
+void set_row_job(const ConvolutionRecord& record, const void* part, const int64_t* columns,
+                 RowJob* job);
+void set_quad_job(const ConvolutionRecord& record, const void* part, const int64_t* columns,
+                  QuadRowJob* job);
+
 constexpr int kMaxConvolutions = 8;
 
 // A convolution of a stem takes its window's rows from a ring of kernel + 1 padded rows (see

@@ -117,8 +117,7 @@ const char* check_record(const TransitionRecord& transition, const Kernels& kern
               step.pitch) ||
       !inside(header.member_bytes, transition.panel, sizeof(float), row_channels(step),
               is_int8 ? kernels.int8.pixels : kernels.floats.pixels) ||
-      (is_int8 &&
-       !inside(header.member_bytes, transition.pooled, sizeof(float), step.pitch))) {
+      (is_int8 && !inside(header.member_bytes, transition.pooled, sizeof(float), step.pitch))) {
     return "workspace";
   }
   const char* fault = check_step(header, step, kernels);
