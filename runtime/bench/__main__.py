@@ -23,10 +23,12 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from runtime.bench.contestants import BASELINE, CONTESTANTS, EAGER, run_alone
 from runtime.bench.interpreters import ENVIRONMENTS, find_interpreters
 from runtime.bench.machine import ROOT, allowed_cpus, describe_machine, format_machine
+from runtime.bench.markdown import write_markdown
 from runtime.bench.plot import write_plot
 from runtime.bench.report import SECTIONS, Exports, Report
 from runtime.bench.selftest import run_selftest
@@ -81,6 +83,12 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--no-memory", action="store_true", help="start no processes for memory")
     parser.add_argument("--json", type=Path, metavar="F", help="write the figures here too")
     parser.add_argument("--plot", type=Path, metavar="F.svg", help="draw the figures")
+    parser.add_argument(
+        "--markdown", type=Path, metavar="F.md", help="tables, in a new file or between its marks"
+    )
+    parser.add_argument(
+        "--from-json", type=Path, metavar="F", help="measure nothing: draw and write these figures"
+    )
     parser.add_argument("--selftest", action="store_true", help="compare implementations only")
     parser.add_argument("--alone", choices=(BASELINE, *CONTESTANTS), help=argparse.SUPPRESS)
     args = parser.parse_args(arguments)
@@ -104,6 +112,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code: 1 if the self-test fails, 2 if nothing could be done."""
     args = parse_arguments(arguments)
     try:
+        if args.from_json:
+            _write(_read(args.from_json), args)
+            return 0
         with tempfile.TemporaryDirectory(prefix="bnn-bench-") as folder:
             args.folder = Path(folder)
             exports = Exports(args.folder)
@@ -157,9 +168,26 @@ def _run(bundles: Sequence[Bundle], exports: Exports, args: argparse.Namespace) 
     figures = {"machine": machine, "settings": settings, **report.figures}
     if args.json:
         args.json.write_text(json.dumps(figures, indent=1) + "\n")
+    _write(figures, args)
+    return 0
+
+
+def _write(figures: dict[str, Any], args: argparse.Namespace) -> None:
     if args.plot:
         write_plot(figures, args.plot)
-    return 0
+    if args.markdown:
+        write_markdown(figures, args.markdown)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Figures that --json wrote. Raises RuntimeFault."""
+    try:
+        figures = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise RuntimeFault(f"--from-json: expected a file that --json wrote: {error}") from error
+    if not isinstance(figures, dict) or not {"machine", "settings"} <= figures.keys():
+        raise RuntimeFault(f"--from-json: expected a file that --json wrote, found {path}")
+    return figures
 
 
 if __name__ == "__main__":

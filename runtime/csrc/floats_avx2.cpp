@@ -66,6 +66,8 @@ BNN_INLINE Vec pick_weight(Weights w, int output) { return broadcast(w[output]);
 BNN_INLINE Vec multiply_add(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a, b, c); }
 BNN_INLINE float fused(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
 
+constexpr int64_t kFewPixels = 0;
+
 #include "floats.inc"
 
 #include "floats_pool.inc"

@@ -51,6 +51,8 @@ BNN_INLINE Weights load_weights(const float* p) { return p; }
 BNN_INLINE Vec pick_weight(Weights w, int output) { return broadcast(w[output]); }
 BNN_INLINE Vec multiply_add(Vec a, Vec b, Vec c) { return fused(a, b, c); }
 
+constexpr int64_t kFewPixels = 0;
+
 #include "floats.inc"
 
 #include "floats_pool.inc"

@@ -51,6 +51,8 @@ BNN_INLINE Vec pick_weight(const Weights& w, int output) {
 BNN_INLINE Vec multiply_add(Vec a, Vec b, Vec c) { return vfmaq_f32(c, a, b); }
 BNN_INLINE float fused(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
 
+constexpr int64_t kFewPixels = 0;
+
 #include "floats.inc"
 
 #include "floats_pool.inc"

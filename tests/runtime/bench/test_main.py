@@ -37,6 +37,7 @@ def test_report_is_printed_written_and_drawn(
     bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     files = ["--json", str(tmp_path / "f.json"), "--plot", str(tmp_path / "f.svg")]
+    files += ["--markdown", str(tmp_path / "f.md")]
     sections = ["--only", "layers,engines", "--only", "networks"]
     assert run(bundle, *files, *sections, "--engine", "native", "--no-memory") == 0
     content = json.loads((tmp_path / "f.json").read_text())
@@ -44,6 +45,7 @@ def test_report_is_printed_written_and_drawn(
     assert content["settings"] == {"threads": 1, "batch": 1, "runs": 2, "cpus": []}
     assert [row["name"] for row in content["engines"][0]["engines"]] == ["native"]
     assert (tmp_path / "f.svg").read_text().startswith("<svg ")
+    assert content["machine"]["cpu"] in (tmp_path / "f.md").read_text()
     printed = capsys.readouterr().out
     for text in (
         content["machine"]["cpu"],
@@ -52,6 +54,28 @@ def test_report_is_printed_written_and_drawn(
         *(step["name"] for step in bundle.manifest.plan),
     ):
         assert text in printed
+
+
+def test_figures_are_written_again_without_measuring(
+    bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    figures, page, picture = (str(tmp_path / name) for name in ("f.json", "f.md", "f.svg"))
+    assert run(bundle, "--json", figures, "--only", "engines", "--engine", "native") == 0
+    capsys.readouterr()
+    assert main(["--from-json", figures, "--markdown", page, "--plot", picture]) == 0
+    assert capsys.readouterr().out == ""
+    assert "native/" in Path(page).read_text()
+    assert Path(picture).read_text().startswith("<svg ")
+
+
+@pytest.mark.parametrize("content", [None, "no JSON", "[]", "{}"])
+def test_figures_of_another_kind_are_refused(
+    content: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if content is not None:
+        (tmp_path / "f.json").write_text(content)
+    assert main(["--from-json", str(tmp_path / "f.json")]) == 2
+    assert "expected a file that --json wrote" in capsys.readouterr().err
 
 
 def test_peers_are_measured_only_where_no_network_is_named() -> None:

@@ -1,0 +1,64 @@
+"""The Markdown tables of a report: in a new file, or between the marks of a document."""
+
+from pathlib import Path
+
+import pytest
+
+from runtime.bench.markdown import BEGIN, END, make_tables, write_markdown
+from runtime.errors import RuntimeFault
+from tests.runtime.bench.figures import MACHINE, all_figures
+
+
+def test_every_section_has_its_table() -> None:
+    text = "\n\n".join(make_tables(all_figures()))
+    for line in (
+        "CPU of a test (x), kernels `avx2`, threads 1, batch 1, medians of 3 runs, everything "
+        "compared in turns. Python 3, numpy 2.",
+        "| meliusnetc: 2.00 | mobilenet_v1_0.5 | 2.00: 1.00x | not measured | not measured | "
+        "2.00: 1.00x |",
+        "| larq, default | 2.00 | 1.0 |",
+        "| n, 4x4 | ms | times as fast as eager | peak MiB | model MiB |",
+        "| `native/avx2` | 2.00 |  |  | 1.00 |",
+        "| n, 4x4, untrained | chosen kernels, ms | popcount kernels, ms | count | multiply | "
+        "G MAC/s | of limit |",
+        "| stem | 1.000 | 1.000 |  | 0.750 | 50 | 80% |",
+        "| stage1 | 1.000 | 2.000 | 0.250 |  | 2000 | 130% |",
+        "| threads 1, batch 1 | 2.00 | 1.00 |",
+    ):
+        assert line in text.splitlines()
+
+
+@pytest.mark.parametrize("section", ["engines", "networks", "peers"])
+def test_sections_are_written_alone(section: str) -> None:
+    figures = all_figures()
+    alone = {key: figures[key] for key in ("machine", "settings", section)}
+    assert len(make_tables(alone)) > 1
+
+
+def test_nothing_measured_leaves_the_machine() -> None:
+    figures = {key: all_figures()[key] for key in ("machine", "settings")}
+    assert len(make_tables(figures)) == 1
+
+
+def test_new_file_holds_the_tables(tmp_path: Path) -> None:
+    write_markdown(all_figures(), tmp_path / "new.md")
+    assert (tmp_path / "new.md").read_text().startswith(MACHINE["cpu"])
+
+
+def test_only_what_is_between_the_marks_changes(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"# Title\n\n{BEGIN}\nold\n{END}\n\nThe end.\n")
+    for _ in range(2):  # a second time finds the marks again
+        write_markdown(all_figures(), page)
+        text = page.read_text()
+        assert text.startswith(f"# Title\n\n{BEGIN}\n\n{MACHINE['cpu']}")
+        assert text.endswith(f"\n\n{END}\n\nThe end.\n")
+        assert "old" not in text
+
+
+def test_file_without_marks_is_left_alone(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("precious\n")
+    with pytest.raises(RuntimeFault, match="found a file without them"):
+        write_markdown(all_figures(), page)
+    assert page.read_text() == "precious\n"
