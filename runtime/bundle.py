@@ -361,7 +361,7 @@ def manifest_as_json(manifest: Manifest, files: Mapping[str, FileEntry]) -> dict
         "labels": list(manifest.labels),
         "training": manifest.training,
         "parity": manifest.parity,
-        "quantization": manifest.quantization,
+        **({"quantization": manifest.quantization} if manifest.quantization else {}),
         "files": {name: asdict(entry) for name, entry in files.items()},
         "created": manifest.created,
         "plan": list(manifest.plan),
