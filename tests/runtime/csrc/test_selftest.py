@@ -119,6 +119,9 @@ def test_emulated_avx512(emulated):
         "stem 29x70",
         "transition 96x14x10, groups 4, shuffle 16",
         "head 70x7x7 to 101",
+        "stem 29x70, 8-bit",
+        "transition 96x14x10, groups 4, shuffle 16, 8-bit",
+        "head 70x7x7 to 101, 8-bit",
     ):
         assert f"ok   avx512   {check}\n" in output
     assert accepted(run(emulated.with_name("bnn_randomtest"), "600")) > 300
