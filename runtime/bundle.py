@@ -322,10 +322,7 @@ def write_bundle(path: Path, manifest: Manifest, files: Mapping[str, Path]) -> B
     The manifest's `files` are filled in. An existing bundle at `path` is replaced; anything else
     there is refused with FileExistsError.
     """
-    if path.exists() and not (path / MANIFEST).is_file() and any(path.iterdir()):
-        raise FileExistsError(
-            f"{path}: expected a bundle to replace or nothing; it is a directory of other files"
-        )
+    check_replaceable(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as temporary:
         fresh = Path(temporary) / "bundle"
@@ -347,6 +344,16 @@ def write_bundle(path: Path, manifest: Manifest, files: Mapping[str, Path]) -> B
                 replaced.rename(path)
             raise
     return Bundle(path, bundle.manifest)
+
+
+def check_replaceable(path: Path) -> None:
+    """Raises FileExistsError unless write_bundle may write here: a bundle, an empty directory or
+    nothing.
+    """
+    if path.exists() and not (path / MANIFEST).is_file() and any(path.iterdir()):
+        raise FileExistsError(
+            f"{path}: expected a bundle to replace or nothing; it is a directory of other files"
+        )
 
 
 def manifest_as_json(manifest: Manifest, files: Mapping[str, FileEntry]) -> dict[str, Any]:

@@ -64,6 +64,12 @@ def photos() -> Path:
     return _require(OPTIONAL_DATA / "photos")
 
 
+@pytest.fixture(scope="session")
+def mobilenet_v1() -> Path:
+    """The folder of Google's quantised MobileNet-v1 files; where it is missing, skips naming it."""
+    return _require(OPTIONAL_DATA / "mobilenet_v1")
+
+
 def _require(path: Path) -> Path:
     if not path.exists():
         pytest.skip(f"optional data is missing: {path.relative_to(ROOT.parent)}")

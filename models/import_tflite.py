@@ -1,0 +1,183 @@
+"""Imports quantised .tflite classifiers: python -m models.import_tflite FILE... --out DIR.
+
+Google's own MobileNet-v1, in one file or in two that follow each other, becomes two bundles for the
+onnx engine: DIR/float is the network in float32, DIR/int8 has the integers that TensorFlow Lite
+computes with. If the first label is "background", that class is left out, and the index of every
+other one is lower by 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+from models.export import SHORTER_SIDE
+from models.tflite_graph import build_tflite_graph
+from models.tflite_network import Convolution, Layer, TfliteError, join_parts
+from models.tflite_reader import read_tflite
+from runtime import Bundle, Manifest, Preprocessing, RuntimeFault, load_engine
+from runtime.bundle import MAX_TEXT, ONNX_GRAPH, check_replaceable, sha256_of, write_bundle
+
+PRECISIONS = ("float", "int8")  # names of the bundles' directories
+LABELS = "imagenet_labels.txt"
+BACKGROUND = "background"
+NAME_ENDS = "_quant"  # mobilenet_v1_1.0_224_quant_embedding_extractor.tflite
+
+
+class InvalidLabels(TfliteError):
+    """A file of labels that is missing, or not for the network."""
+
+
+def import_tflite(files: Sequence[Path], out: Path, labels: Path | None = None) -> list[Bundle]:
+    """Writes the bundles out/float and out/int8, or nothing; `labels` is by default
+    imagenet_labels.txt beside the first file.
+
+    Both are built and answer once before the first of them is written. Raises TfliteError, OSError,
+    BundleError, EngineUnavailable.
+    """
+    layers = join_parts([read_tflite(file) for file in files])
+    names = read_labels(labels or files[0].with_name(LABELS), layers[-1].output.shape[2])
+    if names[0] == BACKGROUND:
+        layers, names = _drop_first_class(layers), names[1:]
+    for precision in PRECISIONS:
+        check_replaceable(out / precision)
+    record = {"imported_from": {file.name: sha256_of(file) for file in files}}
+    with tempfile.TemporaryDirectory() as temporary:
+        ready = []
+        for precision in PRECISIONS:
+            manifest = _describe(layers, names, files[0], precision, record)
+            graph = Path(temporary) / f"{precision}.onnx"
+            onnx.save(build_tflite_graph(layers, manifest.name, precision == "int8"), graph)
+            draft = write_bundle(Path(temporary) / precision, manifest, {ONNX_GRAPH: graph})
+            load_engine(draft, "onnx").predict(np.zeros((1, *manifest.input), np.float32))
+            ready.append((out / precision, manifest, {ONNX_GRAPH: graph}))
+        return [write_bundle(*bundle) for bundle in ready]
+
+
+def read_labels(file: Path, outputs: int) -> tuple[str, ...]:
+    """One label a line, as many as the network has outputs. Raises InvalidLabels, OSError."""
+    if not file.is_file():
+        raise InvalidLabels(
+            f"{file}: expected a file with one label a line, found none. Name it: --labels FILE"
+        )
+    try:
+        labels = tuple(line.strip() for line in file.read_text("utf-8").splitlines())
+    except UnicodeDecodeError as error:
+        raise InvalidLabels(
+            f"{file}: expected text in UTF-8, found {error}. Name another file: --labels FILE"
+        ) from error
+    if len(labels) != outputs:
+        raise InvalidLabels(
+            f"{file}: expected {outputs} labels, one a line, as the network has outputs; found "
+            f"{len(labels)}. Name the network's own file with --labels FILE; where it has no line "
+            f"for the first output, put {BACKGROUND!r} there."
+        )
+    for number, label in enumerate(labels, 1):
+        if not label or not label.isprintable() or len(label) > MAX_TEXT:
+            raise InvalidLabels(
+                f"{file}, line {number}: expected a printable label of at most {MAX_TEXT} "
+                f"characters, found {label[:80]!r}. Mend the line."
+            )
+    return labels
+
+
+def _drop_first_class(layers: Sequence[Layer]) -> tuple[Layer, ...]:
+    *others, last = layers
+    assert isinstance(last, Convolution)
+    height, width, classes = last.output.shape
+    return *others, replace(
+        last,
+        weight=last.weight[1:],
+        bias=last.bias[1:],
+        output=replace(last.output, shape=(height, width, classes - 1)),
+    )
+
+
+def _describe(
+    layers: Sequence[Layer],
+    labels: tuple[str, ...],
+    file: Path,
+    precision: str,
+    record: dict[str, Any],
+) -> Manifest:
+    """The manifest: pictures are cropped to the network's input as in ImageNet's evaluation, and
+    normalised by the scale and zero point that the file gives the input.
+    """
+    size, quantization = layers[0].input.shape[0], layers[0].input.quantization
+    convolutions = [layer for layer in layers if isinstance(layer, Convolution)]
+    return Manifest(
+        name=f"{file.stem.partition(NAME_ENDS)[0]}_{precision}",
+        architecture={
+            "precision": precision,
+            "convolutions": len(convolutions),
+            "parameters": sum(layer.weight.size + layer.bias.size for layer in convolutions),
+        },
+        input=(3, size, size),
+        preprocessing=Preprocessing(
+            resize=round(size * SHORTER_SIDE),
+            crop=size,
+            interpolation="bilinear",
+            mean=(quantization.zero_point,) * 3,
+            std=(1 / quantization.scale,) * 3,
+        ),
+        labels=labels,
+        plan=(),
+        files={},
+        trained=True,
+        training=record,
+        parity={"onnx": {"not_measured": "imported: there is no training graph to compare with"}},
+        created={"python": platform.python_version(), "onnx": onnx.__version__},
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m models.import_tflite",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "files",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help=".tflite; a network that is cut in parts: all of them, in order",
+    )
+    parser.add_argument(
+        "--labels",
+        type=Path,
+        metavar="FILE",
+        help=f"one label a line (default: {LABELS} beside the first file)",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="the bundles become its folders float and int8",
+    )
+    args = parser.parse_args(arguments)
+    try:
+        bundles = import_tflite(args.files, args.out, args.labels)
+    except (TfliteError, OSError, RuntimeFault) as error:
+        print(f"models.import_tflite: {error}", file=sys.stderr)
+        return 2
+    for bundle in bundles:
+        size = bundle.manifest.files[ONNX_GRAPH].bytes
+        print(f"{bundle.path}: {bundle.manifest.name}, {bundle.manifest.classes} classes")
+        print(f"  {ONNX_GRAPH:<20}{size:>12,} bytes")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
