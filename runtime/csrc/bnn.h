@@ -227,7 +227,8 @@ BNN_API int bnn_network_run(const bnn_part* parts, int32_t count, const float* x
  * is faster. */
 typedef struct {
   const char* name;      /* the instructions, for people: "running exclusive-or" */
-  const char* operation; /* what they compute: "float MAC", "binary MAC", "full adder" of one bit */
+  const char* operation; /* what they compute: "float MAC", "8-bit MAC", "binary MAC", "full adder"
+                            of one bit */
   int64_t operations;    /* in one round of the loop */
 } bnn_limit;
 

@@ -13,6 +13,7 @@ struct LimitTable {
 };
 
 constexpr const char* kFloatMac = "float MAC";
+constexpr const char* kInt8Mac = "8-bit MAC";
 constexpr const char* kBinaryMac = "binary MAC";
 constexpr const char* kFullAdder = "full adder";
 
