@@ -4,6 +4,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#if defined(__aarch64__) && defined(__linux__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
 
 #include "kernels.h"
 
@@ -39,12 +43,25 @@ bool has_avx512() {
 }
 #endif
 
+#if defined(__aarch64__)
+bool has_dot_products() {
+#if defined(__linux__)
+  return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
+#elif defined(__ARM_FEATURE_DOTPROD)
+  return true;
+#else
+  return false;  // this system's way to ask is not known here
+#endif
+}
+#endif
+
 // Best first. A new implementation is one line here.
 const Entry kTable[] = {
 #if defined(__x86_64__)
     {&kAvx512Kernels, has_avx512},
     {&kAvx2Kernels, has_avx2},
 #elif defined(__aarch64__)
+    {&kNeonDotKernels, has_dot_products},
     {&kNeonKernels, always},  // Advanced SIMD is part of the architecture's baseline
 #endif
     {&kGenericKernels, always},

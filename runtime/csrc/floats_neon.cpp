@@ -107,6 +107,25 @@ void pack_quad_weights(const int8_t* weights, void* packed) { memcpy(packed, wei
 
 #include "int8.inc"
 
+// ---- 8-bit with the dot products that ARMv8.2 may have: one instruction for four
+// -------------------------------------------------------------------------------------------------
+
+#if defined(__clang__)
+BNN_TARGET_BEGIN("dotprod")
+#else
+BNN_TARGET_BEGIN("arch=armv8.2-a+dotprod")
+#endif
+
+namespace dot {
+
+BNN_INLINE Sums add_products(Sums sum, Quads x, QuadWeights w) { return vdotq_s32(sum, x, w); }
+
+#include "int8.inc"
+
+}  // namespace dot
+
+BNN_TARGET_END
+
 }  // namespace
 
 const FloatKernels kNeonFloats = {kOutputs,  kVectors * kLanes, convolve_row, copy_columns,
@@ -115,6 +134,11 @@ const FloatKernels kNeonFloats = {kOutputs,  kVectors * kLanes, convolve_row, co
 const Int8Kernels kNeonInt8 = {
     kOutputs,          kQuadVectors * kLanes, kWeightBytes, kOffset,    pack_quad_weights,
     convolve_quad_row, quantize_quads,        quantize,     fill_panel, dense_quads};
+
+const Int8Kernels kNeonDotInt8 = {
+    kOutputs,          kQuadVectors * kLanes,  kWeightBytes,        kOffset,
+    pack_quad_weights, dot::convolve_quad_row, dot::quantize_quads, dot::quantize,
+    dot::fill_panel,   dot::dense_quads};
 
 }  // namespace bnn
 #endif

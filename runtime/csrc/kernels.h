@@ -144,7 +144,7 @@ extern const FloatKernels kAvx2Floats, kAvx512Floats;
 extern const Int8Kernels kAvx2Int8, kAvx512Int8;
 #elif defined(__aarch64__)
 extern const FloatKernels kNeonFloats;
-extern const Int8Kernels kNeonInt8;
+extern const Int8Kernels kNeonInt8, kNeonDotInt8;
 #endif
 
 struct SlicedKernels;  // sliced.h
@@ -179,7 +179,7 @@ extern const Kernels kGenericKernels;
 extern const Kernels kAvx2Kernels;
 extern const Kernels kAvx512Kernels;
 #elif defined(__aarch64__)
-extern const Kernels kNeonKernels;
+extern const Kernels kNeonKernels, kNeonDotKernels;
 #endif
 
 // dispatch.cpp

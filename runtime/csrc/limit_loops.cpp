@@ -97,6 +97,7 @@ const Entry kTables[] = {
 #endif
     {"avx2", &kAvx2Limits},
 #elif defined(__aarch64__)
+    {"neon_dot", &kNeonDotLimits},
     {"neon", &kNeonLimits},
 #endif
     {"generic", &kGenericLimits},

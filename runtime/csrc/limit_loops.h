@@ -22,7 +22,7 @@ extern const LimitTable kGenericLimits;
 extern const LimitTable kAvx2Limits;
 extern const LimitTable kAvx512Limits;
 #elif defined(__aarch64__)
-extern const LimitTable kNeonLimits;
+extern const LimitTable kNeonLimits, kNeonDotLimits;
 #endif
 
 }  // namespace bnn

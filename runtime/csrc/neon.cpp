@@ -305,5 +305,10 @@ const Kernels kNeonKernels = {
     "neon",    "ASIMD", pack_floats_neon, pack_counts_neon, transpose_neon, unpack_counts_neon,
     kFamilies, 1,       kNeonFloats,      kNeonInt8,        &kNeonSliced};
 
+const Kernels kNeonDotKernels = {
+    "neon_dot",     "ASIMD ASIMDDP",    pack_floats_neon, pack_counts_neon,
+    transpose_neon, unpack_counts_neon, kFamilies,        1,
+    kNeonFloats,    kNeonDotInt8,       &kNeonSliced};
+
 }  // namespace bnn
 #endif

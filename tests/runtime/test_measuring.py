@@ -12,7 +12,7 @@ from runtime.errors import ImplementationUnavailable
 from runtime.measuring import BINARY_MAC, FLOAT_MAC, FULL_ADDER, INT8_MAC, Limit
 
 SUPPORTED = [item.name for item in library.implementations() if item.supported]
-SLICED = {"avx512", "avx2", "neon"}
+SLICED = {"avx512", "avx2", "neon_dot", "neon"}
 
 
 @pytest.fixture(params=SUPPORTED)
