@@ -1,9 +1,10 @@
 """Writes a bundle: python -m models.export NAME [--checkpoint F] [--num-classes N] [--image-size S]
---out DIR.
+[--float-parts int8 [--calibration DIR] [--evaluation DIR]] --out DIR.
 
 With a checkpoint of models.train the network, classes and preprocessing come from it. Without one
 the weights are random and the bundle says "trained": false: good for measuring speed and memory,
-never for answers.
+never for answers. --float-parts int8 gives stem, transitions and head 8-bit weights and
+activations; the manifest then says how much that changes the logits.
 """
 
 from __future__ import annotations
@@ -25,11 +26,23 @@ from safetensors.numpy import save_file
 from torch import nn
 
 from models.checkpoint import build_trained, read_checkpoint
-from models.convert import calibrate, convert_network
+from models.convert import Converted, calibrate, convert_network
+from models.data import LabelledImages, decode_pictures
+from models.datasets import open_data_set
+from models.errors import DataError
+from models.evaluate import measure_accuracy
 from models.meliusnet import MeliusNet
 from models.mobilenet_graph import build_mobilenet_graph
 from models.onnx_graph import build_graph
 from models.preprocessing import evaluation_preprocessing
+from models.quantize import (
+    PICTURES,
+    Calibration,
+    load_calibration,
+    measure_ranges,
+    quantize,
+    quantized_layers,
+)
 from models.zoo import NAMES, Network, build_network, default_image_size
 from runtime import (
     ENGINES,
@@ -40,8 +53,11 @@ from runtime import (
     load_engine,
 )
 from runtime.bundle import ONNX_GRAPH, TORCHSCRIPT_GRAPH, WEIGHTS, write_bundle
+from runtime.prepare import ARITHMETICS
+from runtime.reference import FloatNetwork
 
 PARITY_INPUTS = 64
+NOISE_INPUTS = 16  # that untrained networks are calibrated with
 ROUNDING = 1e-3  # of logits, by sums in another order
 SEED = 123
 
@@ -62,9 +78,6 @@ def measure_parity(
 ) -> dict[str, Any]:
     """Per engine: how far its logits are from the training graph's in eval mode.
 
-    Largest and median difference, the share of pictures beyond ROUNDING (where a float feature on
-    the edge of a threshold became another bit), and how often top-1 agrees.
-
     An engine that cannot run here or that the bundle is not for is recorded with the reason.
     """
     network.eval()
@@ -77,36 +90,58 @@ def measure_parity(
         except RuntimeFault as error:
             figures[name] = {"not_measured": str(error).replace(f"{bundle.path}: ", "")}
             continue
-        difference = np.abs(logits - expected).max(axis=1)
-        figures[name] = {
-            "max_abs_logit_difference": float(difference.max()),
-            "median_abs_logit_difference": float(np.median(difference)),
-            "beyond_rounding": float((difference > ROUNDING).mean()),
-            "top1_agreement": float((logits.argmax(1) == expected.argmax(1)).mean()),
-            "inputs": len(images),
-        }
+        figures[name] = compare_logits(logits, expected)
     return figures
 
 
-def write_files(
-    network: Network, image_size: int, folder: Path, onnx_integer: bool
-) -> tuple[list[Any], dict[str, Path]]:
-    """Writes weights and graphs into `folder`; returns the plan and the files by name."""
-    if not isinstance(network, MeliusNet):
-        graph = build_mobilenet_graph(network, image_size, network.spec.name)
-        onnx.save(graph, folder / ONNX_GRAPH)
-        return [], {ONNX_GRAPH: folder / ONNX_GRAPH}
+def compare_logits(
+    logits: NDArray[np.float32], expected: NDArray[np.float32]
+) -> dict[str, float | int]:
+    """Largest and median difference, the share of pictures beyond ROUNDING (where a float feature
+    on the edge of a threshold or level became another one), and how often top-1 agrees.
+    """
+    difference = np.abs(logits - expected).max(axis=1)
+    return {
+        "max_abs_logit_difference": float(difference.max()),
+        "median_abs_logit_difference": float(np.median(difference)),
+        "beyond_rounding": float((difference > ROUNDING).mean()),
+        "top1_agreement": float((logits.argmax(1) == expected.argmax(1)).mean()),
+        "inputs": len(logits),
+    }
+
+
+def write_files(converted: Converted, name: str, folder: Path, onnx_integer: bool) -> list[str]:
+    """Writes weights and graphs of a packed network into `folder`; returns the files' names."""
     # Here, because it loads the operator library, which MobileNet does without.
     from runtime.layers import save_network, script_network
 
-    converted = convert_network(network, image_size)
     save_file(converted.tensors, folder / WEIGHTS)
     onnx.save(
-        build_graph(converted.plan, folder / WEIGHTS, network.spec.name, onnx_integer),
-        folder / ONNX_GRAPH,
+        build_graph(converted.plan, folder / WEIGHTS, name, onnx_integer), folder / ONNX_GRAPH
     )
     save_network(script_network(converted.plan), folder / TORCHSCRIPT_GRAPH)
-    return converted.plan, {n: folder / n for n in (WEIGHTS, ONNX_GRAPH, TORCHSCRIPT_GRAPH)}
+    return [WEIGHTS, ONNX_GRAPH, TORCHSCRIPT_GRAPH]
+
+
+def quantize_network(
+    network: nn.Module,
+    converted: Converted,
+    calibration: Calibration,
+    images: NDArray[np.float32],
+) -> tuple[Converted, dict[str, Any]]:
+    """The network with 8-bit float parts, and what the manifest says of it: layers, calibration,
+    and how far the logits of `images` move from the training graph's.
+    """
+    quantized = quantize(converted, measure_ranges(converted, calibration.images))
+    twin = FloatNetwork(quantized.plan, quantized.tensors)
+    with torch.no_grad():
+        logits, expected = (net(torch.from_numpy(images)).numpy() for net in (twin, network))
+    return quantized, {
+        "float_parts": "int8",
+        "layers": [name for _, name in quantized_layers(quantized.plan)],
+        "calibration": calibration.record(),
+        "change": compare_logits(logits, expected),
+    }
 
 
 def export_bundle(
@@ -118,38 +153,63 @@ def export_bundle(
     parity_count: int = PARITY_INPUTS,
     onnx_integer: bool = False,
     temperature: float = 1.0,
+    calibration: Calibration | None = None,
+    evaluation: LabelledImages | None = None,
 ) -> Bundle:
     """Converts, writes, measures parity with every engine that runs here and records it in the
     manifest.
 
-    Raises ConversionError, EngineUnavailable (no operator library to script the graph with),
-    BundleError.
+    With calibration, the float parts become 8-bit ones, and parity is that with the 8-bit network
+    in float arithmetic; evaluation: pictures to measure accuracy on. Raises ConversionError,
+    EngineUnavailable (no operator library to script the graph with), BundleError.
     """
     size = preprocessing.crop
-    network.eval()
+    manifest = Manifest(
+        name=network.spec.name,
+        architecture=asdict(network.spec),
+        input=(3, size, size),
+        preprocessing=preprocessing,
+        labels=tuple(labels),
+        plan=(),
+        files={},
+        trained=training is not None,
+        training=training,
+        temperature=temperature,
+        created={
+            "python": platform.python_version(),
+            "torch": str(torch.__version__),
+            "onnx": onnx.__version__,
+        },
+    )
+    images = parity_inputs(manifest.input, parity_count)
+    twin: nn.Module = network.eval()
     with tempfile.TemporaryDirectory() as temporary:
-        plan, files = write_files(network, size, Path(temporary), onnx_integer)
-        manifest = Manifest(
-            name=network.spec.name,
-            architecture=asdict(network.spec),
-            input=(3, size, size),
-            preprocessing=preprocessing,
-            labels=tuple(labels),
-            plan=tuple(plan),
-            files={},
-            trained=training is not None,
-            training=training,
-            temperature=temperature,
-            created={
-                "python": platform.python_version(),
-                "torch": str(torch.__version__),
-                "onnx": onnx.__version__,
-            },
-        )
-        draft = write_bundle(Path(temporary) / "draft", manifest, files)
-        images = parity_inputs(manifest.input, parity_count)
-        parity = measure_parity(network, draft, images)
-        return write_bundle(out, replace(manifest, parity=parity), files)
+        folder = Path(temporary)
+        if isinstance(network, MeliusNet):
+            converted = convert_network(network, size)
+            if calibration is not None:
+                converted, record = quantize_network(network, converted, calibration, images)
+                manifest = replace(manifest, quantization=record)
+                twin = FloatNetwork(converted.plan, converted.tensors)
+            manifest = replace(manifest, plan=tuple(converted.plan))
+            names = write_files(converted, manifest.name, folder, onnx_integer)
+        elif calibration is None:
+            onnx.save(build_mobilenet_graph(network, size, manifest.name), folder / ONNX_GRAPH)
+            names = [ONNX_GRAPH]
+        else:
+            raise ValueError(
+                f"expected a network with binary layers for 8-bit float parts, found "
+                f"{manifest.name}, all of which is float; leave --float-parts out"
+            )
+        files = {name: folder / name for name in names}
+        draft = write_bundle(folder / "draft", manifest, files)
+        manifest = replace(manifest, parity=measure_parity(twin, draft, images))
+        if manifest.quantization is not None and evaluation is not None:
+            accuracy = measure_accuracy(load_engine(draft), evaluation)
+            manifest = replace(
+                manifest, quantization={**manifest.quantization, "accuracy": accuracy}
+            )
+        return write_bundle(out, manifest, files)
 
 
 def load_checkpoint(path: Path, name: str) -> dict[str, Any]:
@@ -168,6 +228,8 @@ def export_checkpoint(
     out: Path,
     parity_count: int = PARITY_INPUTS,
     onnx_integer: bool = False,
+    calibration: Calibration | None = None,
+    evaluation: LabelledImages | None = None,
 ) -> Bundle:
     """`export_bundle` of a checkpoint's content. Raises as that does."""
     return export_bundle(
@@ -179,6 +241,8 @@ def export_checkpoint(
         parity_count,
         onnx_integer,
         (content.get("calibration") or {}).get("temperature", 1.0),
+        calibration,
+        evaluation,
     )
 
 
@@ -218,6 +282,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--onnx-integer", action="store_true", help="8-bit ConvInteger in the ONNX graph, not Conv"
     )
+    parser.add_argument(
+        "--float-parts",
+        choices=ARITHMETICS,
+        default=ARITHMETICS[0],
+        help="arithmetic of stem, transitions and head",
+    )
+    parser.add_argument(
+        "--calibration",
+        type=Path,
+        help="int8: data set whose training pictures the levels are fitted to (untrained: noise)",
+    )
+    parser.add_argument("--calibration-images", type=int, default=PICTURES)
+    parser.add_argument(
+        "--evaluation", type=Path, help="int8: data set to measure the accuracy on, test/ or val/"
+    )
     parser.add_argument("--out", type=Path, required=True, help="directory of the bundle")
     args = parser.parse_args(arguments)
     try:
@@ -230,6 +309,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     for name, entry in bundle.manifest.files.items():
         print(f"  {name:<20}{entry.bytes:>12,} bytes")
+    if bundle.manifest.quantization:
+        print(f"  8-bit float parts  {bundle.manifest.quantization}")
     for name, figures in bundle.manifest.parity.items():
         print(f"  parity {name:<13}{figures}")
         if figures.get("top1_agreement", 1) < 1:
@@ -255,16 +336,53 @@ def _export(args: argparse.Namespace) -> Bundle:
                 f"{content['state']['recipe']['epochs']} epochs; let it finish (models.train "
                 "--resume), or give --unfinished, which the manifest will say"
             )
-        return export_checkpoint(content, args.out, args.parity_inputs, args.onnx_integer)
+        preprocessing = Preprocessing(**content["preprocessing"])
+        calibration, evaluation = _load_pictures(args, preprocessing)
+        return export_checkpoint(
+            *(content, args.out, args.parity_inputs, args.onnx_integer),
+            *(calibration, evaluation),
+        )
     torch.manual_seed(SEED)
     network = build_network(args.name, args.num_classes or 1000)
     size = args.image_size or default_image_size(network)
     calibrate(network, size)
     labels = [f"class {i}" for i in range(network.num_classes)]
     preprocessing = evaluation_preprocessing(size)
+    calibration, evaluation = _load_pictures(args, preprocessing)
     return export_bundle(
-        network, args.out, labels, preprocessing, None, args.parity_inputs, args.onnx_integer
+        *(network, args.out, labels, preprocessing, None, args.parity_inputs, args.onnx_integer),
+        calibration=calibration,
+        evaluation=evaluation,
     )
+
+
+def _load_pictures(
+    args: argparse.Namespace, preprocessing: Preprocessing
+) -> tuple[Calibration | None, LabelledImages | None]:
+    """What 8-bit float parts are calibrated with and measured on."""
+    if args.float_parts == ARITHMETICS[0]:
+        if args.calibration or args.evaluation:
+            raise ValueError(
+                "--calibration and --evaluation are for --float-parts int8; found float32"
+            )
+        return None, None
+    if args.calibration:
+        calibration = load_calibration(args.calibration, preprocessing, args.calibration_images)
+    elif args.checkpoint:
+        raise ValueError(
+            "expected --calibration DIR with training pictures for the 8-bit parts of a trained "
+            "network, found none; give the data set that it was trained on"
+        )
+    else:
+        side = preprocessing.crop
+        count = min(args.calibration_images, NOISE_INPUTS)
+        calibration = Calibration(parity_inputs((3, side, side), count, SEED + 1), "noise")
+    if args.evaluation is None:
+        return calibration, None
+    files = open_data_set(args.evaluation).test
+    if files is None:
+        raise DataError(f"{args.evaluation}: expected test/ or val/ in it; found neither")
+    return calibration, decode_pictures(files, preprocessing, progress=True)
 
 
 if __name__ == "__main__":

@@ -130,9 +130,26 @@ def _window(window: Mapping[str, Any]) -> dict[str, list[int]]:
     }
 
 
+def _layer(graph: GraphBuilder, step: Mapping[str, Any], name: str, x: str) -> tuple[str, str]:
+    """The input and the weight of a float layer; in 8-bit arithmetic levels, and weights that turn
+    their sums into values.
+    """
+    if step.get("arithmetic") != "int8":
+        return x, graph.floats(f"{name}.weight")
+    scaled = graph.node("Mul", x, graph.floats(f"{name}.inverse_step"))
+    bounds = graph.constant(0, np.float32), graph.constant(255, np.float32)
+    levels = graph.node("Round", graph.node("Clip", scaled, *bounds))  # half to even
+    shape = graph.header[f"{name}.weight"]["shape"]
+    weight = graph.external(f"{name}.weight", shape, TensorProto.INT8)
+    weight = graph.node("Cast", weight, to=TensorProto.FLOAT)
+    scale = graph.floats(f"{name}.sum_scale", [shape[0]] + [1] * (len(shape) - 1))
+    return levels, graph.node("Mul", weight, scale)
+
+
 def _stem(graph: GraphBuilder, step: Mapping[str, Any], x: str) -> str:
     for i, conv in enumerate(step["convolutions"]):
-        weight, bias = (graph.floats(f"stem.conv{i}.{part}") for part in ("weight", "bias"))
+        x, weight = _layer(graph, conv, f"stem.conv{i}", x)
+        bias = graph.floats(f"stem.conv{i}.bias")
         x = graph.node("Conv", x, weight, bias, group=conv["groups"], **_window(conv))
         if conv["relu"]:
             x = graph.node("Relu", x)
@@ -193,15 +210,15 @@ def _transition(graph: GraphBuilder, step: Mapping[str, Any], x: str) -> str:
         split = graph.constant([0, groups, channels // groups, height, width], np.int64)
         x = graph.node("Transpose", graph.node("Reshape", x, split), perm=[0, 2, 1, 3, 4])
         x = graph.node("Reshape", x, graph.constant([0, channels, height, width], np.int64))
-    weight = graph.floats(f"{step['name']}.weight")
+    x, weight = _layer(graph, step, step["name"], x)
     return graph.node("Conv", x, weight, group=step["groups"], kernel_shape=[1, 1])
 
 
 def _head(graph: GraphBuilder, step: Mapping[str, Any], x: str) -> str:
     x = graph.node("Relu", _affine(graph, step["name"], step["input"][0], x))
     x = graph.node("Flatten", graph.node("GlobalAveragePool", x))
-    weight, bias = (graph.floats(f"{step['name']}.{part}") for part in ("weight", "bias"))
-    return graph.node("Gemm", x, weight, bias, transB=1)
+    x, weight = _layer(graph, step, step["name"], x)
+    return graph.node("Gemm", x, weight, graph.floats(f"{step['name']}.bias"), transB=1)
 
 
 _PARTS = {"stem": _stem, "stage": _stage, "transition": _transition, "head": _head}

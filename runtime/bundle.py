@@ -44,7 +44,9 @@ MAX_FILE_BYTES = 2**30
 MAX_TEXT = 200  # characters of a label or a file name
 MAX_DIMENSIONS = 8
 TEMPERATURES = (0.01, 100.0)
-DTYPES = {"F32": np.dtype("<f4"), "U32": np.dtype("<u4")}  # all that format 1 uses
+DTYPES: dict[str, np.dtype[Any]] = {  # of format 1
+    name: np.dtype(code) for name, code in (("F32", "<f4"), ("U32", "<u4"), ("I8", "i1"))
+}
 
 REEXPORT = "Export the bundle again with python -m models.export, or copy it again."
 
@@ -71,6 +73,7 @@ class Manifest:
     trained: bool
     training: dict[str, Any] | None
     parity: dict[str, Any] = field(default_factory=dict)
+    quantization: dict[str, Any] | None = None  # of the float parts; None: there is none
     created: dict[str, Any] = field(default_factory=dict)
     temperature: float = 1.0  # scores are softmax(logits / temperature)
     format: int = FORMAT
@@ -166,8 +169,10 @@ def _parse_manifest(content: dict[str, Any]) -> Manifest:
         raise ValueError("a plan that is not a list of objects")
     if not isinstance(content["trained"], bool):
         raise ValueError("`trained` that is neither true nor false")
-    if training is not None and not isinstance(training, dict):
-        raise ValueError("`training` that is neither an object nor null")
+    quantization = content.get("quantization")  # older bundles have none
+    for key, value in (("training", training), ("quantization", quantization)):
+        if value is not None and not isinstance(value, dict):
+            raise ValueError(f"`{key}` that is neither an object nor null")
     return Manifest(
         name=_text(content["name"]),
         architecture=_object(content, "architecture"),
@@ -182,6 +187,7 @@ def _parse_manifest(content: dict[str, Any]) -> Manifest:
         trained=content["trained"],
         training=training,
         parity=_object(content, "parity"),
+        quantization=quantization,
         created=_object(content, "created"),
         temperature=_temperature(content.get("temperature", 1.0)),  # older bundles have none
         format=content["format"],
@@ -281,7 +287,7 @@ def read_tensors(file: Path) -> dict[str, np.ndarray]:
     """The tensors of a safetensors file as read-only views of one memory map, so that pages stay
     shared and reclaimable.
 
-    Format 1 needs float32 and uint32 only. Raises MissingFile, TruncatedFile, OversizedHeader,
+    Format 1 has float32, uint32 and int8 only. Raises MissingFile, TruncatedFile, OversizedHeader,
     InvalidRecord.
     """
     header, start = read_header(file)
@@ -296,9 +302,8 @@ def read_tensors(file: Path) -> dict[str, np.ndarray]:
                 raise ValueError("too many dimensions")
         except (KeyError, TypeError, ValueError) as error:
             raise InvalidRecord(
-                f"{file}: tensor {name!r}: expected dtype (F32 or U32), shape and data_offsets, "
-                "found "
-                f"{entry!r:.200}. {REEXPORT}"
+                f"{file}: tensor {name!r}: expected dtype ({', '.join(DTYPES)}), shape and "
+                f"data_offsets, found {entry!r:.200}. {REEXPORT}"
             ) from error
         needed = dtype.itemsize * math.prod(shape)
         if (
@@ -374,6 +379,7 @@ def manifest_as_json(manifest: Manifest, files: Mapping[str, FileEntry]) -> dict
         "temperature": manifest.temperature,
         "training": manifest.training,
         "parity": manifest.parity,
+        **({"quantization": manifest.quantization} if manifest.quantization else {}),
         "files": {name: asdict(entry) for name, entry in files.items()},
         "created": manifest.created,
         "plan": list(manifest.plan),

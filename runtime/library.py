@@ -7,11 +7,12 @@ caller owns; all calls release the interpreter lock while the kernels run.
 import ctypes
 import functools
 import json
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime import structs
 from runtime.arrays import ALIGNMENT as ALIGNMENT
 from runtime.arrays import allocate as allocate
 from runtime.arrays import require, require_apart
@@ -23,87 +24,21 @@ from runtime.parts import (
     Floats,
     Head,
     Implementation,
+    Int8,
     Part,
     PartInfo,
     Stage,
     Stem,
     Transition,
+    Weights,
     Window,
     Words,
 )
 
-ABI: Final = 1
+ABI: Final = 2
 GROWTH: Final = 64
 
 _OK, _EUNSUPPORTED = 0, 2
-_I32, _POINTER = ctypes.c_int32, ctypes.c_void_p
-
-
-class _Implementation(ctypes.Structure):
-    _fields_ = (("name", ctypes.c_char_p), ("features", ctypes.c_char_p), ("supported", _I32))
-
-
-class _Window(ctypes.Structure):
-    _fields_ = tuple((name, _I32) for name in ("kernel", "stride", "before", "after"))
-
-
-class _BinaryLayer(ctypes.Structure):
-    _fields_ = (
-        *((name, _POINTER) for name in ("weight", "threshold", "flip")),
-        *((name, _I32) for name in ("channels", "is_improvement")),
-    )
-
-
-class _Stage(ctypes.Structure):
-    _fields_ = (
-        *((name, _I32) for name in ("channels_in", "height", "width")),
-        *((name, _I32) for name in ("growth", "padding", "layer_count")),
-        ("layers", ctypes.POINTER(_BinaryLayer)),
-    )
-
-
-class _Convolution(ctypes.Structure):
-    _fields_ = (
-        *((name, _POINTER) for name in ("weight", "bias")),
-        *((name, _I32) for name in ("channels_in", "channels_out", "groups")),
-        ("window", _Window),
-        ("relu", _I32),
-    )
-
-
-class _Stem(ctypes.Structure):
-    _fields_ = (
-        *((name, _I32) for name in ("height", "width", "convolution_count")),
-        ("convolutions", ctypes.POINTER(_Convolution)),
-        ("pool", _Window),
-    )
-
-
-class _Transition(ctypes.Structure):
-    _fields_ = (
-        *((name, _POINTER) for name in ("scale", "shift")),
-        *((name, _I32) for name in ("height", "width")),
-        ("pool", _Window),
-        ("shuffle_groups", _I32),
-        ("convolution", _Convolution),
-    )
-
-
-class _Head(ctypes.Structure):
-    _fields_ = (
-        *((name, _POINTER) for name in ("scale", "shift", "weight", "bias")),
-        *((name, _I32) for name in ("channels_in", "height", "width", "classes")),
-    )
-
-
-class _PartInfo(ctypes.Structure):
-    _fields_ = (
-        ("kind", ctypes.c_char_p),
-        ("implementation", ctypes.c_char_p),
-        ("input", _I32 * 3),
-        ("output", _I32 * 3),
-        ("workspace_bytes", ctypes.c_size_t),
-    )
 
 
 # ---- the library -----------------------------------------------------------------------------
@@ -132,20 +67,20 @@ def load_library() -> ctypes.CDLL:
     library.bnn_active.restype = ctypes.c_char_p
     library.bnn_select.argtypes = [ctypes.c_char_p]
     library.bnn_implementations.argtypes = [
-        ctypes.POINTER(ctypes.POINTER(_Implementation)),
+        ctypes.POINTER(ctypes.POINTER(structs.Implementation)),
         ctypes.POINTER(i32),
     ]
     library.bnn_pack.argtypes = [pointer, pointer, pointer, i64, i64, pointer]
     library.bnn_conv3x3.argtypes = [pointer, pointer, *[i64] * 5, i32, pointer, pointer, sizes]
     for kind, structure in (
-        ("stem", _Stem),
-        ("stage", _Stage),
-        ("transition", _Transition),
-        ("head", _Head),
+        ("stem", structs.Stem),
+        ("stage", structs.Stage),
+        ("transition", structs.Transition),
+        ("head", structs.Head),
     ):
         prepare = getattr(library, f"bnn_{kind}_prepare")
         prepare.argtypes = [ctypes.POINTER(structure), pointer, sizes]
-    library.bnn_part_describe.argtypes = [pointer, size, ctypes.POINTER(_PartInfo)]
+    library.bnn_part_describe.argtypes = [pointer, size, ctypes.POINTER(structs.PartInfo)]
     library.bnn_part_report.argtypes = [pointer, size, ctypes.c_char_p, size]
     library.bnn_part_run.argtypes = [pointer, size, pointer, i64, pointer, pointer, size]
     return library
@@ -161,7 +96,7 @@ def check(status: int) -> None:
 
 def implementations() -> tuple[Implementation, ...]:
     """All implementations compiled in, best first; generic is the last."""
-    entries = ctypes.POINTER(_Implementation)()
+    entries = ctypes.POINTER(structs.Implementation)()
     count = ctypes.c_int32()
     check(load_library().bnn_implementations(ctypes.byref(entries), ctypes.byref(count)))
     return tuple(
@@ -244,24 +179,35 @@ def conv3x3(x: Words, weight: Words, padding: int = -1) -> NDArray[np.int32]:
 # ---- parts -----------------------------------------------------------------------------------
 
 
-def _window(window: Window | None) -> _Window:
+def _window(window: Window | None) -> structs.Window:
     if window is None:
-        return _Window(0, 0, 0, 0)
-    return _Window(window.kernel, window.stride, window.padding_before, window.padding_after)
+        return structs.Window(0, 0, 0, 0)
+    return structs.Window(window.kernel, window.stride, window.padding_before, window.padding_after)
 
 
-def _convolution(name: str, convolution: Convolution) -> _Convolution:
+def _int8(name: str, weight: Weights, int8: Int8 | None) -> tuple[int | None, Any]:
+    """Where float weights are, and the C struct of 8-bit ones; the arrays must outlive it."""
+    if int8 is None:
+        return require(f"{name}: weight", weight, np.float32, weight.shape), None
+    described = structs.Int8(
+        require(f"{name}: weight", weight, np.int8, weight.shape),
+        require(f"{name}: scale", int8.scale, np.float32, (weight.shape[0],)),
+        int8.inverse_step,
+    )
+    return None, ctypes.pointer(described)
+
+
+def _convolution(name: str, convolution: Convolution) -> structs.Convolution:
     """The C struct; the arrays must outlive it."""
     weight, window = convolution.weight, convolution.window
-    address = require(
-        f"{name}: weight", weight, np.float32, (None, None, window.kernel, window.kernel)
-    )
+    require(f"{name}: weight", weight, weight.dtype, (None, None, window.kernel, window.kernel))
+    address, int8 = _int8(name, weight, convolution.int8)
     bias = None
     if convolution.bias is not None:
         bias = require(f"{name}: bias", convolution.bias, np.float32, (weight.shape[0],))
-    return _Convolution(
+    return structs.Convolution(
         address, bias, weight.shape[1] * convolution.groups, weight.shape[0], convolution.groups,
-        _window(window), convolution.relu,
+        _window(window), convolution.relu, int8,
     )  # fmt: skip
 
 
@@ -278,20 +224,21 @@ def _prepare(kind: str, description: ctypes.Structure) -> Part:
 
 def prepare_stem(stem: Stem) -> Part:
     """Prepares a stem for the active implementation. Raises ValueError if it does not fit."""
-    convolutions = (_Convolution * len(stem.convolutions))(
+    convolutions = (structs.Convolution * len(stem.convolutions))(
         *(_convolution(f"stem convolution {i}", step) for i, step in enumerate(stem.convolutions))
     )
     return _prepare(
-        "stem", _Stem(stem.height, stem.width, len(convolutions), convolutions, _window(stem.pool))
+        "stem",
+        structs.Stem(stem.height, stem.width, len(convolutions), convolutions, _window(stem.pool)),
     )
 
 
 def prepare_stage(stage: Stage) -> Part:
     """Prepares a stage for the active implementation. Raises ValueError if it does not fit."""
-    layers = (_BinaryLayer * len(stage.layers))()
+    layers = (structs.BinaryLayer * len(stage.layers))()
     for i, layer in enumerate(stage.layers):
         channels = layer.threshold.shape[0]
-        layers[i] = _BinaryLayer(
+        layers[i] = structs.BinaryLayer(
             require(f"layer {i}: weight", layer.weight, np.uint32, (GROWTH, 3, 3, channels // 32)),
             require(f"layer {i}: threshold", layer.threshold, np.float32, (channels,)),
             require(f"layer {i}: flip", layer.flip, np.uint32, (channels // 32,)),
@@ -299,7 +246,7 @@ def prepare_stage(stage: Stage) -> Part:
             layer.is_improvement,
         )
     size = (stage.channels_in, stage.height, stage.width)
-    return _prepare("stage", _Stage(*size, GROWTH, stage.padding, len(layers), layers))
+    return _prepare("stage", structs.Stage(*size, GROWTH, stage.padding, len(layers), layers))
 
 
 def prepare_transition(transition: Transition) -> Part:
@@ -308,7 +255,7 @@ def prepare_transition(transition: Transition) -> Part:
     channels = convolution.channels_in
     return _prepare(
         "transition",
-        _Transition(
+        structs.Transition(
             require("transition scale", transition.scale, np.float32, (channels,)),
             require("transition shift", transition.shift, np.float32, (channels,)),
             *(transition.height, transition.width),
@@ -321,23 +268,24 @@ def prepare_transition(transition: Transition) -> Part:
 
 def prepare_head(head: Head) -> Part:
     """Prepares a head for the active implementation. Raises ValueError if it does not fit."""
-    address = require("head weight", head.weight, np.float32, (None, None))
+    require("head weight", head.weight, head.weight.dtype, (None, None))
+    address, int8 = _int8("head", head.weight, head.int8)
     classes, channels = head.weight.shape
     return _prepare(
         "head",
-        _Head(
+        structs.Head(
             require("head scale", head.scale, np.float32, (channels,)),
             require("head shift", head.shift, np.float32, (channels,)),
             address,
             require("head bias", head.bias, np.float32, (classes,)),
-            *(channels, head.height, head.width, classes),
+            *(channels, head.height, head.width, classes, int8),
         ),
     )
 
 
 def describe_part(part: Part) -> PartInfo:
     """What a prepared part is. Raises ValueError for other bytes."""
-    info = _PartInfo()
+    info = structs.PartInfo()
     address = require("part", part, np.uint8, (None,))
     check(load_library().bnn_part_describe(address, part.size, ctypes.byref(info)))
     return PartInfo(

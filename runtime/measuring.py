@@ -19,7 +19,8 @@ from runtime.arrays import allocate, require
 from runtime.parts import Words
 
 Nanoseconds = NDArray[np.float64]
-FLOAT_MAC, BINARY_MAC, FULL_ADDER = "float MAC", "binary MAC", "full adder"
+FLOAT_MAC, INT8_MAC, BINARY_MAC = "float MAC", "8-bit MAC", "binary MAC"
+FULL_ADDER = "full adder"
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Limit:
     """A loop over registers alone: its instructions, what they compute, how often in one round."""
 
     name: str
-    operation: str  # FLOAT_MAC, BINARY_MAC, or FULL_ADDER of one bit
+    operation: str  # FLOAT_MAC, INT8_MAC, BINARY_MAC, or FULL_ADDER of one bit
     operations: int
 
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 Words = NDArray[np.uint32]
+Weights = NDArray[np.float32] | NDArray[np.int8]
 Part = NDArray[np.uint8]
 
 
@@ -31,14 +32,28 @@ class Window:
 
 
 @dataclass(frozen=True)
-class Convolution:
-    """A float convolution: weight [out, in / groups, k, k], bias [out] or None for zeros."""
+class Int8:
+    """How a layer with int8 weights reads its input, round(x * inverse_step) within 0..255, and
+    what one unit of its sums is worth: scale [out].
+    """
 
-    weight: Floats
+    scale: Floats
+    inverse_step: float
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """weight [out, in / groups, k, k], bias [out] or None for zeros.
+
+    In float32, or with `int8` in 8-bit arithmetic.
+    """
+
+    weight: Weights
     bias: Floats | None
     window: Window
     groups: int = 1
     relu: bool = False
+    int8: Int8 | None = None
 
 
 @dataclass(frozen=True)
@@ -92,15 +107,16 @@ class Transition:
 class Head:
     """scale * x + shift, ReLU, mean over all positions, dense layer.
 
-    scale and shift [c], weight [classes, c], bias [classes].
+    scale and shift [c], weight [classes, c], bias [classes]; `int8`: of the dense layer.
     """
 
     scale: Floats
     shift: Floats
-    weight: Floats
+    weight: Weights
     bias: Floats
     height: int
     width: int
+    int8: Int8 | None = None
 
 
 @dataclass(frozen=True)

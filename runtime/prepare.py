@@ -15,6 +15,7 @@ from runtime.parts import (
     BinaryLayer,
     Convolution,
     Head,
+    Int8,
     Part,
     Stage,
     Stem,
@@ -27,6 +28,7 @@ Tensors = Mapping[str, NDArray[Any]]
 Shape = tuple[int, ...]
 
 WORD_BITS = 32
+ARITHMETICS = ("float32", "int8")  # of float layers; the first one is meant if none is named
 MAX_SIZE = 2**27  # values in one activation map, 512 MiB: far beyond any network that fits here
 
 
@@ -219,10 +221,38 @@ def _grouped(channels: int, groups: int, where: str) -> int:
     return channels // groups
 
 
+def is_int8(step: Step, where: str) -> bool:
+    """Whether a step, or a convolution of a stem, computes in 8 bits. Raises InvalidManifest."""
+    arithmetic = step.get("arithmetic", ARITHMETICS[0])
+    if arithmetic not in ARITHMETICS:
+        raise InvalidManifest(
+            f"plan: {where}: expected {' or '.join(ARITHMETICS)} as `arithmetic`, found "
+            f"{arithmetic!r:.80}. {REEXPORT}"
+        )
+    return bool(arithmetic == "int8")
+
+
 # ---- the four kinds of parts: the tensors they need, and their preparation -----------------------
 
 _Needs = dict[str, tuple[type[np.generic], Shape]]
 _Get = Callable[[str], NDArray[Any]]
+
+
+def _weight_tensors(step: Step, where: str, prefix: str, shape: Shape) -> _Needs:
+    """Of a float layer, in the arithmetic that the step names."""
+    if not is_int8(step, where):
+        return {f"{prefix}weight": (np.float32, shape)}
+    return {
+        f"{prefix}weight": (np.int8, shape),
+        f"{prefix}sum_scale": (np.float32, shape[:1]),
+        f"{prefix}inverse_step": (np.float32, (1,)),
+    }
+
+
+def _int8(step: Step, where: str, prefix: str, get: _Get) -> Int8 | None:
+    if not is_int8(step, where):
+        return None
+    return Int8(get(f"{prefix}sum_scale"), float(get(f"{prefix}inverse_step")[0]))
 
 
 def _stem_tensors(step: Step) -> _Needs:
@@ -233,7 +263,8 @@ def _stem_tensors(step: Step) -> _Needs:
             _whole(conv, key, where) for key in ("channels_in", "channels_out", "kernel", "groups")
         )
         per_group = _grouped(channels_in, groups, where)
-        needs[f"conv{i}.weight"] = (np.float32, (channels_out, per_group, kernel, kernel))
+        shape = (channels_out, per_group, kernel, kernel)
+        needs |= _weight_tensors(conv, where, f"conv{i}.", shape)
         needs[f"conv{i}.bias"] = (np.float32, (channels_out,))
     return needs
 
@@ -246,6 +277,7 @@ def _prepare_stem(step: Step, get: _Get) -> Part:
             _window(conv, f"{step['name']}: convolution {i}"),
             conv["groups"],
             bool(_field(conv, "relu", f"{step['name']}: convolution {i}", "true or false")),
+            _int8(conv, f"{step['name']}: convolution {i}", f"conv{i}.", get),
         )
         for i, conv in enumerate(step["convolutions"])
     ]
@@ -296,13 +328,13 @@ def _transition_tensors(step: Step) -> _Needs:
     return {
         "scale": (np.float32, (channels,)),
         "shift": (np.float32, (channels,)),
-        "weight": (np.float32, (channels_out, per_group, 1, 1)),
-    }
+    } | _weight_tensors(step, step["name"], "", (channels_out, per_group, 1, 1))
 
 
 def _prepare_transition(step: Step, get: _Get) -> Part:
     _, height, width = step["input"]
-    convolution = Convolution(get("weight"), None, Window(1, 1), step["groups"])
+    int8 = _int8(step, step["name"], "", get)
+    convolution = Convolution(get("weight"), None, Window(1, 1), step["groups"], int8=int8)
     shuffle_groups = _whole(step, "shuffle_groups", step["name"])
     return library.prepare_transition(
         Transition(
@@ -316,15 +348,17 @@ def _head_tensors(step: Step) -> _Needs:
     return {
         "scale": (np.float32, (channels,)),
         "shift": (np.float32, (channels,)),
-        "weight": (np.float32, (classes, channels)),
         "bias": (np.float32, (classes,)),
-    }
+    } | _weight_tensors(step, step["name"], "", (classes, channels))
 
 
 def _prepare_head(step: Step, get: _Get) -> Part:
     _, height, width = step["input"]
     return library.prepare_head(
-        Head(get("scale"), get("shift"), get("weight"), get("bias"), height, width)
+        Head(
+            *(get("scale"), get("shift"), get("weight"), get("bias"), height, width),
+            _int8(step, step["name"], "", get),
+        )
     )
 
 

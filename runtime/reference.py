@@ -114,6 +114,30 @@ def _tensor(array: NDArray[Any]) -> Tensor:
     return torch.from_numpy(np.array(array))  # a copy: the bundle's arrays are read-only
 
 
+class Levels(nn.Module):
+    """What an 8-bit layer reads: round(x * inverse_step) within 0..255, half to even."""
+
+    def __init__(self, inverse_step: float) -> None:
+        super().__init__()
+        self.inverse_step = inverse_step
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.round(torch.clamp(x * self.inverse_step, 0.0, 255.0))
+
+
+def _input_and_weight(
+    step: Step, name: str, tensors: Tensors
+) -> tuple[list[nn.Module], NDArray[np.float32]]:
+    """What comes before a float layer, and its weight; in 8-bit arithmetic one that turns sums of
+    levels into values.
+    """
+    weight = tensors[f"{name}.weight"]
+    if step.get("arithmetic") != "int8":
+        return [], weight
+    scale = tensors[f"{name}.sum_scale"].reshape(-1, *[1] * (weight.ndim - 1))
+    return [Levels(float(tensors[f"{name}.inverse_step"][0]))], weight * scale
+
+
 def _convolution(
     weight: NDArray[np.float32], bias: NDArray[np.float32] | None, window: Step, groups: int
 ) -> nn.Module:
@@ -145,8 +169,9 @@ def _make_part(step: Step, tensors: Tensors) -> nn.Sequential:
     name, layers = step["name"], list[nn.Module]()
     if step["part"] == "stem":
         for i, conv in enumerate(step["convolutions"]):
-            weight, bias = (tensors[f"{name}.conv{i}.{suffix}"] for suffix in ("weight", "bias"))
-            layers.append(_convolution(weight, bias, conv, conv["groups"]))
+            before, weight = _input_and_weight(conv, f"{name}.conv{i}", tensors)
+            bias = tensors[f"{name}.conv{i}.bias"]
+            layers += [*before, _convolution(weight, bias, conv, conv["groups"])]
             layers.extend([nn.ReLU(inplace=True)] if conv["relu"] else [])
         layers.extend([_max_pool(step["pool"])] if step["pool"] else [])
     elif step["part"] == "stage":
@@ -159,12 +184,15 @@ def _make_part(step: Step, tensors: Tensors) -> nn.Sequential:
         if step["shuffle_groups"] > 1:
             layers.append(nn.ChannelShuffle(step["shuffle_groups"]))
         window = {"stride": 1, "padding": [0, 0]}
-        layers.append(_convolution(tensors[f"{name}.weight"], None, window, step["groups"]))
+        before, weight = _input_and_weight(step, name, tensors)
+        layers += [*before, _convolution(weight, None, window, step["groups"])]
     else:
         layers.append(Affine(tensors[f"{name}.scale"], tensors[f"{name}.shift"]))
         layers.extend([nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(1), nn.Flatten()])
+        before, weight = _input_and_weight(step, name, tensors)
+        layers += before
         dense = nn.Linear(step["input"][0], step["output"][0])
-        dense.weight.data.copy_(_tensor(tensors[f"{name}.weight"]))
+        dense.weight.data.copy_(_tensor(weight))
         dense.bias.data.copy_(_tensor(tensors[f"{name}.bias"]))
         layers.append(dense)
     return nn.Sequential(*layers)

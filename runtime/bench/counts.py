@@ -35,6 +35,7 @@ class Macs:
 
     floats: int
     binary: int
+    int8: int = 0
 
 
 def stage_layers(step: Mapping[str, Any]) -> list[BinaryShape]:
@@ -58,19 +59,25 @@ def count_macs(step: Mapping[str, Any]) -> Macs:
     if step["part"] == "stage":
         return Macs(0, sum(layer.macs for layer in stage_layers(step)))
     if step["part"] == "stem":
-        return Macs(_stem_macs(step), 0)
+        return _stem_macs(step)
     if step["part"] == "transition":
         channels_out, height, width = step["output"]
-        return Macs(channels_out * (step["input"][0] // step["groups"]) * height * width, 0)
-    return Macs(step["input"][0] * prod(step["output"]), 0)  # head
+        macs = channels_out * (step["input"][0] // step["groups"]) * height * width
+    else:
+        macs = step["input"][0] * prod(step["output"])  # head
+    return Macs(0, 0, macs) if _is_int8(step) else Macs(macs, 0)
 
 
-def _stem_macs(step: Mapping[str, Any]) -> int:
+def _is_int8(layer: Mapping[str, Any]) -> bool:
+    return layer.get("arithmetic") == "int8"
+
+
+def _stem_macs(step: Mapping[str, Any]) -> Macs:
     _, height, width = step["input"]
-    total = 0
+    totals = {False: 0, True: 0}
     for conv in step["convolutions"]:
         spare = sum(conv["padding"]) - conv["kernel"]
         height, width = ((side + spare) // conv["stride"] + 1 for side in (height, width))
         taps = conv["channels_in"] // conv["groups"] * conv["kernel"] ** 2
-        total += conv["channels_out"] * taps * height * width
-    return int(total)
+        totals[_is_int8(conv)] += conv["channels_out"] * taps * height * width
+    return Macs(totals[False], 0, totals[True])

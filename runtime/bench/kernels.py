@@ -14,8 +14,8 @@ from runtime.bench.layers import BINARY_FAMILIES, measure_shape
 from runtime.bench.limits import SHARES, LimitMeter
 from runtime.bench.machine import name_cpus
 from runtime.bench.timing import Progress, summarize
-from runtime.measuring import FLOAT_MAC
-from runtime.parts import Convolution, Floats, Stem, Transition, Window
+from runtime.measuring import FLOAT_MAC, INT8_MAC
+from runtime.parts import Convolution, Floats, Int8, Stem, Transition, Window
 
 # One binary layer on each map of a network for 224 pixels.
 BINARY_SHAPES = (
@@ -25,6 +25,7 @@ BINARY_SHAPES = (
     BinaryShape(512, 7, 7),
 )
 PACK_SHAPE = (56 * 56, 64)  # pixels, channels
+INT8_LAYERS = ("1x1",)  # of these, that are measured in 8-bit arithmetic, too
 # (name, channels in, channels out, kernel, stride, groups, side of the input)
 FLOAT_LAYERS = (
     ("3x3 stride 2", 3, 32, 3, 2, 1, 224),
@@ -51,18 +52,24 @@ def measure_kernels(meter: LimitMeter, runs: int, progress: Progress) -> list[di
         )
     for name, channels_in, channels_out, kernel, stride, groups, side in FLOAT_LAYERS:
         progress(f"kernels: float convolution {name}")
-        run, macs = _prepare_float(channels_in, channels_out, kernel, stride, groups, side)
-        seconds = _time(run, meter, runs)
-        entries.append(
-            {
-                "kernel": f"float convolution {name}",
-                "shape": f"{side}x{side}x{channels_in} to {channels_out}",
-                **summarize(seconds),
-                "unit": "float MAC",
-                "rate_g": macs / float(np.median(seconds)) / 1e9,
-                "share": macs / float(np.median(seconds)) / meter.best(FLOAT_MAC, runs),
-            }
-        )
+        for arithmetic, unit in (("float", FLOAT_MAC), ("8-bit", INT8_MAC)):
+            is_int8 = unit == INT8_MAC
+            if is_int8 and name not in INT8_LAYERS:
+                continue
+            run, macs = _prepare_float(
+                channels_in, channels_out, kernel, stride, groups, side, is_int8
+            )
+            seconds = _time(run, meter, runs)
+            entries.append(
+                {
+                    "kernel": f"{arithmetic} convolution {name}",
+                    "shape": f"{side}x{side}x{channels_in} to {channels_out}",
+                    **summarize(seconds),
+                    "unit": unit,
+                    "rate_g": macs / float(np.median(seconds)) / 1e9,
+                    "share": macs / float(np.median(seconds)) / meter.best(unit, runs),
+                }
+            )
     progress("kernels: packing")
     pixels, channels = PACK_SHAPE
     x = _noise(*PACK_SHAPE)
@@ -96,13 +103,23 @@ def format_kernels(entries: Sequence[dict[str, Any]], cpus: Sequence[int]) -> st
 
 
 def _prepare_float(
-    channels_in: int, channels_out: int, kernel: int, stride: int, groups: int, side: int
+    channels_in: int,
+    channels_out: int,
+    kernel: int,
+    stride: int,
+    groups: int,
+    side: int,
+    is_int8: bool,
 ) -> tuple[Callable[[], object], int]:
     """A float part of one convolution, ready to run, and its multiply-adds."""
     per_group, before = channels_in // groups, kernel // 2
     weight = _noise(channels_out, per_group, kernel, kernel)
     window = Window(kernel, stride, before, before)
     convolution = Convolution(weight, None, window, groups)
+    if is_int8:
+        levels = np.clip(40 * weight, -127, 127).astype(np.int8)
+        int8 = Int8(np.ones(channels_out, np.float32), 60.0)
+        convolution = Convolution(levels, None, window, groups, int8=int8)
     if kernel == 1:
         ones, zeros = np.ones(channels_in, np.float32), np.zeros(channels_in, np.float32)
         part = library.prepare_transition(Transition(ones, zeros, side, side, None, 1, convolution))

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from runtime import library, measuring
-from runtime.measuring import BINARY_MAC, FLOAT_MAC, FULL_ADDER
+from runtime.measuring import BINARY_MAC, FLOAT_MAC, FULL_ADDER, INT8_MAC
 
 SAMPLE_NS = 5e5  # of one sample of one loop
 LEAST_NS = 1e5  # from which a trial is long enough to tell the rate
@@ -84,7 +84,10 @@ SHARES = (
     "Bit-sliced\n  kernels need fewer instructions and may pass it; theirs is the loop of full "
     "adders."
 )
-_UNITS = {BINARY_MAC: "G binary MAC/s", FLOAT_MAC: "G float MAC/s", FULL_ADDER: "G bits added/s"}
+_UNITS = {
+    **{operation: f"G {operation}/s" for operation in (BINARY_MAC, FLOAT_MAC, INT8_MAC)},
+    FULL_ADDER: "G bits added/s",
+}
 
 
 def format_limits(implementation: str, limits: Iterable[dict[str, Any]]) -> str:

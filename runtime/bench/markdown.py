@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from runtime.bench.networks import CHOSEN, POPCOUNT
-from runtime.bench.peer_networks import FLOAT, INT8, LARQ_VARIANT, PAIRS
+from runtime.bench.peer_networks import FLOAT, INT8, INT8_SUFFIX, LARQ_VARIANT, PAIRS
 from runtime.errors import RuntimeFault
 
 BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
@@ -59,7 +59,8 @@ def _pairs(figures: Figures) -> list[str]:
     found = figures.get("peers", {}).get("networks", {}).get("rows", [])
     medians = {(r["network"], r["engine"], r["precision"]): r["median_ms"] for r in found}
     rows = []
-    for ours, theirs in PAIRS:
+    pairs = [(f"{ours}{suffix}", theirs) for ours, theirs in PAIRS for suffix in ("", INT8_SUFFIX)]
+    for ours, theirs in pairs:
         mine = [ms for (network, *_), ms in medians.items() if network == ours]
         if not mine:
             continue

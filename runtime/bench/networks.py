@@ -22,7 +22,7 @@ from runtime.bench.machine import pinned
 from runtime.bench.throughput import format_throughput, measure_throughput
 from runtime.bench.timing import Progress, summarize
 from runtime.bundle import Bundle
-from runtime.measuring import BINARY_MAC, FLOAT_MAC
+from runtime.measuring import BINARY_MAC, FLOAT_MAC, INT8_MAC
 from runtime.network import Network, phase_names
 from runtime.parts import Floats, Part
 from runtime.prepare import prepare_bundle
@@ -73,12 +73,17 @@ def measure_network(
         if eager:
             passes[EAGER] = _make_eager_pass(bundle)
         samples = _time_passes(bundle, passes, meter, runs, progress)
-    limits = {"float": meter.best(FLOAT_MAC, runs), "binary": meter.best(BINARY_MAC, runs)}
+    limits = {name: meter.best(name, runs) for name in (FLOAT_MAC, INT8_MAC, BINARY_MAC)}
     parts = []
     for i, step in enumerate(bundle.manifest.plan):
         macs = count_macs(step)
         kind = "binary" if macs.binary else "float"
-        operations = macs.binary or macs.floats
+        operations = macs.binary + macs.floats + macs.int8
+        least = (  # seconds at the limits
+            macs.floats / limits[FLOAT_MAC]
+            + macs.int8 / limits[INT8_MAC]
+            + macs.binary / limits[BINARY_MAC]
+        )
         chosen = samples[CHOSEN][:, i]
         parts.append(
             {
@@ -87,7 +92,8 @@ def measure_network(
                 "kernels": kernels[CHOSEN][i],
                 "macs": operations,
                 **{f"{name}_ms": _median(s[:, i].sum(1)) for name, s in samples.items()},
-                **_rate(operations, chosen.sum(1), limits[kind]),
+                "least_ms": 1000 * least,
+                **_rate(operations, chosen.sum(1), least),
                 "phases_ms": dict(zip(phase_names(), map(_median, chosen.T), strict=True)),
             }
         )
@@ -96,7 +102,7 @@ def measure_network(
         "trained": bundle.manifest.trained,
         "input": list(bundle.manifest.input),
         "parts": parts,
-        "totals": _total(parts, samples, limits),
+        "totals": _total(parts, samples),
         "throughput": measure_throughput(bundle, runs, cpus, progress),
     }
 
@@ -216,15 +222,14 @@ def _median(seconds: np.ndarray) -> float:
     return float(1000 * np.median(seconds))
 
 
-def _rate(operations: int, seconds: np.ndarray, limit: float) -> dict[str, float]:
-    rate = operations / float(np.median(seconds))
-    return {"rate_g": rate / 1e9, "share": rate / limit}
+def _rate(operations: int, seconds: np.ndarray, least: float) -> dict[str, float]:
+    median = float(np.median(seconds))
+    return {"rate_g": operations / median / 1e9, "share": least / median}
 
 
 def _total(
     parts: Sequence[Mapping[str, Any]],
     samples: Mapping[str, np.ndarray],
-    limits: Mapping[str, float],
 ) -> dict[str, dict[str, Any]]:
     """Times of all binary and all float parts, summed pass by pass.
 
@@ -239,7 +244,7 @@ def _total(
             sums = {name: seconds[:, mine].sum((1, 2)) for name, seconds in samples.items()}
             totals[kind] = {
                 "macs": operations,
-                **_rate(operations, sums[CHOSEN], limits[kind]),
+                **_rate(operations, sums[CHOSEN], sum(parts[i]["least_ms"] for i in mine) / 1000),
                 **{name: summarize(seconds) for name, seconds in sums.items()},
             }
     if POPCOUNT in samples:

@@ -23,13 +23,14 @@ PAIRS = (
     ("meliusnet42", "mobilenet_v1_0.75"),
     ("meliusnet59", "mobilenet_v1"),
 )
+INT8_SUFFIX = ", 8-bit parts"  # ours with 8-bit stem, transitions and head
 LARQ_NETWORK = "meliusnet22"
 LARQ_VARIANT = f"{LARQ_NETWORK}, larq's variant"
 FLOAT, INT8, BINARY = "fp32", "int8", "binary"
 SIZE = 224  # pixels
 LARQ_CALLS = ("indirect BGEMM, XNNPACK", "indirect BGEMM", "default")
 
-Export = Callable[[str], Bundle]
+Export = Callable[..., Bundle]  # name, and float_parts="int8"
 
 
 def make_larq_variant(bundle: Bundle) -> Bundle:
@@ -138,6 +139,8 @@ def _add_ours(lists: Lists, export: Export, threads: int, batch: int) -> None:
         variants = {name: bundle}
         if name == LARQ_NETWORK:
             variants[LARQ_VARIANT] = make_larq_variant(bundle)
+        else:
+            variants[name + INT8_SUFFIX] = export(name, float_parts="int8")
         for network, variant in variants.items():
             engine = load_engine(variant, "native", threads)
             images = make_images(variant, batch)
@@ -216,9 +219,10 @@ def _compare(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Every peer of each pair: how many times as fast ours is, by the peer's precision."""
     ours = {row["network"]: row for row in rows if row["engine"].startswith("native/")}
     ratios: dict[tuple[str, str], dict[str, Any]] = {}
-    for network, theirs in (*PAIRS, (LARQ_VARIANT, LARQ_VARIANT)):
+    int8 = [(f"{network}{INT8_SUFFIX}", theirs) for network, theirs in PAIRS]
+    for network, theirs in (*PAIRS, *int8, (LARQ_VARIANT, LARQ_VARIANT)):
         for row in rows:
-            if row["network"] != theirs or row is ours.get(theirs):
+            if network not in ours or row["network"] != theirs or row is ours.get(theirs):
                 continue
             entry = {"network": network, "engine": row["engine"], "peer_network": theirs}
             ratio = ratios.setdefault((network, row["engine"]), entry | {"times_as_fast": {}})

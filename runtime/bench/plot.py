@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from runtime.bench.machine import format_machine
-from runtime.bench.peer_networks import BINARY, INT8, LARQ_VARIANT, PAIRS
+from runtime.bench.peer_networks import BINARY, INT8, INT8_SUFFIX, LARQ_VARIANT, PAIRS
 from runtime.bench.svg import Bar, Chart, Group, Mark, draw_charts
 from runtime.errors import RuntimeFault
 from runtime.measuring import BINARY_MAC
@@ -66,12 +66,12 @@ def _setting(result: Figures) -> str:
     return f"batch {result['batch']}, threads {result['threads']}"
 
 
-def _peer_bars(rows: list[Figures], network: str) -> list[Bar]:
+def _peer_bars(rows: list[Figures], network: str, suffix: str = "") -> list[Bar]:
     bars = []
     for row in rows:
         if row["network"] == network:
             kind = "" if row["precision"] == BINARY else f" {row['precision']}"
-            label = f"{row['engine']}{kind}"
+            label = f"{row['engine']}{suffix}{kind}"
             bars.append(_times(row, label, _color(row["engine"]), row["precision"] == INT8))
     return bars
 
@@ -80,10 +80,16 @@ def _peer_networks(figures: Figures) -> list[Chart]:
     result = figures.get("peers", {}).get("networks", {})
     rows = result.get("rows", [])
     groups = [
-        Group(f"{ours} and {theirs}", [*_peer_bars(rows, ours), *_peer_bars(rows, theirs)])
+        Group(f"{ours} and {theirs}", bars)
         for ours, theirs in PAIRS
+        if (
+            bars := [
+                *_peer_bars(rows, ours),
+                *_peer_bars(rows, f"{ours}{INT8_SUFFIX}", INT8_SUFFIX),
+                *_peer_bars(rows, theirs),
+            ]
+        )
     ]
-    groups = [group for group in groups if group.bars]
     if not groups:
         return []
     return [

@@ -25,6 +25,7 @@ from runtime.bench.peer_networks import (
 )
 from runtime.bundle import Bundle, read_bundle
 from runtime.errors import RuntimeFault
+from runtime.prepare import ARITHMETICS
 
 SECTIONS = ("kernels", "layers", "networks", "engines", "peers")
 
@@ -34,19 +35,20 @@ class Exports:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._bundles: dict[tuple[str, int], Bundle] = {}
+        self._bundles: dict[tuple[str, int, str], Bundle] = {}
 
-    def __call__(self, name: str, size: int = SIZE) -> Bundle:
+    def __call__(self, name: str, size: int = SIZE, float_parts: str = ARITHMETICS[0]) -> Bundle:
         """The bundle of a network of models/. Raises RuntimeFault with what the exporter said."""
-        if (name, size) not in self._bundles:
-            self._bundles[name, size] = self._export(name, size)
-        return self._bundles[name, size]
+        key = name, size, float_parts
+        if key not in self._bundles:
+            self._bundles[key] = self._export(*key)
+        return self._bundles[key]
 
-    def _export(self, name: str, size: int) -> Bundle:
-        show_progress(f"exporting {name} at {size} pixels")
-        out = self._folder / f"{name}-{size}"
+    def _export(self, name: str, size: int, float_parts: str) -> Bundle:
+        show_progress(f"exporting {name} at {size} pixels, float parts in {float_parts}")
+        out = self._folder / f"{name}-{size}-{float_parts}"
         command = [sys.executable, "-m", "models.export", name, "--image-size", str(size)]
-        command += ["--parity-inputs", "1", "--out", str(out)]
+        command += ["--parity-inputs", "1", "--float-parts", float_parts, "--out", str(out)]
         answer = subprocess.run(
             command, capture_output=True, text=True, check=False, env=environment_of_children()
         )

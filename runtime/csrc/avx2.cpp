@@ -257,81 +257,11 @@ void count_nibbles_avx2(const CountJob& job) {
 const CountFamily kFamilies[] = {{"popcount", suits_all, weight_bytes_nibbles, pack_weights_nibbles,
                                   scratch_bytes_nibbles, count_nibbles_avx2}};
 
-// ---- floats: 4 channels x 24 pixels in registers
-// --------------------------------------------------------------------
-
-typedef __m256 Vec;
-constexpr int kLanes = 8, kOutputs = 4, kVectors = 3, kHeld = 2;
-BNN_INLINE Vec load(const float* p) { return _mm256_loadu_ps(p); }
-BNN_INLINE void store(float* p, Vec v) { _mm256_storeu_ps(p, v); }
-// Masked stores are slow on some CPUs.
-BNN_INLINE void store_some(float* p, Vec v, int64_t lanes) {
-  __m128 rest = _mm256_castps256_ps128(v);
-  if (lanes >= kLanes) return store(p, v);
-  if (lanes & 4) {
-    _mm_storeu_ps(p, rest);
-    rest = _mm256_extractf128_ps(v, 1);
-    p += 4;
-  }
-  if (lanes & 2) {
-    _mm_storel_pi(reinterpret_cast<__m64*>(p), rest);
-    rest = _mm_movehl_ps(rest, rest);
-    p += 2;
-  }
-  if (lanes & 1) _mm_store_ss(p, rest);
-}
-BNN_INLINE __m256i first_lanes(int64_t lanes) {
-  const __m256i step = _mm256_set_epi32(7, 6, 5, 4, 3, 2, 1, 0);
-  return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int32_t>(lanes)), step);
-}
-BNN_INLINE Vec load_some(const float* p, int64_t lanes) {
-  return _mm256_maskload_ps(p, first_lanes(lanes));
-}
-BNN_INLINE Vec keep_some(Vec v, int64_t lanes, Vec rest) {
-  return _mm256_blendv_ps(rest, v, _mm256_castsi256_ps(first_lanes(lanes)));
-}
-BNN_INLINE Vec larger_all(Vec a, Vec b) { return _mm256_max_ps(a, b); }
-BNN_INLINE Vec in_halves(Vec v) {  // quarters 0, 2, 1, 3
-  return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(v), 0xd8));
-}
-BNN_INLINE Vec even_lanes(Vec a, Vec b) { return in_halves(_mm256_shuffle_ps(a, b, 0x88)); }
-BNN_INLINE Vec odd_lanes(Vec a, Vec b) { return in_halves(_mm256_shuffle_ps(a, b, 0xdd)); }
-BNN_INLINE Vec slide(Vec before, Vec v) {
-  const __m256i now = _mm256_castps_si256(v);
-  const __m256i middle = _mm256_permute2x128_si256(_mm256_castps_si256(before), now, 0x21);
-  return _mm256_castsi256_ps(_mm256_alignr_epi8(now, middle, 12));
-}
-BNN_INLINE Vec rectify_all(Vec v) { return _mm256_max_ps(v, _mm256_setzero_ps()); }
-BNN_INLINE Vec hold(Vec v) {
-  asm("" : "+x"(v));
-  return v;
-}
-BNN_INLINE Vec broadcast(float x) { return _mm256_set1_ps(x); }
-typedef const float* Weights;
-BNN_INLINE Weights load_weights(const float* p) { return p; }
-BNN_INLINE Vec pick_weight(Weights w, int output) { return broadcast(w[output]); }
-BNN_INLINE Vec multiply_add(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a, b, c); }
-BNN_INLINE float fused(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
-
-constexpr int64_t kFewPixels = 0;
-
-#include "floats.inc"
-
-#include "floats_pool.inc"
-
 }  // namespace
 
 const Kernels kAvx2Kernels = {
-    "avx2",
-    "AVX2 FMA",
-    pack_floats_avx2,
-    pack_counts_avx2,
-    transpose_avx2,
-    unpack_counts_avx2,
-    kFamilies,
-    1,
-    {kOutputs, kVectors * kLanes, convolve_row, copy_columns, split_row, pool_row, mean, dense},
-    &kAvx2Sliced};
+    "avx2",    "AVX2 FMA", pack_floats_avx2, pack_counts_avx2, transpose_avx2, unpack_counts_avx2,
+    kFamilies, 1,          kAvx2Floats,      kAvx2Int8,        &kAvx2Sliced};
 
 }  // namespace bnn
 

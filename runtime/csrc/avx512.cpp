@@ -302,70 +302,14 @@ void count_prefix_avx512(const CountJob& job) {
 const CountFamily kFamilies[] = {{"popcount", suits_all, weight_bytes_prefix, pack_weights_prefix,
                                   scratch_bytes_prefix, count_prefix_avx512}};
 
-// ---- floats: 8 channels x 48 pixels in registers
-// --------------------------------------------------------------------
-
-typedef __m512 Vec;
-constexpr int kLanes = 16, kOutputs = 8, kVectors = 3, kHeld = 3;
-BNN_INLINE Vec load(const float* p) { return _mm512_loadu_ps(p); }
-BNN_INLINE void store(float* p, Vec v) { _mm512_storeu_ps(p, v); }
-BNN_INLINE void store_some(float* p, Vec v, int64_t lanes) {
-  _mm512_mask_storeu_ps(p, first_lanes(lanes), v);
-}
-BNN_INLINE Vec load_some(const float* p, int64_t lanes) {
-  return _mm512_maskz_loadu_ps(first_lanes(lanes), p);
-}
-BNN_INLINE Vec keep_some(Vec v, int64_t lanes, Vec rest) {
-  return _mm512_mask_blend_ps(first_lanes(lanes), rest, v);
-}
-BNN_INLINE Vec larger_all(Vec a, Vec b) { return _mm512_max_ps(a, b); }
-BNN_INLINE Vec even_lanes(Vec a, Vec b) {
-  const __m512i order = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
-  return _mm512_permutex2var_ps(a, order, b);
-}
-BNN_INLINE Vec odd_lanes(Vec a, Vec b) {
-  const __m512i order = _mm512_set_epi32(31, 29, 27, 25, 23, 21, 19, 17, 15, 13, 11, 9, 7, 5, 3, 1);
-  return _mm512_permutex2var_ps(a, order, b);
-}
-BNN_INLINE Vec slide(Vec before, Vec v) {
-  const __m512i order =
-      _mm512_set_epi32(30, 29, 28, 27, 26, 25, 24, 23, 22, 21, 20, 19, 18, 17, 16, 15);
-  return _mm512_permutex2var_ps(before, order, v);
-}
-BNN_INLINE Vec rectify_all(Vec v) { return _mm512_max_ps(v, _mm512_setzero_ps()); }
-BNN_INLINE Vec hold(Vec v) {
-#if !defined(BNN_EMULATE_AVX512)  // where a vector is a struct
-  asm("" : "+v"(v));
-#endif
-  return v;
-}
-BNN_INLINE Vec broadcast(float x) { return _mm512_set1_ps(x); }
-typedef const float* Weights;
-BNN_INLINE Weights load_weights(const float* p) { return p; }
-BNN_INLINE Vec pick_weight(Weights w, int output) { return broadcast(w[output]); }
-BNN_INLINE Vec multiply_add(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
-BNN_INLINE float fused(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
-
-constexpr int64_t kFewPixels = 8;
-
-#include "floats.inc"
-
-#include "floats_few.inc"
-
-#include "floats_pool.inc"
-
 }  // namespace
 
 const Kernels kAvx512Kernels = {
-    "avx512",
-    "AVX512F AVX512BW AVX512_VBMI AVX512_VPOPCNTDQ GFNI",
-    pack_floats_avx512,
-    pack_counts_avx512,
-    transpose_avx512,
-    unpack_counts_avx512,
-    kFamilies,
-    1,
-    {kOutputs, kVectors * kLanes, convolve_row, copy_columns, split_row, pool_row, mean, dense},
+    "avx512",           "AVX512F AVX512BW AVX512_VBMI AVX512_VNNI AVX512_VPOPCNTDQ GFNI",
+    pack_floats_avx512, pack_counts_avx512,
+    transpose_avx512,   unpack_counts_avx512,
+    kFamilies,          1,
+    kAvx512Floats,      kAvx512Int8,
     &kAvx512Sliced};
 
 }  // namespace bnn

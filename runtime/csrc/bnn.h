@@ -18,6 +18,10 @@
  * - Float parts: every output is bias + sum of products, accumulated by fused multiply-adds in the
  *   order (channel in, row of the window, column of the window); taps that fall into the padding
  *   are multiplied as zeros. All implementations therefore agree bit for bit, on floats too.
+ * - 8-bit layers: an input x becomes the level q = round(clamp(x * inverse_step, 0, 255)), half to
+ *   even, NaN 0, in float32; an output is one fused multiply-add of the integer sum of q * weight,
+ *   converted to float32, with scale and bias. Padding is level 0. Bit for bit the same everywhere,
+ *   too.
  * - Prepared parts and workspaces are aligned to BNN_ALIGNMENT bytes.
  * - Every function returns a bnn_status; bnn_error() says what was expected, what was found and
  *   what to do.
@@ -33,7 +37,7 @@ extern "C" {
 #endif
 
 #define BNN_API __attribute__((visibility("default")))
-#define BNN_ABI 1
+#define BNN_ABI 2
 #define BNN_ALIGNMENT 64
 
 typedef enum {
@@ -111,12 +115,22 @@ typedef struct {
   int32_t padding_before, padding_after; /* top and left, bottom and right */
 } bnn_window;
 
+/* Makes a convolution or dense layer an 8-bit one, see the conventions. All but weight is positive.
+ */
+typedef struct {
+  const int8_t* weight; /* -127..127, in the shape of the float weight, which is not read */
+  const float* scale;   /* [outputs] the value of one unit of the sum */
+  float inverse_step;   /* of the input: levels per unit */
+} bnn_int8;
+
 typedef struct {
   const float* weight; /* [channels_out, channels_in / groups, kernel, kernel] */
   const float* bias;   /* [channels_out], or NULL for zeros */
   int32_t channels_in, channels_out, groups;
   bnn_window window;
   int32_t relu;
+  const bnn_int8*
+      int8; /* NULL: float. Never in a stem's first convolution, whose input has a sign */
 } bnn_convolution;
 
 typedef struct {
@@ -144,6 +158,7 @@ typedef struct {
   const float* bias;   /* [classes] */
   int32_t channels_in, height, width;
   int32_t classes;
+  const bnn_int8* int8; /* of the dense layer; NULL: float */
 } bnn_head;
 
 /* ---- preparing and running parts ---- */
@@ -212,7 +227,8 @@ BNN_API int bnn_network_run(const bnn_part* parts, int32_t count, const float* x
  * is faster. */
 typedef struct {
   const char* name;      /* the instructions, for people: "running exclusive-or" */
-  const char* operation; /* what they compute: "float MAC", "binary MAC", "full adder" of one bit */
+  const char* operation; /* what they compute: "float MAC", "8-bit MAC", "binary MAC", "full adder"
+                            of one bit */
   int64_t operations;    /* in one round of the loop */
 } bnn_limit;
 

@@ -4,6 +4,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#if defined(__aarch64__) && defined(__linux__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
 
 #include "kernels.h"
 
@@ -33,8 +37,20 @@ bool has_avx512() {
 #else
   __builtin_cpu_init();
   return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-         __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vpopcntdq") &&
-         __builtin_cpu_supports("gfni") && has_avx2();
+         __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vnni") &&
+         __builtin_cpu_supports("avx512vpopcntdq") && __builtin_cpu_supports("gfni") && has_avx2();
+#endif
+}
+#endif
+
+#if defined(__aarch64__)
+bool has_dot_products() {
+#if defined(__linux__)
+  return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
+#elif defined(__ARM_FEATURE_DOTPROD)
+  return true;
+#else
+  return false;  // this system's way to ask is not known here
 #endif
 }
 #endif
@@ -45,6 +61,7 @@ const Entry kTable[] = {
     {&kAvx512Kernels, has_avx512},
     {&kAvx2Kernels, has_avx2},
 #elif defined(__aarch64__)
+    {&kNeonDotKernels, has_dot_products},
     {&kNeonKernels, always},  // Advanced SIMD is part of the architecture's baseline
 #endif
     {&kGenericKernels, always},

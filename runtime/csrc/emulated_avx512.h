@@ -89,4 +89,34 @@ BNN_INLINE __m256i emulated_cvtepi32_epi16(__m512i x) {  // truncates
 #undef _mm512_cvtepi32_epi16
 #define _mm512_cvtepi32_epi16(x) emulated_cvtepi32_epi16(x)
 
+BNN_INLINE __m128i emulated_cvtepi32_epi8(__m512i x) {  // truncates
+  uint32_t from[16];
+  uint8_t to[16];
+  _mm512_storeu_si512(from, x);
+  for (int i = 0; i < 16; ++i) to[i] = static_cast<uint8_t>(from[i]);
+  return _mm_loadu_si128(reinterpret_cast<const __m128i*>(to));
+}
+#undef _mm512_cvtepi32_epi8
+#define _mm512_cvtepi32_epi8(x) emulated_cvtepi32_epi8(x)
+
+BNN_INLINE __m512i emulated_cvtepu8_epi32(__m128i x) {
+  uint8_t from[16];
+  uint32_t to[16];
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(from), x);
+  for (int i = 0; i < 16; ++i) to[i] = from[i];
+  return _mm512_loadu_si512(to);
+}
+#undef _mm512_cvtepu8_epi32
+#define _mm512_cvtepu8_epi32(x) emulated_cvtepu8_epi32(x)
+
+BNN_INLINE __m512i emulated_cvtps_epi32(__m512 x) {  // half to even
+  float from[16];
+  int32_t to[16];
+  _mm512_storeu_ps(from, x);
+  for (int i = 0; i < 16; ++i) to[i] = _mm_cvtss_si32(_mm_set_ss(from[i]));
+  return _mm512_loadu_si512(to);
+}
+#undef _mm512_cvtps_epi32
+#define _mm512_cvtps_epi32(x) emulated_cvtps_epi32(x)
+
 #endif  // BNN_EMULATED_AVX512_H_

@@ -1,5 +1,5 @@
-// Validates the descriptions of stem, transition and head and writes them in the layout of the
-// float kernels.
+// Validates the descriptions of stem, transition and head and writes them in the layout of their
+// kernels.
 #include <string.h>
 
 #include "floats.h"
@@ -7,76 +7,20 @@
 namespace bnn {
 namespace {
 
-int check_convolution(const char* what, const bnn_convolution& convolution, int32_t height,
-                      int32_t width) {
-  const int32_t in = convolution.channels_in, out = convolution.channels_out,
-                groups = convolution.groups;
-  if (check_range(what, in, 1, kMaxChannels) != BNN_OK ||
-      check_range(what, out, 1, kMaxChannels) != BNN_OK ||
-      check_range(what, groups, 1, kMaxChannels) != BNN_OK) {
-    return BNN_EARGUMENT;
-  }
-  if (in % groups != 0 || out % groups != 0) {
-    return fail(BNN_EARGUMENT, "%s: expected groups that divide %d and %d channels, found %d", what,
-                in, out, groups);
-  }
-  if (check_window(what, convolution.window, height, width) != BNN_OK) return BNN_EARGUMENT;
-  const int64_t area = int64_t{convolution.window.kernel} * convolution.window.kernel;
-  if (check_finite(what, convolution.weight, int64_t{out} * (in / groups) * area) != BNN_OK)
-    return BNN_EARGUMENT;
-  return convolution.bias == nullptr ? static_cast<int>(BNN_OK)
-                                     : check_finite(what, convolution.bias, out);
-}
-
-// A flat convolution (1x1, stride 1) sees the map
-// as one long row.
-ConvolutionRecord lay_out(const bnn_convolution& convolution, int32_t height, int32_t width,
-                          bool flat, const Kernels& kernels, Layout* layout) {
-  ConvolutionRecord record;
-  memset(&record, 0, sizeof record);
-  record.channels_in = convolution.channels_in;
-  record.channels_out = convolution.channels_out;
-  record.groups = convolution.groups;
-  record.relu = convolution.relu != 0;
-  record.kernel = convolution.window.kernel;
-  record.stride = convolution.window.stride;
-  record.before = convolution.window.padding_before;
-  record.in_height = flat ? 1 : height;
-  record.in_width = flat ? height * width : width;
-  record.out_height = flat ? 1 : window_outputs(convolution.window, height);
-  record.out_width = flat ? height * width : window_outputs(convolution.window, width);
-  record.outputs = kernels.floats.outputs;
-  record.pitch = round_up(
-      round_up(record.out_width, kMaxLanes) + (record.kernel - 1) / record.stride, kMaxLanes);
-  record.tap_count = int64_t{record.channels_in / record.groups} * record.kernel * record.kernel;
-  const int64_t padded =
-      record.groups * round_up(record.channels_out / record.groups, record.outputs);
-  record.weight = layout->take(padded * record.tap_count, sizeof(float));
-  record.bias = layout->take(padded, sizeof(float));
-  return record;
-}
-
-// Floats of one padded row.
-int64_t row_floats(const ConvolutionRecord& record) {
-  return record.channels_in * record.stride * record.pitch;
-}
-
-void write_convolution(const bnn_convolution& convolution, const ConvolutionRecord& record,
+// [class / 64][quad][class % 64][4]
+void write_dense_quads(const bnn_int8& int8, const HeadRecord& record, const Kernels& kernels,
                        void* part) {
-  const int64_t group_out = record.channels_out / record.groups;
-  const int64_t blocks = round_up(group_out, record.outputs) / record.outputs;
-  for (int64_t output = 0; output < record.channels_out; ++output) {
-    const int64_t inside = output % group_out;
-    const int64_t block = output / group_out * blocks + inside / record.outputs;
-    const int64_t lane = inside % record.outputs;
-    float* weight =
-        at<float>(part, record.weight) + block * record.tap_count * record.outputs + lane;
-    for (int64_t tap = 0; tap < record.tap_count; ++tap) {
-      weight[tap * record.outputs] = convolution.weight[output * record.tap_count + tap];
+  const int64_t channels = record.channels, quads = round_up(channels, 4) / 4;
+  for (int64_t k = 0; k < record.classes; ++k) {
+    int8_t* weight = at<int8_t>(part, record.weight) +
+                     (k / kDenseBlock * quads * kDenseBlock + k % kDenseBlock) * 4;
+    int32_t sum = 0;
+    for (int64_t c = 0; c < channels; ++c) {
+      weight[c / 4 * kDenseBlock * 4 + c % 4] = int8.weight[k * channels + c];
+      sum += int8.weight[k * channels + c];
     }
-    if (convolution.bias != nullptr) {
-      at<float>(part, record.bias)[block * record.outputs + lane] = convolution.bias[output];
-    }
+    at<int32_t>(part, record.start)[k] = kernels.int8.offset * sum;
+    at<float>(part, record.output_scale)[k] = int8.scale[k];
   }
 }
 
@@ -97,6 +41,11 @@ int check_stem(const bnn_stem* stem) {
     if (i > 0 && convolution.channels_in != stem->convolutions[i - 1].channels_out) {
       return fail(BNN_EARGUMENT, "bnn_stem: convolution %d: expected %d channels in, found %d", i,
                   stem->convolutions[i - 1].channels_out, convolution.channels_in);
+    }
+    if (i == 0 && convolution.int8 != nullptr) {
+      return fail(BNN_EARGUMENT,
+                  "bnn_stem: convolution 0: expected float arithmetic, found 8-bit, which would "
+                  "lose the sign of its input");
     }
     height = window_outputs(convolution.window, height);
     width = window_outputs(convolution.window, width);
@@ -133,16 +82,22 @@ int bnn_stem_prepare(const bnn_stem* stem, void* part, size_t* bytes) {
   int32_t height = stem->height, width = stem->width, channels = 0;
   for (int32_t i = 0; i < record.step_count; ++i) {
     StemStep& step = record.steps[i];
-    step.convolution = lay_out(stem->convolutions[i], height, width, false, *kernels, &layout);
+    step.convolution =
+        lay_out_convolution(stem->convolutions[i], height, width, false, *kernels, &layout);
     height = step.convolution.out_height;
     width = step.convolution.out_width;
     channels = step.convolution.channels_out;
-    const int64_t ring = row_floats(step.convolution) * (step.convolution.kernel + 1);
-    const bool last = i + 1 == record.step_count;
-    const bool has_row = !last && stem->convolutions[i + 1].window.stride != 1;
-    const int64_t row = has_row ? int64_t{channels} * width : 0;
+    const int64_t ring = row_elements(step.convolution) * (step.convolution.kernel + 1);
     step.ring = member.take(ring, sizeof(float));
-    step.row = member.take(row, sizeof(float));
+    if (i > 0 && needs_row(step.convolution)) {
+      const ConvolutionRecord& before = record.steps[i - 1].convolution;
+      record.steps[i - 1].row =
+          member.take(int64_t{before.channels_out} * before.out_width, sizeof(float));
+    }
+    if (step.convolution.is_int8 && step.convolution.stride != 1) {
+      step.quads =
+          member.take(row_channels(step.convolution) * step.convolution.in_width, sizeof(uint32_t));
+    }
   }
   record.pool_height = window_outputs(record.pool, height);
   record.pool_width = window_outputs(record.pool, width);
@@ -158,7 +113,7 @@ int bnn_stem_prepare(const bnn_stem* stem, void* part, size_t* bytes) {
                {channels, record.pool_height, record.pool_width});
   *static_cast<StemRecord*>(part) = record;
   for (int32_t i = 0; i < record.step_count; ++i)
-    write_convolution(stem->convolutions[i], record.steps[i].convolution, part);
+    write_convolution(stem->convolutions[i], record.steps[i].convolution, *kernels, part);
   return BNN_OK;
 }
 
@@ -212,13 +167,17 @@ int bnn_transition_prepare(const bnn_transition* transition, void* part, size_t*
   layout.take(1, sizeof record);
   record.scale = layout.take(channels, sizeof(float));
   record.shift = layout.take(channels, sizeof(float));
-  record.convolution = lay_out(convolution, height, width, true, *kernels, &layout);
-  const int64_t planes = row_floats(record.convolution);
-  if (check_range("bnn_transition: floats before the convolution", planes, 0, kMaxFloats) != BNN_OK)
+  record.convolution = lay_out_convolution(convolution, height, width, true, *kernels, &layout);
+  const int64_t planes = channels * record.convolution.pitch;
+  if (check_range("bnn_transition: values before the convolution", planes, 0, kMaxFloats) != BNN_OK)
     return BNN_EARGUMENT;
-  record.planes = common.take(planes, sizeof(float));
-  record.panel = member.take(int64_t{channels} * kernels->floats.pixels, sizeof(float));
+  const bool is_int8 = record.convolution.is_int8 != 0;
+  record.planes = common.take(planes, is_int8 ? sizeof(uint8_t) : sizeof(float));
+  record.panel = member.take(
+      row_channels(record.convolution) * (is_int8 ? kernels->int8.pixels : kernels->floats.pixels),
+      sizeof(float));
   record.scratch = member.take(pool_row(pool, transition->width), sizeof(float));
+  record.pooled = member.take(is_int8 ? record.convolution.pitch : 0, sizeof(float));
 
   bool write;
   const int status = open_part("bnn_transition_prepare", part, bytes, layout.bytes(), &write);
@@ -232,7 +191,7 @@ int bnn_transition_prepare(const bnn_transition* transition, void* part, size_t*
          static_cast<size_t>(channels) * sizeof(float));
   memcpy(at<float>(part, record.shift), transition->shift,
          static_cast<size_t>(channels) * sizeof(float));
-  write_convolution(convolution, record.convolution, part);
+  write_convolution(convolution, record.convolution, *kernels, part);
   return BNN_OK;
 }
 
@@ -246,9 +205,11 @@ int bnn_head_prepare(const bnn_head* head, void* part, size_t* bytes) {
       check_range("bnn_head: classes", head->classes, 1, 1 << 20) != BNN_OK ||
       check_finite("bnn_head: scale", head->scale, head->channels_in) != BNN_OK ||
       check_finite("bnn_head: shift", head->shift, head->channels_in) != BNN_OK ||
-      check_finite("bnn_head: weight", head->weight, int64_t{head->channels_in} * head->classes) !=
-          BNN_OK ||
-      check_finite("bnn_head: bias", head->bias, head->classes) != BNN_OK) {
+      check_finite("bnn_head: bias", head->bias, head->classes) != BNN_OK ||
+      (head->int8 != nullptr
+           ? check_int8("bnn_head: 8-bit", *head->int8, head->classes, head->channels_in)
+           : check_finite("bnn_head: weight", head->weight,
+                          int64_t{head->channels_in} * head->classes)) != BNN_OK) {
     return BNN_EARGUMENT;
   }
   const Kernels* kernels = active_kernels();
@@ -259,24 +220,37 @@ int bnn_head_prepare(const bnn_head* head, void* part, size_t* bytes) {
   record.channels = head->channels_in;
   record.classes = head->classes;
   record.pixels = int64_t{head->height} * head->width;
-  Layout layout, common;
+  record.is_int8 = head->int8 != nullptr;
+  record.inverse_step = record.is_int8 ? head->int8->inverse_step : 0.0f;
+  Layout layout, common, member;
   layout.take(1, sizeof record);
   record.scale = layout.take(channels, sizeof(float));
   record.shift = layout.take(channels, sizeof(float));
-  record.weight = layout.take(round_up(classes, kDenseBlock) * channels, sizeof(float));
-  record.bias = layout.take(round_up(classes, kDenseBlock), sizeof(float));
+  const int64_t padded = round_up(classes, kDenseBlock);
+  record.weight = record.is_int8 ? layout.take(padded * round_up(channels, 4), sizeof(int8_t))
+                                 : layout.take(padded * channels, sizeof(float));
+  record.bias = layout.take(padded, sizeof(float));
   record.means = common.take(channels, sizeof(float));
+  if (record.is_int8) {
+    record.output_scale = layout.take(padded, sizeof(float));
+    record.start = layout.take(padded, sizeof(int32_t));
+    record.levels = member.take(round_up(channels, 4), sizeof(uint8_t));
+  }
 
   bool write;
   const int status = open_part("bnn_head_prepare", part, bytes, layout.bytes(), &write);
   if (status != BNN_OK || !write) return status;
   memset(part, 0, layout.bytes());
-  write_header(&record, *kernels, Kind::kHead, layout.bytes(), common, Layout(),
+  write_header(&record, *kernels, Kind::kHead, layout.bytes(), common, member,
                {head->channels_in, head->height, head->width}, {head->classes, 1, 1});
   *static_cast<HeadRecord*>(part) = record;
   memcpy(at<float>(part, record.scale), head->scale, static_cast<size_t>(channels) * sizeof(float));
   memcpy(at<float>(part, record.shift), head->shift, static_cast<size_t>(channels) * sizeof(float));
   memcpy(at<float>(part, record.bias), head->bias, static_cast<size_t>(classes) * sizeof(float));
+  if (record.is_int8) {
+    write_dense_quads(*head->int8, record, *kernels, part);
+    return BNN_OK;
+  }
   float* weight = at<float>(part, record.weight);  // [class / 64][channel][class % 64]
   for (int64_t k = 0; k < classes; ++k) {
     for (int64_t c = 0; c < channels; ++c) {

@@ -1,7 +1,5 @@
 // The generic implementation: loops one can check by eye, the oracle of the others and the last
 // resort of odd CPUs.
-#include <string.h>
-
 #include "kernels.h"
 #include "target.h"
 
@@ -105,71 +103,18 @@ void count_generic(const CountJob& job) {
 const CountFamily kFamilies[] = {{"popcount", suits_all, weight_bytes_generic, pack_weights_generic,
                                   scratch_bytes_generic, count_generic}};
 
-// ---- floats
-// -------------------------------------------------------------------------------------------------
-
-// a * b + c rounded once. Without the instruction: the product of two floats is exact in double;
-// the sum is rounded to odd (the last bit remembers whether anything was lost), after which
-// rounding to float is correct.
-BNN_INLINE float fused(float a, float b, float c) {
-#if defined(__FP_FAST_FMAF)
-  return __builtin_fmaf(a, b, c);
-#else
-  const double product = static_cast<double>(a) * static_cast<double>(b);
-  const double addend = static_cast<double>(c);
-  double sum = product + addend;
-  const double part = sum - product;
-  const double lost = (product - (sum - part)) + (addend - part);
-  if (lost > 0.0 || lost < 0.0) {
-    int64_t bits;
-    memcpy(&bits, &sum, sizeof bits);
-    if ((bits & 1) == 0) bits += (lost > 0.0) == (sum > 0.0) ? 1 : -1;
-    memcpy(&sum, &bits, sizeof bits);
-  }
-  return static_cast<float>(sum);
-#endif
-}
-
-typedef float Vec;  // a tile of 4 x 2 sums hides some of the latency of the multiply-add without
-                    // the instruction
-constexpr int kLanes = 1, kOutputs = 4, kVectors = 2, kHeld = 0;
-BNN_INLINE Vec load(const float* p) { return *p; }
-BNN_INLINE void store(float* p, Vec v) { *p = v; }
-BNN_INLINE void store_some(float* p, Vec v, int64_t lanes) {
-  if (lanes > 0) *p = v;
-}
-BNN_INLINE Vec load_some(const float* p, int64_t lanes) { return lanes > 0 ? *p : 0.0f; }
-BNN_INLINE Vec keep_some(Vec v, int64_t lanes, Vec rest) { return lanes > 0 ? v : rest; }
-BNN_INLINE Vec larger_all(Vec a, Vec b) { return a > b ? a : b; }
-BNN_INLINE Vec even_lanes(Vec a, Vec) { return a; }
-BNN_INLINE Vec odd_lanes(Vec, Vec b) { return b; }
-BNN_INLINE Vec slide(Vec before, Vec) { return before; }
-BNN_INLINE Vec rectify_all(Vec v) { return v > 0.0f ? v : 0.0f; }
-BNN_INLINE Vec hold(Vec v) { return v; }
-BNN_INLINE Vec broadcast(float x) { return x; }
-typedef const float* Weights;
-BNN_INLINE Weights load_weights(const float* p) { return p; }
-BNN_INLINE Vec pick_weight(Weights w, int output) { return broadcast(w[output]); }
-BNN_INLINE Vec multiply_add(Vec a, Vec b, Vec c) { return fused(a, b, c); }
-
-constexpr int64_t kFewPixels = 0;
-
-#include "floats.inc"
-
-#include "floats_pool.inc"
-
 }  // namespace
 
-const Kernels kGenericKernels = {
-    "generic",
-    "none",
-    pack_floats_generic,
-    pack_counts_generic,
-    transpose_generic,
-    unpack_counts_generic,
-    kFamilies,
-    1,
-    {kOutputs, kVectors * kLanes, convolve_row, copy_columns, split_row, pool_row, mean, dense},
-    nullptr};
+const Kernels kGenericKernels = {"generic",
+                                 "none",
+                                 pack_floats_generic,
+                                 pack_counts_generic,
+                                 transpose_generic,
+                                 unpack_counts_generic,
+                                 kFamilies,
+                                 1,
+                                 kGenericFloats,
+                                 kGenericInt8,
+                                 nullptr};
 
 }  // namespace bnn

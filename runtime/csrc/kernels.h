@@ -6,6 +6,9 @@
 // - padded row for a float convolution: [channels][stride][pitch]; a padded column q is element
 //   q / stride of phase q % stride, so that the pixels one tap reads for consecutive outputs are
 //   consecutive in memory.
+// - quad: the levels of four consecutive channels of one pixel, the first one in the lowest byte of
+//   a uint32. It takes the place of a float in padded rows. A group's last quad is padded with
+//   zeros.
 #ifndef BNN_KERNELS_H_
 #define BNN_KERNELS_H_
 
@@ -94,6 +97,56 @@ struct FloatKernels {
                 int64_t classes, float* y);
 };
 
+// RowJob in 8-bit arithmetic: what it says of floats holds for quads here. A block's weights are
+// [tap][outputs] of Int8Kernels::weight_bytes, taps in the order (quad in, row, column).
+struct QuadRowJob {
+  const uint32_t* const* rows;
+  int64_t x_quad;  // between two quads of channels
+  const int64_t* columns;
+  int64_t kernel;
+  int64_t quads, group_out;
+  Range blocks;
+  const uint8_t* weight;
+  const int32_t* start;  // [blocks][outputs] what the sums begin with
+  const float* scale;    // [blocks][outputs]
+  const float* bias;     // [blocks][outputs]
+  bool relu;
+  int64_t width;
+  float* y;
+  int64_t y_channel;
+};
+
+struct Int8Kernels {
+  int outputs, pixels;  // of a block, of the widest tile
+  int weight_bytes;     // of the four weights of a quad for one output
+  int32_t offset;       // that the kernels subtract from a level: sums begin with offset * weights
+  void (*pack_weights)(const int8_t* weights, void* packed);  // [4] -> weight_bytes
+  void (*convolve_row)(const QuadRowJob& job);
+  // x [channels][width] of one group -> quads
+  void (*quantize_quads)(const float* x, int64_t x_channel, int64_t channels, int64_t width,
+                         float inverse_step, uint32_t* y, int64_t y_quad);
+  // x [count] -> levels
+  void (*quantize)(const float* x, int64_t count, float inverse_step, uint8_t* y);
+  // Levels [channels][width] of one group -> quads [pixels], the last ones arbitrary; reads whole
+  // vectors.
+  void (*fill_panel)(const uint8_t* x, int64_t x_channel, int64_t channels, int64_t width,
+                     uint32_t* y);
+  // y[k] = bias[k] + scale[k] * sum over quads of x * weight[k / 64][quad][k % 64]
+  void (*dense)(const uint32_t* x, const int8_t* weight, const int32_t* start, const float* scale,
+                const float* bias, int64_t quads, int64_t classes, float* y);
+};
+
+// floats_<implementation>.cpp
+extern const FloatKernels kGenericFloats;
+extern const Int8Kernels kGenericInt8;
+#if defined(__x86_64__)
+extern const FloatKernels kAvx2Floats, kAvx512Floats;
+extern const Int8Kernels kAvx2Int8, kAvx512Int8;
+#elif defined(__aarch64__)
+extern const FloatKernels kNeonFloats;
+extern const Int8Kernels kNeonInt8, kNeonDotInt8;
+#endif
+
 struct SlicedKernels;  // sliced.h
 
 struct Kernels {
@@ -116,7 +169,8 @@ struct Kernels {
                         int64_t y_pitch);
   const CountFamily* families;  // in order of preference; the last one suits every layer
   int family_count;
-  FloatKernels floats;
+  const FloatKernels& floats;
+  const Int8Kernels& int8;
   const SlicedKernels* sliced;  // NULL: none
 };
 
@@ -125,7 +179,7 @@ extern const Kernels kGenericKernels;
 extern const Kernels kAvx2Kernels;
 extern const Kernels kAvx512Kernels;
 #elif defined(__aarch64__)
-extern const Kernels kNeonKernels;
+extern const Kernels kNeonKernels, kNeonDotKernels;
 #endif
 
 // dispatch.cpp

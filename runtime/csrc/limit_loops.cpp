@@ -29,6 +29,20 @@ void multiply_add_generic(int64_t rounds) {
   for (int i = 0; i < 8; ++i) BNN_USE(sum[i]);
 }
 
+void multiply_bytes_generic(int64_t rounds) {
+  Words sum[8], a = {}, b = {};
+  for (int i = 0; i < 8; ++i) sum[i] = Words{};
+  for (int64_t round = 0; round < rounds; ++round) {
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; ++i) {
+      BNN_FORGET(a);
+      sum[i] += a * b;
+      BNN_FORGET(sum[i]);
+    }
+  }
+  for (int i = 0; i < 8; ++i) BNN_USE(sum[i]);
+}
+
 void popcount_generic(int64_t rounds) {
   Words sum[4] = {}, x = {}, w = {};
   for (int64_t round = 0; round < rounds; ++round) {
@@ -64,10 +78,12 @@ void adders_generic(int64_t rounds) {
 
 constexpr bnn_limit kList[] = {
     {"multiply, add", kFloatMac, 8 * 4},
+    {"multiply, add of 32-bit integers", kInt8Mac, 8 * 4},
     {"exclusive-or, popcount by arithmetic", kBinaryMac, 4 * 128},
     {"full adder of five operations", kFullAdder, 4 * 128},
 };
-void (*const kLoops[])(int64_t) = {multiply_add_generic, popcount_generic, adders_generic};
+void (*const kLoops[])(int64_t) = {multiply_add_generic, multiply_bytes_generic, popcount_generic,
+                                   adders_generic};
 
 struct Entry {
   const char* implementation;
@@ -81,6 +97,7 @@ const Entry kTables[] = {
 #endif
     {"avx2", &kAvx2Limits},
 #elif defined(__aarch64__)
+    {"neon_dot", &kNeonDotLimits},
     {"neon", &kNeonLimits},
 #endif
     {"generic", &kGenericLimits},
@@ -101,7 +118,7 @@ const LimitTable* active_limits() {
 
 }  // namespace
 
-const LimitTable kGenericLimits = {kList, kLoops, 3};
+const LimitTable kGenericLimits = {kList, kLoops, 4};
 
 double read_clock() {
   timespec now;

@@ -13,6 +13,7 @@ struct LimitTable {
 };
 
 constexpr const char* kFloatMac = "float MAC";
+constexpr const char* kInt8Mac = "8-bit MAC";
 constexpr const char* kBinaryMac = "binary MAC";
 constexpr const char* kFullAdder = "full adder";
 
@@ -21,7 +22,7 @@ extern const LimitTable kGenericLimits;
 extern const LimitTable kAvx2Limits;
 extern const LimitTable kAvx512Limits;
 #elif defined(__aarch64__)
-extern const LimitTable kNeonLimits;
+extern const LimitTable kNeonLimits, kNeonDotLimits;
 #endif
 
 }  // namespace bnn

@@ -1,5 +1,6 @@
 // The instruction limits of NEON, as loops over registers; see limit_loops.h.
 #include "limit_loops.h"
+#include "target.h"
 
 #if defined(__aarch64__)
 #include <arm_neon.h>
@@ -22,6 +23,28 @@ void fma_neon(int64_t rounds) {
   }
 #pragma GCC unroll 24
   for (int i = 0; i < 24; ++i) BNN_USE(sum[i]);
+}
+
+// As add_products of floats_neon.cpp: two products of bytes fit 16 bits.
+void bytes_neon(int64_t rounds) {
+  int32x4_t sum[8];
+  int8x16_t x = vdupq_n_s8(0), w = vdupq_n_s8(0);
+#pragma GCC unroll 8
+  for (int i = 0; i < 8; ++i) {
+    sum[i] = vdupq_n_s32(0);
+    BNN_FORGET(sum[i]);
+  }
+  for (int64_t round = 0; round < rounds; ++round) {
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; ++i) {
+      BNN_FORGET(x);
+      BNN_FORGET(w);
+      const int16x8_t low = vmull_s8(vget_low_s8(x), vget_low_s8(w)), high = vmull_high_s8(x, w);
+      sum[i] = vpadalq_s16(sum[i], vpaddq_s16(low, high));
+    }
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < 8; ++i) BNN_USE(sum[i]);
 }
 
 void popcount_neon(int64_t rounds) {
@@ -95,17 +118,55 @@ void adders_neon(int64_t rounds) {
   for (int i = 0; i < 8; ++i) BNN_USE(sum[i]);
 }
 
+#if defined(__clang__)
+BNN_TARGET_BEGIN("dotprod")
+#else
+BNN_TARGET_BEGIN("arch=armv8.2-a+dotprod")
+#endif
+
+void dot_neon(int64_t rounds) {
+  int32x4_t sum[24];
+  int8x16_t x = vdupq_n_s8(0), w = vdupq_n_s8(0);
+  BNN_FORGET(x);
+  BNN_FORGET(w);
+#pragma GCC unroll 24
+  for (int i = 0; i < 24; ++i) {
+    sum[i] = vdupq_n_s32(0);
+    BNN_FORGET(sum[i]);
+  }
+  for (int64_t round = 0; round < rounds; ++round) {
+#pragma GCC unroll 24
+    for (int i = 0; i < 24; ++i) {
+      sum[i] = vdotq_s32(sum[i], x, w);
+      BNN_FORGET(sum[i]);
+    }
+  }
+#pragma GCC unroll 24
+  for (int i = 0; i < 24; ++i) BNN_USE(sum[i]);
+}
+
+BNN_TARGET_END
+
 constexpr bnn_limit kList[] = {
     {"fused multiply-add", kFloatMac, 24 * 4},
+    {"multiply bytes, add pairs, add", kInt8Mac, 8 * 16},
     {"running exclusive-or, popcount of carries", kBinaryMac, 16 * 2 * 128},
     {"exclusive-or, popcount, add", kBinaryMac, 8 * 128},
     {"full adder of two exclusive-ors and a selection", kFullAdder, 8 * 128},
 };
-void (*const kLoops[])(int64_t) = {fma_neon, running_neon, popcount_neon, adders_neon};
+void (*const kLoops[])(int64_t) = {fma_neon, bytes_neon, running_neon, popcount_neon, adders_neon};
+
+constexpr bnn_limit kDotList[] = {
+    kList[0], kList[1], {"dot products of four bytes", kInt8Mac, 24 * 16},
+    kList[2], kList[3], kList[4],
+};
+void (*const kDotLoops[])(int64_t) = {fma_neon,     bytes_neon,    dot_neon,
+                                      running_neon, popcount_neon, adders_neon};
 
 }  // namespace
 
-const LimitTable kNeonLimits = {kList, kLoops, 4};
+const LimitTable kNeonLimits = {kList, kLoops, 5};
+const LimitTable kNeonDotLimits = {kDotList, kDotLoops, 6};
 
 }  // namespace bnn
 #endif

@@ -36,6 +36,27 @@ void fma_avx2(int64_t rounds) {
   for (int i = 0; i < 12; ++i) BNN_USE(sum[i]);
 }
 
+// As add_products of floats_avx2.cpp: pairs of products of 16-bit integers.
+void pairs_avx2(int64_t rounds) {
+  __m256i sum[6], x = _mm256_setzero_si256(), w = x;
+  BNN_FORGET(w);
+#pragma GCC unroll 6
+  for (int i = 0; i < 6; ++i) {
+    sum[i] = _mm256_setzero_si256();
+    BNN_FORGET(sum[i]);
+  }
+  for (int64_t round = 0; round < rounds; ++round) {
+#pragma GCC unroll 12
+    for (int i = 0; i < 12; ++i) {
+      BNN_FORGET(x);
+      sum[i % 6] = _mm256_add_epi32(sum[i % 6], _mm256_madd_epi16(x, w));
+      BNN_FORGET(sum[i % 6]);
+    }
+  }
+#pragma GCC unroll 6
+  for (int i = 0; i < 6; ++i) BNN_USE(sum[i]);
+}
+
 // As nibbles_4x64: rows of a table of 16 x 16, one shuffle and one addition for 32 outputs. Three
 // pixels at a time keep clear of the 16 registers.
 void nibbles_avx2(int64_t rounds) {
@@ -119,15 +140,16 @@ BNN_TARGET_END
 
 constexpr bnn_limit kAvx2List[] = {
     {"fused multiply-add", kFloatMac, 24 * 8},
+    {"multiply and add pairs of 16 bits, add", kInt8Mac, 12 * 16},
     {"table row per four bits", kBinaryMac, 24 * 32 * 4},
     {"exclusive-or, shuffle popcount, add", kBinaryMac, 4 * 256},
     {"full adder of five operations", kFullAdder, 4 * 256},
 };
-Loop* const kAvx2Loops[] = {fma_avx2, nibbles_avx2, xor_shuffle_avx2, adders_avx2};
+Loop* const kAvx2Loops[] = {fma_avx2, pairs_avx2, nibbles_avx2, xor_shuffle_avx2, adders_avx2};
 
 // ---- AVX-512 ----
 #if !defined(BNN_EMULATE_AVX512)  // emulated, its instructions tell nothing of the CPU
-BNN_TARGET_BEGIN("avx512f,avx512bw,avx512vpopcntdq,avx2,fma")
+BNN_TARGET_BEGIN("avx512f,avx512bw,avx512vnni,avx512vpopcntdq,avx2,fma")
 
 void fma_avx512(int64_t rounds) {
   __m512 sum[24], a = _mm512_setzero_ps(), b = _mm512_setzero_ps();
@@ -141,6 +163,24 @@ void fma_avx512(int64_t rounds) {
   for (int64_t round = 0; round < rounds; ++round) {
 #pragma GCC unroll 24
     for (int i = 0; i < 24; ++i) sum[i] = _mm512_fmadd_ps(a, b, sum[i]);
+  }
+#pragma GCC unroll 24
+  for (int i = 0; i < 24; ++i) BNN_USE(sum[i]);
+}
+
+void dot_avx512(int64_t rounds) {
+  __m512i sum[24], x = _mm512_setzero_si512(), w = x;
+  BNN_FORGET(x);
+  BNN_FORGET(w);
+#pragma GCC unroll 24
+  for (int i = 0; i < 24; ++i) {
+    sum[i] = _mm512_setzero_si512();
+    BNN_FORGET(sum[i]);
+  }
+  for (int64_t round = 0; round < rounds; ++round) {
+#pragma GCC unroll 24
+    for (int i = 0; i < 24; ++i)  // GCC 12 copies the sum of the intrinsic
+      asm volatile("vpdpbusd %2, %1, %0" : "+v"(sum[i]) : "v"(x), "v"(w));
   }
 #pragma GCC unroll 24
   for (int i = 0; i < 24; ++i) BNN_USE(sum[i]);
@@ -220,18 +260,20 @@ BNN_TARGET_END
 
 constexpr bnn_limit kAvx512List[] = {
     {"fused multiply-add", kFloatMac, 24 * 16},
+    {"dot products of four bytes", kInt8Mac, 24 * 64},
     {"running exclusive-or, popcount of carries", kBinaryMac, 16 * 2 * 512},
     {"exclusive-or, popcount, add", kBinaryMac, 8 * 512},
     {"full adder of two ternary operations", kFullAdder, 8 * 512},
 };
-Loop* const kAvx512Loops[] = {fma_avx512, running_avx512, popcount_avx512, adders_avx512};
+Loop* const kAvx512Loops[] = {fma_avx512, dot_avx512, running_avx512, popcount_avx512,
+                              adders_avx512};
 #endif
 
 }  // namespace
 
-const LimitTable kAvx2Limits = {kAvx2List, kAvx2Loops, 4};
+const LimitTable kAvx2Limits = {kAvx2List, kAvx2Loops, 5};
 #if !defined(BNN_EMULATE_AVX512)
-const LimitTable kAvx512Limits = {kAvx512List, kAvx512Loops, 4};
+const LimitTable kAvx512Limits = {kAvx512List, kAvx512Loops, 5};
 #endif
 
 }  // namespace bnn

@@ -299,68 +299,16 @@ void count_prefix_neon(const CountJob& job) {
 const CountFamily kFamilies[] = {{"popcount", suits_all, weight_bytes_prefix, pack_weights_prefix,
                                   scratch_bytes_prefix, count_prefix_neon}};
 
-// ---- floats: 8 channels x 12 pixels in registers
-// --------------------------------------------------------------------
-
-typedef float32x4_t Vec;
-constexpr int kLanes = 4, kOutputs = 8, kVectors = 3, kHeld = 3;
-BNN_INLINE Vec load(const float* p) { return vld1q_f32(p); }
-BNN_INLINE void store(float* p, Vec v) { vst1q_f32(p, v); }
-BNN_INLINE void store_some(float* p, Vec v, int64_t lanes) {
-  for (int64_t i = 0; i < lanes; ++i) p[i] = v[i];
-}
-BNN_INLINE Vec load_some(const float* p, int64_t lanes) {
-  Vec v = vdupq_n_f32(0.0f);
-  for (int64_t i = 0; i < lanes; ++i) v[i] = p[i];
-  return v;
-}
-BNN_INLINE Vec keep_some(Vec v, int64_t lanes, Vec rest) {
-  for (int64_t i = 0; i < lanes; ++i) rest[i] = v[i];
-  return rest;
-}
-BNN_INLINE Vec larger_all(Vec a, Vec b) { return vbslq_f32(vcgtq_f32(a, b), a, b); }
-BNN_INLINE Vec even_lanes(Vec a, Vec b) { return vuzp1q_f32(a, b); }
-BNN_INLINE Vec odd_lanes(Vec a, Vec b) { return vuzp2q_f32(a, b); }
-BNN_INLINE Vec slide(Vec before, Vec v) { return vextq_f32(before, v, 3); }
-// Not vmaxq: NaN is rectified to 0 here, as everywhere.
-BNN_INLINE Vec rectify_all(Vec v) {
-  const Vec zero = vdupq_n_f32(0.0f);
-  return vbslq_f32(vcgtq_f32(v, zero), v, zero);
-}
-BNN_INLINE Vec hold(Vec v) {
-  asm("" : "+w"(v));
-  return v;
-}
-BNN_INLINE Vec broadcast(float x) { return vdupq_n_f32(x); }
-struct Weights {  // of the eight outputs of a tile; multiply-adds take one lane of them
-  float32x4_t low, high;
-};
-BNN_INLINE Weights load_weights(const float* p) { return {vld1q_f32(p), vld1q_f32(p + 4)}; }
-BNN_INLINE Vec pick_weight(const Weights& w, int output) {
-  return vdupq_n_f32(output < 4 ? w.low[output] : w.high[output - 4]);
-}
-BNN_INLINE Vec multiply_add(Vec a, Vec b, Vec c) { return vfmaq_f32(c, a, b); }
-BNN_INLINE float fused(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
-
-constexpr int64_t kFewPixels = 0;
-
-#include "floats.inc"
-
-#include "floats_pool.inc"
-
 }  // namespace
 
 const Kernels kNeonKernels = {
-    "neon",
-    "ASIMD",
-    pack_floats_neon,
-    pack_counts_neon,
-    transpose_neon,
-    unpack_counts_neon,
-    kFamilies,
-    1,
-    {kOutputs, kVectors * kLanes, convolve_row, copy_columns, split_row, pool_row, mean, dense},
-    &kNeonSliced};
+    "neon",    "ASIMD", pack_floats_neon, pack_counts_neon, transpose_neon, unpack_counts_neon,
+    kFamilies, 1,       kNeonFloats,      kNeonInt8,        &kNeonSliced};
+
+const Kernels kNeonDotKernels = {
+    "neon_dot",     "ASIMD ASIMDDP",    pack_floats_neon, pack_counts_neon,
+    transpose_neon, unpack_counts_neon, kFamilies,        1,
+    kNeonFloats,    kNeonDotInt8,       &kNeonSliced};
 
 }  // namespace bnn
 #endif

@@ -47,14 +47,18 @@ const char* check_step(const PartHeader& header, const ConvolutionRecord& step,
       !between(step.before, 0, step.kernel - 1) || !between(step.out_height, 1, kMaxOutputs) ||
       !between(step.out_width, 1, kMaxOutputs) ||
       step.pitch < int64_t{step.out_width} + (step.kernel - 1) / step.stride ||
-      step.tap_count != int64_t{in / groups} * step.kernel * step.kernel) {
+      step.tap_count != row_channels(step) / groups * step.kernel * step.kernel) {
     return "shape";
   }
   if (step.stride == 1 && step.before + int64_t{step.in_width} > step.pitch) return "shape";
-  if (step.outputs != kernels.floats.outputs) return "packing";
+  const bool is_int8 = step.is_int8 != 0;
+  if (step.outputs != (is_int8 ? kernels.int8.outputs : kernels.floats.outputs)) return "packing";
   const int64_t padded = groups * round_up(out / groups, step.outputs);
-  return inside(header.bytes, step.weight, sizeof(float), padded, step.tap_count) &&
-                 inside(header.bytes, step.bias, sizeof(float), padded)
+  const size_t weight = is_int8 ? static_cast<size_t>(kernels.int8.weight_bytes) : sizeof(float);
+  return inside(header.bytes, step.weight, weight, padded, step.tap_count) &&
+                 inside(header.bytes, step.bias, sizeof(float), padded) &&
+                 (!is_int8 || (inside(header.bytes, step.scale, sizeof(float), padded) &&
+                               inside(header.bytes, step.start, sizeof(int32_t), padded)))
              ? nullptr
              : "offset";
 }
@@ -72,10 +76,13 @@ const char* check_record(const StemRecord& stem, const Kernels& kernels) {
     shape[1] = step.out_height;
     shape[2] = step.out_width;
     const bool last = i + 1 == stem.step_count;
-    const bool has_row = !last && stem.steps[i + 1].convolution.stride != 1;
+    if (i == 0 && step.is_int8) return "arithmetic";
     if (!inside(header.member_bytes, stem.steps[i].ring, sizeof(float), step.kernel + int64_t{1},
-                step.channels_in, step.stride, step.pitch) ||
-        (has_row &&
+                row_channels(step), step.stride, step.pitch) ||
+        (step.is_int8 && step.stride != 1 &&
+         !inside(header.member_bytes, stem.steps[i].quads, sizeof(uint32_t), row_channels(step),
+                 step.in_width)) ||
+        (!last && needs_row(stem.steps[i + 1].convolution) &&
          !inside(header.member_bytes, stem.steps[i].row, sizeof(float), shape[0], shape[2]))) {
       return "workspace";
     }
@@ -104,10 +111,13 @@ const char* check_record(const TransitionRecord& transition, const Kernels& kern
       !inside(header.bytes, transition.shift, sizeof(float), step.channels_in)) {
     return "offset";
   }
-  if (!inside(header.common_bytes, transition.planes, sizeof(float), step.channels_in,
+  const bool is_int8 = step.is_int8 != 0;
+  if (step.pitch % kMaxLanes != 0 ||  // panels are filled by whole vectors
+      !inside(header.common_bytes, transition.planes, is_int8 ? 1 : sizeof(float), step.channels_in,
               step.pitch) ||
-      !inside(header.member_bytes, transition.panel, sizeof(float), step.channels_in,
-              kernels.floats.pixels)) {
+      !inside(header.member_bytes, transition.panel, sizeof(float), row_channels(step),
+              is_int8 ? kernels.int8.pixels : kernels.floats.pixels) ||
+      (is_int8 && !inside(header.member_bytes, transition.pooled, sizeof(float), step.pitch))) {
     return "workspace";
   }
   const char* fault = check_step(header, step, kernels);
@@ -128,10 +138,15 @@ const char* check_record(const HeadRecord& head, const Kernels&) {
   const int64_t padded = round_up(head.classes, kDenseBlock);
   if (!inside(header.bytes, head.scale, sizeof(float), head.channels) ||
       !inside(header.bytes, head.shift, sizeof(float), head.channels) ||
-      !inside(header.bytes, head.weight, sizeof(float), padded, head.channels) ||
-      !inside(header.bytes, head.bias, sizeof(float), padded)) {
+      !inside(header.bytes, head.bias, sizeof(float), padded) ||
+      (head.is_int8 ? !inside(header.bytes, head.weight, 1, padded, round_up(head.channels, 4)) ||
+                          !inside(header.bytes, head.output_scale, sizeof(float), padded) ||
+                          !inside(header.bytes, head.start, sizeof(int32_t), padded)
+                    : !inside(header.bytes, head.weight, sizeof(float), padded, head.channels))) {
     return "offset";
   }
+  if (head.is_int8 && !inside(header.member_bytes, head.levels, 1, round_up(head.channels, 4)))
+    return "workspace";
   return inside(header.common_bytes, head.means, sizeof(float), head.channels) ? nullptr
                                                                                : "workspace";
 }

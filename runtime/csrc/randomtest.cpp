@@ -101,6 +101,21 @@ bnn_window pool() {
   return {0, garbage[pick(0, 5)], garbage[pick(0, 5)], garbage[pick(0, 5)]};
 }
 
+const bnn_int8* int8(size_t outputs, size_t weights) {
+  bnn_int8* int8 = reinterpret_cast<bnn_int8*>(words(sizeof(bnn_int8) / sizeof(uint32_t)));
+  int8_t* weight = reinterpret_cast<int8_t*>(words(weights / 4 + 1));
+  for (size_t i = 0; i < weights; ++i) {
+    if (weight[i] == -128 && !rarely()) weight[i] = 127;
+  }
+  float* scale = floats(outputs);
+  for (size_t i = 0; i < outputs; ++i) {
+    if (!rarely()) scale[i] = 0.001f * fabsf(scale[i]) + 1e-6f;
+  }
+  *int8 = {rarely() ? nullptr : weight, scale,
+           static_cast<float>(maybe_bad(pick(1, 4000))) * 0.01f};
+  return int8;
+}
+
 bnn_convolution convolution(int32_t channels_in, bnn_window shape) {
   const int32_t divisor = pick(1, 3);
   const int32_t groups = maybe_bad(channels_in % divisor == 0 || rarely() ? divisor : 1);
@@ -108,7 +123,9 @@ bnn_convolution convolution(int32_t channels_in, bnn_window shape) {
   const int32_t each = groups > 0 && in >= groups ? in / groups : 1;
   const size_t count = product({out, each, shape.kernel, shape.kernel});
   const float* bias = pick(0, 1) ? floats(product({out})) : nullptr;
-  return {rarely() ? nullptr : floats(count), bias, in, out, groups, shape, pick(-1, 1)};
+  const bnn_int8* arithmetic = pick(0, 1) ? int8(product({out}), count) : nullptr;
+  return {
+      rarely() ? nullptr : floats(count), bias, in, out, groups, shape, pick(-1, 1), arithmetic};
 }
 
 struct Results {
@@ -250,14 +267,16 @@ bool check_transition() {
 
 bool check_head() {
   const int32_t channels = pick(1, 70), classes = pick(1, 140);
-  const bnn_head head = {floats(product({channels})),
-                         floats(product({channels})),
-                         floats(product({channels, classes})),
-                         rarely() ? nullptr : floats(product({classes})),
-                         maybe_bad(channels),
-                         maybe_bad(pick(1, 9)),
-                         maybe_bad(pick(1, 9)),
-                         maybe_bad(classes)};
+  const bnn_head head = {
+      floats(product({channels})),
+      floats(product({channels})),
+      floats(product({channels, classes})),
+      rarely() ? nullptr : floats(product({classes})),
+      maybe_bad(channels),
+      maybe_bad(pick(1, 9)),
+      maybe_bad(pick(1, 9)),
+      maybe_bad(classes),
+      pick(0, 1) ? int8(product({classes}), product({channels, classes})) : nullptr};
   return compare(bnn_head_prepare, head);
 }
 

@@ -9,22 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <initializer_list>
+
 #include "bnn.h"
+#include "selftest_floats.h"
 #include "selftest_tools.h"
 
 namespace {
-
-template <typename Run>
-void compare(const char* implementation, const char* what, size_t bytes, Memory* memory, Run run) {
-  void* expected = memory->take(bytes);
-  void* found = memory->take(bytes);
-  require(bnn_select("generic"), "select");
-  run(expected);
-  require(bnn_select(implementation), "select");
-  run(found);
-  const bool same = memcmp(expected, found, bytes) == 0;
-  check(memory->release() && same, implementation, what);
-}
 
 const float kOdd[7] = {0.0f, -0.0f, NAN, INFINITY, -INFINITY, 1e-42f, -1e-42f};
 
@@ -73,24 +64,6 @@ void check_convolution(const char* implementation, size_t channels, size_t heigh
           });
 }
 
-// Prepares a part for the active implementation and runs it on n images. `report`, if given, takes
-// what bnn_part_report says.
-constexpr size_t kReport = 4096;
-template <typename Description>
-void run_part(int (*prepare)(const Description*, void*, size_t*), const Description& description,
-              const float* x, int64_t n, void* y, Memory* memory, char* report = nullptr) {
-  size_t bytes = 0;
-  require(prepare(&description, nullptr, &bytes), "prepare");
-  void* part = memory->take(bytes);
-  require(prepare(&description, part, &bytes), "prepare");
-  bnn_part_info info;
-  require(bnn_part_describe(part, bytes, &info), "describe");
-  if (report != nullptr) require(bnn_part_report(part, bytes, report, kReport), "report");
-  void* workspace = memory->take(info.workspace_bytes);
-  require(bnn_part_run(part, bytes, x, n, static_cast<float*>(y), workspace, info.workspace_bytes),
-          "run");
-}
-
 // Outputs that differ in their share of ones, constant and equal ones: they make lists of the
 // bit-sliced family of all lengths.
 void skew(uint32_t* weight, size_t words) {
@@ -102,14 +75,6 @@ void skew(uint32_t* weight, size_t words) {
       row[i] = kinds[output * 7 % 11 % 6];
     }
   }
-}
-
-bnn_convolution make_convolution(int32_t in, int32_t out, int32_t groups, bnn_window window,
-                                 int32_t relu, Memory* memory, Random* random) {
-  const size_t area = static_cast<size_t>(window.kernel) * static_cast<size_t>(window.kernel);
-  const size_t count = static_cast<size_t>(out) * static_cast<size_t>(in / groups) * area;
-  const float* weight = memory->floats(count, random);
-  return {weight, memory->floats(static_cast<size_t>(out), random), in, out, groups, window, relu};
 }
 
 // Runs a stage and the transition behind it, prepared for the active implementation, as a network
@@ -150,9 +115,10 @@ void run_pair(const bnn_stage& stage, const bnn_transition& transition, const fl
 
 // What the transition pools comes to it as planes from bit-sliced stages.
 void check_pair(const char* implementation, const bnn_stage& stage, int32_t channels,
-                const float* x, int64_t n, Memory* memory, Random* random) {
-  const bnn_convolution convolution =
-      make_convolution(channels, 24, 1, {1, 1, 0, 0}, 0, memory, random);
+                const float* x, int64_t n, bool is_int8, Memory* memory, Random* random) {
+  bnn_convolution convolution = make_convolution(channels, 24, 1, {1, 1, 0, 0}, 0, memory, random);
+  if (is_int8)  // of values as large as the counts
+    convolution.int8 = make_int8(24, static_cast<size_t>(channels), 0.7f, memory, random);
   const bnn_transition transition = {memory->floats(static_cast<size_t>(channels), random),
                                      memory->floats(static_cast<size_t>(channels), random),
                                      stage.height,
@@ -171,7 +137,8 @@ void check_pair(const char* implementation, const bnn_stage& stage, int32_t chan
     void* found = memory->take(bytes);
     run_pair(stage, transition, x, n, threads, found, memory);
     char what[64];
-    snprintf(what, sizeof what, "  and its transition, threads %d", threads);
+    snprintf(what, sizeof what, "  and its transition%s, threads %d", is_int8 ? " in 8 bits" : "",
+             threads);
     check(memcmp(expected, found, bytes) == 0, implementation, what);
   }
 }
@@ -226,72 +193,13 @@ void check_stage(const char* implementation, int32_t channels_in, int32_t height
     snprintf(what, sizeof what, "stage %dx%dx%d, padding %d, %s weights, %s", channels_in, height,
              width, padding, skewed ? "skewed" : "even", family);
     check(memcmp(expected, found, bytes) == 0, implementation, what);
-    if (height > 1 && width > 1)
-      check_pair(implementation, stage, channels, x, images, &memory, &random);
+    if (height > 1 && width > 1) {
+      for (const bool is_int8 : {false, true})
+        check_pair(implementation, stage, channels, x, images, is_int8, &memory, &random);
+    }
   }
   unsetenv("BNN_FORCE_KERNEL");
   check(memory.release(), implementation, "  nothing written beside its buffers");
-}
-
-void check_stem(const char* implementation, int32_t height, int32_t width) {
-  Random random = {static_cast<uint64_t>(height * 100 + width)};
-  Memory memory;
-  const bnn_convolution convolutions[] = {
-      make_convolution(3, 16, 1, {3, 2, 1, 1}, 1, &memory, &random),
-      make_convolution(16, 16, 4, {3, 1, 1, 1}, 0, &memory, &random),
-      make_convolution(16, 20, 2, {5, 2, 2, 1}, 1, &memory, &random),
-  };
-  const bnn_stem stem = {height, width, 3, convolutions, {3, 2, 1, 1}};
-  const float* x =
-      memory.floats(2 * 3 * static_cast<size_t>(height) * static_cast<size_t>(width), &random);
-  char what[64];
-  snprintf(what, sizeof what, "stem %dx%d", height, width);
-  // More room than the output needs.
-  const size_t bytes =
-      2 * 20 * static_cast<size_t>(height) * static_cast<size_t>(width) * sizeof(float);
-  compare(implementation, what, bytes, &memory,
-          [&](void* y) { run_part(bnn_stem_prepare, stem, x, 2, y, &memory); });
-}
-
-void check_transition(const char* implementation, int32_t channels, int32_t height, int32_t width,
-                      int32_t groups, int32_t shuffle) {
-  Random random = {static_cast<uint64_t>(channels + height)};
-  Memory memory;
-  const bnn_convolution convolution =
-      make_convolution(channels, 32, groups, {1, 1, 0, 0}, 0, &memory, &random);
-  const bnn_transition transition = {memory.floats(static_cast<size_t>(channels), &random),
-                                     memory.floats(static_cast<size_t>(channels), &random),
-                                     height,
-                                     width,
-                                     {2, 2, 0, 0},
-                                     shuffle,
-                                     convolution};
-  const size_t pixels = static_cast<size_t>(height) * static_cast<size_t>(width);
-  const float* x = memory.floats(static_cast<size_t>(channels) * pixels, &random, 30.0f);
-  char what[64];
-  snprintf(what, sizeof what, "transition %dx%dx%d, groups %d, shuffle %d", channels, height, width,
-           groups, shuffle);
-  compare(implementation, what, 32 * pixels * sizeof(float), &memory,
-          [&](void* y) { run_part(bnn_transition_prepare, transition, x, 1, y, &memory); });
-}
-
-void check_head(const char* implementation, int32_t channels, int32_t side, int32_t classes) {
-  Random random = {static_cast<uint64_t>(channels + classes)};
-  Memory memory;
-  const size_t c = static_cast<size_t>(channels), k = static_cast<size_t>(classes);
-  const bnn_head head = {memory.floats(c, &random),
-                         memory.floats(c, &random),
-                         memory.floats(c * k, &random),
-                         memory.floats(k, &random),
-                         channels,
-                         side,
-                         side,
-                         classes};
-  const float* x = memory.floats(2 * c * static_cast<size_t>(side * side), &random, 30.0f);
-  char what[64];
-  snprintf(what, sizeof what, "head %dx%dx%d to %d", channels, side, side, classes);
-  compare(implementation, what, 2 * k * sizeof(float), &memory,
-          [&](void* y) { run_part(bnn_head_prepare, head, x, 2, y, &memory); });
 }
 
 struct Shape {
@@ -350,12 +258,15 @@ void check_implementation(const char* name) {
     if (shape.skewed && !reference)
       check_stage(name, shape.channels, shape.height, shape.width, 0, true);
   }
-  check_stem(name, 32, 32);
-  check_stem(name, 29, 70);
-  check_transition(name, 64, 8, 8, 1, 1);
-  check_transition(name, 96, 14, 10, 4, 16);
-  check_head(name, 96, 4, 10);
-  check_head(name, 70, 7, 101);
+  for (const bool is_int8 : {false, true}) {
+    check_stem(name, 32, 32, is_int8);
+    check_stem(name, 29, 70, is_int8);
+    check_transition(name, 64, 8, 8, 1, 1, is_int8);
+    check_transition(name, 96, 14, 10, 4, 16, is_int8);
+    check_transition(name, 30, 29, 31, 2, 3, is_int8);
+    check_head(name, 96, 4, 10, is_int8);
+    check_head(name, 70, 7, 101, is_int8);
+  }
 }
 
 }  // namespace

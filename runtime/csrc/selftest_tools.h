@@ -41,7 +41,7 @@ struct Random {  // xorshift64*
 
 // Memory of one check, freed together; a canary behind each piece finds writes beyond its end.
 struct Memory {
-  static constexpr int kMost = 256;
+  static constexpr int kMost = 512;
   static constexpr size_t kCanary = 64;
   unsigned char* pieces[kMost];
   size_t sizes[kMost];
@@ -80,6 +80,35 @@ struct Memory {
 };
 
 // Compares one result of an implementation with the one of generic, bit for bit.
+template <typename Run>
+void compare(const char* implementation, const char* what, size_t bytes, Memory* memory, Run run) {
+  void* expected = memory->take(bytes);
+  void* found = memory->take(bytes);
+  require(bnn_select("generic"), "select");
+  run(expected);
+  require(bnn_select(implementation), "select");
+  run(found);
+  const bool same = memcmp(expected, found, bytes) == 0;
+  check(memory->release() && same, implementation, what);
+}
+
+// Prepares a part for the active implementation and runs it on n images. `report`, if given, takes
+// what bnn_part_report says.
+constexpr size_t kReport = 4096;
+template <typename Description>
+void run_part(int (*prepare)(const Description*, void*, size_t*), const Description& description,
+              const float* x, int64_t n, void* y, Memory* memory, char* report = nullptr) {
+  size_t bytes = 0;
+  require(prepare(&description, nullptr, &bytes), "prepare");
+  void* part = memory->take(bytes);
+  require(prepare(&description, part, &bytes), "prepare");
+  bnn_part_info info;
+  require(bnn_part_describe(part, bytes, &info), "describe");
+  if (report != nullptr) require(bnn_part_report(part, bytes, report, kReport), "report");
+  void* workspace = memory->take(info.workspace_bytes);
+  require(bnn_part_run(part, bytes, x, n, static_cast<float*>(y), workspace, info.workspace_bytes),
+          "run");
+}
 
 }  // namespace
 #endif  // BNN_SELFTEST_TOOLS_H_

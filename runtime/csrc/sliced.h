@@ -132,7 +132,8 @@ struct SlicedPoolJob {
   Range outputs;
   const float* scale;  // [64]
   const float* shift;
-  float* const* y;  // [64] planes of (height / 2) * (width / 2)
+  void* const* y;      // [64] planes of (height / 2) * (width / 2) floats, or of levels
+  float inverse_step;  // of levels, 0: floats
 };
 
 // Kernels for one size of vectors.

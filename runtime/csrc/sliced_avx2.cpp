@@ -138,17 +138,42 @@ void unpack_numbers(const Vec* planes, void* numbers) {
 
 constexpr int kPooledLanes = 8;
 
-// y = rectified scale * (total - 2 * count) + shift, of counts [lanes][2] those at `second`.
-BNN_INLINE void write_pooled(const uint16_t* counts, bool second, int32_t lanes, int32_t total,
-                             float scale, float shift, float* y) {
-  const Vec step = _mm256_set_epi32(7, 6, 5, 4, 3, 2, 1, 0);
-  const Vec mask = _mm256_cmpgt_epi32(broadcast32(lanes), step);
+BNN_INLINE Vec first_lanes(int32_t lanes) {
+  return _mm256_cmpgt_epi32(broadcast32(lanes), _mm256_set_epi32(7, 6, 5, 4, 3, 2, 1, 0));
+}
+
+// Rectified scale * (total - 2 * count) + shift, of counts [lanes][2] those at `second`.
+BNN_INLINE __m256 pooled_values(const uint16_t* counts, bool second, Vec mask, int32_t total,
+                                float scale, float shift) {
   const Vec pairs = _mm256_maskload_epi32(reinterpret_cast<const int32_t*>(counts), mask);
   const Vec count = second ? _mm256_srli_epi32(pairs, 16) : bit_and(pairs, broadcast32(0xffff));
   const Vec twice = _mm256_slli_epi32(count, 1);
   const __m256 x = _mm256_cvtepi32_ps(_mm256_sub_epi32(broadcast32(total), twice));
   const __m256 value = _mm256_fmadd_ps(_mm256_set1_ps(scale), x, _mm256_set1_ps(shift));
-  _mm256_maskstore_ps(y, mask, _mm256_max_ps(value, _mm256_setzero_ps()));
+  return _mm256_max_ps(value, _mm256_setzero_ps());
+}
+
+BNN_INLINE void write_pooled(const uint16_t* counts, bool second, int32_t lanes, int32_t total,
+                             float scale, float shift, float* y) {
+  const Vec mask = first_lanes(lanes);
+  _mm256_maskstore_ps(y, mask, pooled_values(counts, second, mask, total, scale, shift));
+}
+
+// As levels, see bnn.h.
+BNN_INLINE void write_levels(const uint16_t* counts, bool second, int32_t lanes, int32_t total,
+                             float scale, float shift, float inverse_step, uint8_t* y) {
+  const __m256 value = pooled_values(counts, second, first_lanes(lanes), total, scale, shift);
+  const __m256 scaled = _mm256_mul_ps(value, _mm256_set1_ps(inverse_step));
+  const Vec levels = _mm256_cvtps_epi32(_mm256_min_ps(scaled, _mm256_set1_ps(255.0f)));
+  const __m128i halves =
+      _mm_packus_epi32(_mm256_castsi256_si128(levels), _mm256_extracti128_si256(levels, 1));
+  uint8_t bytes[8];
+  _mm_storel_epi64(reinterpret_cast<__m128i*>(bytes), _mm_packus_epi16(halves, halves));
+  if (lanes == 8) {
+    memcpy(y, bytes, sizeof bytes);
+  } else {
+    for (int32_t i = 0; i < lanes; ++i) y[i] = bytes[i];
+  }
 }
 
 #include "sliced_pool.inc"

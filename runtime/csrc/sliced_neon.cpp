@@ -128,19 +128,44 @@ void unpack_numbers(const Vec* planes, void* numbers) {
 
 constexpr int kPooledLanes = 8;
 
-// y = rectified scale * (total - 2 * count) + shift, of counts [lanes][2] those at `second`.
-BNN_INLINE void write_pooled(const uint16_t* counts, bool second, int32_t lanes, int32_t total,
-                             float scale, float shift, float* y) {
-  float values[kPooledLanes];
+// values = rectified scale * (total - 2 * count) + shift, of counts [lanes][2] those at `second`.
+BNN_INLINE void pooled_values(const uint16_t* counts, bool second, int32_t lanes, int32_t total,
+                              float scale, float shift, float (&values)[kPooledLanes]) {
   for (int i = 0; i < kPooledLanes; ++i) {
     const float x = static_cast<float>(total - 2 * (i < lanes ? counts[2 * i + second] : 0));
     const float value = __builtin_fmaf(scale, x, shift);
     values[i] = value > 0.0f ? value : 0.0f;
   }
+}
+
+BNN_INLINE void write_pooled(const uint16_t* counts, bool second, int32_t lanes, int32_t total,
+                             float scale, float shift, float* y) {
+  float values[kPooledLanes];
+  pooled_values(counts, second, lanes, total, scale, shift, values);
   if (lanes == kPooledLanes) {
     memcpy(y, values, sizeof values);
   } else {
     for (int32_t i = 0; i < lanes; ++i) y[i] = values[i];
+  }
+}
+
+// As levels, see bnn.h.
+BNN_INLINE void write_levels(const uint16_t* counts, bool second, int32_t lanes, int32_t total,
+                             float scale, float shift, float inverse_step, uint8_t* y) {
+  float values[kPooledLanes];
+  pooled_values(counts, second, lanes, total, scale, shift, values);
+  uint16x4_t halves[2];
+  for (int i = 0; i < 2; ++i) {
+    const float32x4_t scaled = vmulq_n_f32(vld1q_f32(values + 4 * i), inverse_step);
+    const float32x4_t most = vdupq_n_f32(255.0f);
+    halves[i] = vmovn_u32(vcvtnq_u32_f32(vbslq_f32(vcltq_f32(scaled, most), scaled, most)));
+  }
+  uint8_t bytes[kPooledLanes];
+  vst1_u8(bytes, vmovn_u16(vcombine_u16(halves[0], halves[1])));
+  if (lanes == kPooledLanes) {
+    memcpy(y, bytes, sizeof bytes);
+  } else {
+    for (int32_t i = 0; i < lanes; ++i) y[i] = bytes[i];
   }
 }
 

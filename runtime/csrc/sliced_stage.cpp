@@ -61,12 +61,19 @@ void compare_inputs(const StageRecord& stage, const SlicedShape& shape, const vo
 void pool_block(const StageRecord& stage, const SlicedShape& shape, const SlicedVectors& vectors,
                 const Team& team, const void* block, int32_t first, int32_t total,
                 const Pooling& pooling) {
-  float* y[kGrowth];
-  for (int32_t i = 0; i < kGrowth; ++i)
-    y[i] = transition_plane(pooling.transition, pooling.run->workspace, first + i);
+  const float inverse_step = transition_inverse_step(pooling.transition);
+  const Workspace& workspace = pooling.run->workspace;
+  void* y[kGrowth];
+  for (int32_t i = 0; i < kGrowth; ++i) {
+    if (inverse_step > 0.0f) {
+      y[i] = transition_plane<uint8_t>(pooling.transition, workspace, first + i);
+    } else {
+      y[i] = transition_plane<float>(pooling.transition, workspace, first + i);
+    }
+  }
   vectors.pool({shape, block, stage.count_planes, pooled_planes(plane_count(total)), total,
                 team.share(kGrowth), transition_scale(pooling.transition) + first,
-                transition_shift(pooling.transition) + first, y});
+                transition_shift(pooling.transition) + first, y, inverse_step});
   pooling.run->mark(kPool);
 }
 

@@ -53,12 +53,14 @@ struct Pooling {
 };
 
 // floats.cpp: a transition's shares. The pool of one channel, from [height][width]; the plane it
-// goes to; the convolution of all planes.
+// goes to, of floats or, if there is an inverse step, of levels; the convolution of all planes.
 void pool_channel(const void* transition, const Run& run, int64_t channel, const float* x);
-float* transition_plane(const void* transition, const Workspace& workspace, int64_t channel);
+template <typename T>
+T* transition_plane(const void* transition, const Workspace& workspace, int64_t channel);
 const float* transition_scale(const void* transition);  // [channels]
 const float* transition_shift(const void* transition);
-bool pools_halves(const void* transition);  // 2x2, without padding
+float transition_inverse_step(const void* transition);  // 0: floats
+bool pools_halves(const void* transition);              // 2x2, without padding
 void convolve_planes(const void* transition, const Run& run, float* y);
 
 // sliced_stage.cpp

@@ -8,7 +8,7 @@ import torch
 
 from models.export import main, parity_inputs
 from models.train import main as train
-from runtime import load_engine, read_bundle
+from runtime import ENGINES, load_engine, read_bundle
 from tests.models.pictures import write_two_colours
 
 
@@ -28,6 +28,50 @@ def test_untrained_bundle_says_so_and_runs_on_every_engine(
         assert figures["max_abs_logit_difference"] < 1e-3
     logits = load_engine(out, "native").predict(parity_inputs(manifest.input, 2))
     assert logits.shape == (2, 4)
+
+
+def test_int8_float_parts_are_recorded_and_run_on_every_engine(tmp_path: Path) -> None:
+    base = ["meliusnet13", "--num-classes", "4", "--image-size", "16", "--out"]
+    assert main([*base, str(tmp_path / "float")]) == 0
+    assert main([*base, str(tmp_path / "int8"), "--float-parts", "int8"]) == 0
+    plain, manifest = (read_bundle(tmp_path / name).manifest for name in ("float", "int8"))
+    assert plain.quantization is None
+    assert manifest.quantization is not None
+    assert manifest.quantization["layers"] == [
+        "stem.conv1",
+        "transition1",
+        "transition2",
+        "transition3",
+        "head",
+    ]
+    assert manifest.quantization["calibration"]["source"] == "noise"
+    assert manifest.quantization["change"]["median_abs_logit_difference"] > 0
+    weights = [m.files["packed.safetensors"].bytes for m in (plain, manifest)]
+    assert weights[1] < 0.7 * weights[0]
+    images = parity_inputs(manifest.input, 8)
+    logits = [load_engine(tmp_path / "int8", name).predict(images) for name in ENGINES]
+    assert np.array_equal(logits[0], logits[1])  # torchscript, native
+    for figures in manifest.parity.values():  # but for levels that rounding moves
+        assert figures["median_abs_logit_difference"] < 1e-3
+
+
+def test_int8_of_a_trained_network_is_calibrated_and_measured(tmp_path: Path) -> None:
+    write_two_colours(tmp_path / "data", train=40)
+    options = "--batch 4 --quiet --epochs 2 --image-size 16 --device cpu --learning-rate 0.01"
+    data = str(tmp_path / "data")
+    assert (
+        train(["meliusnet13", "--data", data, "--out", str(tmp_path / "run"), *options.split()])
+        == 0
+    )
+    command = ["meliusnet13", "--checkpoint", str(tmp_path / "run" / "checkpoint.pt")]
+    command += ["--out", str(tmp_path / "bundle"), "--float-parts", "int8"]
+    assert main(command) == 2
+    options = f"--calibration {data} --calibration-images 10 --evaluation {data}"
+    assert main([*command, *options.split()]) == 0
+    quantization = read_bundle(tmp_path / "bundle").manifest.quantization
+    assert quantization is not None
+    assert quantization["calibration"] == {"source": "train", "images": 10, "range": "maximum"}
+    assert quantization["accuracy"]["images"] == 4
 
 
 def test_weights_are_in_the_bundle_once(tmp_path: Path) -> None:
@@ -97,6 +141,13 @@ def test_trained_network_keeps_classes_recipe_and_accuracy(tmp_path: Path) -> No
         (["meliusnet13", "--checkpoint", "none.pt"], "none.pt"),
         (["meliusnet13", "--checkpoint", "CHECKPOINT"], "has done 3 of 4 epochs"),
         (["meliusnet13", "--num-classes", "2", "--out", "PHOTOS"], "directory of other files"),
+        (["meliusnet13", "--calibration", "PHOTOS"], "are for --float-parts int8; found float32"),
+        (["meliusnet13", "--float-parts", "int8", "--calibration", "PHOTOS"], "expected train/"),
+        (
+            ["meliusnet13", "--float-parts", "int8", "--evaluation", "PHOTOS"],
+            "expected train/ or train.npz",
+        ),
+        (["mobilenet_v1_0.25_small", "--float-parts", "int8"], "network with binary layers"),
     ],
 )
 def test_mistakes_are_explained(

@@ -13,7 +13,10 @@ from models.convert import Converted, calibrate, convert_network
 from models.meliusnet import MeliusNet
 from models.onnx_graph import build_graph
 from models.specs import Spec
+from runtime import library
 from runtime.bundle import WEIGHTS
+from runtime.prepare import prepare_parts
+from tests.runtime.bundles import make_images, make_network
 
 SIDE = 16
 
@@ -62,6 +65,20 @@ def test_graph_equals_the_network(tmp_path: Path, padding: int, integer: bool) -
     with torch.no_grad():
         expected = network(images).numpy()
     assert np.abs(run(tmp_path / "model.onnx", images.numpy()) - expected).max() < 1e-3
+
+
+def test_int8_layers_round_and_clip_as_the_kernels_do(tmp_path: Path) -> None:
+    plan, tensors = make_network(int8=True)
+    save_file(tensors, tmp_path / WEIGHTS)
+    onnx.save(build_graph(plan, tmp_path / WEIGHTS, "tiny"), tmp_path / "model.onnx")
+    images = make_images(plan, 4)
+    expected = images
+    for part in prepare_parts(plan, tensors):
+        expected = library.run_part(part, expected)
+    assert np.abs(run(tmp_path / "model.onnx", images) - expected).max() < 1e-3
+    model = onnx.load(tmp_path / "model.onnx", load_external_data=False)
+    stored = {t.name: t.data_type for t in model.graph.initializer}
+    assert stored["head.weight"] == onnx.TensorProto.INT8
 
 
 def test_one_step_alone_is_a_graph(tmp_path: Path) -> None:

@@ -96,6 +96,23 @@ class _Maker:
         output = [channels_out, _side(height, pool), _side(width, pool)]
         self.step(name, "transition", output, pool=pool, shuffle_groups=shuffle, groups=groups)
 
+    def use_int8(self) -> None:
+        """8-bit arithmetic in every float layer that may have it."""
+        for step in self.plan:
+            if step["part"] == "stem":
+                for i, conv in enumerate(step["convolutions"][1:], 1):
+                    self.layer_in_int8(conv, f"stem.conv{i}")
+            elif step["part"] != "stage":
+                self.layer_in_int8(step, step["name"])
+
+    def layer_in_int8(self, layer: dict[str, Any], name: str) -> None:
+        layer["arithmetic"] = "int8"
+        weight = self.tensors[f"{name}.weight"]
+        step = np.float32(np.abs(weight).max() / 127)
+        self.tensors[f"{name}.weight"] = np.rint(weight / step).astype(np.int8)
+        self.tensors[f"{name}.inverse_step"] = np.array([30], np.float32)
+        self.tensors[f"{name}.sum_scale"] = np.full(len(weight), step / np.float32(30))
+
     def head(self, classes: int) -> None:
         channels = self.shape[0]
         self.floats("head.scale", channels, scale=0.1)
@@ -117,6 +134,7 @@ def make_network(
     padding: int = -1,
     improvement: bool = True,
     classes: int = 7,
+    int8: bool = False,
 ) -> tuple[Plan, Tensors]:
     """Plan and tensors of a random network; every field of the format has a parameter."""
     maker = _Maker(seed, image)
@@ -126,6 +144,8 @@ def make_network(
         if number <= len(transitions):
             maker.transition(number, transitions[number - 1], groups, shuffle)
     maker.head(classes)
+    if int8:
+        maker.use_int8()
     return maker.plan, maker.tensors
 
 

@@ -29,6 +29,7 @@ from runtime.bundle import (
 TENSORS = {
     "stem.conv0.bias": np.arange(3, dtype=np.float32),
     "stage1.layer0.flip": np.array([1, 2**32 - 1], np.uint32),
+    "stem.conv1.weight": np.array([-127, 0, 127], np.int8),
     "empty": np.zeros((0, 4), np.float32),
 }
 MANIFEST_OF_TEST = Manifest(
@@ -58,6 +59,14 @@ def test_what_is_written_is_read(bundle: Bundle) -> None:
     assert again == bundle
     assert replace(again.manifest, files={}) == MANIFEST_OF_TEST
     assert again.manifest.classes == 2
+
+
+def test_quantization_is_optional(bundle: Bundle) -> None:
+    """Older bundles lack it."""
+    assert "quantization" not in json.loads((bundle.path / MANIFEST).read_text())
+    manifest = replace(MANIFEST_OF_TEST, quantization={"float_parts": "int8"})
+    again = write_bundle(bundle.path, manifest, {WEIGHTS: bundle.path / WEIGHTS})
+    assert read_bundle(again.path).manifest.quantization == {"float_parts": "int8"}
 
 
 def test_tensors_equal_those_of_the_safetensors_package(bundle: Bundle) -> None:

@@ -9,10 +9,10 @@ import pytest
 
 from runtime import library, measuring
 from runtime.errors import ImplementationUnavailable
-from runtime.measuring import BINARY_MAC, FLOAT_MAC, FULL_ADDER, Limit
+from runtime.measuring import BINARY_MAC, FLOAT_MAC, FULL_ADDER, INT8_MAC, Limit
 
 SUPPORTED = [item.name for item in library.implementations() if item.supported]
-SLICED = {"avx512", "avx2", "neon"}
+SLICED = {"avx512", "avx2", "neon_dot", "neon"}
 
 
 @pytest.fixture(params=SUPPORTED)
@@ -27,7 +27,8 @@ def random_weight(rng: np.random.Generator, channels: int) -> np.ndarray:
 
 def test_each_implementation_has_a_loop_for_each_operation(implementation: str) -> None:
     limits = measuring.limits()
-    assert {limit.operation for limit in limits} == {FLOAT_MAC, BINARY_MAC, FULL_ADDER}
+    operations = {FLOAT_MAC, INT8_MAC, BINARY_MAC, FULL_ADDER}
+    assert {limit.operation for limit in limits} == operations
     assert all(limit.operations > 0 for limit in limits)
     assert len({limit.name for limit in limits}) == len(limits)
     assert isinstance(limits[0], Limit)

@@ -75,6 +75,38 @@ def test_all_tensors_of_a_plan_are_expected(network: tuple[Plan, Tensors]) -> No
     assert expected_tensors(plan) == found
 
 
+def test_int8_layers_have_int8_weights_and_scales() -> None:
+    plan, tensors = make_network(int8=True)
+    found = {name: (tensor.dtype, tensor.shape) for name, tensor in tensors.items()}
+    assert expected_tensors(plan) == found
+    assert found["stem.conv0.weight"] == (np.float32, (32, 3, 3, 3))
+    assert found["stem.conv1.weight"] == (np.int8, (64, 32, 3, 3))
+    assert found["transition1.sum_scale"] == (np.float32, (96,))
+    kernels = [library.report_part(part)[-1]["kernel"] for part in prepare_parts(plan, tensors)]
+    assert [kernels[i] for i in (STEM, TRANSITION, HEAD)] == [
+        "int8_tile",
+        "int8_tile",
+        "int8_dense",
+    ]
+
+
+def test_float_weights_for_int8_arithmetic_are_refused(network: tuple[Plan, Tensors]) -> None:
+    plan, tensors = network
+    plan[HEAD]["arithmetic"] = "int8"
+    tensors["head.sum_scale"] = np.ones(7, np.float32)
+    tensors["head.inverse_step"] = np.ones(1, np.float32)
+    with pytest.raises(InvalidRecord, match=r"head\.weight: expected int8 .* found float32"):
+        check_tensors(plan, tensors)
+
+
+def test_arithmetic_named_float32_is_the_default(network: tuple[Plan, Tensors]) -> None:
+    plan, tensors = network
+    named = copy.deepcopy(plan)
+    named[HEAD]["arithmetic"] = "float32"
+    for a, b in zip(prepare_parts(plan, tensors), prepare_parts(named, tensors), strict=True):
+        assert np.array_equal(a, b)
+
+
 def test_unaligned_tensors_are_accepted(network: tuple[Plan, Tensors]) -> None:
     plan, tensors = network
     shifted = {}
@@ -193,6 +225,12 @@ WRONG_PLANS: list[tuple[str, Callable[[Plan], None], str]] = [
         "pool padding",
         set_field(TRANSITION, "pool", {"kernel": 2, "stride": 2, "padding": [0]}),
         r"expected \[before, after\]",
+    ),
+    ("arithmetic", set_field(HEAD, "arithmetic", "int4"), "head: .* as `arithmetic`, found 'int4'"),
+    (
+        "list",
+        set_field(TRANSITION, "arithmetic", ["int8"]),
+        r"float32 or int8 as `arithm.*\['int8'\]",
     ),
     ("convolution", set_field(STEM, "convolutions", [3]), "convolution 0: expected a whole number"),
 ]

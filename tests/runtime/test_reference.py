@@ -24,6 +24,8 @@ VARIANTS: list[dict[str, Any]] = [
     {"stem": "grouped", "image": 32, "padding": 0},
     {"stem": "thumbnail", "padding": 1, "transitions": (160,), "groups": 2, "shuffle": 16},
     {"improvement": False},
+    {"stem": "grouped", "image": 32, "groups": 2, "int8": True},
+    {"int8": True},
 ]
 
 

@@ -60,3 +60,10 @@ def test_steps_of_a_bundle_are_understood() -> None:
     assert macs["stage1"].floats == macs["stem"].binary == 0
     assert macs["stage1"].binary > 0
     assert macs["head"].floats == plan[-1]["input"][0] * 7
+
+
+def test_int8_layers_are_counted_apart() -> None:
+    plan, _ = make_network(stem="grouped", image=32, groups=2, int8=True)
+    macs = {step["name"]: count_macs(step) for step in plan}
+    assert macs["stem"] == Macs(256 * 32 * 27, 0, 256 * (32 * 8 * 9 + 64 * 4 * 9))
+    assert macs["head"] == Macs(0, 0, plan[-1]["input"][0] * 7)

@@ -4,7 +4,7 @@ import pytest
 
 from runtime.bench import kernels
 from runtime.bench.counts import BinaryShape
-from runtime.bench.kernels import FLOAT_LAYERS, format_kernels, measure_kernels
+from runtime.bench.kernels import FLOAT_LAYERS, INT8_LAYERS, format_kernels, measure_kernels
 from runtime.bench.limits import LimitMeter
 
 
@@ -17,6 +17,8 @@ def test_each_kernel_has_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
     names = [entry["kernel"] for entry in entries]
     assert names[0] == "popcount convolution"
     assert sum("float convolution" in name for name in names) == len(FLOAT_LAYERS)
+    int8 = [layer for layer in FLOAT_LAYERS if layer[0] in INT8_LAYERS]
+    assert sum("8-bit convolution" in name for name in names) == len(int8) > 0
     assert names[-1] == "compare and pack floats"
     for entry in entries:
         assert entry["rate_g"] > 0

@@ -7,7 +7,7 @@ import pytest
 
 from runtime import library, measuring
 from runtime.bench.limits import LimitMeter, format_limits
-from runtime.measuring import BINARY_MAC, FLOAT_MAC, FULL_ADDER, Limit
+from runtime.measuring import BINARY_MAC, FLOAT_MAC, FULL_ADDER, INT8_MAC, Limit
 
 LOOPS = (
     Limit("slow", BINARY_MAC, 100),
@@ -69,5 +69,5 @@ def test_real_loops_have_rates() -> None:
     meter = LimitMeter()
     meter.sample()
     assert meter.implementation == library.active()
-    for operation in (FLOAT_MAC, BINARY_MAC, FULL_ADDER):
+    for operation in (FLOAT_MAC, INT8_MAC, BINARY_MAC, FULL_ADDER):
         assert meter.best(operation, 1) > 0

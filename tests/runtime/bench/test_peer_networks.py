@@ -25,7 +25,7 @@ from runtime.bundle import ONNX_GRAPH, Bundle
 from runtime.engine import load_engine
 from tests.runtime.bundles import make_bundle
 
-Export = Callable[[str], Bundle]
+Export = Callable[..., Bundle]
 
 
 def silent(text: str) -> None:
@@ -41,7 +41,14 @@ def export(tmp_path_factory: pytest.TempPathFactory) -> Export:
     (folder / "theirs").mkdir()
     onnx.save(graph, folder / "theirs" / ONNX_GRAPH)
     theirs = Bundle(folder / "theirs", ours.manifest)
-    return lambda name: theirs if name.startswith("mobilenet") else ours
+    int8 = make_bundle(folder / "int8", graphs=False, stem="grouped", image=32, int8=True)
+
+    def choose(name: str, float_parts: str = "float32") -> Bundle:
+        if name.startswith("mobilenet"):
+            return theirs
+        return int8 if float_parts == "int8" else ours
+
+    return choose
 
 
 def measure(
@@ -63,6 +70,7 @@ def test_peers_that_are_installed_take_turns_with_ours(export: Export, tmp_path:
     rows = [(row["network"], row["engine"].partition("/")[0]) for row in result["rows"]]
     assert rows == [
         ("meliusnetc", "native"),
+        ("meliusnetc, 8-bit parts", "native"),
         (LARQ_NETWORK, "native"),
         (LARQ_VARIANT, "native"),
         ("mobilenet_v1_0.5", "onnxruntime"),
@@ -73,8 +81,8 @@ def test_peers_that_are_installed_take_turns_with_ours(export: Export, tmp_path:
         "mobilenet_v1_0.5: openvino int8",
         "larq-compute-engine",
     ]
-    (ratio,) = result["ratios"]
-    assert ratio["times_as_fast"].keys() == {"fp32", "int8"}
+    assert [r["network"] for r in result["ratios"]] == ["meliusnetc", "meliusnetc, 8-bit parts"]
+    assert all(ratio["times_as_fast"].keys() == {"fp32", "int8"} for ratio in result["ratios"])
     printed = format_peer_networks(result)
     assert "larq-compute-engine not measured: larq_peer failed: its process ended" in printed
     assert "onnxruntime" in printed

@@ -95,6 +95,9 @@ def test_network_is_exported_once_by_a_child_process(tmp_path: Path) -> None:
     assert bundle.manifest.input == (3, 32, 32)
     assert not bundle.manifest.trained
     assert exports("meliusnet13", 32) is bundle
+    int8 = exports("meliusnet13", 32, "int8")
+    assert bundle.manifest.quantization is None
+    assert int8.manifest.quantization is not None
 
 
 def test_failed_export_says_why(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from runtime.parts import BinaryLayer, Convolution, Head, Stage, Stem, Transitio
 
 NAMES = {
     "x86_64": ("avx512", "avx2", "generic"),
-    "aarch64": ("neon", "generic"),
+    "aarch64": ("neon_dot", "neon", "generic"),
 }.get(platform.machine(), ("generic",))
 
 

@@ -240,7 +240,7 @@ def test_refuses_descriptions(make):
     cases = [
         (
             Transition(zeros, zeros, 1 << 14, 1 << 14, None, 1, many),
-            f"floats before the convolution: {huge}",
+            f"values before the convolution: {huge}",
         ),
         (dataclasses.replace(stem, height=0), "height: expected 1..16384, found 0"),
         (dataclasses.replace(stem, convolutions=[]), "convolution_count: expected 1..8, found 0"),

@@ -13,9 +13,10 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs mprotect"
 
 SCRIPT = '''
 import ctypes, mmap, sys
+from dataclasses import replace
 import numpy as np
 from runtime import bitpack, library
-from runtime.parts import BinaryLayer, Convolution, Head, Stage, Stem, Transition, Window
+from runtime.parts import BinaryLayer, Convolution, Head, Int8, Stage, Stem, Transition, Window
 
 libc = ctypes.CDLL(None, use_errno=True)
 kept = []
@@ -44,6 +45,11 @@ def place(array):
 rng = np.random.default_rng(0)
 words = lambda *shape: place(rng.integers(0, 2**32, shape, dtype=np.uint32))
 floats = lambda *shape: place(rng.normal(size=shape).astype(np.float32))
+
+def int8(layer):
+    """With 8-bit weights in the place of the float ones."""
+    weight = place(rng.integers(-127, 128, layer.weight.shape).astype(np.int8))
+    return replace(layer, weight=weight, int8=Int8(abs(floats(len(weight))) + 0.1, 50.0))
 
 for rows, channels in ((1, 32), (5, 96), (3, 160)):
     x, threshold, flip = floats(rows, channels), floats(channels), words(channels // 32)
@@ -94,16 +100,23 @@ pools = (None, Window(2, 2), Window(3, 2, 1, 1), Window(3, 1, 0, 2), Window(4, 3
 for size in (5, 17, 33):
     maps = floats(2, 6, size, size)
     mix = Convolution(floats(5, 6, 1, 1), None, Window(1, 1))
-    for steps in ([convolution], [convolution, second], [convolution, second, third]):
+    for steps in (
+        [convolution],
+        [convolution, second],
+        [convolution, second, third],
+        [convolution, int8(second), int8(third)],
+    ):
         # The last map of 5 x 5 is as small as 3 x 3 (2 x 2 after the third step).
         for pool in pools[: 3 if size == 5 else 5]:
             stem = Stem(size, size, steps, pool)
             assert np.isfinite(run(library.prepare_stem, stem, floats(2, 3, size, size))).all()
     for pool in pools:
-        transition = Transition(floats(6), floats(6), size, size, pool, 2, mix)
-        assert np.isfinite(run(library.prepare_transition, transition, maps)).all()
+        for layer in (mix, int8(mix)):
+            transition = Transition(floats(6), floats(6), size, size, pool, 2, layer)
+            assert np.isfinite(run(library.prepare_transition, transition, maps)).all()
     head = Head(floats(6), floats(6), floats(67, 6), floats(67), size, size)
-    assert np.isfinite(run(library.prepare_head, head, maps)).all()
+    for layer in (head, int8(head)):
+        assert np.isfinite(run(library.prepare_head, layer, maps)).all()
 print("intact", library.active())
 '''
 

@@ -37,7 +37,7 @@ def run(*command: str | Path, **environment: str) -> str:
         env=os.environ | environment,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
         check=False,
     )
     assert result.returncode == 0, result.stdout + result.stderr
@@ -119,6 +119,9 @@ def test_emulated_avx512(emulated):
         "stem 29x70",
         "transition 96x14x10, groups 4, shuffle 16",
         "head 70x7x7 to 101",
+        "stem 29x70, 8-bit",
+        "transition 96x14x10, groups 4, shuffle 16, 8-bit",
+        "head 70x7x7 to 101, 8-bit",
     ):
         assert f"ok   avx512   {check}\n" in output
     assert accepted(run(emulated.with_name("bnn_randomtest"), "600")) > 300
@@ -173,10 +176,12 @@ def neon(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
 @pytest.mark.slow
 @pytest.mark.qemu
 def test_neon(neon):
-    """The NEON implementation, cross-compiled and emulated, by both kernel families."""
+    """Both NEON implementations, cross-compiled and emulated, by both kernel families."""
     emulator, selftest = neon
     output = run(emulator, selftest)
-    assert "active: neon" in output
-    for family in ("popcount", "sliced"):
-        assert re.search(f"ok   neon     stage .*, {family}\n", output)
+    assert "active: neon_dot" in output
+    for name in ("neon_dot", "neon    "):
+        for family in ("popcount", "sliced"):
+            assert re.search(f"ok   {name} stage .*, {family}\n", output)
+        assert f"ok   {name} stem 29x70, 8-bit\n" in output
     assert accepted(run(emulator, selftest.with_name("bnn_randomtest"), "200")) > 100

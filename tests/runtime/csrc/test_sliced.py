@@ -9,7 +9,10 @@ from runtime import bitpack, library
 from runtime.parts import BinaryLayer, Stage
 
 # Implementations that have it.
-FAMILIES = {"x86_64": ("avx512", "avx2"), "aarch64": ("neon",)}.get(platform.machine(), ())
+FAMILIES = {
+    "x86_64": ("avx512", "avx2"),
+    "aarch64": ("neon_dot", "neon"),
+}.get(platform.machine(), ())
 SUM_PLANES = 14  # of the kernels: counts of a layer stay below 2 ** 15
 
 
