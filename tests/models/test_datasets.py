@@ -1,5 +1,6 @@
 """models.datasets: layouts of the known sets, counts, and the fair test set out of training."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -159,6 +160,20 @@ def test_the_tables_add_up_to_the_counted_copies() -> None:
     assert len(datasets.PHOTOS) == 20
     assert all("@" in known.source for known in KNOWN.values())
     assert "imagenette+imagewoof" in NAMES
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_real_copies_are_whole(name: str) -> None:
+    """Of the sets that lie in $BNN_DATA, each in a folder called like it."""
+    data = Path(os.environ.get("BNN_DATA", "data"))
+    members = name.split("+")
+    if missing := [member for member in members if not (data / member).is_dir()]:
+        pytest.skip(f"optional data is missing: $BNN_DATA/{missing[0]}")
+    opened = open_data_set(data / name if len(members) == 1 else data, name)
+    assert not any(is_test_file(file) for file in opened.train.names)
+    assert opened.train.classes == tuple(sorted(opened.train.classes))
+    assert opened.test is not None
 
 
 def test_labels_are_for_people(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
