@@ -39,7 +39,7 @@ def read_packs(paths: list[Path]) -> PictureFiles:
     if missing := [name for i, name in enumerate(joined.classes) if i not in used]:
         # A pack may number its labels over the classes of a union; only what it holds counts.
         return _without_classes(joined, set(missing))
-    return joined.select(_in_order(joined))
+    return joined
 
 
 def read_pack(path: Path) -> PictureFiles:
@@ -126,5 +126,4 @@ def _without_classes(files: PictureFiles, empty: set[str]) -> PictureFiles:
     kept = tuple(name for name in files.classes if name not in empty)
     index = {name: label for label, name in enumerate(kept)}
     labels = tuple(index[files.classes[label]] for label in files.labels)
-    narrowed = PictureFiles(files.names, labels, kept, files.read)
-    return narrowed.select(_in_order(narrowed))
+    return PictureFiles(files.names, labels, kept, files.read)

@@ -115,16 +115,24 @@ def read_folder(path: Path, every_file: bool = False) -> PictureFiles:
 
 
 def join_files(parts: Sequence[PictureFiles]) -> PictureFiles:
-    """All pictures of several sources, labels renumbered over the sorted union of the classes."""
+    """All pictures of several sources, labels renumbered over the sorted union of the classes.
+
+    By class, then name: the order, and with it the digest, tells nothing of where they lay.
+    """
     classes = tuple(sorted({name for part in parts for name in part.classes}))
     index = {name: label for label, name in enumerate(classes)}
     places = [(part, i) for part in parts for i in range(len(part))]
+    places.sort(key=lambda place: _class_and_name(*place))
     return PictureFiles(
         tuple(part.names[i] for part, i in places),
         tuple(index[part.classes[part.labels[i]]] for part, i in places),
         classes,
         lambda i: places[i][0].read(places[i][1]),
     )
+
+
+def _class_and_name(files: PictureFiles, i: int) -> tuple[str, str]:
+    return files.classes[files.labels[i]], files.names[i]
 
 
 def relabel(files: PictureFiles, classes: tuple[str, ...], where: str) -> PictureFiles:

@@ -58,8 +58,7 @@ def test_packs_of_a_set_are_the_set(small: Path, tmp_path_factory: pytest.TempPa
         write_packs(data.parts()[part], packs, split, 2 if part == "train" else 1)
     packed = open_data_set(packs, "imagenette")
     for part, files in data.parts().items():
-        assert sorted(packed.parts()[part].names) == sorted(files.names), part
-        assert packed.parts()[part].counts() == files.counts()
+        assert packed.parts()[part].sha256() == files.sha256(), part
     (packs / "train").mkdir()
     with pytest.raises(DataError, match=r"train/ or train\.npz; found both"):
         open_data_set(packs)

@@ -86,8 +86,10 @@ def test_joined_sets_number_their_labels_over_the_union() -> None:
     two = make_files({"a": {"3": b"a3"}, "d": {"4": b"d4"}})
     union = join_files([one, two])
     assert union.classes == ("a", "b", "d")
-    assert [union.classes[label] for label in union.labels] == ["b", "d", "a", "d"]
-    assert union.read(2) == b"a3"
+    assert union.names == ("a/3", "b/1", "d/2", "d/4")
+    assert [union.classes[label] for label in union.labels] == ["a", "b", "d", "d"]
+    assert union.read(0) == b"a3"
+    assert union.sha256() == join_files([two, one]).sha256()
 
 
 def test_relabel_maps_through_names_and_refuses_strangers() -> None:
