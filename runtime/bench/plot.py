@@ -179,7 +179,7 @@ def _layers(figures: Figures) -> list[Chart]:
 
 
 def _kernels(figures: Figures) -> list[Chart]:
-    colors = {"popcount": POPCOUNT, "sliced": OURS, "float": FLOAT_COLOR}
+    colors = {"popcount": POPCOUNT, "sliced": OURS, "float": FLOAT_COLOR, "8-bit": FLOAT_COLOR}
     bars = []
     for entry in figures.get("kernels", []):
         if entry["share"] is None:
@@ -202,7 +202,7 @@ def _kernels(figures: Figures) -> list[Chart]:
             "% of it",
             [Group("", bars)],
             [Mark(100, "limit")],
-            {"popcount": POPCOUNT, "bit-sliced": OURS, "float": FLOAT_COLOR},
+            {"popcount": POPCOUNT, "bit-sliced": OURS, "float and 8-bit": FLOAT_COLOR},
         )
     ]
 

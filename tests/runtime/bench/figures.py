@@ -35,6 +35,7 @@ def all_figures() -> dict[str, Any]:
         "limits": [{"name": "loop", "operation": "binary MAC", "median_g": 2.0}],
         "kernels": [
             {"kernel": "float convolution", "shape": "s", "share": 0.5, "rate_g": 9.0},
+            {"kernel": "8-bit convolution", "shape": "s", "share": 0.3, "rate_g": 9.0},
             {"kernel": "popcount convolution", "shape": "s", "share": 0.4, "rate_g": 9.0},
             {
                 **{"kernel": "sliced convolution", "shape": "s", "rate_g": 9.0},
