@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from models.augmentation import normalize
+from models.binary import BinaryActivation
 from models.data import LabelledImages
 from runtime.preprocess import Preprocessing
 
@@ -60,6 +62,29 @@ def measure(logits: Tensor, labels: Tensor) -> dict[str, Any]:
         "loss": round(F.cross_entropy(logits, labels).item(), 4),
         "images": len(labels),
     }
+
+
+@contextmanager
+def watch_activations(network: nn.Module) -> Iterator[Callable[[], float | None]]:
+    """Yields what tells the share of binary activations that were +1 so far; None if there were
+    none.
+    """
+    counted: list[tuple[int, Tensor]] = []
+
+    def note(_: nn.Module, __: Any, output: Tensor) -> None:
+        counted.append((output.numel(), (output > 0).sum()))
+
+    def share() -> float | None:
+        total = sum(number for number, _ in counted)
+        return sum(int(positive) for _, positive in counted) / total if total else None
+
+    layers = [module for module in network.modules() if isinstance(module, BinaryActivation)]
+    hooks = [layer.register_forward_hook(note) for layer in layers]
+    try:
+        yield share
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def count_confusion(logits: Tensor, labels: Tensor) -> Tensor:

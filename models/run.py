@@ -29,6 +29,7 @@ from models.metrics import (
     fit_temperature,
     measure,
     predict_logits,
+    watch_activations,
     write_confusion,
 )
 from models.picture_files import PictureFiles
@@ -240,8 +241,10 @@ class _Run:
             images = self._decode(files, self.preprocessing, "test").to(self.device)
         if images is None:
             return
-        logits = self._logits(images)
+        with watch_activations(self.network) as positive_share:
+            logits = self._logits(images)
         self.test = {"split": name, **measure(logits, images.labels)}
+        self.test["positive_share"] = positive_share()
         self.test["calibration_error"] = calibration_error(logits, images.labels)
         table = self.job.out / "confusion.csv"
         write_confusion(table, logits, images.labels, self.job.data.labels)

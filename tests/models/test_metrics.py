@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
+from models.binary import BinaryActivation
 from models.data import LabelledImages
 from models.metrics import (
     calibration_error,
@@ -13,6 +15,7 @@ from models.metrics import (
     fit_temperature,
     measure,
     predict_logits,
+    watch_activations,
     write_confusion,
 )
 from models.preprocessing import whole_preprocessing
@@ -98,3 +101,25 @@ def test_networks_are_measured_in_eval_mode_in_batches() -> None:
     with torch.no_grad():
         logits = predict_logits(network, images, spec)
     assert figures == measure(logits, images.labels)
+
+
+def test_positive_share_counts_binary_activations() -> None:
+    layers = BinaryActivation(2), BinaryActivation(2)
+    network = nn.Sequential(layers[0], nn.Identity(), layers[1]).eval()
+    x = torch.tensor([1.0, -1.0]).view(1, 2, 1, 1)
+    with watch_activations(network) as share:
+        assert share() is None
+        network(x)
+        assert share() == 0.5
+        layers[1].bn.bias.data.fill_(2.0)  # all of the second are +1 then
+        network(x)
+        assert share() == 0.625
+    network(x)
+    assert share() == 0.625  # after the block nothing is counted
+
+
+def test_float_networks_have_no_positive_share() -> None:
+    network = nn.Linear(2, 2)
+    with watch_activations(network) as share:
+        network(torch.zeros(1, 2))
+        assert share() is None
