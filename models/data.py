@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import PIL
@@ -128,11 +129,12 @@ def _cache_key(files: PictureFiles, preprocessing: Preprocessing) -> str:
 
 
 def _keep(path: Path, pixels: np.ndarray) -> None:
+    """Another run may be keeping the same pixels: each writes a file of its own, then moves it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    with partial.open("wb") as stream:
-        np.save(stream, pixels)
-    partial.replace(path)
+    with TemporaryDirectory(dir=path.parent, prefix=".") as folder:
+        partial = Path(folder) / path.name
+        np.save(partial, pixels)
+        partial.replace(path)
 
 
 def split_off(files: PictureFiles, share: float, seed: int) -> tuple[PictureFiles, PictureFiles]:

@@ -2,6 +2,8 @@
 
 import io
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -103,6 +105,20 @@ def test_decoded_pixels_can_be_kept(tmp_path: Path) -> None:
     assert not decode_pictures(files, SPEC, cache=tmp_path / "cache").pixels.any()
     other = Preprocessing(8, 8, "bilinear", MEAN, STD)
     assert decode_pictures(files, other, cache=tmp_path / "cache").pixels.any()
+
+
+def test_runs_may_keep_the_same_pixels_at_once(tmp_path: Path) -> None:
+    files, cache = all_kinds(), tmp_path / "cache"
+    start = threading.Barrier(8)
+
+    def decode() -> torch.Tensor:
+        start.wait(timeout=10)
+        return decode_pictures(files, SPEC, workers=1, cache=cache).pixels
+
+    with ThreadPoolExecutor(8) as runs:
+        pixels = [run.result() for run in [runs.submit(decode) for _ in range(8)]]
+    assert all(torch.equal(pixels[0], other) for other in pixels)
+    assert [path.suffix for path in cache.iterdir()] == [".npy"]
 
 
 @given(st.integers(6, 60), st.floats(0.01, 0.9), st.integers(0, 99))
