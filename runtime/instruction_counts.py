@@ -132,7 +132,7 @@ def count_layer(program: Path, family: str, side: int, channels: int) -> Instruc
         return count_instructions(program, family, *shape)
     with tempfile.TemporaryDirectory() as folder:
         lists = str(Path(folder, "lists"))
-        make = [find_emulator(), str(program), "lists", str(channels), lists]
+        make = [find_emulator(), str(program), "lists", *shape, lists]
         subprocess.run(make, check=True, stdout=subprocess.DEVNULL)
         return count_instructions(program, family, *shape, lists)
 

@@ -61,11 +61,18 @@ void calibrate() {
   end_count();
 }
 
-void write_lists(const SlicedKernels& kernels, int64_t words, const char* path) {
+SlicedShape find_shape(const SlicedKernels& kernels, int64_t height, int64_t width) {
+  SlicedShape shape;
+  if (!make_sliced_shape(kernels, height, width, &shape)) stop("no such shape");
+  return shape;
+}
+
+void write_lists(const SlicedKernels& kernels, const SlicedShape& shape, int64_t words,
+                 const char* path) {
   const uint32_t* weight = random_words(kGrowth * kTaps * words);
   const size_t bytes = sliced_layer_bytes(kernels, weight, words);
   void* layer = allocate<char>(static_cast<int64_t>(bytes));
-  write_sliced_layer(kernels, weight, words, static_cast<SlicedLayer*>(layer));
+  write_sliced_layer(kernels, shape, weight, words, static_cast<SlicedLayer*>(layer));
   FILE* file = fopen(path, "wb");
   if (file == nullptr || fwrite(layer, bytes, 1, file) != 1 || fclose(file) != 0)
     stop("cannot write the lists");
@@ -85,8 +92,7 @@ const SlicedLayer* read_lists(const char* path) {
 void run_sliced(const SlicedKernels& kernels, int64_t height, int64_t width, int32_t channels,
                 const char* path) {
   const SlicedLayer* layer = read_lists(path);
-  SlicedShape shape;
-  if (!make_sliced_shape(kernels, height, width, &shape)) stop("no such shape");
+  const SlicedShape shape = find_shape(kernels, height, width);
   const size_t bytes = static_cast<size_t>(shape.vector_bytes);
   const int64_t vectors = shape.vectors;
   const int32_t total = kTaps * channels, planes = layer->sum_planes + 1;
@@ -96,8 +102,9 @@ void run_sliced(const SlicedKernels& kernels, int64_t height, int64_t width, int
   void* base = allocate<char>(vectors * 2 * planes, bytes);
   void* block = allocate<char>(vectors * kGrowth * planes, bytes);
   const SlicedVectors& kernel = sliced_vectors(kernels, shape);
-  const SlicedSpreadJob spread = {shape,  -1,   channels,          bits, flip, elements,
-                                  planes, base, {0, shape.vectors}};
+  const SlicedSpreadJob spread = {
+      shape,  -1,   channels,          bits, flip, elements, layer->overlapping != 0,
+      planes, base, {0, shape.vectors}};
   const SlicedCountJob count = {
       shape, channels, layer,   elements,
       base,  block,    planes,  planes,
@@ -130,8 +137,9 @@ int run(int count, char** words) {
   const char* task = count > 1 ? words[1] : "";
   if (strcmp(task, "calibrate") == 0) {
     calibrate();
-  } else if (strcmp(task, "lists") == 0 && count == 4) {
-    write_lists(*kernels->sliced, atoi(words[2]) / 32, words[3]);
+  } else if (strcmp(task, "lists") == 0 && count == 6) {
+    const SlicedShape shape = find_shape(*kernels->sliced, atoi(words[2]), atoi(words[3]));
+    write_lists(*kernels->sliced, shape, atoi(words[4]) / 32, words[5]);
   } else if (strcmp(task, "sliced") == 0 && count == 6) {
     run_sliced(*kernels->sliced, atoi(words[2]), atoi(words[3]), atoi(words[4]), words[5]);
   } else if (strcmp(task, "popcount") == 0 && count == 5) {
