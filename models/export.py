@@ -268,6 +268,13 @@ def training_record(content: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _at_least_1(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected at least 1, found {value}")
+    return value
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m models.export", description=__doc__)
@@ -278,7 +285,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--num-classes", type=int, help="untrained only (default 1000)")
     parser.add_argument("--image-size", type=int, help="side of the input (default: the network's)")
-    parser.add_argument("--parity-inputs", type=int, default=PARITY_INPUTS)
+    parser.add_argument("--parity-inputs", type=_at_least_1, default=PARITY_INPUTS)
     parser.add_argument(
         "--onnx-integer", action="store_true", help="8-bit ConvInteger in the ONNX graph, not Conv"
     )
@@ -293,7 +300,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         type=Path,
         help="int8: data set whose training pictures the levels are fitted to (untrained: noise)",
     )
-    parser.add_argument("--calibration-images", type=int, default=PICTURES)
+    parser.add_argument(
+        "--calibration-images", type=_at_least_1, help=f"int8: how many (default {PICTURES})"
+    )
     parser.add_argument(
         "--evaluation", type=Path, help="int8: data set to measure the accuracy on, test/ or val/"
     )
@@ -361,13 +370,15 @@ def _load_pictures(
 ) -> tuple[Calibration | None, LabelledImages | None]:
     """What 8-bit float parts are calibrated with and measured on."""
     if args.float_parts == ARITHMETICS[0]:
-        if args.calibration or args.evaluation:
+        if args.calibration or args.evaluation or args.calibration_images:
             raise ValueError(
-                "--calibration and --evaluation are for --float-parts int8; found float32"
+                "--calibration, --calibration-images and --evaluation are for --float-parts int8; "
+                "found float32"
             )
         return None, None
+    wanted = args.calibration_images or PICTURES
     if args.calibration:
-        calibration = load_calibration(args.calibration, preprocessing, args.calibration_images)
+        calibration = load_calibration(args.calibration, preprocessing, wanted)
     elif args.checkpoint:
         raise ValueError(
             "expected --calibration DIR with training pictures for the 8-bit parts of a trained "
@@ -375,7 +386,7 @@ def _load_pictures(
         )
     else:
         side = preprocessing.crop
-        count = min(args.calibration_images, NOISE_INPUTS)
+        count = min(wanted, NOISE_INPUTS)
         calibration = Calibration(parity_inputs((3, side, side), count, SEED + 1), "noise")
     if args.evaluation is None:
         return calibration, None

@@ -38,11 +38,11 @@ class InvalidLabels(TfliteError):
 
 
 def import_tflite(files: Sequence[Path], out: Path, labels: Path | None = None) -> list[Bundle]:
-    """Writes the bundles out/float and out/int8, or nothing; `labels` is by default
-    imagenet_labels.txt beside the first file.
+    """Writes the bundles out/float and out/int8; `labels` is by default imagenet_labels.txt beside
+    the first file.
 
-    Both are built and answer once before the first of them is written. Raises TfliteError, OSError,
-    BundleError, EngineUnavailable.
+    Both are built and answer once before the first of them is written, each as a whole. Raises
+    TfliteError, OSError, BundleError, EngineUnavailable.
     """
     layers = join_parts([read_tflite(file) for file in files])
     names = read_labels(labels or files[0].with_name(LABELS), layers[-1].output.shape[2])

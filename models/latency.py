@@ -27,9 +27,9 @@ FORMAT = 1
 
 def key_of(record: Mapping[str, Any]) -> str:
     """Runs with equal keys take the same time."""
-    changes = {k: v for k, v in record["changes"].items() if k != "shift"}
+    changes = [f"{k}={v}" for k, v in sorted(record["changes"].items()) if k != "shift"]
     side, classes = record["preprocessing"]["crop"], len(record["data"]["classes"])
-    return " ".join([record["network"], f"{side}px", f"{classes}c", *map(str, changes.values())])
+    return " ".join([record["network"], f"{side}px", f"{classes}c", *changes])
 
 
 def measure_latencies(records: Sequence[Mapping[str, Any]], runs: int = 60) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -77,20 +76,23 @@ def measure_ranges(converted: Converted, images: NDArray[np.float32]) -> list[fl
             convolutions = step["convolutions"]
             found = [m for i, m in enumerate(found) if i > 0 and convolutions[i - 1]["relu"]]
         layers += found if step["part"] != "stage" else []
-    ranges = [0.0] * len(layers)
+    seen: list[float] = []  # of all layers, picture after picture
 
-    def note(index: int, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        ranges[index] = max(ranges[index], float(inputs[0].max()))
+    def note(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        seen.append(float(inputs[0].max()))
 
-    hooks = [
-        layer.register_forward_pre_hook(partial(note, index)) for index, layer in enumerate(layers)
-    ]
+    hooks = [layer.register_forward_pre_hook(note) for layer in layers]
     with torch.inference_mode():
         for image in images:
             network(torch.from_numpy(image[np.newaxis]))
     for hook in hooks:
         hook.remove()
-    return ranges
+    if not seen:
+        raise ValueError("expected at least one picture to calibrate with, found none")
+    if not np.isfinite(seen).all():
+        raise ValueError("expected finite inputs of all layers on the calibration pictures")
+    reached = np.array(seen).reshape(len(images), -1).max(axis=0)
+    return [max(0.0, float(value)) for value in reached]
 
 
 def quantize(converted: Converted, ranges: Sequence[float]) -> Converted:

@@ -27,6 +27,7 @@ from models.scatter import Point, write_scatter
 from models.summary import Counts, count
 from models.zoo import build_network
 from runtime.bench.machine import format_machine
+from runtime.errors import RuntimeFault
 
 RUNS = Path(__file__).parent / "runs"
 RESULTS = Path(__file__).parent / "RESULTS.md"
@@ -261,6 +262,8 @@ def _worst_classes(run: Run) -> list[str]:
         return []
     with path.open(newline="", encoding="utf-8") as stream:
         (_, *labels), *lines = list(csv.reader(stream))
+    if len(labels) < 2:
+        return []
     rows = []
     for i, (name, *cells) in enumerate(lines):
         counts = [int(cell) for cell in cells]
@@ -337,7 +340,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         latencies = read_latencies(path)
         write_pictures(runs, latencies, args.runs)
         args.out.write_text(make_report(runs, latencies), encoding="utf-8")
-    except TrainingFault as error:
+    except (TrainingFault, RuntimeFault, OSError) as error:
         print(f"models.report: {error}", file=sys.stderr)
         return 2
     return 0

@@ -28,7 +28,7 @@ from typing import Any
 from runtime.bench.contestants import BASELINE, CONTESTANTS, EAGER, run_alone
 from runtime.bench.interpreters import ENVIRONMENTS, find_interpreters
 from runtime.bench.machine import ROOT, allowed_cpus, describe_machine, format_machine
-from runtime.bench.markdown import write_markdown
+from runtime.bench.markdown import split_at_marks, write_markdown
 from runtime.bench.plot import write_plot
 from runtime.bench.report import SECTIONS, Exports, Report
 from runtime.bench.selftest import run_selftest
@@ -103,6 +103,10 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         parser.error(str(error))
     if args.plot and args.plot.suffix != ".svg":
         parser.error(f"--plot: expected a name that ends in .svg, found {args.plot}")
+    for option in ("json", "plot", "markdown"):
+        path = getattr(args, option)
+        if path and not path.parent.is_dir():
+            parser.error(f"--{option}: expected a folder to write to, found no {path.parent}")
     if args.cpus and not allowed_cpus():
         parser.error("--cpus: this system cannot keep a process on a CPU; leave it out")
     return args
@@ -112,6 +116,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code: 1 if the self-test fails, 2 if nothing could be done."""
     args = parse_arguments(arguments)
     try:
+        if args.markdown:
+            split_at_marks(args.markdown)  # before anything is measured
         if args.from_json:
             _write(_read(args.from_json), args)
             return 0

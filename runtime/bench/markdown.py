@@ -19,19 +19,30 @@ Figures = Mapping[str, Any]
 def write_markdown(figures: Figures, path: Path) -> None:
     """Writes the tables; a file with the marks keeps all that is not between them.
 
-    Raises RuntimeFault for a file that exists and has no marks.
+    Raises RuntimeFault as split_at_marks does.
     """
     tables = "\n\n".join(make_tables(figures)) + "\n"
-    if path.exists():
-        before, begin, rest = path.read_text().partition(BEGIN)
-        _, end, after = rest.partition(END)
-        if not begin or not end:
-            raise RuntimeFault(
-                f"{path}: expected a new file, or the lines {BEGIN} and {END}, found a file "
-                "without them. Add them, or name another file."
-            )
-        tables = f"{before}{BEGIN}\n\n{tables}\n{END}{after}"
+    around = split_at_marks(path)
+    if around is not None:
+        tables = f"{around[0]}{BEGIN}\n\n{tables}\n{END}{around[1]}"
     path.write_text(tables)
+
+
+def split_at_marks(path: Path) -> tuple[str, str] | None:
+    """What stands before and behind the marks; None for a file that does not exist yet.
+
+    Raises RuntimeFault for a file that exists and has no marks.
+    """
+    if not path.exists():
+        return None
+    before, begin, rest = path.read_text().partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise RuntimeFault(
+            f"{path}: expected a new file, or the lines {BEGIN} and {END}, found a file without "
+            "them. Add them, or name another file."
+        )
+    return before, after
 
 
 def make_tables(figures: Figures) -> list[str]:

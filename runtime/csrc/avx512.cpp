@@ -305,7 +305,7 @@ const CountFamily kFamilies[] = {{"popcount", suits_all, weight_bytes_prefix, pa
 }  // namespace
 
 const Kernels kAvx512Kernels = {
-    "avx512",           "AVX512F AVX512BW AVX512_VBMI AVX512_VNNI AVX512_VPOPCNTDQ GFNI",
+    "avx512",           "AVX512F AVX512BW AVX512VL AVX512_VBMI AVX512_VNNI AVX512_VPOPCNTDQ GFNI",
     pack_floats_avx512, pack_counts_avx512,
     transpose_avx512,   unpack_counts_avx512,
     kFamilies,          1,

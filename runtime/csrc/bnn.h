@@ -223,6 +223,16 @@ BNN_API int bnn_network_run(const bnn_part* parts, int32_t count, const float* x
 
 /* ---- measuring: rates of this CPU, for benchmarks; nothing above depends on it ---- */
 
+/* What the time of a part is spent on: to binarize floats; to spread bits or planes into the map
+ * that a layer reads; to count, with what becomes of the counts; to write them as floats; to pool;
+ * to multiply. NULL for other numbers than 0 .. BNN_PHASES - 1. */
+#define BNN_PHASES 6
+BNN_API const char* bnn_phase_name(int32_t phase);
+
+/* Runs one image as bnn_network_run does on this thread; nanoseconds [count][BNN_PHASES]. */
+BNN_API int bnn_network_profile(const bnn_part* parts, int32_t count, const float* x, float* y,
+                                void* workspace, size_t workspace_bytes, double* nanoseconds);
+
 /* A loop over registers alone: with nothing loaded or stored, no kernel made of these instructions
  * is faster. */
 typedef struct {
@@ -248,16 +258,6 @@ typedef struct {
   double* complete;
   int64_t full_adders; /* out: bits added by its lists' entries and classes; popcount: 0 */
 } bnn_layer_timing;
-
-/* What the time of a part is spent on: to binarize floats; to spread bits or planes into the map
- * that a layer reads; to count, with what becomes of the counts; to write them as floats; to pool;
- * to multiply. NULL for other numbers than 0 .. BNN_PHASES - 1. */
-#define BNN_PHASES 6
-BNN_API const char* bnn_phase_name(int32_t phase);
-
-/* Runs one image as bnn_network_run does on this thread; nanoseconds [count][BNN_PHASES]. */
-BNN_API int bnn_network_profile(const bnn_part* parts, int32_t count, const float* x, float* y,
-                                void* workspace, size_t workspace_bytes, double* nanoseconds);
 
 /* Times one binary layer of 64 outputs, padding -1, on random bits in each of the families named,
  * in turns, each time after a run that is not timed. weight [64, 3, 3, channels / 32].

@@ -46,7 +46,8 @@ const char* check_step(const PartHeader& header, const ConvolutionRecord& step,
       !between(step.kernel, 1, kMaxKernel) || !between(step.stride, 1, kMaxKernel) ||
       !between(step.before, 0, step.kernel - 1) || !between(step.out_height, 1, kMaxOutputs) ||
       !between(step.out_width, 1, kMaxOutputs) ||
-      step.pitch < int64_t{step.out_width} + (step.kernel - 1) / step.stride ||
+      step.pitch % kMaxLanes != 0 ||  // the last tile of a row reads whole vectors
+      step.pitch < round_up(step.out_width, kMaxLanes) + (step.kernel - 1) / step.stride ||
       step.tap_count != row_channels(step) / groups * step.kernel * step.kernel) {
     return "shape";
   }
@@ -234,6 +235,33 @@ const char* check_layer(const StageRecord& stage, const LayerRecord& layer,
              : "workspace";
 }
 
+// What follows from the order of the layers, as stage_prepare.cpp lays it down.
+const char* check_order(const StageRecord& stage, const SlicedShape& shape) {
+  const LayerRecord* layers = at<LayerRecord>(&stage, stage.layers);
+  const int32_t* totals = at<int32_t>(&stage, stage.totals);
+  int64_t blocks = 0, total = 0, largest = 0, channels_read = 0;
+  for (int32_t i = 0; i < stage.layer_count; ++i) {
+    const LayerRecord& layer = layers[i];
+    const bool improves = layer.is_improvement != 0;
+    const int64_t channels = 32 * int64_t{layer.words};
+    if (layer.blocks != blocks || layer.target != blocks - (improves ? 1 : 0)) return "order";
+    if (!improves) ++blocks;
+    total = kTaps * channels + (improves ? total : 0);
+    if (total > kMaxCount) return "count";
+    if (total > largest) largest = total;
+    const bool is_final = i + 1 == stage.layer_count || layers[i + 1].is_improvement == 0;
+    if (layer.target < 0 || (is_final && totals[layer.target] != total)) return "total";
+    if (stage.is_sliced &&
+        layer.bits != static_cast<uint64_t>(channels_read * shape.vectors * shape.vector_bytes)) {
+      return "workspace";
+    }
+    channels_read += channels;
+  }
+  if (blocks != stage.block_count) return "order";
+  return stage.is_sliced && stage.count_planes != pooled_planes(plane_count(largest)) ? "planes"
+                                                                                      : nullptr;
+}
+
 const char* check_record(const StageRecord& stage, const Kernels& kernels) {
   const PartHeader& header = stage.header;
   const int64_t channels = stage.channels_in, pixels = int64_t{stage.height} * stage.width;
@@ -266,7 +294,7 @@ const char* check_record(const StageRecord& stage, const Kernels& kernels) {
     const char* fault = check_layer(stage, layers[i], shape, kernels);
     if (fault != nullptr) return fault;
   }
-  return nullptr;
+  return check_order(stage, shape);
 }
 
 template <typename Record>

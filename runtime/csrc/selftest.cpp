@@ -216,6 +216,8 @@ const Shape kStages[] = {
     {32, 40, 1, false},
     {64, 8, 8, false},
     {64, 14, 14, true},
+    {32, 15, 16, true},  // the largest map of overlapping elements
+    {32, 15, 1, false},
     {32, 16, 16, false},
     {64, 28, 28, true},
     {32, 32, 32, false},

@@ -78,6 +78,20 @@ def test_figures_of_another_kind_are_refused(
     assert "expected a file that --json wrote" in capsys.readouterr().err
 
 
+def test_places_to_write_to_are_checked_before_measuring(
+    bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "page.md").write_text("no marks\n")
+    assert run(bundle, "--markdown", str(tmp_path / "page.md")) == 2
+    captured = capsys.readouterr()
+    assert "found a file without them" in captured.err
+    assert captured.out == ""
+    for option in ("--json", "--plot", "--markdown"):
+        with pytest.raises(SystemExit):
+            run(bundle, option, str(tmp_path / "none" / "f.svg"))
+        assert f"{option}: expected a folder to write to" in capsys.readouterr().err
+
+
 def test_peers_are_measured_only_where_no_network_is_named() -> None:
     assert parse_arguments([]).sections == list(SECTIONS)
     assert parse_arguments(["--bundle", "x"]).sections == [n for n in SECTIONS if n != "peers"]

@@ -12,7 +12,7 @@ import pytest
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs mprotect")
 
 SCRIPT = '''
-import ctypes, mmap, sys
+import ctypes, mmap, os, sys
 from dataclasses import replace
 import numpy as np
 from runtime import bitpack, library
@@ -92,6 +92,15 @@ for height, width in ((1, 1), (3, 2), (5, 7), (4, 16)):
         stage = Stage(96, height, width, padding, layers)
         expected = bitpack.run_stage(stage, x[0])
         assert np.array_equal(run(library.prepare_stage, stage, x)[0], expected)
+
+os.environ["BNN_FORCE_KERNEL"] = "sliced"  # wherever the implementation permits it
+for height, width in ((14, 14), (15, 16), (15, 1), (16, 16), (17, 33)):
+    layers = [BinaryLayer(words(64, 3, 3, 1), floats(32), words(1), False),
+              BinaryLayer(words(64, 3, 3, 3), floats(96), words(3), True)]
+    for padding in (-1, 0, 1):
+        run(library.prepare_stage, Stage(32, height, width, padding, layers),
+            floats(1, 32, height, width))
+del os.environ["BNN_FORCE_KERNEL"]
 
 convolution = Convolution(floats(7, 3, 3, 3), floats(7), Window(3, 2, 1, 1), 1, True)
 second = Convolution(floats(9, 7, 3, 3), floats(9), Window(3, 1, 1, 1))

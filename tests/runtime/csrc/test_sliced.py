@@ -269,3 +269,31 @@ def test_damaged_records_are_refused(monkeypatch, make):
         except ValueError:
             refused += 1
     assert refused > 150
+
+
+@pytest.mark.parametrize("family", ["popcount", "sliced"])
+def test_impossible_orders_of_layers_are_refused(monkeypatch, make, family):
+    """Values that are possible by themselves, but not with the other layers."""
+    stage = make["stage"](np.random.default_rng(0), 64, 28, 28, -1, "diid")
+    part = prepare(monkeypatch, stage, family)
+    fields = part.view(np.int32)
+    layers = int(part[112:120].view(np.int64)[0]) // 4
+    record = 72 // 4  # numbers of a layer's record
+    assert [int(fields[layers + k * record + 3]) for k in range(4)] == [0, 1, 1, 0]
+    changes = [
+        (96 // 4, 3),  # layers of the stage
+        (100 // 4, 1),  # blocks of the stage
+        (layers + record + 3, 0),  # an improvement becomes a dense layer
+        (layers + 3 * record + 3, 1),  # and the other way round
+        (layers + 3 * record + 2, 0),  # the last writes the first block
+        (layers + 3, 1),  # the first improves
+    ]
+    if family == "sliced":
+        changes += [(108 // 4, planes) for planes in (10, 11, 13, 14, 16)]
+    for index, value in changes:
+        damaged = library.allocate(part.size)
+        damaged[:] = part
+        assert damaged.view(np.int32)[index] != value
+        damaged.view(np.int32)[index] = value
+        with pytest.raises(ValueError, match="found an impossible"):
+            library.describe_part(damaged)
