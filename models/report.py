@@ -1,8 +1,8 @@
 """Writes models/RESULTS.md from the records of training runs: python -m models.report [RUNS].
 
-RUNS has a folder per run with its record.json and confusion.csv, and latencies.json, which
---measure writes anew on this machine. Without --measure the report is made of these files alone,
-so that it can be made again anywhere, bit for bit.
+RUNS has a folder per run with its record.json and confusion.csv, NOTES.md, which goes into the
+report as it is, and latencies.json, which --measure writes anew on this machine. Without --measure
+the report is made of these files alone, so that it can be made again anywhere, bit for bit.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from runtime.errors import RuntimeFault
 RUNS = Path(__file__).parent / "runs"
 RESULTS = Path(__file__).parent / "RESULTS.md"
 LATENCIES = "latencies.json"
+NOTES = "NOTES.md"
 WORST = 5  # classes that are named
 MIB = 2**20
 
@@ -104,8 +105,14 @@ def read_runs(folder: Path) -> list[Run]:
     return sorted(runs, key=lambda run: (run.data, -run.test["top1"], run.name))
 
 
-def make_report(runs: Sequence[Run], latencies: Mapping[str, Any]) -> str:
-    """The text of RESULTS.md."""
+def read_notes(folder: Path) -> str:
+    """What people wrote of the runs, if they did."""
+    path = folder / NOTES
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
+
+
+def make_report(runs: Sequence[Run], latencies: Mapping[str, Any], notes: str = "") -> str:
+    """The text of RESULTS.md; notes: what people have to say of the runs."""
     parts = [
         "# Trained networks: measured",
         "Made by `python -m models.report` from the run records in [`runs/`](runs); every number "
@@ -115,6 +122,7 @@ def make_report(runs: Sequence[Run], latencies: Mapping[str, Any]) -> str:
         "native engine, MobileNet-v1 in float32 on ONNX Runtime.",
         "![Accuracy against size and latency](runs/accuracy.svg)",
         "![Curves of the trainings](runs/curves.svg)",
+        *([notes.strip()] if notes else []),
     ]
     for data in dict.fromkeys(run.data for run in runs):
         mine = [run for run in runs if run.data == data]
@@ -339,7 +347,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             write_latencies(measure_latencies([run.record for run in runs]), path)
         latencies = read_latencies(path)
         write_pictures(runs, latencies, args.runs)
-        args.out.write_text(make_report(runs, latencies), encoding="utf-8")
+        args.out.write_text(make_report(runs, latencies, read_notes(args.runs)), encoding="utf-8")
     except (TrainingFault, RuntimeFault, OSError) as error:
         print(f"models.report: {error}", file=sys.stderr)
         return 2

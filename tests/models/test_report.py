@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from models.errors import DataError
-from models.latency import key_of
-from models.report import main, make_report, read_runs
+from models.latency import key_of, read_latencies
+from models.report import LATENCIES, RESULTS, RUNS, main, make_report, read_notes, read_runs
 from tests.models.records import make_record, write_run
 
 MACHINE = {
@@ -103,6 +103,17 @@ def test_unfinished_runs_are_refused(
     assert main([str(tmp_path), "--out", str(tmp_path / "R.md")]) == 2
     assert "models.train --resume" in capsys.readouterr().err
     assert not (tmp_path / "R.md").exists()
+
+
+def test_notes_go_into_the_report(runs: Path, tmp_path: Path) -> None:
+    (runs / "NOTES.md").write_text("## What was cut\n\nAlmost all.\n")
+    assert main([str(runs), "--out", str(tmp_path / "R.md")]) == 0
+    assert "\n\n## What was cut\n\nAlmost all.\n\n## pets\n" in (tmp_path / "R.md").read_text()
+
+
+def test_report_of_this_repository_is_made_of_its_records() -> None:
+    expected = make_report(read_runs(RUNS), read_latencies(RUNS / LATENCIES), read_notes(RUNS))
+    assert RESULTS.read_text(encoding="utf-8") == expected
 
 
 def test_no_runs_is_an_error(tmp_path: Path) -> None:
