@@ -188,10 +188,13 @@ BNN_INLINE uint32_t mask32(Vec a, Vec b, Vec c, Vec d) {
   return static_cast<uint32_t>(_mm256_movemask_epi8(_mm256_permutevar8x32_epi32(bytes, order)));
 }
 
+constexpr int block_rows(int) { return 1; }
+
 // The bits of kWords * 16 floats of one row for all layers.
 template <int kWords>
-BNN_INLINE void compare_row(const float* x, int64_t width, const SlicedCompareJob& job,
-                            int64_t offset) {
+BNN_INLINE void compare_block(const SlicedCompareJob& job, int64_t row, int64_t offset) {
+  const int64_t width = job.shape.width;
+  const float* x = job.x + row * width;
   constexpr int kVectors = 2 * kWords < 4 ? 4 : 2 * kWords;
   __m256 values[kVectors];
   const Vec step = _mm256_set_epi32(7, 6, 5, 4, 3, 2, 1, 0);

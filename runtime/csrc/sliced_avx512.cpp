@@ -75,6 +75,8 @@ BNN_INLINE void store_lanes(__m128i* out, Vec a, Vec b, Vec c, Vec d) {
 // ---- planes of floats
 // ------------------------------------------------------------------------------------------------
 
+constexpr int block_rows(int words) { return 16 / words; }
+
 // A block of rows that lie one behind the other in a vector stays in registers for all layers.
 template <int kWords>
 BNN_INLINE void compare_block(const SlicedCompareJob& job, int64_t first, int64_t offset) {
@@ -102,26 +104,7 @@ BNN_INLINE void compare_block(const SlicedCompareJob& job, int64_t first, int64_
   }
 }
 
-template <int kWords>
-BNN_INLINE void compare_rows(const SlicedCompareJob& job) {
-  const SlicedShape& shape = job.shape;
-  int64_t offset = 0;
-  for (int64_t row = 0; row < shape.height; row += 16 / kWords * shape.vectors, offset += 32) {
-    for (int64_t v = 0; v < shape.vectors && row + v < shape.height; ++v)
-      compare_block<kWords>(job, row + v, v * shape.vector_bytes + offset);
-  }
-}
-
-void compare_floats(const SlicedCompareJob& job) {
-  switch (job.shape.row_bits) {
-    case 16:
-      return compare_rows<1>(job);
-    case 32:
-      return compare_rows<2>(job);
-    default:
-      return compare_rows<4>(job);
-  }
-}
+#include "sliced_compare.inc"
 
 }  // namespace
 

@@ -195,10 +195,13 @@ BNN_INLINE uint8x16_t above(const float32x4_t* x, float32x4_t threshold) {
   return vuzp1q_u8(vreinterpretq_u8_u16(half[0]), vreinterpretq_u8_u16(half[1]));
 }
 
+constexpr int block_rows(int) { return 1; }
+
 // The bits of kWords * 16 floats of one row for all layers.
 template <int kWords>
-BNN_INLINE void compare_row(const float* x, int64_t width, const SlicedCompareJob& job,
-                            int64_t offset) {
+BNN_INLINE void compare_block(const SlicedCompareJob& job, int64_t row, int64_t offset) {
+  const int64_t width = job.shape.width;
+  const float* x = job.x + row * width;
   static const uint8_t kUnit[16] = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
   const uint8x16_t unit = vld1q_u8(kUnit);
   float32x4_t values[4 * kWords];
