@@ -185,7 +185,13 @@ def convert_stage(stage: Stage, number: int, shape: list[int], out: Converted) -
             raise ConversionError(
                 f"expected dense and improvement blocks in a stage, found {block}"
             )
-        convert_binary_layer(f"stage{number}.layer{i}", block.activation, block.conv, out)
+        activation, conv = block.activation, block.conv
+        if not (isinstance(activation, BinaryActivation) and isinstance(conv, BinaryConv2d)):
+            raise ConversionError(
+                "expected binary layers, found those of a float twin; it is there to compare with "
+                "and to teach, train without --no-binary to export"
+            )
+        convert_binary_layer(f"stage{number}.layer{i}", activation, conv, out)
         layers.append("dense" if isinstance(block, DenseBlock) else "improvement")
         channels += GROWTH if isinstance(block, DenseBlock) else 0
     step = {
@@ -194,7 +200,7 @@ def convert_stage(stage: Stage, number: int, shape: list[int], out: Converted) -
         "input": shape,
         "output": [channels, *shape[1:]],
         "growth": GROWTH,
-        "padding": cast(DenseBlock, stage[0]).conv.padding,
+        "padding": cast(BinaryConv2d, stage[0].conv).padding,
         "layers": layers,
     }
     out.plan.append(step)

@@ -39,7 +39,9 @@ def measure_latencies(records: Sequence[Mapping[str, Any]], runs: int = 60) -> d
     with TemporaryDirectory(prefix="bnn-latency-") as folder, pinned(1):
         for record in records:
             key = key_of(record)
-            if key in timers:
+            if key in timers or not record["changes"].get(
+                "binary", True
+            ):  # no float twin is served
                 continue
             show_progress(f"exporting {key}")
             bundle = _export(record, Path(folder) / str(len(timers)))

@@ -54,13 +54,24 @@ def make_stem(name: str) -> nn.Sequential:
     raise ValueError(f"unknown stem {name!r}")
 
 
+def make_layer(channels: int, spec: Spec) -> tuple[nn.Module, nn.Module]:
+    """(activation, convolution) of a block: [N, C, H, W] -> the same -> [N, 64, H, W].
+
+    Of the float twin: batch norm and ReLU, and a convolution with float weights, padded with 0.
+    """
+    if spec.binary:
+        activation: nn.Module = BinaryActivation(channels, shift=spec.shift)
+        return activation, BinaryConv2d(channels, GROWTH, spec.padding)
+    activation = nn.Sequential(nn.BatchNorm2d(channels), nn.ReLU(inplace=True))
+    return activation, nn.Conv2d(channels, GROWTH, 3, padding=1, bias=False)
+
+
 class DenseBlock(nn.Module):
     """Adds features: [N, C, H, W] -> [N, C + 64, H, W], the new channels last."""
 
-    def __init__(self, channels: int, padding: int = -1, shift: float = 0.0) -> None:
+    def __init__(self, channels: int, spec: Spec) -> None:
         super().__init__()
-        self.activation = BinaryActivation(channels, shift=shift)
-        self.conv = BinaryConv2d(channels, GROWTH, padding)
+        self.activation, self.conv = make_layer(channels, spec)
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.cat((x, self.conv(self.activation(x))), dim=1)
@@ -69,10 +80,9 @@ class DenseBlock(nn.Module):
 class ImprovementBlock(nn.Module):
     """Sharpens features: adds to the last 64 of [N, C, H, W] and passes the others through."""
 
-    def __init__(self, channels: int, padding: int = -1, shift: float = 0.0) -> None:
+    def __init__(self, channels: int, spec: Spec) -> None:
         super().__init__()
-        self.activation = BinaryActivation(channels, shift=shift)
-        self.conv = BinaryConv2d(channels, GROWTH, padding)
+        self.activation, self.conv = make_layer(channels, spec)
 
     def forward(self, x: Tensor) -> Tensor:
         kept, fresh = x[:, :-GROWTH], x[:, -GROWTH:]
@@ -88,10 +98,10 @@ class Stage(nn.Sequential):
     def __init__(self, channels: int, blocks: int, spec: Spec) -> None:
         layers: list[nn.Module] = []
         for _ in range(blocks):
-            layers.append(DenseBlock(channels, spec.padding, spec.shift))
+            layers.append(DenseBlock(channels, spec))
             channels += GROWTH
             if spec.improvement:
-                layers.append(ImprovementBlock(channels, spec.padding, spec.shift))
+                layers.append(ImprovementBlock(channels, spec))
         super().__init__(*layers)
 
 

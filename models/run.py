@@ -38,7 +38,7 @@ from models.processes import Processes, device_of
 from models.recipe import Recipe
 from models.teachers import Teacher, load_teacher
 from models.trainer import Execution, Trainer
-from models.zoo import build_network, default_image_size
+from models.zoo import Network, build_network, default_image_size
 from runtime.preprocess import Preprocessing
 
 CHECKPOINT = "checkpoint.pt"
@@ -91,7 +91,7 @@ class _Run:
             )
         processes.check_batch(job.recipe.batch)
         torch.manual_seed(job.recipe.seed)
-        self.network = build_network(job.network, len(job.data.train.classes), **job.changes)
+        self.network = self._build_network()
         self.network.to(self.device)
         side = job.image_size or default_image_size(self.network)
         self.preprocessing = evaluation_preprocessing(side, job.resize)
@@ -140,6 +140,13 @@ class _Run:
             skip_damaged=self.job.skip_damaged,
             cache=self.job.cache,
         )
+
+    def _build_network(self) -> Network:
+        job = self.job
+        try:
+            return build_network(job.network, len(job.data.train.classes), **job.changes)
+        except ValueError as error:
+            raise RecipeError(str(error)) from error
 
     def _load_teacher(self) -> Teacher | None:
         job = self.job

@@ -25,6 +25,7 @@ class Spec:
     groups: int = 1  # of the 1x1 convolution in a transition
     shuffle: bool = False  # channel shuffle before it
     improvement: bool = True  # False: BinaryDenseNet
+    binary: bool = True  # False: the float twin, to compare with and to learn from
     stem: StemName = "grouped"
     padding: int = -1  # value around a binarized map
     shift: float = 0.0  # unbalanced activation threshold, see models.binary

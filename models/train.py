@@ -43,6 +43,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 RECIPE_FIELDS = tuple(field.name for field in fields(Recipe))
+SPEC_FIELDS = ("stem", "shift", "improvement", "binary")  # what a command line may change
 
 
 def make_parser() -> _Parser:
@@ -74,6 +75,8 @@ def make_parser() -> _Parser:
     network.add_argument(
         "--shift", type=float, help="unbalanced threshold: offsets start at -shift"
     )
+    _switch(network, "--improvement", "blocks that sharpen (--no-improvement: BinaryDenseNet)")
+    _switch(network, "--binary", "weights and activations at one bit (--no-binary: float twin)")
     recipe = parser.add_argument_group("recipe (defaults: the published one)")
     defaults = Recipe()
     for name in RECIPE_FIELDS:
@@ -154,7 +157,7 @@ def make_job(args: argparse.Namespace) -> Job:
     if args.network not in NAMES:
         raise RecipeError(f"expected a network of {', '.join(NAMES)}; found {args.network}")
     given = {n: getattr(args, n) for n in RECIPE_FIELDS if getattr(args, n) is not None}
-    changes = {n: getattr(args, n) for n in ("stem", "shift") if getattr(args, n) is not None}
+    changes = {n: getattr(args, n) for n in SPEC_FIELDS if getattr(args, n) is not None}
     return Job(
         network=args.network,
         data=data,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 from models import meliusnet, mobilenet, specs
 
 Network = meliusnet.MeliusNet | mobilenet.MobileNetV1
@@ -13,8 +15,13 @@ def build_network(name: str, num_classes: int = 1000, **changes: object) -> Netw
     """An untrained network called `name`; `changes` replace fields of its spec (stem, padding,
     shift, width, ...).
 
-    Raises ValueError for an unknown name, with the known ones.
+    Raises ValueError for an unknown name or field, with the known ones.
     """
+    known = [
+        f.name for f in fields(mobilenet.MobileNetSpec if name in mobilenet.SPECS else specs.Spec)
+    ]
+    if unknown := sorted(changes.keys() - set(known)):
+        raise ValueError(f"{name} has no {', '.join(unknown)}; expected one of {', '.join(known)}")
     if name in mobilenet.SPECS:
         spec = mobilenet.find_mobilenet_spec(name, **changes)
         return mobilenet.MobileNetV1(spec, num_classes)

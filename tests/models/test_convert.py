@@ -1,5 +1,7 @@
 """models.convert: folding is exact, including ties, negative and zero scales."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -107,6 +109,11 @@ def test_not_finite_parameters_are_refused() -> None:
     network.stages[0][0].activation.bn.running_var[3] = float("nan")  # type: ignore[index]
     with pytest.raises(ConversionError, match="expected finite parameters"):
         convert_network(network, 32)
+
+
+def test_float_twins_are_refused() -> None:
+    with pytest.raises(ConversionError, match="found those of a float twin"):
+        convert_network(MeliusNet(replace(TINY, binary=False), 4), 32)
 
 
 @pytest.mark.parametrize(

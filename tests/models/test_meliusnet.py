@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from models.binary import BinaryActivation, BinaryConv2d
 from models.meliusnet import (
     DenseBlock,
     ImprovementBlock,
@@ -31,7 +32,7 @@ def test_unknown_stem_is_refused() -> None:
 
 def test_dense_block_appends_and_keeps() -> None:
     torch.manual_seed(0)
-    block = DenseBlock(32).eval()
+    block = DenseBlock(32, TINY).eval()
     x = torch.randn(1, 32, 4, 4)
     y = block(x)
     assert y.shape == (1, 96, 4, 4)
@@ -41,7 +42,7 @@ def test_dense_block_appends_and_keeps() -> None:
 
 def test_improvement_block_changes_the_last_64_only() -> None:
     torch.manual_seed(0)
-    block = ImprovementBlock(96).eval()
+    block = ImprovementBlock(96, TINY).eval()
     x = torch.randn(1, 96, 4, 4).round()
     y = block(x)
     assert torch.equal(y[:, :32], x[:, :32])
@@ -88,3 +89,15 @@ def test_shift_starts_every_activation_below_zero() -> None:
     network = MeliusNet(Spec("tiny", (1, 1), (96,), stem="small", shift=0.25), 2)
     block = network.stages[0][0]  # type: ignore[index]
     assert torch.all(block.activation.bn.bias == -0.25)
+
+
+def test_float_twin_has_the_same_shapes_and_float_layers_alone() -> None:
+    torch.manual_seed(0)
+    twin = MeliusNet(Spec("tiny", (1, 1), (96,), stem="small", binary=False), 7)
+    logits = twin(torch.randn(3, 3, 16, 16))
+    assert logits.shape == (3, 7)
+    logits.sum().backward()
+    assert all(p.grad is not None for p in twin.parameters())
+    assert not any(isinstance(m, BinaryConv2d | BinaryActivation) for m in twin.modules())
+    binary = MeliusNet(Spec("tiny", (1, 1), (96,), stem="small"), 7)
+    assert sum(p.numel() for p in twin.parameters()) == sum(p.numel() for p in binary.parameters())

@@ -38,6 +38,14 @@ def test_unbalanced_thresholds_start_at_the_shift(tmp_path: Path) -> None:
     assert all((offset == -0.25).all() for offset in offsets)
 
 
+def test_twins_are_switches(tmp_path: Path) -> None:
+    write_two_colours(tmp_path)
+    given = ["meliusnet13", "--data", str(tmp_path), "--out", "x"]
+    assert make_job(parse_arguments(given)).changes == {}
+    job = make_job(parse_arguments([*given, "--no-improvement", "--no-binary"]))
+    assert job.changes == {"improvement": False, "binary": False}
+
+
 def test_each_field_of_the_recipe_is_an_option(tmp_path: Path) -> None:
     write_two_colours(tmp_path)
     parser = make_parser()
@@ -94,6 +102,14 @@ def test_a_missing_configuration_is_named(tmp_path: Path) -> None:
         (["resnet", "--data", "DATA", "--out", "x"], "expected a network of meliusnet22"),
         (["meliusnet13", "--data", "none", "--out", "x"], "expected train/ or train.npz"),
         (["meliusnet13", "--data", "DATA", "--out", "x", "--epochs", "0"], "epochs at least 1"),
+        (
+            ["meliusnet13", "--data", "DATA", "--out", "x", "--stem", "none"],
+            "unknown stem 'none'; known: ",
+        ),
+        (
+            ["mobilenet_v1", "--data", "DATA", "--out", "x", "--shift", "0.1"],
+            "mobilenet_v1 has no shift; expected one of name, width",
+        ),
         (["--epoch", "1"], "unrecognized arguments: --epoch"),
     ],
 )

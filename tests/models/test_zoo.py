@@ -17,3 +17,8 @@ def test_every_name_builds_and_runs_at_its_own_size(name: str) -> None:
 def test_unknown_name_lists_the_known() -> None:
     with pytest.raises(ValueError, match="known: meliusnet22"):
         build_network("resnet50")
+
+
+def test_unknown_field_lists_the_known() -> None:
+    with pytest.raises(ValueError, match="mobilenet_v1 has no stem; expected one of name, width"):
+        build_network("mobilenet_v1", stem="small")
