@@ -253,7 +253,7 @@ def is_finished(content: dict[str, Any]) -> bool:
 
 def training_record(content: dict[str, Any]) -> dict[str, Any]:
     """What the manifest says of the training."""
-    more = ("classes", "data_sha256", "teacher", "commit", "calibration")
+    more = ("classes", "data_sha256", "teacher", "start", "commit", "calibration")
     return {
         "data": content["data"],
         "train_images": content["train_images"],

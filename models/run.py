@@ -34,6 +34,7 @@ from models.metrics import (
 )
 from models.picture_files import PictureFiles
 from models.preprocessing import evaluation_preprocessing, whole_preprocessing
+from models.pretrained import Start, read_start
 from models.processes import Processes, device_of
 from models.recipe import Recipe
 from models.teachers import Teacher, load_teacher
@@ -60,6 +61,7 @@ class Job:
     execution: Execution = field(default_factory=Execution)
     device: str = "cpu"
     teacher: str | None = None
+    start: Path | None = None  # weights to begin with, models.pretrained
     cache: Path | None = None
     workers: int = 2
     checkpoint_minutes: float = 10
@@ -92,6 +94,7 @@ class _Run:
         processes.check_batch(job.recipe.batch)
         torch.manual_seed(job.recipe.seed)
         self.network = self._build_network()
+        self.start = self._begin()
         self.network.to(self.device)
         side = job.image_size or default_image_size(self.network)
         self.preprocessing = evaluation_preprocessing(side, job.resize)
@@ -148,6 +151,14 @@ class _Run:
         except ValueError as error:
             raise RecipeError(str(error)) from error
 
+    def _begin(self) -> Start | None:
+        job = self.job
+        if job.start is None:
+            return None
+        start = read_start(job.start)
+        start.begin(self.network, job.network, job.data.train.classes)
+        return start
+
     def _load_teacher(self) -> Teacher | None:
         job = self.job
         if (job.teacher is None) != (job.recipe.distillation == 0):
@@ -176,6 +187,7 @@ class _Run:
             "validation_images": validation,
             "skipped": self.skipped,
             "teacher": self.teacher.name if self.teacher else None,
+            "start": self.start.name if self.start else None,
             "device": record.describe_device(self.device),
             "torch": str(torch.__version__),  # a plain text, so that checkpoints load safely
             "threads": torch.get_num_threads(),
@@ -273,8 +285,8 @@ class _Run:
 def make_record(content: Mapping[str, Any], data: DataSet) -> dict[str, Any]:
     """The record of a run, of the content of its checkpoint (models.record)."""
     state = content["state"]
-    keys = ("network", "changes", "preprocessing", "stored_side", "teacher", "device", "threads")
-    machine = ("processes", "execution", "torch", "commit", "version")
+    keys = ("network", "changes", "preprocessing", "stored_side", "teacher", "start", "device")
+    machine = ("threads", "processes", "execution", "torch", "commit", "version")
     parts = {
         name: {"images": len(files), "sha256": content["data_sha256"][name]}
         for name, files in data.parts().items()

@@ -43,6 +43,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 RECIPE_FIELDS = tuple(field.name for field in fields(Recipe))
+NO_START = Path("none")
 SPEC_FIELDS = ("stem", "shift", "improvement", "binary")  # what a command line may change
 
 
@@ -74,6 +75,12 @@ def make_parser() -> _Parser:
     network.add_argument("--stem", help="another stem: grouped, imagenet7x7, thumbnail, small")
     network.add_argument(
         "--shift", type=float, help="unbalanced threshold: offsets start at -shift"
+    )
+    network.add_argument(
+        "--start",
+        type=Path,
+        help="weights to begin with: .safetensors of models.pretrained, or a "
+        "checkpoint.pt (with --folder this repository's; none: random ones)",
     )
     _switch(network, "--improvement", "blocks that sharpen (--no-improvement: BinaryDenseNet)")
     _switch(network, "--binary", "weights and activations at one bit (--no-binary: float twin)")
@@ -170,6 +177,7 @@ def make_job(args: argparse.Namespace) -> Job:
         execution=Execution(bool(args.compile), bool(args.channels_last), args.measure_every or 1),
         device=_device(args),
         teacher=args.teacher,
+        start=None if args.start == NO_START else args.start,
         cache=args.cache,
         workers=args.workers or os.cpu_count() or 1,
         checkpoint_minutes=10 if args.checkpoint_minutes is None else args.checkpoint_minutes,

@@ -1,0 +1,152 @@
+"""Weights to begin a training with, from another run: python -m models.pretrained RUN --out FILE.
+
+RUN is a folder of models.train, or its checkpoint.pt; FILE, a .safetensors, holds the network
+alone, without the optimizer's state: latent and float weights as float16, batch norms as float32.
+models.train --start takes either. What the network has learned stays; where the classes differ, the
+last layer begins anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from models.checkpoint import read_checkpoint
+from models.errors import RecipeError, TrainingFault
+from models.zoo import Network
+
+LAST = ("head.fc.", "fc.")  # the layer with a row per class, of MeliusNet and of MobileNet-v1
+ABOUT = "about"  # key of the file's metadata
+FREE = frozenset({"shift"})  # fields of the spec that only say how training begins
+WEIGHTS = Path(__file__).parent / "weights"  # those of this repository
+
+
+@dataclass(frozen=True)
+class Start:
+    """A trained network: what it is, and its tensors by name."""
+
+    name: str  # for people: network, data and digest
+    network: str
+    changes: Mapping[str, Any]
+    classes: tuple[str, ...]
+    tensors: Mapping[str, Tensor]
+
+    def begin(self, network: Network, name: str, classes: Sequence[str]) -> None:
+        """Copies the weights into a new network called `name` for these classes.
+
+        Raises RecipeError if it is another network.
+        """
+        mine = network.state_dict()
+        same_classes = self.classes == tuple(classes)
+        wanted = {key for key in mine if same_classes or not key.startswith(LAST)}
+        differing = [
+            key
+            for key in sorted(wanted | (self.tensors.keys() - mine.keys()))
+            if not (key in self.tensors and key in mine)
+            or self.tensors[key].shape != mine[key].shape
+        ]
+        if differing or name != self.network:
+            raise RecipeError(
+                f"expected a network like the one to start with, {self.network} with "
+                f"{dict(self.changes)}; found {name}"
+                + (f", in which {', '.join(differing[:3])} differ" if differing else "")
+                + ". Give the same network and stem, or leave --start out."
+            )
+        network.load_state_dict(
+            mine | {key: self.tensors[key].to(mine[key].dtype) for key in wanted}
+        )
+
+
+def read_start(path: Path) -> Start:
+    """A .safetensors file of this module, or a checkpoint of models.train.
+
+    Raises RecipeError if it is neither; CheckpointMismatch.
+    """
+    if not path.is_file():
+        raise RecipeError(
+            f"expected weights to start with, a .safetensors file or a checkpoint.pt; found {path}"
+        )
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    if path.suffix == ".safetensors":
+        about, tensors = _read_weights(path)
+    else:
+        content = read_checkpoint(path)
+        about, tensors = describe(content), content["state"]["model"]
+    return Start(
+        f"{about['network']} on {about['data']} ({path.suffix[1:]} {digest})",
+        about["network"],
+        about["changes"],
+        tuple(about["classes"]),
+        tensors,
+    )
+
+
+def _read_weights(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    try:
+        with safe_open(path, "pt") as file:
+            about = json.loads((file.metadata() or {})[ABOUT])
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
+        if not {"network", "changes", "classes", "data"} <= set(about):
+            raise KeyError(ABOUT)
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise RecipeError(
+            f"{path}: expected weights written by models.pretrained; found {error}"
+        ) from error
+    return about, tensors
+
+
+def describe(content: Mapping[str, Any]) -> dict[str, Any]:
+    """What a file of weights says of the run that it comes from."""
+    keys = ("network", "classes", "data", "commit", "test")
+    about = {key: content.get(key) for key in keys}
+    changes = {k: v for k, v in content.get("changes", {}).items() if k not in FREE}
+    return {**about, "changes": changes, "recipe": content["state"]["recipe"]}
+
+
+def write_weights(content: Mapping[str, Any], path: Path) -> None:
+    """Writes the network of a checkpoint's content, without the optimizer's state."""
+    tensors = {
+        key: (tensor.half() if tensor.dim() > 1 else tensor).contiguous()
+        for key, tensor in content["state"]["model"].items()
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, path, {ABOUT: json.dumps(describe(content), sort_keys=True)})
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m models.pretrained",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("run", type=Path, help="folder of a run, or its checkpoint.pt")
+    parser.add_argument("--out", type=Path, required=True, help="a .safetensors file")
+    args = parser.parse_args(arguments)
+    path = args.run / "checkpoint.pt" if args.run.is_dir() else args.run
+    try:
+        if args.out.suffix != ".safetensors":
+            raise RecipeError(f"expected --out FILE.safetensors; found {args.out}")
+        content = read_checkpoint(path)
+        write_weights(content, args.out)
+    except (TrainingFault, OSError) as error:
+        print(f"models.pretrained: {error}", file=sys.stderr)
+        return 2
+    print(
+        f"{args.out}: {content['network']} on {content['data']}, {args.out.stat().st_size:,} bytes"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

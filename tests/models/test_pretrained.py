@@ -1,0 +1,138 @@
+"""models.pretrained: a training begins with what another one has learned."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from models.checkpoint import build_trained, read_checkpoint
+from models.errors import RecipeError
+from models.pretrained import main, read_start
+from models.record import read_record
+from models.train import main as train
+from models.zoo import build_network
+from tests.models.pictures import write_two_colours
+
+OPTIONS = ["--epochs", "1", "--image-size", "16", "--batch", "4", "--quiet", "--device", "cpu"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run on two colours; the data lies beside it."""
+    folder = tmp_path_factory.mktemp("pretrained")
+    write_two_colours(folder / "data")
+    command = ["meliusnet13", "--data", str(folder / "data"), "--out", str(folder / "run")]
+    assert train([*command, *OPTIONS]) == 0
+    return folder / "run"
+
+
+def continue_training(run: Path, out: Path, start: Path, *more: str) -> int:
+    command = ["meliusnet13", "--data", str(run.parent / "data"), "--out", str(out)]
+    return train([*command, *OPTIONS, "--start", str(start), *more])
+
+
+def trained_tensors(path: Path) -> dict[str, torch.Tensor]:
+    return build_trained(read_checkpoint(path)).state_dict()
+
+
+def test_file_holds_the_network_and_says_what_it_is(run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "weights.safetensors"
+    assert main([str(run), "--out", str(out)]) == 0
+    expected = trained_tensors(run / "checkpoint.pt")
+    start = read_start(out)
+    assert start.name.startswith("meliusnet13 on data (safetensors ")
+    assert start.classes == ("blue", "red")
+    assert start.tensors.keys() == expected.keys()
+    for key, tensor in expected.items():
+        rounded = tensor.half() if tensor.dim() > 1 else tensor
+        assert torch.equal(start.tensors[key], rounded), key
+    with safe_open(out, "pt") as file:
+        about = json.loads(file.metadata()["about"])
+    assert about["recipe"]["epochs"] == 1
+    assert about["test"]["images"] == 4
+    assert out.stat().st_size < (run / "checkpoint.pt").stat().st_size / 5
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_same_classes_keep_every_weight(run: Path, tmp_path: Path, packed: bool) -> None:
+    start = run / "checkpoint.pt"
+    if packed:
+        start = tmp_path / "weights.safetensors"
+        assert main([str(run), "--out", str(start)]) == 0
+    network = build_network("meliusnet13", 2)
+    read_start(start).begin(network, "meliusnet13", ["blue", "red"])
+    expected = trained_tensors(run / "checkpoint.pt")
+    for key, tensor in network.state_dict().items():
+        assert torch.allclose(tensor, expected[key], rtol=1e-3, atol=1e-6), key
+
+
+def test_other_classes_begin_with_a_new_last_layer(run: Path) -> None:
+    torch.manual_seed(0)
+    network = build_network("meliusnet13", 2)
+    before = {key: tensor.clone() for key, tensor in network.state_dict().items()}
+    read_start(run / "checkpoint.pt").begin(network, "meliusnet13", ["cat", "dog"])
+    expected = trained_tensors(run / "checkpoint.pt")
+    for key, tensor in network.state_dict().items():
+        source = before if key.startswith("head.fc.") else expected
+        assert torch.equal(tensor, source[key]), key
+
+
+def test_run_begins_with_the_weights_and_records_them(run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    small_steps = ("--learning-rate", "1e-12")
+    assert continue_training(run, out, run / "checkpoint.pt", *small_steps) == 0
+    expected = trained_tensors(run / "checkpoint.pt")
+    for key, tensor in trained_tensors(out / "checkpoint.pt").items():
+        if key.endswith((".weight", ".bias")):
+            assert torch.allclose(tensor, expected[key], atol=1e-8), key
+    assert read_record(out / "record.json")["start"].startswith("meliusnet13 on data (pt ")
+    assert read_record(run / "record.json")["start"] is None
+
+
+def test_resuming_with_another_start_is_refused(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    assert continue_training(run, out, run / "checkpoint.pt") == 0
+    assert continue_training(run, out, Path("none"), "--resume") == 2
+    assert "made with start meliusnet13 on data" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "changes", [{"improvement": False}, {"stem": "grouped"}, {"binary": False}]
+)
+def test_another_network_is_refused(run: Path, changes: dict[str, Any]) -> None:
+    network = build_network("meliusnet13", 2, **changes)
+    with pytest.raises(RecipeError, match="expected a network like the one to start with, melius"):
+        read_start(run / "checkpoint.pt").begin(network, "meliusnet13", ["blue", "red"])
+
+
+def test_another_name_is_refused(run: Path) -> None:
+    network = build_network("meliusnet22", 2)
+    with pytest.raises(RecipeError, match=r"found meliusnet22, in which .* differ"):
+        read_start(run / "checkpoint.pt").begin(network, "meliusnet22", ["blue", "red"])
+
+
+def test_a_threshold_shift_is_no_other_network(run: Path) -> None:
+    network = build_network("meliusnet13", 2, shift=0.2)
+    read_start(run / "checkpoint.pt").begin(network, "meliusnet13", ["blue", "red"])
+
+
+def test_foreign_files_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(RecipeError, match=r"found .*missing.pt"):
+        read_start(tmp_path / "missing.pt")
+    other = tmp_path / "other.safetensors"
+    save_file({"x": torch.zeros(1)}, other)
+    with pytest.raises(RecipeError, match=r"expected weights written by models\.pretrained"):
+        read_start(other)
+    other.write_bytes(b"no weights")
+    with pytest.raises(RecipeError, match=r"expected weights written by models\.pretrained"):
+        read_start(other)
+    assert main([str(tmp_path), "--out", str(tmp_path / "x.safetensors")]) == 2
+    assert main([str(tmp_path), "--out", str(tmp_path / "x.bin")]) == 2
+    assert "expected --out FILE.safetensors" in capsys.readouterr().err
+    assert not (tmp_path / "x.safetensors").exists()
