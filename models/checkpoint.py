@@ -19,7 +19,9 @@ from models.zoo import Network, build_network
 
 FORMAT = 2
 # What may differ between the parts of a resumed run.
-MAY_DIFFER = frozenset({"device", "torch", "commit", "processes", "threads", "execution"})
+MAY_DIFFER = frozenset(
+    {"device", "torch", "commit", "version", "processes", "threads", "execution", "labels"}
+)
 
 
 def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:

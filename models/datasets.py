@@ -21,6 +21,7 @@ from models.picture_files import (
     separate_test_files,
 )
 
+WORDS = "words.txt"  # lines of WordNet id, tab, synonyms: names of classes, where a set has them
 ANNOTATIONS = "val_annotations.txt"  # Tiny-ImageNet's labels of its one folder of val pictures
 UNION = "+"  # joins names of sets
 SHOWN = 5  # differences that an error lists
@@ -147,21 +148,23 @@ def open_data_set(data: Path, name: str | None = None) -> DataSet:
     Raises DataError, IncompleteData.
     """
     if name is None:
-        return _named(data.resolve().name, _open_parts(data))
+        return _named(data.resolve().name, _open_parts(data), _read_words(data))
     members = name.split(UNION)
     if unknown := [member for member in members if member not in KNOWN]:
         raise DataError(f"unknown data set {', '.join(unknown)}; known: {', '.join(NAMES)}")
     opened = []
+    words: dict[str, str] = {}
     for member in members:
         folder = data / member if len(members) > 1 else data
         parts = _open_parts(folder)
         verify(member, KNOWN[member], parts, folder)
         opened.append(parts)
+        words |= _read_words(folder)
     if len(opened) == 1:
-        return _named(name, opened[0])
+        return _named(name, opened[0], words)
     shared = set.intersection(*(set(parts) for parts in opened))
     joined = {part: join_files([parts[part] for parts in opened]) for part in shared}
-    return _named(name, joined)
+    return _named(name, joined, words)
 
 
 def verify(name: str, known: KnownSet, parts: dict[str, PictureFiles], where: Path) -> None:
@@ -192,10 +195,25 @@ def verify(name: str, known: KnownSet, parts: dict[str, PictureFiles], where: Pa
         )
 
 
-def _named(name: str, parts: dict[str, PictureFiles]) -> DataSet:
+def _named(name: str, parts: dict[str, PictureFiles], words: dict[str, str]) -> DataSet:
     train = parts["train"]
-    labels = tuple(PHOTOS[c].label if c in PHOTOS else c for c in train.classes)
+    names = words | {wnid: photo.label for wnid, photo in PHOTOS.items()}
+    labels = tuple(names.get(c, c) for c in train.classes)
+    if len(set(labels)) < len(labels):  # two classes of one name: people could not tell them apart
+        twice = {label for label in labels if labels.count(label) > 1}
+        pairs = zip(labels, train.classes, strict=True)
+        labels = tuple(f"{label} ({c})" if label in twice else label for label, c in pairs)
     return DataSet(name, train, parts.get("validation"), parts.get("test"), labels)
+
+
+def _read_words(folder: Path) -> dict[str, str]:
+    """The first name of every class in the set's list, if it has one."""
+    path = folder / WORDS
+    if not path.is_file():
+        return {}
+    lines = path.read_text(encoding="utf-8").splitlines()
+    rows = [line.split("\t", 1) for line in lines if "\t" in line]
+    return {wnid: names.split(",")[0].strip() for wnid, names in rows}
 
 
 def _open_parts(data: Path) -> dict[str, PictureFiles]:

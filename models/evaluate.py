@@ -1,7 +1,8 @@
 """Measures a bundle's accuracy through an engine, as the service would answer.
 
 python -m models.evaluate BUNDLE --data DIR [--set NAME]: the pictures of the test part are decoded
-and preprocessed as the manifest says.
+and preprocessed as the manifest says. The bundle may know more classes than the data has, as one of
+ImageNet does: then "top1" is of all its classes, and "among" of the data's alone.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from models.data import LabelledImages, decode_pictures
 from models.datasets import NAMES, open_data_set
 from models.errors import DataError, TrainingFault
 from models.metrics import calibration_error, measure, predict_logits, write_confusion
-from runtime import ENGINES, Engine, Manifest, RuntimeFault, load_engine
+from runtime import ENGINES, Engine, Manifest, Preprocessing, RuntimeFault, load_engine
 
 
 def find_classes(manifest: Manifest) -> tuple[str, ...]:
@@ -28,40 +30,68 @@ def find_classes(manifest: Manifest) -> tuple[str, ...]:
     return tuple(training.get("classes", manifest.labels))
 
 
+def find_columns(
+    manifest: Manifest, classes: Sequence[str], labels: Sequence[str] | None = None
+) -> list[int]:
+    """Where the bundle has each of the data's classes, by class or else by the label's first name.
+
+    Raises DataError if it lacks one.
+    """
+    names = [label.split(",")[0] for label in manifest.labels]  # of "tench, Tinca tinca"
+    for wanted, known in ((classes, find_classes(manifest)), (labels or (), names)):
+        if wanted and all(known.count(name) == 1 for name in wanted):
+            return [known.index(name) for name in wanted]
+    lacking = [name for name in labels or classes if names.count(name) != 1]
+    trained_on = (manifest.training or {}).get("data", "unknown")
+    raise DataError(
+        f"expected data whose classes the bundle knows; it lacks {', '.join(lacking[:5])}. Give "
+        f"the data that the network was trained on ({trained_on})."
+    )
+
+
 def measure_accuracy(
     engine: Engine,
     images: LabelledImages,
     batch: int = 50,
     progress: bool = True,
     confusion: Path | None = None,
+    labels: Sequence[str] | None = None,
+    preprocessing: Preprocessing | None = None,
 ) -> dict[str, Any]:
     """{"top1", "top5"} in percent, "loss", "images", calibration errors in percent, "engine".
 
-    "calibration_error" is without the bundle's temperature, the other with it. Writes the confusion
-    table, if a path is given. Raises DataError if the classes differ.
+    "calibration_error" is without the bundle's temperature, the other with it. Where the bundle
+    knows more classes, "among" has "classes", "top1" and "top5" of the data's alone. Writes the
+    confusion table, if a path is given. labels: the data's names for people; preprocessing: if not
+    the bundle's. Raises DataError if the bundle lacks a class.
     """
-    classes = find_classes(engine.bundle.manifest)
-    if images.classes != classes:
-        raise DataError(
-            f"expected the bundle's classes {classes}; the data has {images.classes}. Give the "
-            "data that the network was trained on."
-        )
+    manifest = engine.bundle.manifest
+    columns = find_columns(manifest, images.classes, labels)
 
     def predict(inputs: torch.Tensor) -> torch.Tensor:
         return torch.from_numpy(engine.predict(inputs.numpy()))
 
-    spec = engine.bundle.manifest.preprocessing
+    spec = preprocessing or manifest.preprocessing
     logits = predict_logits(predict, images, spec, batch=batch, progress=progress)
-    temperature = engine.bundle.manifest.temperature
+    truth = torch.tensor(columns)[images.labels]
+    among = logits[:, columns]
     if confusion is not None:
-        write_confusion(confusion, logits, images.labels, engine.bundle.manifest.labels)
-    return {
-        **measure(logits, images.labels),
-        "calibration_error": calibration_error(logits, images.labels),
-        "temperature": temperature,
-        "calibration_error_with_temperature": calibration_error(logits, images.labels, temperature),
+        names = [manifest.labels[column] for column in columns]
+        write_confusion(confusion, among, images.labels, names)
+    figures = {
+        **measure(logits, truth),
+        "calibration_error": calibration_error(logits, truth),
+        "temperature": manifest.temperature,
+        "calibration_error_with_temperature": calibration_error(
+            logits, truth, manifest.temperature
+        ),
         "engine": f"{engine.name}/{engine.implementation}",
     }
+    if len(columns) < manifest.classes:
+        best = measure(among, images.labels)
+        few = {"classes": len(columns), "top1": best["top1"], "top5": best["top5"]}
+        figures["among"] = few
+    return figures
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -71,22 +101,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, required=True, help="directory with test/ or val/")
     parser.add_argument("--set", choices=NAMES, help="what DATA is a copy of; checks its counts")
     parser.add_argument("--engine", choices=["auto", *ENGINES], default="auto")
+    parser.add_argument(
+        "--resize", type=int, help="shorter side before the crop (default: the bundle's)"
+    )
     parser.add_argument("--confusion", type=Path, help="write the confusion table, a .csv file")
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
     args = parser.parse_args(arguments)
     try:
         engine = load_engine(args.bundle, args.engine)
-        files = open_data_set(args.data, args.set).test
-        if files is None:
+        data = open_data_set(args.data, args.set)
+        if data.test is None:
             raise DataError(f"{args.data}: expected test or val in it; found neither")
         spec = engine.bundle.manifest.preprocessing
+        if args.resize is not None:
+            spec = replace(spec, resize=args.resize)
         shown = not args.quiet
-        images = decode_pictures(files, spec, progress=shown)
-        figures = measure_accuracy(engine, images, progress=shown, confusion=args.confusion)
+        images = decode_pictures(data.test, spec, progress=shown)
+        figures = measure_accuracy(
+            engine,
+            images,
+            progress=shown,
+            confusion=args.confusion,
+            labels=data.labels,
+            preprocessing=spec,
+        )
     except (TrainingFault, RuntimeFault, OSError) as error:
         print(f"models.evaluate: {error}", file=sys.stderr)
         return 2
-    print(json.dumps({"bundle": str(args.bundle), "split": "test", **figures}))
+    name = engine.bundle.manifest.name
+    about = {"bundle": name, "data": data.name, "split": "test", "resize": spec.resize}
+    print(json.dumps({**about, **figures}))
     return 0
 
 

@@ -180,3 +180,19 @@ def test_labels_are_for_people(small: Path, monkeypatch: pytest.MonkeyPatch) -> 
     data = open_data_set(small)
     assert data.labels == ("fish", "dog")
     assert isinstance(data.train, PictureFiles)
+
+
+def test_names_come_from_the_list_of_the_set(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(datasets, "PHOTOS", {})
+    wnids = open_data_set(small).train.classes
+    assert open_data_set(small).labels == wnids
+    lines = [f"{wnids[0]}\ttench, Tinca tinca", "n0\tother, thing", "no tab"]
+    (small / "words.txt").write_text("\n".join(lines))
+    assert open_data_set(small).labels == ("tench", wnids[1])
+
+
+def test_classes_of_one_name_are_told_apart(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(datasets, "PHOTOS", {})
+    a, b = open_data_set(small).train.classes
+    (small / "words.txt").write_text(f"{a}\tcrane\n{b}\tcrane, bird\n")
+    assert open_data_set(small).labels == (f"crane ({a})", f"crane ({b})")

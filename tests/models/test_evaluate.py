@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from models.errors import DataError
 from models.evaluate import find_classes, main, measure_accuracy
 from models.export import main as export
 from models.zoo import build_network
-from runtime import load_engine
+from runtime import Engine, load_engine
 from tests.models.pictures import write_two_colours
 
 
@@ -63,7 +64,7 @@ def test_other_classes_are_refused(bundle: Path) -> None:
     images = LabelledImages(
         torch.zeros(2, 3, 16, 16, dtype=torch.uint8), torch.arange(2), ("a", "b")
     )
-    with pytest.raises(DataError, match="expected the bundle's classes"):
+    with pytest.raises(DataError, match=r"it lacks a, b\. Give the data"):
         measure_accuracy(load_engine(bundle, "native"), images)
 
 
@@ -85,3 +86,45 @@ def test_classes_are_those_of_the_training_data(bundle: Path) -> None:
     named = replace(manifest, training={"classes": ["n1", "n2"]})
     assert find_classes(named) == ("n1", "n2")
     assert find_classes(replace(manifest, training=None)) == ("blue", "red")
+
+
+class _Answers:
+    """An engine of four classes that answers with given logits."""
+
+    name, implementation = "given", "none"
+
+    def __init__(self, engine: Engine, logits: list[list[float]]) -> None:
+        manifest = replace(
+            engine.bundle.manifest, labels=("a", "b, B", "c", "d"), training={}, temperature=1.0
+        )
+        self.bundle = replace(engine.bundle, manifest=manifest)
+        self._logits = np.array(logits, np.float32)
+
+    def predict(self, _: np.ndarray) -> np.ndarray:
+        return self._logits
+
+
+def test_networks_that_know_more_classes_are_measured_twice(bundle: Path, tmp_path: Path) -> None:
+    engine = load_engine(bundle, "native")
+    images = LabelledImages(
+        torch.zeros(4, 3, 16, 16, dtype=torch.uint8), torch.tensor([0, 0, 1, 1]), ("n2", "n4")
+    )
+    logits = [[0.0, 3, 1, 2], [9, 3, 1, 4], [9, 1, 8, 2], [0, 1, 2, 3]]
+    answers = cast(Engine, _Answers(engine, logits))
+    table = tmp_path / "table.csv"
+    figures = measure_accuracy(answers, images, labels=("b", "d"), confusion=table, progress=False)
+    assert figures["top1"] == 50  # 1, 0, 0, 3 for 1, 1, 3, 3
+    assert figures["among"] == {"classes": 2, "top1": 75, "top5": 100}
+    assert table.read_text().splitlines()[1:] == ['"b, B",1,1', "d,0,2"]
+    with pytest.raises(DataError, match="it lacks e"):
+        measure_accuracy(answers, images, labels=("b", "e"), progress=False)
+
+
+def test_another_size_before_the_crop(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_two_colours(tmp_path)
+    assert main([str(bundle), "--data", str(tmp_path), "--quiet", "--resize", "20"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert figures["resize"] == 20
+    assert "among" not in figures
