@@ -1,31 +1,36 @@
 """Writes models/RESULTS.md from the records of training runs: python -m models.report [RUNS].
 
 RUNS has a folder per run with its record.json and confusion.csv, NOTES.md, which goes into the
-report as it is, and latencies.json, which --measure writes anew on this machine. Without --measure
-the report is made of these files alone, so that it can be made again anywhere, bit for bit.
+report as it is, references/ with answers of models.evaluate about other networks, and
+latencies.json, which --measure writes anew on this machine. Without --measure the report is made of
+these files alone, so that it can be made again anywhere, bit for bit.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import json
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import mean
 from typing import Any
 
-import torch
-
+from models.comparisons import (
+    MIB,
+    compare_pairs,
+    compare_references,
+    describe_claim,
+    make_table,
+    milliseconds,
+    spread,
+    sweep_shifts,
+)
 from models.curves import write_curves
-from models.errors import DataError, TrainingFault
+from models.errors import TrainingFault
+from models.finished import Run, read_runs
 from models.latency import key_of, measure_latencies, read_latencies, write_latencies
-from models.record import read_record
 from models.scatter import Point, write_scatter
-from models.summary import Counts, count
-from models.zoo import build_network
 from runtime.bench.machine import format_machine
 from runtime.errors import RuntimeFault
 
@@ -33,76 +38,8 @@ RUNS = Path(__file__).parent / "runs"
 RESULTS = Path(__file__).parent / "RESULTS.md"
 LATENCIES = "latencies.json"
 NOTES = "NOTES.md"
+REFERENCES = "references"
 WORST = 5  # classes that are named
-MIB = 2**20
-
-
-@dataclass(frozen=True)
-class Run:
-    """One finished run and its folder's name."""
-
-    name: str
-    folder: Path
-    record: Mapping[str, Any]
-
-    @property
-    def data(self) -> str:
-        return str(self.record["data"]["name"])
-
-    @property
-    def test(self) -> Mapping[str, Any]:
-        return self.record["test"]  # type: ignore[no-any-return]
-
-    @property
-    def recipe(self) -> Mapping[str, Any]:
-        return self.record["recipe"]  # type: ignore[no-any-return]
-
-    @property
-    def variant(self) -> tuple[Any, ...]:
-        """What runs that differ in their seed alone have in common."""
-        recipe = tuple(sorted((k, v) for k, v in self.recipe.items() if k != "seed"))
-        return (self.data, key_of(self.record), self.shift, self.record["teacher"], recipe)
-
-    @property
-    def shift(self) -> float:
-        return float(self.record["changes"].get("shift", 0.0))
-
-    @cached_property
-    def counts(self) -> Counts:
-        """Sizes and operations of the network, counted on its modules."""
-        with torch.device("meta"):
-            network = build_network(
-                self.record["network"],
-                len(self.record["data"]["classes"]),
-                **self.record["changes"],
-            )
-        return count(network, self.record["preprocessing"]["crop"])
-
-    def describe(self) -> str:
-        """Network, and what differs from its default."""
-        text = str(self.record["network"])
-        if self.shift:
-            text += f", shift {self.shift:+g}"
-        if self.recipe["distillation"]:
-            text += f", distilled ({self.recipe['distillation']:g})"
-        return text
-
-
-def read_runs(folder: Path) -> list[Run]:
-    """The finished runs, by data set, then the best first. Raises DataError if there are none."""
-    runs = [
-        Run(path.parent.name, path.parent, read_record(path))
-        for path in sorted(folder.glob("*/record.json"))
-    ]
-    for run in runs:
-        if not run.record["finished"] or not run.record["test"]:
-            raise DataError(
-                f"{run.folder}: expected a run that has ended with its test, found one that has "
-                "not; finish it (models.train --resume) or remove it"
-            )
-    if not runs:
-        raise DataError(f"{folder}: expected folders of runs with a record.json, found none")
-    return sorted(runs, key=lambda run: (run.data, -run.test["top1"], run.name))
 
 
 def read_notes(folder: Path) -> str:
@@ -111,7 +48,17 @@ def read_notes(folder: Path) -> str:
     return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
-def make_report(runs: Sequence[Run], latencies: Mapping[str, Any], notes: str = "") -> str:
+def read_references(folder: Path) -> list[dict[str, Any]]:
+    """What models.evaluate printed of other networks on the same test pictures."""
+    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
+
+
+def make_report(
+    runs: Sequence[Run],
+    latencies: Mapping[str, Any],
+    notes: str = "",
+    references: Sequence[Mapping[str, Any]] = (),
+) -> str:
     """The text of RESULTS.md; notes: what people have to say of the runs."""
     parts = [
         "# Trained networks: measured",
@@ -127,16 +74,14 @@ def make_report(runs: Sequence[Run], latencies: Mapping[str, Any], notes: str = 
     for data in dict.fromkeys(run.data for run in runs):
         mine = [run for run in runs if run.data == data]
         parts += [f"## {data}", _describe_data(mine[0]), _accuracy_table(mine, latencies)]
-        parts += _compare(mine, latencies)
-        parts += _shift_sweep(mine)
+        parts += describe_claim(mine, latencies)
+        parts += compare_pairs(mine)
+        parts += sweep_shifts(mine)
+        parts += compare_references([r for r in references if r["data"] == data], mine)
         parts += ["### Calibration", _calibration_table(mine)]
-        parts += _worst_classes(mine[0])
+        parts += _worst_classes(next((run for run in mine if run.is_binary), mine[0]))
     parts += ["## The runs", _runs_table(runs)]
     return "\n\n".join(parts) + "\n"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows))
 
 
 def _describe_data(run: Run) -> str:
@@ -160,90 +105,19 @@ def _accuracy_table(runs: Sequence[Run], latencies: Mapping[str, Any]) -> str:
         rows.append(
             [
                 first.describe(),
-                _spread([run.test["top1"] for run in group]),
-                _spread([run.test["top5"] for run in group]),
+                spread([run.test["top1"] for run in group]),
+                spread([run.test["top5"] for run in group]),
+                spread([run.validation_top1 for run in group if run.validation_top1 is not None]),
                 f"{counts.packed_bytes / MIB:.2f}",
                 f"{counts.binary_macs / 1e6:.1f}" if counts.binary_macs else "",
                 f"{counts.float_macs / 1e6:.1f}",
-                _milliseconds(first, latencies),
+                milliseconds(first, latencies),
                 str(first.recipe["epochs"]),
                 ", ".join(f"[{run.name}](runs/{run.name}/record.json)" for run in group),
             ]
         )
-    head = ["network", "top-1 %", "top-5 %", "MiB", "binary M MACs", "float M MACs"]
-    return _table([*head, "ms", "epochs", "runs"], rows)
-
-
-def _spread(values: Sequence[float]) -> str:
-    if len(values) == 1:
-        return f"{values[0]:.1f}"
-    return f"{mean(values):.1f} ({min(values):.1f} to {max(values):.1f}, {len(values)} seeds)"
-
-
-def _milliseconds(run: Run, latencies: Mapping[str, Any]) -> str:
-    row = latencies["networks"].get(key_of(run.record))
-    return f"{row['median_ms']:.2f}" if row else "not measured"
-
-
-def _is_binary(run: Run) -> bool:
-    return run.counts.binary_macs > 0
-
-
-def _compare(runs: Sequence[Run], latencies: Mapping[str, Any]) -> list[str]:
-    """The best MeliusNet beside the MobileNet whose file is nearest in size, and its dense twin."""
-    best = _first(runs, lambda run: run.record["network"].startswith("melius"))
-    lines: list[str] = []
-    if best is None:
-        return lines
-    others = [run for run in runs if not _is_binary(run)]
-    if others:
-        size = best.counts.packed_bytes
-        peer = min(others, key=lambda run: abs(run.counts.packed_bytes - size))
-        gap = best.test["top1"] - peer.test["top1"]
-        lines.append(
-            f"**The claim.** {best.describe()} ({size / MIB:.2f} MiB) reaches "
-            f"{best.test['top1']:.1f} %, {peer.describe()} "
-            f"({peer.counts.packed_bytes / MIB:.2f} MiB), the MobileNet-v1 nearest in size, "
-            f"{peer.test['top1']:.1f} %: {abs(gap):.1f} points {'more' if gap >= 0 else 'less'}, "
-            f"in {_milliseconds(best, latencies)} against {_milliseconds(peer, latencies)} ms."
-        )
-    twin = _first(runs, lambda run: run.record["network"].startswith("binarydense"))
-    if twin is not None:
-        gap = best.test["top1"] - twin.test["top1"]
-        lines.append(
-            f"**Improvement blocks.** Without them ({twin.describe()}, "
-            f"{twin.counts.packed_bytes / MIB:.2f} MiB) it is {twin.test['top1']:.1f} %: "
-            f"{abs(gap):.1f} points {'less' if gap >= 0 else 'more'}."
-        )
-    return lines
-
-
-def _first(runs: Sequence[Run], fits: Callable[[Run], bool]) -> Run | None:
-    return next((run for run in runs if fits(run)), None)
-
-
-def _shift_sweep(runs: Sequence[Run]) -> list[str]:
-    """Accuracy by threshold shift, where more than one was tried with the same recipe."""
-    base = {run.variant[:2] + run.variant[3:]: [] for run in runs if run.shift}  # type: ignore[var-annotated]
-    tables = []
-    for run in runs:
-        if (rest := run.variant[:2] + run.variant[3:]) in base:
-            base[rest].append(run)
-    for group in base.values():
-        rows = [
-            [f"{run.shift:+g}", f"{run.test['top1']:.1f}", _share(run)]
-            for run in sorted(group, key=lambda run: run.shift)
-        ]
-        tables += [
-            f"### Threshold shift of {group[0].record['network']}",
-            _table(["shift", "top-1 %", "share of activations that are +1"], rows),
-        ]
-    return tables
-
-
-def _share(run: Run) -> str:
-    share = run.test.get("positive_share")
-    return "not measured" if share is None else f"{share:.1%}"
+    head = ["network", "top-1 %", "top-5 %", "validation top-1 %", "MiB", "binary M MACs"]
+    return make_table([*head, "float M MACs", "ms", "epochs", "runs"], rows)
 
 
 def _calibration_table(runs: Sequence[Run]) -> str:
@@ -261,7 +135,7 @@ def _calibration_table(runs: Sequence[Run]) -> str:
             ]
         )
     head = ["run", "expected calibration error %", "with the temperature %", "temperature"]
-    return _table([*head, "fitted on pictures"], rows)
+    return make_table([*head, "fitted on pictures"], rows)
 
 
 def _worst_classes(run: Run) -> list[str]:
@@ -282,7 +156,7 @@ def _worst_classes(run: Run) -> list[str]:
     return [
         f"### Where {run.name} errs",
         f"All of it: [confusion.csv](runs/{run.name}/confusion.csv). The worst classes:",
-        _table(["class", "right", "most often taken for"], worst),
+        make_table(["class", "right", "most often taken for"], worst),
     ]
 
 
@@ -300,14 +174,15 @@ def _runs_table(runs: Sequence[Run]) -> str:
                 str(recipe["seed"]),
                 f"{recipe['optimizer']}, {recipe['learning_rate']:g}, batch {recipe['batch']}, "
                 f"{recipe['augmentation']}",
-                record["teacher"] or "none",
+                run.teacher or "none",
+                run.start or "random weights",
                 f"{record['device']}, {record['threads']} threads",
                 f"{record['seconds'] / 60:.0f}",
                 record["started"][:10],
             ]
         )
-    head = ["run", "commit", "seed", "recipe", "teacher", "device", "minutes", "day"]
-    return _table(head, rows)
+    head = ["run", "commit", "seed", "recipe", "teacher", "begun with", "device", "minutes", "day"]
+    return make_table(head, rows)
 
 
 def write_pictures(runs: Sequence[Run], latencies: Mapping[str, Any], folder: Path) -> None:
@@ -319,7 +194,7 @@ def write_pictures(runs: Sequence[Run], latencies: Mapping[str, Any], folder: Pa
             Point(
                 f"{run.describe()}, {run.data}",
                 run.data,
-                _is_binary(run),
+                run.is_binary,
                 run.test["top1"],
                 run.counts.packed_bytes / MIB,
                 row["median_ms"] if row else None,
@@ -347,7 +222,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             write_latencies(measure_latencies([run.record for run in runs]), path)
         latencies = read_latencies(path)
         write_pictures(runs, latencies, args.runs)
-        args.out.write_text(make_report(runs, latencies, read_notes(args.runs)), encoding="utf-8")
+        references = read_references(args.runs / REFERENCES)
+        text = make_report(runs, latencies, read_notes(args.runs), references)
+        args.out.write_text(text, encoding="utf-8")
     except (TrainingFault, RuntimeFault, OSError) as error:
         print(f"models.report: {error}", file=sys.stderr)
         return 2

@@ -5,6 +5,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from models.latency import key_of
+
 
 def make_record(network: str = "meliusnet13", **changes: Any) -> dict[str, Any]:
     """A finished run on two classes of 32 pixels; `changes` replace top-level fields."""
@@ -50,3 +52,39 @@ def write_run(folder: Path, record: dict[str, Any], confusion: list[list[int]]) 
         writer.writerows(
             [name, *row] for name, row in zip(record["data"]["labels"], confusion, strict=True)
         )
+
+
+MACHINE = {
+    "cpu": "CPU of a test", "system": "x", "cores": 2, "cores_allowed": 2,
+    "implementation": "avx2", "python": "3", "packages": {},
+}  # fmt: skip
+
+
+def write_runs(folder: Path) -> Path:
+    """Folders of runs: two seeds of a network, a shifted one, its twins, two MobileNets."""
+    base = make_record()
+    first = base["test"]
+    others = {
+        "melius-1": base,
+        "melius-2": make_record(recipe=base["recipe"] | {"seed": 2}, test=first | {"top1": 82.0}),
+        "melius-shift": make_record(
+            changes={"shift": 0.1}, test=first | {"top1": 70.0, "positive_share": 0.625}
+        ),
+        "dense": make_record(changes={"improvement": False}, test=first | {"top1": 75.5}),
+        "float": make_record(changes={"binary": False}, test=first | {"top1": 98.0}),
+        "taught": make_record(
+            teacher="a float net",
+            recipe=base["recipe"] | {"distillation": 0.5},
+            test=first | {"top1": 83.5},
+        ),
+        "mobile-small": make_record("mobilenet_v1_0.25_small", test=first | {"top1": 85.0}),
+        "mobile-large": make_record("mobilenet_v1", test=first | {"top1": 99.0}),
+    }
+    for name, record in others.items():
+        write_run(folder / name, record, [[8, 2], [5, 5]])
+    networks = {key_of(record): {"median_ms": 1.5, "engine": "e"} for record in others.values()}
+    del networks[key_of(others["mobile-large"])]
+    content = {"format": 1, "machine": MACHINE, "threads": 1, "networks": networks}
+    (folder / "latencies.json").write_text(json.dumps(content))
+    return folder
+    return folder

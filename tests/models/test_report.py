@@ -6,40 +6,24 @@ from typing import Any
 
 import pytest
 
-from models.errors import DataError
-from models.latency import key_of, read_latencies
-from models.report import LATENCIES, RESULTS, RUNS, main, make_report, read_notes, read_runs
-from tests.models.records import make_record, write_run
-
-MACHINE = {
-    "cpu": "CPU of a test", "system": "x", "cores": 2, "cores_allowed": 2,
-    "implementation": "avx2", "python": "3", "packages": {},
-}  # fmt: skip
+from models.finished import read_runs
+from models.latency import read_latencies
+from models.report import (
+    LATENCIES,
+    REFERENCES,
+    RESULTS,
+    RUNS,
+    main,
+    make_report,
+    read_notes,
+    read_references,
+)
+from tests.models.records import make_record, write_run, write_runs
 
 
 @pytest.fixture
 def runs(tmp_path: Path) -> Path:
-    """Two seeds of a network, a shifted one, its twin and two MobileNets."""
-    folder = tmp_path / "runs"
-    base = make_record()
-    first = base["test"]
-    others = {
-        "melius-1": base,
-        "melius-2": make_record(recipe=base["recipe"] | {"seed": 2}, test=first | {"top1": 82.0}),
-        "melius-shift": make_record(
-            changes={"shift": 0.1}, test=first | {"top1": 70.0, "positive_share": 0.625}
-        ),
-        "dense": make_record("binarydensenet28", test=first | {"top1": 75.5}),
-        "mobile-small": make_record("mobilenet_v1_0.25_small", test=first | {"top1": 85.0}),
-        "mobile-large": make_record("mobilenet_v1", test=first | {"top1": 99.0}),
-    }
-    for name, record in others.items():
-        write_run(folder / name, record, [[8, 2], [5, 5]])
-    networks = {key_of(record): {"median_ms": 1.5, "engine": "e"} for record in others.values()}
-    del networks[key_of(others["mobile-large"])]
-    content = {"format": 1, "machine": MACHINE, "threads": 1, "networks": networks}
-    (folder / "latencies.json").write_text(json.dumps(content))
-    return folder
+    return write_runs(tmp_path / "runs")
 
 
 def report(runs: Path) -> str:
@@ -54,25 +38,10 @@ def test_seeds_share_a_row(runs: Path) -> None:
     assert "| 1.50 |" in row
 
 
-def test_claim_takes_the_float_network_nearest_in_size(runs: Path) -> None:
-    text = report(runs)
-    assert "mobilenet_v1_0.25_small (" in text
-    assert "the MobileNet-v1 nearest in size, 85.0 %: 3.0 points less" in text
-    assert "Without them (binarydensenet28, " in text
-    assert "it is 75.5 %: 6.5 points less" in text
-
-
-def test_shifts_are_swept(runs: Path) -> None:
-    text = report(runs)
-    assert "### Threshold shift of meliusnet13" in text
-    assert "| +0.1 | 70.0 | 62.5% |" in text
-    assert "| +0 | 80.0 | not measured |" in text
-
-
 def test_calibration_and_errors_are_told(runs: Path) -> None:
     text = report(runs)
     assert "| melius-1 | 9.5 | 3.2 | 1.50 | 10 |" in text
-    assert "### Where mobile-large errs" in text  # the best
+    assert "### Where taught errs" in text  # the best binary one
     assert "| dog | 50% | cat (5) |" in text
 
 
@@ -112,13 +81,9 @@ def test_notes_go_into_the_report(runs: Path, tmp_path: Path) -> None:
 
 
 def test_report_of_this_repository_is_made_of_its_records() -> None:
-    expected = make_report(read_runs(RUNS), read_latencies(RUNS / LATENCIES), read_notes(RUNS))
+    latencies, references = read_latencies(RUNS / LATENCIES), read_references(RUNS / REFERENCES)
+    expected = make_report(read_runs(RUNS), latencies, read_notes(RUNS), references)
     assert RESULTS.read_text(encoding="utf-8") == expected
-
-
-def test_no_runs_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="expected folders of runs"):
-        read_runs(tmp_path)
 
 
 def test_missing_latencies_are_an_error(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,181 @@
+"""Training runs side by side: the paper's claim, and pairs of which one thing differs.
+
+Each function gives paragraphs and tables in Markdown, or none where there is nothing to compare.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from statistics import mean
+from typing import Any
+
+from models.finished import Run
+from models.latency import key_of
+
+MIB = 2**20
+
+
+def make_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Rows of cells as a Markdown table."""
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows))
+
+
+def spread(values: Sequence[float]) -> str:
+    """The mean, and where it was measured several times from where to where."""
+    if len(values) < 2:
+        return "".join(f"{value:.1f}" for value in values)
+    return f"{mean(values):.1f} ({min(values):.1f} to {max(values):.1f}, {len(values)} seeds)"
+
+
+def milliseconds(run: Run, latencies: Mapping[str, Any]) -> str:
+    """The median, if it was measured."""
+    row = latencies["networks"].get(key_of(run.record))
+    return f"{row['median_ms']:.2f}" if row else "not measured"
+
+
+def describe_claim(runs: Sequence[Run], latencies: Mapping[str, Any]) -> list[str]:
+    """The best MeliusNet beside the best MobileNet-v1 of the size nearest to its."""
+    melius = [run for run in runs if run.is_binary and run.has_improvement]
+    peers = [run for run in runs if run.is_mobilenet]
+    if not melius or not peers:
+        return []
+    best = max(melius, key=_top1)
+    size = best.counts.packed_bytes
+    nearest = min(abs(run.counts.packed_bytes - size) for run in peers)
+    peer = max((r for r in peers if abs(r.counts.packed_bytes - size) == nearest), key=_top1)
+    gap = _top1(best) - _top1(peer)
+    return [
+        f"**The claim.** {best.describe()} ({size / MIB:.2f} MiB) reaches {_top1(best):.1f} %, "
+        f"{peer.describe()} ({peer.counts.packed_bytes / MIB:.2f} MiB), the MobileNet-v1 nearest "
+        f"in size, {_top1(peer):.1f} %: {abs(gap):.1f} points {'more' if gap >= 0 else 'less'}, in "
+        f"{milliseconds(best, latencies)} against {milliseconds(peer, latencies)} ms."
+    ]
+
+
+def _top1(run: Run) -> float:
+    return float(run.test["top1"])
+
+
+Trait = tuple[str, Callable[[Run], bool], tuple[str, ...]]
+#: (what differs, whether a run has it, keys of _identity that may differ then)
+TRAITS: tuple[Trait, ...] = (
+    (
+        "without improvement blocks",
+        lambda run: not (run.has_improvement or run.is_mobilenet),
+        ("improvement",),
+    ),
+    ("float weights and activations", lambda run: run.is_float_twin, ("binary",)),
+    (
+        "distilled",
+        lambda run: run.teacher is not None,
+        ("teacher", "distillation", "distillation_temperature"),
+    ),
+    ("begun with trained weights", lambda run: run.start is not None, ("start",)),
+)
+
+
+def _identity(run: Run, without: Sequence[str]) -> dict[str, Any]:
+    """All that decides a run's outcome, but for the seed and the keys in `without`."""
+    everything = {
+        "network": run.network,
+        "teacher": run.teacher,
+        "start": run.start,
+        "preprocessing": run.record["preprocessing"],
+        "stored_side": run.record["stored_side"],
+        **run.record["changes"],
+        **run.recipe,
+    }
+    return {k: v for k, v in everything.items() if k not in (*without, "seed")}
+
+
+def compare_pairs(runs: Sequence[Run]) -> list[str]:
+    """Runs that differ in one thing, seeds taken together."""
+    rows = []
+    for name, has_trait, keys in TRAITS:
+        seen: list[dict[str, Any]] = []
+        for run in runs:
+            identity = _identity(run, keys)
+            if not has_trait(run) or identity in seen:
+                continue
+            seen.append(identity)
+            group = [r for r in runs if _identity(r, keys) == identity]
+            with_it = [r for r in group if has_trait(r)]
+            without = [r for r in group if not has_trait(r)]
+            if without:
+                rows.append(_pair(name, without, with_it))
+    if not rows:
+        return []
+    head = ["what differs", "of", "top-1 % without it", "with it", "difference", "on validation"]
+    return ["### One thing changed", make_table(head, rows)]
+
+
+def _pair(name: str, without: Sequence[Run], with_it: Sequence[Run]) -> list[str]:
+    columns = [[_top1(run) for run in group] for group in (without, with_it)]
+    watched = [
+        [run.validation_top1 for run in group if run.validation_top1 is not None]
+        for group in (without, with_it)
+    ]
+    both = all(watched)
+    return [
+        name,
+        f"{without[0].describe()}, {without[0].recipe['epochs']} epochs",
+        spread(columns[0]),
+        spread(columns[1]),
+        f"{mean(columns[1]) - mean(columns[0]):+.1f}",
+        f"{mean(watched[1]) - mean(watched[0]):+.1f}" if both else "",
+    ]
+
+
+def sweep_shifts(runs: Sequence[Run]) -> list[str]:
+    """Accuracy by threshold shift, where more than one was tried with the same recipe."""
+    tables: list[str] = []
+    seen: list[dict[str, Any]] = []
+    for run in runs:
+        identity = _identity(run, ("shift",))
+        if not run.shift or identity in seen:
+            continue
+        seen.append(identity)
+        group = [r for r in runs if _identity(r, ("shift",)) == identity]
+        rows = []
+        for shift in sorted({r.shift for r in group}):
+            same = [r for r in group if r.shift == shift]
+            watched = [r.validation_top1 for r in same if r.validation_top1 is not None]
+            shares = [r.test["positive_share"] for r in same if r.test.get("positive_share")]
+            rows.append(
+                [
+                    f"{shift:+g}",
+                    spread([_top1(r) for r in same]),
+                    spread(watched),
+                    f"{mean(shares):.1%}" if shares else "not measured",
+                ]
+            )
+        head = ["shift", "top-1 %", "validation top-1 %", "share of activations that are +1"]
+        tables += [f"### Threshold shift of {run.network}", make_table(head, rows)]
+    return tables
+
+
+def compare_references(references: Sequence[Mapping[str, Any]], runs: Sequence[Run]) -> list[str]:
+    """Networks that were trained elsewhere, on other data, on the same test pictures."""
+    if not references:
+        return []
+    classes = len(runs[0].record["data"]["classes"])
+    rows = [
+        [
+            str(reference["bundle"]),
+            f"{reference['among']['top1']:.1f}",
+            f"{reference['top1']:.1f} / {reference['top5']:.1f}",
+        ]
+        for reference in sorted(references, key=lambda r: -r["among"]["top1"])
+    ]
+    head = [
+        "network",
+        f"top-1 % among these {classes} classes",
+        "top-1 / top-5 % among all its own",
+    ]
+    return [
+        "### Beside networks trained on ImageNet",
+        f"The same {references[0]['images']:,} test pictures, which these networks have not seen "
+        "either; but they have learned from 1.28 million pictures of 1,000 classes, ours from "
+        f"{runs[0].record['data']['train_images']:,} of {classes}.",
+        make_table(head, rows),
+    ]

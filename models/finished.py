@@ -1,0 +1,126 @@
+"""Finished training runs, read from their records: what reports and comparisons are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from models.errors import DataError
+from models.latency import key_of
+from models.record import read_record
+from models.summary import Counts, count
+from models.zoo import build_network
+
+
+@dataclass(frozen=True)
+class Run:
+    """One finished run and its folder's name."""
+
+    name: str
+    folder: Path
+    record: Mapping[str, Any]
+
+    @property
+    def data(self) -> str:
+        return str(self.record["data"]["name"])
+
+    @property
+    def test(self) -> Mapping[str, Any]:
+        return self.record["test"]  # type: ignore[no-any-return]
+
+    @property
+    def recipe(self) -> Mapping[str, Any]:
+        return self.record["recipe"]  # type: ignore[no-any-return]
+
+    @property
+    def variant(self) -> tuple[Any, ...]:
+        """What runs that differ in their seed alone have in common."""
+        recipe = tuple(sorted((k, v) for k, v in self.recipe.items() if k != "seed"))
+        return (self.data, key_of(self.record), self.shift, self.teacher, self.start, recipe)
+
+    @property
+    def network(self) -> str:
+        return str(self.record["network"])
+
+    @property
+    def shift(self) -> float:
+        return float(self.record["changes"].get("shift", 0.0))
+
+    @property
+    def has_improvement(self) -> bool:
+        """Whether it is no BinaryDenseNet and no twin without improvement blocks."""
+        return bool(self.record["changes"].get("improvement", self.network.startswith("melius")))
+
+    @property
+    def is_float_twin(self) -> bool:
+        return not self.record["changes"].get("binary", True)
+
+    @property
+    def is_binary(self) -> bool:
+        return self.counts.binary_macs > 0
+
+    @property
+    def is_mobilenet(self) -> bool:
+        return self.network.startswith("mobilenet")
+
+    @property
+    def teacher(self) -> str | None:
+        return self.record["teacher"]  # type: ignore[no-any-return]
+
+    @property
+    def start(self) -> str | None:
+        """What it began with, if not with random weights."""
+        return self.record.get("start")
+
+    @property
+    def validation_top1(self) -> float | None:
+        """Percent, after the last epoch."""
+        return self.record["epochs"][-1].get("validation_top1")  # type: ignore[no-any-return]
+
+    @cached_property
+    def counts(self) -> Counts:
+        """Sizes and operations of the network, counted on its modules."""
+        with torch.device("meta"):
+            network = build_network(
+                self.record["network"],
+                len(self.record["data"]["classes"]),
+                **self.record["changes"],
+            )
+        return count(network, self.record["preprocessing"]["crop"])
+
+    def describe(self) -> str:
+        """Network, and what differs from its default."""
+        text = self.network
+        if not self.has_improvement and self.network.startswith("melius"):
+            text += " without improvement blocks"
+        if self.is_float_twin:
+            text += ", float twin"
+        if self.start:
+            text += f", begun with {self.start.partition(' (')[0]}"
+        if self.shift:
+            text += f", shift {self.shift:+g}"
+        if self.recipe["distillation"]:
+            text += f", distilled ({self.recipe['distillation']:g})"
+        return text
+
+
+def read_runs(folder: Path) -> list[Run]:
+    """The finished runs, by data set, then the best first. Raises DataError if there are none."""
+    runs = [
+        Run(path.parent.name, path.parent, read_record(path))
+        for path in sorted(folder.glob("*/record.json"))
+    ]
+    for run in runs:
+        if not run.record["finished"] or not run.record["test"]:
+            raise DataError(
+                f"{run.folder}: expected a run that has ended with its test, found one that has "
+                "not; finish it (models.train --resume) or remove it"
+            )
+    if not runs:
+        raise DataError(f"{folder}: expected folders of runs with a record.json, found none")
+    return sorted(runs, key=lambda run: (run.data, -run.test["top1"], run.name))

@@ -1,0 +1,51 @@
+"""models.comparisons: runs side by side, in the report that they stand in."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from models.finished import read_runs
+from models.report import make_report, read_references
+from tests.models.records import write_runs
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    return write_runs(tmp_path / "runs")
+
+
+def report(runs: Path) -> str:
+    return make_report(read_runs(runs), json.loads((runs / "latencies.json").read_text()))
+
+
+def test_claim_takes_the_float_network_nearest_in_size(runs: Path) -> None:
+    text = report(runs)
+    assert "mobilenet_v1_0.25_small (" in text
+    assert "the MobileNet-v1 nearest in size, 85.0 %: 1.5 points less" in text
+
+
+def test_pairs_differ_in_one_thing(runs: Path) -> None:
+    lines = report(runs).splitlines()
+    of = "meliusnet13, 1 epochs | 81.0 (80.0 to 82.0, 2 seeds)"
+    assert f"| without improvement blocks | {of} | 75.5 | -5.5 |  |" in lines
+    assert f"| float weights and activations | {of} | 98.0 | +17.0 |  |" in lines
+    assert f"| distilled | {of} | 83.5 | +2.5 |  |" in lines
+
+
+def test_networks_trained_elsewhere_stand_beside(runs: Path) -> None:
+    answer = {"bundle": "big", "data": "pets", "images": 20, "top1": 60.0, "top5": 90.0}
+    answer["among"] = {"classes": 2, "top1": 95.5, "top5": 100.0}
+    (runs / "references").mkdir()
+    (runs / "references" / "big.json").write_text(json.dumps(answer))
+    latencies = json.loads((runs / "latencies.json").read_text())
+    text = make_report(read_runs(runs), latencies, "", read_references(runs / "references"))
+    assert "| big | 95.5 | 60.0 / 90.0 |" in text
+    assert "from 90 of 2." in text
+
+
+def test_shifts_are_swept(runs: Path) -> None:
+    text = report(runs)
+    assert "### Threshold shift of meliusnet13" in text
+    assert "| +0.1 | 70.0 |  | 62.5% |" in text
+    assert "| +0 | 81.0 (80.0 to 82.0, 2 seeds) |  | not measured |" in text

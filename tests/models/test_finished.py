@@ -1,0 +1,41 @@
+"""models.finished: runs as reports read them."""
+
+from pathlib import Path
+
+import pytest
+
+from models.errors import DataError
+from models.finished import read_runs
+from tests.models.records import make_record, write_run, write_runs
+
+
+def test_runs_come_by_data_then_the_best_first(tmp_path: Path) -> None:
+    runs = read_runs(write_runs(tmp_path / "runs"))
+    accuracies = [run.test["top1"] for run in runs]
+    assert accuracies == sorted(accuracies, reverse=True)
+    assert {run.data for run in runs} == {"pets"}
+
+
+def test_what_a_run_is(tmp_path: Path) -> None:
+    runs = {run.name: run for run in read_runs(write_runs(tmp_path / "runs"))}
+    assert runs["melius-1"].is_binary
+    assert runs["melius-1"].variant == runs["melius-2"].variant
+    assert runs["melius-shift"].variant != runs["melius-1"].variant
+    assert runs["melius-shift"].describe() == "meliusnet13, shift +0.1"
+    assert runs["dense"].describe() == "meliusnet13 without improvement blocks"
+    assert runs["dense"].counts.binary_convs == runs["melius-1"].counts.binary_convs // 2
+    assert runs["float"].describe() == "meliusnet13, float twin"
+    assert not runs["float"].is_binary
+    assert runs["taught"].describe() == "meliusnet13, distilled (0.5)"
+    assert runs["mobile-small"].is_mobilenet
+
+
+def test_what_a_run_began_with(tmp_path: Path) -> None:
+    record = make_record(start="meliusnet13 on tiny (pt 0123)")
+    write_run(tmp_path / "begun", record, [[1, 0], [0, 1]])
+    assert read_runs(tmp_path)[0].describe() == "meliusnet13, begun with meliusnet13 on tiny"
+
+
+def test_no_runs_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="expected folders of runs"):
+        read_runs(tmp_path)
