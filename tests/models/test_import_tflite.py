@@ -1,6 +1,8 @@
 """models.import_tflite: bundles that answer as TensorFlow Lite does, errors that leave nothing."""
 
+import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,9 @@ import pytest
 from numpy.typing import NDArray
 
 from models import import_tflite as module
+from models.data import decode_pictures
+from models.datasets import open_data_set
+from models.evaluate import measure_accuracy
 from models.import_tflite import import_tflite, main, read_labels
 from models.tflite_network import join_parts
 from models.tflite_reader import read_tflite
@@ -24,6 +29,7 @@ from runtime import (
 from tests.models.tflite_files import CLASSES, LABELS, SIDE, cut, make_file
 from tests.models.tflite_reference import compute_logits
 
+WHOLE = 224  # the pictures are squashed to it: no margin to crop
 # What TensorFlow Lite answers with mobilenet_v1_1.0_224: index, label, score.
 ANSWERS = {
     "cat": (285, "Egyptian cat", 0.95),
@@ -293,3 +299,28 @@ def test_parameters_are_those_of_the_paper(imported: Callable[[str], list[Bundle
     for bundle in imported("1.0_224"):
         assert bundle.manifest.architecture["parameters"] == 4_222_057 - 1025
         assert bundle.manifest.architecture["convolutions"] == 28
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "right", "right_among"),
+    [("imagenette", 342, 485), ("imagenette+imagewoof", 669, 938)],
+)
+def test_accuracy_on_pictures_it_has_not_seen(
+    imported: Callable[[str], list[Bundle]], name: str, right: int, right_among: int
+) -> None:
+    """Of the ImageNet validation pictures in $BNN_DATA, as TensorFlow Lite answers them."""
+    data = Path(os.environ.get("BNN_DATA", "data"))
+    if missing := [member for member in name.split("+") if not (data / member).is_dir()]:
+        pytest.skip(f"optional data is missing: $BNN_DATA/{missing[0]}")
+    opened = open_data_set(data if "+" in name else data / name, name)
+    assert opened.test is not None
+    engine = load_engine(imported("1.0_224")[1], "onnx")
+    spec = replace(engine.bundle.manifest.preprocessing, resize=WHOLE)
+    images = decode_pictures(opened.test, spec)
+    figures = measure_accuracy(
+        engine, images, labels=opened.labels, preprocessing=spec, progress=False
+    )
+    count = figures["images"] / 100
+    assert abs(figures["top1"] * count - right) <= 2
+    assert abs(figures["among"]["top1"] * count - right_among) <= 2
