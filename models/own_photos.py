@@ -18,8 +18,9 @@ from runtime.bundle import MANIFEST, MAX_TEXT
 
 HELD_BACK = 0.2  # of each class
 FEWEST = 2  # photos of a class: one to train on, one to hold back
-FEW = 200  # photos; below, small inputs: more pixels would only be learned by heart
-NETWORK = "meliusnet13"
+FEW = 200  # photos; below and from scratch, small inputs: more pixels would be learned by heart
+NETWORK, STEM = "meliusnet13", "grouped"
+TRAINED = Path(__file__).parent / "weights" / "meliusnet13.safetensors"  # to begin with
 SEEN = 120_000  # pictures a training looks at, at most
 EPOCHS = (20, 60)
 
@@ -46,18 +47,26 @@ def open_photos(folder: Path, seed: int) -> DataSet:
     return DataSet(folder.resolve().name, train, held_back, None, files.classes)
 
 
-def choose_defaults(photos: int) -> dict[str, Any]:
-    """Options for so many training photos, by the names of models.train; given ones go before."""
+def choose_defaults(photos: int, learned: bool = True) -> dict[str, Any]:
+    """Options for so many training photos, by the names of models.train; given ones go before.
+
+    learned: begin with this repository's weights, of which the last layer alone is fitted.
+    """
     few = photos < FEW
-    return {
+    always = {
         "network": NETWORK,
-        "stem": "grouped",
-        "image_size": 64 if few else 128,
-        "epochs": min(max(SEEN // max(photos, 1), EPOCHS[0]), EPOCHS[1]),
+        "stem": STEM,
         "batch": 16 if few else 64,
-        "learning_rate": 0.003,
         "min_area": 0.35,  # 0.08, the published least, asks for more epochs
         "channels_last": True,
+    }
+    if learned:
+        return {**always, "start": TRAINED, "image_size": 128, "epochs": 0, "learning_rate": 0.0005}
+    return {
+        **always,
+        "image_size": 64 if few else 128,
+        "epochs": min(max(SEEN // max(photos, 1), EPOCHS[0]), EPOCHS[1]),
+        "learning_rate": 0.003,
         "threads": 1 if few else None,  # maps this small: a second thread mostly waits
     }
 

@@ -2,8 +2,8 @@
 
 RUN is a folder of models.train, or its checkpoint.pt; FILE, a .safetensors, holds the network
 alone, without the optimizer's state: latent and float weights as float16, batch norms as float32.
-models.train --start takes either. What the network has learned stays; where the classes differ, the
-last layer begins anew.
+models.train --start takes either. Where the classes differ, the last layer is fitted to the new
+ones (models.last_layer) before the training; with --epochs 0 that is all.
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ from models.zoo import Network
 LAST = ("head.fc.", "fc.")  # the layer with a row per class, of MeliusNet and of MobileNet-v1
 ABOUT = "about"  # key of the file's metadata
 FREE = frozenset({"shift"})  # fields of the spec that only say how training begins
-WEIGHTS = Path(__file__).parent / "weights"  # those of this repository
 
 
 @dataclass(frozen=True)
@@ -41,10 +40,11 @@ class Start:
     classes: tuple[str, ...]
     tensors: Mapping[str, Tensor]
 
-    def begin(self, network: Network, name: str, classes: Sequence[str]) -> None:
+    def begin(self, network: Network, name: str, classes: Sequence[str]) -> bool:
         """Copies the weights into a new network called `name` for these classes.
 
-        Raises RecipeError if it is another network.
+        Returns whether the last layer's were among them. Raises RecipeError if it is another
+        network.
         """
         mine = network.state_dict()
         same_classes = self.classes == tuple(classes)
@@ -65,6 +65,7 @@ class Start:
         network.load_state_dict(
             mine | {key: self.tensors[key].to(mine[key].dtype) for key in wanted}
         )
+        return same_classes
 
 
 def read_start(path: Path) -> Start:

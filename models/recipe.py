@@ -26,7 +26,7 @@ OPTIMIZERS = ("radam", "adam")
 class Recipe:
     """Raises RecipeError for a value that makes no sense."""
 
-    epochs: int = 120
+    epochs: int = 120  # 0: the last layer alone is fitted, of a network that has learned before
     batch: int = 64  # of all processes together
     optimizer: str = "radam"
     learning_rate: float = 0.002
@@ -47,12 +47,13 @@ class Recipe:
             value = getattr(self, field.name)
             if isinstance(value, float) and not math.isfinite(value):
                 raise RecipeError(f"expected a finite {field.name}, found {value}")
+        warmup_fits = 0 <= self.warmup_epochs < max(self.epochs, 1)
         checks = (
-            ("epochs", self.epochs >= 1, "at least 1"),
+            ("epochs", self.epochs >= 0, "at least 0"),
             ("batch", self.batch >= 1, "at least 1"),
             ("optimizer", self.optimizer in OPTIMIZERS, f"one of {', '.join(OPTIMIZERS)}"),
             ("learning_rate", self.learning_rate > 0, "a number above 0"),
-            ("warmup_epochs", 0 <= self.warmup_epochs < self.epochs, "at least 0, below epochs"),
+            ("warmup_epochs", warmup_fits, "at least 0, below epochs"),
             ("weight_decay", self.weight_decay >= 0, "at least 0"),
             ("label_smoothing", 0 <= self.label_smoothing < 1, "from 0 to below 1"),
             ("augmentation", self.augmentation in AUGMENTATIONS, f"one of {tuple(AUGMENTATIONS)}"),

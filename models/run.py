@@ -24,6 +24,7 @@ from models.curves import write_curves
 from models.data import LabelledImages, decode_pictures, split_off
 from models.datasets import DataSet
 from models.errors import CheckpointMismatch, DataError, RecipeError
+from models.last_layer import fit_last_layer
 from models.metrics import (
     calibration_error,
     fit_temperature,
@@ -94,7 +95,7 @@ class _Run:
         processes.check_batch(job.recipe.batch)
         torch.manual_seed(job.recipe.seed)
         self.network = self._build_network()
-        self.start = self._begin()
+        self.start, fits_last_layer = self._begin()
         self.network.to(self.device)
         side = job.image_size or default_image_size(self.network)
         self.preprocessing = evaluation_preprocessing(side, job.resize)
@@ -115,6 +116,8 @@ class _Run:
         train = self._decode(train_files, stored, "train")
         _check_classes(train, job.data.name)
         validation = self._decode(self.validation_files, self.preprocessing, "validation")
+        if fits_last_layer and not self.checkpoint.exists():
+            fit_last_layer(self.network, train.to(self.device), self.preprocessing, self.shows)
         self.skipped = [*train.skipped, *validation.skipped] if validation else [*train.skipped]
         self.trainer = Trainer(
             self.network,
@@ -151,13 +154,18 @@ class _Run:
         except ValueError as error:
             raise RecipeError(str(error)) from error
 
-    def _begin(self) -> Start | None:
+    def _begin(self) -> tuple[Start | None, bool]:
+        """What the training begins with, and whether the last layer still has to be fitted."""
         job = self.job
-        if job.start is None:
-            return None
-        start = read_start(job.start)
-        start.begin(self.network, job.network, job.data.train.classes)
-        return start
+        if job.start is not None:
+            start = read_start(job.start)
+            return start, not start.begin(self.network, job.network, job.data.train.classes)
+        if job.recipe.epochs == 0:
+            raise RecipeError(
+                "expected at least 1 epoch for a network that has learned nothing; found 0. Give "
+                "--start, or more epochs."
+            )
+        return None, False
 
     def _load_teacher(self) -> Teacher | None:
         job = self.job
@@ -248,7 +256,8 @@ class _Run:
         (out / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in history))
         content = make_record(self._content(), self.job.data)
         record.write_record(out / "record.json", content)
-        write_curves([content], out / "curves.svg")
+        if history:
+            write_curves([content], out / "curves.svg")
 
     def _measure_at_the_end(self) -> None:
         """Accuracy on the test part (else the validation part); temperature on the validation."""

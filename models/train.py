@@ -27,7 +27,7 @@ from models.datasets import NAMES as DATA_SETS
 from models.datasets import DataSet, open_data_set
 from models.errors import RecipeError, TrainingFault
 from models.export import export_checkpoint
-from models.own_photos import choose_defaults, find_run_folder, open_photos
+from models.own_photos import NETWORK, STEM, choose_defaults, find_run_folder, open_photos
 from models.processes import Processes, join_processes
 from models.recipe import Recipe
 from models.run import Job, run_training
@@ -158,7 +158,7 @@ def make_job(args: argparse.Namespace) -> Job:
     out = args.out
     if args.folder is not None:
         out = find_run_folder(args.out)
-        for name, value in choose_defaults(len(data.train)).items():
+        for name, value in choose_defaults(len(data.train), _has_learned(args)).items():
             if getattr(args, name) is None:
                 setattr(args, name, value)
     if args.network not in NAMES:
@@ -185,6 +185,15 @@ def make_job(args: argparse.Namespace) -> Job:
         skip_damaged=bool(args.skip_damaged),
         progress=not args.quiet,
     )
+
+
+def _has_learned(args: argparse.Namespace) -> bool:
+    """Whether to begin with weights: those given, or this repository's for its network."""
+    if args.start is not None:
+        return bool(args.start != NO_START)
+    given = (args.network, args.stem, args.improvement, args.binary)
+    usual = (NETWORK, STEM, True, True)
+    return all(value in (None, known) for value, known in zip(given, usual, strict=True))
 
 
 def _open(args: argparse.Namespace) -> DataSet:

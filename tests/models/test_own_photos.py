@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from models.errors import DataError
-from models.own_photos import choose_defaults, find_run_folder, open_photos
+from models.own_photos import TRAINED, choose_defaults, find_run_folder, open_photos
 from models.recipe import Recipe
 from models.record import read_record
 from models.train import main, make_job, parse_arguments
@@ -137,14 +137,28 @@ def test_a_place_that_is_no_bundle_is_refused_before_training(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(("photos", "epochs"), [(1, 60), (2000, 60), (4000, 30), (10**6, 20)])
-def test_more_photos_need_fewer_epochs(photos: int, epochs: int) -> None:
-    assert choose_defaults(photos)["epochs"] == epochs
+def test_from_scratch_more_photos_need_fewer_epochs(photos: int, epochs: int) -> None:
+    assert choose_defaults(photos, learned=False)["epochs"] == epochs
+
+
+def test_weights_are_begun_with_where_they_fit(tmp_path: Path) -> None:
+    write_photos(tmp_path / "photos", each=2, size=(8, 8))
+    command = ["--folder", str(tmp_path / "photos"), "--out", str(tmp_path / "b")]
+    job = make_job(parse_arguments(command))
+    assert (job.start, job.recipe.epochs, job.image_size) == (TRAINED, 0, 128)
+    assert TRAINED.is_file()
+    for scratch in (["--start", "none"], ["--stem", "small"], ["meliusnet22"], ["--no-binary"]):
+        job = make_job(parse_arguments([*command, *scratch]))
+        assert job.start is None, scratch
+        assert job.recipe.epochs > 0, scratch
+    job = make_job(parse_arguments([*command, "--start", "mine.pt", "--stem", "small"]))
+    assert (job.start, job.recipe.epochs) == (Path("mine.pt"), 0)
 
 
 def test_given_options_go_before_the_defaults(tmp_path: Path) -> None:
     write_photos(tmp_path / "photos", each=2, size=(8, 8))
     command = ["--folder", str(tmp_path / "photos"), "--out", str(tmp_path / "b")]
-    job = make_job(parse_arguments(command))
+    job = make_job(parse_arguments([*command, "--start", "none"]))
     assert (job.network, job.image_size, job.recipe.batch) == ("meliusnet13", 64, 16)
     assert job.recipe.min_area > Recipe().min_area
     job = make_job(parse_arguments([*command, "--epochs", "3", "--image-size", "96"]))

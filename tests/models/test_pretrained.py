@@ -136,3 +136,21 @@ def test_foreign_files_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture
     assert main([str(tmp_path), "--out", str(tmp_path / "x.bin")]) == 2
     assert "expected --out FILE.safetensors" in capsys.readouterr().err
     assert not (tmp_path / "x.safetensors").exists()
+
+
+def test_no_epoch_at_all_fits_the_last_layer_alone(run: Path, tmp_path: Path) -> None:
+    data, out = tmp_path / "data", tmp_path / "run"
+    write_two_colours(data, train=24, test=8)
+    for split in ("train", "test"):
+        (data / split / "blue").rename(data / split / "water")
+    options = ["--image-size", "16", "--quiet", "--device", "cpu", "--epochs", "0"]
+    command = ["meliusnet13", "--data", str(data), "--out", str(out), *options]
+    assert train([*command, "--start", str(run / "checkpoint.pt")]) == 0
+    expected = trained_tensors(run / "checkpoint.pt")
+    for key, tensor in trained_tensors(out / "checkpoint.pt").items():
+        assert torch.equal(tensor, expected[key]) != key.startswith("head.fc."), key
+    record = read_record(out / "record.json")
+    assert record["finished"]
+    assert record["epochs"] == []
+    assert record["test"]["top1"] == 100
+    assert not (out / "curves.svg").exists()

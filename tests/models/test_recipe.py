@@ -57,7 +57,7 @@ def test_latent_weights_and_offsets_never_decay(optimizer: str) -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("epochs", 0),
+        ("epochs", -1),
         ("batch", 0),
         ("optimizer", "sgd"),
         ("learning_rate", 0.0),

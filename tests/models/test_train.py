@@ -101,7 +101,8 @@ def test_a_missing_configuration_is_named(tmp_path: Path) -> None:
         (["meliusnet13", "--out", "x"], "either --data or --folder"),
         (["resnet", "--data", "DATA", "--out", "x"], "expected a network of meliusnet22"),
         (["meliusnet13", "--data", "none", "--out", "x"], "expected train/ or train.npz"),
-        (["meliusnet13", "--data", "DATA", "--out", "x", "--epochs", "0"], "epochs at least 1"),
+        (["meliusnet13", "--data", "DATA", "--out", "x", "--epochs", "-1"], "epochs at least 0"),
+        (["meliusnet13", "--data", "DATA", "--out", "x", "--epochs", "0"], "at least 1 epoch for"),
         (
             ["meliusnet13", "--data", "DATA", "--out", "x", "--stem", "none"],
             "unknown stem 'none'; known: ",

@@ -1,0 +1,155 @@
+"""Makes a data set of everyday classes out of others: each is a group of their classes.
+
+python -m models.groups GROUPS.toml --from SET=DIR [--from SET=DIR ...] --out DIR writes packs
+(models.packs) that models.train reads. GROUPS.toml has a table [groups], name = [classes], and
+`most` and `most_test`: how many pictures of a group are trained on and tested on at most, shared
+evenly by its classes. A class is taken from the first set that has it: two sets may have split the
+same pictures differently into train and test.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tomllib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from models.datasets import KNOWN, DataSet, open_data_set
+from models.errors import DataError, TrainingFault
+from models.packs import write_packs
+from models.picture_files import PictureFiles, join_files
+
+
+@dataclass(frozen=True)
+class Groups:
+    """members: group -> classes; most, most_test: pictures of a group to train and test on."""
+
+    members: Mapping[str, tuple[str, ...]]
+    most: int
+    most_test: int
+
+    def find_group(self, class_name: str) -> str | None:
+        """The group of a class."""
+        return next((g for g, members in self.members.items() if class_name in members), None)
+
+
+def read_groups(path: Path) -> Groups:
+    """Raises DataError for a file that is not as described, or a class in two groups."""
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        members = {str(name): tuple(map(str, row)) for name, row in content["groups"].items()}
+        limits = int(content["most"]), int(content["most_test"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(
+            f"{path}: expected most, most_test and a table [groups]; found {error!r}"
+        ) from error
+    counts = Counter(name for row in members.values() for name in row)
+    if twice := [name for name, count in counts.items() if count > 1]:
+        raise DataError(f"{path}: expected each class in one group; found twice: {twice[:5]}")
+    if len(members) < 2 or min(limits) < 1 or not all(members.values()):
+        raise DataError(
+            f"{path}: expected at least 2 groups with classes in each, and limits of at least 1; "
+            f"found {len(members)} groups, limits {limits}"
+        )
+    return Groups(members, *limits)
+
+
+def group_sets(groups: Groups, sets: Mapping[str, DataSet]) -> dict[str, PictureFiles]:
+    """The parts of the new set. Raises DataError if a class is in none of the sets."""
+    source = {
+        name: next((s for s, data in sets.items() if name in data.train.classes), None)
+        for members in groups.members.values()
+        for name in members
+    }
+    if missing := [name for name, found in source.items() if found is None]:
+        raise DataError(
+            f"expected every class in one of {', '.join(sets)}; found none of "
+            f"{', '.join(missing[:5])}. Give the set that has it, or leave the class out."
+        )
+    parts: dict[str, list[PictureFiles]] = {}
+    for set_name, data in sets.items():
+        for part, files in data.parts().items():
+            taken = [
+                i for i, c in enumerate(files.labels) if source.get(files.classes[c]) == set_name
+            ]
+            parts.setdefault(part, []).append(_regroup(files.select(taken), groups, set_name))
+    # Only some sets have a validation part: those pictures may be trained on.
+    train = join_files([*parts["train"], *parts.pop("validation", [])])
+    test = join_files(parts["test"])
+    return {
+        "train": train.select(_share_evenly(train, groups.most)),
+        "test": test.select(_share_evenly(test, groups.most_test)),
+    }
+
+
+def _regroup(files: PictureFiles, groups: Groups, set_name: str) -> PictureFiles:
+    """The same pictures, labelled by group; their names begin with the set and the class."""
+    classes = tuple(sorted(groups.members))
+    found = [groups.find_group(files.classes[label]) or "" for label in files.labels]
+    names = tuple(
+        f"{set_name}/{files.classes[label]}/{name.rpartition('/')[2]}"
+        for name, label in zip(files.names, files.labels, strict=True)
+    )
+    return PictureFiles(names, tuple(classes.index(g) for g in found), classes, files.read)
+
+
+def _share_evenly(files: PictureFiles, most: int) -> list[int]:
+    """At most so many of each label: the first of each of its folders, the second, ..."""
+    rank: Counter[str] = Counter()
+    order = []
+    for i, name in enumerate(files.names):
+        folder = name.rpartition("/")[0]
+        order.append((files.labels[i], rank[folder], name, i))
+        rank[folder] += 1
+    taken: Counter[int] = Counter()
+    chosen = []
+    for label, _, _, i in sorted(order):
+        if taken[label] < most:
+            taken[label] += 1
+            chosen.append(i)
+    return sorted(chosen)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m models.groups",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("groups", type=Path, metavar="GROUPS.toml")
+    parser.add_argument(
+        "--from",
+        dest="sources",
+        action="append",
+        required=True,
+        metavar="SET=DIR",
+        help=f"a set of {', '.join(KNOWN)} and its folder; the first has precedence",
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder of the packs")
+    args = parser.parse_args(arguments)
+    try:
+        groups = read_groups(args.groups)
+        sets = {}
+        for source in args.sources:
+            name, _, folder = source.partition("=")
+            if name not in KNOWN or not folder:
+                raise DataError(
+                    f"expected --from SET=DIR with SET of {', '.join(KNOWN)}; found {source}"
+                )
+            sets[name] = open_data_set(Path(folder), name)
+        for part, files in group_sets(groups, sets).items():
+            write_packs(files, args.out, part)
+            counts = ", ".join(f"{name} {count}" for name, count in files.counts().items())
+            print(f"{part}: {len(files)} pictures ({counts})")
+    except (TrainingFault, OSError) as error:
+        print(f"models.groups: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,77 @@
+"""Fits the last layer of a trained network to new classes: logistic regression on its features.
+
+With few pictures this beats training all layers, and takes one look at each of them.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.data import LabelledImages
+from models.meliusnet import MeliusNet
+from models.metrics import predict_logits
+from models.zoo import Network
+from runtime.preprocess import Preprocessing
+
+DECAY = 0.1  # times the squared weights of standardized features, added to the mean loss
+ITERATIONS = 200  # of L-BFGS, at most
+LEAST_DEVIATION = 1e-3  # of a feature; a constant one says nothing
+
+
+def find_last_layer(network: Network) -> nn.Linear:
+    """The layer with a row per class."""
+    return network.head.fc if isinstance(network, MeliusNet) else network.fc
+
+
+def fit_last_layer(
+    network: Network, images: LabelledImages, preprocessing: Preprocessing, progress: bool = False
+) -> None:
+    """Sets weights and biases of the last layer; the others stay as they are.
+
+    images: at least as large as the network's input; their centre and its mirror image are seen.
+    Computed in float64: the same on every run.
+    """
+    last = find_last_layer(network)
+    found: list[Tensor] = []
+    hook = last.register_forward_pre_hook(lambda _, inputs: found.append(inputs[0].cpu()))
+    try:
+        with torch.no_grad():
+            for views in _two_views(images, preprocessing.crop):
+                predict_logits(network.eval(), views, preprocessing, progress=progress)
+    finally:
+        hook.remove()
+    features, labels = torch.cat(found).double(), images.labels.cpu().repeat(2)
+    mean, deviation = features.mean(0), features.std(0).clamp(min=LEAST_DEVIATION)
+    weight, bias = _regress((features - mean) / deviation, labels, len(images.classes))
+    weight = weight / deviation
+    with torch.no_grad():
+        last.weight.copy_(weight)
+        last.bias.copy_(bias - weight @ mean)
+
+
+def _two_views(images: LabelledImages, side: int) -> tuple[LabelledImages, LabelledImages]:
+    top, left = ((size - side) // 2 for size in images.pixels.shape[2:])
+    centre = images.pixels[..., top : top + side, left : left + side]
+    views = (centre, centre.flip(3))
+    return tuple(LabelledImages(v, images.labels, images.classes) for v in views)  # type: ignore[return-value]
+
+
+def _regress(features: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tensor]:
+    """Weight [classes, features] and bias [classes] of the least loss; it is convex."""
+    weight = torch.zeros(classes, features.shape[1], dtype=torch.float64, requires_grad=True)
+    bias = torch.zeros(classes, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS(
+        [weight, bias], max_iter=ITERATIONS, line_search_fn="strong_wolfe"
+    )
+
+    def loss() -> Tensor:
+        optimizer.zero_grad()
+        value = F.cross_entropy(F.linear(features, weight, bias), labels)
+        value = value + DECAY * weight.square().sum()
+        value.backward()
+        return value
+
+    optimizer.step(loss)
+    return weight.detach(), bias.detach()

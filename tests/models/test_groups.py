@@ -1,0 +1,103 @@
+"""models.groups: classes of several sets become groups of one."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from models import groups as module
+from models.datasets import DataSet, open_data_set
+from models.errors import DataError
+from models.groups import Groups, group_sets, main, read_groups
+from models.picture_files import PictureFiles
+from tests.models.pictures import make_files
+
+GROUPS = Groups({"pet": ("cat", "dog"), "bird": ("owl",)}, most=5, most_test=3)
+
+
+def make_set(name: str, classes: dict[str, int]) -> DataSet:
+    """So many training pictures of each class, half as many to test, none to watch by."""
+
+    def make(counts: dict[str, int]) -> PictureFiles:
+        return make_files(
+            {
+                c: {f"{i:02}.jpg": f"{name} {c} {i}".encode() for i in range(count)}
+                for c, count in counts.items()
+            }
+        )
+
+    train, test = make(classes), make({c: k // 2 for c, k in classes.items()})
+    return DataSet(name, train, None, test, train.classes)
+
+
+def test_classes_become_groups_limited_evenly() -> None:
+    sets = {"a": make_set("a", {"cat": 8, "dog": 4, "car": 6}), "b": make_set("b", {"owl": 4})}
+    parts = group_sets(GROUPS, sets)
+    assert parts["train"].classes == ("bird", "pet")
+    assert parts["train"].counts() == {"bird": 4, "pet": 5}
+    assert parts["test"].counts() == {"bird": 2, "pet": 3}
+    pets = [name for name in parts["train"].names if not name.startswith("b/")]
+    assert pets == ["a/cat/00.jpg", "a/cat/01.jpg", "a/cat/02.jpg", "a/dog/00.jpg", "a/dog/01.jpg"]
+    for i, name in enumerate(parts["train"].names):
+        where, class_name, file = name.split("/")
+        assert parts["train"].read(i) == f"{where} {class_name} {int(file[:2])}".encode()
+
+
+def test_a_class_comes_from_the_first_set_that_has_it() -> None:
+    sets = {"a": make_set("a", {"cat": 4, "dog": 4}), "b": make_set("b", {"cat": 9, "owl": 4})}
+    names = group_sets(replace(GROUPS, most=100), sets)["train"].names
+    assert not any(name.startswith("b/cat") for name in names)
+    assert sum(name.startswith("a/cat") for name in names) == 4
+
+
+def test_validation_pictures_are_trained_on() -> None:
+    data = make_set("a", {"cat": 2, "dog": 2, "owl": 2})
+    data = replace(data, validation=make_files({"owl": {"v.jpg": b"v"}, "cat": {"v.jpg": b"v"}}))
+    assert group_sets(GROUPS, {"a": data})["train"].counts() == {"bird": 3, "pet": 5}
+
+
+def test_missing_classes_are_named() -> None:
+    with pytest.raises(DataError, match="expected every class in one of a; found none of owl"):
+        group_sets(GROUPS, {"a": make_set("a", {"cat": 2, "dog": 2})})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("no toml", "expected most, most_test and a table"),
+        ("most = 1\nmost_test = 1", "expected most, most_test and a table"),
+        ("most = 1\nmost_test = 1\n[groups]\na = ['x']\nb = ['x']", "found twice: .'x'"),
+        ("most = 1\nmost_test = 1\n[groups]\na = ['x']", "at least 2 groups"),
+        ("most = 0\nmost_test = 1\n[groups]\na = ['x']\nb = ['y']", "limits of at least 1"),
+        ("most = 1\nmost_test = 1\n[groups]\na = ['x']\nb = []", "classes in each"),
+    ],
+)
+def test_mistakes_in_a_file_are_explained(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "groups.toml").write_text(text)
+    with pytest.raises(DataError, match=message):
+        read_groups(tmp_path / "groups.toml")
+
+
+def test_groups_of_the_repository_are_some(repository: Path) -> None:
+    paths = sorted((repository / "models" / "recipes" / "groups").glob("*.toml"))
+    assert paths
+    for path in paths:
+        assert len(read_groups(path).members) > 2
+
+
+def test_command_line_writes_packs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = make_set("cifar10", {"cat": 4, "dog": 4, "owl": 4})
+    monkeypatch.setattr(module, "open_data_set", lambda folder, name: data)
+    file = tmp_path / "groups.toml"
+    file.write_text("most = 5\nmost_test = 3\n[groups]\npet = ['cat', 'dog']\nbird = ['owl']\n")
+    out = tmp_path / "out"
+    assert main([str(file), "--from", "cifar10=DIR", "--out", str(out)]) == 0
+    assert "train: 9 pictures (bird 4, pet 5)" in capsys.readouterr().out
+    opened = open_data_set(out)
+    assert opened.train.counts() == {"bird": 4, "pet": 5}
+    assert opened.test is not None
+    assert opened.test.counts() == {"bird": 2, "pet": 3}
+    assert main([str(file), "--from", "nothing", "--out", str(out)]) == 2
+    assert "expected --from SET=DIR with SET of" in capsys.readouterr().err

@@ -1,0 +1,61 @@
+"""models.last_layer: features of a network told apart by one linear layer."""
+
+import pytest
+import torch
+
+from models.data import LabelledImages
+from models.last_layer import find_last_layer, fit_last_layer
+from models.metrics import evaluate
+from models.zoo import Network, build_network
+from runtime.preprocess import Preprocessing
+
+SPEC = Preprocessing(18, 16, "bilinear", (127,) * 3, (64,) * 3)
+
+
+def make_images(count: int = 24, seed: int = 0, side: int = 18) -> LabelledImages:
+    """Noise that is darker or lighter, in three classes."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.arange(count) % 3
+    noise = torch.randint(0, 60, (count, 3, side, side), generator=generator)
+    return LabelledImages((noise + 70 * labels.view(-1, 1, 1, 1)).byte(), labels, ("a", "b", "c"))
+
+
+@pytest.fixture(params=["meliusnet13", "mobilenet_v1_0.25_small"])
+def network(request: pytest.FixtureRequest) -> Network:
+    torch.manual_seed(0)
+    return build_network(request.param, 3)
+
+
+def test_classes_are_told_apart_and_nothing_else_changes(network: Network) -> None:
+    last = {id(p) for p in find_last_layer(network).parameters()}
+    before = {n: t.clone() for n, t in network.state_dict().items()}
+    fit_last_layer(network, make_images(), SPEC)
+    unseen = make_images(seed=1, side=16)
+    assert evaluate(network, unseen, SPEC)["top1"] > 90
+    changed = {n for n, t in network.state_dict().items() if not torch.equal(t, before[n])}
+    assert changed == {n for n, p in network.named_parameters() if id(p) in last}
+
+
+def test_it_is_the_same_every_time(network: Network) -> None:
+    fit_last_layer(network, make_images(), SPEC)
+    first = find_last_layer(network).weight.clone()
+    find_last_layer(network).weight.data.normal_()
+    fit_last_layer(network, make_images(), SPEC)
+    assert torch.equal(find_last_layer(network).weight, first)
+
+
+def test_margin_is_not_seen(network: Network) -> None:
+    images = make_images(side=20)
+    fit_last_layer(network, images, SPEC)
+    first = find_last_layer(network).weight.clone()
+    images.pixels[..., :2] = 0
+    images.pixels[..., 18:, :] = 255
+    fit_last_layer(network, images, SPEC)
+    assert torch.equal(find_last_layer(network).weight, first)
+
+
+def test_features_that_never_change_are_no_trouble(network: Network) -> None:
+    images = make_images()
+    same = LabelledImages(torch.zeros_like(images.pixels), images.labels, images.classes)
+    fit_last_layer(network, same, SPEC)
+    assert torch.isfinite(find_last_layer(network).weight).all()
