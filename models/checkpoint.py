@@ -38,7 +38,7 @@ def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str,
     """The content. Raises CheckpointMismatch if the file is none; OSError."""
     try:
         content = torch.load(path, map_location=device, weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
         raise CheckpointMismatch(
             f"{path}: expected a checkpoint of models.train; found {str(error)[:200]}"
         ) from error

@@ -211,9 +211,13 @@ def _read_words(folder: Path) -> dict[str, str]:
     path = folder / WORDS
     if not path.is_file():
         return {}
-    lines = path.read_text(encoding="utf-8").splitlines()
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: expected text in UTF-8, found {error}") from error
     rows = [line.split("\t", 1) for line in lines if "\t" in line]
-    return {wnid: names.split(",")[0].strip() for wnid, names in rows}
+    names = {wnid: synonyms.split(",")[0].strip() for wnid, synonyms in rows}
+    return {wnid: name for wnid, name in names.items() if name and name.isprintable()}
 
 
 def _open_parts(data: Path) -> dict[str, PictureFiles]:

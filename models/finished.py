@@ -80,7 +80,8 @@ class Run:
     @property
     def validation_top1(self) -> float | None:
         """Percent, after the last epoch."""
-        return self.record["epochs"][-1].get("validation_top1")  # type: ignore[no-any-return]
+        epochs = self.record["epochs"]  # none, where the last layer alone was fitted
+        return epochs[-1].get("validation_top1") if epochs else None
 
     @cached_property
     def counts(self) -> Counts:

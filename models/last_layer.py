@@ -1,6 +1,6 @@
 """Fits the last layer of a trained network to new classes: logistic regression on its features.
 
-With few pictures this beats training all layers, and takes one look at each of them.
+With few pictures this beats training all layers, and takes two looks at each of them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def fit_last_layer(
 ) -> None:
     """Sets weights and biases of the last layer; the others stay as they are.
 
-    images: at least as large as the network's input; their centre and its mirror image are seen.
+    images: squares of any size; their centre and its mirror image are seen.
     Computed in float64: the same on every run.
     """
     last = find_last_layer(network)
@@ -38,7 +38,7 @@ def fit_last_layer(
     hook = last.register_forward_pre_hook(lambda _, inputs: found.append(inputs[0].cpu()))
     try:
         with torch.no_grad():
-            for views in _two_views(images, preprocessing.crop):
+            for views in _two_views(images, preprocessing):
                 predict_logits(network.eval(), views, preprocessing, progress=progress)
     finally:
         hook.remove()
@@ -51,11 +51,20 @@ def fit_last_layer(
         last.bias.copy_(bias - weight @ mean)
 
 
-def _two_views(images: LabelledImages, side: int) -> tuple[LabelledImages, LabelledImages]:
-    top, left = ((size - side) // 2 for size in images.pixels.shape[2:])
-    centre = images.pixels[..., top : top + side, left : left + side]
-    views = (centre, centre.flip(3))
-    return tuple(LabelledImages(v, images.labels, images.classes) for v in views)  # type: ignore[return-value]
+def _two_views(
+    images: LabelledImages, preprocessing: Preprocessing
+) -> tuple[LabelledImages, LabelledImages]:
+    """The centre at the scale that is measured and served, and its mirror image."""
+    pixels, resize, side = images.pixels, preprocessing.resize, preprocessing.crop
+    if pixels.shape[2:] != (resize, resize):
+        scaled = F.interpolate(pixels.float(), (resize, resize), mode="bilinear", antialias=True)
+        pixels = scaled.round_().clamp_(0, 255).to(torch.uint8)
+    top = (resize - side) // 2
+    centre = pixels[..., top : top + side, top : top + side]
+    return (
+        LabelledImages(centre, images.labels, images.classes),
+        LabelledImages(centre.flip(3), images.labels, images.classes),
+    )
 
 
 def _regress(features: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tensor]:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -114,10 +115,16 @@ def describe(content: Mapping[str, Any]) -> dict[str, Any]:
     return {**about, "changes": changes, "recipe": content["state"]["recipe"]}
 
 
+def _to_half(tensor: Tensor) -> Tensor:
+    """Rounded to float16, but never to 0: a binary weight keeps its sign."""
+    half, least = tensor.half(), torch.finfo(torch.float16).smallest_normal
+    return torch.where((half == 0) & (tensor < 0), -least, half)
+
+
 def write_weights(content: Mapping[str, Any], path: Path) -> None:
     """Writes the network of a checkpoint's content, without the optimizer's state."""
     tensors = {
-        key: (tensor.half() if tensor.dim() > 1 else tensor).contiguous()
+        key: (_to_half(tensor) if tensor.dim() > 1 else tensor).contiguous()
         for key, tensor in content["state"]["model"].items()
     }
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -92,7 +92,8 @@ class _Run:
             raise CheckpointMismatch(
                 f"{self.checkpoint} exists; give --resume to go on from it, or another --out"
             )
-        processes.check_batch(job.recipe.batch)
+        if job.recipe.epochs:
+            processes.check_batch(job.recipe.batch)
         torch.manual_seed(job.recipe.seed)
         self.network = self._build_network()
         self.start, fits_last_layer = self._begin()
@@ -159,7 +160,13 @@ class _Run:
         job = self.job
         if job.start is not None:
             start = read_start(job.start)
-            return start, not start.begin(self.network, job.network, job.data.train.classes)
+            if job.changes.get("shift"):
+                raise RecipeError(
+                    "expected --shift without --start: it is where offsets begin, and these have "
+                    "been learned; leave one of them out"
+                )
+            same = start.begin(self.network, job.network, job.data.train.classes)
+            return start, not same or job.recipe.epochs == 0
         if job.recipe.epochs == 0:
             raise RecipeError(
                 "expected at least 1 epoch for a network that has learned nothing; found 0. Give "
@@ -177,6 +184,11 @@ class _Run:
             )
         if job.teacher is None:
             return None
+        if job.recipe.epochs == 0:
+            raise RecipeError(
+                "expected at least 1 epoch to learn from a teacher in; found 0. Give --epochs, or "
+                "leave --teacher out."
+            )
         return load_teacher(job.teacher, job.data.train.classes).to(self.device)
 
     def _make_header(self, train: int, validation: int) -> dict[str, Any]:

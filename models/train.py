@@ -157,9 +157,15 @@ def make_job(args: argparse.Namespace) -> Job:
     data = _open(args)
     out = args.out
     if args.folder is not None:
+        if args.binary is False:
+            raise RecipeError(
+                "expected a network that can be served with --folder; found --no-binary. Train the "
+                "float twin with --data."
+            )
         out = find_run_folder(args.out)
         for name, value in choose_defaults(len(data.train), _has_learned(args)).items():
-            if getattr(args, name) is None:
+            fits = name != "stem" or args.network == NETWORK  # other networks have other stems
+            if getattr(args, name) is None and fits:
                 setattr(args, name, value)
     if args.network not in NAMES:
         raise RecipeError(f"expected a network of {', '.join(NAMES)}; found {args.network}")

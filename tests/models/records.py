@@ -87,4 +87,3 @@ def write_runs(folder: Path) -> Path:
     content = {"format": 1, "machine": MACHINE, "threads": 1, "networks": networks}
     (folder / "latencies.json").write_text(json.dumps(content))
     return folder
-    return folder

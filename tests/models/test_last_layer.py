@@ -1,10 +1,12 @@
 """models.last_layer: features of a network told apart by one linear layer."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from models.data import LabelledImages
-from models.last_layer import find_last_layer, fit_last_layer
+from models.last_layer import _two_views, find_last_layer, fit_last_layer
 from models.metrics import evaluate
 from models.zoo import Network, build_network
 from runtime.preprocess import Preprocessing
@@ -45,13 +47,22 @@ def test_it_is_the_same_every_time(network: Network) -> None:
 
 
 def test_margin_is_not_seen(network: Network) -> None:
-    images = make_images(side=20)
-    fit_last_layer(network, images, SPEC)
+    images, spec = make_images(side=20), replace(SPEC, resize=20)
+    fit_last_layer(network, images, spec)
     first = find_last_layer(network).weight.clone()
     images.pixels[..., :2] = 0
     images.pixels[..., 18:, :] = 255
-    fit_last_layer(network, images, SPEC)
+    fit_last_layer(network, images, spec)
     assert torch.equal(find_last_layer(network).weight, first)
+
+
+def test_pictures_kept_larger_are_seen_at_the_scale_that_is_served() -> None:
+    ramp = torch.linspace(0, 255, 72).byte().expand(1, 3, 72, 72).contiguous()
+    centre, mirrored = _two_views(LabelledImages(ramp, torch.tensor([0]), ("a", "b")), SPEC)
+    assert centre.pixels.shape == (1, 3, 16, 16)
+    assert centre.pixels.min() < 30
+    assert centre.pixels.max() > 225
+    assert torch.equal(mirrored.pixels, centre.pixels.flip(3))
 
 
 def test_features_that_never_change_are_no_trouble(network: Network) -> None:

@@ -147,10 +147,13 @@ def test_weights_are_begun_with_where_they_fit(tmp_path: Path) -> None:
     job = make_job(parse_arguments(command))
     assert (job.start, job.recipe.epochs, job.image_size) == (TRAINED, 0, 128)
     assert TRAINED.is_file()
-    for scratch in (["--start", "none"], ["--stem", "small"], ["meliusnet22"], ["--no-binary"]):
+    for scratch in (["--start", "none"], ["--stem", "small"], ["meliusnet22"], ["mobilenet_v1"]):
         job = make_job(parse_arguments([*command, *scratch]))
         assert job.start is None, scratch
         assert job.recipe.epochs > 0, scratch
+    assert make_job(parse_arguments([*command, "mobilenet_v1"])).changes == {}
+    with pytest.raises(ValueError, match="found --no-binary"):
+        make_job(parse_arguments([*command, "--no-binary"]))
     job = make_job(parse_arguments([*command, "--start", "mine.pt", "--stem", "small"]))
     assert (job.start, job.recipe.epochs) == (Path("mine.pt"), 0)
 
