@@ -5,19 +5,15 @@ Each function gives paragraphs and tables in Markdown, or none where there is no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import mean
 from typing import Any
 
 from models.finished import Run
 from models.latency import key_of
+from runtime.bench.markdown import make_table
 
 MIB = 2**20
-
-
-def make_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Rows of cells as a Markdown table."""
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows))
 
 
 def spread(values: Sequence[float]) -> str:
@@ -88,20 +84,25 @@ def _identity(run: Run, without: Sequence[str]) -> dict[str, Any]:
     return {k: v for k, v in everything.items() if k not in (*without, "seed")}
 
 
+def _groups(
+    runs: Sequence[Run], has_trait: Callable[[Run], bool], keys: Sequence[str]
+) -> Iterator[list[Run]]:
+    """For each run with the trait, once: all runs that differ from it in `keys` and seed alone."""
+    seen: list[dict[str, Any]] = []
+    for run in runs:
+        identity = _identity(run, keys)
+        if has_trait(run) and identity not in seen:
+            seen.append(identity)
+            yield [r for r in runs if _identity(r, keys) == identity]
+
+
 def compare_pairs(runs: Sequence[Run]) -> list[str]:
     """Runs that differ in one thing, seeds taken together."""
     rows = []
     for name, has_trait, keys in TRAITS:
-        seen: list[dict[str, Any]] = []
-        for run in runs:
-            identity = _identity(run, keys)
-            if not has_trait(run) or identity in seen:
-                continue
-            seen.append(identity)
-            group = [r for r in runs if _identity(r, keys) == identity]
-            with_it = [r for r in group if has_trait(r)]
-            without = [r for r in group if not has_trait(r)]
-            if without:
+        for group in _groups(runs, has_trait, keys):
+            with_it = [run for run in group if has_trait(run)]
+            if without := [run for run in group if not has_trait(run)]:
                 rows.append(_pair(name, without, with_it))
     if not rows:
         return []
@@ -111,10 +112,7 @@ def compare_pairs(runs: Sequence[Run]) -> list[str]:
 
 def _pair(name: str, without: Sequence[Run], with_it: Sequence[Run]) -> list[str]:
     columns = [[_top1(run) for run in group] for group in (without, with_it)]
-    watched = [
-        [run.validation_top1 for run in group if run.validation_top1 is not None]
-        for group in (without, with_it)
-    ]
+    watched = [validation_accuracies(group) for group in (without, with_it)]
     both = all(watched)
     return [
         name,
@@ -126,31 +124,29 @@ def _pair(name: str, without: Sequence[Run], with_it: Sequence[Run]) -> list[str
     ]
 
 
+def validation_accuracies(runs: Sequence[Run]) -> list[float]:
+    """Top-1 in percent, of the runs that had a validation part."""
+    return [run.validation_top1 for run in runs if run.validation_top1 is not None]
+
+
 def sweep_shifts(runs: Sequence[Run]) -> list[str]:
     """Accuracy by threshold shift, where more than one was tried with the same recipe."""
+    head = ["shift", "top-1 %", "validation top-1 %", "share of activations that are +1"]
     tables: list[str] = []
-    seen: list[dict[str, Any]] = []
-    for run in runs:
-        identity = _identity(run, ("shift",))
-        if not run.shift or identity in seen:
-            continue
-        seen.append(identity)
-        group = [r for r in runs if _identity(r, ("shift",)) == identity]
+    for group in _groups(runs, lambda run: run.shift != 0, ("shift",)):
         rows = []
-        for shift in sorted({r.shift for r in group}):
-            same = [r for r in group if r.shift == shift]
-            watched = [r.validation_top1 for r in same if r.validation_top1 is not None]
+        for shift in sorted({run.shift for run in group}):
+            same = [run for run in group if run.shift == shift]
             shares = [r.test["positive_share"] for r in same if r.test.get("positive_share")]
             rows.append(
                 [
                     f"{shift:+g}",
-                    spread([_top1(r) for r in same]),
-                    spread(watched),
+                    spread([_top1(run) for run in same]),
+                    spread(validation_accuracies(same)),
                     f"{mean(shares):.1%}" if shares else "not measured",
                 ]
             )
-        head = ["shift", "top-1 %", "validation top-1 %", "share of activations that are +1"]
-        tables += [f"### Threshold shift of {run.network}", make_table(head, rows)]
+        tables += [f"### Threshold shift of {group[0].network}", make_table(head, rows)]
     return tables
 
 

@@ -88,12 +88,13 @@ def group_sets(groups: Groups, sets: Mapping[str, DataSet]) -> dict[str, Picture
 def _regroup(files: PictureFiles, groups: Groups, set_name: str) -> PictureFiles:
     """The same pictures, labelled by group; their names begin with the set and the class."""
     classes = tuple(sorted(groups.members))
-    found = [groups.find_group(files.classes[label]) or "" for label in files.labels]
+    groups_of = [groups.find_group(name) for name in files.classes]
+    found = [classes.index(groups_of[label] or "") for label in files.labels]
     names = tuple(
         f"{set_name}/{files.classes[label]}/{name.rpartition('/')[2]}"
         for name, label in zip(files.names, files.labels, strict=True)
     )
-    return PictureFiles(names, tuple(classes.index(g) for g in found), classes, files.read)
+    return PictureFiles(names, tuple(found), classes, files.read)
 
 
 def _share_evenly(files: PictureFiles, most: int) -> list[int]:

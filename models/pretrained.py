@@ -24,9 +24,9 @@ from torch import Tensor
 
 from models.checkpoint import read_checkpoint
 from models.errors import RecipeError, TrainingFault
+from models.last_layer import find_last_layer
 from models.zoo import Network
 
-LAST = ("head.fc.", "fc.")  # the layer with a row per class, of MeliusNet and of MobileNet-v1
 ABOUT = "about"  # key of the file's metadata
 FREE = frozenset({"shift"})  # fields of the spec that only say how training begins
 
@@ -49,7 +49,9 @@ class Start:
         """
         mine = network.state_dict()
         same_classes = self.classes == tuple(classes)
-        wanted = {key for key in mine if same_classes or not key.startswith(LAST)}
+        last = {id(parameter) for parameter in find_last_layer(network).parameters()}
+        fitted_later = {n for n, p in network.named_parameters() if id(p) in last}
+        wanted = mine.keys() - (set() if same_classes else fitted_later)
         differing = [
             key
             for key in sorted(wanted | (self.tensors.keys() - mine.keys()))

@@ -21,10 +21,10 @@ from models.comparisons import (
     compare_pairs,
     compare_references,
     describe_claim,
-    make_table,
     milliseconds,
     spread,
     sweep_shifts,
+    validation_accuracies,
 )
 from models.curves import write_curves
 from models.errors import TrainingFault
@@ -32,6 +32,7 @@ from models.finished import Run, read_runs
 from models.latency import key_of, measure_latencies, read_latencies, write_latencies
 from models.scatter import Point, write_scatter
 from runtime.bench.machine import format_machine
+from runtime.bench.markdown import make_table
 from runtime.errors import RuntimeFault
 
 RUNS = Path(__file__).parent / "runs"
@@ -107,7 +108,7 @@ def _accuracy_table(runs: Sequence[Run], latencies: Mapping[str, Any]) -> str:
                 first.describe(),
                 spread([run.test["top1"] for run in group]),
                 spread([run.test["top5"] for run in group]),
-                spread([run.validation_top1 for run in group if run.validation_top1 is not None]),
+                spread(validation_accuracies(group)),
                 f"{counts.packed_bytes / MIB:.2f}",
                 f"{counts.binary_macs / 1e6:.1f}" if counts.binary_macs else "",
                 f"{counts.float_macs / 1e6:.1f}",

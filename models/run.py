@@ -117,12 +117,13 @@ class _Run:
         train = self._decode(train_files, stored, "train")
         _check_classes(train, job.data.name)
         validation = self._decode(self.validation_files, self.preprocessing, "validation")
+        train = train.to(self.device)
         if fits_last_layer and not self.checkpoint.exists():
-            fit_last_layer(self.network, train.to(self.device), self.preprocessing, self.shows)
+            fit_last_layer(self.network, train, self.preprocessing, self.shows)
         self.skipped = [*train.skipped, *validation.skipped] if validation else [*train.skipped]
         self.trainer = Trainer(
             self.network,
-            train.to(self.device),
+            train,
             validation.to(self.device) if validation else None,
             job.recipe,
             self.preprocessing,

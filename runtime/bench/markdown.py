@@ -60,7 +60,8 @@ def make_tables(figures: Figures) -> list[str]:
     ]
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def make_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Rows of cells as a Markdown table."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
@@ -87,7 +88,7 @@ def _pairs(figures: Figures) -> list[str]:
     head += [f"{e} {p}, ms" for p in (FLOAT, INT8) for e in ("ONNX Runtime", "OpenVINO")]
     return [
         "Whole networks at 224x224, untrained (random weights). *x*: times as fast as the peer.",
-        _table(head, rows),
+        make_table(head, rows),
     ]
 
 
@@ -102,7 +103,7 @@ def _larq(figures: Figures) -> list[str]:
     ours = rows[0]["median_ms"]
     return [
         "MeliusNet22 as larq-zoo defines it, 224x224, untrained:",
-        _table(
+        make_table(
             ["engine", "ms", "times ours"],
             [[r["engine"], f"{r['median_ms']:.2f}", f"{r['median_ms'] / ours:.1f}"] for r in rows],
         ),
@@ -130,7 +131,7 @@ def _engines(figures: Figures) -> list[str]:
                 ]
             )
         head = [_title(result), "ms", "times as fast as eager", "peak MiB", "model MiB"]
-        tables.append(_table(head, rows))
+        tables.append(make_table(head, rows))
     return tables
 
 
@@ -149,11 +150,11 @@ def _network(result: Figures) -> list[str]:
         for part in result["parts"]
     ]
     head = [_title(result), *(f"{name} kernels, ms" for name in families)]
-    tables = [_table([*head, *phases, "G MAC/s", "of limit"], rows)]
+    tables = [make_table([*head, *phases, "G MAC/s", "of limit"], rows)]
     throughput = result["throughput"]["rows"]
     if throughput:
         tables.append(
-            _table(
+            make_table(
                 [f"native engine, {result['network']}", "ms an image", "times as many images"],
                 [[r["name"], f"{r['image_ms']:.2f}", f"{r['speed']:.2f}"] for r in throughput],
             )

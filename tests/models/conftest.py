@@ -1,9 +1,12 @@
 """What the tests of models share: one thread; for networks this small a second one only waits."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
+
+from tests.models.records import write_runs
 
 
 @pytest.fixture(scope="package", autouse=True)
@@ -12,3 +15,9 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    """Folders of finished runs of every kind, and latencies."""
+    return write_runs(tmp_path / "runs")

@@ -1,10 +1,13 @@
 """Tiny data sets that tests write."""
 
+import os
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
+from models.datasets import UNION, DataSet, open_data_set
 from models.picture_files import PictureFiles
 
 
@@ -62,3 +65,12 @@ def write_photos(
             path = folder / name / f"{name} {i}.jpg"
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(picture.clip(0, 255).astype(np.uint8)).save(path, quality=85)
+
+
+def open_real_copy(name: str) -> DataSet:
+    """Of the sets that lie in $BNN_DATA, each in a folder called like it; else skips, naming it."""
+    data = Path(os.environ.get("BNN_DATA", "data"))
+    members = name.split(UNION)
+    if missing := [member for member in members if not (data / member).is_dir()]:
+        pytest.skip(f"optional data is missing: $BNN_DATA/{missing[0]}")
+    return open_data_set(data / name if len(members) == 1 else data, name)

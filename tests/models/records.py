@@ -5,7 +5,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from models.finished import read_runs
 from models.latency import key_of
+from models.report import make_report
 
 
 def make_record(network: str = "meliusnet13", **changes: Any) -> dict[str, Any]:
@@ -87,3 +89,8 @@ def write_runs(folder: Path) -> Path:
     content = {"format": 1, "machine": MACHINE, "threads": 1, "networks": networks}
     (folder / "latencies.json").write_text(json.dumps(content))
     return folder
+
+
+def report(runs: Path) -> str:
+    """The report on folders that write_runs wrote."""
+    return make_report(read_runs(runs), json.loads((runs / "latencies.json").read_text()))

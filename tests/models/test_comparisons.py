@@ -3,20 +3,9 @@
 import json
 from pathlib import Path
 
-import pytest
-
 from models.finished import read_runs
 from models.report import make_report, read_references
-from tests.models.records import write_runs
-
-
-@pytest.fixture
-def runs(tmp_path: Path) -> Path:
-    return write_runs(tmp_path / "runs")
-
-
-def report(runs: Path) -> str:
-    return make_report(read_runs(runs), json.loads((runs / "latencies.json").read_text()))
+from tests.models.records import report
 
 
 def test_claim_takes_the_float_network_nearest_in_size(runs: Path) -> None:

@@ -1,6 +1,5 @@
 """models.datasets: layouts of the known sets, counts, and the fair test set out of training."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ from models.datasets import IMAGENETTE, IMAGEWOOF, KNOWN, NAMES, KnownSet, Photo
 from models.errors import DataError, IncompleteData
 from models.packs import write_packs
 from models.picture_files import PictureFiles, is_test_file
+from tests.models.pictures import open_real_copy
 
 SMALL = (Photo("n1", 0, "fish", 3, 2), Photo("n2", 1, "dog", 2, 1))
 
@@ -164,12 +164,7 @@ def test_the_tables_add_up_to_the_counted_copies() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_real_copies_are_whole(name: str) -> None:
-    """Of the sets that lie in $BNN_DATA, each in a folder called like it."""
-    data = Path(os.environ.get("BNN_DATA", "data"))
-    members = name.split("+")
-    if missing := [member for member in members if not (data / member).is_dir()]:
-        pytest.skip(f"optional data is missing: $BNN_DATA/{missing[0]}")
-    opened = open_data_set(data / name if len(members) == 1 else data, name)
+    opened = open_real_copy(name)
     assert not any(is_test_file(file) for file in opened.train.names)
     assert opened.train.classes == tuple(sorted(opened.train.classes))
     assert opened.test is not None

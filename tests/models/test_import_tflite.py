@@ -1,6 +1,5 @@
 """models.import_tflite: bundles that answer as TensorFlow Lite does, errors that leave nothing."""
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +11,6 @@ from numpy.typing import NDArray
 
 from models import import_tflite as module
 from models.data import decode_pictures
-from models.datasets import open_data_set
 from models.evaluate import measure_accuracy
 from models.import_tflite import import_tflite, main, read_labels
 from models.tflite_network import join_parts
@@ -26,6 +24,7 @@ from runtime import (
     read_bundle,
     resize_and_crop,
 )
+from tests.models.pictures import open_real_copy
 from tests.models.tflite_files import CLASSES, LABELS, SIDE, cut, make_file
 from tests.models.tflite_reference import compute_logits
 
@@ -310,10 +309,7 @@ def test_accuracy_on_pictures_it_has_not_seen(
     imported: Callable[[str], list[Bundle]], name: str, right: int, right_among: int
 ) -> None:
     """Of the ImageNet validation pictures in $BNN_DATA, as TensorFlow Lite answers them."""
-    data = Path(os.environ.get("BNN_DATA", "data"))
-    if missing := [member for member in name.split("+") if not (data / member).is_dir()]:
-        pytest.skip(f"optional data is missing: $BNN_DATA/{missing[0]}")
-    opened = open_data_set(data if "+" in name else data / name, name)
+    opened = open_real_copy(name)
     assert opened.test is not None
     engine = load_engine(imported("1.0_224")[1], "onnx")
     spec = replace(engine.bundle.manifest.preprocessing, resize=WHOLE)

@@ -1,6 +1,5 @@
 """The report on training runs: made of their records alone, the same every time."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +17,7 @@ from models.report import (
     read_notes,
     read_references,
 )
-from tests.models.records import make_record, write_run, write_runs
-
-
-@pytest.fixture
-def runs(tmp_path: Path) -> Path:
-    return write_runs(tmp_path / "runs")
-
-
-def report(runs: Path) -> str:
-    return make_report(read_runs(runs), json.loads((runs / "latencies.json").read_text()))
+from tests.models.records import make_record, report, write_run
 
 
 def test_seeds_share_a_row(runs: Path) -> None:
