@@ -137,19 +137,21 @@ def _keep(path: Path, pixels: np.ndarray) -> None:
         partial.replace(path)
 
 
-def split_off(files: PictureFiles, share: float, seed: int) -> tuple[PictureFiles, PictureFiles]:
-    """(rest, held-out part of about `share`), drawn per class by a fixed seed.
+def split_off(files: PictureFiles, share: float) -> tuple[PictureFiles, PictureFiles]:
+    """(rest, held-out part of about `share`), per class, chosen by the pictures' content alone.
 
-    Each part has a picture of every class, but a class of a single picture stays in the rest.
+    A later training on the same pictures, with another seed, other names or a few more of them,
+    holds the same ones back: what it begins with has not learned them. Each part has a picture of
+    every class, but a class of a single picture stays in the rest.
     """
-    generator = torch.Generator().manual_seed(seed)
-    labels = torch.tensor(files.labels)
-    held: list[int] = []
-    for label in range(len(files.classes)):
-        index = torch.nonzero(labels == label).flatten()
-        index = index[torch.randperm(len(index), generator=generator)]
-        held += index[: min(max(1, round(share * len(index))), len(index) - 1)].tolist()
-    out = set(held)
+    members: dict[int, list[tuple[bytes, str, int]]] = {}
+    for i, label in enumerate(files.labels):
+        digest = hashlib.sha256(files.read(i)).digest()
+        members.setdefault(label, []).append((digest, files.names[i], i))
+    out: set[int] = set()
+    for row in members.values():
+        count = min(max(1, round(share * len(row))), len(row) - 1)
+        out |= {i for _, _, i in sorted(row)[:count]}
     return files.select([i for i in range(len(files)) if i not in out]), files.select(sorted(out))
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from models.datasets import KNOWN, DataSet, open_data_set
 from models.errors import DataError, TrainingFault
-from models.packs import write_packs
+from models.packs import find_packs, write_packs
 from models.picture_files import PictureFiles, join_files
 
 
@@ -40,12 +40,21 @@ def read_groups(path: Path) -> Groups:
     """Raises DataError for a file that is not as described, or a class in two groups."""
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
-        members = {str(name): tuple(map(str, row)) for name, row in content["groups"].items()}
-        limits = int(content["most"]), int(content["most_test"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: expected a TOML file; found {error}") from error
+    limits = content.get("most"), content.get("most_test")
+    table = content.get("groups")
+    if not isinstance(table, dict) or not all(type(limit) is int for limit in limits):
         raise DataError(
-            f"{path}: expected most, most_test and a table [groups]; found {error!r}"
-        ) from error
+            f"{path}: expected whole numbers most and most_test, and a table [groups]; found "
+            f"{limits} and {str(table)[:80]}"
+        )
+    for name, row in table.items():
+        if not isinstance(row, list) or not all(isinstance(member, str) for member in row):
+            raise DataError(
+                f"{path}: expected a list of class names for {name}; found {str(row)[:80]}"
+            )
+    members = {name: tuple(row) for name, row in table.items()}
     counts = Counter(name for row in members.values() for name in row)
     if twice := [name for name, count in counts.items() if count > 1]:
         raise DataError(f"{path}: expected each class in one group; found twice: {twice[:5]}")
@@ -114,6 +123,21 @@ def _share_evenly(files: PictureFiles, most: int) -> list[int]:
     return sorted(chosen)
 
 
+def _open_sources(sources: Sequence[str]) -> dict[str, DataSet]:
+    """Of texts SET=DIR. Raises DataError."""
+    sets: dict[str, DataSet] = {}
+    for source in sources:
+        name, _, folder = source.partition("=")
+        if name not in KNOWN or not folder:
+            raise DataError(
+                f"expected --from SET=DIR with SET of {', '.join(KNOWN)}; found {source}"
+            )
+        if name in sets:
+            raise DataError(f"expected each set once; found --from {name}= twice")
+        sets[name] = open_data_set(Path(folder), name)
+    return sets
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
     parser = argparse.ArgumentParser(
@@ -134,14 +158,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     try:
         groups = read_groups(args.groups)
-        sets = {}
-        for source in args.sources:
-            name, _, folder = source.partition("=")
-            if name not in KNOWN or not folder:
+        for part in ("train", "test"):
+            if find_packs(args.out, part) or (args.out / part).exists():
                 raise DataError(
-                    f"expected --from SET=DIR with SET of {', '.join(KNOWN)}; found {source}"
+                    f"{args.out}: expected a folder without {part} pictures; found some. Give "
+                    "another --out, or remove them."
                 )
-            sets[name] = open_data_set(Path(folder), name)
+        sets = _open_sources(args.sources)
         for part, files in group_sets(groups, sets).items():
             write_packs(files, args.out, part)
             counts = ", ".join(f"{name} {count}" for name, count in files.counts().items())

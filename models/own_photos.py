@@ -25,8 +25,8 @@ SEEN = 120_000  # pictures a training looks at, at most
 EPOCHS = (20, 60)
 
 
-def open_photos(folder: Path, seed: int) -> DataSet:
-    """Photos to train on and to hold back, drawn by the seed.
+def open_photos(folder: Path) -> DataSet:
+    """Photos to train on and to hold back (models.data.split_off).
 
     Raises DataError: no sub-folders, an empty one, one with a single photo, or a name that cannot
     be a label.
@@ -43,7 +43,7 @@ def open_photos(folder: Path, seed: int) -> DataSet:
                 f"{folder}: expected folder names that can be shown, of at most {MAX_TEXT} "
                 f"characters; found {name!r:.80}. Rename the folder."
             )
-    train, held_back = split_off(files, HELD_BACK, seed)
+    train, held_back = split_off(files, HELD_BACK)
     return DataSet(folder.resolve().name, train, held_back, None, files.classes)
 
 

@@ -111,8 +111,8 @@ class _Run:
         self.validation_files: PictureFiles | None = job.data.validation
         train_files = job.data.train
         if self.validation_files is None:
-            share, seed = job.recipe.validation_share, job.recipe.seed
-            train_files, self.validation_files = split_off(train_files, share, seed)
+            share = job.recipe.validation_share
+            train_files, self.validation_files = split_off(train_files, share)
         stored = whole_preprocessing(self.stored_side)
         train = self._decode(train_files, stored, "train")
         _check_classes(train, job.data.name)

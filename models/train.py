@@ -211,7 +211,7 @@ def _open(args: argparse.Namespace) -> DataSet:
     if args.folder is not None:
         if args.set is not None:
             raise RecipeError("expected --set with --data only; found it with --folder")
-        data = open_photos(args.folder, Recipe().seed if args.seed is None else args.seed)
+        data = open_photos(args.folder)
     else:
         data = open_data_set(args.data, args.set)
     if args.data_name is None:
@@ -249,7 +249,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
     try:
         train(parse_arguments(arguments))
-    except TrainingFault as error:
+    except (TrainingFault, OSError) as error:
         print(f"models.train: {error}", file=sys.stderr)
         return 2
     return 0

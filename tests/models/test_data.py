@@ -3,8 +3,10 @@
 import io
 import json
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
@@ -121,19 +123,37 @@ def test_runs_may_keep_the_same_pixels_at_once(tmp_path: Path) -> None:
     assert [path.suffix for path in cache.iterdir()] == [".npy"]
 
 
-@given(st.integers(6, 60), st.floats(0.01, 0.9), st.integers(0, 99))
-def test_split_is_disjoint_complete_and_has_every_class(n: int, share: float, seed: int) -> None:
-    names = tuple(map(str, range(n)))
-    files = PictureFiles(names, tuple(i % 3 for i in range(n)), ("a", "b", "c"), lambda _: b"")
-    rest, held = split_off(files, share, seed)
-    assert sorted([*rest.names, *held.names], key=int) == list(names)
+def make_numbered(numbers: Sequence[int], prefix: str = "") -> PictureFiles:
+    """Pictures of three classes; a picture's content is its number."""
+    names = tuple(f"{prefix}{number}" for number in numbers)
+    labels = tuple(number % 3 for number in numbers)
+    return PictureFiles(names, labels, ("a", "b", "c"), lambda i: str(numbers[i]).encode())
+
+
+@given(st.integers(6, 60), st.floats(0.01, 0.9), st.randoms())
+def test_split_is_disjoint_complete_has_every_class_and_knows_pictures_again(
+    n: int, share: float, random: Random
+) -> None:
+    files = make_numbered(range(n))
+    rest, held = split_off(files, share)
+    assert sorted([*rest.names, *held.names], key=int) == list(files.names)
     assert set(rest.labels) == set(held.labels) == {0, 1, 2}
-    assert split_off(files, share, seed)[1].names == held.names
+    shuffled = random.sample(range(n), n)
+    renamed = split_off(make_numbered(shuffled, prefix="copy of "), share)[1]
+    assert {name.removeprefix("copy of ") for name in renamed.names} == set(held.names)
+
+
+def test_a_few_more_pictures_leave_most_of_the_held_back_ones_held_back() -> None:
+    _, held = split_off(make_numbered(range(300)), 0.2)
+    rest, _ = split_off(make_numbered(range(330)), 0.2)
+    trained_on_before = set(map(str, range(300))) - set(held.names)
+    assert len(set(held.names) & set(rest.names)) <= 6
+    assert len(trained_on_before & set(rest.names)) >= 230
 
 
 def test_a_class_of_one_picture_stays_in_the_rest() -> None:
     files = make_files({"a": {"1": b""}, "b": {"2": b"", "3": b""}})
-    rest, held = split_off(files, 0.5, 0)
+    rest, held = split_off(files, 0.5)
     assert rest.counts() == {"a": 1, "b": 1}
     assert held.counts() == {"a": 0, "b": 1}
 

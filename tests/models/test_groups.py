@@ -64,8 +64,11 @@ def test_missing_classes_are_named() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("no toml", "expected most, most_test and a table"),
-        ("most = 1\nmost_test = 1", "expected most, most_test and a table"),
+        ("no toml", "expected a TOML file"),
+        ("most = 1\nmost_test = 1", "expected whole numbers most and most_test, and a table"),
+        ("most = inf\nmost_test = 1\n[groups]\na = ['x']", r"expected whole numbers .* found .inf"),
+        ("most = 1.5\nmost_test = 1\n[groups]\na = ['x']", "expected whole numbers"),
+        ("most = 1\nmost_test = 1\n[groups]\na = 'cat'", "a list of class names for a; found cat"),
         ("most = 1\nmost_test = 1\n[groups]\na = ['x']\nb = ['x']", "found twice: .'x'"),
         ("most = 1\nmost_test = 1\n[groups]\na = ['x']", "at least 2 groups"),
         ("most = 0\nmost_test = 1\n[groups]\na = ['x']\nb = ['y']", "limits of at least 1"),
@@ -99,5 +102,12 @@ def test_command_line_writes_packs(
     assert opened.train.counts() == {"bird": 4, "pet": 5}
     assert opened.test is not None
     assert opened.test.counts() == {"bird": 2, "pet": 3}
-    assert main([str(file), "--from", "nothing", "--out", str(out)]) == 2
+    before = (out / "train.npz").read_bytes()
+    assert main([str(file), "--from", "cifar10=DIR", "--out", str(out)]) == 2
+    assert "expected a folder without train pictures" in capsys.readouterr().err
+    assert (out / "train.npz").read_bytes() == before
+    other = str(tmp_path / "other")
+    assert main([str(file), "--from", "nothing", "--out", other]) == 2
     assert "expected --from SET=DIR with SET of" in capsys.readouterr().err
+    assert main([str(file), "--from", "cifar10=A", "--from", "cifar10=B", "--out", other]) == 2
+    assert "found --from cifar10= twice" in capsys.readouterr().err

@@ -76,34 +76,34 @@ def test_two_dozen_photos_become_a_served_model(tmp_path: Path, repository: Path
 
 def test_a_share_of_each_class_is_held_back(tmp_path: Path) -> None:
     write_photos(tmp_path / "photos", each=10, size=(8, 8))
-    data = open_photos(tmp_path / "photos", seed=1)
+    data = open_photos(tmp_path / "photos")
     assert data.name == "photos"
     assert data.validation is not None
     assert data.test is None
     assert set(data.train.counts().values()) == {8}
     assert set(data.validation.counts().values()) == {2}
     assert not set(data.train.names) & set(data.validation.names)
-    again = open_photos(tmp_path / "photos", seed=1)
+    again = open_photos(tmp_path / "photos")
     assert again.train.sha256() == data.train.sha256()
 
 
 def test_what_cannot_be_learned_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="found nothing"):
-        open_photos(tmp_path / "none", 0)
+        open_photos(tmp_path / "none")
     write_picture(tmp_path / "photos" / "cat" / "1.jpg")
     with pytest.raises(DataError, match="at least 2; found 1"):
-        open_photos(tmp_path / "photos", 0)
+        open_photos(tmp_path / "photos")
     (tmp_path / "photos" / "dog").mkdir()
     with pytest.raises(DataError, match="dog: expected pictures"):
-        open_photos(tmp_path / "photos", 0)
+        open_photos(tmp_path / "photos")
     write_picture(tmp_path / "photos" / "dog" / "1.jpg")
     with pytest.raises(DataError, match=r"cat: expected at least 2 photos .*found 1"):
-        open_photos(tmp_path / "photos", 0)
+        open_photos(tmp_path / "photos")
     for folder in ("cat", "dog", "x\ny"):
         for i in range(2):
             write_picture(tmp_path / "photos" / folder / f"{i}.jpg")
     with pytest.raises(DataError, match=r"that can be shown.*'x\\ny'"):
-        open_photos(tmp_path / "photos", 0)
+        open_photos(tmp_path / "photos")
 
 
 def test_damaged_photos_are_named_or_left_out_and_recorded(
