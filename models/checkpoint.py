@@ -47,6 +47,11 @@ def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str,
     return content
 
 
+def is_finished(content: Mapping[str, Any]) -> bool:
+    """Whether a checkpoint is of a training that ran through its recipe."""
+    return bool(content["state"]["epoch"] >= content["state"]["recipe"]["epochs"])
+
+
 def build_trained(content: Mapping[str, Any]) -> Network:
     """The network of a checkpoint's content, with its weights, on the CPU."""
     changes = content.get("changes", {})

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from models.datasets import NAMES, open_data_set
+from models.datasets import NAMES, open_data_set, write_words
 from models.errors import DamagedPictures, DataError, TrainingFault
 from models.packs import write_packs
 from models.picture_files import PictureFiles
@@ -208,6 +208,7 @@ def _pack(args: argparse.Namespace) -> None:
         for path in write_packs(files, args.out, splits[part], parts, side):
             print(f"{path}: {path.stat().st_size:,} bytes")
         print(f"{splits[part]}: {len(files)} pictures")
+    write_words(data, args.out)
 
 
 if __name__ == "__main__":

@@ -220,6 +220,14 @@ def _read_words(folder: Path) -> dict[str, str]:
     return {wnid: name for wnid, name in names.items() if name and name.isprintable()}
 
 
+def write_words(data: DataSet, folder: Path) -> None:
+    """The list that open_data_set reads, of the classes that are called otherwise than they are."""
+    pairs = zip(data.train.classes, data.labels, strict=True)
+    lines = [f"{name}\t{label}\n" for name, label in pairs if name != label]
+    if lines:
+        (folder / WORDS).write_text("".join(lines), encoding="utf-8")
+
+
 def _open_parts(data: Path) -> dict[str, PictureFiles]:
     """Train, validation and test of a folder; ImageNet's validation pictures all in test."""
     found = {split: _read_split(data, split) for split in ("train", "val", "test")}

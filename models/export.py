@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 from torch import nn
 
-from models.checkpoint import build_trained, read_checkpoint
+from models.checkpoint import build_trained, is_finished, read_checkpoint
 from models.convert import Converted, calibrate, convert_network
 from models.data import LabelledImages, decode_pictures
 from models.datasets import open_data_set
@@ -244,11 +244,6 @@ def export_checkpoint(
         calibration,
         evaluation,
     )
-
-
-def is_finished(content: dict[str, Any]) -> bool:
-    """Whether a checkpoint is of a training that ran through its recipe."""
-    return bool(content["state"]["epoch"] >= content["state"]["recipe"]["epochs"])
 
 
 def training_record(content: dict[str, Any]) -> dict[str, Any]:

@@ -19,10 +19,10 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
-from models.checkpoint import read_checkpoint
+from models.checkpoint import is_finished, read_checkpoint
 from models.errors import RecipeError, TrainingFault
 from models.last_layer import find_last_layer
 from models.zoo import Network
@@ -72,13 +72,16 @@ class Start:
 
 
 def read_start(path: Path) -> Start:
-    """A .safetensors file of this module, or a checkpoint of models.train.
+    """A .safetensors file of this module, or a run of models.train, its folder or its checkpoint.
 
     Raises RecipeError if it is neither; CheckpointMismatch.
     """
+    if path.is_dir():
+        path = path / "checkpoint.pt"
     if not path.is_file():
         raise RecipeError(
-            f"expected weights to start with, a .safetensors file or a checkpoint.pt; found {path}"
+            f"expected weights to start with, a .safetensors file or a checkpoint.pt; found {path}, "
+            "which is not there"
         )
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
     if path.suffix == ".safetensors":
@@ -86,6 +89,11 @@ def read_start(path: Path) -> Start:
     else:
         content = read_checkpoint(path)
         about, tensors = describe(content), content["state"]["model"]
+    if bad := [key for key, tensor in tensors.items() if not tensor.isfinite().all()]:
+        raise RecipeError(
+            f"{path}: expected finite weights; found others in {', '.join(bad[:3])}. Give the "
+            "weights of another training."
+        )
     return Start(
         f"{about['network']} on {about['data']} ({path.suffix[1:]} {digest})",
         about["network"],
@@ -100,12 +108,18 @@ def _read_weights(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         with safe_open(path, "pt") as file:
             about = json.loads((file.metadata() or {})[ABOUT])
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
-        if not {"network", "changes", "classes", "data"} <= set(about):
-            raise KeyError(ABOUT)
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise RecipeError(
-            f"{path}: expected weights written by models.pretrained; found {error}"
+            f"{path}: expected weights written by models.pretrained; found {error!r}"
         ) from error
+    kinds = {"network": str, "changes": dict, "classes": list, "data": str}
+    for key, kind in kinds.items():
+        found = about.get(key) if isinstance(about, dict) else about
+        if not isinstance(found, kind):
+            raise RecipeError(
+                f"{path}: expected weights written by models.pretrained, with a {kind.__name__} "
+                f"{key}; found {str(found)[:80]}"
+            )
     return about, tensors
 
 
@@ -130,7 +144,9 @@ def write_weights(content: Mapping[str, Any], path: Path) -> None:
         for key, tensor in content["state"]["model"].items()
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, path, {ABOUT: json.dumps(describe(content), sort_keys=True)})
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_bytes(save(tensors, {ABOUT: json.dumps(describe(content), sort_keys=True)}))
+    partial.replace(path)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -142,12 +158,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("run", type=Path, help="folder of a run, or its checkpoint.pt")
     parser.add_argument("--out", type=Path, required=True, help="a .safetensors file")
+    parser.add_argument(
+        "--unfinished", action="store_true", help="also of a training that has not run through"
+    )
     args = parser.parse_args(arguments)
     path = args.run / "checkpoint.pt" if args.run.is_dir() else args.run
     try:
-        if args.out.suffix != ".safetensors":
+        if args.out.suffix != ".safetensors" or args.out.is_dir():
             raise RecipeError(f"expected --out FILE.safetensors; found {args.out}")
         content = read_checkpoint(path)
+        if not is_finished(content) and not args.unfinished:
+            raise RecipeError(
+                f"{path}: expected a training that has run through; found "
+                f"{content['state']['epoch']} of {content['state']['recipe']['epochs']} epochs. "
+                "Let it finish (models.train --resume), or give --unfinished."
+            )
         write_weights(content, args.out)
     except (TrainingFault, OSError) as error:
         print(f"models.pretrained: {error}", file=sys.stderr)

@@ -160,6 +160,7 @@ def test_a_class_of_one_picture_stays_in_the_rest() -> None:
 
 def test_command_line_checks_and_packs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_two_colours(tmp_path / "set")
+    (tmp_path / "set" / "words.txt").write_text("red\tcrimson, scarlet\nother\tnothing\n")
     assert main(["check", str(tmp_path / "set")]) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [(line["part"], line["pictures"], line["fewest"]) for line in lines] == [
@@ -174,6 +175,7 @@ def test_command_line_checks_and_packs(tmp_path: Path, capsys: pytest.CaptureFix
     assert folder.test is not None
     assert packed.test.sha256() == folder.test.sha256(), "test pictures stay untouched"
     assert packed.train.sha256() != folder.train.sha256()
+    assert packed.labels == folder.labels == ("blue", "crimson")
 
 
 def test_command_line_explains_mistakes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

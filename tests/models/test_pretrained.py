@@ -1,6 +1,8 @@
 """models.pretrained: a training begins with what another one has learned."""
 
 import json
+import math
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +57,8 @@ def test_file_holds_the_network_and_says_what_it_is(run: Path, tmp_path: Path) -
         about = json.loads(file.metadata()["about"])
     assert about["recipe"]["epochs"] == 1
     assert about["test"]["images"] == 4
+    assert stat.S_IMODE(out.stat().st_mode) == stat.S_IMODE((run / "record.json").stat().st_mode)
+    assert [path.name for path in out.parent.iterdir()] == [out.name]
     assert out.stat().st_size < (run / "checkpoint.pt").stat().st_size / 5
 
 
@@ -87,7 +91,7 @@ def test_other_classes_begin_with_a_new_last_layer(run: Path) -> None:
 def test_run_begins_with_the_weights_and_records_them(run: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     small_steps = ("--learning-rate", "1e-12")
-    assert continue_training(run, out, run / "checkpoint.pt", *small_steps) == 0
+    assert continue_training(run, out, run, *small_steps) == 0
     expected = trained_tensors(run / "checkpoint.pt")
     for key, tensor in trained_tensors(out / "checkpoint.pt").items():
         if key.endswith((".weight", ".bias")):
@@ -138,7 +142,34 @@ def test_foreign_files_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture
     other.write_bytes(b"no weights")
     with pytest.raises(RecipeError, match=r"expected weights written by models\.pretrained"):
         read_start(other)
+    about = {"network": "meliusnet13", "changes": {}, "classes": ["a", "b"], "data": "d"}
+    for damage in ({"classes": 3}, {"changes": None}, {"network": ["x"]}, {"data": None}):
+        save_file({"x": torch.zeros(1)}, other, {"about": json.dumps(about | damage)})
+        with pytest.raises(RecipeError, match=f"a (str|dict|list) {next(iter(damage))}; found"):
+            read_start(other)
+    save_file({"x": torch.zeros(1)}, other, {"about": json.dumps([1])})
+    with pytest.raises(RecipeError, match=r"with a str network; found \[1\]"):
+        read_start(other)
+    save_file({"x": torch.tensor([1, math.nan])}, other, {"about": json.dumps(about)})
+    with pytest.raises(RecipeError, match="expected finite weights; found others in x"):
+        read_start(other)
+
+
+def test_weights_are_written_where_they_can_be(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main([str(tmp_path), "--out", str(tmp_path / "x.safetensors")]) == 2
+    (tmp_path / "folder.safetensors").mkdir()
+    assert main([str(run), "--out", str(tmp_path / "folder.safetensors")]) == 2
+    content = read_checkpoint(run / "checkpoint.pt")
+    content["state"]["epoch"] = 0
+    torch.save(content, tmp_path / "part.pt")
+    out = str(tmp_path / "x.safetensors")
+    assert main([str(tmp_path / "part.pt"), "--out", out]) == 2
+    assert "run through; found 0 of 1 epochs" in capsys.readouterr().err
+    assert not Path(out).exists()
+    assert main([str(tmp_path / "part.pt"), "--out", out, "--unfinished"]) == 0
+    Path(out).unlink()
     assert main([str(tmp_path), "--out", str(tmp_path / "x.bin")]) == 2
     assert "expected --out FILE.safetensors" in capsys.readouterr().err
     assert not (tmp_path / "x.safetensors").exists()
