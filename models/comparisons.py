@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import mean
 from typing import Any
 
+from models.errors import DataError
 from models.finished import Run
 from models.latency import key_of
 from runtime.bench.markdown import make_table
@@ -53,7 +54,7 @@ def _top1(run: Run) -> float:
 
 
 Trait = tuple[str, Callable[[Run], bool], tuple[str, ...]]
-#: (what differs, whether a run has it, keys of _identity that may differ then)
+#: (what differs, whether a run has it, keys of Run.identity that may differ then)
 TRAITS: tuple[Trait, ...] = (
     (
         "without improvement blocks",
@@ -70,40 +71,43 @@ TRAITS: tuple[Trait, ...] = (
 )
 
 
-def _identity(run: Run, without: Sequence[str]) -> dict[str, Any]:
-    """All that decides a run's outcome, but for the seed and the keys in `without`."""
-    everything = {
-        "network": run.network,
-        "teacher": run.teacher,
-        "start": run.start,
-        "preprocessing": run.record["preprocessing"],
-        "stored_side": run.record["stored_side"],
-        **run.record["changes"],
-        **run.recipe,
-    }
-    return {k: v for k, v in everything.items() if k not in (*without, "seed")}
+def _without(run: Run, keys: Sequence[str]) -> dict[str, Any]:
+    return {key: value for key, value in run.identity.items() if key not in keys}
 
 
-def _groups(
+def group_repetitions(runs: Sequence[Run]) -> list[list[Run]]:
+    """Runs that differ in their seed alone, together; in the order of their first."""
+    groups: list[list[Run]] = []
+    for run in runs:
+        same = next((group for group in groups if group[0].identity == run.identity), None)
+        if same is None:
+            groups.append([run])
+        else:
+            same.append(run)
+    return groups
+
+
+def _families(
     runs: Sequence[Run], has_trait: Callable[[Run], bool], keys: Sequence[str]
 ) -> Iterator[list[Run]]:
     """For each run with the trait, once: all runs that differ from it in `keys` and seed alone."""
     seen: list[dict[str, Any]] = []
     for run in runs:
-        identity = _identity(run, keys)
-        if has_trait(run) and identity not in seen:
-            seen.append(identity)
-            yield [r for r in runs if _identity(r, keys) == identity]
+        rest = _without(run, keys)
+        if has_trait(run) and rest not in seen:
+            seen.append(rest)
+            yield [r for r in runs if _without(r, keys) == rest]
 
 
 def compare_pairs(runs: Sequence[Run]) -> list[str]:
     """Runs that differ in one thing, seeds taken together."""
     rows = []
     for name, has_trait, keys in TRAITS:
-        for group in _groups(runs, has_trait, keys):
-            with_it = [run for run in group if has_trait(run)]
-            if without := [run for run in group if not has_trait(run)]:
-                rows.append(_pair(name, without, with_it))
+        for family in _families(runs, has_trait, keys):
+            without = [run for run in family if not has_trait(run)]
+            with_it = [run for run in family if has_trait(run)]
+            if without:
+                rows += [_pair(name, without, group) for group in group_repetitions(with_it)]
     if not rows:
         return []
     head = ["what differs", "of", "top-1 % without it", "with it", "difference", "on validation"]
@@ -133,7 +137,7 @@ def sweep_shifts(runs: Sequence[Run]) -> list[str]:
     """Accuracy by threshold shift, where more than one was tried with the same recipe."""
     head = ["shift", "top-1 %", "validation top-1 %", "share of activations that are +1"]
     tables: list[str] = []
-    for group in _groups(runs, lambda run: run.shift != 0, ("shift",)):
+    for group in _families(runs, lambda run: run.shift != 0, ("shift",)):
         rows = []
         for shift in sorted({run.shift for run in group}):
             same = [run for run in group if run.shift == shift]
@@ -151,10 +155,21 @@ def sweep_shifts(runs: Sequence[Run]) -> list[str]:
 
 
 def compare_references(references: Sequence[Mapping[str, Any]], runs: Sequence[Run]) -> list[str]:
-    """Networks that were trained elsewhere, on other data, on the same test pictures."""
+    """Networks that were trained elsewhere, on other data, on the same test pictures.
+
+    Raises DataError if an answer is of other pictures.
+    """
     if not references:
         return []
-    classes = len(runs[0].record["data"]["classes"])
+    data, images = runs[0].record["data"], runs[0].test["images"]
+    classes = len(data["classes"])
+    for reference in references:
+        if (reference["images"], reference["among"]["classes"]) != (images, classes):
+            raise DataError(
+                f"{reference['bundle']}: expected an answer of models.evaluate on the {images} "
+                f"test pictures and {classes} classes of {data['name']}; found one on "
+                f"{reference['images']} and {reference['among']['classes']}"
+            )
     rows = [
         [
             str(reference["bundle"]),
@@ -169,9 +184,9 @@ def compare_references(references: Sequence[Mapping[str, Any]], runs: Sequence[R
         "top-1 / top-5 % among all its own",
     ]
     return [
-        "### Beside networks trained on ImageNet",
-        f"The same {references[0]['images']:,} test pictures, which these networks have not seen "
-        "either; but they have learned from 1.28 million pictures of 1,000 classes, ours from "
-        f"{runs[0].record['data']['train_images']:,} of {classes}.",
+        "### Beside networks trained elsewhere",
+        f"The same {images:,} test pictures. These networks know more classes, and have learned "
+        f"them from other pictures than ours, which have seen {data['train_images']:,} of "
+        f"{classes} classes.",
         make_table(head, rows),
     ]

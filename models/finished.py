@@ -11,7 +11,6 @@ from typing import Any
 import torch
 
 from models.errors import DataError
-from models.latency import key_of
 from models.record import read_record
 from models.summary import Counts, count
 from models.zoo import build_network
@@ -37,11 +36,15 @@ class Run:
     def recipe(self) -> Mapping[str, Any]:
         return self.record["recipe"]  # type: ignore[no-any-return]
 
-    @property
-    def variant(self) -> tuple[Any, ...]:
-        """What runs that differ in their seed alone have in common."""
-        recipe = tuple(sorted((k, v) for k, v in self.recipe.items() if k != "seed"))
-        return (self.data, key_of(self.record), self.shift, self.teacher, self.start, recipe)
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """All that decides the outcome, but for the seed: equal runs are repetitions."""
+        record = self.record
+        data = {"data": self.data, "parts": record["data"]["parts"]}
+        how = {key: record.get(key) for key in ("processes", "stored_side", "preprocessing")}
+        what = {"network": self.network, "teacher": self.teacher, "start": self.start}
+        recipe = {key: value for key, value in self.recipe.items() if key != "seed"}
+        return {**data, **how, **what, **record["changes"], **recipe}
 
     @property
     def network(self) -> str:

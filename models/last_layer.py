@@ -17,6 +17,7 @@ from runtime.preprocess import Preprocessing
 
 DECAY = 0.1  # times the squared weights of standardized features, added to the mean loss
 ITERATIONS = 200  # of L-BFGS, at most
+ENOUGH = 5_000  # pictures, for a layer that a training goes on from
 LEAST_DEVIATION = 1e-3  # of a feature; a constant one says nothing
 
 
@@ -49,6 +50,13 @@ def fit_last_layer(
     with torch.no_grad():
         last.weight.copy_(weight)
         last.bias.copy_(bias - weight @ mean)
+
+
+def take_enough(images: LabelledImages) -> LabelledImages:
+    """Of many pictures, which lie class by class, some of every class: evenly spaced ones."""
+    if len(images) <= ENOUGH:
+        return images
+    return images.select(torch.linspace(0, len(images) - 1, ENOUGH).long())
 
 
 def _two_views(

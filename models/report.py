@@ -21,13 +21,14 @@ from models.comparisons import (
     compare_pairs,
     compare_references,
     describe_claim,
+    group_repetitions,
     milliseconds,
     spread,
     sweep_shifts,
     validation_accuracies,
 )
 from models.curves import write_curves
-from models.errors import TrainingFault
+from models.errors import DataError, TrainingFault
 from models.finished import Run, read_runs
 from models.latency import key_of, measure_latencies, read_latencies, write_latencies
 from models.scatter import Point, write_scatter
@@ -50,8 +51,25 @@ def read_notes(folder: Path) -> str:
 
 
 def read_references(folder: Path) -> list[dict[str, Any]]:
-    """What models.evaluate printed of other networks on the same test pictures."""
-    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
+    """What models.evaluate printed of other networks on the same test pictures.
+
+    Raises DataError for a file that is no such answer.
+    """
+    return [_read_reference(path) for path in sorted(folder.glob("*.json"))]
+
+
+def _read_reference(path: Path) -> dict[str, Any]:
+    try:
+        reference = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{path}: expected an answer of models.evaluate, found {error}") from error
+    wanted = {"bundle", "data", "images", "top1", "top5", "among"}
+    if not isinstance(reference, dict) or not wanted <= reference.keys():
+        raise DataError(
+            f"{path}: expected an answer of models.evaluate, with {', '.join(sorted(wanted))}; "
+            f"found {str(reference)[:80]}. Only a bundle that knows more classes has \"among\"."
+        )
+    return reference
 
 
 def make_report(
@@ -69,7 +87,7 @@ def make_report(
         f"{format_machine(latencies['machine']).splitlines()[0]}). Binary networks run on the "
         "native engine, MobileNet-v1 in float32 on ONNX Runtime.",
         "![Accuracy against size and latency](runs/accuracy.svg)",
-        "![Curves of the trainings](runs/curves.svg)",
+        *(["![Curves of the trainings](runs/curves.svg)"] if _have_epochs(runs) else []),
         *([notes.strip()] if notes else []),
     ]
     for data in dict.fromkeys(run.data for run in runs):
@@ -97,11 +115,8 @@ def _describe_data(run: Run) -> str:
 
 
 def _accuracy_table(runs: Sequence[Run], latencies: Mapping[str, Any]) -> str:
-    groups: dict[tuple[Any, ...], list[Run]] = {}
-    for run in runs:
-        groups.setdefault(run.variant, []).append(run)
     rows = []
-    for group in groups.values():
+    for group in group_repetitions(runs):
         first, counts = group[0], group[0].counts
         rows.append(
             [
@@ -202,7 +217,13 @@ def write_pictures(runs: Sequence[Run], latencies: Mapping[str, Any], folder: Pa
             )
         )
     write_scatter(points, folder / "accuracy.svg")
-    write_curves([run.record for run in runs], folder / "curves.svg")
+    if _have_epochs(runs):
+        write_curves([run.record for run in runs], folder / "curves.svg")
+
+
+def _have_epochs(runs: Sequence[Run]) -> bool:
+    """Whether there is a training to draw: fitting the last layer alone has no epochs."""
+    return any(run.record["epochs"] for run in runs)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -24,7 +24,7 @@ from models.curves import write_curves
 from models.data import LabelledImages, decode_pictures, split_off
 from models.datasets import DataSet
 from models.errors import CheckpointMismatch, DataError, RecipeError
-from models.last_layer import fit_last_layer
+from models.last_layer import fit_last_layer, take_enough
 from models.metrics import (
     calibration_error,
     fit_temperature,
@@ -119,7 +119,8 @@ class _Run:
         validation = self._decode(self.validation_files, self.preprocessing, "validation")
         train = train.to(self.device)
         if fits_last_layer and not self.checkpoint.exists():
-            fit_last_layer(self.network, train, self.preprocessing, self.shows)
+            seen = take_enough(train) if job.recipe.epochs else train
+            fit_last_layer(self.network, seen, self.preprocessing, self.shows)
         self.skipped = [*train.skipped, *validation.skipped] if validation else [*train.skipped]
         self.trainer = Trainer(
             self.network,

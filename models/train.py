@@ -32,7 +32,7 @@ from models.processes import Processes, join_processes
 from models.recipe import Recipe
 from models.run import Job, run_training
 from models.trainer import Execution
-from models.zoo import NAMES
+from models.zoo import NAMES, find_changes
 
 
 class _Parser(argparse.ArgumentParser):
@@ -170,13 +170,13 @@ def make_job(args: argparse.Namespace) -> Job:
     if args.network not in NAMES:
         raise RecipeError(f"expected a network of {', '.join(NAMES)}; found {args.network}")
     given = {n: getattr(args, n) for n in RECIPE_FIELDS if getattr(args, n) is not None}
-    changes = {n: getattr(args, n) for n in SPEC_FIELDS if getattr(args, n) is not None}
+    spec = {n: getattr(args, n) for n in SPEC_FIELDS if getattr(args, n) is not None}
     return Job(
         network=args.network,
         data=data,
         out=out,
         recipe=Recipe(**given),
-        changes=changes,
+        changes=find_changes(args.network, spec),
         image_size=args.image_size,
         resize=args.resize,
         stored_side=args.stored_side,

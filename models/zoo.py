@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields
 
 from models import meliusnet, mobilenet, specs
 
 Network = meliusnet.MeliusNet | mobilenet.MobileNetV1
 
+_UNKNOWN = object()  # no spec's value
 NAMES: tuple[str, ...] = (*specs.SPECS, *mobilenet.SPECS)
 
 
@@ -28,6 +30,12 @@ def build_network(name: str, num_classes: int = 1000, **changes: object) -> Netw
     if name in specs.SPECS:
         return meliusnet.MeliusNet(specs.find_spec(name, **changes), num_classes)
     raise ValueError(f"unknown network {name!r}; known: {', '.join(NAMES)}")
+
+
+def find_changes(name: str, fields_given: Mapping[str, object]) -> dict[str, object]:
+    """Of fields of a known network's spec those that differ from the variant's own."""
+    spec = mobilenet.SPECS[name] if name in mobilenet.SPECS else specs.SPECS[name]
+    return {k: v for k, v in fields_given.items() if getattr(spec, k, _UNKNOWN) != v}
 
 
 def default_image_size(network: Network) -> int:

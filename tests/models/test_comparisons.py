@@ -3,9 +3,13 @@
 import json
 from pathlib import Path
 
+import pytest
+
+from models.errors import DataError
 from models.finished import read_runs
+from models.record import read_record
 from models.report import make_report, read_references
-from tests.models.records import report
+from tests.models.records import report, write_run
 
 
 def test_claim_takes_the_float_network_nearest_in_size(runs: Path) -> None:
@@ -22,15 +26,47 @@ def test_pairs_differ_in_one_thing(runs: Path) -> None:
     assert f"| distilled | {of} | 83.5 | +2.5 |  |" in lines
 
 
-def test_networks_trained_elsewhere_stand_beside(runs: Path) -> None:
-    answer = {"bundle": "big", "data": "pets", "images": 20, "top1": 60.0, "top5": 90.0}
-    answer["among"] = {"classes": 2, "top1": 95.5, "top5": 100.0}
+def test_every_teacher_has_a_row(runs: Path) -> None:
+    taught = read_record(runs / "taught" / "record.json")
+    test = taught["test"] | {"top1": 60.5}
+    write_run(runs / "other", {**taught, "teacher": "another", "test": test}, [[1, 0], [0, 1]])
+    rows = [line for line in report(runs).splitlines() if line.startswith("| distilled |")]
+    of = "| distilled | meliusnet13, 1 epochs | 81.0 (80.0 to 82.0, 2 seeds) |"
+    assert sorted(rows) == [f"{of} 60.5 | -20.5 |  |", f"{of} 83.5 | +2.5 |  |"]
+
+
+ANSWER = {
+    "bundle": "big", "data": "pets", "images": 20, "top1": 60.0, "top5": 90.0,
+    "among": {"classes": 2, "top1": 95.5, "top5": 100.0},
+}  # fmt: skip
+
+
+def report_beside(runs: Path, answer: object) -> str:
     (runs / "references").mkdir()
     (runs / "references" / "big.json").write_text(json.dumps(answer))
     latencies = json.loads((runs / "latencies.json").read_text())
-    text = make_report(read_runs(runs), latencies, "", read_references(runs / "references"))
+    return make_report(read_runs(runs), latencies, "", read_references(runs / "references"))
+
+
+def test_networks_trained_elsewhere_stand_beside(runs: Path) -> None:
+    text = report_beside(runs, ANSWER)
     assert "| big | 95.5 | 60.0 / 90.0 |" in text
-    assert "from 90 of 2." in text
+    assert "which have seen 90 of 2 classes." in text
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        ({key: value for key, value in ANSWER.items() if key != "among"}, 'has "among"'),
+        ([1], "expected an answer of models.evaluate"),
+        (ANSWER | {"images": 19}, "on the 20 test pictures and 2 classes .* one on 19 and 2"),
+    ],
+)
+def test_answers_about_other_pictures_are_refused(
+    runs: Path, answer: object, message: str
+) -> None:
+    with pytest.raises(DataError, match=message):
+        report_beside(runs, answer)
 
 
 def test_shifts_are_swept(runs: Path) -> None:

@@ -1,11 +1,12 @@
 """models.finished: runs as reports read them."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from models.errors import DataError
-from models.finished import read_runs
+from models.finished import Run, read_runs
 from tests.models.records import make_record, write_run, write_runs
 
 
@@ -19,8 +20,9 @@ def test_runs_come_by_data_then_the_best_first(tmp_path: Path) -> None:
 def test_what_a_run_is(tmp_path: Path) -> None:
     runs = {run.name: run for run in read_runs(write_runs(tmp_path / "runs"))}
     assert runs["melius-1"].is_binary
-    assert runs["melius-1"].variant == runs["melius-2"].variant
-    assert runs["melius-shift"].variant != runs["melius-1"].variant
+    assert runs["melius-1"].identity == runs["melius-2"].identity
+    for other in runs.keys() - {"melius-1", "melius-2"}:
+        assert runs[other].identity != runs["melius-1"].identity, other
     assert runs["melius-shift"].describe() == "meliusnet13, shift +0.1"
     assert runs["dense"].describe() == "meliusnet13 without improvement blocks"
     assert runs["dense"].counts.binary_convs == runs["melius-1"].counts.binary_convs // 2
@@ -28,6 +30,20 @@ def test_what_a_run_is(tmp_path: Path) -> None:
     assert not runs["float"].is_binary
     assert runs["taught"].describe() == "meliusnet13, distilled (0.5)"
     assert runs["mobile-small"].is_mobilenet
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"processes": 2},
+        {"start": "meliusnet13 on tiny"},
+        {"data": make_record()["data"] | {"parts": {"train": {"images": 9, "sha256": "0"}}}},
+        {"recipe": make_record()["recipe"] | {"epochs": 2}},
+    ],
+)
+def test_whatever_decides_the_outcome_is_its_identity(change: dict[str, Any]) -> None:
+    first, other = (Run("r", Path(), make_record(**c)) for c in ({}, change))
+    assert first.identity != other.identity
 
 
 def test_what_a_run_began_with(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from models.data import LabelledImages
-from models.last_layer import _two_views, find_last_layer, fit_last_layer
+from models.last_layer import _two_views, find_last_layer, fit_last_layer, take_enough
 from models.metrics import evaluate
 from models.zoo import Network, build_network
 from runtime.preprocess import Preprocessing
@@ -44,6 +44,16 @@ def test_it_is_the_same_every_time(network: Network) -> None:
     find_last_layer(network).weight.data.normal_()
     fit_last_layer(network, make_images(), SPEC)
     assert torch.equal(find_last_layer(network).weight, first)
+
+
+def test_of_many_pictures_evenly_spaced_ones_are_enough() -> None:
+    few = make_images()
+    assert take_enough(few) is few
+    labels = torch.arange(3).repeat_interleave(7000)
+    many = LabelledImages(torch.zeros(21_000, 1, 1, 1), labels, ("a", "b", "c"))
+    counts = torch.bincount(take_enough(many).labels).tolist()
+    assert sum(counts) == 5000
+    assert max(counts) - min(counts) <= 2
 
 
 def test_margin_is_not_seen(network: Network) -> None:

@@ -1,5 +1,6 @@
 """The report on training runs: made of their records alone, the same every time."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from models.report import (
     read_notes,
     read_references,
 )
-from tests.models.records import make_record, report, write_run
+from tests.models.records import MACHINE, make_record, report, write_run
 
 
 def test_seeds_share_a_row(runs: Path) -> None:
@@ -68,6 +69,15 @@ def test_notes_go_into_the_report(runs: Path, tmp_path: Path) -> None:
     (runs / "NOTES.md").write_text("## What was cut\n\nAlmost all.\n")
     assert main([str(runs), "--out", str(tmp_path / "R.md")]) == 0
     assert "\n\n## What was cut\n\nAlmost all.\n\n## pets\n" in (tmp_path / "R.md").read_text()
+
+
+def test_runs_without_epochs_have_no_curves(tmp_path: Path) -> None:
+    write_run(tmp_path / "fitted", make_record(epochs=[]), [[1, 0], [0, 1]])
+    latencies = {"format": 1, "machine": MACHINE, "threads": 1, "networks": {}}
+    (tmp_path / LATENCIES).write_text(json.dumps(latencies))
+    assert main([str(tmp_path), "--out", str(tmp_path / "R.md")]) == 0
+    assert not (tmp_path / "curves.svg").exists()
+    assert "curves.svg" not in (tmp_path / "R.md").read_text()
 
 
 def test_report_of_this_repository_is_made_of_its_records() -> None:

@@ -23,7 +23,7 @@ def test_command_line_trains(tmp_path: Path) -> None:
     assert run(tmp_path / "data", tmp_path / "out", "--shift", "0.25", "--stem", "small") == 0
     content = torch.load(tmp_path / "out" / "checkpoint.pt", weights_only=True)
     assert content["classes"] == ["blue", "red"]
-    assert content["changes"] == {"stem": "small", "shift": 0.25}
+    assert content["changes"] == {"shift": 0.25}  # the stem is its own
     assert content["test"]["images"] == 4
     assert content["state"]["epoch"] == 2
     assert run(tmp_path / "data", tmp_path / "out") == 2
@@ -44,6 +44,8 @@ def test_twins_are_switches(tmp_path: Path) -> None:
     assert make_job(parse_arguments(given)).changes == {}
     job = make_job(parse_arguments([*given, "--no-improvement", "--no-binary"]))
     assert job.changes == {"improvement": False, "binary": False}
+    usual = ["--improvement", "--binary", "--stem", "small", "--shift", "0"]
+    assert make_job(parse_arguments([*given, *usual])).changes == {}
 
 
 def test_each_field_of_the_recipe_is_an_option(tmp_path: Path) -> None:
