@@ -279,7 +279,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--unfinished", action="store_true", help="export a training that has not run through"
     )
     parser.add_argument("--num-classes", type=int, help="untrained only (default 1000)")
-    parser.add_argument("--image-size", type=int, help="side of the input (default: the network's)")
+    parser.add_argument(
+        "--image-size", type=_at_least_1, help="side of the input (default: the network's)"
+    )
     parser.add_argument("--parity-inputs", type=_at_least_1, default=PARITY_INPUTS)
     parser.add_argument(
         "--onnx-integer", action="store_true", help="8-bit ConvInteger in the ONNX graph, not Conv"
@@ -348,7 +350,7 @@ def _export(args: argparse.Namespace) -> Bundle:
         )
     torch.manual_seed(SEED)
     network = build_network(args.name, args.num_classes or 1000)
-    size = args.image_size or default_image_size(network)
+    size = default_image_size(network) if args.image_size is None else args.image_size
     calibrate(network, size)
     labels = [f"class {i}" for i in range(network.num_classes)]
     preprocessing = evaluation_preprocessing(size)

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from models.errors import DataError
+from models.latency import is_served
 from models.record import read_record
 from models.summary import Counts, count
 from models.zoo import build_network
@@ -61,7 +62,7 @@ class Run:
 
     @property
     def is_float_twin(self) -> bool:
-        return not self.record["changes"].get("binary", True)
+        return not is_served(self.record)
 
     @property
     def is_binary(self) -> bool:

@@ -32,6 +32,11 @@ def key_of(record: Mapping[str, Any]) -> str:
     return " ".join([record["network"], f"{side}px", f"{classes}c", *changes])
 
 
+def is_served(record: Mapping[str, Any]) -> bool:
+    """Whether an engine runs it: none runs the float twin of a binary network."""
+    return bool(record["changes"].get("binary", True))
+
+
 def measure_latencies(records: Sequence[Mapping[str, Any]], runs: int = 60) -> dict[str, Any]:
     """{"machine", "threads", "networks": key -> engine and milliseconds}, batch 1, one thread."""
     timers: dict[str, Timer] = {}
@@ -39,9 +44,7 @@ def measure_latencies(records: Sequence[Mapping[str, Any]], runs: int = 60) -> d
     with TemporaryDirectory(prefix="bnn-latency-") as folder, pinned(1):
         for record in records:
             key = key_of(record)
-            if key in timers or not record["changes"].get(
-                "binary", True
-            ):  # no float twin is served
+            if key in timers or not is_served(record):
                 continue
             show_progress(f"exporting {key}")
             bundle = _export(record, Path(folder) / str(len(timers)))

@@ -80,8 +80,8 @@ def read_start(path: Path) -> Start:
         path = path / "checkpoint.pt"
     if not path.is_file():
         raise RecipeError(
-            f"expected weights to start with, a .safetensors file or a checkpoint.pt; found {path}, "
-            "which is not there"
+            "expected weights to start with, a .safetensors file or a checkpoint.pt; found none at "
+            f"{path}"
         )
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
     if path.suffix == ".safetensors":

@@ -67,7 +67,7 @@ def _read_reference(path: Path) -> dict[str, Any]:
     if not isinstance(reference, dict) or not wanted <= reference.keys():
         raise DataError(
             f"{path}: expected an answer of models.evaluate, with {', '.join(sorted(wanted))}; "
-            f"found {str(reference)[:80]}. Only a bundle that knows more classes has \"among\"."
+            f'found {str(reference)[:80]}. Only a bundle that knows more classes has "among".'
         )
     return reference
 
@@ -188,8 +188,7 @@ def _runs_table(runs: Sequence[Run]) -> str:
                 f"[{run.name}](runs/{run.name}/record.json)",
                 f"`{commit}`",
                 str(recipe["seed"]),
-                f"{recipe['optimizer']}, {recipe['learning_rate']:g}, batch {recipe['batch']}, "
-                f"{recipe['augmentation']}",
+                _describe_recipe(recipe),
                 run.teacher or "none",
                 run.start or "random weights",
                 f"{record['device']}, {record['threads']} threads",
@@ -199,6 +198,15 @@ def _runs_table(runs: Sequence[Run]) -> str:
         )
     head = ["run", "commit", "seed", "recipe", "teacher", "begun with", "device", "minutes", "day"]
     return make_table(head, rows)
+
+
+def _describe_recipe(recipe: Mapping[str, Any]) -> str:
+    if recipe["epochs"] == 0:
+        return "last layer alone, logistic regression"
+    return (
+        f"{recipe['optimizer']}, {recipe['learning_rate']:g}, batch {recipe['batch']}, "
+        f"{recipe['augmentation']}"
+    )
 
 
 def write_pictures(runs: Sequence[Run], latencies: Mapping[str, Any], folder: Path) -> None:

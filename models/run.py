@@ -98,9 +98,9 @@ class _Run:
         self.network = self._build_network()
         self.start, fits_last_layer = self._begin()
         self.network.to(self.device)
-        side = job.image_size or default_image_size(self.network)
+        side = default_image_size(self.network) if job.image_size is None else job.image_size
         self.preprocessing = evaluation_preprocessing(side, job.resize)
-        self.stored_side = job.stored_side or self.preprocessing.resize
+        self.stored_side = self.preprocessing.resize if job.stored_side is None else job.stored_side
         if self.stored_side < side:
             raise DataError(
                 f"expected stored pictures of at least the input's {side} pixels; found "

@@ -79,8 +79,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             network = build_network(args.name, args.num_classes, **changes)
     except (ValueError, TypeError) as error:
         parser.error(str(error))
-    size = args.image_size or default_image_size(network)
-    counts = asdict(count(network, size))
+    size = default_image_size(network) if args.image_size is None else args.image_size
+    try:
+        counts = asdict(count(network, size))
+    except RuntimeError as error:
+        parser.error(f"expected --image-size that {args.name} can divide; found {size}: {error}")
     if args.json:
         print(json.dumps({"name": args.name, "image_size": size, **counts}))
         return 0

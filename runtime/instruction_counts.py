@@ -18,6 +18,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from runtime.bench.markdown import make_table
+
 SOURCES = Path(__file__).resolve().parent / "csrc"
 COMPILER = "aarch64-linux-gnu-g++"
 PROGRAM = "bnn_instruction_count"
@@ -141,7 +143,7 @@ def format_table(program: Path, layers: Sequence[tuple[int, int]]) -> str:
     """Instructions per 128 binary multiply-adds."""
     names = ("vector", "vector loads and stores", "all")
     heads = ["layer", *(f"{family}: {name}" for family in FAMILIES for name in names)]
-    lines = ["| " + " | ".join(heads) + " |", "| --- " * len(heads) + "|"]
+    rows = []
     for side, channels in layers:
         vectors = side * side * OUTPUTS * TAPS * channels / VECTOR_BITS
         cells = [f"{side}x{side}x{channels}"]
@@ -149,8 +151,8 @@ def format_table(program: Path, layers: Sequence[tuple[int, int]]) -> str:
             found = count_layer(program, family, side, channels)
             for count in (found.vector, found.vector_memory, found.all):
                 cells.append(f"{count / vectors:.2f}")
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        rows.append(cells)
+    return make_table(heads, rows)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

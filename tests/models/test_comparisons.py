@@ -62,9 +62,7 @@ def test_networks_trained_elsewhere_stand_beside(runs: Path) -> None:
         (ANSWER | {"images": 19}, "on the 20 test pictures and 2 classes .* one on 19 and 2"),
     ],
 )
-def test_answers_about_other_pictures_are_refused(
-    runs: Path, answer: object, message: str
-) -> None:
+def test_answers_about_other_pictures_are_refused(runs: Path, answer: object, message: str) -> None:
     with pytest.raises(DataError, match=message):
         report_beside(runs, answer)
 

@@ -127,4 +127,6 @@ def test_another_size_before_the_crop(
     assert main([str(bundle), "--data", str(tmp_path), "--quiet", "--resize", "20"]) == 0
     figures = json.loads(capsys.readouterr().out)
     assert figures["resize"] == 20
+    assert main([str(bundle), "--data", str(tmp_path), "--quiet", "--resize", "5"]) == 2
+    assert "--resize from that to 4096; found 16 and 5" in capsys.readouterr().err
     assert "among" not in figures

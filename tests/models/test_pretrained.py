@@ -133,7 +133,7 @@ def test_a_threshold_shift_is_for_random_weights(
 
 
 def test_foreign_files_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(RecipeError, match=r"found .*missing.pt"):
+    with pytest.raises(RecipeError, match=r"found none at .*missing.pt"):
         read_start(tmp_path / "missing.pt")
     other = tmp_path / "other.safetensors"
     save_file({"x": torch.zeros(1)}, other)

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from models.datasets import DataSet, open_data_set
-from models.errors import CheckpointMismatch, DamagedPictures, DataError
+from models.errors import CheckpointMismatch, DamagedPictures, DataError, RecipeError
 from models.recipe import Recipe
 from models.record import read_record
 from models.run import Job, run_training
@@ -169,3 +169,13 @@ def test_without_a_test_part_the_validation_part_is_measured(data: Path, tmp_pat
 def test_stored_pictures_smaller_than_the_input_are_refused(data: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="at least the input's 16 pixels; found --stored-side 8"):
         run_training(make_job(data, tmp_path / "run", stored_side=8))
+
+
+@pytest.mark.parametrize("sizes", [{"image_size": 0}, {"resize": 5}, {"image_size": 5000}])
+def test_sizes_that_do_not_fit_are_refused(
+    data: Path, tmp_path: Path, sizes: dict[str, int]
+) -> None:
+    with pytest.raises(RecipeError, match="expected --image-size from 1 to 4096"):
+        run_training(make_job(data, tmp_path / "run", **sizes))
+    with pytest.raises(DataError, match="found --stored-side 0"):
+        run_training(make_job(data, tmp_path / "run", stored_side=0))
