@@ -31,9 +31,10 @@ def milliseconds(run: Run, latencies: Mapping[str, Any]) -> str:
 
 
 def describe_claim(runs: Sequence[Run], latencies: Mapping[str, Any]) -> list[str]:
-    """The best MeliusNet beside the best MobileNet-v1 of the size nearest to its."""
-    melius = [run for run in runs if run.is_binary and run.has_improvement]
-    peers = [run for run in runs if run.is_mobilenet]
+    """The best MeliusNet beside the best MobileNet-v1 of the size nearest to its, both untaught."""
+    untaught = [run for run in runs if run.teacher is None]
+    melius = [run for run in untaught if run.is_binary and run.has_improvement]
+    peers = [run for run in untaught if run.is_mobilenet]
     if not melius or not peers:
         return []
     best = max(melius, key=_top1)
@@ -185,8 +186,8 @@ def compare_references(references: Sequence[Mapping[str, Any]], runs: Sequence[R
     ]
     return [
         "### Beside networks trained elsewhere",
-        f"The same {images:,} test pictures. These networks know more classes, and have learned "
-        f"them from other pictures than ours, which have seen {data['train_images']:,} of "
-        f"{classes} classes.",
+        f"The same {images:,} test pictures. These networks know more classes and have learned "
+        f"from other pictures; ours have learned from {data['train_images']:,}, of {classes} "
+        "classes.",
         make_table(head, rows),
     ]
