@@ -21,7 +21,6 @@ IMAGE ?= bnn-service
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 # On a CPU without bfloat16 add TRAIN_ARGS=--no-mixed-precision.
-NETWORK ?= meliusnet13
 TRAIN_ARGS ?=
 
 VENV := .venv
@@ -39,8 +38,8 @@ MYPY_ARGS := $(if $(filter yes,$(WITH_TORCH)),,--allow-subclassing-any --allow-u
 PIP_INSTALL = $(PYTHON) -m pip install --quiet --disable-pip-version-check
 PIP_LOCKED = $(PIP_INSTALL) --require-hashes --only-binary :all:
 
-.PHONY: help serve test setup lint format bench bench-peers instruction-counts train-default teachers image locks \
-	system-test-tools clean
+.PHONY: help serve test setup lint format bench bench-peers instruction-counts train-default train-baseline teachers \
+	image locks system-test-tools clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -125,13 +124,26 @@ bench-peers: .venv-openvino/ready .venv-larq/ready ## install OpenVINO and larq-
 instruction-counts: setup ## count the NEON kernels' instructions under emulation (Debian's cross compiler and qemu)
 	$(PYTHON) -m runtime.instruction_counts
 
-# A resumed run goes on from its checkpoint. The new bundle replaces the served one only here.
-train-default: setup ## train the default model anew and export it (DATA=CIFAR-10 NETWORK=NAME TRAIN_ARGS='...')
+# ---- train -----------------------------------------------------------------------------------------------------------
+EVERYDAY := runs/everyday
+EVERYDAY_SETS := tiny-imagenet-200 mini-imagenet imagenette imagewoof birds-525 cats-and-dogs flowers
+
+$(EVERYDAY)/test.npz: models/recipes/groups/everyday.toml | $(SERVE_READY)
 	@test -n '$(DATA)' || { \
-	  echo 'error: expected DATA=DIR, a folder with train/ and test/ of one folder per class; found none' >&2; exit 1; }
-	$(PYTHON) -m models.train --config models/recipes/default.toml $(NETWORK) --data '$(DATA)' \
-	  --out runs/$(NETWORK) --resume $(TRAIN_ARGS)
-	$(PYTHON) -m models.export $(NETWORK) --checkpoint runs/$(NETWORK)/checkpoint.pt --out service/bundles/default
+	  echo 'error: expected DATA=DIR, a folder with $(EVERYDAY_SETS) in it (models/README.md says where they are); found none' >&2; \
+	  exit 1; }
+	@rm -rf $(EVERYDAY)
+	$(PYTHON) -m models.groups models/recipes/groups/everyday.toml \
+	  $(foreach set,$(EVERYDAY_SETS),--from $(set)='$(DATA)/$(set)') --out $(EVERYDAY)
+
+# A resumed run goes on from its checkpoint. The new bundle replaces the served one only here.
+train-default: setup $(EVERYDAY)/test.npz ## train the default model anew and export it (DATA=DIR TRAIN_ARGS='...')
+	$(PYTHON) -m models.train --config models/recipes/default.toml --data $(EVERYDAY) --out runs/default --resume $(TRAIN_ARGS)
+	$(PYTHON) -m models.export meliusnet13 --checkpoint runs/default/checkpoint.pt --out service/bundles/default
+
+train-baseline: setup $(EVERYDAY)/test.npz ## train the MobileNet-v1 beside it (DATA=DIR TRAIN_ARGS='...')
+	$(PYTHON) -m models.train --config models/recipes/baseline.toml --data $(EVERYDAY) --out runs/baseline --resume $(TRAIN_ARGS)
+	$(PYTHON) -m models.export mobilenet_v1_0.25_small --checkpoint runs/baseline/checkpoint.pt --out service/bundles/mobilenet_v1
 
 # ---- prove -----------------------------------------------------------------------------------------------------------
 # CI runs on a bare machine as root; a developer's machine is changed only by asking for it.

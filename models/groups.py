@@ -1,10 +1,11 @@
 """Makes a data set of everyday classes out of others: each is a group of their classes.
 
 python -m models.groups GROUPS.toml --from SET=DIR [--from SET=DIR ...] --out DIR writes packs
-(models.packs) that models.train reads. GROUPS.toml has a table [groups], name = [classes], and
-`most` and `most_test`: how many pictures of a group are trained on and tested on at most, shared
-evenly by its classes. A class is taken from the first set that has it: two sets may have split the
-same pictures differently into train and test.
+(models.packs) that models.train reads. GROUPS.toml has a table [groups], name = [classes], in which
+"SET/*" are all classes of a set, and `most` and `most_test`: how many pictures of a group are
+trained on and tested on at most, shared evenly by its classes. A class is taken from the first set
+that has it: two sets may have split the same pictures differently into train and test. Of a set
+without a test part a tenth of each class is tested on.
 """
 
 from __future__ import annotations
@@ -17,10 +18,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from models.data import split_off
 from models.datasets import KNOWN, DataSet, open_data_set
 from models.errors import DataError, TrainingFault
 from models.packs import find_packs, write_packs
 from models.picture_files import PictureFiles, join_files
+
+
+ALL_OF = "/*"  # after the name of a set: its classes
+TESTED_ON = 0.1  # of each class, where a set has no test part
 
 
 @dataclass(frozen=True)
@@ -31,9 +37,34 @@ class Groups:
     most: int
     most_test: int
 
+    def expand(self, sets: Mapping[str, DataSet]) -> Groups:
+        """Without "SET/*": with the classes of those sets instead.
+
+        Raises DataError if a set is not there, or a class comes into two groups.
+        """
+        members: dict[str, list[str]] = {}
+        for group, row in self.members.items():
+            members[group] = []
+            for name in row:
+                found = sets.get(name.removesuffix(ALL_OF)) if name.endswith(ALL_OF) else None
+                if name.endswith(ALL_OF) and found is None:
+                    raise DataError(
+                        f"{group}: expected a set of {', '.join(sets)}; found {name}. Give the "
+                        "set with --from, or leave it out."
+                    )
+                members[group] += found.train.classes if found else [name]
+        _check_once(members, "the groups")
+        return Groups({g: tuple(row) for g, row in members.items()}, self.most, self.most_test)
+
     def find_group(self, class_name: str) -> str | None:
         """The group of a class."""
         return next((g for g, members in self.members.items() if class_name in members), None)
+
+
+def _check_once(members: Mapping[str, Sequence[str]], where: str) -> None:
+    counts = Counter(name for row in members.values() for name in row)
+    if twice := [name for name, count in counts.items() if count > 1]:
+        raise DataError(f"{where}: expected each class in one group; found twice: {twice[:5]}")
 
 
 def read_groups(path: Path) -> Groups:
@@ -55,9 +86,7 @@ def read_groups(path: Path) -> Groups:
                 f"{path}: expected a list of class names for {name}; found {str(row)[:80]}"
             )
     members = {name: tuple(row) for name, row in table.items()}
-    counts = Counter(name for row in members.values() for name in row)
-    if twice := [name for name, count in counts.items() if count > 1]:
-        raise DataError(f"{path}: expected each class in one group; found twice: {twice[:5]}")
+    _check_once(members, str(path))
     if len(members) < 2 or min(limits) < 1 or not all(members.values()):
         raise DataError(
             f"{path}: expected at least 2 groups with classes in each, and limits of at least 1; "
@@ -68,6 +97,7 @@ def read_groups(path: Path) -> Groups:
 
 def group_sets(groups: Groups, sets: Mapping[str, DataSet]) -> dict[str, PictureFiles]:
     """The parts of the new set. Raises DataError if a class is in none of the sets."""
+    groups = groups.expand(sets)
     source = {
         name: next((s for s, data in sets.items() if name in data.train.classes), None)
         for members in groups.members.values()
@@ -80,7 +110,7 @@ def group_sets(groups: Groups, sets: Mapping[str, DataSet]) -> dict[str, Picture
         )
     parts: dict[str, list[PictureFiles]] = {}
     for set_name, data in sets.items():
-        for part, files in data.parts().items():
+        for part, files in _parts(data).items():
             taken = [
                 i for i, c in enumerate(files.labels) if source.get(files.classes[c]) == set_name
             ]
@@ -92,6 +122,13 @@ def group_sets(groups: Groups, sets: Mapping[str, DataSet]) -> dict[str, Picture
         "train": train.select(_share_evenly(train, groups.most)),
         "test": test.select(_share_evenly(test, groups.most_test)),
     }
+
+
+def _parts(data: DataSet) -> dict[str, PictureFiles]:
+    if data.test is not None:
+        return data.parts()
+    train, test = split_off(data.train, TESTED_ON)
+    return {**data.parts(), "train": train, "test": test}
 
 
 def _regroup(files: PictureFiles, groups: Groups, set_name: str) -> PictureFiles:
