@@ -24,7 +24,6 @@ from models.errors import DataError, TrainingFault
 from models.packs import find_packs, write_packs
 from models.picture_files import PictureFiles, join_files
 
-
 ALL_OF = "/*"  # after the name of a set: its classes
 TESTED_ON = 0.1  # of each class, where a set has no test part
 
@@ -73,12 +72,11 @@ def read_groups(path: Path) -> Groups:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: expected a TOML file; found {error}") from error
-    limits = content.get("most"), content.get("most_test")
-    table = content.get("groups")
-    if not isinstance(table, dict) or not all(type(limit) is int for limit in limits):
+    most, most_test, table = (content.get(key) for key in ("most", "most_test", "groups"))
+    if type(most) is not int or type(most_test) is not int or not isinstance(table, dict):
         raise DataError(
             f"{path}: expected whole numbers most and most_test, and a table [groups]; found "
-            f"{limits} and {str(table)[:80]}"
+            f"{most}, {most_test} and {str(table)[:80]}"
         )
     for name, row in table.items():
         if not isinstance(row, list) or not all(isinstance(member, str) for member in row):
@@ -87,12 +85,12 @@ def read_groups(path: Path) -> Groups:
             )
     members = {name: tuple(row) for name, row in table.items()}
     _check_once(members, str(path))
-    if len(members) < 2 or min(limits) < 1 or not all(members.values()):
+    if len(members) < 2 or min(most, most_test) < 1 or not all(members.values()):
         raise DataError(
             f"{path}: expected at least 2 groups with classes in each, and limits of at least 1; "
-            f"found {len(members)} groups, limits {limits}"
+            f"found {len(members)} groups, limits {most} and {most_test}"
         )
-    return Groups(members, *limits)
+    return Groups(members, most, most_test)
 
 
 def group_sets(groups: Groups, sets: Mapping[str, DataSet]) -> dict[str, PictureFiles]:

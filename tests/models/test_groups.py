@@ -56,6 +56,25 @@ def test_validation_pictures_are_trained_on() -> None:
     assert group_sets(GROUPS, {"a": data})["train"].counts() == {"bird": 3, "pet": 5}
 
 
+def test_all_classes_of_a_set_may_be_a_group() -> None:
+    sets = {"a": make_set("a", {"cat": 4, "owl": 3}), "b": make_set("b", {"rose": 2, "tulip": 2})}
+    groups = Groups({"pet": ("cat",), "flower": ("b/*",), "bird": ("owl",)}, most=9, most_test=9)
+    assert group_sets(groups, sets)["train"].counts() == {"bird": 3, "flower": 4, "pet": 4}
+    with pytest.raises(DataError, match=r"flower: expected a set of a; found b/\*"):
+        group_sets(groups, {"a": sets["a"]})
+    twice = replace(groups, members={**groups.members, "bird": ("owl", "a/*")})
+    with pytest.raises(DataError, match=r"found twice: .*'cat'"):
+        group_sets(twice, sets)
+
+
+def test_of_a_set_without_a_test_part_a_tenth_is_tested_on() -> None:
+    data = make_set("a", {"cat": 20, "dog": 20, "owl": 20})
+    parts = group_sets(replace(GROUPS, most=99, most_test=99), {"a": replace(data, test=None)})
+    assert parts["train"].counts() == {"bird": 18, "pet": 36}
+    assert parts["test"].counts() == {"bird": 2, "pet": 4}
+    assert not set(parts["train"].names) & set(parts["test"].names)
+
+
 def test_missing_classes_are_named() -> None:
     with pytest.raises(DataError, match="expected every class in one of a; found none of owl"):
         group_sets(GROUPS, {"a": make_set("a", {"cat": 2, "dog": 2})})
@@ -66,7 +85,7 @@ def test_missing_classes_are_named() -> None:
     [
         ("no toml", "expected a TOML file"),
         ("most = 1\nmost_test = 1", "expected whole numbers most and most_test, and a table"),
-        ("most = inf\nmost_test = 1\n[groups]\na = ['x']", r"expected whole numbers .* found .inf"),
+        ("most = inf\nmost_test = 1\n[groups]\na = ['x']", r"expected whole numbers .* found inf"),
         ("most = 1.5\nmost_test = 1\n[groups]\na = ['x']", "expected whole numbers"),
         ("most = 1\nmost_test = 1\n[groups]\na = 'cat'", "a list of class names for a; found cat"),
         ("most = 1\nmost_test = 1\n[groups]\na = ['x']\nb = ['x']", "found twice: .'x'"),
