@@ -139,6 +139,56 @@ KNOWN: dict[str, KnownSet] = {
         525,
         {"train": 5},
     ),
+    "birds-5": KnownSet(
+        "jazlannnn/Bird_Species@4273956017d2ed3de005e4ed7b8b38ed84095bf3:birds",
+        5,
+        counts={
+            "train": {"broadbill": 112, "eagle": 112, "owl": 112, "parrot": 112, "woodpecker": 111}
+        },
+    ),
+    "owls-and-eagles": KnownSet(
+        "hoangduchuy93/eagle-and-owl-classification-using-CNN-and-Transfer-learning-vgg16@0e34328cd3ba7e7d178f943ade5c219351a540ac:image",
+        2,
+        counts={"train": {"eagles": 3001, "owls": 2936}, "test": {"eagles": 697, "owls": 643}},
+    ),
+    "hot-dogs": KnownSet(
+        "youngsoul/hotdog-not-hotdog-dataset@353596473581b20f18d98e3bb535490fe389844e",
+        2,
+        counts={
+            "train": {"hot_dog": 2302, "not_hot_dog": 1996},
+            "test": {"hot_dog": 200, "not_hot_dog": 200},
+        },
+    ),
+    "popular-animals": KnownSet(
+        "InputBlackBoxOutput/popular-animals-dataset@0b73f02386d05f0126b0f33759bc7c795396768a",
+        22,
+        counts={
+            "train": {
+                "ape": 75,
+                "bear": 114,
+                "bison": 101,
+                "cat": 87,
+                "chicken": 88,
+                "cow": 114,
+                "deer": 102,
+                "dog": 93,
+                "dolphin": 91,
+                "duck": 73,
+                "eagle": 83,
+                "fish": 86,
+                "horse": 86,
+                "lion": 84,
+                "lobster": 89,
+                "pig": 90,
+                "rabbit": 92,
+                "shark": 80,
+                "snake": 98,
+                "spider": 89,
+                "turkey": 92,
+                "wolf": 88,
+            }
+        },
+    ),
     "cats-and-dogs": KnownSet(
         "chanakya2734/Image-classification-using-CNN@bf746c6e53f1edacd97b383de350f7a495cef0e1:dataset",
         2,

@@ -16,6 +16,7 @@ import tomllib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 from models.data import split_off
@@ -114,8 +115,8 @@ def group_sets(groups: Groups, sets: Mapping[str, DataSet]) -> dict[str, Picture
             ]
             parts.setdefault(part, []).append(_regroup(files.select(taken), groups, set_name))
     # Only some sets have a validation part: those pictures may be trained on.
-    train = join_files([*parts["train"], *parts.pop("validation", [])])
     test = join_files(parts["test"])
+    train = _without(join_files([*parts["train"], *parts.pop("validation", [])]), test)
     return {
         "train": train.select(_share_evenly(train, groups.most)),
         "test": test.select(_share_evenly(test, groups.most_test)),
@@ -127,6 +128,14 @@ def _parts(data: DataSet) -> dict[str, PictureFiles]:
         return data.parts()
     train, test = split_off(data.train, TESTED_ON)
     return {**data.parts(), "train": train, "test": test}
+
+
+def _without(files: PictureFiles, others: PictureFiles) -> PictureFiles:
+    """Sets gathered from the web have some pictures twice: none is left that is in the others."""
+    known = {sha256(others.read(i)).digest() for i in range(len(others))}
+    return files.select(
+        [i for i in range(len(files)) if sha256(files.read(i)).digest() not in known]
+    )
 
 
 def _regroup(files: PictureFiles, groups: Groups, set_name: str) -> PictureFiles:
