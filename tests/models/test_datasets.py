@@ -161,13 +161,16 @@ def test_the_tables_add_up_to_the_counted_copies() -> None:
     assert "imagenette+imagewoof" in NAMES
 
 
+WITHOUT_TEST = ("birds-525", "birds-5", "popular-animals", "flowers")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_real_copies_are_whole(name: str) -> None:
     opened = open_real_copy(name)
     assert not any(is_test_file(file) for file in opened.train.names)
     assert opened.train.classes == tuple(sorted(opened.train.classes))
-    assert (opened.test is None) == (name in ("birds-525", "flowers"))
+    assert (opened.test is None) == (name in WITHOUT_TEST)
 
 
 def test_labels_are_for_people(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,15 +18,15 @@ GROUPS = Groups({"pet": ("cat", "dog"), "bird": ("owl",)}, most=5, most_test=3)
 def make_set(name: str, classes: dict[str, int]) -> DataSet:
     """So many training pictures of each class, half as many to test, none to watch by."""
 
-    def make(counts: dict[str, int]) -> PictureFiles:
+    def make(counts: dict[str, int], part: str = "") -> PictureFiles:
         return make_files(
             {
-                c: {f"{i:02}.jpg": f"{name} {c} {i}".encode() for i in range(count)}
+                c: {f"{i:02}.jpg": f"{name} {c} {i}{part}".encode() for i in range(count)}
                 for c, count in counts.items()
             }
         )
 
-    train, test = make(classes), make({c: k // 2 for c, k in classes.items()})
+    train, test = make(classes), make({c: k // 2 for c, k in classes.items()}, " test")
     return DataSet(name, train, None, test, train.classes)
 
 
@@ -73,6 +73,16 @@ def test_of_a_set_without_a_test_part_a_tenth_is_tested_on() -> None:
     assert parts["train"].counts() == {"bird": 18, "pet": 36}
     assert parts["test"].counts() == {"bird": 2, "pet": 4}
     assert not set(parts["train"].names) & set(parts["test"].names)
+
+
+def test_no_test_picture_is_trained_on_under_another_name() -> None:
+    data = make_set("a", {"cat": 4, "dog": 4, "owl": 4})
+    again = make_files(
+        {"owl": {"copy.jpg": b"a owl 1 test", "new.jpg": b"new"}, "cat": {}, "dog": {}}
+    )
+    parts = group_sets(GROUPS, {"a": replace(data, train=again)})
+    assert parts["test"].counts()["bird"] == 2
+    assert [name for name in parts["train"].names if "owl" in name] == ["a/owl/new.jpg"]
 
 
 def test_missing_classes_are_named() -> None:
