@@ -7,7 +7,7 @@ import pytest
 
 from runtime import ENGINES, decode_image, load_engine, preprocess
 
-BUNDLE = Path(__file__).resolve().parents[2] / "service" / "bundles" / "default"
+BUNDLE = Path(__file__).resolve().parents[1] / "service" / "bundles" / "default"
 #: photo -> the kind of thing on it
 KINDS = {
     "bird": "bird",
