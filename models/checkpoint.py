@@ -18,6 +18,7 @@ from models.errors import CheckpointMismatch
 from models.zoo import Network, build_network
 
 FORMAT = 2
+CHECKPOINT = "checkpoint.pt"  # in the folder of a run
 # What may differ between the parts of a resumed run.
 MAY_DIFFER = frozenset(
     {"device", "torch", "commit", "version", "processes", "threads", "execution", "labels"}
@@ -32,6 +33,11 @@ def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
         stream.flush()
         os.fsync(stream.fileno())
     partial.replace(path)
+
+
+def find_checkpoint(run: Path) -> Path:
+    """Of the folder of a run, or the file itself."""
+    return run / CHECKPOINT if run.is_dir() else run
 
 
 def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:

@@ -146,8 +146,7 @@ def split_off(files: PictureFiles, share: float) -> tuple[PictureFiles, PictureF
     """
     members: dict[int, list[tuple[bytes, str, int]]] = {}
     for i, label in enumerate(files.labels):
-        digest = hashlib.sha256(files.read(i)).digest()
-        members.setdefault(label, []).append((digest, files.names[i], i))
+        members.setdefault(label, []).append((files.digest(i), files.names[i], i))
     out: set[int] = set()
     for row in members.values():
         count = min(max(1, round(share * len(row))), len(row) - 1)

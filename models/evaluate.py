@@ -21,7 +21,7 @@ from models.data import LabelledImages, decode_pictures
 from models.datasets import NAMES, open_data_set
 from models.errors import DataError, TrainingFault
 from models.metrics import calibration_error, measure, predict_logits, write_confusion
-from models.preprocessing import evaluation_preprocessing
+from models.preprocessing import check_sizes
 from runtime import ENGINES, Engine, Manifest, Preprocessing, RuntimeFault, load_engine
 
 
@@ -115,7 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise DataError(f"{args.data}: expected test or val in it; found neither")
         spec = engine.bundle.manifest.preprocessing
         if args.resize is not None:
-            evaluation_preprocessing(spec.crop, args.resize)  # refuses what does not fit
+            check_sizes(spec.crop, args.resize)
             spec = replace(spec, resize=args.resize)
         shown = not args.quiet
         images = decode_pictures(data.test, spec, progress=shown)

@@ -15,8 +15,7 @@ import sys
 import tomllib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from hashlib import sha256
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from models.data import split_off
@@ -42,19 +41,24 @@ class Groups:
 
         Raises DataError if a set is not there, or a class comes into two groups.
         """
-        members: dict[str, list[str]] = {}
-        for group, row in self.members.items():
-            members[group] = []
-            for name in row:
-                found = sets.get(name.removesuffix(ALL_OF)) if name.endswith(ALL_OF) else None
-                if name.endswith(ALL_OF) and found is None:
-                    raise DataError(
-                        f"{group}: expected a set of {', '.join(sets)}; found {name}. Give the "
-                        "set with --from, or leave it out."
-                    )
-                members[group] += found.train.classes if found else [name]
+
+        def find_classes(group: str, name: str) -> tuple[str, ...]:
+            if not name.endswith(ALL_OF):
+                return (name,)
+            found = sets.get(name.removesuffix(ALL_OF))
+            if found is None:
+                raise DataError(
+                    f"{group}: expected a set of {', '.join(sets)}; found {name}. Give the set "
+                    "with --from, or leave it out."
+                )
+            return found.train.classes
+
+        members = {
+            group: tuple(c for name in row for c in find_classes(group, name))
+            for group, row in self.members.items()
+        }
         _check_once(members, "the groups")
-        return Groups({g: tuple(row) for g, row in members.items()}, self.most, self.most_test)
+        return replace(self, members=members)
 
     def find_group(self, class_name: str) -> str | None:
         """The group of a class."""
@@ -114,8 +118,8 @@ def group_sets(groups: Groups, sets: Mapping[str, DataSet]) -> dict[str, Picture
                 i for i, c in enumerate(files.labels) if source.get(files.classes[c]) == set_name
             ]
             parts.setdefault(part, []).append(_regroup(files.select(taken), groups, set_name))
-    # Only some sets have a validation part: those pictures may be trained on.
     test = join_files(parts["test"])
+    # Only some sets have a validation part: those pictures may be trained on.
     train = _without(join_files([*parts["train"], *parts.pop("validation", [])]), test)
     return {
         "train": train.select(_share_evenly(train, groups.most)),
@@ -132,10 +136,8 @@ def _parts(data: DataSet) -> dict[str, PictureFiles]:
 
 def _without(files: PictureFiles, others: PictureFiles) -> PictureFiles:
     """Sets gathered from the web have some pictures twice: none is left that is in the others."""
-    known = {sha256(others.read(i)).digest() for i in range(len(others))}
-    return files.select(
-        [i for i in range(len(files)) if sha256(files.read(i)).digest() not in known]
-    )
+    known = {others.digest(i) for i in range(len(others))}
+    return files.select([i for i in range(len(files)) if files.digest(i) not in known])
 
 
 def _regroup(files: PictureFiles, groups: Groups, set_name: str) -> PictureFiles:

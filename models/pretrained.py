@@ -22,7 +22,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from models.checkpoint import is_finished, read_checkpoint
+from models.checkpoint import find_checkpoint, is_finished, read_checkpoint
 from models.errors import RecipeError, TrainingFault
 from models.last_layer import find_last_layer
 from models.zoo import Network
@@ -76,8 +76,7 @@ def read_start(path: Path) -> Start:
 
     Raises RecipeError if it is neither; CheckpointMismatch.
     """
-    if path.is_dir():
-        path = path / "checkpoint.pt"
+    path = find_checkpoint(path)
     if not path.is_file():
         raise RecipeError(
             "expected weights to start with, a .safetensors file or a checkpoint.pt; found none at "
@@ -162,7 +161,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--unfinished", action="store_true", help="also of a training that has not run through"
     )
     args = parser.parse_args(arguments)
-    path = args.run / "checkpoint.pt" if args.run.is_dir() else args.run
+    path = find_checkpoint(args.run)
     try:
         if args.out.suffix != ".safetensors" or args.out.is_dir():
             raise RecipeError(f"expected --out FILE.safetensors; found {args.out}")

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from models import record
-from models.checkpoint import FORMAT, read_checkpoint, save_checkpoint, verify_same_run
+from models.checkpoint import CHECKPOINT, FORMAT, read_checkpoint, save_checkpoint, verify_same_run
 from models.curves import write_curves
 from models.data import LabelledImages, decode_pictures, split_off
 from models.datasets import DataSet
@@ -43,7 +43,6 @@ from models.trainer import Execution, Trainer
 from models.zoo import Network, build_network, default_image_size
 from runtime.preprocess import Preprocessing
 
-CHECKPOINT = "checkpoint.pt"
 SECONDS_BETWEEN_SAVES = 10  # at least, where epochs are short
 
 

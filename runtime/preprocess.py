@@ -30,7 +30,7 @@ INTERPOLATIONS = {
     "bicubic": Image.Resampling.BICUBIC,
     "area": Image.Resampling.BOX,
 }
-_LARGEST_SIDE = 4096  # of a network's input
+LARGEST_SIDE = 4096  # of a network's input
 _LARGEST_RATIO = 16  # above it the resized long side is never materialised
 #: The most memory that decoding takes at any moment, beside three times the file.
 DECODING_BYTES_PER_PIXEL = 13
@@ -83,8 +83,8 @@ class Preprocessing:
         """Checks every field; lists, as JSON has them, become tuples of floats."""
         for name in ("resize", "crop"):
             side = getattr(self, name)
-            if type(side) is not int or not 1 <= side <= _LARGEST_SIDE:
-                _refuse(name, f"a whole number from 1 to {_LARGEST_SIDE}", side)
+            if type(side) is not int or not 1 <= side <= LARGEST_SIDE:
+                _refuse(name, f"a whole number from 1 to {LARGEST_SIDE}", side)
         if self.crop > self.resize:
             _refuse("crop", f"at most resize, {self.resize}", self.crop)
         if self.interpolation not in INTERPOLATIONS:
