@@ -1,4 +1,5 @@
-"""Random changes of whole batches of uint8 pictures, on the device that holds them; normalisation.
+"""Random changes of whole batches of uint8 pictures, on the device that holds them; their centre as
+evaluation sees it; normalisation.
 
 All randomness comes in as a table of uniform numbers, one row per picture: the same pictures come
 out whatever the device, and however many processes share a batch.
@@ -17,6 +18,7 @@ from runtime.preprocess import Preprocessing
 
 DRAWS = 5  # uniform numbers per picture
 PAD = 4  # pixels of `crop`, as in the authors' CIFAR-10 recipe
+AT_A_TIME = 256  # pictures that are scaled in float
 ASPECT = 4 / 3  # of `resized_crop`: from 3/4 to 4/3
 
 
@@ -66,6 +68,23 @@ AUGMENTATIONS: dict[str, Augmentation] = {
     "crop": augment_crop,
     "resized_crop": augment_resized_crop,
 }
+
+
+def view_centre(pixels: Tensor, preprocessing: Preprocessing) -> Tensor:
+    """Square pictures of any size at the scale that is measured and served, and their centre.
+
+    Uint8 [N, 3, H, H] -> uint8 [N, 3, crop, crop].
+    """
+    resize, side = preprocessing.resize, preprocessing.crop
+    top = (resize - side) // 2
+
+    def view(some: Tensor) -> Tensor:
+        if some.shape[2] != resize:
+            scaled = F.interpolate(some.float(), (resize, resize), mode="bilinear", antialias=True)
+            some = scaled.round_().clamp_(0, 255).to(torch.uint8)
+        return some[..., top : top + side, top : top + side]
+
+    return torch.cat([view(some) for some in pixels.split(AT_A_TIME)])
 
 
 def normalize(pixels: Tensor, preprocessing: Preprocessing) -> Tensor:

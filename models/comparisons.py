@@ -155,6 +155,11 @@ def sweep_shifts(runs: Sequence[Run]) -> list[str]:
     return tables
 
 
+def _describe_reduction(reference: Mapping[str, Any]) -> str:
+    side = reference.get("seen_at")
+    return "" if side is None else f", pictures reduced to {side}x{side} pixels"
+
+
 def compare_references(references: Sequence[Mapping[str, Any]], runs: Sequence[Run]) -> list[str]:
     """Networks that were trained elsewhere, on other data, on the same test pictures.
 
@@ -173,7 +178,7 @@ def compare_references(references: Sequence[Mapping[str, Any]], runs: Sequence[R
             )
     rows = [
         [
-            str(reference["bundle"]),
+            reference["bundle"] + _describe_reduction(reference),
             f"{reference['among']['top1']:.1f}",
             f"{reference['top1']:.1f} / {reference['top5']:.1f}",
         ]

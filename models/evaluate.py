@@ -2,7 +2,8 @@
 
 python -m models.evaluate BUNDLE --data DIR [--set NAME]: the pictures of the test part are decoded
 and preprocessed as the manifest says. The bundle may know more classes than the data has, as one of
-ImageNet does: then "top1" is of all its classes, and "among" of the data's alone.
+ImageNet does: then "top1" is of all its classes, and "among" of the data's alone. With --seen-at
+the pictures are reduced first, to what a network for smaller pictures sees of them.
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ from typing import Any
 
 import torch
 
+from models.augmentation import view_centre
 from models.data import LabelledImages, decode_pictures
 from models.datasets import NAMES, open_data_set
 from models.errors import DataError, TrainingFault
 from models.metrics import calibration_error, measure, predict_logits, write_confusion
+from models.picture_files import PictureFiles
 from models.preprocessing import check_sizes
 from runtime import ENGINES, Engine, Manifest, Preprocessing, RuntimeFault, load_engine
 
@@ -95,6 +98,13 @@ def measure_accuracy(
     return figures
 
 
+def decode_reduced(files: PictureFiles, spec: Preprocessing, side: int, **options: Any) -> Any:
+    """LabelledImages for `spec` of which no more is left than `side` x `side` pixels, whole."""
+    small = replace(spec, resize=side, crop=side)
+    images = decode_pictures(files, small, **options)
+    return replace(images, pixels=view_centre(images.pixels, spec))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m models.evaluate", description=__doc__)
@@ -104,6 +114,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--engine", choices=["auto", *ENGINES], default="auto")
     parser.add_argument(
         "--resize", type=int, help="shorter side before the crop (default: the bundle's)"
+    )
+    parser.add_argument(
+        "--seen-at", type=int, metavar="SIDE", help="reduce the pictures to SIDE pixels first"
     )
     parser.add_argument("--confusion", type=Path, help="write the confusion table, a .csv file")
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
@@ -118,7 +131,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             check_sizes(spec.crop, args.resize)
             spec = replace(spec, resize=args.resize)
         shown = not args.quiet
-        images = decode_pictures(data.test, spec, progress=shown)
+        if args.seen_at is None:
+            images = decode_pictures(data.test, spec, progress=shown)
+        elif 1 <= args.seen_at <= spec.resize:
+            images = decode_reduced(data.test, spec, args.seen_at, progress=shown)
+        else:
+            raise DataError(
+                f"expected --seen-at from 1 to {spec.resize}, the pixels that the network sees of "
+                f"the shorter side; found {args.seen_at}"
+            )
         figures = measure_accuracy(
             engine,
             images,
@@ -132,7 +153,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     name = engine.bundle.manifest.name
     about = {"bundle": name, "data": data.name, "split": "test", "resize": spec.resize}
-    print(json.dumps({**about, **figures}))
+    print(json.dumps({**about, "seen_at": args.seen_at, **figures}))
     return 0
 
 

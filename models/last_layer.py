@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.augmentation import view_centre
 from models.data import LabelledImages
 from models.meliusnet import MeliusNet
 from models.metrics import predict_logits
@@ -62,13 +63,8 @@ def take_enough(images: LabelledImages) -> LabelledImages:
 def _two_views(
     images: LabelledImages, preprocessing: Preprocessing
 ) -> tuple[LabelledImages, LabelledImages]:
-    """The centre at the scale that is measured and served, and its mirror image."""
-    pixels, resize, side = images.pixels, preprocessing.resize, preprocessing.crop
-    if pixels.shape[2:] != (resize, resize):
-        scaled = F.interpolate(pixels.float(), (resize, resize), mode="bilinear", antialias=True)
-        pixels = scaled.round_().clamp_(0, 255).to(torch.uint8)
-    top = (resize - side) // 2
-    centre = pixels[..., top : top + side, top : top + side]
+    """The centre, as it is measured and served, and its mirror image."""
+    centre = view_centre(images.pixels, preprocessing)
     return (
         LabelledImages(centre, images.labels, images.classes),
         LabelledImages(centre.flip(3), images.labels, images.classes),

@@ -77,45 +77,11 @@ void skew(uint32_t* weight, size_t words) {
   }
 }
 
-// Runs a stage and the transition behind it, prepared for the active implementation, as a network
-// of so many threads; part by part if there are none.
-void run_pair(const bnn_stage& stage, const bnn_transition& transition, const float* x, int64_t n,
-              int32_t threads, void* y, Memory* memory) {
-  size_t bytes[2] = {0, 0}, size = 0;
-  require(bnn_stage_prepare(&stage, nullptr, &bytes[0]), "prepare");
-  require(bnn_transition_prepare(&transition, nullptr, &bytes[1]), "prepare");
-  void* parts[2] = {memory->take(bytes[0]), memory->take(bytes[1])};
-  require(bnn_stage_prepare(&stage, parts[0], &bytes[0]), "prepare");
-  require(bnn_transition_prepare(&transition, parts[1], &bytes[1]), "prepare");
-  if (threads == 0) {
-    const size_t pixels = static_cast<size_t>(stage.height) * static_cast<size_t>(stage.width);
-    const size_t channels = static_cast<size_t>(transition.convolution.channels_in);
-    float* middle = memory->floats(static_cast<size_t>(n) * channels * pixels, nullptr);
-    const void* in[2] = {x, middle};
-    void* out[2] = {middle, y};
-    for (int i = 0; i < 2; ++i) {
-      bnn_part_info info;
-      require(bnn_part_describe(parts[i], bytes[i], &info), "describe");
-      require(bnn_part_run(parts[i], bytes[i], static_cast<const float*>(in[i]), n,
-                           static_cast<float*>(out[i]), memory->take(info.workspace_bytes),
-                           info.workspace_bytes),
-              "run");
-    }
-    return;
-  }
-  const bnn_part network[2] = {{parts[0], bytes[0]}, {parts[1], bytes[1]}};
-  bnn_pool* pool = nullptr;
-  require(bnn_pool_new(threads, &pool), "pool");
-  require(bnn_network_workspace(network, 2, threads, &size), "workspace");
-  require(bnn_network_run(network, 2, x, n, static_cast<float*>(y), memory->take(size), size, pool,
-                          threads),
-          "run");
-  bnn_pool_free(pool);
-}
-
-// What the transition pools comes to it as planes from bit-sliced stages.
-void check_pair(const char* implementation, const bnn_stage& stage, int32_t channels,
-                const float* x, int64_t n, bool is_int8, Memory* memory, Random* random) {
+// A prepared stage and the transition behind it as a network of one to three threads: what the
+// transition pools comes to it as planes from bit-sliced stages. `middle` is the stage's output.
+void check_pair(const char* implementation, const bnn_stage& stage, const bnn_part& prepared,
+                int32_t channels, const float* x, const float* middle, int64_t n, bool is_int8,
+                Memory* memory, Random* random) {
   bnn_convolution convolution = make_convolution(channels, 24, 1, {1, 1, 0, 0}, 0, memory, random);
   if (is_int8)  // of values as large as the counts
     convolution.int8 = make_int8(24, static_cast<size_t>(channels), 0.7f, memory, random);
@@ -131,11 +97,19 @@ void check_pair(const char* implementation, const bnn_stage& stage, int32_t chan
   const size_t bytes = static_cast<size_t>(n) * 24 * pooled * sizeof(float);
   void* expected = memory->take(bytes);
   require(bnn_select("generic"), "select");
-  run_pair(stage, transition, x, n, 0, expected, memory);
+  run_part(bnn_transition_prepare, transition, middle, n, expected, memory);
   require(bnn_select(implementation), "select");
+  const bnn_part network[2] = {prepared, prepare_part(bnn_transition_prepare, transition, memory)};
   for (int32_t threads = 1; threads <= 3; ++threads) {
     void* found = memory->take(bytes);
-    run_pair(stage, transition, x, n, threads, found, memory);
+    bnn_pool* pool = nullptr;
+    size_t size = 0;
+    require(bnn_pool_new(threads, &pool), "pool");
+    require(bnn_network_workspace(network, 2, threads, &size), "workspace");
+    require(bnn_network_run(network, 2, x, n, static_cast<float*>(found), memory->take(size), size,
+                            pool, threads),
+            "run");
+    bnn_pool_free(pool);
     char what[64];
     snprintf(what, sizeof what, "  and its transition%s, threads %d", is_int8 ? " in 8 bits" : "",
              threads);
@@ -178,7 +152,7 @@ void check_stage(const char* implementation, int32_t channels_in, int32_t height
   for (size_t i = 0; i < static_cast<size_t>(images * channels_in) * pixels; i += 5)
     x[i] = i % 3 == 0 ? 0.5f : kOdd[i % 7];
   const size_t bytes = static_cast<size_t>(images * channels) * pixels * sizeof(float);
-  void* expected = memory.take(bytes);
+  float* expected = static_cast<float*>(memory.take(bytes));
   require(bnn_select("generic"), "select");
   run_part(bnn_stage_prepare, stage, x, images, expected, &memory);
   require(bnn_select(implementation), "select");
@@ -186,16 +160,19 @@ void check_stage(const char* implementation, int32_t channels_in, int32_t height
   const char* const families[] = {"popcount", "sliced"};
   for (const char* family : families) {
     setenv("BNN_FORCE_KERNEL", family, 1);
-    char report[kReport];
-    void* found = memory.take(bytes);
-    run_part(bnn_stage_prepare, stage, x, images, found, &memory, report);
+    const bnn_part part = prepare_part(bnn_stage_prepare, stage, &memory);
+    char report[4096];
+    require(bnn_part_report(part.part, part.bytes, report, sizeof report), "report");
     if (strstr(report, family) == nullptr) continue;  // it has no such family, or not for this
+    void* found = memory.take(bytes);
+    run_prepared(part, x, images, found, &memory);
     snprintf(what, sizeof what, "stage %dx%dx%d, padding %d, %s weights, %s", channels_in, height,
              width, padding, skewed ? "skewed" : "even", family);
     check(memcmp(expected, found, bytes) == 0, implementation, what);
     if (height > 1 && width > 1) {
       for (const bool is_int8 : {false, true})
-        check_pair(implementation, stage, channels, x, images, is_int8, &memory, &random);
+        check_pair(implementation, stage, part, channels, x, expected, images, is_int8, &memory,
+                   &random);
     }
   }
   unsetenv("BNN_FORCE_KERNEL");

@@ -92,22 +92,30 @@ void compare(const char* implementation, const char* what, size_t bytes, Memory*
   check(memory->release() && same, implementation, what);
 }
 
-// Prepares a part for the active implementation and runs it on n images. `report`, if given, takes
-// what bnn_part_report says.
-constexpr size_t kReport = 4096;
+// Prepares a part for the active implementation.
 template <typename Description>
-void run_part(int (*prepare)(const Description*, void*, size_t*), const Description& description,
-              const float* x, int64_t n, void* y, Memory* memory, char* report = nullptr) {
+bnn_part prepare_part(int (*prepare)(const Description*, void*, size_t*),
+                      const Description& description, Memory* memory) {
   size_t bytes = 0;
   require(prepare(&description, nullptr, &bytes), "prepare");
   void* part = memory->take(bytes);
   require(prepare(&description, part, &bytes), "prepare");
+  return {part, bytes};
+}
+
+// Runs a prepared part on n images.
+inline void run_prepared(const bnn_part& part, const float* x, int64_t n, void* y, Memory* memory) {
   bnn_part_info info;
-  require(bnn_part_describe(part, bytes, &info), "describe");
-  if (report != nullptr) require(bnn_part_report(part, bytes, report, kReport), "report");
-  void* workspace = memory->take(info.workspace_bytes);
-  require(bnn_part_run(part, bytes, x, n, static_cast<float*>(y), workspace, info.workspace_bytes),
+  require(bnn_part_describe(part.part, part.bytes, &info), "describe");
+  require(bnn_part_run(part.part, part.bytes, x, n, static_cast<float*>(y),
+                       memory->take(info.workspace_bytes), info.workspace_bytes),
           "run");
+}
+
+template <typename Description>
+void run_part(int (*prepare)(const Description*, void*, size_t*), const Description& description,
+              const float* x, int64_t n, void* y, Memory* memory) {
+  run_prepared(prepare_part(prepare, description, memory), x, n, y, memory);
 }
 
 }  // namespace

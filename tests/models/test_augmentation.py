@@ -15,8 +15,9 @@ from models.augmentation import (
     augment_resized_crop,
     draw,
     normalize,
+    view_centre,
 )
-from models.preprocessing import whole_preprocessing
+from models.preprocessing import evaluation_preprocessing, whole_preprocessing
 from runtime import preprocess
 
 
@@ -86,3 +87,19 @@ def test_normalized_pixels_are_those_of_the_service() -> None:
     pixels = noise(1)
     image = Image.fromarray(np.ascontiguousarray(pixels[0].permute(1, 2, 0).numpy()))
     assert np.array_equal(normalize(pixels, spec)[0].numpy(), preprocess(image, spec))
+
+
+@pytest.mark.parametrize("side", [10, 36, 40])
+def test_the_centre_is_what_the_service_sees(side: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of smooth pictures: scaling in two steps rounds twice."""
+    monkeypatch.setattr("models.augmentation.AT_A_TIME", 2)
+    spec = evaluation_preprocessing(8, 10)
+    ramp = np.linspace(0, 255, side).astype(np.uint8)
+    pictures = [np.broadcast_to(ramp[:, None, None], (side, side, 3)), np.zeros((side, side, 3))]
+    pictures += [np.broadcast_to(ramp[None, :, None], (side, side, 3))]
+    pictures = [np.ascontiguousarray(picture, np.uint8) for picture in pictures]
+    pixels = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
+    found = normalize(view_centre(pixels, spec), spec)
+    expected = np.stack([preprocess(Image.fromarray(picture), spec) for picture in pictures])
+    assert found.shape == expected.shape
+    assert np.abs(found.numpy() - expected).max() <= 1.01 / min(spec.std)

@@ -42,7 +42,7 @@ ANSWER = {
 
 
 def report_beside(runs: Path, answer: object) -> str:
-    (runs / "references").mkdir()
+    (runs / "references").mkdir(exist_ok=True)
     (runs / "references" / "big.json").write_text(json.dumps(answer))
     latencies = json.loads((runs / "latencies.json").read_text())
     return make_report(read_runs(runs), latencies, "", read_references(runs / "references"))
@@ -52,6 +52,12 @@ def test_networks_trained_elsewhere_stand_beside(runs: Path) -> None:
     text = report_beside(runs, ANSWER)
     assert "| big | 95.5 | 60.0 / 90.0 |" in text
     assert "learned from 90, of 2 classes." in text
+
+
+def test_reduced_pictures_are_said_to_be(runs: Path) -> None:
+    text = report_beside(runs, ANSWER | {"seen_at": 64})
+    assert "| big, pictures reduced to 64x64 pixels | 95.5 | 60.0 / 90.0 |" in text
+    assert "| big, p" not in report_beside(runs, ANSWER | {"seen_at": None})
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,13 @@ from typing import cast
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from models.augmentation import normalize
 from models.data import LabelledImages, decode_pictures
 from models.datasets import open_data_set
 from models.errors import DataError
-from models.evaluate import find_classes, main, measure_accuracy
+from models.evaluate import decode_reduced, find_classes, main, measure_accuracy
 from models.export import main as export
 from models.zoo import build_network
 from runtime import Engine, load_engine
@@ -130,3 +131,27 @@ def test_another_size_before_the_crop(
     assert main([str(bundle), "--data", str(tmp_path), "--quiet", "--resize", "5"]) == 2
     assert "--resize from that to 4096; found 16 and 5" in capsys.readouterr().err
     assert "among" not in figures
+
+
+def test_pictures_reduced_to_what_another_network_sees(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A board of single black and white pixels is all grey in half the size."""
+    board = np.indices((16, 16)).sum(0) % 2 * 255
+    for name in ("train/blue", "train/red", "test/blue", "test/red"):
+        (tmp_path / name).mkdir(parents=True)
+        Image.fromarray(board.astype(np.uint8)).save(tmp_path / name / "board.png")
+    files = open_data_set(tmp_path).test
+    assert files is not None
+    spec = load_engine(bundle, "native").bundle.manifest.preprocessing
+    whole = decode_reduced(files, spec, 16).pixels
+    assert set(whole.unique().tolist()) == {0, 255}
+    reduced = decode_reduced(files, spec, 8).pixels
+    assert reduced.shape == whole.shape
+    assert 110 < reduced.min() <= reduced.max() < 145
+    arguments = [str(bundle), "--data", str(tmp_path), "--quiet", "--seen-at"]
+    assert main([*arguments, "8"]) == 0
+    assert json.loads(capsys.readouterr().out)["seen_at"] == 8
+    for side in ("0", "17"):
+        assert main([*arguments, side]) == 2
+        assert "--seen-at from 1 to 16" in capsys.readouterr().err

@@ -10,9 +10,11 @@ import pytest
 from numpy.typing import NDArray
 
 from models import import_tflite as module
+from models.augmentation import normalize
 from models.data import decode_pictures
-from models.evaluate import measure_accuracy
+from models.evaluate import decode_reduced, measure_accuracy
 from models.import_tflite import import_tflite, main, read_labels
+from models.picture_files import PictureFiles
 from models.tflite_network import join_parts
 from models.tflite_reader import read_tflite
 from runtime import (
@@ -55,6 +57,19 @@ MISTAKES = {
     "0.75_192": {"owl"},
     "0.5_160": {"owl"},
     "0.25_128": {"dragonfly", "hot_dog", "owl", "pets"},
+}
+
+BIRDS = {*range(7, 25), *range(80, 101), *range(127, 147)}
+# The classes of ImageNet that are of the kind of thing on a photo.
+KINDS = {
+    "bird": BIRDS,
+    "cat": set(range(281, 286)),
+    "dragonfly": set(range(300, 327)),  # insects
+    "hot_dog": set(range(924, 970)),  # food and fruit
+    "owl": BIRDS,
+    "parrot": BIRDS,
+    "pets": set(range(151, 269)),  # dogs
+    "sunflower": {985, 986},  # flowers
 }
 
 
@@ -254,6 +269,23 @@ def test_photos_are_recognised(
         for photo in right:
             index, label, _ = ANSWERS[photo]
             assert bundle.manifest.labels[index].startswith(label)
+
+
+def test_kinds_of_things_on_photos_reduced_to_64_pixels(
+    imported: Callable[[str], list[Bundle]], photos: Path
+) -> None:
+    """models/runs/NOTES.md: what the default model, which sees no more, can be asked for."""
+    names = tuple(KINDS)
+    files = PictureFiles(
+        names, tuple(range(len(names))), names, lambda i: (photos / f"{names[i]}.jpg").read_bytes()
+    )
+    _, int8 = imported("1.0_224")
+    spec = int8.manifest.preprocessing
+    for side, mistakes in ((spec.resize, set()), (64, {"dragonfly", "hot_dog", "owl"})):
+        inputs = normalize(decode_reduced(files, spec, side).pixels, spec)
+        answers = load_engine(int8, "onnx").predict(inputs.numpy()).argmax(1)
+        wrong = {n for n, i in zip(names, answers, strict=True) if i not in KINDS[n]}
+        assert wrong == mistakes
 
 
 def test_scores_are_those_of_tensorflow_lite(
