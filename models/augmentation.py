@@ -76,15 +76,15 @@ def view_centre(pixels: Tensor, preprocessing: Preprocessing) -> Tensor:
     Uint8 [N, 3, H, H] -> uint8 [N, 3, crop, crop].
     """
     resize, side = preprocessing.resize, preprocessing.crop
+    if pixels.shape[2] != resize:
+        pixels = torch.cat([_scale(some, resize) for some in pixels.split(AT_A_TIME)])
     top = (resize - side) // 2
+    return pixels[..., top : top + side, top : top + side]
 
-    def view(some: Tensor) -> Tensor:
-        if some.shape[2] != resize:
-            scaled = F.interpolate(some.float(), (resize, resize), mode="bilinear", antialias=True)
-            some = scaled.round_().clamp_(0, 255).to(torch.uint8)
-        return some[..., top : top + side, top : top + side]
 
-    return torch.cat([view(some) for some in pixels.split(AT_A_TIME)])
+def _scale(pixels: Tensor, side: int) -> Tensor:
+    scaled = F.interpolate(pixels.float(), (side, side), mode="bilinear", antialias=True)
+    return scaled.round_().clamp_(0, 255).to(torch.uint8)
 
 
 def normalize(pixels: Tensor, preprocessing: Preprocessing) -> Tensor:

@@ -98,10 +98,12 @@ def measure_accuracy(
     return figures
 
 
-def decode_reduced(files: PictureFiles, spec: Preprocessing, side: int, **options: Any) -> Any:
-    """LabelledImages for `spec` of which no more is left than `side` x `side` pixels, whole."""
+def decode_reduced(
+    files: PictureFiles, spec: Preprocessing, side: int, progress: bool = False
+) -> LabelledImages:
+    """Pictures for `spec`, reduced first: of the centre square `side` x `side` pixels are left."""
     small = replace(spec, resize=side, crop=side)
-    images = decode_pictures(files, small, **options)
+    images = decode_pictures(files, small, progress=progress)
     return replace(images, pixels=view_centre(images.pixels, spec))
 
 

@@ -77,11 +77,17 @@ void skew(uint32_t* weight, size_t words) {
   }
 }
 
-// A prepared stage and the transition behind it as a network of one to three threads: what the
-// transition pools comes to it as planes from bit-sliced stages. `middle` is the stage's output.
-void check_pair(const char* implementation, const bnn_stage& stage, const bnn_part& prepared,
-                int32_t channels, const float* x, const float* middle, int64_t n, bool is_int8,
-                Memory* memory, Random* random) {
+// A transition behind a stage, and what generic makes of the stage's output.
+struct ExpectedTransition {
+  bnn_transition transition;
+  bool is_int8;
+  size_t bytes;
+  void* expected;
+};
+
+// `x` is the output of the stage; generic is selected.
+ExpectedTransition expect_transition(const bnn_stage& stage, int32_t channels, const float* x,
+                                     int64_t n, bool is_int8, Memory* memory, Random* random) {
   bnn_convolution convolution = make_convolution(channels, 24, 1, {1, 1, 0, 0}, 0, memory, random);
   if (is_int8)  // of values as large as the counts
     convolution.int8 = make_int8(24, static_cast<size_t>(channels), 0.7f, memory, random);
@@ -96,12 +102,18 @@ void check_pair(const char* implementation, const bnn_stage& stage, const bnn_pa
       static_cast<size_t>(stage.height / 2) * static_cast<size_t>(stage.width / 2);
   const size_t bytes = static_cast<size_t>(n) * 24 * pooled * sizeof(float);
   void* expected = memory->take(bytes);
-  require(bnn_select("generic"), "select");
-  run_part(bnn_transition_prepare, transition, middle, n, expected, memory);
-  require(bnn_select(implementation), "select");
-  const bnn_part network[2] = {prepared, prepare_part(bnn_transition_prepare, transition, memory)};
+  run_part(bnn_transition_prepare, transition, x, n, expected, memory);
+  return {transition, is_int8, bytes, expected};
+}
+
+// A prepared stage and the transition behind it as a network of one to three threads: what the
+// transition pools comes to it as planes from bit-sliced stages.
+void check_pair(const char* implementation, const bnn_part& stage, const ExpectedTransition& behind,
+                const float* x, int64_t n, Memory* memory) {
+  const bnn_part network[2] = {stage,
+                               prepare_part(bnn_transition_prepare, behind.transition, memory)};
   for (int32_t threads = 1; threads <= 3; ++threads) {
-    void* found = memory->take(bytes);
+    void* found = memory->take(behind.bytes);
     bnn_pool* pool = nullptr;
     size_t size = 0;
     require(bnn_pool_new(threads, &pool), "pool");
@@ -111,9 +123,9 @@ void check_pair(const char* implementation, const bnn_stage& stage, const bnn_pa
             "run");
     bnn_pool_free(pool);
     char what[64];
-    snprintf(what, sizeof what, "  and its transition%s, threads %d", is_int8 ? " in 8 bits" : "",
-             threads);
-    check(memcmp(expected, found, bytes) == 0, implementation, what);
+    snprintf(what, sizeof what, "  and its transition%s, threads %d",
+             behind.is_int8 ? " in 8 bits" : "", threads);
+    check(memcmp(behind.expected, found, behind.bytes) == 0, implementation, what);
   }
 }
 
@@ -155,6 +167,10 @@ void check_stage(const char* implementation, int32_t channels_in, int32_t height
   float* expected = static_cast<float*>(memory.take(bytes));
   require(bnn_select("generic"), "select");
   run_part(bnn_stage_prepare, stage, x, images, expected, &memory);
+  ExpectedTransition transitions[2];
+  const int transition_count = height > 1 && width > 1 ? 2 : 0;  // else there is nothing to pool
+  for (int i = 0; i < transition_count; ++i)
+    transitions[i] = expect_transition(stage, channels, expected, images, i == 1, &memory, &random);
   require(bnn_select(implementation), "select");
   char what[96];
   const char* const families[] = {"popcount", "sliced"};
@@ -169,11 +185,8 @@ void check_stage(const char* implementation, int32_t channels_in, int32_t height
     snprintf(what, sizeof what, "stage %dx%dx%d, padding %d, %s weights, %s", channels_in, height,
              width, padding, skewed ? "skewed" : "even", family);
     check(memcmp(expected, found, bytes) == 0, implementation, what);
-    if (height > 1 && width > 1) {
-      for (const bool is_int8 : {false, true})
-        check_pair(implementation, stage, part, channels, x, expected, images, is_int8, &memory,
-                   &random);
-    }
+    for (int i = 0; i < transition_count; ++i)
+      check_pair(implementation, part, transitions[i], x, images, &memory);
   }
   unsetenv("BNN_FORCE_KERNEL");
   check(memory.release(), implementation, "  nothing written beside its buffers");

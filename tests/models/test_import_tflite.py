@@ -280,10 +280,10 @@ def test_kinds_of_things_on_photos_reduced_to_64_pixels(
         names, tuple(range(len(names))), names, lambda i: (photos / f"{names[i]}.jpg").read_bytes()
     )
     _, int8 = imported("1.0_224")
-    spec = int8.manifest.preprocessing
+    engine, spec = load_engine(int8, "onnx"), int8.manifest.preprocessing
     for side, mistakes in ((spec.resize, set()), (64, {"dragonfly", "hot_dog", "owl"})):
         inputs = normalize(decode_reduced(files, spec, side).pixels, spec)
-        answers = load_engine(int8, "onnx").predict(inputs.numpy()).argmax(1)
+        answers = engine.predict(inputs.numpy()).argmax(1)
         wrong = {n for n, i in zip(names, answers, strict=True) if i not in KINDS[n]}
         assert wrong == mistakes
 
