@@ -115,6 +115,7 @@ def test_tiny_imagenet_takes_labels_of_val_from_its_table(
     touch(tmp_path / "val" / "images", 2, "val")
     table = tmp_path / "val" / "val_annotations.txt"
     table.write_text("val_0.JPEG\tn2\t0\t1\t2\t3\nval_1.JPEG\tn1\t0\t1\t2\t3\n")
+    touch(tmp_path / "test" / "images", 3)  # a whole copy has them: pictures that nobody labelled
     data = open_data_set(tmp_path, "tiny-imagenet-200")
     assert data.train.classes == ("n1", "n2")
     assert data.validation is None
