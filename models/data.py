@@ -141,16 +141,20 @@ def split_off(files: PictureFiles, share: float) -> tuple[PictureFiles, PictureF
     """(rest, held-out part of about `share`), per class, chosen by the pictures' content alone.
 
     A later training on the same pictures, with another seed, other names or a few more of them,
-    holds the same ones back: what it begins with has not learned them. Each part has a picture of
-    every class, but a class of a single picture stays in the rest.
+    holds the same ones back: what it begins with has not learned them. Copies of a picture stay
+    together. Each part has a picture of every class, but a class of a single one stays in the rest.
     """
-    members: dict[int, list[tuple[bytes, str, int]]] = {}
+    members: dict[int, dict[bytes, list[int]]] = {}
     for i, label in enumerate(files.labels):
-        members.setdefault(label, []).append((files.digest(i), files.names[i], i))
+        members.setdefault(label, {}).setdefault(files.digest(i), []).append(i)
     out: set[int] = set()
-    for row in members.values():
-        count = min(max(1, round(share * len(row))), len(row) - 1)
-        out |= {i for _, _, i in sorted(row)[:count]}
+    for pictures in members.values():
+        wanted = max(1, round(share * sum(map(len, pictures.values()))))
+        for digest in sorted(pictures)[:-1]:
+            if wanted <= 0:
+                break
+            out.update(pictures[digest])
+            wanted -= len(pictures[digest])
     return files.select([i for i in range(len(files)) if i not in out]), files.select(sorted(out))
 
 

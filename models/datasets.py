@@ -334,7 +334,7 @@ def _read_split(data: Path, split: str) -> PictureFiles | None:
     if (folder / ANNOTATIONS).is_file():
         return _read_annotated(folder)
     if split == "test" and (data / "val" / ANNOTATIONS).is_file():
-        return None  # Tiny-ImageNet's own test pictures are in no classes; its val is what is tested on
+        return None  # Tiny-ImageNet's own test pictures have no labels: its val is the test part
     return read_folder(folder) if folder.is_dir() else None
 
 

@@ -151,8 +151,20 @@ def test_a_few_more_pictures_leave_most_of_the_held_back_ones_held_back() -> Non
     assert len(trained_on_before & set(rest.names)) >= 230
 
 
+@given(copies=st.lists(st.integers(1, 4), min_size=2, max_size=8), share=st.floats(0.05, 0.95))
+def test_copies_of_a_picture_are_never_on_both_sides(copies: list[int], share: float) -> None:
+    pictures = {
+        f"{i}-{copy}": bytes([i]) for i, count in enumerate(copies) for copy in range(count)
+    }
+    files = make_files({"a": pictures, "b": {"0": b"", "1": b"x"}})
+    rest, held = split_off(files, share)
+    assert sorted([*rest.names, *held.names]) == sorted(files.names)
+    assert not {rest.read(i) for i in range(len(rest))} & {held.read(i) for i in range(len(held))}
+    assert 0 not in {*rest.counts().values(), *held.counts().values()}
+
+
 def test_a_class_of_one_picture_stays_in_the_rest() -> None:
-    files = make_files({"a": {"1": b""}, "b": {"2": b"", "3": b""}})
+    files = make_files({"a": {"1": b""}, "b": {"2": b"x", "3": b"y"}})
     rest, held = split_off(files, 0.5)
     assert rest.counts() == {"a": 1, "b": 1}
     assert held.counts() == {"a": 0, "b": 1}
