@@ -23,6 +23,22 @@ CHECKPOINT = "checkpoint.pt"  # in the folder of a run
 MAY_DIFFER = frozenset(
     {"device", "torch", "commit", "version", "processes", "threads", "execution", "labels"}
 )
+# What every reader takes from a checkpoint, and what a run needs to go on from it.
+CONTENT = frozenset({"network", "classes", "preprocessing", "state"})
+STATE = frozenset({"model", "epoch", "recipe"})
+TO_RESUME = frozenset({"started", "test", "calibration"})
+STATE_TO_RESUME = frozenset({"optimizer", "step", "sums", "seconds", "history"})
+# What torch raises where a file is cut, or has other bits than were written.
+_DAMAGE = (
+    OSError,
+    pickle.UnpicklingError,
+    RuntimeError,
+    EOFError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    LookupError,
+)
 
 
 def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
@@ -41,16 +57,32 @@ def find_checkpoint(run: Path) -> Path:
 
 
 def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
-    """The content. Raises CheckpointMismatch if the file is none; OSError."""
+    """The content. Raises CheckpointMismatch if the file is none, or damaged; OSError."""
     try:
         content = torch.load(path, map_location=device, weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except _DAMAGE as error:
+        if isinstance(error, OSError) and error.filename is not None:
+            raise  # there is no such file, or it may not be read
         raise CheckpointMismatch(
-            f"{path}: expected a checkpoint of models.train; found {str(error)[:200]}"
+            f"{path}: expected a checkpoint of models.train; found {str(error)[:200]}. If it is "
+            "damaged, take another copy or train anew."
         ) from error
-    if not isinstance(content, dict) or not {"network", "classes", "state"} <= set(content):
+    if not isinstance(content, dict) or not {"network", "state"} <= content.keys():
         raise CheckpointMismatch(f"{path}: expected a checkpoint of models.train; found other data")
+    _check_keys(content, CONTENT, STATE, path)
     return content
+
+
+def _check_keys(
+    content: Mapping[str, Any], keys: frozenset[str], state_keys: frozenset[str], path: Path
+) -> None:
+    state = content["state"] if isinstance(content["state"], dict) else {}
+    lacking = [*sorted(keys - content.keys()), *sorted(state_keys - state.keys())]
+    if lacking:
+        raise CheckpointMismatch(
+            f"{path}: expected a checkpoint of models.train; it lacks {', '.join(lacking)}. Take "
+            "another copy, or train anew with another --out."
+        )
 
 
 def is_finished(content: Mapping[str, Any]) -> bool:
@@ -67,10 +99,13 @@ def build_trained(content: Mapping[str, Any]) -> Network:
 
 
 def verify_same_run(content: Mapping[str, Any], header: Mapping[str, Any], path: Path) -> None:
-    """Raises CheckpointMismatch naming what differs between a checkpoint and this run."""
+    """Raises CheckpointMismatch naming what differs between a checkpoint and this run, or what it
+    lacks to go on from.
+    """
     for key, value in header.items():
         if key not in MAY_DIFFER and content.get(key) != value:
             raise CheckpointMismatch(
                 f"{path}: made with {key} {str(content.get(key))[:200]}, this run has "
                 f"{str(value)[:200]}; give the same data and network, or another --out"
             )
+    _check_keys(content, TO_RESUME, STATE_TO_RESUME, path)

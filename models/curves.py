@@ -6,6 +6,7 @@ python -m models.curves RECORD ... --out FILE.svg
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -150,6 +151,23 @@ def draw_text(
     )
 
 
+def read_drawable(path: Path) -> dict[str, Any]:
+    """A record that has what is drawn. Raises DataError naming what it lacks."""
+    entry = read_record(path)
+    try:
+        _describe(entry)
+        points = [point for _, _, keys in PANELS for key in keys for point in _points(entry, key)]
+        if not all(math.isfinite(number) for point in points for number in point):
+            raise ValueError("a metric that is no finite number")
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        found = f"none of {error}" if isinstance(error, KeyError) else error
+        raise DataError(
+            f"{path}: expected the record of a run, with its network, data, recipe and metrics; "
+            f"found {found}. Give a record.json that models.train wrote."
+        ) from error
+    return entry
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m models.curves", description=__doc__)
@@ -157,7 +175,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="the picture, an .svg file")
     args = parser.parse_args(arguments)
     try:
-        write_curves([read_record(path) for path in args.records], args.out)
+        write_curves([read_drawable(path) for path in args.records], args.out)
     except (TrainingFault, OSError) as error:
         print(f"models.curves: {error}", file=sys.stderr)
         return 2

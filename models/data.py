@@ -27,13 +27,11 @@ from tqdm import tqdm
 
 from models.datasets import NAMES, open_data_set, write_words
 from models.errors import DamagedPictures, DataError, TrainingFault
-from models.packs import write_packs
+from models.packs import LIMITS, NUMPY_DAMAGE, find_packs, write_packs
 from models.picture_files import PictureFiles
-from runtime import ImageLimits, InvalidImage, Preprocessing, decode_image, resize_and_crop
+from runtime import InvalidImage, Preprocessing, decode_image, resize_and_crop
+from runtime.preprocess import LARGEST_SIDE
 
-# One's own files, not a stranger's upload: as large as the decoder takes.
-LIMITS = ImageLimits(max_bytes=2**30, max_pixels=89_000_000, max_scans=1000)
-SHOWN = 10  # damaged files that an error lists
 CACHE_FORMAT = 1
 
 
@@ -67,20 +65,22 @@ def decode_pictures(
     title: str = "decoding",
     progress: bool = False,
     workers: int = 2,
-    skip_damaged: bool = False,
+    skip_damaged: bool | None = None,
     cache: Path | None = None,
 ) -> LabelledImages:
     """Every picture as the pixels the network sees, in the order of `files` on any `workers`.
 
-    With a `cache` folder the pixels are kept there as one file and mapped the next time. Raises
-    DamagedPictures naming the files, unless they are to be skipped; DataError if none is left.
+    With a `cache` folder the pixels are kept there as one file and mapped the next time.
+    skip_damaged: None where the command has no such option, which the error then does not advise.
+    Raises DamagedPictures naming the files, unless they are to be skipped; DataError if none is
+    left, or if the file in the cache is damaged.
     """
     kept = None if cache is None else cache / f"{_cache_key(files, preprocessing)}.npy"
+    shape = (len(files), 3, preprocessing.crop, preprocessing.crop)
     if kept is not None and kept.is_file():
-        pixels = np.load(kept, mmap_mode="c")
+        pixels = _map(kept, shape)
         return LabelledImages(torch.from_numpy(pixels), torch.tensor(files.labels), files.classes)
-    side = preprocessing.crop
-    pixels = np.empty((len(files), 3, side, side), np.uint8)
+    pixels = np.empty(shape, np.uint8)
 
     def decode(i: int) -> str | None:
         try:
@@ -107,13 +107,7 @@ def decode_pictures(
             _keep(kept, pixels)
         return LabelledImages(torch.from_numpy(pixels), labels, files.classes)
     if not skip_damaged:
-        more = len(damaged) - SHOWN
-        raise DamagedPictures(
-            f"expected pictures; {len(damaged)} of {len(files)} files are none:\n  "
-            + "\n  ".join(damaged[:SHOWN])
-            + (f"\n  and {more} more" if more > 0 else "")
-            + "\nMend or remove them, or give --skip-damaged to go on without them."
-        )
+        raise DamagedPictures(damaged, len(files), can_skip=skip_damaged is not None)
     good = torch.tensor([i for i, fault in enumerate(faults) if fault is None], dtype=torch.int64)
     if not len(good):
         raise DataError(f"all of {len(files)} files are damaged; the first: {damaged[0]}")
@@ -128,6 +122,22 @@ def _cache_key(files: PictureFiles, preprocessing: Preprocessing) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
+def _map(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+    """The pixels that _keep wrote. Raises DataError: a damaged disk had better be known."""
+    try:
+        pixels = np.load(path, mmap_mode="c")
+    except NUMPY_DAMAGE as error:
+        found = str(error)
+    else:
+        if isinstance(pixels, np.ndarray) and (pixels.shape, pixels.dtype) == (shape, np.uint8):
+            return pixels
+        found = "another array"
+    raise DataError(
+        f"{path}: expected decoded pixels of models.train, {shape} of uint8; found {found}. Remove "
+        "the file, and the pictures are decoded anew."
+    )
+
+
 def _keep(path: Path, pixels: np.ndarray) -> None:
     """Another run may be keeping the same pixels: each writes a file of its own, then moves it."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -140,7 +150,7 @@ def _keep(path: Path, pixels: np.ndarray) -> None:
 def split_off(files: PictureFiles, share: float) -> tuple[PictureFiles, PictureFiles]:
     """(rest, held-out part of about `share`), per class, chosen by the pictures' content alone.
 
-    A later training on the same pictures, with another seed, other names or a few more of them,
+    A later training on the same classes, with another seed, other names or a few more pictures,
     holds the same ones back: what it begins with has not learned them. Copies of a picture stay
     together. Each part has a picture of every class, but a class of a single one stays in the rest.
     """
@@ -171,7 +181,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command.add_argument("data", type=Path, help="a local copy: train/, val/ or test/ in it")
         command.add_argument("--set", choices=NAMES, help="what it is a copy of; checks the counts")
         if name == "pack":
-            command.add_argument("--out", type=Path, required=True, help="folder of the packs")
+            command.add_argument("--out", type=Path, required=True, help="folder without packs")
             command.add_argument("--parts", type=int, default=1, help="files for train (default 1)")
             command.add_argument(
                 "--side", type=int, help="encode train and val anew, shorter side so many pixels"
@@ -203,6 +213,17 @@ def _check(args: argparse.Namespace) -> None:
 def _pack(args: argparse.Namespace) -> None:
     if args.parts < 1:
         raise DataError(f"expected at least 1 part; found --parts {args.parts}")
+    if args.side is not None and not 1 <= args.side <= LARGEST_SIDE:
+        raise DataError(
+            f"expected --side from 1 to {LARGEST_SIDE} pixels; found {args.side}. Leave it out to "
+            "keep the files as they are."
+        )
+    for split in ("train", "val", "test"):
+        if find_packs(args.out, split) or (args.out / split).exists():
+            raise DataError(
+                f"{args.out}: expected a folder without {split} pictures; found some. Give "
+                "another --out, or remove them."
+            )
     data = open_data_set(args.data, args.set)
     splits = {"train": "train", "validation": "val", "test": "test"}
     for part, files in data.parts().items():

@@ -208,16 +208,16 @@ KNOWN: dict[str, KnownSet] = {
 NAMES = (*KNOWN, f"imagenette{UNION}imagewoof")
 
 
-def open_data_set(data: Path, name: str | None = None) -> DataSet:
+def open_data_set(data: Path, name: str | None = None, needs_train: bool = True) -> DataSet:
     """The set in the folder `data`; with a `name` of NAMES its counts are checked.
 
     For a union, DATA has a folder per member, called like it. Without a name any folder with
-    train/ (and test/ or val/) is a set.
+    train/ (and test/ or val/) is a set; without needs_train, one with test/ or val/ alone, too.
 
     Raises DataError, IncompleteData.
     """
     if name is None:
-        return _named(data.resolve().name, _open_parts(data), _read_words(data))
+        return _named(data.resolve().name, _open_parts(data, needs_train), _read_words(data))
     members = name.split(UNION)
     if unknown := [member for member in members if member not in KNOWN]:
         raise DataError(f"unknown data set {', '.join(unknown)}; known: {', '.join(NAMES)}")
@@ -225,7 +225,7 @@ def open_data_set(data: Path, name: str | None = None) -> DataSet:
     words: dict[str, str] = {}
     for member in members:
         folder = data / member if len(members) > 1 else data
-        parts = _open_parts(folder)
+        parts = _open_parts(folder, needs_train)
         verify(member, KNOWN[member], parts, folder)
         opened.append(parts)
         words |= _read_words(folder)
@@ -297,9 +297,16 @@ def write_words(data: DataSet, folder: Path) -> None:
         (folder / WORDS).write_text("".join(lines), encoding="utf-8")
 
 
-def _open_parts(data: Path) -> dict[str, PictureFiles]:
+def _open_parts(data: Path, needs_train: bool) -> dict[str, PictureFiles]:
     """Train, validation and test of a folder; ImageNet's validation pictures all in test."""
     found = {split: _read_split(data, split) for split in ("train", "val", "test")}
+    if not needs_train and found["train"] is None:
+        others = [files for files in found.values() if files is not None]
+        if not others:
+            raise DataError(
+                f"{data}: expected test/ or val/ in it, or packs of these names; found neither"
+            )
+        found["train"] = join_files(others).select([])  # no pictures, but the classes
     if found["train"] is None:
         raise DataError(
             f"{data}: expected train/ or train.npz in it; found neither. For a folder of your own "

@@ -23,7 +23,23 @@ class IncompleteData(DataError):
 
 
 class DamagedPictures(DataError):
-    """Files that no picture can be decoded from."""
+    """Files that no picture can be decoded from: `faults`, a line each, of so many looked at.
+
+    can_skip: the command has an option to go on without them.
+    """
+
+    SHOWN = 10
+
+    def __init__(self, faults: list[str], looked_at: int, can_skip: bool = True) -> None:
+        self.faults, self.looked_at = faults, looked_at
+        more = len(faults) - self.SHOWN
+        super().__init__(
+            f"expected pictures; {len(faults)} of {looked_at} files are none:\n  "
+            + "\n  ".join(faults[: self.SHOWN])
+            + (f"\n  and {more} more" if more > 0 else "")
+            + "\nMend or remove them"
+            + (", or give --skip-damaged to go on without them." if can_skip else ".")
+        )
 
 
 class RecipeError(TrainingFault):

@@ -21,11 +21,11 @@ import torch
 from models.augmentation import view_centre
 from models.data import LabelledImages, decode_pictures
 from models.datasets import NAMES, open_data_set
-from models.errors import DataError, TrainingFault
+from models.errors import DataError, RecipeError, TrainingFault
 from models.metrics import calibration_error, measure, predict_logits, write_confusion
 from models.picture_files import PictureFiles
-from models.preprocessing import check_sizes
 from runtime import ENGINES, Engine, Manifest, Preprocessing, RuntimeFault, load_engine
+from runtime.preprocess import LARGEST_SIDE
 
 
 def find_classes(manifest: Manifest) -> tuple[str, ...]:
@@ -125,12 +125,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     try:
         engine = load_engine(args.bundle, args.engine)
-        data = open_data_set(args.data, args.set)
+        data = open_data_set(args.data, args.set, needs_train=False)
         if data.test is None:
             raise DataError(f"{args.data}: expected test or val in it; found neither")
         spec = engine.bundle.manifest.preprocessing
         if args.resize is not None:
-            check_sizes(spec.crop, args.resize)
+            if not spec.crop <= args.resize <= LARGEST_SIDE:
+                raise RecipeError(
+                    f"expected --resize from {spec.crop}, the crop that the bundle's network sees, "
+                    f"to {LARGEST_SIDE}; found {args.resize}"
+                )
             spec = replace(spec, resize=args.resize)
         shown = not args.quiet
         if args.seen_at is None:

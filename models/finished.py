@@ -42,6 +42,7 @@ class Run:
         """All that decides the outcome, but for the seed: equal runs are repetitions."""
         record = self.record
         data = {"data": self.data, "parts": record["data"]["parts"]}
+        data["train_images"] = record["data"]["train_images"]  # copies of others may be left out
         how = {key: record.get(key) for key in ("processes", "stored_side", "preprocessing")}
         what = {"network": self.network, "teacher": self.teacher, "start": self.start}
         recipe = {key: value for key, value in self.recipe.items() if key != "seed"}

@@ -119,8 +119,9 @@ def group_sets(groups: Groups, sets: Mapping[str, DataSet]) -> dict[str, Picture
             ]
             parts.setdefault(part, []).append(_regroup(files.select(taken), groups, set_name))
     test = join_files(parts["test"])
-    # Only some sets have a validation part: those pictures may be trained on.
-    train = _without(join_files([*parts["train"], *parts.pop("validation", [])]), test)
+    # Only some sets have a validation part: those pictures may be trained on. Sets gathered from
+    # the web have some pictures twice: none of the test part's is left.
+    train = join_files([*parts["train"], *parts.pop("validation", [])]).without(test)
     return {
         "train": train.select(_share_evenly(train, groups.most)),
         "test": test.select(_share_evenly(test, groups.most_test)),
@@ -132,12 +133,6 @@ def _parts(data: DataSet) -> dict[str, PictureFiles]:
         return data.parts()
     train, test = split_off(data.train, TESTED_ON)
     return {**data.parts(), "train": train, "test": test}
-
-
-def _without(files: PictureFiles, others: PictureFiles) -> PictureFiles:
-    """Sets gathered from the web have some pictures twice: none is left that is in the others."""
-    known = {others.digest(i) for i in range(len(others))}
-    return files.select([i for i in range(len(files)) if files.digest(i) not in known])
 
 
 def _regroup(files: PictureFiles, groups: Groups, set_name: str) -> PictureFiles:

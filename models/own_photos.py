@@ -14,10 +14,9 @@ from models.data import split_off
 from models.datasets import DataSet
 from models.errors import DataError
 from models.picture_files import read_folder
-from runtime.bundle import MANIFEST, MAX_TEXT
+from runtime.bundle import MAX_TEXT, check_replaceable
 
 HELD_BACK = 0.2  # of each class
-FEWEST = 2  # photos of a class: one to train on, one to hold back
 FEW = 200  # photos; below and from scratch, small inputs: more pixels would be learned by heart
 NETWORK, STEM = "meliusnet13", "grouped"
 TRAINED = Path(__file__).parent / "weights" / "meliusnet13.safetensors"  # to begin with
@@ -25,26 +24,27 @@ SEEN = 120_000  # pictures a training looks at, at most
 EPOCHS = (20, 60)
 
 
-def open_photos(folder: Path) -> DataSet:
-    """Photos to train on and to hold back (models.data.split_off).
+def open_photos(folder: Path, held_back: float = HELD_BACK) -> DataSet:
+    """Photos to train on and to hold back, a share of each class (models.data.split_off).
 
-    Raises DataError: no sub-folders, an empty one, one with a single photo, or a name that cannot
-    be a label.
+    Raises DataError: no sub-folders, an empty one, one with a single photo (or copies of one), or a
+    name that cannot be a label.
     """
     files = read_folder(folder, every_file=True)
+    train, validation = split_off(files, held_back)
     for name, count in files.counts().items():
-        if count < FEWEST:
+        if validation.counts()[name] == 0:
             raise DataError(
-                f"{folder / name}: expected at least {FEWEST} photos of a class, one of them to "
-                f"measure with; found {count}. Add photos, or remove the folder."
+                f"{folder / name}: expected at least 2 photos of a class, one of them to measure "
+                f"with; found {count}{' copies of one' if count > 1 else ''}. Add photos, or "
+                "remove the folder."
             )
         if not name.isprintable() or len(name) > MAX_TEXT:
             raise DataError(
                 f"{folder}: expected folder names that can be shown, of at most {MAX_TEXT} "
                 f"characters; found {name!r:.80}. Rename the folder."
             )
-    train, held_back = split_off(files, HELD_BACK)
-    return DataSet(folder.resolve().name, train, held_back, None, files.classes)
+    return DataSet(folder.resolve().name, train, validation, None, files.classes)
 
 
 def choose_defaults(photos: int, learned: bool = True) -> dict[str, Any]:
@@ -58,6 +58,7 @@ def choose_defaults(photos: int, learned: bool = True) -> dict[str, Any]:
         "stem": STEM,
         "batch": 16 if few else 64,
         "min_area": 0.35,  # 0.08, the published least, asks for more epochs
+        "validation_share": HELD_BACK,
         "channels_last": True,
     }
     if learned:
@@ -76,10 +77,10 @@ def find_run_folder(bundle: Path) -> Path:
 
     Raises DataError, before anything is trained, if the bundle could not be written in the end.
     """
-    foreign = bundle.exists() and not (bundle / MANIFEST).is_file()
-    if foreign and (not bundle.is_dir() or any(bundle.iterdir())):
-        raise DataError(
-            f"{bundle}: expected a bundle to replace, or nothing; found other files. Give "
-            "another --out."
-        )
+    if bundle.name in ("", ".."):
+        raise DataError(f"expected the name of a new folder for the bundle, found {bundle}")
+    try:
+        check_replaceable(bundle)
+    except FileExistsError as error:
+        raise DataError(str(error)) from error
     return bundle.with_name(f"{bundle.name}-training")

@@ -8,22 +8,54 @@ files). Picture i is blob[offs[i]:offs[i + 1]].
 from __future__ import annotations
 
 import io
+import tokenize
+import zipfile
+import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from models.errors import DataError
+from models.errors import DamagedPictures, DataError
 from models.picture_files import PictureFiles, join_files
-from runtime import Preprocessing, decode_image, resize_and_crop
+from runtime import ImageLimits, InvalidImage, Preprocessing, decode_image, resize_and_crop
 
-KEYS = ("blob", "offs", "label", "wnids", "names")
+KEYS: dict[str, Any] = {
+    "blob": np.uint8,
+    "offs": np.integer,  # other programs number in int32, too
+    "label": np.integer,
+    "wnids": np.str_,
+    "names": np.str_,
+}
+# One's own files, not a stranger's upload: as large as the decoder takes.
+LIMITS = ImageLimits(max_bytes=2**30, max_pixels=89_000_000, max_scans=1000)
+#: what numpy raises where a file of arrays is cut, or has other bits than were written
+NUMPY_DAMAGE = (
+    OSError,
+    EOFError,
+    ValueError,
+    KeyError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+    tokenize.TokenError,
+)
 
 
 def find_packs(folder: Path, split: str) -> list[Path]:
-    """FOLDER/SPLIT.npz, or its parts FOLDER/SPLIT-0.npz, ...; empty if there are none."""
+    """FOLDER/SPLIT.npz, or its parts FOLDER/SPLIT-0.npz, ...; empty if there are none.
+
+    Raises DataError for both, and for parts without a number.
+    """
     whole = folder / f"{split}.npz"
-    parts = sorted(folder.glob(f"{split}-[0-9]*.npz"), key=lambda p: int(p.stem.split("-")[-1]))
+    numbers = {path: path.stem.removeprefix(f"{split}-") for path in folder.glob(f"{split}-*.npz")}
+    if strange := [path.name for path, number in numbers.items() if not number.isdecimal()]:
+        raise DataError(
+            f"{folder}: expected {whole.name}, or parts named {split}-0.npz and so on; found "
+            f"{strange[0]}. Rename or remove it."
+        )
+    parts = sorted(numbers, key=lambda path: int(numbers[path]))
     if whole.is_file() and parts:
         raise DataError(f"{folder}: expected {whole.name} or its parts; found both. Remove one.")
     return [whole] if whole.is_file() else parts
@@ -44,20 +76,13 @@ def read_packs(paths: list[Path]) -> PictureFiles:
 
 def read_pack(path: Path) -> PictureFiles:
     """One pack, in memory. Raises DataError if it is none or if its arrays do not fit."""
-    try:
-        with np.load(path, allow_pickle=False) as pack:
-            if missing := set(KEYS) - set(pack.files):
-                raise DataError(f"{path}: the pack lacks {sorted(missing)}; found {pack.files}")
-            blob, offs, label, wnids, names = (pack[key] for key in KEYS)
-    except (OSError, EOFError, ValueError) as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(f"{path}: expected a .npz pack; found {error}") from error
+    blob, offs, label, wnids, names = _read_arrays(path)
+    offs = offs.astype(np.int64)  # unsigned differences are never below 0
     fits = len(offs) == len(label) + 1 == len(names) + 1
     if not fits or offs[0] != 0 or (np.diff(offs) < 0).any() or offs[-1] > len(blob):
         raise DataError(
             f"{path}: {len(label)} labels, {len(names)} names, {len(offs)} offsets, "
-            f"{len(blob)} bytes do not fit"
+            f"{len(blob)} bytes do not fit. Pack the pictures again."
         )
     classes = tuple(str(name) for name in wnids)
     if len(label) and not (label.min() >= 0 and label.max() < len(classes)):
@@ -72,12 +97,40 @@ def read_pack(path: Path) -> PictureFiles:
     )
 
 
+def _read_arrays(path: Path) -> list[np.ndarray]:
+    """The arrays of KEYS, in this order. Raises DataError."""
+    try:
+        with path.open("rb") as stream:  # numpy would leave it open where it is damaged
+            pack = np.load(stream, allow_pickle=False)
+            if isinstance(pack, np.ndarray):
+                raise DataError(f"{path}: expected a .npz pack; found a single array")
+            if missing := set(KEYS) - set(pack.files):
+                raise DataError(f"{path}: the pack lacks {sorted(missing)}; found {pack.files}")
+            arrays = {key: pack[key] for key in KEYS}
+    except DataError:
+        raise
+    except NUMPY_DAMAGE as error:
+        raise DataError(
+            f"{path}: expected a .npz pack; found {error}. If it is damaged, copy it or pack the "
+            "pictures again."
+        ) from error
+    for key, array in arrays.items():
+        fits = array.size == 0 or np.issubdtype(array.dtype, KEYS[key])  # an empty list has no type
+        if array.ndim != 1 or not fits:
+            raise DataError(
+                f"{path}: expected {key} as a list of {KEYS[key].__name__.rstrip('_')}; found "
+                f"{array.dtype} of shape {array.shape}. Pack the pictures again."
+            )
+    return list(arrays.values())
+
+
 def write_packs(
     files: PictureFiles, folder: Path, split: str, parts: int = 1, side: int | None = None
 ) -> list[Path]:
     """Writes FOLDER/SPLIT.npz, or `parts` files with equal shares of each class.
 
     With `side` pictures are encoded anew as JPEG of quality 75: shorter side `side`, centre square.
+    Raises DamagedPictures naming those that cannot be.
     """
     folder.mkdir(parents=True, exist_ok=True)
     order = _in_order(files)
@@ -91,10 +144,16 @@ def write_packs(
 
 def _write_pack(files: PictureFiles, path: Path, side: int | None) -> None:
     blob, offs = io.BytesIO(), [0]
+    faults: list[str] = []
     for i in range(len(files)):
         data = files.read(i)
-        blob.write(data if side is None else encode_anew(data, side))
+        try:
+            blob.write(data if side is None else encode_anew(data, side))
+        except InvalidImage as error:
+            faults.append(f"{files.names[i]}: {error}")
         offs.append(blob.tell())
+    if faults:
+        raise DamagedPictures(faults, len(files), can_skip=False)
     partial = path.with_name(f".{path.name}.partial")
     with partial.open("wb") as stream:
         np.savez(
@@ -112,7 +171,7 @@ def encode_anew(data: bytes, side: int, quality: int = 75) -> bytes:
     """A picture as JPEG, its shorter side `side`, the centre square. Raises InvalidImage."""
     square = Preprocessing(side, side, "bilinear", (0, 0, 0), (1, 1, 1))
     out = io.BytesIO()
-    picture: Image.Image = resize_and_crop(decode_image(data), square)
+    picture: Image.Image = resize_and_crop(decode_image(data, LIMITS), square)
     picture.save(out, "JPEG", quality=quality)
     return out.getvalue()
 

@@ -40,6 +40,11 @@ class PictureFiles:
             lambda i: self.read(chosen[i]),
         )
 
+    def without(self, *others: PictureFiles) -> PictureFiles:
+        """Those that are no copies of a picture of the others, byte for byte."""
+        known = {part.digest(i) for part in others for i in range(len(part))}
+        return self.select([i for i in range(len(self)) if self.digest(i) not in known])
+
     def counts(self) -> dict[str, int]:
         """Pictures of each class, 0 where there is none."""
         found = Counter(self.labels)
@@ -54,11 +59,16 @@ class PictureFiles:
 
         A pack of untouched files has the digest of its folder.
         """
-        total = hashlib.sha256("\0".join(self.classes).encode())
+        total = hashlib.sha256(_encode("\0".join(self.classes)))
         for i, (name, label) in enumerate(zip(self.names, self.labels, strict=True)):
-            total.update(f"\n{label}\0{name}\0".encode())
+            total.update(_encode(f"\n{label}\0{name}\0"))
             total.update(self.digest(i))
         return total.hexdigest()
+
+
+def _encode(text: str) -> bytes:
+    """UTF-8, and the bytes themselves of a file's name that is none."""
+    return text.encode("utf-8", "surrogateescape")
 
 
 def is_test_file(name: str) -> bool:
@@ -76,8 +86,10 @@ def separate_test_files(files: PictureFiles) -> tuple[PictureFiles, PictureFiles
 def read_folder(path: Path, every_file: bool = False) -> PictureFiles:
     """Indexes a folder with a sub-folder per class, sorted by name; sub-folders may nest.
 
-    Pictures are found by SUFFIXES. With `every_file`, all files count whose name starts with no
-    dot: what is no picture is then an error when it is decoded, and nothing is left out unseen.
+    Pictures are found by SUFFIXES; hidden files and folders, with a dot before their name, are left
+    alone. With `every_file`, all others count: what is no picture is an error when it is decoded,
+    pictures beside the sub-folders and links that are not followed are errors here, and nothing is
+    left out unseen.
 
     Raises DataError: no folder, fewer than two classes, or a class without pictures.
     """
@@ -86,21 +98,30 @@ def read_folder(path: Path, every_file: bool = False) -> PictureFiles:
             f"{path}: expected a folder with a sub-folder per class; found "
             f"{'nothing' if not path.exists() else 'a file'}"
         )
-    folders = sorted(
-        (f for f in path.iterdir() if f.is_dir() and not f.name.startswith(".")),
-        key=lambda folder: folder.name,
-    )
+    inside = [f for f in path.iterdir() if not f.name.startswith(".")]
+    folders = sorted((f for f in inside if f.is_dir()), key=lambda folder: folder.name)
     if len(folders) < 2:
         raise DataError(
             f"{path}: expected a sub-folder per class, at least 2; found {len(folders)}. Put the "
             "pictures of each class into a folder named like the class."
         )
+    if every_file and (loose := sorted(f.name for f in inside if f.suffix.lower() in SUFFIXES)):
+        raise DataError(
+            f"{path}: expected every picture in the sub-folder of its class; found beside them "
+            f"{', '.join(loose[:5])}. Move them into one, or out of the folder."
+        )
     files: list[Path] = []
     labels: list[int] = []
     for label, folder in enumerate(folders):
-        found = (f for f in folder.rglob("*") if f.is_file() and not f.name.startswith("."))
+        found = [f for f in folder.rglob("*") if not _is_hidden(f.relative_to(folder))]
+        if every_file and (links := [f for f in found if f.is_symlink() and not f.is_file()]):
+            raise DataError(
+                f"{links[0]}: expected a picture or a folder; found a link to "
+                f"{'a folder' if links[0].is_dir() else 'nothing'}. Put the pictures themselves "
+                "there, or remove it."
+            )
         inside = sorted(
-            (f for f in found if every_file or f.suffix.lower() in SUFFIXES),
+            (f for f in found if f.is_file() and (every_file or f.suffix.lower() in SUFFIXES)),
             key=lambda file: file.relative_to(path).as_posix(),
         )
         if not inside:
@@ -116,6 +137,10 @@ def read_folder(path: Path, every_file: bool = False) -> PictureFiles:
         tuple(folder.name for folder in folders),
         lambda i: files[i].read_bytes(),
     )
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
 
 
 def join_files(parts: Sequence[PictureFiles]) -> PictureFiles:

@@ -63,7 +63,7 @@ def _read_reference(path: Path) -> dict[str, Any]:
         reference = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise DataError(f"{path}: expected an answer of models.evaluate, found {error}") from error
-    wanted = {"bundle", "data", "images", "top1", "top5", "among"}
+    wanted = {"bundle", "data", "resize", "images", "top1", "top5", "among"}
     if not isinstance(reference, dict) or not wanted <= reference.keys():
         raise DataError(
             f"{path}: expected an answer of models.evaluate, with {', '.join(sorted(wanted))}; "

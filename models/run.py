@@ -19,11 +19,18 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from models import record
-from models.checkpoint import CHECKPOINT, FORMAT, read_checkpoint, save_checkpoint, verify_same_run
+from models.checkpoint import (
+    CHECKPOINT,
+    FORMAT,
+    MAY_DIFFER,
+    read_checkpoint,
+    save_checkpoint,
+    verify_same_run,
+)
 from models.curves import write_curves
 from models.data import LabelledImages, decode_pictures, split_off
 from models.datasets import DataSet
-from models.errors import CheckpointMismatch, DataError, RecipeError
+from models.errors import CheckpointMismatch, DamagedPictures, DataError, RecipeError
 from models.last_layer import fit_last_layer, take_enough
 from models.metrics import (
     calibration_error,
@@ -41,7 +48,6 @@ from models.recipe import Recipe
 from models.teachers import Teacher, load_teacher
 from models.trainer import Execution, Trainer
 from models.zoo import Network, build_network, default_image_size
-from runtime.preprocess import Preprocessing
 
 SECONDS_BETWEEN_SAVES = 10  # at least, where epochs are short
 
@@ -107,20 +113,17 @@ class _Run:
             )
         self.teacher = self._load_teacher()
         self.data_sha256 = {name: part.sha256() for name, part in job.data.parts().items()}
-        self.validation_files: PictureFiles | None = job.data.validation
-        train_files = job.data.train
-        if self.validation_files is None:
-            share = job.recipe.validation_share
-            train_files, self.validation_files = split_off(train_files, share)
-        stored = whole_preprocessing(self.stored_side)
-        train = self._decode(train_files, stored, "train")
-        _check_classes(train, job.data.name)
-        validation = self._decode(self.validation_files, self.preprocessing, "validation")
-        train = train.to(self.device)
+        files, copies = _split(job)
+        if copies and self.shows:
+            tqdm.write(f"{copies} training pictures left out: copies of held-out ones")
+        parts = self._decode_all(files)
+        self.skipped = [line for images in parts.values() for line in images.skipped]
+        train = parts["train"].to(self.device)
+        validation = parts.get("validation")
+        self.test_images = parts.get("test")
         if fits_last_layer and not self.checkpoint.exists():
             seen = take_enough(train) if job.recipe.epochs else train
             fit_last_layer(self.network, seen, self.preprocessing, self.shows)
-        self.skipped = [*train.skipped, *validation.skipped] if validation else [*train.skipped]
         self.trainer = Trainer(
             self.network,
             train,
@@ -135,19 +138,33 @@ class _Run:
         self.test: dict[str, Any] | None = None
         self.calibration: dict[str, Any] | None = None
 
-    def _decode(self, files: PictureFiles, spec: Preprocessing, title: str) -> Any:
-        """LabelledImages, or None of no files."""
-        if not len(files):
-            return None
-        return decode_pictures(
-            files,
-            spec,
-            title=f"decoding {title}",
-            progress=self.shows,
-            workers=self.job.workers,
-            skip_damaged=self.job.skip_damaged,
-            cache=self.job.cache,
-        )
+    def _decode_all(self, parts: Mapping[str, PictureFiles]) -> dict[str, LabelledImages]:
+        """All parts before a training that may take days, damaged pictures of all of them named.
+
+        Raises DamagedPictures; DataError if a class has lost its pictures of a part.
+        """
+        job = self.job
+        decoded: dict[str, LabelledImages] = {}
+        faults: list[str] = []
+        for name, files in parts.items():
+            spec = whole_preprocessing(self.stored_side) if name == "train" else self.preprocessing
+            try:
+                decoded[name] = decode_pictures(
+                    files,
+                    spec,
+                    title=f"decoding {name}",
+                    progress=self.shows,
+                    workers=job.workers,
+                    skip_damaged=job.skip_damaged,
+                    cache=job.cache,
+                )
+            except DamagedPictures as error:
+                faults += error.faults
+        if faults:
+            raise DamagedPictures(faults, sum(map(len, parts.values())))
+        for name, files in parts.items():
+            _check_classes(files, decoded[name], f"{job.data.name}, {name} part")
+        return decoded
 
     def _build_network(self) -> Network:
         job = self.job
@@ -224,6 +241,11 @@ class _Run:
             verify_same_run(content, self.header, self.checkpoint)
             trainer.restore(content["state"])
             self.started = datetime.fromisoformat(content["started"])
+            if trainer.finished and content["test"] is not None:
+                # It stays what was trained and measured, where, and by which code.
+                self.test, self.calibration = content["test"], content["calibration"]
+                made_by = (MAY_DIFFER & content.keys()) - {"labels"}
+                self.header |= {key: content[key] for key in made_by}
         out.mkdir(parents=True, exist_ok=True)
         self.processes.wait()  # none reads a checkpoint that the first one has begun to replace
         saved = time.monotonic()
@@ -243,7 +265,8 @@ class _Run:
             if self.processes.first:
                 tqdm.write(json.dumps(metrics))
         if self.processes.first:
-            self._measure_at_the_end()
+            if self.test is None:
+                self._measure_at_the_end()
             self._save()
             self._write_files()
         self.processes.wait()
@@ -274,14 +297,12 @@ class _Run:
 
     def _measure_at_the_end(self) -> None:
         """Accuracy on the test part (else the validation part); temperature on the validation."""
-        files, name = self.job.data.test, "test"
-        validation = self.trainer.validation
-        if files is None:
+        validation, images, name = self.trainer.validation, self.test_images, "test"
+        if images is None:
             images, name = validation, "validation"
-        else:
-            images = self._decode(files, self.preprocessing, "test").to(self.device)
         if images is None:
             return
+        images = images.to(self.device)
         with watch_activations(self.network) as positive_share:
             logits = self._logits(images)
         self.test = {"split": name, **measure(logits, images.labels)}
@@ -335,11 +356,34 @@ def make_record(content: Mapping[str, Any], data: DataSet) -> dict[str, Any]:
     }
 
 
-def _check_classes(train: LabelledImages, name: str) -> None:
-    """Raises DataError if a class has no picture left to train on."""
-    counts = torch.bincount(train.labels, minlength=len(train.classes)).tolist()
-    if empty := [c for c, n in zip(train.classes, counts, strict=True) if n == 0]:
+def _split(job: Job) -> tuple[dict[str, PictureFiles], int]:
+    """The parts that have pictures, and how many training pictures are left out: copies of others
+    that the network is watched or measured by.
+
+    Raises DataError if a class has no other pictures.
+    """
+    parts = {name: files for name, files in job.data.parts().items() if len(files)}
+    if "validation" not in parts:
+        parts["train"], held_back = split_off(parts["train"], job.recipe.validation_share)
+        if len(held_back):
+            parts["validation"] = held_back
+    before = parts.pop("train")
+    train = before.without(*parts.values())
+    if empty := [name for name, count in train.counts().items() if not count]:
         raise DataError(
-            f"{name}: expected pictures of every class to train on; found none of "
-            f"{', '.join(empty[:5])}. Add pictures of it, or remove its folder."
+            f"{job.data.name}: expected pictures of every class to train on that are not in the "
+            f"validation or test part too; found none of {', '.join(empty[:5])}. Add pictures of "
+            "it, or remove its folder."
+        )
+    return {"train": train, **parts}, len(before) - len(train)
+
+
+def _check_classes(files: PictureFiles, images: LabelledImages, where: str) -> None:
+    """Raises DataError if a class has lost all its pictures of a part."""
+    decoded = torch.bincount(images.labels, minlength=len(images.classes)).tolist()
+    had = files.counts().values()
+    if lost := [c for c, n, m in zip(files.classes, had, decoded, strict=True) if n and not m]:
+        raise DataError(
+            f"{where}: expected a picture at least of every class; all are damaged of "
+            f"{', '.join(lost[:5])}. Mend or remove these files; then others are held back."
         )

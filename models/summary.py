@@ -73,6 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--stem", help="another stem: grouped, imagenet7x7, thumbnail, small")
     parser.add_argument("--json", action="store_true", help="one JSON object")
     args = parser.parse_args(arguments)
+    if args.num_classes < 1:
+        parser.error(f"expected --num-classes of at least 1; found {args.num_classes}")
     try:
         changes = {"stem": args.stem} if args.stem else {}
         with torch.device("meta"):

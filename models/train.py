@@ -13,26 +13,38 @@ exactly. Several processes: torchrun --standalone --nproc-per-node N -m models.t
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 import tomllib
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
 
+from models.checkpoint import CHECKPOINT
 from models.datasets import NAMES as DATA_SETS
 from models.datasets import DataSet, open_data_set
 from models.errors import RecipeError, TrainingFault
 from models.export import export_checkpoint
-from models.own_photos import NETWORK, STEM, choose_defaults, find_run_folder, open_photos
+from models.own_photos import (
+    HELD_BACK,
+    NETWORK,
+    STEM,
+    choose_defaults,
+    find_run_folder,
+    open_photos,
+)
+from models.preprocessing import evaluation_preprocessing
 from models.processes import Processes, join_processes
 from models.recipe import Recipe
 from models.run import Job, run_training
 from models.trainer import Execution
-from models.zoo import NAMES, find_changes
+from models.zoo import NAMES, build_network, default_image_size, find_changes
+from runtime.preprocess import LARGEST_SIDE
 
 
 class _Parser(argparse.ArgumentParser):
@@ -45,6 +57,7 @@ class _Parser(argparse.ArgumentParser):
 RECIPE_FIELDS = tuple(field.name for field in fields(Recipe))
 NO_START = Path("none")
 SPEC_FIELDS = ("stem", "shift", "improvement", "binary")  # what a command line may change
+INTERRUPTED = 130  # exit code, as of a shell's command that SIGINT ended
 
 
 def make_parser() -> _Parser:
@@ -122,6 +135,8 @@ def read_config(path: Path) -> list[str]:
     arguments: list[str] = []
     for key, value in content.items():
         option = f"--{key.replace('_', '-')}"
+        if option in ("--config", "--help"):  # one would be ignored, the other end all
+            raise RecipeError(f"expected options of a training, found {key}; leave it out")
         if isinstance(value, dict | list):
             raise RecipeError(f"expected one value for {key}, found {str(value)[:80]}")
         if key == "network":
@@ -154,6 +169,7 @@ def make_job(args: argparse.Namespace) -> Job:
     """What the command line asks for. Raises TrainingFault."""
     if args.out is None:
         raise RecipeError("expected --out, on the command line or in --config; found none")
+    _check_options(args)
     data = _open(args)
     out = args.out
     if args.folder is not None:
@@ -169,13 +185,12 @@ def make_job(args: argparse.Namespace) -> Job:
                 setattr(args, name, value)
     if args.network not in NAMES:
         raise RecipeError(f"expected a network of {', '.join(NAMES)}; found {args.network}")
-    given = {n: getattr(args, n) for n in RECIPE_FIELDS if getattr(args, n) is not None}
-    spec = {n: getattr(args, n) for n in SPEC_FIELDS if getattr(args, n) is not None}
-    return Job(
+    spec = _given(args, SPEC_FIELDS)
+    job = Job(
         network=args.network,
         data=data,
         out=out,
-        recipe=Recipe(**given),
+        recipe=Recipe(**_given(args, RECIPE_FIELDS)),
         changes=find_changes(args.network, spec),
         image_size=args.image_size,
         resize=args.resize,
@@ -191,6 +206,54 @@ def make_job(args: argparse.Namespace) -> Job:
         skip_damaged=bool(args.skip_damaged),
         progress=not args.quiet,
     )
+    _check_image_size(job)
+    return job
+
+
+def _given(args: argparse.Namespace, names: Sequence[str]) -> dict[str, Any]:
+    return {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+
+
+def _check_options(args: argparse.Namespace) -> None:
+    """Numbers that make no sense, before any picture is read. Raises RecipeError."""
+    Recipe(**_given(args, RECIPE_FIELDS))
+    checks: tuple[tuple[str, Callable[[float], bool], str], ...] = (
+        ("shift", math.isfinite, "a finite number"),
+        ("stored_side", lambda n: 1 <= n <= LARGEST_SIDE, f"from 1 to {LARGEST_SIDE} pixels"),
+        ("threads", lambda n: n >= 1, "at least 1"),
+        ("workers", lambda n: n >= 1, "at least 1"),
+        ("measure_every", lambda n: n >= 1, "at least 1 epoch"),
+        ("checkpoint_minutes", lambda n: 0 <= n < math.inf, "a finite number of at least 0"),
+    )
+    for name, fits, expected in checks:
+        value = getattr(args, name)
+        if value is not None and not fits(value):
+            raise RecipeError(f"expected --{name.replace('_', '-')} {expected}; found {value}")
+
+
+def _check_image_size(job: Job) -> None:
+    """Raises RecipeError if of an input this small the network's pools leave nothing."""
+    try:
+        with torch.device("meta"):
+            network = build_network(job.network, **job.changes).eval()
+    except ValueError as error:
+        raise RecipeError(str(error)) from error
+    side = default_image_size(network) if job.image_size is None else job.image_size
+    evaluation_preprocessing(side, job.resize)
+
+    def fits(side: int) -> bool:
+        try:
+            with torch.no_grad():
+                network(torch.empty(1, 3, side, side, device="meta"))
+        except RuntimeError:
+            return False
+        return True
+
+    if not fits(side):
+        least = bisect_left(range(LARGEST_SIDE + 1), True, key=fits)
+        raise RecipeError(
+            f"expected --image-size of at least {least} for {job.network}; found {side}"
+        )
 
 
 def _has_learned(args: argparse.Namespace) -> bool:
@@ -211,7 +274,8 @@ def _open(args: argparse.Namespace) -> DataSet:
     if args.folder is not None:
         if args.set is not None:
             raise RecipeError("expected --set with --data only; found it with --folder")
-        data = open_photos(args.folder)
+        share = HELD_BACK if args.validation_share is None else args.validation_share
+        data = open_photos(args.folder, share)
     else:
         data = open_data_set(args.data, args.set)
     if args.data_name is None:
@@ -245,10 +309,23 @@ def _train(args: argparse.Namespace, processes: Processes) -> None:
         )
 
 
+def _describe_interruption(args: argparse.Namespace) -> str:
+    if args.out is not None:
+        run = args.out if args.folder is None else find_run_folder(args.out)
+        if (run / CHECKPOINT).exists():
+            return f"interrupted; with --resume it goes on from the last checkpoint in {run}"
+    return "interrupted before the first checkpoint; start it again"
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
     try:
-        train(parse_arguments(arguments))
+        args = parse_arguments(arguments)
+        try:
+            train(args)
+        except KeyboardInterrupt:
+            print(f"models.train: {_describe_interruption(args)}", file=sys.stderr)
+            return INTERRUPTED
     except (TrainingFault, OSError) as error:
         print(f"models.train: {error}", file=sys.stderr)
         return 2

@@ -147,11 +147,7 @@ class Trainer:
         started = time.perf_counter()
         loss, hits = self._sums.tolist()
         self._sums.zero_()
-        if not math.isfinite(loss):
-            raise Diverged(
-                f"expected a finite loss, found {loss} in epoch {epoch}. Lower --learning-rate "
-                f"(now {self.recipe.learning_rate}), or leave out --mixed-precision."
-            )
+        self._check_loss(loss, "loss", epoch)
         metrics: dict[str, Any] = {
             "epoch": epoch,
             "loss": round(loss / self.steps_per_epoch, 4),
@@ -161,6 +157,8 @@ class Trainer:
         measured = epoch % self._every == 0 or self.finished
         if self.validation is not None and measured and self.processes.first:
             figures = evaluate(self.network, self.validation, self.preprocessing)
+            # The training loss is from before the last steps, and of a batch's own statistics.
+            self._check_loss(figures["loss"], "validation loss", epoch)
             metrics |= {f"validation_{name}": value for name, value in figures.items()}
             self._time.measurement_done(time.perf_counter() - started)
         self.processes.wait()
@@ -170,6 +168,13 @@ class Trainer:
             metrics["images_per_second"] = round(self.batch / step, 1)
         self.history.append(metrics)
         return metrics
+
+    def _check_loss(self, loss: float, name: str, epoch: int) -> None:
+        if not math.isfinite(loss):
+            raise Diverged(
+                f"expected a finite {name}, found {loss} in epoch {epoch}. Lower --learning-rate "
+                f"(now {self.recipe.learning_rate}), or leave out --mixed-precision."
+            )
 
     def _learning_rate(self, step: int) -> float:
         return self.recipe.learning_rate_at(step, self.steps_per_epoch)

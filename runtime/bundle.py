@@ -37,6 +37,7 @@ MANIFEST = "manifest.json"
 WEIGHTS = "packed.safetensors"
 ONNX_GRAPH = "model.onnx"
 TORCHSCRIPT_GRAPH = "model.ts"
+FILES = frozenset({MANIFEST, WEIGHTS, ONNX_GRAPH, TORCHSCRIPT_GRAPH})
 
 MAX_MANIFEST_BYTES = 4 * 2**20
 MAX_HEADER_BYTES = 2**20  # a 59's header has about 60 KB
@@ -330,7 +331,7 @@ def write_bundle(path: Path, manifest: Manifest, files: Mapping[str, Path]) -> B
     it into place.
 
     The manifest's `files` are filled in. An existing bundle at `path` is replaced; anything else
-    there is refused with FileExistsError.
+    there is refused with FileExistsError (check_replaceable).
     """
     check_replaceable(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -357,13 +358,26 @@ def write_bundle(path: Path, manifest: Manifest, files: Mapping[str, Path]) -> B
 
 
 def check_replaceable(path: Path) -> None:
-    """Raises FileExistsError unless write_bundle may write here: a bundle, an empty directory or
-    nothing.
+    """Raises FileExistsError unless write_bundle may write here: a bundle and no other file, an
+    empty directory or nothing.
     """
-    if path.exists() and not (path / MANIFEST).is_file() and any(path.iterdir()):
+    found = {file.name for file in path.iterdir()} if path.is_dir() else {path.name}
+    others = sorted(found - FILES)
+    if found and not others and not _is_manifest(path / MANIFEST):  # other programs have one, too
+        others = [MANIFEST]
+    if others and path.exists():
         raise FileExistsError(
-            f"{path}: expected a bundle to replace or nothing; it is a directory of other files"
+            f"{path}: expected a bundle to replace, an empty folder or nothing; found other files "
+            f"there: {', '.join(others[:5])}. Choose another folder, or move them away."
         )
+
+
+def _is_manifest(file: Path) -> bool:
+    try:
+        content = json.loads(file.read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(content, dict) and {"format", "files", "plan"} <= content.keys()
 
 
 def manifest_as_json(manifest: Manifest, files: Mapping[str, FileEntry]) -> dict[str, Any]:

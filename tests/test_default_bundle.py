@@ -1,5 +1,6 @@
 """The default model: what it answers on photos that nobody trained on."""
 
+import csv
 from pathlib import Path
 
 import numpy as np
@@ -34,3 +35,13 @@ def test_photos_are_recognised(photos: Path, engine: str) -> None:
         name: manifest.labels[best] for name, best in zip(KINDS, logits.argmax(1), strict=True)
     }
     assert answers == KINDS | MISTAKES
+
+
+def test_most_photos_are_what_the_test_pictures_let_expect() -> None:
+    """models/runs/NOTES.md compares the mistakes above with this."""
+    table = BUNDLE.parents[2] / "models" / "runs" / "meliusnet13-everyday" / "confusion.csv"
+    with table.open(newline="", encoding="utf-8") as stream:
+        (_, *labels), *rows = csv.reader(stream)
+    counts = {name: [int(cell) for cell in cells] for name, *cells in rows}
+    shares = {name: row[labels.index(name)] / sum(row) for name, row in counts.items()}
+    assert round(sum(shares[kind] for kind in KINDS.values())) == 7

@@ -75,3 +75,24 @@ def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert ET.parse(out).getroot().tag == f"{SVG}svg"
     assert main([str(tmp_path / "none"), "--out", str(out)]) == 2
     assert "expected the record of a run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ({"network": None}, "none of 'network'"),
+        ({"data": {}}, "none of 'name'"),
+        ({"epochs": [{"loss": 1.0}]}, "none of 'epoch'"),
+        ({"epochs": [{"epoch": 1, "loss": "low"}]}, "must be real number, not str"),
+        ({"epochs": [{"epoch": 1, "loss": float("nan")}]}, "a metric that is no finite number"),
+    ],
+)
+def test_a_record_that_lacks_something_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], change: dict[str, Any], found: str
+) -> None:
+    record = {k: v for k, v in (make_record() | change).items() if v is not None}
+    (tmp_path / "record.json").write_text(json.dumps(record))
+    assert main([str(tmp_path / "record.json"), "--out", str(tmp_path / "curves.svg")]) == 2
+    error = capsys.readouterr().err
+    assert "record.json: expected the record of a run" in error
+    assert f"found {found}. Give" in error

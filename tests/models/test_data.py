@@ -83,9 +83,11 @@ def damaged() -> PictureFiles:
 
 def test_damaged_files_are_all_named(damaged: PictureFiles) -> None:
     with pytest.raises(DamagedPictures, match=r"2 of 4 files are none") as caught:
-        decode_pictures(damaged, SPEC)
+        decode_pictures(damaged, SPEC, skip_damaged=False)
     for expected in ("a/cut.jpg: ", "b/notes.txt: expected a JPEG, PNG or WebP", "--skip-damaged"):
         assert expected in str(caught.value)
+    with pytest.raises(DamagedPictures, match=r"Mend or remove them\.$"):
+        decode_pictures(damaged, SPEC)  # of a command that cannot skip them
 
 
 def test_damaged_files_are_left_out_only_when_asked(damaged: PictureFiles) -> None:
@@ -107,6 +109,20 @@ def test_decoded_pixels_can_be_kept(tmp_path: Path) -> None:
     assert not decode_pictures(files, SPEC, cache=tmp_path / "cache").pixels.any()
     other = Preprocessing(8, 8, "bilinear", MEAN, STD)
     assert decode_pictures(files, other, cache=tmp_path / "cache").pixels.any()
+
+
+def test_damaged_pixels_in_the_cache_are_named(tmp_path: Path) -> None:
+    files = all_kinds()
+    decode_pictures(files, SPEC, cache=tmp_path)
+    (kept,) = tmp_path.iterdir()
+    whole = kept.read_bytes()
+    for cut in (0, 60, 200, len(whole) - 1):
+        kept.write_bytes(whole[:cut])
+        with pytest.raises(DataError, match=rf"{kept.name}: expected decoded pixels .* Remove"):
+            decode_pictures(files, SPEC, cache=tmp_path)
+    np.save(kept, np.zeros((5, 3, 8, 8), np.uint8))
+    with pytest.raises(DataError, match="found another array"):
+        decode_pictures(files, SPEC, cache=tmp_path)
 
 
 def test_runs_may_keep_the_same_pixels_at_once(tmp_path: Path) -> None:
@@ -196,8 +212,25 @@ def test_command_line_explains_mistakes(tmp_path: Path, capsys: pytest.CaptureFi
     write_two_colours(tmp_path)
     assert main(["pack", str(tmp_path), "--out", str(tmp_path / "p"), "--parts", "0"]) == 2
     assert "at least 1 part" in capsys.readouterr().err
+    for side in ("0", "-1", "5000"):
+        assert main(["pack", str(tmp_path), "--out", str(tmp_path / "p"), "--side", side]) == 2
+        assert f"expected --side from 1 to 4096 pixels; found {side}" in capsys.readouterr().err
+    assert not (tmp_path / "p").exists()
     assert main(["check", str(tmp_path), "--set", "cifar10"]) == 2
     assert "expected 10 classes, found 2" in capsys.readouterr().err
+
+
+def test_packs_are_not_mixed_with_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_two_colours(tmp_path / "set")
+    command = ["pack", str(tmp_path / "set"), "--out", str(tmp_path / "packs"), "--parts"]
+    assert main([*command, "3"]) == 0
+    before = sorted((tmp_path / "packs").iterdir())
+    assert main([*command, "2"]) == 2
+    assert "expected a folder without train pictures; found some" in capsys.readouterr().err
+    assert sorted((tmp_path / "packs").iterdir()) == before
+    assert main(["pack", str(tmp_path / "set"), "--out", str(tmp_path / "set")]) == 2
 
 
 def test_folder_of_pictures_with_every_file(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """models.evaluate: counts what the engine answers."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -78,7 +79,28 @@ def test_command_line(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     assert figures["temperature"] == 1
     assert figures["calibration_error"] == figures["calibration_error_with_temperature"]
     assert main([str(bundle), "--data", str(bundle), "--quiet"]) == 2
-    assert "expected train/" in capsys.readouterr().err
+    assert "expected test/ or val/ in it" in capsys.readouterr().err
+    (tmp_path / "test" / "red" / "cut.png").write_bytes(b"no picture")
+    assert main([str(bundle), "--data", str(tmp_path), "--quiet"]) == 2
+    error = capsys.readouterr().err
+    assert "red/cut.png: " in error
+    assert "--skip-damaged" not in error  # there is no such option here
+
+
+@pytest.mark.parametrize("part", ["test", "val"])
+def test_pictures_to_train_on_are_not_needed(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], part: str
+) -> None:
+    write_two_colours(tmp_path)
+    arguments = [str(bundle), "--data", str(tmp_path), "--quiet"]
+    assert main(arguments) == 0
+    shutil.rmtree(tmp_path / "train")
+    (tmp_path / "test").rename(tmp_path / part)
+    assert main(arguments) == 0
+    whole, alone = capsys.readouterr().out.splitlines()
+    assert whole == alone
+    with pytest.raises(DataError, match="expected train/"):
+        open_data_set(tmp_path)
 
 
 def test_classes_are_those_of_the_training_data(bundle: Path) -> None:
@@ -129,7 +151,9 @@ def test_another_size_before_the_crop(
     figures = json.loads(capsys.readouterr().out)
     assert figures["resize"] == 20
     assert main([str(bundle), "--data", str(tmp_path), "--quiet", "--resize", "5"]) == 2
-    assert "--resize from that to 4096; found 16 and 5" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "expected --resize from 16, the crop" in error
+    assert "found 5" in error
     assert "among" not in figures
 
 

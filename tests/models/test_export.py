@@ -140,7 +140,7 @@ def test_trained_network_keeps_classes_recipe_and_accuracy(tmp_path: Path) -> No
         (["meliusnet13", "--checkpoint", "CHECKPOINT", "--image-size", "9"], "16 pixels, not 9"),
         (["meliusnet13", "--checkpoint", "none.pt"], "none.pt"),
         (["meliusnet13", "--checkpoint", "CHECKPOINT"], "has done 3 of 4 epochs"),
-        (["meliusnet13", "--num-classes", "2", "--out", "PHOTOS"], "directory of other files"),
+        (["meliusnet13", "--num-classes", "2", "--out", "PHOTOS"], "found other files there"),
         (["meliusnet13", "--calibration", "PHOTOS"], "are for --float-parts int8; found float32"),
         (["meliusnet13", "--float-parts", "int8", "--calibration", "PHOTOS"], "expected train/"),
         (

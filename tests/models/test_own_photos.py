@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from models.errors import DataError
-from models.own_photos import TRAINED, choose_defaults, find_run_folder, open_photos
+from models.own_photos import HELD_BACK, TRAINED, choose_defaults, find_run_folder, open_photos
 from models.recipe import Recipe
 from models.record import read_record
 from models.train import main, make_job, parse_arguments
@@ -87,6 +87,13 @@ def test_a_share_of_each_class_is_held_back(tmp_path: Path) -> None:
     assert again.train.sha256() == data.train.sha256()
 
 
+def test_the_share_that_is_held_back_may_be_given(tmp_path: Path) -> None:
+    write_photos(tmp_path / "photos", each=8, size=(16, 12))
+    held_back = open_photos(tmp_path / "photos", 0.5).validation
+    assert held_back is not None
+    assert set(held_back.counts().values()) == {4}
+
+
 def test_what_cannot_be_learned_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="found nothing"):
         open_photos(tmp_path / "none")
@@ -99,9 +106,12 @@ def test_what_cannot_be_learned_is_refused(tmp_path: Path) -> None:
     write_picture(tmp_path / "photos" / "dog" / "1.jpg")
     with pytest.raises(DataError, match=r"cat: expected at least 2 photos .*found 1"):
         open_photos(tmp_path / "photos")
+    write_picture(tmp_path / "photos" / "cat" / "2.jpg")
+    with pytest.raises(DataError, match=r"cat: expected at least 2 .*found 2 copies of one\."):
+        open_photos(tmp_path / "photos")
     for folder in ("cat", "dog", "x\ny"):
         for i in range(2):
-            write_picture(tmp_path / "photos" / folder / f"{i}.jpg")
+            write_picture(tmp_path / "photos" / folder / f"{i}.jpg", seed=i)
     with pytest.raises(DataError, match=r"that can be shown.*'x\\ny'"):
         open_photos(tmp_path / "photos")
 
@@ -109,18 +119,21 @@ def test_what_cannot_be_learned_is_refused(tmp_path: Path) -> None:
 def test_damaged_photos_are_named_or_left_out_and_recorded(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write_photos(tmp_path / "photos", each=3, size=(16, 12))
+    write_photos(tmp_path / "photos", each=8, size=(16, 12))
     (tmp_path / "photos" / "ball" / "cut.jpg").write_bytes(b"\xff\xd8\xff no")
     (tmp_path / "photos" / "ball" / "Thumbs.db").write_bytes(b"x")
     options = ["--image-size", "32", "--epochs", "1", "--batch", "4", "--device", "cpu", "--quiet"]
     command = ["--folder", str(tmp_path / "photos"), "--out", str(tmp_path / "b"), *options]
     assert main(command) == 2
     error = capsys.readouterr().err
-    assert "cut.jpg" in error or "Thumbs.db" in error
+    assert "cut.jpg" in error
+    assert "Thumbs.db" in error
     assert "--skip-damaged" in error
     assert not (tmp_path / "b").exists()
     assert main([*command, "--skip-damaged"]) == 0
-    skipped = read_record(tmp_path / "b-training" / "record.json")["data"]["skipped"]
+    record = read_record(tmp_path / "b-training" / "record.json")
+    assert record["recipe"]["validation_share"] == HELD_BACK
+    skipped = record["data"]["skipped"]
     assert sorted(line.split(":")[0] for line in skipped) == ["ball/Thumbs.db", "ball/cut.jpg"]
     assert len(read_bundle(tmp_path / "b").manifest.labels) == 3
 
@@ -134,6 +147,8 @@ def test_a_place_that_is_no_bundle_is_refused_before_training(tmp_path: Path) ->
         find_run_folder(tmp_path / "letters")
     with pytest.raises(DataError, match="found other files"):
         find_run_folder(tmp_path / "letters" / "a.txt")
+    with pytest.raises(DataError, match=r"name of a new folder for the bundle, found \."):
+        find_run_folder(Path("."))
 
 
 @pytest.mark.parametrize(("photos", "epochs"), [(1, 60), (2000, 60), (4000, 30), (10**6, 20)])

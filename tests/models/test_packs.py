@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.errors import DataError
+from models.errors import DamagedPictures, DataError
 from models.packs import find_packs, read_pack, read_packs, write_packs
 from models.picture_files import read_folder
 from tests.models.pictures import make_files, write_picture
@@ -67,6 +67,9 @@ def test_pack_and_parts_together_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="found both"):
         find_packs(tmp_path, "train")
     assert find_packs(tmp_path, "val") == []
+    (tmp_path / "val-1 (copy).npz").touch()
+    with pytest.raises(DataError, match=r"val-0\.npz and so on; found val-1 \(copy\)\.npz"):
+        find_packs(tmp_path, "val")
 
 
 @pytest.mark.parametrize(
@@ -78,10 +81,14 @@ def test_pack_and_parts_together_are_refused(tmp_path: Path) -> None:
         ({"label": [2]}, "expected labels below 1, found 2"),
         ({"wnids": ["b", "a"]}, "sorted class names"),
         ({"label": None}, "lacks"),
+        ({"offs": [0.0, 3.0]}, r"bad\.npz: expected offs as a list of integer; found float64"),
+        ({"offs": 3}, r"expected offs as a list of integer; found int64 of shape \(\)"),
+        ({"blob": [0.5, 1, 2]}, r"expected blob as a list of uint8; found float64 .* again"),
+        ({"names": [7]}, "expected names as a list of str; found int64"),
     ],
 )
 def test_foreign_and_inconsistent_packs_are_refused(
-    tmp_path: Path, change: dict[str, list[object] | None], message: str
+    tmp_path: Path, change: dict[str, object], message: str
 ) -> None:
     arrays: dict[str, object] = {"blob": np.zeros(3, np.uint8), "offs": [0, 3], "label": [0]}
     arrays |= {"wnids": ["a"], "names": ["a/1"], **change}
@@ -95,3 +102,46 @@ def test_other_files_are_no_packs(tmp_path: Path) -> None:
     (tmp_path / "x.npz").write_bytes(b"no zip")
     with pytest.raises(DataError, match=r"x\.npz: expected a \.npz pack"):
         read_pack(tmp_path / "x.npz")
+    with (tmp_path / "x.npz").open("wb") as stream:
+        np.save(stream, np.zeros(3))
+    with pytest.raises(DataError, match="found a single array"):
+        read_pack(tmp_path / "x.npz")
+
+
+def test_damaged_packs_are_named(tmp_path: Path) -> None:
+    files = make_files({"a": {"1": b"xy" * 50}, "b": {"2": b"z"}})
+    (path,) = write_packs(files, tmp_path, "train")
+    whole = path.read_bytes()
+    at = whole.index(b"xyxy") + 9
+    changed = whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :]
+    for damaged in (b"", *(whole[:length] for length in range(1, len(whole), 97)), changed):
+        path.write_bytes(damaged)
+        with pytest.raises(DataError, match=r"train\.npz: expected .*pack the pictures again"):
+            read_pack(path)
+
+
+def test_unsigned_offsets_may_not_fall(tmp_path: Path) -> None:
+    arrays = {"blob": np.zeros(3, np.uint8), "offs": np.array([0, 3, 1, 3], np.uint64)}
+    more = {"label": np.zeros(3, np.uint8), "wnids": np.array(["a"]), "names": np.array([*"xyz"])}
+    np.savez(tmp_path / "bad.npz", **arrays, **more)  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="do not fit"):
+        read_pack(tmp_path / "bad.npz")
+
+
+def test_pictures_that_cannot_be_encoded_anew_are_named(tmp_path: Path) -> None:
+    write_picture(tmp_path / "good.png")
+    good = (tmp_path / "good.png").read_bytes()
+    files = make_files({"a": {"cut.png": good[:90], "good.png": good}, "b": {"notes": b"no"}})
+    with pytest.raises(
+        DamagedPictures, match=r"2 of 3 files(.|\n)*a/cut\.png: (.|\n)*b/notes: "
+    ) as e:
+        write_packs(files, tmp_path / "packs", "train", side=8)
+    assert "--skip-damaged" not in str(e.value)
+    assert not list((tmp_path / "packs").iterdir())
+
+
+def test_large_pictures_of_ones_own_are_encoded_anew(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    Image.new("L", (5100, 5000)).save(buffer, "PNG")  # more than the service takes of a stranger
+    (path,) = write_packs(make_files({"a": {"1": buffer.getvalue()}}), tmp_path, "train", side=8)
+    assert len(read_pack(path)) == 1

@@ -1,11 +1,13 @@
 """models.picture_files: folders of class folders; the fair test set told by its names."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from models.errors import DataError
 from models.picture_files import (
+    PictureFiles,
     is_test_file,
     join_files,
     read_folder,
@@ -37,8 +39,27 @@ def test_folder_gives_sorted_classes_and_names(folder: Path) -> None:
 
 
 def test_every_file_means_every_file_but_hidden_ones(folder: Path) -> None:
+    (folder / "cat" / ".thumbnails").mkdir()
+    (folder / "cat" / ".thumbnails" / "a.jpg").touch()
     assert "ant/notes.txt" in read_folder(folder, every_file=True).names
     assert len(read_folder(folder, every_file=True)) == 4
+
+
+def test_where_every_file_counts_none_is_left_out_unseen(folder: Path, tmp_path: Path) -> None:
+    assert len(read_folder(folder, every_file=True)) == 4
+    for name, target, found in (
+        ("more", folder / "ant", "a folder"),
+        ("gone", tmp_path / "x", "no"),
+    ):
+        link = folder / "cat" / name
+        link.symlink_to(target)
+        with pytest.raises(DataError, match=f"{name}: expected a picture or .* a link to {found}"):
+            read_folder(folder, every_file=True)
+        link.unlink()
+    (folder / "loose.JPG").touch()
+    with pytest.raises(DataError, match=r"found beside them loose\.JPG"):
+        read_folder(folder, every_file=True)
+    assert len(read_folder(folder)) == 3
 
 
 def test_empty_class_single_class_and_no_folder_are_refused(folder: Path, tmp_path: Path) -> None:
@@ -61,6 +82,13 @@ def test_selected_pictures_keep_their_bytes() -> None:
     assert chosen.classes == files.classes
 
 
+def test_copies_are_told_by_their_bytes() -> None:
+    files = make_files({"a": {"1": b"x", "2": b"y"}, "b": {"1": b"x", "2": b"z"}})
+    others = make_files({"c": {"1": b"x"}}), make_files({"a": {"9": b"z"}, "b": {"1": b"-"}})
+    assert files.without(*others).names == ("a/2",)
+    assert files.without().names == files.names
+
+
 def test_digest_depends_on_bytes_names_labels_and_classes() -> None:
     variants = [
         make_files({"a": {"1": b"one"}, "b": {"2": b"two"}}),
@@ -70,6 +98,16 @@ def test_digest_depends_on_bytes_names_labels_and_classes() -> None:
     ]
     assert len({files.sha256() for files in variants}) == 4
     assert variants[0].sha256() == variants[0].select([0, 1]).sha256()
+
+
+def test_file_names_may_be_no_text(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / os.fsdecode(b"caf\xe9.jpg")).touch()
+    files = read_folder(tmp_path)
+    again = PictureFiles(files.names, files.labels, files.classes, files.read)
+    assert files.sha256() == again.sha256()
+    assert [os.fsencode(name) for name in files.names] == [b"a/caf\xe9.jpg", b"b/caf\xe9.jpg"]
 
 
 def test_fair_test_files_are_told_by_name() -> None:

@@ -109,9 +109,12 @@ def test_a_killed_run_goes_on_to_the_same_weights(data: Path, tmp_path: Path) ->
 
 def test_resuming_a_finished_run_trains_no_more(data: Path, tmp_path: Path) -> None:
     first = run_training(make_job(data, tmp_path / "run"))
-    again = run_training(make_job(data, tmp_path / "run", resume=True))
+    record = (tmp_path / "run" / "record.json").read_bytes()
+    other = Execution(channels_last=True, measure_every=1)
+    again = run_training(make_job(data, tmp_path / "run", resume=True, execution=other))
     assert first["state"]["history"] == again["state"]["history"]
     assert first["test"] == again["test"]
+    assert (tmp_path / "run" / "record.json").read_bytes() == record  # as it was trained
 
 
 def test_an_existing_run_is_not_overwritten(data: Path, tmp_path: Path) -> None:
@@ -135,12 +138,38 @@ def test_resuming_another_run_is_refused(data: Path, tmp_path: Path) -> None:
 
 
 def test_damaged_pictures_stop_a_run_or_are_recorded(data: Path, tmp_path: Path) -> None:
-    (data / "train" / "blue" / "bad.jpg").write_bytes(b"\xff\xd8\xff no")
-    with pytest.raises(DamagedPictures, match=r"blue/bad\.jpg"):
+    for part in ("train", "test"):
+        (data / part / "blue" / f"{part}.jpg").write_bytes(f"\xff\xd8\xff no {part}".encode())
+    with pytest.raises(
+        DamagedPictures, match=r"2 of 18 files(.|\n)*blue/train\.jpg(.|\n)*blue/test"
+    ):
         run_training(make_job(data, tmp_path / "run"))
+    assert not (tmp_path / "run").exists()  # nothing was trained before it was said
     run_training(make_job(data, tmp_path / "run", skip_damaged=True))
-    (skipped,) = read_record(tmp_path / "run" / "record.json")["data"]["skipped"]
-    assert skipped.startswith("blue/bad.jpg: ")
+    record = read_record(tmp_path / "run" / "record.json")
+    names = [line.split(":")[0] for line in record["data"]["skipped"]]
+    assert names == ["blue/train.jpg", "blue/test.jpg"]
+    assert record["test"]["images"] == 4
+
+
+def test_a_part_that_loses_a_class_is_named(data: Path, tmp_path: Path) -> None:
+    for picture in (data / "test" / "blue").iterdir():
+        picture.write_bytes(picture.name.encode())
+    with pytest.raises(DataError, match=r"test part: .* all are damaged of blue"):
+        run_training(make_job(data, tmp_path / "run", skip_damaged=True))
+
+
+def test_copies_of_test_pictures_are_not_trained_on(data: Path, tmp_path: Path) -> None:
+    first = next((data / "test" / "blue").iterdir())
+    (data / "train" / "red" / f"copy-{first.name}").write_bytes(first.read_bytes())
+    run_training(make_job(data, tmp_path / "run"))
+    record = read_record(tmp_path / "run" / "record.json")["data"]
+    assert record["parts"]["train"]["images"] == 13
+    assert record["train_images"] + record["validation_images"] == 12
+    for picture in (data / "train" / "blue").iterdir():
+        picture.write_bytes(first.read_bytes())
+    with pytest.raises(DataError, match=r"validation or test part too; .* of blue"):
+        run_training(make_job(data, tmp_path / "other"))
 
 
 def test_a_class_without_training_pictures_is_named(data: Path, tmp_path: Path) -> None:

@@ -95,3 +95,10 @@ def test_command_line_refuses_an_unknown_stem(capsys: pytest.CaptureFixture[str]
     with pytest.raises(SystemExit):
         main(["meliusnet22", "--stem", "norm"])
     assert "unknown stem 'norm'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("classes", ["-3", "0"])
+def test_command_line_refuses_no_classes(capsys: pytest.CaptureFixture[str], classes: str) -> None:
+    with pytest.raises(SystemExit):
+        main(["meliusnet13", "--num-classes", classes])
+    assert f"expected --num-classes of at least 1; found {classes}" in capsys.readouterr().err

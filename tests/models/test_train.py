@@ -83,6 +83,8 @@ def test_options_override_the_configuration(tmp_path: Path) -> None:
         ("[recipe]\nepochs = 3", "expected one value for recipe"),
         ("epoch = 3", r"run\.toml: unrecognized arguments: --epoch=3"),
         ("epochs = 'many'", "invalid int value: 'many'"),
+        ("config = 'other.toml'", r"run\.toml: expected options of a training, found config"),
+        ("help = true", "expected options of a training, found help"),
     ],
 )
 def test_mistakes_in_a_configuration_name_the_file(tmp_path: Path, text: str, message: str) -> None:
@@ -114,14 +116,73 @@ def test_a_missing_configuration_is_named(tmp_path: Path) -> None:
             "mobilenet_v1 has no shift; expected one of name, width",
         ),
         (["--epoch", "1"], "unrecognized arguments: --epoch"),
+        (
+            ["--folder", "DATA", "--out", "x", "--validation-share", "nan"],
+            "finite validation_share",
+        ),
+        (
+            ["--folder", "DATA/train", "--out", "x", "--image-size", "4"],
+            "expected --image-size of at least 29 for meliusnet13; found 4",
+        ),
     ],
 )
 def test_mistakes_are_explained(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
     write_two_colours(tmp_path)
-    assert main([str(tmp_path) if a == "DATA" else a for a in arguments]) == 2
+    assert main([a.replace("DATA", str(tmp_path)) for a in arguments]) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "expected"),
+    [
+        ("threads", "-1", "at least 1; found -1"),
+        ("threads", "0", "at least 1; found 0"),
+        ("workers", "-1", "at least 1; found -1"),
+        ("workers", "0", "at least 1; found 0"),
+        ("measure-every", "0", "at least 1 epoch; found 0"),
+        ("measure-every", "-1", "at least 1 epoch; found -1"),
+        ("checkpoint-minutes", "nan", "a finite number of at least 0; found nan"),
+        ("checkpoint-minutes", "-1", "a finite number of at least 0; found -1"),
+        ("shift", "nan", "a finite number; found nan"),
+        ("stored-side", "5000", "from 1 to 4096 pixels; found 5000"),
+        ("image-size", "4", "of at least 15 for meliusnet13; found 4"),
+        ("image-size", "0", "from 1 to 4096 pixels"),
+    ],
+)
+def test_senseless_numbers_are_refused(
+    tmp_path: Path, option: str, value: str, expected: str
+) -> None:
+    write_two_colours(tmp_path)
+    given = ["meliusnet13", "--data", str(tmp_path), "--out", "x", f"--{option}", value]
+    with pytest.raises(RecipeError, match=f"expected --{option} {expected}"):
+        make_job(parse_arguments(given))
+
+
+@pytest.mark.parametrize("where", ["--data", "--folder"])
+def test_an_interruption_ends_in_one_line(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    where: str,
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("models.train.train", interrupt)
+    arguments = ["meliusnet13", where, "x", "--out", str(tmp_path / "out")]
+    assert main(arguments) == 130
+    assert capsys.readouterr().err == (
+        "models.train: interrupted before the first checkpoint; start it again\n"
+    )
+    run = tmp_path / ("out" if where == "--data" else "out-training")
+    run.mkdir()
+    (run / "checkpoint.pt").touch()
+    assert main(arguments) == 130
+    assert capsys.readouterr().err == (
+        f"models.train: interrupted; with --resume it goes on from the last checkpoint in {run}\n"
+    )
 
 
 def test_a_missing_gpu_is_no_reason_to_train_elsewhere(

@@ -134,6 +134,12 @@ def test_a_lost_training_says_so() -> None:
         trainer.run_epoch()
 
 
+def test_weights_that_the_last_step_spoils_are_noticed() -> None:
+    """The loss of the only step is from before it."""
+    with pytest.raises(Diverged, match=r"finite validation loss, found nan in epoch 1\. Lower"):
+        make_trainer(replace(RECIPE, epochs=1, learning_rate=1e30), count=4).run_epoch()
+
+
 def test_measurements_can_be_rarer() -> None:
     trainer = make_trainer(count=8, execution=Execution(measure_every=2))
     measured = ["validation_top1" in trainer.run_epoch() for _ in range(3)]

@@ -100,11 +100,19 @@ def test_writing_replaces_a_bundle_and_nothing_else(bundle: Bundle, tmp_path: Pa
     second = write_bundle(bundle.path, replace(MANIFEST_OF_TEST, name="second"), files)
     assert read_bundle(bundle.path).manifest.name == second.manifest.name == "second"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["bundle", "weights"]
-    (tmp_path / "photos").mkdir()
-    (tmp_path / "photos" / "cat.jpg").write_bytes(b"x")
-    with pytest.raises(FileExistsError, match="directory of other files"):
-        write_bundle(tmp_path / "photos", MANIFEST_OF_TEST, files)
-    assert (tmp_path / "photos" / "cat.jpg").exists()
+    for name in ("cat.jpg", "manifest.json"):
+        folder = tmp_path / name.partition(".")[0]
+        folder.mkdir()
+        (folder / name).write_text('{"format": 1, "name": "my web app"}')
+        with pytest.raises(FileExistsError, match=f"other files there: {name}"):
+            write_bundle(folder, MANIFEST_OF_TEST, files)
+        assert (folder / name).exists()
+    (bundle.path / "notes.txt").touch()
+    with pytest.raises(FileExistsError, match=r"other files there: notes\.txt"):
+        write_bundle(bundle.path, MANIFEST_OF_TEST, files)
+    assert (bundle.path / "notes.txt").exists()
+    with pytest.raises(FileExistsError, match="other files there: weights"):
+        write_bundle(tmp_path / "weights", MANIFEST_OF_TEST, files)
 
 
 def test_file_not_listed_is_missing(bundle: Bundle) -> None:
