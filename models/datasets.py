@@ -20,6 +20,7 @@ from models.picture_files import (
     relabel,
     separate_test_files,
 )
+from runtime.bundle import MAX_TEXT
 
 WORDS = "words.txt"  # lines of WordNet id, tab, synonyms: names of classes, where a set has them
 ANNOTATIONS = "val_annotations.txt"  # Tiny-ImageNet's labels of its one folder of val pictures
@@ -31,7 +32,8 @@ SHOWN = 5  # differences that an error lists
 class DataSet:
     """Pictures to train on, to watch progress by (or None) and to test on (or None).
 
-    All three have the same classes, sorted; `labels` are their names for people.
+    All three have the same classes, sorted; `labels` are their names for people. Raises DataError
+    for a name that no bundle could have.
     """
 
     name: str
@@ -39,6 +41,14 @@ class DataSet:
     validation: PictureFiles | None
     test: PictureFiles | None
     labels: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        for label in self.labels:
+            if not label.isprintable() or len(label) > MAX_TEXT:
+                raise DataError(
+                    f"{self.name}: expected names of classes that can be shown, of at most "
+                    f"{MAX_TEXT} characters; found {label!r:.80}. Rename the folder."
+                )
 
     def parts(self) -> dict[str, PictureFiles]:
         """The parts that are there, by name."""

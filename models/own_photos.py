@@ -14,7 +14,7 @@ from models.data import split_off
 from models.datasets import DataSet
 from models.errors import DataError
 from models.picture_files import read_folder
-from runtime.bundle import MAX_TEXT, check_replaceable
+from runtime.bundle import check_replaceable
 
 HELD_BACK = 0.2  # of each class
 FEW = 200  # photos; below and from scratch, small inputs: more pixels would be learned by heart
@@ -38,11 +38,6 @@ def open_photos(folder: Path, held_back: float = HELD_BACK) -> DataSet:
                 f"{folder / name}: expected at least 2 photos of a class, one of them to measure "
                 f"with; found {count}{' copies of one' if count > 1 else ''}. Add photos, or "
                 "remove the folder."
-            )
-        if not name.isprintable() or len(name) > MAX_TEXT:
-            raise DataError(
-                f"{folder}: expected folder names that can be shown, of at most {MAX_TEXT} "
-                f"characters; found {name!r:.80}. Rename the folder."
             )
     return DataSet(folder.resolve().name, train, validation, None, files.classes)
 

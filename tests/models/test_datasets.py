@@ -190,6 +190,13 @@ def test_names_come_from_the_list_of_the_set(small: Path, monkeypatch: pytest.Mo
     assert open_data_set(small).labels == ("tench", wnids[1])
 
 
+def test_names_that_no_bundle_could_have_are_refused(tmp_path: Path) -> None:
+    for name in ("a", "b\nc"):
+        touch(tmp_path / "train" / name, 1)
+    with pytest.raises(DataError, match=r"names of classes that can be shown.*found 'b\\nc'"):
+        open_data_set(tmp_path)
+
+
 def test_classes_of_one_name_are_told_apart(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(datasets, "PHOTOS", {})
     a, b = open_data_set(small).train.classes
