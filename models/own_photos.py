@@ -13,7 +13,7 @@ from typing import Any
 from models.data import split_off
 from models.datasets import DataSet
 from models.errors import DataError
-from models.picture_files import read_folder
+from models.picture_files import SUFFIXES, PictureFiles, read_folder
 from runtime.bundle import check_replaceable
 
 HELD_BACK = 0.2  # of each class
@@ -27,10 +27,11 @@ EPOCHS = (20, 60)
 def open_photos(folder: Path, held_back: float = HELD_BACK) -> DataSet:
     """Photos to train on and to hold back, a share of each class (models.data.split_off).
 
-    Raises DataError: no sub-folders, an empty one, one with a single photo (or copies of one), or a
-    name that cannot be a label.
+    Raises DataError: no sub-folders, an empty one, one with a single photo (or copies of one), the
+    same photo in two, or a name that cannot be a label.
     """
     files = read_folder(folder, every_file=True)
+    _check_copies(files, folder)
     train, validation = split_off(files, held_back)
     for name, count in files.counts().items():
         if validation.counts()[name] == 0:
@@ -40,6 +41,19 @@ def open_photos(folder: Path, held_back: float = HELD_BACK) -> DataSet:
                 "remove the folder."
             )
     return DataSet(folder.resolve().name, train, validation, None, files.classes)
+
+
+def _check_copies(files: PictureFiles, folder: Path) -> None:
+    """Raises DataError if a photo is said to be of two classes."""
+    first: dict[bytes, int] = {}
+    for i, name in enumerate(files.names):
+        other = first.setdefault(files.digest(i), i)
+        is_picture = name.lower().endswith(SUFFIXES)  # what is none is found when it is decoded
+        if is_picture and files.labels[other] != files.labels[i]:
+            raise DataError(
+                f"{folder}: expected every photo in one class; found the same one as "
+                f"{files.names[other]} and {name}. Remove one of them."
+            )
 
 
 def choose_defaults(photos: int, learned: bool = True) -> dict[str, Any]:

@@ -104,14 +104,16 @@ def test_what_cannot_be_learned_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="dog: expected pictures"):
         open_photos(tmp_path / "photos")
     write_picture(tmp_path / "photos" / "dog" / "1.jpg")
+    with pytest.raises(DataError, match=r"the same one as cat/1\.jpg and dog/1\.jpg"):
+        open_photos(tmp_path / "photos")
+    write_picture(tmp_path / "photos" / "dog" / "1.jpg", seed=1)
     with pytest.raises(DataError, match=r"cat: expected at least 2 photos .*found 1"):
         open_photos(tmp_path / "photos")
     write_picture(tmp_path / "photos" / "cat" / "2.jpg")
     with pytest.raises(DataError, match=r"cat: expected at least 2 .*found 2 copies of one\."):
         open_photos(tmp_path / "photos")
-    for folder in ("cat", "dog", "x\ny"):
-        for i in range(2):
-            write_picture(tmp_path / "photos" / folder / f"{i}.jpg", seed=i)
+    for seed, name in enumerate(("cat/1", "cat/2", "dog/1", "dog/2", "x\ny/1", "x\ny/2")):
+        write_picture(tmp_path / "photos" / f"{name}.jpg", seed=seed)
     with pytest.raises(DataError, match=r"that can be shown.*'x\\ny'"):
         open_photos(tmp_path / "photos")
 
