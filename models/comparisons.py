@@ -41,11 +41,11 @@ def describe_claim(runs: Sequence[Run], latencies: Mapping[str, Any]) -> list[st
     peers = [group for group in groups if group[0].is_mobilenet]
     if not melius or not peers:
         return []
-    best = max(melius, key=_mean_top1)
+    best = max(melius, key=mean_top1)
     size = _size(best)
     nearest = min(abs(_size(group) - size) for group in peers)
-    peer = max((group for group in peers if abs(_size(group) - size) == nearest), key=_mean_top1)
-    gap = _mean_top1(best) - _mean_top1(peer)
+    peer = max((group for group in peers if abs(_size(group) - size) == nearest), key=mean_top1)
+    gap = mean_top1(best) - mean_top1(peer)
     reached = [spread([_top1(run) for run in group], " %") for group in (best, peer)]
     return [
         f"**The claim.** {best[0].describe()} ({size / MIB:.2f} MiB) reaches {reached[0]}, "
@@ -59,7 +59,8 @@ def _size(group: Sequence[Run]) -> int:
     return group[0].counts.packed_bytes
 
 
-def _mean_top1(group: Sequence[Run]) -> float:
+def mean_top1(group: Sequence[Run]) -> float:
+    """Of repetitions of a run."""
     return mean(_top1(run) for run in group)
 
 
@@ -129,6 +130,10 @@ def compare_pairs(runs: Sequence[Run]) -> list[str]:
 
 
 def _pair(name: str, without: Sequence[Run], with_it: Sequence[Run]) -> list[str]:
+    seeds = [{run.recipe["seed"] for run in group} for group in (without, with_it)]
+    if shared := seeds[0] & seeds[1]:  # like with like
+        without = [run for run in without if run.recipe["seed"] in shared]
+        with_it = [run for run in with_it if run.recipe["seed"] in shared]
     columns = [[_top1(run) for run in group] for group in (without, with_it)]
     watched = [validation_accuracies(group) for group in (without, with_it)]
     both = all(watched)

@@ -160,11 +160,14 @@ def split_off(files: PictureFiles, share: float) -> tuple[PictureFiles, PictureF
     out: set[int] = set()
     for pictures in members.values():
         wanted = max(1, round(share * sum(map(len, pictures.values()))))
-        for digest in sorted(pictures)[:-1]:
-            if wanted <= 0:
-                break
-            out.update(pictures[digest])
-            wanted -= len(pictures[digest])
+        held: list[bytes] = []
+        for digest in sorted(pictures):
+            if len(pictures[digest]) <= wanted and len(held) < len(pictures) - 1:
+                held.append(digest)
+                wanted -= len(pictures[digest])
+        if not held and len(pictures) > 1:  # of nothing but many copies
+            held.append(min(pictures, key=lambda digest: (len(pictures[digest]), digest)))
+        out.update(i for digest in held for i in pictures[digest])
     return files.select([i for i in range(len(files)) if i not in out]), files.select(sorted(out))
 
 

@@ -296,7 +296,11 @@ def _read_words(folder: Path) -> dict[str, str]:
         raise DataError(f"{path}: expected text in UTF-8, found {error}") from error
     rows = [line.split("\t", 1) for line in lines if "\t" in line]
     names = {wnid: synonyms.split(",")[0].strip() for wnid, synonyms in rows}
-    return {wnid: name for wnid, name in names.items() if name and name.isprintable()}
+    return {
+        wnid: name
+        for wnid, name in names.items()
+        if name and name.isprintable() and len(name) <= MAX_TEXT
+    }
 
 
 def write_words(data: DataSet, folder: Path) -> None:
@@ -350,7 +354,7 @@ def _read_split(data: Path, split: str) -> PictureFiles | None:
         return read_packs(packs)
     if (folder / ANNOTATIONS).is_file():
         return _read_annotated(folder)
-    if split == "test" and (data / "val" / ANNOTATIONS).is_file():
+    if split == "test" and (data / "val" / ANNOTATIONS).is_file() and (folder / "images").is_dir():
         return None  # Tiny-ImageNet's own test pictures have no labels: its val is the test part
     return read_folder(folder) if folder.is_dir() else None
 

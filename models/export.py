@@ -387,7 +387,7 @@ def _load_pictures(
         calibration = Calibration(parity_inputs((3, side, side), count, SEED + 1), "noise")
     if args.evaluation is None:
         return calibration, None
-    files = open_data_set(args.evaluation).test
+    files = open_data_set(args.evaluation, needs_train=False).test
     if files is None:
         raise DataError(f"{args.evaluation}: expected test/ or val/ in it; found neither")
     return calibration, decode_pictures(files, preprocessing, progress=True)

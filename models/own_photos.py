@@ -13,7 +13,9 @@ from typing import Any
 from models.data import split_off
 from models.datasets import DataSet
 from models.errors import DataError
-from models.picture_files import SUFFIXES, PictureFiles, read_folder
+from models.packs import LIMITS
+from models.picture_files import PictureFiles, read_folder
+from runtime import InvalidImage, decode_image
 from runtime.bundle import check_replaceable
 
 HELD_BACK = 0.2  # of each class
@@ -48,12 +50,20 @@ def _check_copies(files: PictureFiles, folder: Path) -> None:
     first: dict[bytes, int] = {}
     for i, name in enumerate(files.names):
         other = first.setdefault(files.digest(i), i)
-        is_picture = name.lower().endswith(SUFFIXES)  # what is none is found when it is decoded
-        if is_picture and files.labels[other] != files.labels[i]:
+        if files.labels[other] != files.labels[i] and _is_picture(files.read(i)):
             raise DataError(
                 f"{folder}: expected every photo in one class; found the same one as "
                 f"{files.names[other]} and {name}. Remove one of them."
             )
+
+
+def _is_picture(data: bytes) -> bool:
+    """Not so: files that other programs leave in every folder, for --skip-damaged to leave out."""
+    try:
+        decode_image(data, LIMITS)
+    except InvalidImage:
+        return False
+    return True
 
 
 def choose_defaults(photos: int, learned: bool = True) -> dict[str, Any]:

@@ -105,6 +105,8 @@ def read_folder(path: Path, every_file: bool = False) -> PictureFiles:
             f"{path}: expected a sub-folder per class, at least 2; found {len(folders)}. Put the "
             "pictures of each class into a folder named like the class."
         )
+    if every_file and (gone := [f for f in inside if not f.exists()]):
+        raise DataError(f"{gone[0]}: expected a folder; found a link to nothing. Remove it.")
     if every_file and (loose := sorted(f.name for f in inside if f.suffix.lower() in SUFFIXES)):
         raise DataError(
             f"{path}: expected every picture in the sub-folder of its class; found beside them "

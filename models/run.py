@@ -49,6 +49,7 @@ from models.teachers import Teacher, load_teacher
 from models.trainer import Execution, Trainer
 from models.zoo import Network, build_network, default_image_size
 
+CONFUSION = "confusion.csv"  # in the folder of a run
 SECONDS_BETWEEN_SAVES = 10  # at least, where epochs are short
 
 
@@ -115,7 +116,7 @@ class _Run:
         self.data_sha256 = {name: part.sha256() for name, part in job.data.parts().items()}
         files, copies = _split(job)
         if copies and self.shows:
-            tqdm.write(f"{copies} training pictures left out: copies of held-out ones")
+            tqdm.write(f"{copies} pictures left out: copies of others to watch or measure by")
         parts = self._decode_all(files)
         self.skipped = [line for images in parts.values() for line in images.skipped]
         train = parts["train"].to(self.device)
@@ -242,10 +243,11 @@ class _Run:
             trainer.restore(content["state"])
             self.started = datetime.fromisoformat(content["started"])
             if trainer.finished and content["test"] is not None:
-                # It stays what was trained and measured, where, and by which code.
-                self.test, self.calibration = content["test"], content["calibration"]
+                # It stays what was trained, where, and by which code.
                 made_by = (MAY_DIFFER & content.keys()) - {"labels"}
                 self.header |= {key: content[key] for key in made_by}
+                if content.get("labels") == self.header["labels"] and (out / CONFUSION).exists():
+                    self.test, self.calibration = content["test"], content["calibration"]
         out.mkdir(parents=True, exist_ok=True)
         self.processes.wait()  # none reads a checkpoint that the first one has begun to replace
         saved = time.monotonic()
@@ -308,7 +310,7 @@ class _Run:
         self.test = {"split": name, **measure(logits, images.labels)}
         self.test["positive_share"] = positive_share()
         self.test["calibration_error"] = calibration_error(logits, images.labels)
-        table = self.job.out / "confusion.csv"
+        table = self.job.out / CONFUSION
         write_confusion(table, logits, images.labels, self.job.data.labels)
         if validation is not None:
             known = logits if images is validation else self._logits(validation)
@@ -357,25 +359,32 @@ def make_record(content: Mapping[str, Any], data: DataSet) -> dict[str, Any]:
 
 
 def _split(job: Job) -> tuple[dict[str, PictureFiles], int]:
-    """The parts that have pictures, and how many training pictures are left out: copies of others
-    that the network is watched or measured by.
+    """The parts that have pictures, and how many are left out: copies of test pictures, and of
+    validation pictures to train on.
 
     Raises DataError if a class has no other pictures.
     """
     parts = {name: files for name, files in job.data.parts().items() if len(files)}
-    if "validation" not in parts:
-        parts["train"], held_back = split_off(parts["train"], job.recipe.validation_share)
-        if len(held_back):
-            parts["validation"] = held_back
-    before = parts.pop("train")
-    train = before.without(*parts.values())
+    test = [parts.pop("test")] if "test" in parts else []
+    before = sum(map(len, parts.values()))
+    parts = {name: files.without(*test) for name, files in parts.items()}
+    train = parts.get("train", job.data.train)
+    held_back = parts.get("validation")
+    if held_back is None:
+        train, held_back = split_off(train, job.recipe.validation_share)
+    else:
+        train = train.without(held_back)
     if empty := [name for name, count in train.counts().items() if not count]:
         raise DataError(
             f"{job.data.name}: expected pictures of every class to train on that are not in the "
             f"validation or test part too; found none of {', '.join(empty[:5])}. Add pictures of "
             "it, or remove its folder."
         )
-    return {"train": train, **parts}, len(before) - len(train)
+    parts = {"train": train}
+    if len(held_back):
+        parts["validation"] = held_back
+    left_out = before - sum(map(len, parts.values()))
+    return parts | ({"test": test[0]} if test else {}), left_out
 
 
 def _check_classes(files: PictureFiles, images: LabelledImages, where: str) -> None:
@@ -385,5 +394,6 @@ def _check_classes(files: PictureFiles, images: LabelledImages, where: str) -> N
     if lost := [c for c, n, m in zip(files.classes, had, decoded, strict=True) if n and not m]:
         raise DataError(
             f"{where}: expected a picture at least of every class; all are damaged of "
-            f"{', '.join(lost[:5])}. Mend or remove these files; then others are held back."
+            f"{', '.join(lost[:5])}. Mend or remove these files:\n  "
+            + "\n  ".join(images.skipped[: DamagedPictures.SHOWN])
         )

@@ -179,6 +179,13 @@ def test_copies_of_a_picture_are_never_on_both_sides(copies: list[int], share: f
     assert 0 not in {*rest.counts().values(), *held.counts().values()}
 
 
+@pytest.mark.parametrize("extra", [b"a", b"b", b"c"])
+def test_many_copies_of_a_picture_are_not_the_part_held_back(extra: bytes) -> None:
+    pictures = {f"copy{i}": b"x" for i in range(9)} | {"other": extra}
+    rest, held = split_off(make_files({"a": pictures, "b": {"0": b"", "1": b"y"}}), 0.2)
+    assert (rest.counts()["a"], held.counts()["a"]) == (9, 1)
+
+
 def test_a_class_of_one_picture_stays_in_the_rest() -> None:
     files = make_files({"a": {"1": b""}, "b": {"2": b"x", "3": b"y"}})
     rest, held = split_off(files, 0.5)

@@ -56,6 +56,10 @@ def test_where_every_file_counts_none_is_left_out_unseen(folder: Path, tmp_path:
         with pytest.raises(DataError, match=f"{name}: expected a picture or .* a link to {found}"):
             read_folder(folder, every_file=True)
         link.unlink()
+    (folder / "dog").symlink_to(tmp_path / "x")
+    with pytest.raises(DataError, match="dog: expected a folder; found a link to nothing"):
+        read_folder(folder, every_file=True)
+    (folder / "dog").unlink()
     (folder / "loose.JPG").touch()
     with pytest.raises(DataError, match=r"found beside them loose\.JPG"):
         read_folder(folder, every_file=True)

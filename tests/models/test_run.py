@@ -117,6 +117,19 @@ def test_resuming_a_finished_run_trains_no_more(data: Path, tmp_path: Path) -> N
     assert (tmp_path / "run" / "record.json").read_bytes() == record  # as it was trained
 
 
+def test_resuming_a_finished_run_writes_what_is_missing(data: Path, tmp_path: Path) -> None:
+    run_training(make_job(data, tmp_path / "run"))
+    table = tmp_path / "run" / "confusion.csv"
+    before = table.read_text()
+    table.unlink()
+    run_training(make_job(data, tmp_path / "run", resume=True))
+    assert table.read_text() == before
+    (data / "words.txt").write_text("red\tcrimson\n")
+    run_training(make_job(data, tmp_path / "run", resume=True))
+    assert table.read_text() == before.replace("red", "crimson")
+    assert "crimson" in read_record(tmp_path / "run" / "record.json")["data"]["labels"]
+
+
 def test_an_existing_run_is_not_overwritten(data: Path, tmp_path: Path) -> None:
     run_training(make_job(data, tmp_path / "run"))
     before = (tmp_path / "run" / "checkpoint.pt").read_bytes()
@@ -157,6 +170,25 @@ def test_a_part_that_loses_a_class_is_named(data: Path, tmp_path: Path) -> None:
         picture.write_bytes(picture.name.encode())
     with pytest.raises(DataError, match=r"test part: .* all are damaged of blue"):
         run_training(make_job(data, tmp_path / "run", skip_damaged=True))
+
+
+def test_copies_of_test_pictures_are_not_watched_by(data: Path, tmp_path: Path) -> None:
+    for name in ("red", "blue"):
+        for picture in (data / "test" / name).iterdir():
+            copy = data / "val" / name / f"copy-{picture.name}"
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(picture.read_bytes())
+        write_picture(data / "val" / name / "other.png", seed=len(name))
+    run_training(make_job(data, tmp_path / "run"))
+    assert read_record(tmp_path / "run" / "record.json")["data"]["validation_images"] == 2
+
+
+def test_a_set_of_test_pictures_alone_is_refused(data: Path, tmp_path: Path) -> None:
+    for name in ("red", "blue"):
+        for picture in (data / "train" / name).iterdir():
+            picture.rename(picture.with_name(f"ILSVRC2012_val_{picture.name}"))
+    with pytest.raises(DataError, match="pictures of every class to train on"):
+        run_training(make_job(data, tmp_path / "run"))
 
 
 def test_copies_of_test_pictures_are_not_trained_on(data: Path, tmp_path: Path) -> None:
