@@ -145,7 +145,7 @@ def test_trained_network_keeps_classes_recipe_and_accuracy(tmp_path: Path) -> No
         (["meliusnet13", "--float-parts", "int8", "--calibration", "PHOTOS"], "expected train/"),
         (
             ["meliusnet13", "--float-parts", "int8", "--evaluation", "PHOTOS"],
-            "expected train/ or train.npz",
+            "expected test/ or val/ in it",
         ),
         (["mobilenet_v1_0.25_small", "--float-parts", "int8"], "network with binary layers"),
     ],
