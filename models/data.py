@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 from models.datasets import NAMES, open_data_set, write_words
 from models.errors import DamagedPictures, DataError, TrainingFault
-from models.packs import LIMITS, NUMPY_DAMAGE, find_packs, write_packs
+from models.packs import LIMITS, NUMPY_DAMAGE, check_no_pictures, write_packs
 from models.picture_files import PictureFiles
 from runtime import InvalidImage, Preprocessing, decode_image, resize_and_crop
 from runtime.preprocess import LARGEST_SIDE
@@ -221,12 +221,7 @@ def _pack(args: argparse.Namespace) -> None:
             f"expected --side from 1 to {LARGEST_SIDE} pixels; found {args.side}. Leave it out to "
             "keep the files as they are."
         )
-    for split in ("train", "val", "test"):
-        if find_packs(args.out, split) or (args.out / split).exists():
-            raise DataError(
-                f"{args.out}: expected a folder without {split} pictures; found some. Give "
-                "another --out, or remove them."
-            )
+    check_no_pictures(args.out, ("train", "val", "test"))
     data = open_data_set(args.data, args.set)
     splits = {"train": "train", "validation": "val", "test": "test"}
     for part, files in data.parts().items():

@@ -28,6 +28,10 @@ UNION = "+"  # joins names of sets
 SHOWN = 5  # differences that an error lists
 
 
+def _can_be_label(name: str) -> bool:
+    return name.isprintable() and len(name) <= MAX_TEXT
+
+
 @dataclass(frozen=True)
 class DataSet:
     """Pictures to train on, to watch progress by (or None) and to test on (or None).
@@ -44,7 +48,7 @@ class DataSet:
 
     def __post_init__(self) -> None:
         for label in self.labels:
-            if not label.isprintable() or len(label) > MAX_TEXT:
+            if not _can_be_label(label):
                 raise DataError(
                     f"{self.name}: expected names of classes that can be shown, of at most "
                     f"{MAX_TEXT} characters; found {label!r:.80}. Rename the folder."
@@ -296,11 +300,7 @@ def _read_words(folder: Path) -> dict[str, str]:
         raise DataError(f"{path}: expected text in UTF-8, found {error}") from error
     rows = [line.split("\t", 1) for line in lines if "\t" in line]
     names = {wnid: synonyms.split(",")[0].strip() for wnid, synonyms in rows}
-    return {
-        wnid: name
-        for wnid, name in names.items()
-        if name and name.isprintable() and len(name) <= MAX_TEXT
-    }
+    return {wnid: name for wnid, name in names.items() if name and _can_be_label(name)}
 
 
 def write_words(data: DataSet, folder: Path) -> None:

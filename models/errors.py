@@ -31,7 +31,7 @@ class DamagedPictures(DataError):
     SHOWN = 10
 
     def __init__(self, faults: list[str], looked_at: int, can_skip: bool = True) -> None:
-        self.faults, self.looked_at = faults, looked_at
+        self.faults = faults
         more = len(faults) - self.SHOWN
         super().__init__(
             f"expected pictures; {len(faults)} of {looked_at} files are none:\n  "

@@ -21,7 +21,7 @@ from pathlib import Path
 from models.data import split_off
 from models.datasets import KNOWN, DataSet, open_data_set
 from models.errors import DataError, TrainingFault
-from models.packs import find_packs, write_packs
+from models.packs import check_no_pictures, write_packs
 from models.picture_files import PictureFiles, join_files
 
 ALL_OF = "/*"  # after the name of a set: its classes
@@ -199,12 +199,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     try:
         groups = read_groups(args.groups)
-        for part in ("train", "test"):
-            if find_packs(args.out, part) or (args.out / part).exists():
-                raise DataError(
-                    f"{args.out}: expected a folder without {part} pictures; found some. Give "
-                    "another --out, or remove them."
-                )
+        check_no_pictures(args.out, ("train", "test"))
         sets = _open_sources(args.sources)
         for part, files in group_sets(groups, sets).items():
             write_packs(files, args.out, part)

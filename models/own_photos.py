@@ -35,8 +35,9 @@ def open_photos(folder: Path, held_back: float = HELD_BACK) -> DataSet:
     files = read_folder(folder, every_file=True)
     _check_copies(files, folder)
     train, validation = split_off(files, held_back)
+    measured = validation.counts()
     for name, count in files.counts().items():
-        if validation.counts()[name] == 0:
+        if not measured[name]:
             raise DataError(
                 f"{folder / name}: expected at least 2 photos of a class, one of them to measure "
                 f"with; found {count}{' copies of one' if count > 1 else ''}. Add photos, or "

@@ -11,6 +11,7 @@ import io
 import tokenize
 import zipfile
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,16 @@ def find_packs(folder: Path, split: str) -> list[Path]:
     if whole.is_file() and parts:
         raise DataError(f"{folder}: expected {whole.name} or its parts; found both. Remove one.")
     return [whole] if whole.is_file() else parts
+
+
+def check_no_pictures(folder: Path, splits: Sequence[str]) -> None:
+    """Raises DataError if the folder has pictures of these parts, which packs would mix with."""
+    for split in splits:
+        if find_packs(folder, split) or (folder / split).exists():
+            raise DataError(
+                f"{folder}: expected a folder without {split} pictures; found some. Give "
+                "another --out, or remove them."
+            )
 
 
 def read_packs(paths: list[Path]) -> PictureFiles:

@@ -42,6 +42,8 @@ class PictureFiles:
 
     def without(self, *others: PictureFiles) -> PictureFiles:
         """Those that are no copies of a picture of the others, byte for byte."""
+        if not others:
+            return self
         known = {part.digest(i) for part in others for i in range(len(part))}
         return self.select([i for i in range(len(self)) if self.digest(i) not in known])
 
@@ -98,16 +100,16 @@ def read_folder(path: Path, every_file: bool = False) -> PictureFiles:
             f"{path}: expected a folder with a sub-folder per class; found "
             f"{'nothing' if not path.exists() else 'a file'}"
         )
-    inside = [f for f in path.iterdir() if not f.name.startswith(".")]
-    folders = sorted((f for f in inside if f.is_dir()), key=lambda folder: folder.name)
+    entries = [f for f in path.iterdir() if not f.name.startswith(".")]
+    folders = sorted((f for f in entries if f.is_dir()), key=lambda folder: folder.name)
     if len(folders) < 2:
         raise DataError(
             f"{path}: expected a sub-folder per class, at least 2; found {len(folders)}. Put the "
             "pictures of each class into a folder named like the class."
         )
-    if every_file and (gone := [f for f in inside if not f.exists()]):
+    if every_file and (gone := [f for f in entries if not f.exists()]):
         raise DataError(f"{gone[0]}: expected a folder; found a link to nothing. Remove it.")
-    if every_file and (loose := sorted(f.name for f in inside if f.suffix.lower() in SUFFIXES)):
+    if every_file and (loose := sorted(f.name for f in entries if f.suffix.lower() in SUFFIXES)):
         raise DataError(
             f"{path}: expected every picture in the sub-folder of its class; found beside them "
             f"{', '.join(loose[:5])}. Move them into one, or out of the folder."

@@ -19,6 +19,7 @@ import torch
 from models.errors import DataError
 
 FORMAT = 1
+CONFUSION = "confusion.csv"  # beside the record
 
 
 def find_commit() -> str | None:

@@ -32,6 +32,7 @@ from models.curves import write_curves
 from models.errors import DataError, TrainingFault
 from models.finished import Run, read_runs
 from models.latency import key_of, measure_latencies, read_latencies, write_latencies
+from models.record import CONFUSION
 from models.scatter import Point, write_scatter
 from runtime.bench.machine import format_machine
 from runtime.bench.markdown import make_table
@@ -158,7 +159,7 @@ def _calibration_table(runs: Sequence[Run]) -> str:
 
 
 def _worst_classes(run: Run) -> list[str]:
-    path = run.folder / "confusion.csv"
+    path = run.folder / CONFUSION
     if not path.is_file():
         return []
     with path.open(newline="", encoding="utf-8") as stream:
@@ -174,7 +175,7 @@ def _worst_classes(run: Run) -> list[str]:
     worst = [cells for _, cells in sorted(rows, key=lambda row: row[0])[:WORST]]
     return [
         f"### Where {run.name} errs",
-        f"All of it: [confusion.csv](runs/{run.name}/confusion.csv). The worst classes:",
+        f"All of it: [{CONFUSION}](runs/{run.name}/{CONFUSION}). The worst classes:",
         make_table(["class", "right", "most often taken for"], worst),
     ]
 

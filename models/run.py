@@ -49,7 +49,6 @@ from models.teachers import Teacher, load_teacher
 from models.trainer import Execution, Trainer
 from models.zoo import Network, build_network, default_image_size
 
-CONFUSION = "confusion.csv"  # in the folder of a run
 SECONDS_BETWEEN_SAVES = 10  # at least, where epochs are short
 
 
@@ -77,6 +76,14 @@ class Job:
     progress: bool = True
 
 
+def build_network_of(job: Job) -> Network:
+    """Untrained. Raises RecipeError."""
+    try:
+        return build_network(job.network, len(job.data.train.classes), **job.changes)
+    except ValueError as error:
+        raise RecipeError(str(error)) from error
+
+
 def run_training(job: Job, processes: Processes | None = None) -> dict[str, Any]:
     """Trains to the end, or goes on; returns the content of the last checkpoint.
 
@@ -101,7 +108,7 @@ class _Run:
         if job.recipe.epochs:
             processes.check_batch(job.recipe.batch)
         torch.manual_seed(job.recipe.seed)
-        self.network = self._build_network()
+        self.network = build_network_of(job)
         self.start, fits_last_layer = self._begin()
         self.network.to(self.device)
         side = default_image_size(self.network) if job.image_size is None else job.image_size
@@ -166,13 +173,6 @@ class _Run:
         for name, files in parts.items():
             _check_classes(files, decoded[name], f"{job.data.name}, {name} part")
         return decoded
-
-    def _build_network(self) -> Network:
-        job = self.job
-        try:
-            return build_network(job.network, len(job.data.train.classes), **job.changes)
-        except ValueError as error:
-            raise RecipeError(str(error)) from error
 
     def _begin(self) -> tuple[Start | None, bool]:
         """What the training begins with, and whether the last layer still has to be fitted."""
@@ -246,7 +246,10 @@ class _Run:
                 # It stays what was trained, where, and by which code.
                 made_by = (MAY_DIFFER & content.keys()) - {"labels"}
                 self.header |= {key: content[key] for key in made_by}
-                if content.get("labels") == self.header["labels"] and (out / CONFUSION).exists():
+                if (
+                    content.get("labels") == self.header["labels"]
+                    and (out / record.CONFUSION).exists()
+                ):
                     self.test, self.calibration = content["test"], content["calibration"]
         out.mkdir(parents=True, exist_ok=True)
         self.processes.wait()  # none reads a checkpoint that the first one has begun to replace
@@ -310,7 +313,7 @@ class _Run:
         self.test = {"split": name, **measure(logits, images.labels)}
         self.test["positive_share"] = positive_share()
         self.test["calibration_error"] = calibration_error(logits, images.labels)
-        table = self.job.out / CONFUSION
+        table = self.job.out / record.CONFUSION
         write_confusion(table, logits, images.labels, self.job.data.labels)
         if validation is not None:
             known = logits if images is validation else self._logits(validation)
@@ -364,27 +367,24 @@ def _split(job: Job) -> tuple[dict[str, PictureFiles], int]:
 
     Raises DataError if a class has no other pictures.
     """
-    parts = {name: files for name, files in job.data.parts().items() if len(files)}
-    test = [parts.pop("test")] if "test" in parts else []
-    before = sum(map(len, parts.values()))
-    parts = {name: files.without(*test) for name, files in parts.items()}
-    train = parts.get("train", job.data.train)
-    held_back = parts.get("validation")
-    if held_back is None:
-        train, held_back = split_off(train, job.recipe.validation_share)
+    data = job.data
+    test = [data.test] if data.test is not None else []
+    if data.validation is not None and len(data.validation):
+        before = len(data.train) + len(data.validation)
+        held_back = data.validation.without(*test)
+        train = data.train.without(held_back, *test)
     else:
-        train = train.without(held_back)
+        before = len(data.train)
+        train, held_back = split_off(data.train.without(*test), job.recipe.validation_share)
     if empty := [name for name, count in train.counts().items() if not count]:
         raise DataError(
-            f"{job.data.name}: expected pictures of every class to train on that are not in the "
+            f"{data.name}: expected pictures of every class to train on that are not in the "
             f"validation or test part too; found none of {', '.join(empty[:5])}. Add pictures of "
             "it, or remove its folder."
         )
-    parts = {"train": train}
-    if len(held_back):
-        parts["validation"] = held_back
-    left_out = before - sum(map(len, parts.values()))
-    return parts | ({"test": test[0]} if test else {}), left_out
+    parts = {"train": train, "validation": held_back} | ({"test": test[0]} if test else {})
+    left_out = before - len(train) - len(held_back)
+    return {name: files for name, files in parts.items() if len(files)}, left_out
 
 
 def _check_classes(files: PictureFiles, images: LabelledImages, where: str) -> None:

@@ -41,9 +41,9 @@ from models.own_photos import (
 from models.preprocessing import evaluation_preprocessing
 from models.processes import Processes, join_processes
 from models.recipe import Recipe
-from models.run import Job, run_training
+from models.run import Job, build_network_of, run_training
 from models.trainer import Execution
-from models.zoo import NAMES, build_network, default_image_size, find_changes
+from models.zoo import NAMES, default_image_size, find_changes
 from runtime.preprocess import LARGEST_SIDE
 
 
@@ -233,11 +233,8 @@ def _check_options(args: argparse.Namespace) -> None:
 
 def _check_image_size(job: Job) -> None:
     """Raises RecipeError if of an input this small the network's pools leave nothing."""
-    try:
-        with torch.device("meta"):
-            network = build_network(job.network, **job.changes).eval()
-    except ValueError as error:
-        raise RecipeError(str(error)) from error
+    with torch.device("meta"):
+        network = build_network_of(job).eval()
     side = default_image_size(network) if job.image_size is None else job.image_size
     evaluation_preprocessing(side, job.resize)
 
