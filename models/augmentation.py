@@ -1,5 +1,5 @@
-"""Random changes of whole batches of uint8 pictures, on the device that holds them; their centre as
-evaluation sees it; normalisation.
+"""Random windows and colours of whole batches of uint8 pictures, on the device that holds them;
+their centre as evaluation sees it; normalisation.
 
 All randomness comes in as a table of uniform numbers, one row per picture: the same pictures come
 out whatever the device, and however many processes share a batch.
@@ -17,14 +17,17 @@ from torch.nn import functional as F
 from runtime.preprocess import Preprocessing
 
 DRAWS = 5  # uniform numbers per picture
+COLOR_DRAWS = 5  # and of jitter_colors
 PAD = 4  # pixels of `crop`, as in the authors' CIFAR-10 recipe
 AT_A_TIME = 256  # pictures that are scaled in float
 ASPECT = 4 / 3  # of `resized_crop`: from 3/4 to 4/3
+#: red, green, blue -> brightness Y and two axes of colour, I and Q (the transform of NTSC)
+YIQ = ((0.299, 0.587, 0.114), (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112))
 
 
-def draw(count: int, generator: torch.Generator) -> Tensor:
-    """What augmentations need of chance: float32 [count, DRAWS] in 0..1, on the CPU."""
-    return torch.rand(count, DRAWS, generator=generator)
+def draw(count: int, generator: torch.Generator, numbers: int = DRAWS) -> Tensor:
+    """What augmentations need of chance: float32 [count, numbers] in 0..1, on the CPU."""
+    return torch.rand(count, numbers, generator=generator)
 
 
 def augment_crop(pixels: Tensor, draws: Tensor, side: int, _min_area: float) -> Tensor:
@@ -68,6 +71,33 @@ AUGMENTATIONS: dict[str, Augmentation] = {
     "crop": augment_crop,
     "resized_crop": augment_resized_crop,
 }
+
+
+def jitter_colors(pixels: Tensor, draws: Tensor, strength: float) -> Tensor:
+    """Other light, another camera: brightness, contrast and saturation times 1 +- 0.8 `strength`,
+    hue turned by up to 0.2 `strength` of a circle; 0.2 `strength` of the pictures lose all colour.
+
+    The ranges are SimCLR's (Chen et al. 2020, appendix A). Hue turns in the plane of I and Q: all
+    of it is one matrix per picture.
+
+    Uint8 [N, 3, H, W], float [N, COLOR_DRAWS] -> uint8 [N, 3, H, W].
+    """
+    draws = draws.to(pixels.device)
+    swing = 2 * draws - 1
+    brightness, contrast, saturation = (1 + 0.8 * strength * swing[:, :3]).unbind(1)
+    saturation = saturation * (draws[:, 4] >= 0.2 * strength)
+    turn = 2 * math.pi * 0.2 * strength * swing[:, 3]
+    cos, sin = saturation * turn.cos(), saturation * turn.sin()
+    one, zero = torch.ones_like(cos), torch.zeros_like(cos)
+    in_yiq = torch.stack((one, zero, zero, zero, cos, -sin, zero, sin, cos), 1).view(-1, 3, 3)
+    to_yiq = torch.tensor(YIQ, device=pixels.device)
+    gain = (contrast * brightness)[:, None, None]
+    matrix = gain * (torch.linalg.inv(to_yiq) @ in_yiq @ to_yiq)
+    flat = pixels.float().flatten(2)
+    mean = (to_yiq[0] @ flat).mean(1)  # brightness of each picture: contrast is about it
+    offset = ((1 - contrast) * brightness * mean)[:, None, None]
+    changed = torch.baddbmm(offset, matrix, flat)
+    return changed.round_().clamp_(0, 255).to(torch.uint8).view_as(pixels)
 
 
 def view_centre(pixels: Tensor, preprocessing: Preprocessing) -> Tensor:

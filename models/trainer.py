@@ -20,7 +20,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.augmentation import AUGMENTATIONS, draw, normalize
+from models.augmentation import (
+    AUGMENTATIONS,
+    COLOR_DRAWS,
+    DRAWS,
+    draw,
+    jitter_colors,
+    normalize,
+)
 from models.data import LabelledImages
 from models.errors import CheckpointMismatch, DataError, Diverged
 from models.metrics import evaluate
@@ -30,7 +37,7 @@ from models.recipe import Recipe
 from runtime.preprocess import Preprocessing
 
 LOOK_EVERY = 20  # steps between looks at the loss: each makes the CPU wait for a GPU
-ORDER, DRAWS = 0, 1  # what a generator is for
+ORDER, AUGMENTATION = 0, 1  # what a generator is for
 
 Teacher = Callable[[Tensor], Tensor]
 
@@ -183,12 +190,11 @@ class Trainer:
         recipe = self.recipe
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate(self.step)
-        draws = draw(len(index), seeded(recipe.seed, DRAWS, self.step))
+        chance = seeded(recipe.seed, AUGMENTATION, self.step)
+        numbers = DRAWS + (COLOR_DRAWS if recipe.color_jitter else 0)
+        draws = draw(len(index), chance, numbers)
         index, draws = self.processes.share(index), self.processes.share(draws)
-        augment = AUGMENTATIONS[recipe.augmentation]
-        side = self.preprocessing.crop
-        pixels = augment(self.train.pixels[index], draws, side, recipe.min_area)
-        labels = self.train.labels[index]
+        pixels, labels = self._augment(self.train.pixels[index], draws), self.train.labels[index]
         inputs = normalize(pixels, self.preprocessing)
         if self.execution.channels_last:
             inputs = inputs.contiguous(memory_format=torch.channels_last)
@@ -206,6 +212,15 @@ class Trainer:
         self.optimizer.step()
         hits = (logits.detach().argmax(1) == labels).float().mean()
         self._sums += torch.stack((loss.detach(), hits))
+
+    def _augment(self, pixels: Tensor, draws: Tensor) -> Tensor:
+        recipe = self.recipe
+        augment = AUGMENTATIONS[recipe.augmentation]
+        side = self.preprocessing.crop
+        pixels = augment(pixels, draws[:, :DRAWS], side, recipe.min_area)
+        if recipe.color_jitter:
+            pixels = jitter_colors(pixels, draws[:, DRAWS:], recipe.color_jitter)
+        return pixels
 
     def _autocast(self) -> AbstractContextManager[Any]:
         if not self.recipe.mixed_precision:

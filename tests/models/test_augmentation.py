@@ -5,15 +5,20 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
 
 from models.augmentation import (
     AUGMENTATIONS,
+    COLOR_DRAWS,
     DRAWS,
+    YIQ,
     augment_crop,
     augment_resized_crop,
     draw,
+    jitter_colors,
     normalize,
     view_centre,
 )
@@ -103,3 +108,73 @@ def test_the_centre_is_what_the_service_sees(side: int, monkeypatch: pytest.Monk
     expected = np.stack([preprocess(Image.fromarray(picture), spec) for picture in pictures])
     assert found.shape == expected.shape
     assert np.abs(found.numpy() - expected).max() <= 1.01 / min(spec.std)
+
+
+def colorful(count: int) -> Tensor:
+    return noise(count, 16) // 2 + 64  # room above and below
+
+
+def color_draws(count: int, **given: float) -> Tensor:
+    """All in the middle, which changes nothing, but for the given ones."""
+    names = ("brightness", "contrast", "saturation", "hue", "keep")
+    return torch.tensor([[given.get(name, 0.5) for name in names]]).repeat(count, 1)
+
+
+def brightness_of(pixels: Tensor) -> Tensor:
+    return torch.einsum("c,nchw->nhw", torch.tensor(YIQ[0]), pixels.float())
+
+
+@given(
+    strength=st.floats(0, 1),
+    draws=st.lists(st.floats(0, 1, exclude_max=True), min_size=COLOR_DRAWS, max_size=COLOR_DRAWS),
+    value=st.integers(0, 255),
+)
+def test_of_one_grey_only_brightness_can_change(
+    strength: float, draws: list[float], value: int
+) -> None:
+    pixels = torch.full((1, 3, 4, 4), value, dtype=torch.uint8)
+    out = jitter_colors(pixels, torch.tensor([draws]), strength)
+    assert out.dtype == torch.uint8
+    wanted = min(value * (1 + 0.8 * strength * (2 * draws[0] - 1)), 255)
+    assert (out.float() - wanted).abs().max() <= 1
+
+
+@pytest.mark.parametrize(("strength", "draws"), [(0.0, None), (1.0, color_draws(20))])
+def test_no_jitter_changes_nothing(strength: float, draws: Tensor | None) -> None:
+    pixels = noise(20)
+    draws = draw(20, torch.Generator().manual_seed(1), COLOR_DRAWS) if draws is None else draws
+    assert torch.equal(jitter_colors(pixels, draws, strength), pixels)
+
+
+def test_hue_turns_colors_and_leaves_brightness() -> None:
+    pixels = colorful(5)
+    turned = jitter_colors(pixels, color_draws(5, hue=0.9), 0.4)
+    assert not torch.equal(turned, pixels)
+    assert (brightness_of(turned) - brightness_of(pixels)).abs().max() <= 1.5
+    for color in ((160, 90, 90), (90, 150, 90)):  # a turn of 0.2 and back
+        pixel = torch.tensor(color, dtype=torch.uint8).view(1, 3, 1, 1)
+        there = jitter_colors(pixel, color_draws(1, hue=1.0), 1.0)
+        back = jitter_colors(there, color_draws(1, hue=0.0), 1.0)
+        assert (there.int() - pixel).abs().max() > 20
+        assert (back.int() - pixel).abs().max() <= 2
+
+
+def test_saturation_grey_brightness_and_contrast() -> None:
+    pixels = colorful(5)
+    grey = jitter_colors(pixels, color_draws(5, keep=0.1), 0.6)
+    assert (grey.float() - brightness_of(pixels)[:, None]).abs().max() <= 1
+    vivid = jitter_colors(pixels, color_draws(5, saturation=0.7), 0.5).float()
+    assert vivid.std(1).mean() > pixels.float().std(1).mean()
+    darker = jitter_colors(pixels, color_draws(5, brightness=0.0), 0.5).float()
+    assert (darker - 0.6 * pixels.float()).abs().max() <= 1
+    flat = jitter_colors(pixels, color_draws(5, contrast=0.0), 0.5)
+    mean = brightness_of(pixels).mean((1, 2))
+    assert (brightness_of(flat).mean((1, 2)) - mean).abs().max() <= 1
+    spread = brightness_of(flat).std((1, 2)) / brightness_of(pixels).std((1, 2))
+    assert (spread - 0.6).abs().max() < 0.02
+
+
+def test_a_share_of_the_batch_gets_the_colors_of_the_whole() -> None:
+    pixels, draws = noise(6), draw(6, torch.Generator().manual_seed(2), COLOR_DRAWS)
+    whole = jitter_colors(pixels, draws, 0.7)
+    assert torch.equal(whole[1::2], jitter_colors(pixels[1::2], draws[1::2], 0.7))
