@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 from models.datasets import NAMES, open_data_set, write_words
 from models.errors import DamagedPictures, DataError, TrainingFault
-from models.packs import LIMITS, NUMPY_DAMAGE, check_no_pictures, write_packs
+from models.packs import LIMITS, NUMPY_DAMAGE, check_no_pictures, fill_together, write_packs
 from models.picture_files import PictureFiles
 from runtime import InvalidImage, Preprocessing, decode_image, resize_and_crop
 from runtime.preprocess import LARGEST_SIDE
@@ -224,13 +224,14 @@ def _pack(args: argparse.Namespace) -> None:
     check_no_pictures(args.out, ("train", "val", "test"))
     data = open_data_set(args.data, args.set)
     splits = {"train": "train", "validation": "val", "test": "test"}
-    for part, files in data.parts().items():
-        parts, side = (args.parts, args.side) if part == "train" else (1, args.side)
-        side = None if part == "test" else side  # testing uses the untouched files
-        for path in write_packs(files, args.out, splits[part], parts, side):
-            print(f"{path}: {path.stat().st_size:,} bytes")
-        print(f"{splits[part]}: {len(files)} pictures")
-    write_words(data, args.out)
+    with fill_together(args.out) as folder:
+        for part, files in data.parts().items():
+            parts, side = (args.parts, args.side) if part == "train" else (1, args.side)
+            side = None if part == "test" else side  # testing uses the untouched files
+            for path in write_packs(files, folder, splits[part], parts, side):
+                print(f"{args.out / path.name}: {path.stat().st_size:,} bytes")
+            print(f"{splits[part]}: {len(files)} pictures")
+        write_words(data, folder)
 
 
 if __name__ == "__main__":

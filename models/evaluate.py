@@ -3,7 +3,8 @@
 python -m models.evaluate BUNDLE --data DIR [--set NAME]: the pictures of the test part are decoded
 and preprocessed as the manifest says. The bundle may know more classes than the data has, as one of
 ImageNet does: then "top1" is of all its classes, and "among" of the data's alone. With --seen-at
-the pictures are reduced first, to what a network for smaller pictures sees of them.
+the pictures are reduced first, to what a network for smaller pictures sees of them; with
+--color-jitter their light and colours are changed, as a training may, each picture always alike.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 
 import torch
 
-from models.augmentation import view_centre
+from models.augmentation import AT_A_TIME, COLOR_DRAWS, draw, jitter_colors, view_centre
 from models.data import LabelledImages, decode_pictures
 from models.datasets import NAMES, open_data_set
 from models.errors import DataError, RecipeError, TrainingFault
@@ -107,6 +108,13 @@ def decode_reduced(
     return replace(images, pixels=view_centre(images.pixels, spec))
 
 
+def change_colors(images: LabelledImages, strength: float) -> LabelledImages:
+    """The pictures under other light (models.augmentation.jitter_colors), the same at each call."""
+    draws = draw(len(images), torch.Generator().manual_seed(0), COLOR_DRAWS)
+    parts = zip(images.pixels.split(AT_A_TIME), draws.split(AT_A_TIME), strict=True)
+    return replace(images, pixels=torch.cat([jitter_colors(*part, strength) for part in parts]))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m models.evaluate", description=__doc__)
@@ -119,6 +127,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument(
         "--seen-at", type=int, metavar="SIDE", help="reduce the pictures to SIDE pixels first"
+    )
+    parser.add_argument(
+        "--color-jitter",
+        type=float,
+        default=0.0,
+        metavar="STRENGTH",
+        help="change light and colours first, 0 to 1",
     )
     parser.add_argument("--confusion", type=Path, help="write the confusion table, a .csv file")
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
@@ -136,6 +151,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     f"to {LARGEST_SIDE}; found {args.resize}"
                 )
             spec = replace(spec, resize=args.resize)
+        if not 0 <= args.color_jitter <= 1:
+            raise RecipeError(f"expected --color-jitter from 0 to 1; found {args.color_jitter:g}")
         shown = not args.quiet
         if args.seen_at is None:
             images = decode_pictures(data.test, spec, progress=shown)
@@ -146,6 +163,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 f"expected --seen-at from 1 to {spec.resize}, the pixels that the network sees of "
                 f"the shorter side; found {args.seen_at}"
             )
+        if args.color_jitter:
+            images = change_colors(images, args.color_jitter)
         figures = measure_accuracy(
             engine,
             images,
@@ -159,7 +178,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     name = engine.bundle.manifest.name
     about = {"bundle": name, "data": data.name, "split": "test", "resize": spec.resize}
-    print(json.dumps({**about, "seen_at": args.seen_at, **figures}))
+    seen = {"seen_at": args.seen_at, "color_jitter": args.color_jitter}
+    print(json.dumps({**about, **seen, **figures}))
     return 0
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import torch
 
 from models.errors import DataError
 from models.latency import is_served
+from models.recipe import Recipe
 from models.record import read_record
 from models.summary import Counts, count
 from models.zoo import build_network
@@ -33,9 +34,10 @@ class Run:
     def test(self) -> Mapping[str, Any]:
         return self.record["test"]  # type: ignore[no-any-return]
 
-    @property
+    @cached_property
     def recipe(self) -> Mapping[str, Any]:
-        return self.record["recipe"]  # type: ignore[no-any-return]
+        """Every field: what an older record lacks had its default."""
+        return asdict(Recipe(**self.record["recipe"]))
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -112,6 +114,8 @@ class Run:
             text += f", shift {self.shift:+g}"
         if self.recipe["distillation"]:
             text += f", distilled ({self.recipe['distillation']:g})"
+        if self.recipe["color_jitter"]:
+            text += f", colour jitter {self.recipe['color_jitter']:g}"
         return text
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from models.data import split_off
 from models.datasets import KNOWN, DataSet, open_data_set
 from models.errors import DataError, TrainingFault
-from models.packs import check_no_pictures, write_packs
+from models.packs import check_no_pictures, fill_together, write_packs
 from models.picture_files import PictureFiles, join_files
 
 ALL_OF = "/*"  # after the name of a set: its classes
@@ -201,10 +201,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         groups = read_groups(args.groups)
         check_no_pictures(args.out, ("train", "test"))
         sets = _open_sources(args.sources)
-        for part, files in group_sets(groups, sets).items():
-            write_packs(files, args.out, part)
-            counts = ", ".join(f"{name} {count}" for name, count in files.counts().items())
-            print(f"{part}: {len(files)} pictures ({counts})")
+        with fill_together(args.out) as folder:
+            for part, files in group_sets(groups, sets).items():
+                write_packs(files, folder, part)
+                counts = ", ".join(f"{name} {count}" for name, count in files.counts().items())
+                print(f"{part}: {len(files)} pictures ({counts})")
     except (TrainingFault, OSError) as error:
         print(f"models.groups: {error}", file=sys.stderr)
         return 2

@@ -11,8 +11,10 @@ import io
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -135,13 +137,33 @@ def _read_arrays(path: Path) -> list[np.ndarray]:
     return list(arrays.values())
 
 
+@contextmanager
+def fill_together(folder: Path) -> Iterator[Path]:
+    """A hidden folder in `folder`; its files come into `folder` at the end, or after an error none.
+
+    A set of which some parts lack would be read as another set.
+    """
+    is_new = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with TemporaryDirectory(dir=folder, prefix=".") as partial:
+            yield Path(partial)
+            for path in sorted(Path(partial).iterdir()):
+                path.replace(folder / path.name)
+    except BaseException:
+        if is_new:
+            folder.rmdir()
+        raise
+
+
 def write_packs(
     files: PictureFiles, folder: Path, split: str, parts: int = 1, side: int | None = None
 ) -> list[Path]:
     """Writes FOLDER/SPLIT.npz, or `parts` files with equal shares of each class.
 
     With `side` pictures are encoded anew as JPEG of quality 75: shorter side `side`, centre square.
-    Raises DamagedPictures naming those that cannot be.
+    Those of one set are to be written into `fill_together`. Raises DamagedPictures naming those
+    that cannot be encoded.
     """
     folder.mkdir(parents=True, exist_ok=True)
     order = _in_order(files)
@@ -165,17 +187,14 @@ def _write_pack(files: PictureFiles, path: Path, side: int | None) -> None:
         offs.append(blob.tell())
     if faults:
         raise DamagedPictures(faults, len(files), can_skip=False)
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("wb") as stream:
-        np.savez(
-            stream,
-            blob=np.frombuffer(blob.getvalue(), np.uint8),
-            offs=np.array(offs, np.int64),
-            label=np.array(files.labels, np.int64),
-            wnids=np.array(files.classes, np.str_),
-            names=np.array(files.names, np.str_),
-        )
-    partial.replace(path)
+    np.savez(
+        path,
+        blob=np.frombuffer(blob.getvalue(), np.uint8),
+        offs=np.array(offs, np.int64),
+        label=np.array(files.labels, np.int64),
+        wnids=np.array(files.classes, np.str_),
+        names=np.array(files.names, np.str_),
+    )
 
 
 def encode_anew(data: bytes, side: int, quality: int = 75) -> bytes:

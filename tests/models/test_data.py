@@ -240,6 +240,31 @@ def test_packs_are_not_mixed_with_others(
     assert main(["pack", str(tmp_path / "set"), "--out", str(tmp_path / "set")]) == 2
 
 
+def test_packs_are_written_together_or_not_at_all(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_two_colours(tmp_path / "set")
+    write_picture(tmp_path / "set" / "val" / "blue" / "1.png", 1)
+    write_picture(tmp_path / "set" / "val" / "red" / "2.png", 2)
+    (tmp_path / "set" / "val" / "red" / "damaged.png").write_bytes(b"no picture")
+    packs = tmp_path / "packs"
+    command = ["pack", str(tmp_path / "set"), "--out", str(packs), "--side", "8"]
+    assert main(command) == 2
+    assert "damaged.png" in capsys.readouterr().err
+    assert not packs.exists()
+    packs.mkdir()
+    assert main(command) == 2
+    assert not list(packs.iterdir())
+    (tmp_path / "set" / "val" / "red" / "damaged.png").unlink()
+    assert main(command) == 0
+    assert f"{packs / 'train.npz'}: " in capsys.readouterr().out
+    assert sorted(path.name for path in packs.iterdir()) == [
+        "test.npz",
+        "train.npz",
+        "val.npz",
+    ]
+
+
 def test_folder_of_pictures_with_every_file(tmp_path: Path) -> None:
     write_picture(tmp_path / "a" / "1.png")
     write_picture(tmp_path / "b" / "2.png")

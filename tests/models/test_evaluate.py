@@ -15,7 +15,13 @@ from models.augmentation import normalize
 from models.data import LabelledImages, decode_pictures
 from models.datasets import open_data_set
 from models.errors import DataError
-from models.evaluate import decode_reduced, find_classes, main, measure_accuracy
+from models.evaluate import (
+    change_colors,
+    decode_reduced,
+    find_classes,
+    main,
+    measure_accuracy,
+)
 from models.export import main as export
 from models.zoo import build_network
 from runtime import Engine, load_engine
@@ -179,3 +185,29 @@ def test_pictures_reduced_to_what_another_network_sees(
     for side in ("0", "17"):
         assert main([*arguments, side]) == 2
         assert "--seen-at from 1 to 16" in capsys.readouterr().err
+
+
+def test_colors_are_changed_always_alike(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_two_colours(tmp_path)
+    arguments = [str(bundle), "--data", str(tmp_path), "--quiet", "--color-jitter"]
+    answers = []
+    for strength in ("0.5", "0.5", "0"):
+        assert main([*arguments, strength]) == 0
+        answers.append(json.loads(capsys.readouterr().out))
+    assert answers[0] == answers[1]
+    assert answers[0]["color_jitter"] == 0.5
+    assert answers[0]["loss"] != answers[2]["loss"]
+    for strength in ("-0.1", "1.5", "nan"):
+        assert main([*arguments, strength]) == 2
+        assert f"expected --color-jitter from 0 to 1; found {strength}" in capsys.readouterr().err
+    files = open_data_set(tmp_path).test
+    assert files is not None
+    images = decode_pictures(files, load_engine(bundle, "native").bundle.manifest.preprocessing)
+    many = replace(
+        images, pixels=images.pixels.repeat(100, 1, 1, 1), labels=images.labels.repeat(100)
+    )
+    changed = change_colors(many, 1.0).pixels
+    assert changed.shape == many.pixels.shape
+    assert (changed != many.pixels).flatten(1).any(1).float().mean() > 0.99

@@ -39,11 +39,22 @@ def test_what_a_run_is(tmp_path: Path) -> None:
         {"start": "meliusnet13 on tiny"},
         {"data": make_record()["data"] | {"parts": {"train": {"images": 9, "sha256": "0"}}}},
         {"recipe": make_record()["recipe"] | {"epochs": 2}},
+        {"recipe": make_record()["recipe"] | {"color_jitter": 0.5}},
     ],
 )
 def test_whatever_decides_the_outcome_is_its_identity(change: dict[str, Any]) -> None:
     first, other = (Run("r", Path(), make_record(**c)) for c in ({}, change))
     assert first.identity != other.identity
+
+
+def test_a_field_that_an_older_record_lacks_had_its_default() -> None:
+    recipe = make_record()["recipe"]
+    older = {key: value for key, value in recipe.items() if key != "color_jitter"}
+    newer = recipe | {"color_jitter": 0.0}
+    runs = [Run("r", Path(), make_record(recipe=some)) for some in (older, newer)]
+    assert runs[0].identity == runs[1].identity
+    jittered = Run("r", Path(), make_record(recipe=recipe | {"color_jitter": 0.25}))
+    assert jittered.describe() == "meliusnet13, colour jitter 0.25"
 
 
 def test_what_a_run_began_with(tmp_path: Path) -> None:
