@@ -151,7 +151,7 @@ def fill_together(folder: Path) -> Iterator[Path]:
             for path in sorted(Path(partial).iterdir()):
                 path.replace(folder / path.name)
     except BaseException:
-        if is_new:
+        if is_new and not any(folder.iterdir()):
             folder.rmdir()
         raise
 
