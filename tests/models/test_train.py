@@ -199,6 +199,7 @@ def test_every_recipe_of_the_repository_is_one(repository: Path) -> None:
     for path in recipes:
         args = parse_arguments(["--config", str(path), "--data", "x"])
         assert args.network in NAMES, path
+        assert args.start is None or (repository / args.start).is_file(), path
     published = parse_arguments(["--config", str(recipes[-1])])
     assert all(
         getattr(published, f.name) in (None, getattr(Recipe(), f.name)) for f in fields(Recipe)
