@@ -2,8 +2,9 @@
 
 RUNS has a folder per run with its record.json and confusion.csv, NOTES.md, which goes into the
 report as it is, references/ with answers of models.evaluate about other networks, and
-latencies.json, which --measure writes anew on this machine. Without --measure the report is made of
-these files alone, so that it can be made again anywhere, bit for bit.
+latencies.json, which --measure writes anew on this machine. Where the default model errs is told of
+the run that its bundle was made from. Without --measure the report is made of these files alone, so
+that it can be made again anywhere, bit for bit.
 """
 
 from __future__ import annotations
@@ -34,12 +35,14 @@ from models.finished import Run, read_runs
 from models.latency import key_of, measure_latencies, read_latencies, write_latencies
 from models.record import CONFUSION
 from models.scatter import Point, write_scatter
+from runtime import read_bundle
 from runtime.bench.machine import format_machine
 from runtime.bench.markdown import make_table
 from runtime.errors import RuntimeFault
 
 RUNS = Path(__file__).parent / "runs"
 RESULTS = Path(__file__).parent / "RESULTS.md"
+BUNDLE = Path(__file__).parent.parent / "service" / "bundles" / "default"
 LATENCIES = "latencies.json"
 NOTES = "NOTES.md"
 REFERENCES = "references"
@@ -74,13 +77,27 @@ def _read_reference(path: Path) -> dict[str, Any]:
     return reference
 
 
+def find_source(runs: Sequence[Run], bundle: Path) -> Run | None:
+    """The run that the bundle was exported from, if it is among these.
+
+    Raises BundleError if it is no bundle.
+    """
+    training = read_bundle(bundle).manifest.training or {}
+    told = (training.get("commit"), training.get("accuracy"))
+    return next((run for run in runs if (run.record["commit"], run.test) == told), None)
+
+
 def make_report(
     runs: Sequence[Run],
     latencies: Mapping[str, Any],
     notes: str = "",
     references: Sequence[Mapping[str, Any]] = (),
+    default: Run | None = None,
 ) -> str:
-    """The text of RESULTS.md; notes: what people have to say of the runs."""
+    """The text of RESULTS.md.
+
+    notes: what people have to say of the runs; default: what the default bundle was made from.
+    """
     parts = [
         "# Trained networks: measured",
         "Made by `python -m models.report` from the run records in [`runs/`](runs); every number "
@@ -102,7 +119,10 @@ def make_report(
         parts += ["### Calibration", _calibration_table(mine)]
         binary = [run for run in mine if run.is_binary]
         best = max(group_repetitions(binary or mine), key=mean_top1)
-        parts += _worst_classes(min(best, key=lambda run: run.name))  # whatever it reached
+        erring = min(best, key=lambda run: run.name)  # whatever it reached
+        parts += _worst_classes(erring, erring is default)
+        if default in mine and default is not erring:
+            parts += _worst_classes(default, True)
     parts += ["## The runs", _runs_table(runs)]
     return "\n\n".join(parts) + "\n"
 
@@ -158,7 +178,7 @@ def _calibration_table(runs: Sequence[Run]) -> str:
     return make_table([*head, "fitted on pictures"], rows)
 
 
-def _worst_classes(run: Run) -> list[str]:
+def _worst_classes(run: Run, is_default: bool) -> list[str]:
     path = run.folder / CONFUSION
     if not path.is_file():
         return []
@@ -174,7 +194,7 @@ def _worst_classes(run: Run) -> list[str]:
         rows.append((share, [name, f"{share:.0%}", f"{labels[wrong]} ({counts[wrong]})"]))
     worst = [cells for _, cells in sorted(rows, key=lambda row: row[0])[:WORST]]
     return [
-        f"### Where {run.name} errs",
+        f"### Where {run.name}{', the default model,' if is_default else ''} errs",
         f"All of it: [{CONFUSION}](runs/{run.name}/{CONFUSION}). The worst classes:",
         make_table(["class", "right", "most often taken for"], worst),
     ]
@@ -247,6 +267,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("runs", type=Path, nargs="?", default=RUNS, help="default: models/runs")
     parser.add_argument("--out", type=Path, default=RESULTS, help="default: models/RESULTS.md")
+    parser.add_argument(
+        "--bundle", type=Path, default=BUNDLE, help="the default model: service/bundles/default"
+    )
     parser.add_argument("--measure", action="store_true", help="measure the latencies anew")
     args = parser.parse_args(arguments)
     try:
@@ -257,7 +280,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         latencies = read_latencies(path)
         write_pictures(runs, latencies, args.runs)
         references = read_references(args.runs / REFERENCES)
-        text = make_report(runs, latencies, read_notes(args.runs), references)
+        default = find_source(runs, args.bundle)
+        text = make_report(runs, latencies, read_notes(args.runs), references, default)
         args.out.write_text(text, encoding="utf-8")
     except (TrainingFault, RuntimeFault, OSError) as error:
         print(f"models.report: {error}", file=sys.stderr)

@@ -9,10 +9,12 @@ import pytest
 from models.finished import read_runs
 from models.latency import read_latencies
 from models.report import (
+    BUNDLE,
     LATENCIES,
     REFERENCES,
     RESULTS,
     RUNS,
+    find_source,
     main,
     make_report,
     read_notes,
@@ -34,6 +36,11 @@ def test_calibration_and_errors_are_told(runs: Path) -> None:
     assert "| melius-1 | 9.5 | 3.2 | 1.50 | 10 |" in text
     assert "### Where taught errs" in text  # the best binary one
     assert "| dog | 50% | cat (5) |" in text
+    read = read_runs(runs)
+    default = next(run for run in read if run.name == "melius-1")
+    text = make_report(read, read_latencies(runs / LATENCIES), default=default)
+    assert "### Where taught errs" in text
+    assert "### Where melius-1, the default model, errs" in text
 
 
 def test_every_run_says_where_it_comes_from(runs: Path) -> None:
@@ -82,7 +89,11 @@ def test_runs_without_epochs_have_no_curves(tmp_path: Path) -> None:
 
 def test_report_of_this_repository_is_made_of_its_records() -> None:
     latencies, references = read_latencies(RUNS / LATENCIES), read_references(RUNS / REFERENCES)
-    expected = make_report(read_runs(RUNS), latencies, read_notes(RUNS), references)
+    runs = read_runs(RUNS)
+    default = find_source(runs, BUNDLE)
+    assert default is not None, "the run of the default bundle is not in the repository"
+    expected = make_report(runs, latencies, read_notes(RUNS), references, default)
+    assert f"### Where {default.name}, the default model, errs" in expected
     assert RESULTS.read_text(encoding="utf-8") == expected
 
 
