@@ -177,7 +177,9 @@ def _describe_reference(reference: Mapping[str, Any]) -> str:
     """The network and the size it was shown the pictures in, on which its accuracy depends."""
     side = reference.get("seen_at")
     reduced = "" if side is None else f", reduced to {side}x{side} pixels before"
-    return f"{reference['bundle']}, pictures of {reference['resize']} pixels{reduced}"
+    jitter = reference.get("color_jitter")
+    changed = f", colours changed by {jitter:g}" if jitter else ""
+    return f"{reference['bundle']}, pictures of {reference['resize']} pixels{reduced}{changed}"
 
 
 def compare_references(references: Sequence[Mapping[str, Any]], runs: Sequence[Run]) -> list[str]:

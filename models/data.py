@@ -224,14 +224,16 @@ def _pack(args: argparse.Namespace) -> None:
     check_no_pictures(args.out, ("train", "val", "test"))
     data = open_data_set(args.data, args.set)
     splits = {"train": "train", "validation": "val", "test": "test"}
+    lines = []
     with fill_together(args.out) as folder:
         for part, files in data.parts().items():
             parts, side = (args.parts, args.side) if part == "train" else (1, args.side)
             side = None if part == "test" else side  # testing uses the untouched files
             for path in write_packs(files, folder, splits[part], parts, side):
-                print(f"{args.out / path.name}: {path.stat().st_size:,} bytes")
-            print(f"{splits[part]}: {len(files)} pictures")
+                lines.append(f"{args.out / path.name}: {path.stat().st_size:,} bytes")
+            lines.append(f"{splits[part]}: {len(files)} pictures")
         write_words(data, folder)
+    print("\n".join(lines))  # of files that are in place
 
 
 if __name__ == "__main__":

@@ -36,8 +36,14 @@ class Run:
 
     @cached_property
     def recipe(self) -> Mapping[str, Any]:
-        """Every field: what an older record lacks had its default."""
-        return asdict(Recipe(**self.record["recipe"]))
+        """Every field: what an older record lacks had its default. Raises DataError."""
+        recipe = self.record["recipe"]
+        if unknown := recipe.keys() - asdict(Recipe()).keys():
+            raise DataError(
+                f"{self.folder}: expected a recipe of models.recipe; found also "
+                f"{', '.join(sorted(unknown))}. Use the code that trained it, or a newer one."
+            )
+        return asdict(Recipe(**recipe))
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -114,7 +120,7 @@ class Run:
             text += f", shift {self.shift:+g}"
         if self.recipe["distillation"]:
             text += f", distilled ({self.recipe['distillation']:g})"
-        if self.recipe["color_jitter"]:
+        if self.recipe["color_jitter"] and self.recipe["epochs"]:  # else seen as they are
             text += f", colour jitter {self.recipe['color_jitter']:g}"
         return text
 

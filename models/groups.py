@@ -201,11 +201,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         groups = read_groups(args.groups)
         check_no_pictures(args.out, ("train", "test"))
         sets = _open_sources(args.sources)
+        parts = group_sets(groups, sets)
         with fill_together(args.out) as folder:
-            for part, files in group_sets(groups, sets).items():
+            for part, files in parts.items():
                 write_packs(files, folder, part)
-                counts = ", ".join(f"{name} {count}" for name, count in files.counts().items())
-                print(f"{part}: {len(files)} pictures ({counts})")
+        for part, files in parts.items():
+            counts = ", ".join(f"{name} {count}" for name, count in files.counts().items())
+            print(f"{part}: {len(files)} pictures ({counts})")
     except (TrainingFault, OSError) as error:
         print(f"models.groups: {error}", file=sys.stderr)
         return 2

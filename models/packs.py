@@ -141,16 +141,20 @@ def _read_arrays(path: Path) -> list[np.ndarray]:
 def fill_together(folder: Path) -> Iterator[Path]:
     """A hidden folder in `folder`; its files come into `folder` at the end, or after an error none.
 
-    A set of which some parts lack would be read as another set.
+    A set of which some parts lack would be read as another set. A process that is killed leaves the
+    hidden folder, or at worst some files without test.npz, the last to come.
     """
     is_new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
+    placed: list[Path] = []
     try:
         with TemporaryDirectory(dir=folder, prefix=".") as partial:
             yield Path(partial)
-            for path in sorted(Path(partial).iterdir()):
-                path.replace(folder / path.name)
+            for path in sorted(Path(partial).iterdir(), reverse=True):
+                placed.append(path.replace(folder / path.name))
     except BaseException:
+        for path in placed:
+            path.unlink()
         if is_new and not any(folder.iterdir()):
             folder.rmdir()
         raise

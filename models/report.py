@@ -77,11 +77,14 @@ def _read_reference(path: Path) -> dict[str, Any]:
     return reference
 
 
-def find_source(runs: Sequence[Run], bundle: Path) -> Run | None:
+def find_source(runs: Sequence[Run], bundle: Path | None) -> Run | None:
     """The run that the bundle was exported from, if it is among these.
 
-    Raises BundleError if it is no bundle.
+    None: this repository's default, where there is one. Raises BundleError if it is no bundle.
     """
+    if bundle is None and not BUNDLE.exists():
+        return None
+    bundle = BUNDLE if bundle is None else bundle
     training = read_bundle(bundle).manifest.training or {}
     told = (training.get("commit"), training.get("accuracy"))
     return next((run for run in runs if (run.record["commit"], run.test) == told), None)
@@ -111,7 +114,7 @@ def make_report(
     ]
     for data in dict.fromkeys(run.data for run in runs):
         mine = [run for run in runs if run.data == data]
-        parts += [f"## {data}", _describe_data(mine[0]), _accuracy_table(mine, latencies)]
+        parts += [f"## {data}", _describe_data(mine), _accuracy_table(mine, latencies)]
         parts += describe_claim(mine, latencies)
         parts += compare_pairs(mine)
         parts += sweep_shifts(mine)
@@ -127,12 +130,14 @@ def make_report(
     return "\n\n".join(parts) + "\n"
 
 
-def _describe_data(run: Run) -> str:
-    data, side = run.record["data"], run.record["preprocessing"]["crop"]
-    test = run.test
+def _describe_data(runs: Sequence[Run]) -> str:
+    data, side = runs[0].record["data"], runs[0].record["preprocessing"]["crop"]
+    test = runs[0].test
+    counts = sorted({run.record["data"]["train_images"] for run in runs})
+    trained_on = " to ".join(f"{count:,}" for count in sorted({counts[0], counts[-1]}))
     names = {"test": "the test part, which no training or choice has seen"}
     return (
-        f"{len(data['classes'])} classes, {side}x{side} pixels; {data['train_images']:,} pictures "
+        f"{len(data['classes'])} classes, {side}x{side} pixels; {trained_on} pictures "
         f"to train on, {data['validation_images']:,} to watch it by, {test['images']:,} to test on "
         f"({names.get(test['split'], 'the ' + test['split'] + ' part')})."
     )
@@ -268,19 +273,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("runs", type=Path, nargs="?", default=RUNS, help="default: models/runs")
     parser.add_argument("--out", type=Path, default=RESULTS, help="default: models/RESULTS.md")
     parser.add_argument(
-        "--bundle", type=Path, default=BUNDLE, help="the default model: service/bundles/default"
+        "--bundle", type=Path, help="the default model (default: service/bundles/default)"
     )
     parser.add_argument("--measure", action="store_true", help="measure the latencies anew")
     args = parser.parse_args(arguments)
     try:
         runs = read_runs(args.runs)
+        default = find_source(runs, args.bundle)
         path = args.runs / LATENCIES
         if args.measure:
             write_latencies(measure_latencies([run.record for run in runs]), path)
         latencies = read_latencies(path)
         write_pictures(runs, latencies, args.runs)
         references = read_references(args.runs / REFERENCES)
-        default = find_source(runs, args.bundle)
         text = make_report(runs, latencies, read_notes(args.runs), references, default)
         args.out.write_text(text, encoding="utf-8")
     except (TrainingFault, RuntimeFault, OSError) as error:

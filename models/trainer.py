@@ -245,12 +245,11 @@ class Trainer:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Goes on from state(). Raises CheckpointMismatch if it came from another recipe."""
-        asked = asdict(self.recipe)
-        if asdict(Recipe(**state["recipe"])) != asked:
-            other = {k: v for k, v in state["recipe"].items() if asked.get(k) != v}
+        asked, made_with = asdict(self.recipe), asdict(Recipe(**state["recipe"]))
+        if other := {k: v for k, v in made_with.items() if asked[k] != v}:
             raise CheckpointMismatch(
                 f"the checkpoint was made with {other}, this run asks for "
-                f"{ {k: asked.get(k) for k in other} }; give the same options, or another --out"
+                f"{ {k: asked[k] for k in other} }; give the same options, or another --out"
             )
         self.network.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])

@@ -68,6 +68,8 @@ def test_reduced_pictures_are_said_to_be(runs: Path) -> None:
     text = report_beside(runs, ANSWER | {"seen_at": 64})
     assert "| big, pictures of 72 pixels, reduced to 64x64 pixels before | 95.5 |" in text
     assert "reduced to" not in report_beside(runs, ANSWER | {"seen_at": None})
+    text = report_beside(runs, ANSWER | {"color_jitter": 0.5})
+    assert "| big, pictures of 72 pixels, colours changed by 0.5 | 95.5 |" in text
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,12 @@ def test_a_field_that_an_older_record_lacks_had_its_default() -> None:
     assert runs[0].identity == runs[1].identity
     jittered = Run("r", Path(), make_record(recipe=recipe | {"color_jitter": 0.25}))
     assert jittered.describe() == "meliusnet13, colour jitter 0.25"
+    last_layer = {"color_jitter": 0.25, "epochs": 0}
+    fitted = Run("r", Path(), make_record(recipe=recipe | last_layer))
+    assert fitted.describe() == "meliusnet13"
+    strange = Run("r", Path("runs/r"), make_record(recipe=recipe | {"rotation": 5}))
+    with pytest.raises(DataError, match=r"runs/r: expected a recipe .* found also rotation"):
+        strange.describe()
 
 
 def test_what_a_run_began_with(tmp_path: Path) -> None:

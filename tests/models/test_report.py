@@ -41,6 +41,7 @@ def test_calibration_and_errors_are_told(runs: Path) -> None:
     text = make_report(read, read_latencies(runs / LATENCIES), default=default)
     assert "### Where taught errs" in text
     assert "### Where melius-1, the default model, errs" in text
+    assert find_source(read, BUNDLE) is None, "those of a test are not of the default bundle"
 
 
 def test_every_run_says_where_it_comes_from(runs: Path) -> None:

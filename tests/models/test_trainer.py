@@ -8,6 +8,14 @@ from typing import Any
 import pytest
 import torch
 
+from models.augmentation import (
+    COLOR_DRAWS,
+    DRAWS,
+    augment_crop,
+    draw,
+    jitter_colors,
+    normalize,
+)
 from models.data import LabelledImages
 from models.errors import CheckpointMismatch, DataError, Diverged, RecipeError
 from models.meliusnet import MeliusNet
@@ -16,7 +24,7 @@ from models.preprocessing import whole_preprocessing
 from models.processes import Processes
 from models.recipe import Recipe
 from models.specs import Spec
-from models.trainer import Execution, Trainer, distillation_loss, seeded
+from models.trainer import AUGMENTATION, Execution, Trainer, distillation_loss, seeded
 
 SIDE = 16
 PREPROCESSING = whole_preprocessing(SIDE)
@@ -104,19 +112,32 @@ def test_resuming_another_recipe_is_refused() -> None:
     state = make_trainer().state()
     with pytest.raises(CheckpointMismatch, match=r"made with \{'epochs': 3\}.*asks for.*9"):
         make_trainer(replace(RECIPE, epochs=9)).restore(state)
+    del state["recipe"]["color_jitter"]  # as in a checkpoint of before there was one
+    make_trainer().restore(state)
+    jittered = make_trainer(replace(RECIPE, color_jitter=0.5))
+    with pytest.raises(CheckpointMismatch, match=r"'color_jitter': 0.0\}.*'color_jitter': 0.5"):
+        jittered.restore(state)
 
 
-def test_processes_share_what_one_would_draw(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("color_jitter", [0.0, 0.5])
+def test_processes_share_what_one_would_draw(
+    monkeypatch: pytest.MonkeyPatch, color_jitter: float
+) -> None:
     seen: list[torch.Tensor] = []
     for processes in (Processes(), Processes(0, 2), Processes(1, 2)):
         monkeypatch.setattr(Processes, "wrap", lambda _, network: network)
-        trainer = make_trainer(processes=processes)
+        trainer = make_trainer(replace(RECIPE, color_jitter=color_jitter), processes=processes)
         trainer.forward = lambda inputs: (seen.append(inputs), torch.zeros(len(inputs), 2))[1]  # type: ignore[func-returns-value]
         with pytest.raises(RuntimeError, match="grad"):
             trainer._train_step(torch.arange(4))
     whole, first, second = seen
     assert torch.equal(whole[0::2], first)
     assert torch.equal(whole[1::2], second)
+    draws = draw(4, seeded(RECIPE.seed, AUGMENTATION, 0), DRAWS + COLOR_DRAWS * (color_jitter > 0))
+    pixels = augment_crop(two_colours().pixels[:4], draws[:, :DRAWS], SIDE, RECIPE.min_area)
+    if color_jitter:
+        pixels = jitter_colors(pixels, draws[:, DRAWS:], color_jitter)
+    assert torch.equal(whole, normalize(pixels, PREPROCESSING))
 
 
 def test_uneven_shares_are_refused() -> None:
