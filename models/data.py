@@ -17,7 +17,6 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import PIL
@@ -140,11 +139,8 @@ def _map(path: Path, shape: tuple[int, ...]) -> np.ndarray:
 
 def _keep(path: Path, pixels: np.ndarray) -> None:
     """Another run may be keeping the same pixels: each writes a file of its own, then moves it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=path.parent, prefix=".") as folder:
-        partial = Path(folder) / path.name
-        np.save(partial, pixels)
-        partial.replace(path)
+    with fill_together(path.parent) as folder:
+        np.save(folder / path.name, pixels)
 
 
 def split_off(files: PictureFiles, share: float) -> tuple[PictureFiles, PictureFiles]:

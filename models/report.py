@@ -133,8 +133,8 @@ def make_report(
 def _describe_data(runs: Sequence[Run]) -> str:
     data, side = runs[0].record["data"], runs[0].record["preprocessing"]["crop"]
     test = runs[0].test
-    counts = sorted({run.record["data"]["train_images"] for run in runs})
-    trained_on = " to ".join(f"{count:,}" for count in sorted({counts[0], counts[-1]}))
+    counts = [run.record["data"]["train_images"] for run in runs]
+    trained_on = " to ".join(f"{count:,}" for count in sorted({min(counts), max(counts)}))
     names = {"test": "the test part, which no training or choice has seen"}
     return (
         f"{len(data['classes'])} classes, {side}x{side} pixels; {trained_on} pictures "
