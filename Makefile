@@ -127,7 +127,7 @@ instruction-counts: setup ## count the NEON kernels' instructions under emulatio
 # ---- train -----------------------------------------------------------------------------------------------------------
 EVERYDAY := runs/everyday
 EVERYDAY_SETS := tiny-imagenet-200 mini-imagenet imagenette imagewoof birds-525 birds-5 owls-and-eagles cats-and-dogs \
-	hot-dogs popular-animals flowers
+	hot-dogs popular-animals flowers bees-and-wasps
 
 $(EVERYDAY)/test.npz: models/recipes/groups/everyday.toml | $(SERVE_READY)
 	@test -n '$(DATA)' || { \

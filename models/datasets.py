@@ -208,6 +208,11 @@ KNOWN: dict[str, KnownSet] = {
         2,
         {"train": 1000, "test": 1000},
     ),
+    "bees-and-wasps": KnownSet(
+        "Esphios/bees-vs-wasps-classifier@8c0e0cb4b73ec6d4cbe9e3f5a1c8ae3444736c1c:data",
+        2,
+        {"train": 1000, "validation": 500, "test": 500},
+    ),
     "flowers": KnownSet(
         "atiaisaac/flowers_classification@087014c38ad5e456c63e2286dd83c0ff7b921489:flowers",
         5,
