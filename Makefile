@@ -129,7 +129,7 @@ EVERYDAY := runs/everyday
 EVERYDAY_SETS := tiny-imagenet-200 mini-imagenet imagenette imagewoof birds-525 birds-5 owls-and-eagles cats-and-dogs \
 	hot-dogs popular-animals flowers bees-and-wasps
 
-$(EVERYDAY)/test.npz: models/recipes/groups/everyday.toml | $(SERVE_READY)
+$(EVERYDAY)/test.npz: models/recipes/groups/everyday.toml | $(STAMPS)/tools $(SERVE_READY)
 	@test -n '$(DATA)' || { \
 	  echo 'error: expected DATA=DIR, a folder with $(EVERYDAY_SETS) in it (models/README.md says where they are); found none' >&2; \
 	  exit 1; }

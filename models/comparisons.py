@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import mean
 from typing import Any
 
-from models.errors import DataError
 from models.finished import Run
 from models.latency import key_of
 from runtime.bench.markdown import make_table
@@ -34,25 +33,42 @@ def milliseconds(run: Run, latencies: Mapping[str, Any]) -> str:
 def describe_claim(runs: Sequence[Run], latencies: Mapping[str, Any]) -> list[str]:
     """The best MeliusNet beside the best MobileNet-v1 of the size nearest to its, both untaught.
 
-    Seeds are taken together: no seed is chosen by what it reached.
+    Best on the validation pictures; of runs that were tested on the same pictures. Seeds are taken
+    together: no seed is chosen by what it reached.
     """
-    groups = group_repetitions([run for run in runs if run.teacher is None])
-    melius = [group for group in groups if group[0].is_binary and group[0].has_improvement]
+    groups = [
+        group
+        for group in group_repetitions([run for run in runs if run.teacher is None])
+        if validation_accuracies(group)
+    ]
     peers = [group for group in groups if group[0].is_mobilenet]
-    if not melius or not peers:
+    comparable = {group[0].test_sha256 for group in peers}
+    melius = [
+        group
+        for group in groups
+        if group[0].is_binary and group[0].has_improvement and group[0].test_sha256 in comparable
+    ]
+    if not melius:
         return []
-    best = max(melius, key=mean_top1)
+    best = max(melius, key=_mean_validation)
+    peers = [group for group in peers if group[0].test_sha256 == best[0].test_sha256]
     size = _size(best)
     nearest = min(abs(_size(group) - size) for group in peers)
-    peer = max((group for group in peers if abs(_size(group) - size) == nearest), key=mean_top1)
+    close = [group for group in peers if abs(_size(group) - size) == nearest]
+    peer = max(close, key=_mean_validation)
     gap = mean_top1(best) - mean_top1(peer)
     reached = [spread([_top1(run) for run in group], " %") for group in (best, peer)]
     return [
         f"**The claim.** {best[0].describe()} ({size / MIB:.2f} MiB) reaches {reached[0]}, "
         f"{peer[0].describe()} ({_size(peer) / MIB:.2f} MiB), the MobileNet-v1 nearest "
         f"in size, {reached[1]}: {abs(gap):.1f} points {'more' if gap >= 0 else 'less'}, in "
-        f"{milliseconds(best[0], latencies)} against {milliseconds(peer[0], latencies)} ms."
+        f"{milliseconds(best[0], latencies)} against {milliseconds(peer[0], latencies)} ms. Of "
+        "several, these are the best on the validation pictures."
     ]
+
+
+def _mean_validation(group: Sequence[Run]) -> float:
+    return mean(validation_accuracies(group))
 
 
 def _size(group: Sequence[Run]) -> int:
@@ -171,50 +187,3 @@ def sweep_shifts(runs: Sequence[Run]) -> list[str]:
             )
         tables += [f"### Threshold shift of {group[0].network}", make_table(head, rows)]
     return tables
-
-
-def _describe_reference(reference: Mapping[str, Any]) -> str:
-    """The network and the size it was shown the pictures in, on which its accuracy depends."""
-    side = reference.get("seen_at")
-    reduced = "" if side is None else f", reduced to {side}x{side} pixels before"
-    jitter = reference.get("color_jitter")
-    changed = f", colours changed by {jitter:g}" if jitter else ""
-    return f"{reference['bundle']}, pictures of {reference['resize']} pixels{reduced}{changed}"
-
-
-def compare_references(references: Sequence[Mapping[str, Any]], runs: Sequence[Run]) -> list[str]:
-    """Networks that were trained elsewhere, on other data, on the same test pictures.
-
-    Raises DataError if an answer is of other pictures.
-    """
-    if not references:
-        return []
-    data, images = runs[0].record["data"], runs[0].test["images"]
-    classes = len(data["classes"])
-    for reference in references:
-        if (reference["images"], reference["among"]["classes"]) != (images, classes):
-            raise DataError(
-                f"{reference['bundle']}: expected an answer of models.evaluate on the {images} "
-                f"test pictures and {classes} classes of {data['name']}; found one on "
-                f"{reference['images']} and {reference['among']['classes']}"
-            )
-    rows = [
-        [
-            _describe_reference(reference),
-            f"{reference['among']['top1']:.1f}",
-            f"{reference['top1']:.1f} / {reference['top5']:.1f}",
-        ]
-        for reference in sorted(references, key=lambda r: -r["among"]["top1"])
-    ]
-    head = [
-        "network",
-        f"top-1 % among these {classes} classes",
-        "top-1 / top-5 % among all its own",
-    ]
-    return [
-        "### Beside networks trained elsewhere",
-        f"The same {images:,} test pictures. These networks know more classes and have learned "
-        f"from other pictures; ours have learned from {data['train_images']:,}, of {classes} "
-        "classes.",
-        make_table(head, rows),
-    ]

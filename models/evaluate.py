@@ -5,6 +5,7 @@ and preprocessed as the manifest says. The bundle may know more classes than the
 ImageNet does: then "top1" is of all its classes, and "among" of the data's alone. With --seen-at
 the pictures are reduced first, to what a network for smaller pictures sees of them; with
 --color-jitter their light and colours are changed, as a training may, each picture always alike.
+Prints the figures as JSON, with what they are of: pictures (SHA-256), commit, device, day, seconds.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +28,7 @@ from models.datasets import NAMES, open_data_set
 from models.errors import DataError, RecipeError, TrainingFault
 from models.metrics import calibration_error, measure, predict_logits, write_confusion
 from models.picture_files import PictureFiles
+from models.record import describe_code, describe_device
 from runtime import ENGINES, Engine, Manifest, Preprocessing, RuntimeFault, load_engine
 from runtime.preprocess import LARGEST_SIDE
 
@@ -138,6 +142,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--confusion", type=Path, help="write the confusion table, a .csv file")
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
     args = parser.parse_args(arguments)
+    clock = time.monotonic()
+    started = datetime.now(UTC).isoformat(timespec="seconds")
     try:
         engine = load_engine(args.bundle, args.engine)
         data = open_data_set(args.data, args.set, needs_train=False)
@@ -176,10 +182,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (TrainingFault, RuntimeFault, OSError) as error:
         print(f"models.evaluate: {error}", file=sys.stderr)
         return 2
-    name = engine.bundle.manifest.name
-    about = {"bundle": name, "data": data.name, "split": "test", "resize": spec.resize}
-    seen = {"seen_at": args.seen_at, "color_jitter": args.color_jitter}
-    print(json.dumps({**about, **seen, **figures}))
+    manifest = engine.bundle.manifest
+    trained_on = (manifest.training or {}).get("data", "unknown")
+    about = {"bundle": manifest.name, "trained_on": trained_on, "data": data.name, "split": "test"}
+    seen = {"resize": spec.resize, "seen_at": args.seen_at, "color_jitter": args.color_jitter}
+    by = {**describe_code(), "device": describe_device(torch.device("cpu")), "started": started}
+    took = {"seconds": round(time.monotonic() - clock, 1)}
+    print(json.dumps({**about, "sha256": data.test.sha256(), **seen, **figures, **by, **took}))
     return 0
 
 

@@ -28,6 +28,7 @@ from torch import nn
 from models.checkpoint import build_trained, is_finished, read_checkpoint
 from models.convert import Converted, calibrate, convert_network
 from models.data import LabelledImages, decode_pictures
+from models.datasets import NAMES as DATA_SETS
 from models.datasets import open_data_set
 from models.errors import DataError
 from models.evaluate import measure_accuracy
@@ -303,6 +304,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--evaluation", type=Path, help="int8: data set to measure the accuracy on, test/ or val/"
     )
+    parser.add_argument("--set", choices=DATA_SETS, help="int8: what both of them are copies of")
     parser.add_argument("--out", type=Path, required=True, help="directory of the bundle")
     args = parser.parse_args(arguments)
     try:
@@ -367,15 +369,15 @@ def _load_pictures(
 ) -> tuple[Calibration | None, LabelledImages | None]:
     """What 8-bit float parts are calibrated with and measured on."""
     if args.float_parts == ARITHMETICS[0]:
-        if args.calibration or args.evaluation or args.calibration_images:
+        if args.calibration or args.evaluation or args.calibration_images or args.set:
             raise ValueError(
-                "--calibration, --calibration-images and --evaluation are for --float-parts int8; "
-                "found float32"
+                "--calibration, --calibration-images, --evaluation and --set are for --float-parts "
+                "int8; found float32"
             )
         return None, None
     wanted = args.calibration_images or PICTURES
     if args.calibration:
-        calibration = load_calibration(args.calibration, preprocessing, wanted)
+        calibration = load_calibration(args.calibration, preprocessing, wanted, args.set)
     elif args.checkpoint:
         raise ValueError(
             "expected --calibration DIR with training pictures for the 8-bit parts of a trained "
@@ -387,7 +389,7 @@ def _load_pictures(
         calibration = Calibration(parity_inputs((3, side, side), count, SEED + 1), "noise")
     if args.evaluation is None:
         return calibration, None
-    files = open_data_set(args.evaluation, needs_train=False).test
+    files = open_data_set(args.evaluation, args.set, needs_train=False).test
     if files is None:
         raise DataError(f"{args.evaluation}: expected test/ or val/ in it; found neither")
     return calibration, decode_pictures(files, preprocessing, progress=True)

@@ -15,7 +15,7 @@ from models.latency import is_served
 from models.recipe import Recipe
 from models.record import read_record
 from models.summary import Counts, count
-from models.zoo import build_network
+from models.zoo import build_network, describe_network
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,11 @@ class Run:
     @property
     def test(self) -> Mapping[str, Any]:
         return self.record["test"]  # type: ignore[no-any-return]
+
+    @property
+    def test_sha256(self) -> str | None:
+        """Of the pictures it was tested on; None where the set has no test part."""
+        return self.record["data"]["parts"].get("test", {}).get("sha256")  # type: ignore[no-any-return]
 
     @cached_property
     def recipe(self) -> Mapping[str, Any]:
@@ -109,11 +114,7 @@ class Run:
 
     def describe(self) -> str:
         """Network, and what differs from its default."""
-        text = self.network
-        if not self.has_improvement and self.network.startswith("melius"):
-            text += " without improvement blocks"
-        if self.is_float_twin:
-            text += ", float twin"
+        text = describe_network(self.network, self.record["changes"])
         if self.start:
             text += f", begun with {self.start.partition(' (')[0]}"
         if self.shift:

@@ -25,7 +25,7 @@ from torch import Tensor
 from models.checkpoint import find_checkpoint, is_finished, read_checkpoint
 from models.errors import RecipeError, TrainingFault
 from models.last_layer import find_last_layer
-from models.zoo import Network
+from models.zoo import Network, describe_network
 
 ABOUT = "about"  # key of the file's metadata
 FREE = frozenset({"shift"})  # fields of the spec that only say how training begins
@@ -94,7 +94,8 @@ def read_start(path: Path) -> Start:
             "weights of another training."
         )
     return Start(
-        f"{about['network']} on {about['data']} ({path.suffix[1:]} {digest})",
+        f"{describe_network(about['network'], about['changes'])} on {about['data']} "
+        f"({path.suffix[1:]} {digest})",
         about["network"],
         about["changes"],
         tuple(about["classes"]),

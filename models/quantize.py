@@ -41,10 +41,17 @@ class Calibration:
 
 
 def load_calibration(
-    data: Path, preprocessing: Preprocessing, count: int = PICTURES, progress: bool = True
+    data: Path,
+    preprocessing: Preprocessing,
+    count: int = PICTURES,
+    name: str | None = None,
+    progress: bool = True,
 ) -> Calibration:
-    """Pictures of the training part of a data set, a seeded choice. Raises DataError."""
-    files = open_data_set(data).train
+    """Pictures of the training part of a data set, a seeded choice; name: what it is a copy of.
+
+    Raises DataError.
+    """
+    files = open_data_set(data, name).train
     order = torch.randperm(len(files), generator=torch.Generator().manual_seed(SEED))
     chosen = files.select(order[:count].tolist())
     images = decode_pictures(chosen, preprocessing, title="calibration", progress=progress)

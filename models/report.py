@@ -1,26 +1,25 @@
 """Writes models/RESULTS.md from the records of training runs: python -m models.report [RUNS].
 
 RUNS has a folder per run with its record.json and confusion.csv, NOTES.md, which goes into the
-report as it is, references/ with answers of models.evaluate about other networks, and
-latencies.json, which --measure writes anew on this machine. Where the default model errs is told of
-the run that its bundle was made from. Without --measure the report is made of these files alone, so
-that it can be made again anywhere, bit for bit.
+report as it is, references/ with answers of models.evaluate, and latencies.json, which --measure
+writes anew on this machine. Where the default model errs is told of the run that its bundle was
+made from. Without --measure the report is made of these files alone, so that it can be made again
+anywhere, bit for bit.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
-import json
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from models.comparisons import (
     MIB,
     compare_pairs,
-    compare_references,
     describe_claim,
     group_repetitions,
     mean_top1,
@@ -30,10 +29,12 @@ from models.comparisons import (
     validation_accuracies,
 )
 from models.curves import write_curves
-from models.errors import DataError, TrainingFault
+from models.errors import TrainingFault
 from models.finished import Run, read_runs
 from models.latency import key_of, measure_latencies, read_latencies, write_latencies
+from models.recipe import Recipe
 from models.record import CONFUSION
+from models.references import check_references, compare_references, read_references
 from models.scatter import Point, write_scatter
 from runtime import read_bundle
 from runtime.bench.machine import format_machine
@@ -53,28 +54,6 @@ def read_notes(folder: Path) -> str:
     """What people wrote of the runs, if they did."""
     path = folder / NOTES
     return path.read_text(encoding="utf-8") if path.is_file() else ""
-
-
-def read_references(folder: Path) -> list[dict[str, Any]]:
-    """What models.evaluate printed of other networks on the same test pictures.
-
-    Raises DataError for a file that is no such answer.
-    """
-    return [_read_reference(path) for path in sorted(folder.glob("*.json"))]
-
-
-def _read_reference(path: Path) -> dict[str, Any]:
-    try:
-        reference = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataError(f"{path}: expected an answer of models.evaluate, found {error}") from error
-    wanted = {"bundle", "data", "resize", "images", "top1", "top5", "among"}
-    if not isinstance(reference, dict) or not wanted <= reference.keys():
-        raise DataError(
-            f"{path}: expected an answer of models.evaluate, with {', '.join(sorted(wanted))}; "
-            f'found {str(reference)[:80]}. Only a bundle that knows more classes has "among".'
-        )
-    return reference
 
 
 def find_source(runs: Sequence[Run], bundle: Path | None) -> Run | None:
@@ -100,11 +79,14 @@ def make_report(
     """The text of RESULTS.md.
 
     notes: what people have to say of the runs; default: what the default bundle was made from.
+    Raises DataError for a reference to pictures that no run was tested on.
     """
+    check_references(references, runs)
     parts = [
         "# Trained networks: measured",
         "Made by `python -m models.report` from the run records in [`runs/`](runs); every number "
-        "comes from one of them, from the networks' modules (sizes, operations) or from "
+        "in a table comes from one of them, from an answer of `python -m models.evaluate` in "
+        "`runs/references`, from the networks' modules (sizes, operations) or from "
         "`runs/latencies.json` (latency: one thread, batch 1, all networks in turns on "
         f"{format_machine(latencies['machine']).splitlines()[0]}). Binary networks run on the "
         "native engine, MobileNet-v1 in float32 on ONNX Runtime.",
@@ -118,7 +100,7 @@ def make_report(
         parts += describe_claim(mine, latencies)
         parts += compare_pairs(mine)
         parts += sweep_shifts(mine)
-        parts += compare_references([r for r in references if r["data"] == data], mine)
+        parts += compare_references(references, mine)
         parts += ["### Calibration", _calibration_table(mine)]
         binary = [run for run in mine if run.is_binary]
         best = max(group_repetitions(binary or mine), key=mean_top1)
@@ -135,12 +117,23 @@ def _describe_data(runs: Sequence[Run]) -> str:
     test = runs[0].test
     counts = [run.record["data"]["train_images"] for run in runs]
     trained_on = " to ".join(f"{count:,}" for count in sorted({min(counts), max(counts)}))
-    names = {"test": "the test part, which no training or choice has seen"}
+    names = {"test": "the test part, not trained on"}
     return (
         f"{len(data['classes'])} classes, {side}x{side} pixels; {trained_on} pictures "
         f"to train on, {data['validation_images']:,} to watch it by, {test['images']:,} to test on "
-        f"({names.get(test['split'], 'the ' + test['split'] + ' part')})."
+        f"({names.get(test['split'], 'the ' + test['split'] + ' part')}).{_tell_test_parts(runs)}"
     )
+
+
+def _tell_test_parts(runs: Sequence[Run]) -> str:
+    """A sentence where not all runs were tested on the same pictures."""
+    parts: dict[str | None, list[str]] = {}
+    for run in runs:
+        parts.setdefault(run.test_sha256, []).append(run.name)
+    if len(parts) == 1:
+        return ""
+    together = "; ".join(", ".join(sorted(names)) for names in parts.values())
+    return f" Not all were tested on the same pictures, only these together: {together}."
 
 
 def _accuracy_table(runs: Sequence[Run], latencies: Mapping[str, Any]) -> str:
@@ -220,7 +213,7 @@ def _runs_table(runs: Sequence[Run]) -> str:
                 _describe_recipe(recipe),
                 run.teacher or "none",
                 run.start or "random weights",
-                f"{record['device']}, {record['threads']} threads",
+                f"{record['device']}, {_describe_threads(record)}",
                 f"{record['seconds'] / 60:.0f}",
                 record["started"][:10],
             ]
@@ -229,13 +222,30 @@ def _runs_table(runs: Sequence[Run]) -> str:
     return make_table(head, rows)
 
 
+def _describe_threads(record: Mapping[str, Any]) -> str:
+    threads = f"{record['threads']} thread{'s' if record['threads'] > 1 else ''}"
+    return threads if record["processes"] == 1 else f"{record['processes']} processes of {threads}"
+
+
 def _describe_recipe(recipe: Mapping[str, Any]) -> str:
+    """Optimizer, rate and batch, and what else is not as in the published recipe."""
     if recipe["epochs"] == 0:
         return "last layer alone, logistic regression"
-    return (
-        f"{recipe['optimizer']}, {recipe['learning_rate']:g}, batch {recipe['batch']}, "
-        f"{recipe['augmentation']}"
+    told = ("epochs", "optimizer", "learning_rate", "batch", "seed")
+    published = asdict(Recipe())
+    others = [key for key, value in recipe.items() if key not in told and value != published[key]]
+    return ", ".join(
+        [
+            f"{recipe['optimizer']} {recipe['learning_rate']:g}",
+            f"batch {recipe['batch']}",
+            *(_describe_field(key, recipe[key]) for key in others),
+        ]
     )
+
+
+def _describe_field(key: str, value: object) -> str:
+    name = key.replace("_", " ")
+    return name if value is True else f"{name} {value}"
 
 
 def write_pictures(runs: Sequence[Run], latencies: Mapping[str, Any], folder: Path) -> None:

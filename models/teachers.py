@@ -20,6 +20,7 @@ from models.augmentation import normalize
 from models.checkpoint import build_trained, read_checkpoint
 from models.datasets import PHOTOS
 from models.errors import RecipeError
+from models.zoo import describe_network
 from runtime.preprocess import Preprocessing
 
 #: (input side, sha256 of the weights) of the packages' version 0.1.0, Apache-2.0
@@ -85,7 +86,8 @@ def load_teacher(teacher: str, classes: Sequence[str]) -> Teacher:
     index = {name: column for column, name in enumerate(content["classes"])}
     columns = _find_columns(path.name, index, classes)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
-    name = f"{content['network']} on {content.get('data')} (checkpoint {digest})"
+    network = describe_network(content["network"], content.get("changes", {}))
+    name = f"{network} on {content.get('data')} (checkpoint {digest})"
     return Teacher(name, build_trained(content), Preprocessing(**content["preprocessing"]), columns)
 
 

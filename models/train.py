@@ -16,6 +16,7 @@ import argparse
 import math
 import os
 import sys
+import sysconfig
 import tomllib
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
@@ -39,8 +40,9 @@ from models.own_photos import (
     open_photos,
 )
 from models.preprocessing import evaluation_preprocessing
-from models.processes import Processes, join_processes
+from models.processes import Processes, device_of, join_processes
 from models.recipe import Recipe
+from models.record import describe_device
 from models.run import Job, build_network_of, run_training
 from models.trainer import Execution
 from models.zoo import NAMES, default_image_size, find_changes
@@ -229,6 +231,12 @@ def _check_options(args: argparse.Namespace) -> None:
         value = getattr(args, name)
         if value is not None and not fits(value):
             raise RecipeError(f"expected --{name.replace('_', '-')} {expected}; found {value}")
+    headers = Path(sysconfig.get_path("include"), "Python.h")
+    if args.compile and not headers.is_file():
+        raise RecipeError(
+            f"expected Python's headers for --compile; found no {headers}. Install them (Debian: "
+            "python3-dev), or give --no-compile, which is slower."
+        )
 
 
 def _check_image_size(job: Job) -> None:
@@ -296,6 +304,10 @@ def _train(args: argparse.Namespace, processes: Processes) -> None:
     job = make_job(args)
     if args.threads:
         torch.set_num_threads(args.threads)
+    if processes.first and not args.quiet:
+        device = describe_device(device_of(job.device, processes))
+        plural = "es" if processes.count > 1 else ""
+        print(f"models.train: on {device}, {processes.count} process{plural}", file=sys.stderr)
     content = run_training(job, processes)
     if args.folder is not None and processes.first:
         bundle = export_checkpoint(content, args.out)

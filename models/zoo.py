@@ -38,6 +38,12 @@ def find_changes(name: str, fields_given: Mapping[str, object]) -> dict[str, obj
     return {k: v for k, v in fields_given.items() if getattr(spec, k, _UNKNOWN) != v}
 
 
+def describe_network(name: str, changes: Mapping[str, object]) -> str:
+    """Its name, and which twin of that network it is."""
+    twins = (("improvement", " without improvement blocks"), ("binary", ", float twin"))
+    return name + "".join(text for key, text in twins if not changes.get(key, True))
+
+
 def default_image_size(network: Network) -> int:
     """Side of the square input that a variant is meant for.
 

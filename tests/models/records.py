@@ -15,7 +15,8 @@ def make_record(network: str = "meliusnet13", **changes: Any) -> dict[str, Any]:
     record: dict[str, Any] = {
         "format": 1,
         "data": {
-            "name": "pets", "classes": ["a", "b"], "labels": ["cat", "dog"], "parts": {},
+            "name": "pets", "classes": ["a", "b"], "labels": ["cat", "dog"],
+            "parts": {"test": {"images": 20, "sha256": "ab12"}},
             "train_images": 90, "validation_images": 10, "skipped": [],
         },
         "network": network,
@@ -34,7 +35,8 @@ def make_record(network: str = "meliusnet13", **changes: Any) -> dict[str, Any]:
         "started": "2026-11-26T00:00:00+00:00",
         "seconds": 120.0,
         "finished": True,
-        "epochs": [{"epoch": 1, "loss": 1.0, "train_top1": 60.0, "learning_rate": 0.001}],
+        "epochs": [{"epoch": 1, "loss": 1.0, "train_top1": 60.0, "learning_rate": 0.001,
+                    "validation_top1": 78.0}],
         "test": {
             "split": "test", "top1": 80.0, "top5": 100.0, "loss": 0.5, "images": 20,
             "calibration_error": 9.5, "calibration_error_with_temperature": 3.25,

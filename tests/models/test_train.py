@@ -1,13 +1,15 @@
 """models.train: options, configuration files, what is wrong said in one line."""
 
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import pytest
 import torch
 
 from models.errors import RecipeError
+from models.finished import read_runs
 from models.recipe import Recipe
+from models.record import describe_device
 from models.train import main, make_job, make_parser, parse_arguments, read_config
 from models.zoo import NAMES
 from tests.models.pictures import write_two_colours
@@ -193,6 +195,22 @@ def test_a_missing_gpu_is_no_reason_to_train_elsewhere(
     assert "expected a GPU" in capsys.readouterr().err
 
 
+def test_compiling_without_the_headers_it_needs_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sysconfig.get_path", lambda _: str(tmp_path))
+    assert run(tmp_path, tmp_path / "out", "--compile") == 2
+    error = capsys.readouterr().err
+    assert f"expected Python's headers for --compile; found no {tmp_path}/Python.h" in error
+    assert "python3-dev" in error
+
+
+def test_the_device_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_two_colours(tmp_path / "data")
+    assert run(tmp_path / "data", tmp_path / "out", "--no-quiet", "--epochs", "1") == 0
+    assert f"on {describe_device(torch.device('cpu'))}, 1 process" in capsys.readouterr().err
+
+
 def test_every_recipe_of_the_repository_is_one(repository: Path) -> None:
     recipes = sorted((repository / "models" / "recipes").glob("*.toml"))
     assert recipes
@@ -200,7 +218,34 @@ def test_every_recipe_of_the_repository_is_one(repository: Path) -> None:
         args = parse_arguments(["--config", str(path), "--data", "x"])
         assert args.network in NAMES, path
         assert args.start is None or (repository / args.start).is_file(), path
-    published = parse_arguments(["--config", str(recipes[-1])])
+    path = repository / "models" / "recipes" / "published.toml"
+    published = parse_arguments(["--config", str(path)])
     assert all(
         getattr(published, f.name) in (None, getattr(Recipe(), f.name)) for f in fields(Recipe)
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "of"),
+    [
+        ("tiny", "meliusnet13-tiny"),
+        ("tiny-baseline", "mobilenet025-tiny"),
+        ("photos20", "meliusnet13-photos20"),
+        ("photos20-baseline", "mobilenet025-photos20-adam"),
+        ("colors", "meliusnet13-everyday-colors"),
+        ("default", "meliusnet13-everyday-default"),
+        ("baseline", "mobilenet025-everyday"),
+    ],
+)
+def test_recipes_are_those_of_the_runs_in_the_report(name: str, of: str, repository: Path) -> None:
+    path = repository / "models" / "recipes" / f"{name}.toml"
+    args = parse_arguments(["--config", str(path), "--data", "x"])
+    (known,) = [r for r in read_runs(repository / "models" / "runs") if r.name == of]
+    given = {f.name: getattr(args, f.name) for f in fields(Recipe)}
+    recipe = Recipe(**{key: value for key, value in given.items() if value is not None})
+    assert asdict(recipe) == known.recipe
+    changes = {key: getattr(args, key) for key in ("stem", "shift", "improvement", "binary")}
+    assert {k: v for k, v in changes.items() if v is not None} == known.record["changes"]
+    sides = known.record["preprocessing"]
+    assert (args.network, args.image_size) == (known.network, sides["crop"])
+    assert (args.resize or args.image_size) == sides["resize"]

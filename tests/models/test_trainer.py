@@ -2,7 +2,9 @@
 
 import copy
 import io
+import sysconfig
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -76,11 +78,25 @@ def test_training_learns_two_colours(recipe: Recipe, execution: Execution) -> No
     assert evaluate(trainer.network, two_colours(), PREPROCESSING)["top1"] == 100
 
 
-@pytest.mark.parametrize("mixed_precision", [False, True])
-def test_resumed_at_any_step_it_ends_with_the_same_weights(mixed_precision: bool) -> None:
+NO_HEADERS = not Path(sysconfig.get_path("include"), "Python.h").is_file()
+COMPILED = pytest.param(
+    True,
+    Execution(compile_network=True, channels_last=True),
+    (3,),
+    marks=pytest.mark.skipif(NO_HEADERS, reason="torch.compile needs python3-dev: Python.h"),
+)
+
+
+@pytest.mark.parametrize(
+    ("mixed_precision", "execution", "steps"),
+    [(False, Execution(), (0, 3, 4, 6)), (True, Execution(), (0, 3, 4, 6)), COMPILED],
+)
+def test_resumed_at_any_step_it_ends_with_the_same_weights(
+    mixed_precision: bool, execution: Execution, steps: tuple[int, ...]
+) -> None:
     recipe = replace(RECIPE, epochs=2, mixed_precision=mixed_precision)
     states: list[bytes] = []
-    unbroken = make_trainer(recipe, 20)
+    unbroken = make_trainer(recipe, 20, execution=execution)
 
     def keep() -> None:
         buffer = io.BytesIO()
@@ -90,8 +106,8 @@ def test_resumed_at_any_step_it_ends_with_the_same_weights(mixed_precision: bool
     while not unbroken.finished:
         unbroken.run_epoch(after_step=keep)
     assert len(states) == 2 * 4, "not after the last step of an epoch"
-    for step in (0, 3, 4, 6):
-        resumed = make_trainer(recipe, 20)
+    for step in steps:
+        resumed = make_trainer(recipe, 20, execution=execution)
         resumed.restore(torch.load(io.BytesIO(states[step]), weights_only=True))
         torch.manual_seed(99)  # the global generator has no part in it
         assert_equal(finish(resumed), unbroken.network.state_dict())

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from models.zoo import NAMES, build_network, default_image_size
+from models.zoo import NAMES, build_network, default_image_size, describe_network
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -22,3 +22,10 @@ def test_unknown_name_lists_the_known() -> None:
 def test_unknown_field_lists_the_known() -> None:
     with pytest.raises(ValueError, match="mobilenet_v1 has no stem; expected one of name, width"):
         build_network("mobilenet_v1", stem="small")
+
+
+def test_twins_are_told_apart() -> None:
+    assert describe_network("meliusnet13", {"stem": "grouped", "binary": True}) == "meliusnet13"
+    assert describe_network("meliusnet13", {"binary": False}) == "meliusnet13, float twin"
+    both = describe_network("meliusnet13", {"improvement": False, "binary": False})
+    assert both == "meliusnet13 without improvement blocks, float twin"
