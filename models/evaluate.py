@@ -179,6 +179,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             labels=data.labels,
             preprocessing=spec,
         )
+        sha256 = data.test.sha256()
     except (TrainingFault, RuntimeFault, OSError) as error:
         print(f"models.evaluate: {error}", file=sys.stderr)
         return 2
@@ -188,7 +189,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     seen = {"resize": spec.resize, "seen_at": args.seen_at, "color_jitter": args.color_jitter}
     by = {**describe_code(), "device": describe_device(torch.device("cpu")), "started": started}
     took = {"seconds": round(time.monotonic() - clock, 1)}
-    print(json.dumps({**about, "sha256": data.test.sha256(), **seen, **figures, **by, **took}))
+    print(json.dumps({**about, "sha256": sha256, **seen, **figures, **by, **took}))
     return 0
 
 

@@ -233,6 +233,7 @@ def test_every_recipe_of_the_repository_is_one(repository: Path) -> None:
         ("photos20", "meliusnet13-photos20"),
         ("photos20-baseline", "mobilenet025-photos20-adam"),
         ("colors", "meliusnet13-everyday-colors"),
+        ("bees", "meliusnet13-everyday-bees"),
         ("default", "meliusnet13-everyday-default"),
         ("baseline", "mobilenet025-everyday"),
     ],
