@@ -83,7 +83,11 @@ COMPILED = pytest.param(
     True,
     Execution(compile_network=True, channels_last=True),
     (3,),
-    marks=pytest.mark.skipif(NO_HEADERS, reason="torch.compile needs python3-dev: Python.h"),
+    marks=[
+        pytest.mark.slow,
+        pytest.mark.skipif(NO_HEADERS, reason="torch.compile needs python3-dev: Python.h"),
+        pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # inside torch
+    ],
 )
 
 
