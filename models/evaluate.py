@@ -39,6 +39,11 @@ def find_classes(manifest: Manifest) -> tuple[str, ...]:
     return tuple(training.get("classes", manifest.labels))
 
 
+def _find_data(manifest: Manifest) -> str:
+    """The name of the data that the network was trained on."""
+    return str((manifest.training or {}).get("data", "unknown"))
+
+
 def find_columns(
     manifest: Manifest, classes: Sequence[str], labels: Sequence[str] | None = None
 ) -> list[int]:
@@ -51,10 +56,9 @@ def find_columns(
         if wanted and all(known.count(name) == 1 for name in wanted):
             return [known.index(name) for name in wanted]
     lacking = [name for name in labels or classes if names.count(name) != 1]
-    trained_on = (manifest.training or {}).get("data", "unknown")
     raise DataError(
         f"expected data whose classes the bundle knows; it lacks {', '.join(lacking[:5])}. Give "
-        f"the data that the network was trained on ({trained_on})."
+        f"the data that the network was trained on ({_find_data(manifest)})."
     )
 
 
@@ -184,8 +188,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"models.evaluate: {error}", file=sys.stderr)
         return 2
     manifest = engine.bundle.manifest
-    trained_on = (manifest.training or {}).get("data", "unknown")
-    about = {"bundle": manifest.name, "trained_on": trained_on, "data": data.name, "split": "test"}
+    about = {
+        "bundle": manifest.name,
+        "trained_on": _find_data(manifest),
+        "data": data.name,
+        "split": "test",
+    }
     seen = {"resize": spec.resize, "seen_at": args.seen_at, "color_jitter": args.color_jitter}
     by = {**describe_code(), "device": describe_device(torch.device("cpu")), "started": started}
     took = {"seconds": round(time.monotonic() - clock, 1)}

@@ -216,6 +216,11 @@ def _given(args: argparse.Namespace, names: Sequence[str]) -> dict[str, Any]:
     return {name: getattr(args, name) for name in names if getattr(args, name) is not None}
 
 
+def find_python_header() -> Path:
+    """Where the header that torch.compile includes should be."""
+    return Path(sysconfig.get_path("include"), "Python.h")
+
+
 def _check_options(args: argparse.Namespace) -> None:
     """Numbers that make no sense, before any picture is read. Raises RecipeError."""
     Recipe(**_given(args, RECIPE_FIELDS))
@@ -231,10 +236,9 @@ def _check_options(args: argparse.Namespace) -> None:
         value = getattr(args, name)
         if value is not None and not fits(value):
             raise RecipeError(f"expected --{name.replace('_', '-')} {expected}; found {value}")
-    headers = Path(sysconfig.get_path("include"), "Python.h")
-    if args.compile and not headers.is_file():
+    if args.compile and not (header := find_python_header()).is_file():
         raise RecipeError(
-            f"expected Python's headers for --compile; found no {headers}. Install them (Debian: "
+            f"expected Python's headers for --compile; found no {header}. Install them (Debian: "
             "python3-dev), or give --no-compile, which is slower."
         )
 

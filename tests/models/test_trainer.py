@@ -2,9 +2,7 @@
 
 import copy
 import io
-import sysconfig
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,6 +24,7 @@ from models.preprocessing import whole_preprocessing
 from models.processes import Processes
 from models.recipe import Recipe
 from models.specs import Spec
+from models.train import find_python_header
 from models.trainer import AUGMENTATION, Execution, Trainer, distillation_loss, seeded
 
 SIDE = 16
@@ -78,14 +77,15 @@ def test_training_learns_two_colours(recipe: Recipe, execution: Execution) -> No
     assert evaluate(trainer.network, two_colours(), PREPROCESSING)["top1"] == 100
 
 
-NO_HEADERS = not Path(sysconfig.get_path("include"), "Python.h").is_file()
 COMPILED = pytest.param(
     True,
     Execution(compile_network=True, channels_last=True),
     (3,),
     marks=[
         pytest.mark.slow,
-        pytest.mark.skipif(NO_HEADERS, reason="torch.compile needs python3-dev: Python.h"),
+        pytest.mark.skipif(
+            not find_python_header().is_file(), reason="torch.compile needs python3-dev: Python.h"
+        ),
         pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # inside torch
     ],
 )
