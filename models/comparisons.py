@@ -33,8 +33,8 @@ def milliseconds(run: Run, latencies: Mapping[str, Any]) -> str:
 def describe_claim(runs: Sequence[Run], latencies: Mapping[str, Any]) -> list[str]:
     """The best MeliusNet beside the best MobileNet-v1 of the size nearest to its, both untaught.
 
-    Best on the validation pictures; of runs that were tested on the same pictures. Seeds are taken
-    together: no seed is chosen by what it reached.
+    Best on the validation pictures; of runs that see as many pixels and were tested on the same
+    pictures. Seeds are taken together: no seed is chosen by what it reached.
     """
     groups = [
         group
@@ -42,16 +42,16 @@ def describe_claim(runs: Sequence[Run], latencies: Mapping[str, Any]) -> list[st
         if validation_accuracies(group)
     ]
     peers = [group for group in groups if group[0].is_mobilenet]
-    comparable = {group[0].test_sha256 for group in peers}
+    comparable = {_sees(group) for group in peers}
     melius = [
         group
         for group in groups
-        if group[0].is_binary and group[0].has_improvement and group[0].test_sha256 in comparable
+        if group[0].is_binary and group[0].has_improvement and _sees(group) in comparable
     ]
     if not melius:
         return []
     best = max(melius, key=_mean_validation)
-    peers = [group for group in peers if group[0].test_sha256 == best[0].test_sha256]
+    peers = [group for group in peers if _sees(group) == _sees(best)]
     size = _size(best)
     nearest = min(abs(_size(group) - size) for group in peers)
     close = [group for group in peers if abs(_size(group) - size) == nearest]
@@ -65,6 +65,11 @@ def describe_claim(runs: Sequence[Run], latencies: Mapping[str, Any]) -> list[st
         f"{milliseconds(best[0], latencies)} against {milliseconds(peer[0], latencies)} ms. Of "
         "several, these are the best on the validation pictures."
     ]
+
+
+def _sees(group: Sequence[Run]) -> tuple[str | None, int]:
+    """The pictures of the test, and their side: what a comparison has to be alike in."""
+    return group[0].test_sha256, group[0].side
 
 
 def _mean_validation(group: Sequence[Run]) -> float:

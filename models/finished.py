@@ -66,6 +66,11 @@ class Run:
         return str(self.record["network"])
 
     @property
+    def side(self) -> int:
+        """Of the input, in pixels."""
+        return int(self.record["preprocessing"]["crop"])
+
+    @property
     def shift(self) -> float:
         return float(self.record["changes"].get("shift", 0.0))
 
@@ -110,7 +115,7 @@ class Run:
                 len(self.record["data"]["classes"]),
                 **self.record["changes"],
             )
-        return count(network, self.record["preprocessing"]["crop"])
+        return count(network, self.side)
 
     def describe(self) -> str:
         """Network, and what differs from its default."""

@@ -113,13 +113,12 @@ def make_report(
 
 
 def _describe_data(runs: Sequence[Run]) -> str:
-    data, side = runs[0].record["data"], runs[0].record["preprocessing"]["crop"]
-    test = runs[0].test
+    data, test = runs[0].record["data"], runs[0].test
     counts = [run.record["data"]["train_images"] for run in runs]
     trained_on = " to ".join(f"{count:,}" for count in sorted({min(counts), max(counts)}))
     names = {"test": "the test part, not trained on"}
     return (
-        f"{len(data['classes'])} classes, {side}x{side} pixels; {trained_on} pictures "
+        f"{len(data['classes'])} classes; {trained_on} pictures "
         f"to train on, {data['validation_images']:,} to watch it by, {test['images']:,} to test on "
         f"({names.get(test['split'], 'the ' + test['split'] + ' part')}).{_tell_test_parts(runs)}"
     )
@@ -143,6 +142,7 @@ def _accuracy_table(runs: Sequence[Run], latencies: Mapping[str, Any]) -> str:
         rows.append(
             [
                 first.describe(),
+                f"{first.side}x{first.side}",
                 spread([run.test["top1"] for run in group]),
                 spread([run.test["top5"] for run in group]),
                 spread(validation_accuracies(group)),
@@ -154,8 +154,8 @@ def _accuracy_table(runs: Sequence[Run], latencies: Mapping[str, Any]) -> str:
                 ", ".join(f"[{run.name}](runs/{run.name}/record.json)" for run in group),
             ]
         )
-    head = ["network", "top-1 %", "top-5 %", "validation top-1 %", "MiB", "binary M MACs"]
-    return make_table([*head, "float M MACs", "ms", "epochs", "runs"], rows)
+    head = ["network", "pixels", "top-1 %", "top-5 %", "validation top-1 %", "MiB"]
+    return make_table([*head, "binary M MACs", "float M MACs", "ms", "epochs", "runs"], rows)
 
 
 def _calibration_table(runs: Sequence[Run]) -> str:
@@ -255,7 +255,7 @@ def write_pictures(runs: Sequence[Run], latencies: Mapping[str, Any], folder: Pa
         row = latencies["networks"].get(key_of(run.record))
         points.append(
             Point(
-                f"{run.describe()}, {run.data}",
+                f"{run.describe()}, {run.data}, {run.side} px",
                 run.data,
                 run.is_binary,
                 run.test["top1"],

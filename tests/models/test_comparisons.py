@@ -38,6 +38,16 @@ def test_claim_is_about_runs_tested_on_the_same_pictures(runs: Path) -> None:
     assert "**The claim.**" not in report(runs)
 
 
+def test_claim_is_about_runs_that_see_as_many_pixels(runs: Path) -> None:
+    for name, pixels in (("mobile-small", 64), ("mobile-large", 48)):
+        preprocessing = read_record(runs / name / "record.json")["preprocessing"]
+        assert "**The claim.**" in report(runs)
+        change(runs, name, preprocessing=preprocessing | {"crop": pixels, "resize": pixels})
+    text = report(runs)
+    assert "**The claim.**" not in text
+    assert "| mobilenet_v1_0.25_small | 64x64 | 85.0 |" in text
+
+
 def test_pairs_differ_in_one_thing(runs: Path) -> None:
     lines = report(runs).splitlines()
     of = "meliusnet13, 1 epochs | 80.0"  # of the seed that both have
