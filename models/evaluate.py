@@ -26,7 +26,13 @@ from models.augmentation import AT_A_TIME, COLOR_DRAWS, draw, jitter_colors, vie
 from models.data import LabelledImages, decode_pictures
 from models.datasets import NAMES, open_data_set
 from models.errors import DataError, RecipeError, TrainingFault
-from models.metrics import calibration_error, measure, predict_logits, write_confusion
+from models.metrics import (
+    calibration_error,
+    measure,
+    measure_classes,
+    predict_logits,
+    write_confusion,
+)
 from models.picture_files import PictureFiles
 from models.record import describe_code, describe_device
 from runtime import ENGINES, Engine, Manifest, Preprocessing, RuntimeFault, load_engine
@@ -73,6 +79,7 @@ def measure_accuracy(
 ) -> dict[str, Any]:
     """{"top1", "top5"} in percent, "loss", "images", calibration errors in percent, "engine".
 
+    "balanced_top1" is the mean of the classes' shares of right answers.
     "calibration_error" is without the bundle's temperature, the other with it. Where the bundle
     knows more classes, "among" has "classes", "top1" and "top5" of the data's alone. Writes the
     confusion table, if a path is given. labels: the data's names for people; preprocessing: if not
@@ -93,6 +100,7 @@ def measure_accuracy(
         write_confusion(confusion, among, images.labels, names)
     figures = {
         **measure(logits, truth),
+        "balanced_top1": measure_classes(logits, truth),
         "calibration_error": calibration_error(logits, truth),
         "temperature": manifest.temperature,
         "calibration_error_with_temperature": calibration_error(

@@ -5,7 +5,8 @@ python -m models.groups GROUPS.toml --from SET=DIR [--from SET=DIR ...] --out DI
 "SET/*" are all classes of a set, and `most` and `most_test`: how many pictures of a group are
 trained on and tested on at most, shared evenly by its classes. A class is taken from the first set
 that has it: two sets may have split the same pictures differently into train and test. Of a set
-without a test part a tenth of each class is tested on.
+without a test part a tenth of each class is tested on. Sets without a train part give packs to test
+on alone.
 """
 
 from __future__ import annotations
@@ -175,7 +176,7 @@ def _open_sources(sources: Sequence[str]) -> dict[str, DataSet]:
             )
         if name in sets:
             raise DataError(f"expected each set once; found --from {name}= twice")
-        sets[name] = open_data_set(Path(folder), name)
+        sets[name] = open_data_set(Path(folder), name, needs_train=KNOWN[name].has_train)
     return sets
 
 
@@ -201,7 +202,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         groups = read_groups(args.groups)
         check_no_pictures(args.out, ("train", "test"))
         sets = _open_sources(args.sources)
-        parts = group_sets(groups, sets)
+        parts = {part: files for part, files in group_sets(groups, sets).items() if len(files)}
         with fill_together(args.out) as folder:
             for part, files in parts.items():
                 write_packs(files, folder, part)

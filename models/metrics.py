@@ -64,6 +64,17 @@ def measure(logits: Tensor, labels: Tensor) -> dict[str, Any]:
     }
 
 
+def measure_classes(logits: Tensor, labels: Tensor) -> float:
+    """The mean over the classes there are of their shares of right answers, in percent.
+
+    Balanced accuracy: each class counts alike, however many pictures it has.
+    """
+    labels = labels.cpu()
+    right = (logits.argmax(1) == labels).double()
+    shares = [right[labels == label].mean() for label in labels.unique()]
+    return round(100 * torch.stack(shares).mean().item(), 2)
+
+
 @contextmanager
 def watch_activations(network: nn.Module) -> Iterator[Callable[[], float | None]]:
     """Yields what tells the share of binary activations that were +1 so far; None if there were

@@ -1,7 +1,8 @@
 """Answers of models.evaluate, which stand beside the runs on the same test pictures.
 
 Of networks that were trained elsewhere and know more classes, or of bundles that know the same
-ones: trained on other pictures, or measured in changed light and colours.
+ones: trained on other pictures, or measured in changed light and colours. Answers about other data
+than that of the runs have a section of their own.
 """
 
 from __future__ import annotations
@@ -43,15 +44,59 @@ def _read_reference(path: Path) -> dict[str, Any]:
 
 
 def check_references(references: Sequence[Mapping[str, Any]], runs: Sequence[Run]) -> None:
-    """Raises DataError for an answer about pictures that none of the runs was tested on."""
-    known = {run.test_sha256 for run in runs}
-    for reference in references:
-        if reference["sha256"] not in known:
+    """Raises DataError for an answer about data of the runs, but other test pictures of it."""
+    names = {run.data for run in runs}
+    for reference in _on_other_pictures(references, runs):
+        if reference["data"] in names:
             raise DataError(
                 f"{reference['name']}: expected an answer about test pictures of a run here; found "
                 f"one about {reference['images']} others, of {reference['data']} (SHA-256 "
                 f"{reference['sha256'][:12]}). Measure it on the same pictures."
             )
+
+
+def _on_other_pictures(
+    references: Sequence[Mapping[str, Any]], runs: Sequence[Run]
+) -> list[Mapping[str, Any]]:
+    """Those about pictures that no run was tested on."""
+    known = {run.test_sha256 for run in runs}
+    return [reference for reference in references if reference["sha256"] not in known]
+
+
+def compare_on_other_data(
+    references: Sequence[Mapping[str, Any]], runs: Sequence[Run]
+) -> list[str]:
+    """A section for each data set that no run was trained or tested on."""
+    parts = []
+    mine = _on_other_pictures(references, runs)
+    for data, sha256, images in dict.fromkeys((r["data"], r["sha256"], r["images"]) for r in mine):
+        same = [reference for reference in mine if reference["sha256"] == sha256]
+        rows = [
+            [*_describe_bundle(reference), _format_balanced(reference), _link(reference)]
+            for reference in sorted(same, key=lambda r: (r.get("color_jitter") or 0, -r["top1"]))
+        ]
+        head = ["bundle", "seen as", "top-1 %", "top-5 %", "mean of the classes %", "measured"]
+        parts += [
+            f"## {data}: other pictures",
+            f"{images:,} pictures of a set that no run here was trained or tested on. In the mean "
+            "of the classes each of them counts alike.",
+            make_table(head, rows),
+        ]
+    return parts
+
+
+def _describe_bundle(reference: Mapping[str, Any]) -> list[str]:
+    return [
+        f"{reference['bundle']}, trained on {reference['trained_on']}",
+        _describe_pictures(reference),
+        f"{reference['top1']:.1f}",
+        f"{reference['top5']:.1f}",
+    ]
+
+
+def _format_balanced(reference: Mapping[str, Any]) -> str:
+    value = reference.get("balanced_top1")
+    return "" if value is None else f"{value:.1f}"
 
 
 def compare_references(references: Sequence[Mapping[str, Any]], runs: Sequence[Run]) -> list[str]:
@@ -96,13 +141,7 @@ def _compare_own(references: Sequence[Mapping[str, Any]]) -> list[str]:
     if not references:
         return []
     rows = [
-        [
-            f"{reference['bundle']}, trained on {reference['trained_on']}",
-            _describe_pictures(reference),
-            f"{reference['top1']:.1f}",
-            f"{reference['top5']:.1f}",
-            _link(reference),
-        ]
+        [*_describe_bundle(reference), _link(reference)]
         for reference in sorted(references, key=lambda r: (r.get("color_jitter") or 0, -r["top1"]))
     ]
     return [

@@ -34,7 +34,12 @@ from models.finished import Run, read_runs
 from models.latency import key_of, measure_latencies, read_latencies, write_latencies
 from models.recipe import Recipe
 from models.record import CONFUSION
-from models.references import check_references, compare_references, read_references
+from models.references import (
+    check_references,
+    compare_on_other_data,
+    compare_references,
+    read_references,
+)
 from models.scatter import Point, write_scatter
 from runtime import read_bundle
 from runtime.bench.machine import format_machine
@@ -79,7 +84,7 @@ def make_report(
     """The text of RESULTS.md.
 
     notes: what people have to say of the runs; default: what the default bundle was made from.
-    Raises DataError for a reference to pictures that no run was tested on.
+    Raises DataError for a reference to other test pictures than a run's of the same data.
     """
     check_references(references, runs)
     parts = [
@@ -108,6 +113,7 @@ def make_report(
         parts += _worst_classes(erring, erring is default)
         if default in mine and default is not erring:
             parts += _worst_classes(default, True)
+    parts += compare_on_other_data(references, runs)
     parts += ["## The runs", _runs_table(runs)]
     return "\n\n".join(parts) + "\n"
 

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from models import groups as module
-from models.datasets import DataSet, open_data_set
+from models.datasets import KNOWN, DataSet, KnownSet, open_data_set
 from models.errors import DataError
 from models.groups import Groups, group_sets, main, read_groups
 from models.picture_files import PictureFiles
+from runtime import read_bundle
 from tests.models.pictures import make_files
 
 GROUPS = Groups({"pet": ("cat", "dog"), "bird": ("owl",)}, most=5, most_test=3)
@@ -110,18 +111,35 @@ def test_mistakes_in_a_file_are_explained(tmp_path: Path, text: str, message: st
         read_groups(tmp_path / "groups.toml")
 
 
-def test_groups_of_the_repository_are_some(repository: Path) -> None:
-    paths = sorted((repository / "models" / "recipes" / "groups").glob("*.toml"))
-    assert paths
-    for path in paths:
-        assert len(read_groups(path).members) > 2
+def test_groups_of_the_repository_are_what_the_default_model_knows(repository: Path) -> None:
+    folder = repository / "models" / "recipes" / "groups"
+    known = read_bundle(repository / "service" / "bundles" / "default").manifest.labels
+    for name in ("everyday", "one-of-each"):
+        assert sorted(read_groups(folder / f"{name}.toml").members) == list(known), name
+
+
+def test_sets_to_test_on_alone_become_packs_to_test_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(KNOWN, "imagenet-samples", KnownSet("nobody/nothing", 3, {"test": 1}))
+    for name in ("n1", "n2", "n3"):
+        (tmp_path / "set" / "test" / name).mkdir(parents=True)
+        (tmp_path / "set" / "test" / name / "a.JPEG").write_bytes(name.encode())
+    file, out = tmp_path / "groups.toml", tmp_path / "out"
+    file.write_text("most = 1\nmost_test = 9\n[groups]\npet = ['n1', 'n3']\nbird = ['n2']\n")
+    arguments = ["--from", f"imagenet-samples={tmp_path / 'set'}", "--out", str(out)]
+    assert main([str(file), *arguments]) == 0
+    assert [path.name for path in out.iterdir()] == ["test.npz"]
+    opened = open_data_set(out, needs_train=False)
+    assert opened.test is not None
+    assert opened.test.counts() == {"bird": 1, "pet": 2}
 
 
 def test_command_line_writes_packs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = make_set("cifar10", {"cat": 4, "dog": 4, "owl": 4})
-    monkeypatch.setattr(module, "open_data_set", lambda folder, name: data)
+    monkeypatch.setattr(module, "open_data_set", lambda folder, name, needs_train: data)
     file = tmp_path / "groups.toml"
     file.write_text("most = 5\nmost_test = 3\n[groups]\npet = ['cat', 'dog']\nbird = ['owl']\n")
     out = tmp_path / "out"

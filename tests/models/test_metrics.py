@@ -14,6 +14,7 @@ from models.metrics import (
     evaluate,
     fit_temperature,
     measure,
+    measure_classes,
     predict_logits,
     watch_activations,
     write_confusion,
@@ -34,6 +35,12 @@ def test_of_equal_logits_the_lower_index_is_the_answer() -> None:
     assert measure(torch.zeros(1, 9), torch.tensor([0]))["top1"] == 100
     assert measure(torch.zeros(1, 9), torch.tensor([4]))["top5"] == 100
     assert measure(torch.zeros(1, 9), torch.tensor([5]))["top5"] == 0
+
+
+def test_classes_count_alike_in_their_mean() -> None:
+    logits = torch.eye(4)[[0, 0, 0, 1, 3, 3]]
+    assert measure_classes(logits, torch.tensor([0, 0, 0, 1, 1, 3])) == pytest.approx(83.33)
+    assert measure_classes(torch.zeros(2, 3), torch.tensor([0, 1])) == 50
 
 
 def test_confusion_has_a_row_per_true_class() -> None:

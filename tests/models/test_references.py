@@ -56,6 +56,18 @@ def test_bundles_of_the_same_classes_have_their_own_table(runs: Path) -> None:
     assert "### Beside networks trained elsewhere" not in text
 
 
+def test_other_data_has_a_section_of_its_own(runs: Path) -> None:
+    other = OWN | {"data": "zoo", "sha256": "cd34", "images": 19, "balanced_top1": 55.25}
+    changed = other | {"color_jitter": 0.5}
+    text = report_beside(runs, big=other, changed=changed, old=OWN | {"data": "farm"})
+    assert "## zoo: other pictures\n\n19 pictures" in text
+    assert "## farm: other pictures" not in text, "its pictures are those of a run"
+    row = "| big, trained on unknown | pictures of 72 pixels | 60.0 | 90.0 | 55.2 |"
+    assert f"{row} [big](runs/references/big.json) |" in text
+    assert text.index(row) < text.index("[changed](runs/references/changed.json)")
+    assert "### Bundles on these test pictures" not in text.partition("## zoo")[2]
+
+
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
