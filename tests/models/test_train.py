@@ -235,6 +235,7 @@ def test_every_recipe_of_the_repository_is_one(repository: Path) -> None:
         ("colors", "meliusnet13-everyday-colors"),
         ("bees", "meliusnet13-everyday-bees"),
         ("default", "meliusnet13-everyday-default"),
+        ("even", "meliusnet13-everyday-even"),
         ("baseline", "mobilenet025-everyday"),
     ],
 )
