@@ -28,6 +28,16 @@ def test_accuracy_and_size_are_those_of_the_manifest(bundle: str) -> None:
     assert f"{weights:,} bytes" in row
 
 
+def test_photos_from_elsewhere_are_told_as_measured() -> None:
+    """In the order of the table: the default, MeliusNet13 and MobileNet-v1 of the pair."""
+    names = ("default", "meliusnet13_everyday", "mobilenet025_everyday")
+    folder = ROOT / "models" / "runs" / "references"
+    answers = [json.loads((folder / f"{name}_one_of_each.json").read_text()) for name in names]
+    first, second, third = (f"{answer['top1']:.0f} %" for answer in answers)
+    assert f"of {answers[0]['images']} photos\nfrom elsewhere" in README
+    assert f"they get {first}, {second} and {third} right" in README
+
+
 def test_training_is_described_as_it_was() -> None:
     for bundle in ("service/bundles/default", "service/bundles/mobilenet_v1"):
         training = manifest(bundle)["training"]
