@@ -69,20 +69,25 @@ def compare_on_other_data(
     """A section for each data set that no run was trained or tested on."""
     parts = []
     mine = _on_other_pictures(references, runs)
-    for data, sha256, images in dict.fromkeys((r["data"], r["sha256"], r["images"]) for r in mine):
+    for sha256 in dict.fromkeys(reference["sha256"] for reference in mine):
         same = [reference for reference in mine if reference["sha256"] == sha256]
         rows = [
             [*_describe_bundle(reference), _format_balanced(reference), _link(reference)]
-            for reference in sorted(same, key=lambda r: (r.get("color_jitter") or 0, -r["top1"]))
+            for reference in _sort_bundles(same)
         ]
         head = ["bundle", "seen as", "top-1 %", "top-5 %", "mean of the classes %", "measured"]
         parts += [
-            f"## {data}: other pictures",
-            f"{images:,} pictures of a set that no run here was trained or tested on. In the mean "
-            "of the classes each of them counts alike.",
+            f"## {same[0]['data']}: other pictures",
+            f"{same[0]['images']:,} pictures of a set that no run here was trained or tested on. "
+            "In the mean of the classes each of them counts alike.",
             make_table(head, rows),
         ]
     return parts
+
+
+def _sort_bundles(references: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """In colours as they are first, the best first."""
+    return sorted(references, key=lambda r: (r.get("color_jitter") or 0, -r["top1"]))
 
 
 def _describe_bundle(reference: Mapping[str, Any]) -> list[str]:
@@ -141,8 +146,7 @@ def _compare_own(references: Sequence[Mapping[str, Any]]) -> list[str]:
     if not references:
         return []
     rows = [
-        [*_describe_bundle(reference), _link(reference)]
-        for reference in sorted(references, key=lambda r: (r.get("color_jitter") or 0, -r["top1"]))
+        [*_describe_bundle(reference), _link(reference)] for reference in _sort_bundles(references)
     ]
     return [
         "### Bundles on these test pictures",
