@@ -127,7 +127,7 @@ instruction-counts: setup ## count the NEON kernels' instructions under emulatio
 # ---- train -----------------------------------------------------------------------------------------------------------
 EVERYDAY := runs/everyday
 EVERYDAY_SETS := tiny-imagenet-200 mini-imagenet imagenette imagewoof birds-525 birds-5 owls-and-eagles cats-and-dogs \
-	hot-dogs popular-animals flowers bees-and-wasps
+	hot-dogs popular-animals flowers bees-and-wasps sharp-photos
 
 $(EVERYDAY)/test.npz: models/recipes/groups/everyday.toml | $(STAMPS)/tools $(SERVE_READY)
 	@test -n '$(DATA)' || { \

@@ -1,5 +1,5 @@
-"""Random windows and colours of whole batches of uint8 pictures, on the device that holds them;
-their centre as evaluation sees it; normalisation.
+"""Random windows, colours and blur of whole batches of uint8 pictures, on the device that holds
+them; their centre as evaluation sees it; normalisation.
 
 All randomness comes in as a table of uniform numbers, one row per picture: the same pictures come
 out whatever the device, and however many processes share a batch.
@@ -18,7 +18,10 @@ from runtime.preprocess import Preprocessing
 
 DRAWS = 5  # uniform numbers per picture
 COLOR_DRAWS = 5  # and of jitter_colors
+BLUR_DRAWS = 2  # and of blur
 PAD = 4  # pixels of `crop`, as in the authors' CIFAR-10 recipe
+SIGMAS = (0.1, 2.0)  # pixels, of `blur` in a picture of SIGMAS_AT; in a smaller one as much smaller
+SIGMAS_AT = 224
 AT_A_TIME = 256  # pictures that are scaled in float
 ASPECT = 4 / 3  # of `resized_crop`: from 3/4 to 4/3
 #: red, green, blue -> brightness Y and two axes of colour, I and Q (the transform of NTSC)
@@ -98,6 +101,30 @@ def jitter_colors(pixels: Tensor, draws: Tensor, strength: float) -> Tensor:
     offset = ((1 - contrast) * brightness * mean)[:, None, None]
     changed = torch.baddbmm(offset, matrix, flat)
     return changed.round_().clamp_(0, 255).to(torch.uint8).view_as(pixels)
+
+
+def blur(pixels: Tensor, draws: Tensor, share: float) -> Tensor:
+    """About a `share` of the pictures out of focus, as a small picture made larger is.
+
+    Gaussian blur with SimCLR's deviations (Chen et al. 2020, appendix A), SIGMAS: as matrices that
+    weigh the rows and the columns of each picture, borders by what is there.
+
+    Uint8 [N, 3, H, W], float [N, BLUR_DRAWS] -> uint8 [N, 3, H, W].
+    """
+    draws = draws.to(pixels.device)
+    least, most = (sigma * pixels.shape[-1] / SIGMAS_AT for sigma in SIGMAS)
+    chosen = draws[:, 0] < share
+    sigma = torch.where(chosen, least + (most - least) * draws[:, 1], 1e-3)
+    down, across = (_gaussians(side, sigma) for side in pixels.shape[-2:])
+    blurred = down[:, None] @ pixels.float() @ across[:, None].mT
+    return blurred.round_().clamp_(0, 255).to(torch.uint8)
+
+
+def _gaussians(side: int, sigma: Tensor) -> Tensor:
+    """[N] -> [N, side, side]: row i weighs all places by their distance from i, in sum 1."""
+    place = torch.arange(side, dtype=torch.float32, device=sigma.device)
+    distance = (place - place[:, None]).square()
+    return torch.softmax(-distance / (2 * sigma.square())[:, None, None], -1)
 
 
 def view_centre(pixels: Tensor, preprocessing: Preprocessing) -> Tensor:

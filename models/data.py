@@ -15,7 +15,7 @@ import json
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +24,9 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from models.datasets import NAMES, open_data_set, write_words
+from models.datasets import open_data_set, write_words
 from models.errors import DamagedPictures, DataError, TrainingFault
+from models.known_sets import NAMES
 from models.packs import LIMITS, NUMPY_DAMAGE, check_no_pictures, fill_together, write_packs
 from models.picture_files import PictureFiles
 from runtime import InvalidImage, Preprocessing, decode_image, resize_and_crop
@@ -183,7 +184,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             command.add_argument("--out", type=Path, required=True, help="folder without packs")
             command.add_argument("--parts", type=int, default=1, help="files for train (default 1)")
             command.add_argument(
-                "--side", type=int, help="encode train and val anew, shorter side so many pixels"
+                "--side",
+                type=int,
+                help="pixels that larger pictures of train and val are reduced to",
+            )
+            command.add_argument(
+                "--validation-share",
+                type=float,
+                metavar="SHARE",
+                help="hold back so much of train as val, where there is none: with --side the same "
+                "pictures that models.train would hold back of the set as it is",
             )
     args = parser.parse_args(arguments)
     try:
@@ -217,8 +227,20 @@ def _pack(args: argparse.Namespace) -> None:
             f"expected --side from 1 to {LARGEST_SIDE} pixels; found {args.side}. Leave it out to "
             "keep the files as they are."
         )
+    share = args.validation_share
+    if share is not None and not 0 < share < 1:
+        raise DataError(f"expected --validation-share between 0 and 1; found {share}")
     check_no_pictures(args.out, ("train", "val", "test"))
     data = open_data_set(args.data, args.set)
+    if share is not None:
+        if data.validation is not None:
+            raise DataError(
+                f"{args.data}: expected a set without val for --validation-share; found one that "
+                "has it. Leave the option out."
+            )
+        tested_on = [data.test] if data.test is not None else []
+        train, validation = split_off(data.train.without(*tested_on), share)
+        data = replace(data, train=train, validation=validation)
     splits = {"train": "train", "validation": "val", "test": "test"}
     lines = []
     with fill_together(args.out) as folder:

@@ -24,8 +24,9 @@ import torch
 
 from models.augmentation import AT_A_TIME, COLOR_DRAWS, draw, jitter_colors, view_centre
 from models.data import LabelledImages, decode_pictures
-from models.datasets import NAMES, open_data_set
+from models.datasets import open_data_set
 from models.errors import DataError, RecipeError, TrainingFault
+from models.known_sets import NAMES
 from models.metrics import (
     calibration_error,
     measure,

@@ -28,10 +28,10 @@ from torch import nn
 from models.checkpoint import build_trained, is_finished, read_checkpoint
 from models.convert import Converted, calibrate, convert_network
 from models.data import LabelledImages, decode_pictures
-from models.datasets import NAMES as DATA_SETS
 from models.datasets import open_data_set
 from models.errors import DataError
 from models.evaluate import measure_accuracy
+from models.known_sets import NAMES as DATA_SETS
 from models.meliusnet import MeliusNet
 from models.mobilenet_graph import build_mobilenet_graph
 from models.onnx_graph import build_graph

@@ -2,9 +2,10 @@
 
 python -m models.groups GROUPS.toml --from SET=DIR [--from SET=DIR ...] --out DIR writes packs
 (models.packs) that models.train reads. GROUPS.toml has a table [groups], name = [classes], in which
-"SET/*" are all classes of a set, and `most` and `most_test`: how many pictures of a group are
-trained on and tested on at most, shared evenly by its classes. A class is taken from the first set
-that has it: two sets may have split the same pictures differently into train and test. Of a set
+"SET/*" are all classes of a set and "SET/CLASS" is one, and `most` and `most_test`: how many
+pictures of a group are trained on and tested on at most, shared evenly by its classes. A class
+named alone is taken from the first set that has it: two sets may have split the same pictures
+differently into train and test. Of a set
 without a test part a tenth of each class is tested on. Sets without a train part give packs to test
 on alone.
 """
@@ -16,17 +17,20 @@ import sys
 import tomllib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from models.data import split_off
-from models.datasets import KNOWN, DataSet, open_data_set
+from models.datasets import DataSet, open_data_set
 from models.errors import DataError, TrainingFault
+from models.known_sets import KNOWN
 from models.packs import check_no_pictures, fill_together, write_packs
 from models.picture_files import PictureFiles, join_files
 
-ALL_OF = "/*"  # after the name of a set: its classes
+ALL = "*"  # after "SET/": its classes
 TESTED_ON = 0.1  # of each class, where a set has no test part
+
+Place = tuple[str, str]  # the name of a set, and a class of it
 
 
 @dataclass(frozen=True)
@@ -37,38 +41,45 @@ class Groups:
     most: int
     most_test: int
 
-    def expand(self, sets: Mapping[str, DataSet]) -> Groups:
-        """Without "SET/*": with the classes of those sets instead.
+    def locate(self, sets: Mapping[str, DataSet]) -> dict[Place, str]:
+        """Where the pictures of which group are.
 
-        Raises DataError if a set is not there, or a class comes into two groups.
+        Raises DataError if a set or a class is not there, or a class comes into two groups.
         """
-
-        def find_classes(group: str, name: str) -> tuple[str, ...]:
-            if not name.endswith(ALL_OF):
-                return (name,)
-            found = sets.get(name.removesuffix(ALL_OF))
-            if found is None:
-                raise DataError(
-                    f"{group}: expected a set of {', '.join(sets)}; found {name}. Give the set "
-                    "with --from, or leave it out."
-                )
-            return found.train.classes
-
-        members = {
-            group: tuple(c for name in row for c in find_classes(group, name))
+        places = [
+            (place, group)
             for group, row in self.members.items()
-        }
-        _check_once(members, "the groups")
-        return replace(self, members=members)
+            for name in row
+            for place in _find_places(group, name, sets)
+        ]
+        if missing := [name for (where, name), _ in places if not where]:
+            raise DataError(
+                f"expected every class in one of {', '.join(sets)}; found none of "
+                f"{', '.join(missing[:5])}. Give the set that has it, or leave the class out."
+            )
+        _check_once([name for (_, name), _ in places], [place for place, _ in places], "the groups")
+        return dict(places)
 
-    def find_group(self, class_name: str) -> str | None:
-        """The group of a class."""
-        return next((g for g, members in self.members.items() if class_name in members), None)
+
+def _find_places(group: str, name: str, sets: Mapping[str, DataSet]) -> list[Place]:
+    """Of SET/*, SET/CLASS or CLASS; with no set where none has it."""
+    wanted, slash, class_name = name.rpartition("/")
+    if not slash:
+        return [(next((s for s, data in sets.items() if name in data.train.classes), ""), name)]
+    if wanted not in sets:
+        raise DataError(
+            f"{group}: expected a set of {', '.join(sets)}; found {name}. Give the set with "
+            "--from, or leave it out."
+        )
+    classes = sets[wanted].train.classes
+    if class_name == ALL:
+        return [(wanted, c) for c in classes]
+    return [(wanted if class_name in classes else "", class_name)]
 
 
-def _check_once(members: Mapping[str, Sequence[str]], where: str) -> None:
-    counts = Counter(name for row in members.values() for name in row)
-    if twice := [name for name, count in counts.items() if count > 1]:
+def _check_once(names: Sequence[str], things: Sequence[object], where: str) -> None:
+    counts = Counter(things)
+    if twice := [name for name, thing in zip(names, things, strict=True) if counts[thing] > 1]:
         raise DataError(f"{where}: expected each class in one group; found twice: {twice[:5]}")
 
 
@@ -90,7 +101,8 @@ def read_groups(path: Path) -> Groups:
                 f"{path}: expected a list of class names for {name}; found {str(row)[:80]}"
             )
     members = {name: tuple(row) for name, row in table.items()}
-    _check_once(members, str(path))
+    given = [name for row in members.values() for name in row]
+    _check_once(given, given, str(path))
     if len(members) < 2 or min(most, most_test) < 1 or not all(members.values()):
         raise DataError(
             f"{path}: expected at least 2 groups with classes in each, and limits of at least 1; "
@@ -101,24 +113,16 @@ def read_groups(path: Path) -> Groups:
 
 def group_sets(groups: Groups, sets: Mapping[str, DataSet]) -> dict[str, PictureFiles]:
     """The parts of the new set. Raises DataError if a class is in none of the sets."""
-    groups = groups.expand(sets)
-    source = {
-        name: next((s for s, data in sets.items() if name in data.train.classes), None)
-        for members in groups.members.values()
-        for name in members
-    }
-    if missing := [name for name, found in source.items() if found is None]:
-        raise DataError(
-            f"expected every class in one of {', '.join(sets)}; found none of "
-            f"{', '.join(missing[:5])}. Give the set that has it, or leave the class out."
-        )
+    places = groups.locate(sets)
+    classes = tuple(sorted(groups.members))
     parts: dict[str, list[PictureFiles]] = {}
     for set_name, data in sets.items():
         for part, files in _parts(data).items():
             taken = [
-                i for i, c in enumerate(files.labels) if source.get(files.classes[c]) == set_name
+                i for i, c in enumerate(files.labels) if (set_name, files.classes[c]) in places
             ]
-            parts.setdefault(part, []).append(_regroup(files.select(taken), groups, set_name))
+            grouped = _regroup(files.select(taken), places, classes, set_name)
+            parts.setdefault(part, []).append(grouped)
     test = join_files(parts["test"])
     # Only some sets have a validation part: those pictures may be trained on. Sets gathered from
     # the web have some pictures twice: none of the test part's is left.
@@ -136,11 +140,11 @@ def _parts(data: DataSet) -> dict[str, PictureFiles]:
     return {**data.parts(), "train": train, "test": test}
 
 
-def _regroup(files: PictureFiles, groups: Groups, set_name: str) -> PictureFiles:
+def _regroup(
+    files: PictureFiles, places: Mapping[Place, str], classes: tuple[str, ...], set_name: str
+) -> PictureFiles:
     """The same pictures, labelled by group; their names begin with the set and the class."""
-    classes = tuple(sorted(groups.members))
-    groups_of = [groups.find_group(name) for name in files.classes]
-    found = [classes.index(groups_of[label] or "") for label in files.labels]
+    found = [classes.index(places[set_name, files.classes[label]]) for label in files.labels]
     names = tuple(
         f"{set_name}/{files.classes[label]}/{name.rpartition('/')[2]}"
         for name, label in zip(files.names, files.labels, strict=True)

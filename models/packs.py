@@ -165,7 +165,8 @@ def write_packs(
 ) -> list[Path]:
     """Writes FOLDER/SPLIT.npz, or `parts` files with equal shares of each class.
 
-    With `side` pictures are encoded anew as JPEG of quality 75: shorter side `side`, centre square.
+    With `side` larger pictures are encoded anew as JPEG of quality 75: shorter side `side`, centre
+    square.
     Those of one set are to be written into `fill_together`. Raises DamagedPictures naming those
     that cannot be encoded.
     """
@@ -202,10 +203,16 @@ def _write_pack(files: PictureFiles, path: Path, side: int | None) -> None:
 
 
 def encode_anew(data: bytes, side: int, quality: int = 75) -> bytes:
-    """A picture as JPEG, its shorter side `side`, the centre square. Raises InvalidImage."""
+    """The centre square of a picture as JPEG of this side; the file as it is where no side of the
+    picture is longer. Raises InvalidImage.
+    """
+    original = decode_image(data, LIMITS)
+    if max(original.size) <= side:
+        return data
+    side = min(side, *original.size)  # nothing is gained by making it larger
     square = Preprocessing(side, side, "bilinear", (0, 0, 0), (1, 1, 1))
+    picture: Image.Image = resize_and_crop(original, square)
     out = io.BytesIO()
-    picture: Image.Image = resize_and_crop(decode_image(data, LIMITS), square)
     picture.save(out, "JPEG", quality=quality)
     return out.getvalue()
 

@@ -36,6 +36,7 @@ class Recipe:
     augmentation: str = "resized_crop"
     min_area: float = 0.08  # share of the picture, the least that resized_crop takes
     color_jitter: float = 0.0  # strength of jitter_colors, 0..1; the published recipe has none
+    blur: float = 0.0  # share of the pictures that blur() acts on; the published recipe has none
     validation_share: float = 0.02  # of train, where the data has no validation part
     mixed_precision: bool = False  # bfloat16 autocast
     distillation: float = 0.0  # weight of the teacher's answers in the loss, 0..1
@@ -60,6 +61,7 @@ class Recipe:
             ("augmentation", self.augmentation in AUGMENTATIONS, f"one of {tuple(AUGMENTATIONS)}"),
             ("min_area", 0 < self.min_area <= 1, "above 0, at most 1"),
             ("color_jitter", 0 <= self.color_jitter <= 1, "from 0 to 1"),
+            ("blur", 0 <= self.blur <= 1, "from 0 to 1"),
             ("validation_share", 0 < self.validation_share < 1, "between 0 and 1"),
             ("distillation", 0 <= self.distillation <= 1, "from 0 to 1"),
             ("distillation_temperature", self.distillation_temperature > 0, "above 0"),

@@ -7,6 +7,7 @@ on. Its keys are described in README.md of this folder.
 from __future__ import annotations
 
 import json
+import os
 import platform
 import subprocess
 from collections.abc import Mapping
@@ -20,10 +21,14 @@ from models.errors import DataError
 
 FORMAT = 1
 CONFUSION = "confusion.csv"  # beside the record
+COMMIT = "BNN_COMMIT"  # an environment variable: whence a copy comes
 
 
 def find_commit() -> str | None:
-    """The revision of this code, "+changes" if files differ from it; of an installed copy None."""
+    """The revision of this code, "+changes" if files differ from it.
+
+    Of a copy outside of its repository, what the environment's BNN_COMMIT says, or None.
+    """
     folder = Path(__file__).resolve().parent
 
     def git(*arguments: str) -> str | None:
@@ -38,7 +43,7 @@ def find_commit() -> str | None:
     tracked = git("ls-files", "--error-unmatch", Path(__file__).name)
     commit = git("rev-parse", "HEAD")
     if not tracked or not commit:
-        return None
+        return os.environ.get(COMMIT) or None
     return commit + ("+changes" if git("status", "--porcelain", "-uno", "--", ".") else "")
 
 

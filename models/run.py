@@ -43,7 +43,7 @@ from models.metrics import (
 from models.picture_files import PictureFiles
 from models.preprocessing import evaluation_preprocessing, whole_preprocessing
 from models.pretrained import Start, read_start
-from models.processes import Processes, device_of
+from models.processes import Processes, device_of, prepare
 from models.recipe import Recipe
 from models.teachers import Teacher, load_teacher
 from models.trainer import Execution, Trainer
@@ -98,6 +98,7 @@ class _Run:
     def __init__(self, job: Job, processes: Processes) -> None:
         self.job, self.processes = job, processes
         self.device = device_of(job.device, processes)
+        prepare(self.device)
         self.shows = job.progress and processes.first
         self.started = datetime.now(UTC)
         self.checkpoint = job.out / CHECKPOINT

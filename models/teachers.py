@@ -18,8 +18,8 @@ from torch.nn import functional as F
 
 from models.augmentation import normalize
 from models.checkpoint import build_trained, read_checkpoint
-from models.datasets import PHOTOS
 from models.errors import RecipeError
+from models.known_sets import PHOTOS
 from models.zoo import describe_network
 from runtime.preprocess import Preprocessing
 

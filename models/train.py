@@ -27,10 +27,10 @@ from typing import Any, NoReturn
 import torch
 
 from models.checkpoint import CHECKPOINT
-from models.datasets import NAMES as DATA_SETS
 from models.datasets import DataSet, open_data_set
 from models.errors import RecipeError, TrainingFault
 from models.export import export_checkpoint
+from models.known_sets import NAMES as DATA_SETS
 from models.own_photos import (
     HELD_BACK,
     NETWORK,

@@ -22,8 +22,10 @@ from torch.nn import functional as F
 
 from models.augmentation import (
     AUGMENTATIONS,
+    BLUR_DRAWS,
     COLOR_DRAWS,
     DRAWS,
+    blur,
     draw,
     jitter_colors,
     normalize,
@@ -191,8 +193,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate(self.step)
         chance = seeded(recipe.seed, AUGMENTATION, self.step)
-        numbers = DRAWS + (COLOR_DRAWS if recipe.color_jitter else 0)
-        draws = draw(len(index), chance, numbers)
+        draws = draw(len(index), chance, sum(self._draws))
         index, draws = self.processes.share(index), self.processes.share(draws)
         pixels, labels = self._augment(self.train.pixels[index], draws), self.train.labels[index]
         inputs = normalize(pixels, self.preprocessing)
@@ -213,13 +214,21 @@ class Trainer:
         hits = (logits.detach().argmax(1) == labels).float().mean()
         self._sums += torch.stack((loss.detach(), hits))
 
+    @property
+    def _draws(self) -> tuple[int, int, int]:
+        """Numbers per picture for windows, colours and blur."""
+        colors, blurred = self.recipe.color_jitter > 0, self.recipe.blur > 0
+        return DRAWS, COLOR_DRAWS * colors, BLUR_DRAWS * blurred
+
     def _augment(self, pixels: Tensor, draws: Tensor) -> Tensor:
         recipe = self.recipe
+        windows, colors, blurred = draws.split(self._draws, 1)
         augment = AUGMENTATIONS[recipe.augmentation]
-        side = self.preprocessing.crop
-        pixels = augment(pixels, draws[:, :DRAWS], side, recipe.min_area)
+        pixels = augment(pixels, windows, self.preprocessing.crop, recipe.min_area)
         if recipe.color_jitter:
-            pixels = jitter_colors(pixels, draws[:, DRAWS:], recipe.color_jitter)
+            pixels = jitter_colors(pixels, colors, recipe.color_jitter)
+        if recipe.blur:
+            pixels = blur(pixels, blurred, recipe.blur)
         return pixels
 
     def _autocast(self) -> AbstractContextManager[Any]:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.datasets import UNION, DataSet, open_data_set
+from models.datasets import DataSet, open_data_set
+from models.known_sets import UNION
 from models.picture_files import PictureFiles
 
 

@@ -12,11 +12,15 @@ from torch import Tensor
 
 from models.augmentation import (
     AUGMENTATIONS,
+    BLUR_DRAWS,
     COLOR_DRAWS,
     DRAWS,
+    SIGMAS,
+    SIGMAS_AT,
     YIQ,
     augment_crop,
     augment_resized_crop,
+    blur,
     draw,
     jitter_colors,
     normalize,
@@ -178,3 +182,90 @@ def test_a_share_of_the_batch_gets_the_colors_of_the_whole() -> None:
     pixels, draws = noise(6), draw(6, torch.Generator().manual_seed(2), COLOR_DRAWS)
     whole = jitter_colors(pixels, draws, 0.7)
     assert torch.equal(whole[1::2], jitter_colors(pixels[1::2], draws[1::2], 0.7))
+
+
+def blur_draws(count: int, seed: int) -> Tensor:
+    return draw(count, torch.Generator().manual_seed(seed), BLUR_DRAWS)
+
+
+def variance(pixels: Tensor) -> Tensor:
+    """Of each picture."""
+    return pixels.float().var((1, 2, 3))
+
+
+def test_blur_of_no_picture_changes_nothing() -> None:
+    pixels, draws = noise(20, 64), blur_draws(20, 1)
+    draws[0] = 0
+    assert torch.equal(blur(pixels, draws, 0.0), pixels)
+
+
+@given(
+    draws=st.lists(st.floats(0, 1, exclude_max=True), min_size=BLUR_DRAWS, max_size=BLUR_DRAWS),
+    value=st.integers(0, 255),
+    size=st.tuples(st.integers(1, 80), st.integers(1, 80)),
+)
+def test_of_one_color_blur_changes_nothing(
+    draws: list[float], value: int, size: tuple[int, int]
+) -> None:
+    pixels = torch.full((1, 3, *size), value, dtype=torch.uint8)
+    pixels[:, 1] = 255 - value
+    out = blur(pixels, torch.tensor([draws]), 1.0)
+    assert out.dtype == torch.uint8
+    assert torch.equal(out, pixels)
+
+
+def test_blur_evens_out_and_leaves_the_mean() -> None:
+    pixels = noise(4, 112)
+    weak, strong = (blur(pixels, torch.tensor([[0.5, d]]).repeat(4, 1), 1.0) for d in (0.4, 0.9))
+    assert (variance(weak) < 0.9 * variance(pixels)).all()
+    assert (variance(strong) < 0.5 * variance(weak)).all()
+    for out in (weak, strong):  # of each colour of each picture
+        assert (out.float().mean((2, 3)) - pixels.float().mean((2, 3))).abs().max() < 1
+
+
+def test_blur_acts_on_a_share_of_the_pictures() -> None:
+    pixels, draws = noise(200, 64), blur_draws(200, 4)
+    draws[:, 1] = 0.9  # the least deviations leave every pixel as it is
+    draws[0, 0] = 0.3  # the bound itself is outside
+    changed = blur(pixels, draws, 0.3).ne(pixels).flatten(1).any(1)
+    assert torch.equal(changed, draws[:, 0] < 0.3)
+    assert 40 < changed.sum() < 80
+
+
+def test_blur_depends_on_the_draws_alone() -> None:
+    pixels = noise(6, 64)
+    first, again, other = (blur(pixels, blur_draws(6, seed), 1.0) for seed in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_a_share_of_the_batch_is_blurred_as_in_the_whole() -> None:
+    pixels, draws = noise(6, 64), blur_draws(6, 5)
+    whole = blur(pixels, draws, 0.8)
+    assert not torch.equal(whole, pixels)
+    assert torch.equal(whole[1::2], blur(pixels[1::2], draws[1::2], 0.8))
+
+
+@pytest.mark.parametrize(("side", "number"), [(112, 1.0), (224, 0.5), (224, 1.0), (448, 1.0)])
+def test_deviations_of_blur_grow_with_the_side(side: int, number: float) -> None:
+    """What it makes of an edge rises as a Gaussian's integral does."""
+    edge = torch.zeros(1, 3, side, side, dtype=torch.uint8)
+    edge[..., side // 2 :] = 255
+    out = blur(edge, torch.tensor([[0.0, number]]), 1.0)
+    assert torch.equal(out, out[:, :1, :1].expand_as(out)), "every row of every colour"
+    weights = out[0, 0, 0].double().diff() / 255
+    place = torch.arange(side - 1) - (weights * torch.arange(side - 1)).sum()
+    least, most = (sigma * side / SIGMAS_AT for sigma in SIGMAS)
+    found = (weights * place.square()).sum().sqrt().item()
+    assert found == pytest.approx(least + (most - least) * number, rel=0.05)
+    upright = blur(edge.mT, torch.tensor([[0.0, number]]), 1.0)
+    assert (upright.mT.int() - out).abs().max() <= 1
+
+
+def test_each_picture_is_blurred_by_its_own_number() -> None:
+    pixels = noise(1, 112).repeat(3, 1, 1, 1)
+    draws = torch.tensor([[0.9, 0.9], [0.1, 0.5], [0.1, 0.9]])
+    out = blur(pixels, draws, 0.5)
+    assert torch.equal(out[0], pixels[0])
+    found = variance(out)
+    assert found[0] > found[1] > found[2]

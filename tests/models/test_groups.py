@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from models import groups as module
-from models.datasets import KNOWN, DataSet, KnownSet, open_data_set
+from models.datasets import DataSet, open_data_set
 from models.errors import DataError
 from models.groups import Groups, group_sets, main, read_groups
+from models.known_sets import KNOWN, KnownSet
 from models.picture_files import PictureFiles
 from runtime import read_bundle
 from tests.models.pictures import make_files
@@ -68,6 +69,47 @@ def test_all_classes_of_a_set_may_be_a_group() -> None:
         group_sets(twice, sets)
 
 
+def test_a_class_may_be_taken_from_a_given_set() -> None:
+    """Though another has a class of that name first; it may have both."""
+    sets = {"a": make_set("a", {"cat": 4, "dog": 4}), "b": make_set("b", {"cat": 6, "owl": 4})}
+    groups = Groups({"pet": ("b/cat", "dog"), "bird": ("b/owl",)}, most=99, most_test=99)
+    parts = group_sets(groups, sets)
+    assert parts["train"].counts() == {"bird": 4, "pet": 10}
+    assert parts["test"].counts() == {"bird": 2, "pet": 5}
+    cats = [name.rpartition("/")[0] for name in parts["train"].names if "/cat/" in name]
+    assert cats == ["b/cat"] * 6
+    apart = replace(groups, members={"wild": ("cat",), "tame": ("b/cat", "a/dog")})
+    assert group_sets(apart, sets)["train"].counts() == {"tame": 10, "wild": 4}
+
+
+def test_classes_of_one_name_in_two_sets_share_a_group_evenly() -> None:
+    sets = {"a": make_set("a", {"cat": 9, "owl": 1}), "b": make_set("b", {"cat": 9, "dog": 9})}
+    groups = Groups({"pet": ("cat", "b/cat"), "bird": ("owl",)}, most=6, most_test=2)
+    parts = group_sets(groups, sets)
+    for part, each in (("train", 3), ("test", 1)):
+        names = [name.rpartition("/")[0] for name in parts[part].names if "/cat/" in name]
+        assert names == ["a/cat"] * each + ["b/cat"] * each
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        (("cat", "c/cat"), r"pet: expected a set of a, b; found c/cat\. Give the set with --from"),
+        (("cat", "/cat"), "pet: expected a set of a, b; found /cat"),
+        (("cat", "a/owl"), "found none of .*owl"),
+        (("cat", "a/lion", "b/tiger"), "found none of .*lion, .*tiger"),
+        (("cat", "a/cat"), "expected each class in one group; found twice: .*cat'"),
+        (("a/cat", "a/*"), "the groups: .* found twice: .*cat'"),
+        (("cat", "b/owl"), "the groups: .* found twice: .*owl'"),
+    ],
+)
+def test_classes_of_given_sets_are_checked(members: tuple[str, ...], message: str) -> None:
+    sets = {"a": make_set("a", {"cat": 4, "dog": 4}), "b": make_set("b", {"cat": 4, "owl": 4})}
+    groups = Groups({"pet": members, "bird": ("owl",)}, most=9, most_test=9)
+    with pytest.raises(DataError, match=message):
+        group_sets(groups, sets)
+
+
 def test_of_a_set_without_a_test_part_a_tenth_is_tested_on() -> None:
     data = make_set("a", {"cat": 20, "dog": 20, "owl": 20})
     parts = group_sets(replace(GROUPS, most=99, most_test=99), {"a": replace(data, test=None)})
@@ -100,6 +142,7 @@ def test_missing_classes_are_named() -> None:
         ("most = 1.5\nmost_test = 1\n[groups]\na = ['x']", "expected whole numbers"),
         ("most = 1\nmost_test = 1\n[groups]\na = 'cat'", "a list of class names for a; found cat"),
         ("most = 1\nmost_test = 1\n[groups]\na = ['x']\nb = ['x']", "found twice: .'x'"),
+        ("most = 1\nmost_test = 1\n[groups]\na = ['s/x', 's/x']", "found twice: .'s/x'"),
         ("most = 1\nmost_test = 1\n[groups]\na = ['x']", "at least 2 groups"),
         ("most = 0\nmost_test = 1\n[groups]\na = ['x']\nb = ['y']", "limits of at least 1"),
         ("most = 1\nmost_test = 1\n[groups]\na = ['x']\nb = []", "classes in each"),

@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 
 from models.errors import DamagedPictures, DataError
-from models.packs import find_packs, read_pack, read_packs, write_packs
+from models.packs import encode_anew, find_packs, read_pack, read_packs, write_packs
 from models.picture_files import read_folder
+from runtime import InvalidImage
 from tests.models.pictures import make_files, write_picture
 
 
@@ -51,6 +52,48 @@ def test_pictures_may_be_encoded_anew(tmp_path: Path) -> None:
     for i in range(2):
         with Image.open(io.BytesIO(pack.read(i))) as image:
             assert (image.format, image.size) == ("JPEG", (20, 20))
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
+@pytest.mark.parametrize("size", [(20, 20), (20, 7), (7, 20), (1, 1)])
+def test_small_pictures_stay_byte_for_byte(
+    tmp_path: Path, suffix: str, size: tuple[int, int]
+) -> None:
+    write_picture(tmp_path / f"a.{suffix}", size=size)
+    data = (tmp_path / f"a.{suffix}").read_bytes()
+    assert encode_anew(data, 20) == data
+    (path,) = write_packs(make_files({"a": {"1": data}}), tmp_path, "train", side=20)
+    assert read_pack(path).read(0) == data
+
+
+@pytest.mark.parametrize(
+    ("size", "side"),
+    [((21, 20), 20), ((20, 21), 20), ((300, 40), 20), ((40, 10), 10), ((10, 40), 10), ((21, 1), 1)],
+)
+def test_larger_pictures_are_reduced_and_never_enlarged(
+    tmp_path: Path, size: tuple[int, int], side: int
+) -> None:
+    write_picture(tmp_path / "a.png", size=size)
+    with Image.open(io.BytesIO(encode_anew((tmp_path / "a.png").read_bytes(), 20))) as image:
+        assert (image.format, image.size) == ("JPEG", (side, side))
+
+
+def test_the_centre_square_is_kept(tmp_path: Path) -> None:
+    pixels = np.zeros((40, 120, 3), np.uint8)
+    pixels[:, 40:80] = 180
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    with Image.open(io.BytesIO(encode_anew((tmp_path / "a.png").read_bytes(), 20))) as image:
+        inside = np.asarray(image)[:, 2:-2].astype(int)  # scaling mixes in what lies beside it
+    assert abs(inside - 180).max() <= 6
+
+
+def test_quality_can_be_chosen_and_damage_is_found_in_small_pictures_too(tmp_path: Path) -> None:
+    write_picture(tmp_path / "a.png", size=(40, 30))
+    data = (tmp_path / "a.png").read_bytes()
+    assert len(encode_anew(data, 20, 95)) > len(encode_anew(data, 20))
+    for side in (20, 40):
+        with pytest.raises(InvalidImage):
+            encode_anew(data[:200], side)
 
 
 def test_classes_of_a_union_that_a_pack_has_not_do_not_count(tmp_path: Path) -> None:

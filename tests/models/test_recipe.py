@@ -19,6 +19,7 @@ def test_default_is_the_published_recipe() -> None:
     assert (recipe.learning_rate, recipe.weight_decay, recipe.seed) == (0.002, 0, 123)
     assert (recipe.augmentation, recipe.min_area) == ("resized_crop", 0.08)
     assert recipe.label_smoothing == recipe.distillation == recipe.warmup_epochs == 0
+    assert recipe.color_jitter == recipe.blur == 0
 
 
 def test_cosine_goes_from_one_to_zero() -> None:
@@ -67,6 +68,11 @@ def test_latent_weights_and_offsets_never_decay(optimizer: str) -> None:
         ("label_smoothing", 1.0),
         ("augmentation", "none"),
         ("min_area", 0.0),
+        ("color_jitter", 1.5),
+        ("color_jitter", -0.1),
+        ("blur", 1.5),
+        ("blur", -0.1),
+        ("blur", float("nan")),
         ("validation_share", 1.0),
         ("distillation", 1.5),
         ("distillation_temperature", 0.0),

@@ -10,8 +10,9 @@ from torch import nn
 
 from models.augmentation import normalize
 from models.checkpoint import build_trained
-from models.datasets import IMAGENETTE, IMAGEWOOF, open_data_set
+from models.datasets import open_data_set
 from models.errors import RecipeError
+from models.known_sets import IMAGENETTE, IMAGEWOOF
 from models.preprocessing import whole_preprocessing
 from models.recipe import Recipe
 from models.run import Job, run_training

@@ -9,9 +9,11 @@ import pytest
 import torch
 
 from models.augmentation import (
+    BLUR_DRAWS,
     COLOR_DRAWS,
     DRAWS,
     augment_crop,
+    blur,
     draw,
     jitter_colors,
     normalize,
@@ -132,31 +134,41 @@ def test_resuming_another_recipe_is_refused() -> None:
     state = make_trainer().state()
     with pytest.raises(CheckpointMismatch, match=r"made with \{'epochs': 3\}.*asks for.*9"):
         make_trainer(replace(RECIPE, epochs=9)).restore(state)
-    del state["recipe"]["color_jitter"]  # as in a checkpoint of before there was one
+    del state["recipe"]["color_jitter"], state["recipe"]["blur"]  # as of before there were any
     make_trainer().restore(state)
-    jittered = make_trainer(replace(RECIPE, color_jitter=0.5))
-    with pytest.raises(CheckpointMismatch, match=r"'color_jitter': 0.0\}.*'color_jitter': 0.5"):
-        jittered.restore(state)
+    for name in ("color_jitter", "blur"):
+        changed = make_trainer(replace(RECIPE, **{name: 0.5}))  # type: ignore[arg-type]
+        with pytest.raises(CheckpointMismatch, match=rf"'{name}': 0.0\}}.*'{name}': 0.5"):
+            changed.restore(state)
 
 
-@pytest.mark.parametrize("color_jitter", [0.0, 0.5])
+@pytest.mark.parametrize(
+    ("color_jitter", "blurred"), [(0.0, 0.0), (0.5, 0.0), (0.0, 0.9), (0.5, 0.9)]
+)
 def test_processes_share_what_one_would_draw(
-    monkeypatch: pytest.MonkeyPatch, color_jitter: float
+    monkeypatch: pytest.MonkeyPatch, color_jitter: float, blurred: float
 ) -> None:
+    # Of pictures this small the published deviations leave every pixel as it is.
+    monkeypatch.setattr("models.augmentation.SIGMAS", (5.0, 30.0))
+    recipe = replace(RECIPE, color_jitter=color_jitter, blur=blurred)
     seen: list[torch.Tensor] = []
     for processes in (Processes(), Processes(0, 2), Processes(1, 2)):
         monkeypatch.setattr(Processes, "wrap", lambda _, network: network)
-        trainer = make_trainer(replace(RECIPE, color_jitter=color_jitter), processes=processes)
+        trainer = make_trainer(recipe, processes=processes)
         trainer.forward = lambda inputs: (seen.append(inputs), torch.zeros(len(inputs), 2))[1]  # type: ignore[func-returns-value]
         with pytest.raises(RuntimeError, match="grad"):
             trainer._train_step(torch.arange(4))
     whole, first, second = seen
     assert torch.equal(whole[0::2], first)
     assert torch.equal(whole[1::2], second)
-    draws = draw(4, seeded(RECIPE.seed, AUGMENTATION, 0), DRAWS + COLOR_DRAWS * (color_jitter > 0))
+    numbers = DRAWS + COLOR_DRAWS * (color_jitter > 0) + BLUR_DRAWS * (blurred > 0)
+    draws = draw(4, seeded(RECIPE.seed, AUGMENTATION, 0), numbers)
     pixels = augment_crop(two_colours().pixels[:4], draws[:, :DRAWS], SIDE, RECIPE.min_area)
     if color_jitter:
-        pixels = jitter_colors(pixels, draws[:, DRAWS:], color_jitter)
+        pixels = jitter_colors(pixels, draws[:, DRAWS : DRAWS + COLOR_DRAWS], color_jitter)
+    if blurred:
+        sharp, pixels = pixels, blur(pixels, draws[:, -BLUR_DRAWS:], blurred)
+        assert not torch.equal(pixels, sharp)
     assert torch.equal(whole, normalize(pixels, PREPROCESSING))
 
 

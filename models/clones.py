@@ -1,0 +1,76 @@
+"""Files of a commit, read from a local clone of a repository, with no work tree checked out."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from models.errors import DataError, IncompleteData
+
+Blobs = Mapping[str, str]  # path -> name of the object, sorted by path
+
+
+def list_files(clone: Path, commit: str) -> Blobs:
+    """All files of a commit. Raises DataError if git is not there; IncompleteData saying how to get
+    the clone or the commit."""
+    if _git(clone, "rev-parse", "--git-dir") is None:
+        raise IncompleteData(f"{clone}: expected a clone; found none")
+    listed = _git(clone, "ls-tree", "-r", "-z", commit)
+    if listed is None:
+        raise IncompleteData(
+            f"{clone}: expected commit {commit}; found a clone without it: "
+            f"git -C {clone} fetch origin {commit}"
+        )
+    rows = (row.split(b"\t", 1) for row in listed.split(b"\0") if row)
+    found = {path.decode("utf-8", "surrogateescape"): head.split() for head, path in rows}
+    return {path: found[path][2].decode() for path in sorted(found) if found[path][1] == b"blob"}
+
+
+def _git(clone: Path, *arguments: str) -> bytes | None:
+    """What git prints, None if it says no. Raises DataError if there is no git."""
+    try:
+        # A folder inside of another repository is no clone: git must not look above it.
+        answer = subprocess.run(
+            ["git", f"--git-dir={_git_folder(clone)}", *arguments], capture_output=True, check=False
+        )
+    except FileNotFoundError as error:
+        raise DataError("expected git, which reads clones; found none. Install it.") from error
+    return answer.stdout if answer.returncode == 0 else None
+
+
+def _git_folder(clone: Path) -> Path:
+    """Of a clone with a work tree, or of a bare one."""
+    return clone / ".git" if (clone / ".git").exists() else clone
+
+
+@contextmanager
+def open_reader(clone: Path) -> Iterator[Reader]:
+    """One git process reads all objects of a clone, one after the other."""
+    with subprocess.Popen(
+        ["git", f"--git-dir={_git_folder(clone)}", "cat-file", "--batch"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        yield Reader(process)
+
+
+class Reader:
+    """Reads objects by their names."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        self._ask, self._answer = process.stdin, process.stdout
+
+    def read(self, name: str) -> bytes | None:
+        """The object's bytes; None if the clone lacks it, as one made with a filter may."""
+        self._ask.write(name.encode() + b"\n")
+        self._ask.flush()
+        head: Sequence[bytes] = self._answer.readline().split()
+        if len(head) != 3:
+            return None
+        data = self._answer.read(int(head[2]))
+        self._answer.read(1)  # the line's end
+        return data

@@ -1,0 +1,249 @@
+"""Gathers a data set from public repositories of pictures, out of local clones of them.
+
+python -m models.gather SOURCES.toml --clones DIR --out SET writes a pack (models.packs) that
+models.groups and models.train read. SOURCES.toml has a table [[repository]] for each: its name
+(owner/name), a commit, and [repository.classes], class = [folders or files of it, * for any text];
+or with `table`, a CSV file of it whose rows are picture and label, class = [labels], the pictures
+lying in `folder`. DIR/OWNER/NAME are the clones: bare ones do, and nothing is checked out.
+
+Left out, and counted: files of more than `most_bytes`, those that no picture can be decoded from,
+pictures with a side under `least` pixels, and copies. Of larger pictures than `side` the centre
+square is kept, reduced to that.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import hashlib
+import sys
+import tomllib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from tqdm import tqdm
+
+from models.clones import Blobs, Reader, list_files, open_reader
+from models.errors import DataError, IncompleteData, TrainingFault
+from models.packs import LIMITS, check_no_pictures, encode_anew, fill_together, write_packs
+from models.picture_files import SUFFIXES, PictureFiles, join_files
+from runtime import InvalidImage, decode_image
+
+LIMIT_KEYS = ("least", "most_bytes", "side")
+QUALITY = 90  # of JPEG, where a picture is reduced
+
+
+@dataclass(frozen=True)
+class Repository:
+    """classes: class -> folders or files, or labels in the table."""
+
+    name: str
+    commit: str
+    classes: Mapping[str, tuple[str, ...]]
+    table: str | None = None
+    folder: str | None = None
+
+    def clone_in(self, clones: Path) -> Path:
+        """The folder of its clone."""
+        return clones.joinpath(*self.name.split("/"))
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What SOURCES.toml says: `least` and `side` in pixels."""
+
+    repositories: tuple[Repository, ...]
+    least: int
+    most_bytes: int
+    side: int
+
+
+def read_sources(path: Path) -> Sources:
+    """Raises DataError for a file that is not as described."""
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: expected a TOML file; found {error}") from error
+    limits = {key: content.get(key) for key in LIMIT_KEYS}
+    for key, value in limits.items():
+        if type(value) is not int or value < 1:
+            raise DataError(f"{path}: expected a whole number {key} of at least 1; found {value}")
+    rows = content.get("repository")
+    if not isinstance(rows, list) or not rows:
+        raise DataError(f"{path}: expected tables [[repository]]; found {str(rows)[:80]}")
+    repositories = tuple(_read_repository(row, path) for row in rows)
+    if len({c for repository in repositories for c in repository.classes}) < 2:
+        raise DataError(f"{path}: expected at least 2 classes; found fewer")
+    return Sources(repositories, **{key: content[key] for key in LIMIT_KEYS})
+
+
+def _read_repository(row: Any, path: Path) -> Repository:
+    wanted = {"name": str, "commit": str, "classes": dict}
+    optional = {"table": str, "folder": str}
+    if not isinstance(row, dict) or set(row) - set(wanted) - set(optional):
+        raise DataError(
+            f"{path}: expected [[repository]] with {', '.join((*wanted, *optional))}; found "
+            f"{str(row)[:80]}"
+        )
+    for key, kind in (wanted | optional).items():
+        if not isinstance(row.get(key), kind) and (key in wanted or key in row):
+            raise DataError(
+                f"{path}: expected {key} of {row.get('name')} as a "
+                f"{'table' if kind is dict else 'text'}; found {str(row.get(key))[:80]}"
+            )
+    if row["name"].count("/") != 1 or ".." in row["name"]:
+        raise DataError(f"{path}: expected a name owner/repository; found {row['name']}")
+    if ("table" in row) != ("folder" in row):
+        raise DataError(f"{path}: {row['name']}: expected table and folder together; found one")
+    for name, entries in row["classes"].items():
+        if not isinstance(entries, list) or not all(isinstance(e, str) for e in entries):
+            raise DataError(
+                f"{path}: {row['name']}: expected a list of texts for {name}; found "
+                f"{str(entries)[:80]}"
+            )
+    classes = {name: tuple(entries) for name, entries in row["classes"].items()}
+    return Repository(row["name"], row["commit"], classes, row.get("table"), row.get("folder"))
+
+
+class Gathered:
+    """Pictures found so far, and how many files were left out for which reason."""
+
+    def __init__(self, sources: Sources) -> None:
+        self.sources = sources
+        self.left_out: Counter[str] = Counter()
+        self._pictures: dict[bytes, tuple[str, str, bytes]] = {}  # digest -> class, name, bytes
+
+    def take(self, class_name: str, name: str, data: bytes | None) -> None:
+        """A file of a class, if it is a picture to learn from."""
+        if data is None or len(data) > self.sources.most_bytes:
+            self.left_out["too large"] += 1
+            return
+        try:
+            picture = decode_image(data, LIMITS)
+        except InvalidImage:
+            self.left_out["no picture"] += 1
+            return
+        digest = hashlib.sha256(data).digest()
+        if min(picture.size) < self.sources.least:
+            self.left_out["too small"] += 1
+        elif digest in self._pictures:
+            self.left_out["copy"] += 1
+        else:
+            kept = encode_anew(data, self.sources.side, QUALITY)
+            self._pictures[digest] = (class_name, name, kept)
+
+    def files(self) -> PictureFiles:
+        """All pictures, by class and name."""
+        rows = list(self._pictures.values())
+        classes = tuple(sorted({class_name for class_name, _, _ in rows}))
+        files = PictureFiles(
+            tuple(f"{class_name}/{name}" for class_name, name, _ in rows),
+            tuple(classes.index(class_name) for class_name, _, _ in rows),
+            classes,
+            lambda i: rows[i][2],
+        )
+        return join_files([files])
+
+
+def gather(sources: Sources, clones: Path, progress: bool = False) -> Gathered:
+    """Reads all clones. Raises IncompleteData naming all that are missing; DataError."""
+    listed: list[Blobs] = []
+    missing: list[str] = []
+    for repository in sources.repositories:
+        try:
+            listed.append(list_files(repository.clone_in(clones), repository.commit))
+        except IncompleteData as error:
+            missing.append(str(error))
+            if not repository.clone_in(clones).exists():
+                missing[-1] += (
+                    f": git clone --bare https://github.com/{repository.name} "
+                    f"{repository.clone_in(clones)}"
+                )
+    if missing:
+        raise IncompleteData("\n  ".join(("some clones are not there or lack a commit:", *missing)))
+    gathered = Gathered(sources)
+    for repository, blobs in zip(sources.repositories, listed, strict=True):
+        with open_reader(repository.clone_in(clones)) as reader:
+            found = find_pictures(repository, blobs, reader)
+            bar = tqdm(found.items(), repository.name, disable=not progress, unit="img")
+            for path, class_name in bar:
+                name = "_".join((*repository.name.split("/"), *path.split("/")))
+                gathered.take(class_name, name, reader.read(blobs[path]))
+    return gathered
+
+
+def find_pictures(repository: Repository, blobs: Blobs, reader: Reader) -> dict[str, str]:
+    """Path -> class of all files that are pictures by their names.
+
+    Raises DataError if an entry finds none, or a file is in two classes.
+    """
+    labels = None if repository.table is None else _read_table(repository, blobs, reader)
+    pictures = [path for path in blobs if PurePosixPath(path).suffix.lower() in SUFFIXES]
+    found: dict[str, str] = {}
+    for class_name, entries in repository.classes.items():
+        for entry in entries:
+            if labels is None:
+                members = [path for path in pictures if _is_in(path, entry)]
+            else:
+                members = [path for path in pictures if labels.get(path) == entry]
+            if not members:
+                raise DataError(
+                    f"{repository.name}, {class_name}: expected pictures in {entry}; found none"
+                )
+            for path in members:
+                if found.setdefault(path, class_name) != class_name:
+                    raise DataError(
+                        f"{repository.name}: expected each picture in one class; found {path} in "
+                        f"{found[path]} and {class_name}"
+                    )
+    return found
+
+
+def _is_in(path: str, entry: str) -> bool:
+    return fnmatchcase(path, entry) or fnmatchcase(path, f"{entry}/*")
+
+
+def _read_table(repository: Repository, blobs: Blobs, reader: Reader) -> dict[str, str]:
+    """Path of a picture -> its label."""
+    data = reader.read(blobs.get(repository.table or "", "0" * 40))
+    if data is None:
+        raise DataError(f"{repository.name}: expected a file {repository.table}; found none")
+    rows = csv.reader(data.decode("utf-8", "replace").splitlines())
+    return {f"{repository.folder}/{row[0]}": row[1].strip() for row in rows if len(row) >= 2}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m models.gather",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("sources", type=Path, metavar="SOURCES.toml")
+    parser.add_argument("--clones", type=Path, required=True, help="DIR/OWNER/NAME are the clones")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the pack")
+    parser.add_argument("--quiet", action="store_true", help="no progress bars")
+    args = parser.parse_args(arguments)
+    try:
+        sources = read_sources(args.sources)
+        check_no_pictures(args.out, ("train",))
+        gathered = gather(sources, args.clones, progress=not args.quiet)
+        files = gathered.files()
+        with fill_together(args.out) as folder:
+            write_packs(files, folder, "train")
+    except (TrainingFault, OSError) as error:
+        print(f"models.gather: {error}", file=sys.stderr)
+        return 2
+    for name, count in files.counts().items():
+        print(f"{name}: {count}")
+    reasons = ", ".join(f"{count} {reason}" for reason, count in gathered.left_out.items())
+    print(f"{len(files)} pictures; left out: {reasons or 'none'}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
