@@ -125,25 +125,24 @@ instruction-counts: setup ## count the NEON kernels' instructions under emulatio
 	$(PYTHON) -m runtime.instruction_counts
 
 # ---- train -----------------------------------------------------------------------------------------------------------
-EVERYDAY := runs/everyday
-EVERYDAY_SETS := tiny-imagenet-200 mini-imagenet imagenette imagewoof birds-525 birds-5 owls-and-eagles cats-and-dogs \
+GROUPED_SETS := tiny-imagenet-200 mini-imagenet imagenette imagewoof birds-525 birds-5 owls-and-eagles cats-and-dogs \
 	hot-dogs popular-animals flowers bees-and-wasps sharp-photos
 
-$(EVERYDAY)/test.npz: models/recipes/groups/everyday.toml | $(STAMPS)/tools $(SERVE_READY)
+# everyday: all that there is of the classes; photos: what the default model's training ends with.
+runs/everyday/test.npz runs/photos/test.npz: runs/%/test.npz: models/recipes/groups/%.toml | $(STAMPS)/tools $(SERVE_READY)
 	@test -n '$(DATA)' || { \
-	  echo 'error: expected DATA=DIR, a folder with $(EVERYDAY_SETS) in it (models/README.md says where they are); found none' >&2; \
+	  echo 'error: expected DATA=DIR, a folder with $(GROUPED_SETS) in it (models/README.md says where they are); found none' >&2; \
 	  exit 1; }
-	@rm -rf $(EVERYDAY)
-	$(PYTHON) -m models.groups models/recipes/groups/everyday.toml \
-	  $(foreach set,$(EVERYDAY_SETS),--from $(set)='$(DATA)/$(set)') --out $(EVERYDAY)
+	@rm -rf $(@D)
+	$(PYTHON) -m models.groups $< $(foreach set,$(GROUPED_SETS),--from $(set)='$(DATA)/$(set)') --out $(@D)
 
 # A resumed run goes on from its checkpoint. The new bundle replaces the served one only here.
-train-default: setup $(EVERYDAY)/test.npz ## train the default model anew and export it (DATA=DIR TRAIN_ARGS='...')
-	$(PYTHON) -m models.train --config models/recipes/default.toml --data $(EVERYDAY) --out runs/default --resume $(TRAIN_ARGS)
+train-default: setup runs/photos/test.npz ## train the default model anew and export it (DATA=DIR TRAIN_ARGS='...')
+	$(PYTHON) -m models.train --config models/recipes/default.toml --data runs/photos --out runs/default --resume $(TRAIN_ARGS)
 	$(PYTHON) -m models.export meliusnet13 --checkpoint runs/default/checkpoint.pt --out service/bundles/default
 
-train-baseline: setup $(EVERYDAY)/test.npz ## train the MobileNet-v1 beside it (DATA=DIR TRAIN_ARGS='...')
-	$(PYTHON) -m models.train --config models/recipes/baseline.toml --data $(EVERYDAY) --out runs/baseline --resume $(TRAIN_ARGS)
+train-baseline: setup runs/everyday/test.npz ## train the MobileNet-v1 beside it (DATA=DIR TRAIN_ARGS='...')
+	$(PYTHON) -m models.train --config models/recipes/baseline.toml --data runs/everyday --out runs/baseline --resume $(TRAIN_ARGS)
 	$(PYTHON) -m models.export mobilenet_v1_0.25_small --checkpoint runs/baseline/checkpoint.pt --out service/bundles/mobilenet_v1
 
 # ---- prove -----------------------------------------------------------------------------------------------------------

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,15 +14,18 @@ Blobs = Mapping[str, str]  # path -> name of the object, sorted by path
 
 
 def list_files(clone: Path, commit: str) -> Blobs:
-    """All files of a commit. Raises DataError if git is not there; IncompleteData saying how to get
-    the clone or the commit."""
+    """All files of a commit.
+
+    Raises IncompleteData if there is no clone, or, saying how to get it, no such commit in it;
+    DataError if there is no git.
+    """
     if _git(clone, "rev-parse", "--git-dir") is None:
         raise IncompleteData(f"{clone}: expected a clone; found none")
     listed = _git(clone, "ls-tree", "-r", "-z", commit)
     if listed is None:
         raise IncompleteData(
             f"{clone}: expected commit {commit}; found a clone without it: "
-            f"git -C {clone} fetch origin {commit}"
+            f"git -C {shlex.quote(str(clone))} fetch origin {commit}"
         )
     rows = (row.split(b"\t", 1) for row in listed.split(b"\0") if row)
     found = {path.decode("utf-8", "surrogateescape"): head.split() for head, path in rows}
@@ -65,11 +69,19 @@ class Reader:
         self._ask, self._answer = process.stdin, process.stdout
 
     def read(self, name: str) -> bytes | None:
-        """The object's bytes; None if the clone lacks it, as one made with a filter may."""
+        """The object's bytes; None if the clone lacks it.
+
+        Raises DataError if git ended, as it does where it should fetch the object and cannot.
+        """
         self._ask.write(name.encode() + b"\n")
         self._ask.flush()
-        head: Sequence[bytes] = self._answer.readline().split()
-        if len(head) != 3:
+        head = self._answer.readline().split()
+        if not head:
+            raise DataError(
+                f"expected the object {name} in the clone; git ended without it. A clone made with "
+                "--filter lacks objects: clone again without."
+            )
+        if len(head) != 3:  # "NAME missing"
             return None
         data = self._answer.read(int(head[2]))
         self._answer.read(1)  # the line's end

@@ -31,7 +31,8 @@ def milliseconds(run: Run, latencies: Mapping[str, Any]) -> str:
 
 
 def describe_claim(runs: Sequence[Run], latencies: Mapping[str, Any]) -> list[str]:
-    """The best MeliusNet beside the best MobileNet-v1 of the size nearest to its, both untaught.
+    """The best MeliusNet beside the best MobileNet-v1 of the size nearest to its, both untaught;
+    for each side of the input, the largest first.
 
     Best on the validation pictures; of runs that see as many pixels and were tested on the same
     pictures. Seeds are taken together: no seed is chosen by what it reached.
@@ -41,30 +42,37 @@ def describe_claim(runs: Sequence[Run], latencies: Mapping[str, Any]) -> list[st
         for group in group_repetitions([run for run in runs if run.teacher is None])
         if validation_accuracies(group)
     ]
-    peers = [group for group in groups if group[0].is_mobilenet]
-    comparable = {_sees(group) for group in peers}
-    melius = [
-        group
-        for group in groups
-        if group[0].is_binary and group[0].has_improvement and _sees(group) in comparable
+    peers: dict[Any, list[list[Run]]] = {}
+    melius: dict[Any, list[list[Run]]] = {}
+    for group in groups:
+        if group[0].is_mobilenet:
+            peers.setdefault(_sees(group), []).append(group)
+        elif group[0].is_binary and group[0].has_improvement:
+            melius.setdefault(_sees(group), []).append(group)
+    return [
+        _describe_pair(max(melius[seen], key=_mean_validation), peers[seen], latencies)
+        for seen in sorted(melius.keys() & peers.keys(), key=lambda seen: -seen[1])
     ]
-    if not melius:
-        return []
-    best = max(melius, key=_mean_validation)
-    peers = [group for group in peers if _sees(group) == _sees(best)]
+
+
+def _describe_pair(
+    best: Sequence[Run], peers: Sequence[Sequence[Run]], latencies: Mapping[str, Any]
+) -> str:
     size = _size(best)
     nearest = min(abs(_size(group) - size) for group in peers)
     close = [group for group in peers if abs(_size(group) - size) == nearest]
     peer = max(close, key=_mean_validation)
     gap = mean_top1(best) - mean_top1(peer)
     reached = [spread([_top1(run) for run in group], " %") for group in (best, peer)]
-    return [
-        f"**The claim.** {best[0].describe()} ({size / MIB:.2f} MiB) reaches {reached[0]}, "
-        f"{peer[0].describe()} ({_size(peer) / MIB:.2f} MiB), the MobileNet-v1 nearest "
-        f"in size, {reached[1]}: {abs(gap):.1f} points {'more' if gap >= 0 else 'less'}, in "
-        f"{milliseconds(best[0], latencies)} against {milliseconds(peer[0], latencies)} ms. Of "
-        "several, these are the best on the validation pictures."
-    ]
+    side = best[0].side
+    return (
+        f"**The claim** at {side}x{side} pixels. {best[0].describe()} ({size / MIB:.2f} MiB) "
+        f"reaches {reached[0]}, {peer[0].describe()} ({_size(peer) / MIB:.2f} MiB), the "
+        f"MobileNet-v1 nearest in size, {reached[1]}: {abs(gap):.1f} points "
+        f"{'more' if gap >= 0 else 'less'}, in {milliseconds(best[0], latencies)} against "
+        f"{milliseconds(peer[0], latencies)} ms. Of several, these are the best on the validation "
+        "pictures."
+    )
 
 
 def _sees(group: Sequence[Run]) -> tuple[str | None, int]:

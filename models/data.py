@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from models.datasets import open_data_set, write_words
+from models.datasets import DataSet, open_data_set, write_words
 from models.errors import DamagedPictures, DataError, TrainingFault
 from models.known_sets import NAMES
 from models.packs import LIMITS, NUMPY_DAMAGE, check_no_pictures, fill_together, write_packs
@@ -168,6 +168,27 @@ def split_off(files: PictureFiles, share: float) -> tuple[PictureFiles, PictureF
     return files.select([i for i in range(len(files)) if i not in out]), files.select(sorted(out))
 
 
+def hold_back(data: DataSet, share: float) -> DataSet:
+    """The set with a part to watch progress by, a `share` of train where it had none; without what
+    is in a later part too: of train what is in validation or test, of validation what is in test.
+
+    Raises DataError if nothing of a class is left to train on.
+    """
+    test = [data.test] if data.test is not None else []
+    if data.validation is not None and len(data.validation):
+        validation = data.validation.without(*test)
+        train = data.train.without(validation, *test)
+    else:
+        train, validation = split_off(data.train.without(*test), share)
+    if empty := [name for name, count in train.counts().items() if not count]:
+        raise DataError(
+            f"{data.name}: expected pictures of every class to train on that are not in the "
+            f"validation or test part too; found none of {', '.join(empty[:5])}. Add pictures of "
+            "it, or remove its folder."
+        )
+    return replace(data, train=train, validation=validation)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
     parser = argparse.ArgumentParser(
@@ -193,7 +214,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 type=float,
                 metavar="SHARE",
                 help="hold back so much of train as val, where there is none: with --side the same "
-                "pictures that models.train would hold back of the set as it is",
+                "pictures that models.train would hold back of the set as it is. It is no copy of "
+                "a --set any more",
             )
     args = parser.parse_args(arguments)
     try:
@@ -238,9 +260,7 @@ def _pack(args: argparse.Namespace) -> None:
                 f"{args.data}: expected a set without val for --validation-share; found one that "
                 "has it. Leave the option out."
             )
-        tested_on = [data.test] if data.test is not None else []
-        train, validation = split_off(data.train.without(*tested_on), share)
-        data = replace(data, train=train, validation=validation)
+        data = hold_back(data, share)
     splits = {"train": "train", "validation": "val", "test": "test"}
     lines = []
     with fill_together(args.out) as folder:

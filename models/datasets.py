@@ -111,8 +111,8 @@ def verify(name: str, known: KnownSet, parts: dict[str, PictureFiles], where: Pa
         more = len(differences) - SHOWN
         raise IncompleteData(
             f"{where}: this is no whole copy of {name}: {'; '.join(differences[:SHOWN])}"
-            f"{f'; and {more} more' if more > 0 else ''}. Fetch {known.source} again, or leave out "
-            "the set's name to use the folder as it is."
+            f"{f'; and {more} more' if more > 0 else ''}. Get it again from {known.source}, or "
+            "leave out the set's name to use the folder as it is."
         )
 
 

@@ -126,8 +126,9 @@ class Run:
             text += f", shift {self.shift:+g}"
         if self.recipe["distillation"]:
             text += f", distilled ({self.recipe['distillation']:g})"
-        if self.recipe["color_jitter"] and self.recipe["epochs"]:  # else seen as they are
-            text += f", colour jitter {self.recipe['color_jitter']:g}"
+        changes = {"colour jitter": self.recipe["color_jitter"], "blur": self.recipe["blur"]}
+        if self.recipe["epochs"]:  # else pictures are seen as they are
+            text += "".join(f", {name} {value:g}" for name, value in changes.items() if value)
         return text
 
 

@@ -2,9 +2,10 @@
 
 python -m models.gather SOURCES.toml --clones DIR --out SET writes a pack (models.packs) that
 models.groups and models.train read. SOURCES.toml has a table [[repository]] for each: its name
-(owner/name), a commit, and [repository.classes], class = [folders or files of it, * for any text];
-or with `table`, a CSV file of it whose rows are picture and label, class = [labels], the pictures
-lying in `folder`. DIR/OWNER/NAME are the clones: bare ones do, and nothing is checked out.
+(owner/name), a commit, and [repository.classes], class = [folders or files of it, patterns with *,
+? and [] like a shell's, but * takes in /]; or with `table`, a CSV file of it whose rows are picture
+and label, class = [labels], the pictures lying in `folder`. DIR/OWNER/NAME are the clones: bare
+ones do, and nothing is checked out.
 
 Left out, and counted: files of more than `most_bytes`, those that no picture can be decoded from,
 pictures with a side under `least` pixels, and copies. Of larger pictures than `side` the centre
@@ -16,6 +17,7 @@ from __future__ import annotations
 import argparse
 import csv
 import hashlib
+import shlex
 import sys
 import tomllib
 from collections import Counter
@@ -100,11 +102,14 @@ def _read_repository(row: Any, path: Path) -> Repository:
     if ("table" in row) != ("folder" in row):
         raise DataError(f"{path}: {row['name']}: expected table and folder together; found one")
     for name, entries in row["classes"].items():
-        if not isinstance(entries, list) or not all(isinstance(e, str) for e in entries):
+        texts = isinstance(entries, list) and all(isinstance(entry, str) for entry in entries)
+        if not texts or not entries:
             raise DataError(
                 f"{path}: {row['name']}: expected a list of texts for {name}; found "
                 f"{str(entries)[:80]}"
             )
+        if "/" in name:
+            raise DataError(f"{path}: expected names of classes without /; found {name}")
     classes = {name: tuple(entries) for name, entries in row["classes"].items()}
     return Repository(row["name"], row["commit"], classes, row.get("table"), row.get("folder"))
 
@@ -119,7 +124,10 @@ class Gathered:
 
     def take(self, class_name: str, name: str, data: bytes | None) -> None:
         """A file of a class, if it is a picture to learn from."""
-        if data is None or len(data) > self.sources.most_bytes:
+        if data is None:
+            self.left_out["not in the clone"] += 1
+            return
+        if len(data) > self.sources.most_bytes:
             self.left_out["too large"] += 1
             return
         try:
@@ -161,7 +169,7 @@ def gather(sources: Sources, clones: Path, progress: bool = False) -> Gathered:
             if not repository.clone_in(clones).exists():
                 missing[-1] += (
                     f": git clone --bare https://github.com/{repository.name} "
-                    f"{repository.clone_in(clones)}"
+                    f"{shlex.quote(str(repository.clone_in(clones)))}"
                 )
     if missing:
         raise IncompleteData("\n  ".join(("some clones are not there or lack a commit:", *missing)))
@@ -173,6 +181,11 @@ def gather(sources: Sources, clones: Path, progress: bool = False) -> Gathered:
             for path, class_name in bar:
                 name = "_".join((*repository.name.split("/"), *path.split("/")))
                 gathered.take(class_name, name, reader.read(blobs[path]))
+    wanted = {name for repository in sources.repositories for name in repository.classes}
+    if empty := sorted(wanted - set(gathered.files().classes)):
+        raise DataError(
+            f"expected pictures of every class; all were left out of {', '.join(empty[:5])}"
+        )
     return gathered
 
 
@@ -204,7 +217,7 @@ def find_pictures(repository: Repository, blobs: Blobs, reader: Reader) -> dict[
 
 
 def _is_in(path: str, entry: str) -> bool:
-    return fnmatchcase(path, entry) or fnmatchcase(path, f"{entry}/*")
+    return fnmatchcase(path, entry) or fnmatchcase(path, f"{entry.rstrip('/')}/*")
 
 
 def _read_table(repository: Repository, blobs: Blobs, reader: Reader) -> dict[str, str]:
@@ -212,7 +225,12 @@ def _read_table(repository: Repository, blobs: Blobs, reader: Reader) -> dict[st
     data = reader.read(blobs.get(repository.table or "", "0" * 40))
     if data is None:
         raise DataError(f"{repository.name}: expected a file {repository.table}; found none")
-    rows = csv.reader(data.decode("utf-8", "replace").splitlines())
+    try:
+        rows = list(csv.reader(data.decode("utf-8", "replace").splitlines()))
+    except csv.Error as error:
+        raise DataError(
+            f"{repository.name}: expected a CSV file {repository.table}; found {error}"
+        ) from error
     return {f"{repository.folder}/{row[0]}": row[1].strip() for row in rows if len(row) >= 2}
 
 
@@ -230,7 +248,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     try:
         sources = read_sources(args.sources)
-        check_no_pictures(args.out, ("train",))
+        check_no_pictures(args.out, ("train", "val", "test"))
         gathered = gather(sources, args.clones, progress=not args.quiet)
         files = gathered.files()
         with fill_together(args.out) as folder:

@@ -46,41 +46,41 @@ class Groups:
 
         Raises DataError if a set or a class is not there, or a class comes into two groups.
         """
-        places = [
-            (place, group)
-            for group, row in self.members.items()
-            for name in row
-            for place in _find_places(group, name, sets)
-        ]
-        if missing := [name for (where, name), _ in places if not where]:
+        written: dict[Place, list[str]] = {}
+        groups: dict[Place, str] = {}
+        missing: list[str] = []
+        for group, row in self.members.items():
+            for name in row:
+                found = _find_places(group, name, sets)
+                missing += [] if found else [name]
+                for place in found:
+                    written.setdefault(place, []).append(name)
+                    groups[place] = group
+        if missing:
             raise DataError(
                 f"expected every class in one of {', '.join(sets)}; found none of "
                 f"{', '.join(missing[:5])}. Give the set that has it, or leave the class out."
             )
-        _check_once([name for (_, name), _ in places], [place for place, _ in places], "the groups")
-        return dict(places)
+        if twice := [names for names in written.values() if len(names) > 1]:
+            raise DataError(
+                "the groups: expected each class in one group; found twice: "
+                + ", ".join(" and ".join(dict.fromkeys(names)) for names in twice[:5])
+            )
+        return groups
 
 
 def _find_places(group: str, name: str, sets: Mapping[str, DataSet]) -> list[Place]:
-    """Of SET/*, SET/CLASS or CLASS; with no set where none has it."""
+    """Of SET/*, SET/CLASS or CLASS; none where there is no such class."""
     wanted, slash, class_name = name.rpartition("/")
-    if not slash:
-        return [(next((s for s, data in sets.items() if name in data.train.classes), ""), name)]
-    if wanted not in sets:
+    if slash and wanted not in sets:
         raise DataError(
             f"{group}: expected a set of {', '.join(sets)}; found {name}. Give the set with "
             "--from, or leave it out."
         )
-    classes = sets[wanted].train.classes
-    if class_name == ALL:
-        return [(wanted, c) for c in classes]
-    return [(wanted if class_name in classes else "", class_name)]
-
-
-def _check_once(names: Sequence[str], things: Sequence[object], where: str) -> None:
-    counts = Counter(things)
-    if twice := [name for name, thing in zip(names, things, strict=True) if counts[thing] > 1]:
-        raise DataError(f"{where}: expected each class in one group; found twice: {twice[:5]}")
+    if slash and class_name == ALL:
+        return [(wanted, c) for c in sets[wanted].train.classes]
+    where = [wanted] if slash else list(sets)
+    return [(s, class_name) for s in where if class_name in sets[s].train.classes][:1]
 
 
 def read_groups(path: Path) -> Groups:
@@ -101,8 +101,9 @@ def read_groups(path: Path) -> Groups:
                 f"{path}: expected a list of class names for {name}; found {str(row)[:80]}"
             )
     members = {name: tuple(row) for name, row in table.items()}
-    given = [name for row in members.values() for name in row]
-    _check_once(given, given, str(path))
+    counts = Counter(name for row in members.values() for name in row)
+    if twice := [name for name, count in counts.items() if count > 1]:
+        raise DataError(f"{path}: expected each class in one group; found twice: {twice[:5]}")
     if len(members) < 2 or min(most, most_test) < 1 or not all(members.values()):
         raise DataError(
             f"{path}: expected at least 2 groups with classes in each, and limits of at least 1; "

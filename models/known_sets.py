@@ -171,10 +171,11 @@ KNOWN: dict[str, KnownSet] = {
         {"train": 600},
     ),
     "sharp-photos": KnownSet(
-        "models/recipes/sources/sharp-photos.toml@gathered",
-        43,
+        "models/recipes/sources/sharp-photos.toml",
+        45,
         counts={
             "train": {
+                "British dragonfly": 125,
                 "Malay dish": 1494,
                 "ant": 577,
                 "ape": 66,
@@ -185,6 +186,7 @@ KNOWN: dict[str, KnownSet] = {
                 "bridge": 757,
                 "bus": 357,
                 "butterfly": 273,
+                "butterfly and moth": 1000,
                 "car": 592,
                 "cat": 286,
                 "city": 2728,

@@ -165,10 +165,9 @@ def write_packs(
 ) -> list[Path]:
     """Writes FOLDER/SPLIT.npz, or `parts` files with equal shares of each class.
 
-    With `side` larger pictures are encoded anew as JPEG of quality 75: shorter side `side`, centre
-    square.
-    Those of one set are to be written into `fill_together`. Raises DamagedPictures naming those
-    that cannot be encoded.
+    With `side` larger pictures are encoded anew as JPEG of quality 75: the centre square, of
+    that side. Those of one set are to be written into `fill_together`. Raises DamagedPictures
+    naming those that cannot be encoded.
     """
     folder.mkdir(parents=True, exist_ok=True)
     order = _in_order(files)

@@ -28,7 +28,7 @@ from models.checkpoint import (
     verify_same_run,
 )
 from models.curves import write_curves
-from models.data import LabelledImages, decode_pictures, split_off
+from models.data import LabelledImages, decode_pictures, hold_back
 from models.datasets import DataSet
 from models.errors import CheckpointMismatch, DamagedPictures, DataError, RecipeError
 from models.last_layer import fit_last_layer, take_enough
@@ -368,23 +368,8 @@ def _split(job: Job) -> tuple[dict[str, PictureFiles], int]:
 
     Raises DataError if a class has no other pictures.
     """
-    data = job.data
-    test = [data.test] if data.test is not None else []
-    if data.validation is not None and len(data.validation):
-        before = len(data.train) + len(data.validation)
-        held_back = data.validation.without(*test)
-        train = data.train.without(held_back, *test)
-    else:
-        before = len(data.train)
-        train, held_back = split_off(data.train.without(*test), job.recipe.validation_share)
-    if empty := [name for name, count in train.counts().items() if not count]:
-        raise DataError(
-            f"{data.name}: expected pictures of every class to train on that are not in the "
-            f"validation or test part too; found none of {', '.join(empty[:5])}. Add pictures of "
-            "it, or remove its folder."
-        )
-    parts = {"train": train, "validation": held_back} | ({"test": test[0]} if test else {})
-    left_out = before - len(train) - len(held_back)
+    parts = hold_back(job.data, job.recipe.validation_share).parts()
+    left_out = sum(map(len, job.data.parts().values())) - sum(map(len, parts.values()))
     return {name: files for name, files in parts.items() if len(files)}, left_out
 
 

@@ -42,3 +42,10 @@ def commit_index(folder: Path) -> str:
 def clone_bare(source: Path, target: Path) -> None:
     """A clone without a work tree, as the commands advise it."""
     run_git("clone", "--quiet", "--bare", source, target)
+
+
+def clone_without_blobs(source: Path, target: Path) -> None:
+    """A bare clone that fetches the content of a file only when it is read."""
+    run_git("-C", source, "config", "uploadpack.allowFilter", "true")
+    # Of a path alone git would copy everything, whatever the filter.
+    run_git("clone", "--quiet", "--bare", "--filter=blob:none", source.as_uri(), target)

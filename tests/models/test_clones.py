@@ -2,13 +2,20 @@
 
 import os
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 
 from models.clones import list_files, open_reader
 from models.errors import DataError, IncompleteData
-from tests.models.repositories import clone_bare, commit_folder, commit_index, run_git
+from tests.models.repositories import (
+    clone_bare,
+    clone_without_blobs,
+    commit_folder,
+    commit_index,
+    run_git,
+)
 
 NOT_UTF8 = os.fsdecode(b"latin \xe9.txt")
 FILES = {
@@ -69,7 +76,8 @@ def test_repositories_inside_of_a_repository_are_no_files(tmp_path: Path) -> Non
 
 
 def test_a_commit_that_lacks_can_be_fetched_as_advised(tmp_path: Path) -> None:
-    source, bare = tmp_path / "source", tmp_path / "clone"
+    """Pasted into a shell as it is, though the folder's name has a space."""
+    source, bare = tmp_path / "source", tmp_path / "a clone; echo"
     write_files(source, {"a": b""})
     commit_folder(source)
     clone_bare(source, bare)
@@ -79,8 +87,8 @@ def test_a_commit_that_lacks_can_be_fetched_as_advised(tmp_path: Path) -> None:
         list_files(bare, later)
     expected, command = str(error.value).split(": git ")
     assert expected == f"{bare}: expected commit {later}; found a clone without it"
-    assert command == f"-C {bare} fetch origin {later}"
-    run_git(*command.split())
+    assert command == f"-C '{bare}' fetch origin {later}"
+    run_git(*shlex.split(command))
     assert list(list_files(bare, later)) == ["a", "b"]
 
 
@@ -109,6 +117,26 @@ def test_objects_that_the_clone_lacks_are_none(tmp_path: Path) -> None:
         assert reader.read(lost) is None
         assert reader.read("0" * 40) is None
         assert reader.read(blobs["b"]) == b"second", "and the next one is read"
+
+
+def test_objects_left_out_of_a_clone_are_fetched_or_an_error(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Never None, as if the commit had them not: git ends where it cannot fetch one."""
+    source, clone = tmp_path / "source", tmp_path / "clone"
+    write_files(source, {"a": b"first", "b": b"second"})
+    commit = commit_folder(source)
+    clone_without_blobs(source, clone)
+    blobs = list_files(clone, commit)
+    with open_reader(clone) as reader:
+        assert reader.read(blobs["a"]) == b"first"
+    source.rename(tmp_path / "away")
+    with open_reader(clone) as reader:
+        assert reader.read(blobs["a"]) == b"first", "it has been fetched before"
+        assert reader.read("0" * 40) is None
+        with pytest.raises(DataError, match=f"object {blobs['b']} .* clone again without"):
+            reader.read(blobs["b"])
+    assert f"could not fetch {blobs['b']}" in capfd.readouterr().err, "git says why"
 
 
 def test_variables_of_git_do_not_lead_elsewhere(

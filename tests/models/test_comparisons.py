@@ -23,7 +23,7 @@ def change(runs: Path, name: str, **changes: object) -> None:
 def test_claim_is_about_the_best_on_validation_pictures(runs: Path) -> None:
     (epoch,) = read_record(runs / "melius-shift" / "record.json")["epochs"]
     change(runs, "melius-shift", epochs=[epoch | {"validation_top1": 79.0}])
-    assert "**The claim.** meliusnet13, shift +0.1 (" in report(runs)
+    assert "pixels. meliusnet13, shift +0.1 (" in report(runs)
 
 
 def test_claim_is_about_runs_tested_on_the_same_pictures(runs: Path) -> None:
@@ -31,21 +31,31 @@ def test_claim_is_about_runs_tested_on_the_same_pictures(runs: Path) -> None:
     others = data | {"parts": {"test": {"images": 20, "sha256": "cd34"}}}
     change(runs, "mobile-small", data=others)
     text = report(runs)
-    assert "mobilenet_v1 (" in text.partition("**The claim.** ")[2].splitlines()[0]
+    assert "mobilenet_v1 (" in text.partition("**The claim** ")[2].splitlines()[0]
     assert "only these together: dense, float, " in text
     assert "; mobile-small." in text
     change(runs, "mobile-large", data=others)
-    assert "**The claim.**" not in report(runs)
+    assert "**The claim** at " not in report(runs)
 
 
 def test_claim_is_about_runs_that_see_as_many_pixels(runs: Path) -> None:
     for name, pixels in (("mobile-small", 64), ("mobile-large", 48)):
         preprocessing = read_record(runs / name / "record.json")["preprocessing"]
-        assert "**The claim.**" in report(runs)
+        assert "**The claim** at " in report(runs)
         change(runs, name, preprocessing=preprocessing | {"crop": pixels, "resize": pixels})
     text = report(runs)
-    assert "**The claim.**" not in text
+    assert "**The claim** at " not in text
     assert "| mobilenet_v1_0.25_small | 64x64 | 85.0 |" in text
+
+
+def test_there_is_a_claim_for_each_size_of_pictures(runs: Path) -> None:
+    for name in ("mobile-large", "melius-shift"):
+        preprocessing = read_record(runs / name / "record.json")["preprocessing"]
+        change(runs, name, preprocessing=preprocessing | {"crop": 64, "resize": 64})
+    first, second = (line for line in report(runs).splitlines() if "**The claim**" in line)
+    assert first.startswith("**The claim** at 64x64 pixels. meliusnet13, shift +0.1 (")
+    assert "mobilenet_v1 (" in first
+    assert "mobilenet_v1_0.25_small (" in second
 
 
 def test_pairs_differ_in_one_thing(runs: Path) -> None:

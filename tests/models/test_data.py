@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import Random
+from shutil import copytree, rmtree
 
 import numpy as np
 import pytest
@@ -16,8 +17,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from models.augmentation import normalize
-from models.data import decode_pictures, main, split_off
-from models.datasets import open_data_set
+from models.data import decode_pictures, hold_back, main, split_off
+from models.datasets import DataSet, open_data_set
 from models.errors import DamagedPictures, DataError
 from models.picture_files import PictureFiles, read_folder
 from models.preprocessing import MEAN, STD
@@ -193,6 +194,71 @@ def test_a_class_of_one_picture_stays_in_the_rest() -> None:
     assert held.counts() == {"a": 0, "b": 1}
 
 
+def letters(text: str) -> PictureFiles:
+    """Of "CLASS/LETTER ...", the classes a and b; the letter is what a picture shows."""
+    names = tuple(text.split())
+    labels = tuple("ab".index(name[0]) for name in names)
+    return PictureFiles(names, labels, ("a", "b"), lambda i: names[i][2:].encode())
+
+
+def make_set(train: str, validation: str | None, test: str | None) -> DataSet:
+    later = [None if text is None else letters(text) for text in (validation, test)]
+    return DataSet("letters", letters(train), later[0], later[1], ("cat", "dog"))
+
+
+@pytest.mark.parametrize(
+    ("validation", "test", "train", "watched"),
+    [
+        ("a/x b/y", None, "a/c a/d a/e b/G b/H", "a/x b/y"),
+        ("a/c b/y b/d", "b/x", "a/e b/G b/H", "a/c b/y b/d"),  # copies of another class, too
+        ("a/x b/G b/y", "a/G b/c", "a/d a/e b/H", "a/x b/y"),  # G is tested on alone
+        ("a/G", "b/G", "a/c a/d a/e b/H", ""),
+    ],
+)
+@pytest.mark.parametrize("share", [0.01, 0.9])
+def test_a_part_to_watch_by_stays_but_for_copies_of_test_pictures(
+    validation: str, test: str | None, train: str, watched: str, share: float
+) -> None:
+    data = make_set("a/c a/d a/e b/G b/H", validation, test)
+    kept = hold_back(data, share)
+    assert kept.validation is not None
+    assert kept.train.names == tuple(train.split())
+    assert kept.validation.names == tuple(watched.split())
+    assert kept.test is data.test
+    assert (kept.name, kept.labels) == ("letters", ("cat", "dog"))
+
+
+@pytest.mark.parametrize("validation", [None, ""])
+@pytest.mark.parametrize("test", [None, "a/C b/a"])
+def test_without_a_part_to_watch_by_a_share_of_train_is(
+    validation: str | None, test: str | None
+) -> None:
+    data = make_set("a/a a/b a/c a/d a/e b/A b/B b/C b/D b/E", validation, test)
+    kept = hold_back(data, 0.5)
+    not_tested_on = data.train.without(letters(test or ""))
+    assert len(not_tested_on) == (8 if test else 10)
+    rest, held = split_off(not_tested_on, 0.5)
+    assert kept.validation is not None
+    assert (kept.train.names, kept.validation.names) == (rest.names, held.names)
+    assert kept.validation.counts() == {"a": 2, "b": 2}
+    assert kept.test is data.test
+
+
+@pytest.mark.parametrize(
+    ("validation", "test", "lost"),
+    [
+        ("a/d a/c b/z", None, "a"),
+        (None, "a/y b/G a/H", "b"),
+        ("a/G a/c b/z", "a/d b/H", "a, b"),
+    ],
+)
+def test_a_class_that_has_copies_of_later_parts_alone_is_named(
+    validation: str | None, test: str | None, lost: str
+) -> None:
+    with pytest.raises(DataError, match=rf"letters: expected .*; found none of {lost}\. Add"):
+        hold_back(make_set("a/c a/d b/G b/H", validation, test), 0.5)
+
+
 def test_command_line_checks_and_packs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_two_colours(tmp_path / "set")
     (tmp_path / "set" / "words.txt").write_text("red\tcrimson, scarlet\nother\tnothing\n")
@@ -222,8 +288,9 @@ def test_packs_hold_back_what_training_on_the_untouched_set_would(
     (tmp_path / "set" / "train" / "red" / "a copy of it.png").write_bytes(copy)
     folder = open_data_set(tmp_path / "set")
     assert folder.test is not None
-    rest, held = split_off(folder.train.without(folder.test), 0.2)  # as models.run does
-    assert len(held) == 8
+    parts = hold_back(folder, 0.2).parts()  # as models.run does
+    rest, held = parts["train"], parts["validation"]
+    assert (len(rest), len(held)) == (32, 8)
     command = ["pack", str(tmp_path / "set"), "--out", str(tmp_path / "packs")]
     assert main([*command, "--validation-share", "0.2", *options]) == 0
     packed = open_data_set(tmp_path / "packs")
@@ -260,6 +327,11 @@ def test_validation_share_is_refused_where_it_makes_no_sense(
     write_picture(tmp_path / "set" / "val" / "red" / "2.png", 2)
     assert main([*command, "0.2"]) == 2
     assert "set: expected a set without val for --validation-share" in capsys.readouterr().err
+    rmtree(tmp_path / "set" / "val")
+    rmtree(tmp_path / "set" / "train" / "red")
+    copytree(tmp_path / "set" / "test" / "red", tmp_path / "set" / "train" / "red")
+    assert main([*command, "0.2"]) == 2
+    assert "set: expected pictures of every class to train on" in capsys.readouterr().err
     assert not (tmp_path / "p").exists()
 
 

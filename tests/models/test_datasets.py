@@ -70,7 +70,8 @@ def test_incomplete_copies_are_named(small: Path) -> None:
     (small / "val" / "n2" / "ILSVRC2012_val_01_0.JPEG").unlink()
     message = (
         "no whole copy of imagenette: train, class n1: expected 3 pictures, found 2; test, "
-        "class n2: expected 50 pictures, found 49. Fetch nobody/nothing again"
+        "class n2: expected 50 pictures, found 49. Get it again from nobody/nothing, or leave out "
+        "the set's name"
     )
     with pytest.raises(IncompleteData, match=message):
         open_data_set(small, "imagenette")

@@ -9,6 +9,8 @@ from models.errors import DataError
 from models.finished import Run, read_runs
 from tests.models.records import make_record, write_run, write_runs
 
+LATER_FIELDS = ("color_jitter", "blur")  # of recipes
+
 
 def test_runs_come_by_data_then_the_best_first(tmp_path: Path) -> None:
     runs = read_runs(write_runs(tmp_path / "runs"))
@@ -40,6 +42,7 @@ def test_what_a_run_is(tmp_path: Path) -> None:
         {"data": make_record()["data"] | {"parts": {"train": {"images": 9, "sha256": "0"}}}},
         {"recipe": make_record()["recipe"] | {"epochs": 2}},
         {"recipe": make_record()["recipe"] | {"color_jitter": 0.5}},
+        {"recipe": make_record()["recipe"] | {"blur": 0.5}},
     ],
 )
 def test_whatever_decides_the_outcome_is_its_identity(change: dict[str, Any]) -> None:
@@ -49,18 +52,29 @@ def test_whatever_decides_the_outcome_is_its_identity(change: dict[str, Any]) ->
 
 def test_a_field_that_an_older_record_lacks_had_its_default() -> None:
     recipe = make_record()["recipe"]
-    older = {key: value for key, value in recipe.items() if key != "color_jitter"}
-    newer = recipe | {"color_jitter": 0.0}
+    older = {key: value for key, value in recipe.items() if key not in LATER_FIELDS}
+    newer = recipe | dict.fromkeys(LATER_FIELDS, 0.0)
     runs = [Run("r", Path(), make_record(recipe=some)) for some in (older, newer)]
     assert runs[0].identity == runs[1].identity
-    jittered = Run("r", Path(), make_record(recipe=recipe | {"color_jitter": 0.25}))
-    assert jittered.describe() == "meliusnet13, colour jitter 0.25"
-    last_layer = {"color_jitter": 0.25, "epochs": 0}
-    fitted = Run("r", Path(), make_record(recipe=recipe | last_layer))
-    assert fitted.describe() == "meliusnet13"
     strange = Run("r", Path("runs/r"), make_record(recipe=recipe | {"rotation": 5}))
     with pytest.raises(DataError, match=r"runs/r: expected a recipe .* found also rotation"):
         strange.describe()
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"color_jitter": 0.25}, "meliusnet13, colour jitter 0.25"),
+        ({"blur": 0.5}, "meliusnet13, blur 0.5"),
+        ({"blur": 1.0, "color_jitter": 1.0}, "meliusnet13, colour jitter 1, blur 1"),
+        ({"blur": 0.0, "color_jitter": 0.0}, "meliusnet13"),
+        # The last layer is fitted to pictures as they are, whatever the recipe says.
+        ({"blur": 0.5, "color_jitter": 0.25, "epochs": 0}, "meliusnet13"),
+    ],
+)
+def test_how_pictures_were_changed_is_told(fields: dict[str, float], expected: str) -> None:
+    run = Run("r", Path(), make_record(recipe=make_record()["recipe"] | fields))
+    assert run.describe() == expected
 
 
 def test_what_a_run_began_with(tmp_path: Path) -> None:

@@ -1,20 +1,23 @@
 """models.gather: mistakes in the file, pictures out of clones, what is left out; all or nothing."""
 
+import csv
 import io
 import re
+import shlex
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from models.clones import list_files, open_reader
 from models.datasets import open_data_set
 from models.errors import DataError
-from models.gather import main, read_sources
+from models.gather import Repository, find_pictures, main, read_sources
 from models.groups import read_groups
 from models.known_sets import KNOWN
 from tests.models.pictures import write_picture
-from tests.models.repositories import clone_bare, commit_folder
+from tests.models.repositories import clone_bare, clone_without_blobs, commit_folder, run_git
 
 LIMITS = "least = 8\nmost_bytes = 5000\nside = 16\n"
 ROW = '[[repository]]\nname = "a/b"\ncommit = "1"\n'
@@ -59,6 +62,8 @@ def test_sources_are_read(tmp_path: Path) -> None:
         (LIMITS + ROW + "folder = 'f'\n" + CLASSES, "a/b: expected table and folder together"),
         (LIMITS + ROW + CLASSES + "cow = 'x'", "a/b: expected a list of texts for cow; found x"),
         (LIMITS + ROW + CLASSES + "cow = [1]", r"expected a list of texts for cow; found \[1\]"),
+        (LIMITS + ROW + CLASSES + "cow = []", r"expected a list of texts for cow; found \[\]"),
+        (LIMITS + ROW + CLASSES + "'a/cow' = ['x']", "names of classes without /; found a/cow"),
         (LIMITS + ROW + "[repository.classes]\ncat = ['x']", "expected at least 2 classes"),
     ],
 )
@@ -82,7 +87,11 @@ class Places:
     """Clones of two repositories, a file of sources about them, and the command that reads both."""
 
     def __init__(self, folder: Path) -> None:
-        self.clones, self.sources, self.out = folder / "DIR", folder / "s.toml", folder / "out"
+        self.clones, self.sources, self.out = (
+            folder / "my clones",
+            folder / "s.toml",
+            folder / "out",
+        )
         self.animals = self.clones / "anna" / "animals"
         pictures = self.animals / "pictures"
         write_picture(pictures / "cats" / "small.png", 1, (16, 12))
@@ -97,15 +106,15 @@ class Places:
         write_picture(pictures / "wolves" / "night" / "deep" / "2.png", 8)
         write_picture(pictures / "rex.png", 9)
         commits = [commit_folder(self.animals)]
-        scenes = folder / "scenes"
+        self.scenes = folder / "scenes"
         for i in range(3):
-            write_picture(scenes / "photos" / "all of them" / f"{i}.png", 10 + i)
-        write_picture(scenes / "photos" / "all of them" / "same as small.png", 1, (16, 12))
-        (scenes / "labels").mkdir()
+            write_picture(self.scenes / "photos" / "all of them" / f"{i}.png", 10 + i)
+        write_picture(self.scenes / "photos" / "all of them" / "same as small.png", 1, (16, 12))
+        (self.scenes / "labels").mkdir()
         rows = ("image_name,label", "0.png,0", "1.png, 0", "same as small.png,1", "lost.png,0", "")
-        (scenes / "labels" / "train.csv").write_text("\n".join(rows))
-        commits.append(commit_folder(scenes))
-        clone_bare(scenes, self.clones / "ben" / "scenes")
+        (self.scenes / "labels" / "train.csv").write_text("\n".join(rows))
+        commits.append(commit_folder(self.scenes))
+        clone_bare(self.scenes, self.clones / "ben" / "scenes")
         self.commits = tuple(commits)
         self.write()
 
@@ -219,6 +228,18 @@ def test_reduced_pictures_show_the_centre(places: Places) -> None:
             TABLE | {"table": "train.csv"},
             "ben/scenes: expected a file train.csv; found none",
         ),
+        (
+            {"dog": ["pictures/cats/tiny.png"], "bug": ["pictures/cats/[bh]*.png"]},
+            SCENES,
+            TABLE,
+            "expected pictures of every class; all were left out of bug, dog",
+        ),
+        (
+            {"cat": ["pictures/cats/small.png"]},
+            {"copy": ["1"], "sea": ["0"]},
+            TABLE,
+            "expected pictures of every class; all were left out of copy",
+        ),
     ],
 )
 def test_entries_that_do_not_fit_leave_nothing(
@@ -245,13 +266,15 @@ def test_all_clones_and_commits_that_lack_are_named_at_once(
     places.write(commits=("7" * 40, places.commits[1]))
     assert places.gather("--quiet") == 2
     bare = places.clones / "ben" / "scenes"
-    assert capsys.readouterr().err.splitlines() == [
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
         "models.gather: some clones are not there or lack a commit:",
         f"  {places.animals}: expected commit {'7' * 40}; found a clone without it: "
-        f"git -C {places.animals} fetch origin {'7' * 40}",
+        f"git -C '{places.animals}' fetch origin {'7' * 40}",
         f"  {bare}: expected a clone; found none: "
-        f"git clone --bare https://github.com/ben/scenes {bare}",
+        f"git clone --bare https://github.com/ben/scenes '{bare}'",
     ]
+    assert shlex.split(lines[-1])[-1] == str(bare), "pasted into a shell, the space is of the name"
     assert not places.out.exists()
 
 
@@ -274,15 +297,81 @@ def test_a_set_is_written_whole_or_not_at_all(
     assert (places.out / "train.npz").read_bytes() == before
 
 
+@pytest.mark.parametrize("name", ["val.npz", "test.npz", "test-0.npz", "val"])
+def test_pictures_do_not_come_beside_those_of_another_set(
+    places: Places, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    """Which would be read as the parts to watch and to measure by."""
+    places.out.mkdir()
+    (places.out / name).touch()
+    assert places.gather("--quiet") == 2
+    part = name[:4].rstrip(".")
+    assert f"expected a folder without {part} pictures; found some" in capsys.readouterr().err
+    assert [path.name for path in places.out.iterdir()] == [name]
+
+
 def test_pictures_that_a_clone_lacks_are_left_out(
     places: Places, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Counted as too large: where some lack, they are the largest."""
+    """And counted apart from the large ones: another clone would have them."""
     objects = (places.animals / ".git" / "objects").glob("??/*")
     (huge,) = [path for path in objects if path.stat().st_size > 8000]
     huge.unlink()
     assert places.gather("--quiet") == 0
-    assert "8 pictures; left out: 1 no picture, 1 too large, 1 " in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "8 pictures; left out: 1 no picture, 1 not in the clone, 1 too small, 1 copy\n" in out
+
+
+def test_pictures_that_git_cannot_fetch_leave_nothing(
+    places: Places, capsys: pytest.CaptureFixture[str]
+) -> None:
+    places.animals.rename(places.animals.with_name("origin"))
+    clone_without_blobs(places.animals.with_name("origin"), places.animals)
+    places.animals.with_name("origin").rename(places.animals.with_name("away"))
+    assert places.gather("--quiet") == 2
+    out, err = capsys.readouterr()
+    assert re.search("models.gather: expected the object [0-9a-f]{40} .* clone again without", err)
+    assert not out
+    assert not places.out.exists()
+
+
+def test_a_table_that_is_none_is_named(places: Places, capsys: pytest.CaptureFixture[str]) -> None:
+    (places.scenes / "labels" / "train.csv").write_text("x" * (csv.field_size_limit() + 1))
+    commit = commit_folder(places.scenes)
+    run_git("-C", places.clones / "ben" / "scenes", "fetch", "--quiet", "origin", commit)
+    places.write(commits=(places.commits[0], commit))
+    assert places.gather("--quiet") == 2
+    message = "ben/scenes: expected a CSV file labels/train.csv; found field larger than"
+    assert message in capsys.readouterr().err
+    assert not places.out.exists()
+
+
+def test_a_class_may_be_left_out_of_one_repository(places: Places) -> None:
+    places.write(animals={"dog": ["pictures/rex.png"], "sea": ["pictures/cats/broken.png"]})
+    assert places.gather("--quiet") == 0
+    assert open_data_set(places.out).train.counts() == {"cat": 1, "dog": 1, "sea": 2}
+
+
+ENTRIES = {
+    "pictures/dogs/": "dogs/day/left alone.png dogs/night/1.png",
+    "pictures/*/night/": "dogs/night/1.png wolves/night/deep/2.png",
+    "pictures/?ogs": "dogs/day/left alone.png dogs/night/1.png",
+    "pictures/dogs/night/?.png": "dogs/night/1.png",
+    "pictures/*/[2-9].png": "wolves/night/deep/2.png",
+    "pictures/[!cd]*/": "wolves/night/deep/2.png",
+    "pictures/rex.png": "rex.png",
+    "*/1.png": "dogs/night/1.png",
+}
+
+
+def test_entries_are_folders_files_and_patterns(places: Places) -> None:
+    blobs = list_files(places.animals, places.commits[0])
+    with open_reader(places.animals) as reader:
+        for entry, expected in ENTRIES.items():
+            row = Repository("anna/animals", places.commits[0], {"dog": (entry,)})
+            found = find_pictures(row, blobs, reader)
+            names = [path.removeprefix("pictures/") for path in found]
+            assert (" ".join(sorted(names)), set(found.values())) == (expected, {"dog"}), entry
 
 
 def test_sources_of_the_repository_are_the_classes_that_groups_know(repository: Path) -> None:

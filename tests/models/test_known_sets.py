@@ -35,8 +35,9 @@ def test_each_table_counts_as_many_classes_as_it_says(name: str) -> None:
 
 @pytest.mark.parametrize("name", KNOWN)
 def test_each_source_is_a_commit_or_a_file_of_the_repository(name: str, repository: Path) -> None:
-    where, _, version = KNOWN[name].source.partition("@")
-    if not (repository / where).is_file():
+    source = KNOWN[name].source
+    where, _, version = source.partition("@")
+    if not (repository / source).is_file():
         assert re.fullmatch(r"[\w.-]+/[\w.-]+", where)
         assert re.fullmatch(r"[0-9a-f]{40}(:[\w/.-]+)?", version)
 
@@ -60,6 +61,13 @@ def test_expected_pictures_of_a_class(
 ) -> None:
     found = {c: tuple(known.expected(part, c) for part in PARTS) for c in expected}
     assert found == expected
+
+
+def test_a_gathered_set_comes_from_its_file_of_sources(repository: Path) -> None:
+    """By its path alone: the error about a copy that is not whole names it as the remedy."""
+    source = KNOWN["sharp-photos"].source
+    assert source == "models/recipes/sources/sharp-photos.toml"
+    assert (repository / source).is_file()
 
 
 def test_one_set_is_there_to_test_on_alone() -> None:

@@ -4,13 +4,15 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from models.errors import RecipeError
-from models.processes import Processes, device_of, join_processes
+from models.processes import Processes, device_of, join_processes, prepare
 from tests.models.pictures import write_two_colours
 
 
@@ -33,6 +35,47 @@ def test_without_torchrun_there_is_one_process(monkeypatch: pytest.MonkeyPatch) 
         processes.wait()
     assert device_of("cpu", processes) == torch.device("cpu")
     assert device_of("cuda", Processes(5, 8, 1)) == torch.device("cuda", 1)
+
+
+FLAGS: tuple[tuple[Any, str], ...] = (
+    (torch.backends.cuda.matmul, "allow_tf32"),
+    (torch.backends.cudnn, "allow_tf32"),
+    (torch.backends.cudnn, "benchmark"),
+)
+
+
+def get_flags() -> list[bool]:
+    return [getattr(where, name) for where, name in FLAGS]
+
+
+def set_flags(values: list[bool]) -> None:
+    for (where, name), value in zip(FLAGS, values, strict=True):
+        setattr(where, name, value)
+
+
+@pytest.fixture
+def _flags_come_back() -> Iterator[None]:
+    """They are the whole process's. monkeypatch would delete them: no object holds them itself."""
+    before = get_flags()
+    yield
+    set_flags(before)
+
+
+@pytest.mark.usefixtures("_flags_come_back")
+@pytest.mark.parametrize("value", [True, False])
+def test_on_a_cpu_nothing_is_set(value: bool) -> None:
+    set_flags([value] * 3)
+    prepare(torch.device("cpu"))
+    assert get_flags() == [value] * 3
+
+
+@pytest.mark.usefixtures("_flags_come_back")
+@pytest.mark.parametrize("device", ["cuda", "cuda:1"])
+def test_on_a_gpu_float32_is_float32(device: str) -> None:
+    """These are settings of torch: they can be made, and seen, without a GPU."""
+    set_flags([True, True, False])
+    prepare(torch.device(device))
+    assert get_flags() == [False, False, True]
 
 
 def test_two_processes_train_one_network(tmp_path: Path, repository: Path) -> None:

@@ -16,9 +16,9 @@ from models.datasets import DataSet, open_data_set
 from models.errors import CheckpointMismatch, DamagedPictures, DataError, RecipeError
 from models.recipe import Recipe
 from models.record import read_record
-from models.run import Job, run_training
+from models.run import Job, _split, run_training
 from models.trainer import Execution
-from tests.models.pictures import write_picture, write_two_colours
+from tests.models.pictures import make_files, write_picture, write_two_colours
 
 RECIPE = Recipe(epochs=2, batch=4, validation_share=0.2)
 
@@ -202,6 +202,32 @@ def test_copies_of_test_pictures_are_not_trained_on(data: Path, tmp_path: Path) 
         picture.write_bytes(first.read_bytes())
     with pytest.raises(DataError, match=r"validation or test part too; .* of blue"):
         run_training(make_job(data, tmp_path / "other"))
+
+
+def test_pictures_left_out_are_counted_of_all_parts() -> None:
+    """Of train and of validation, each as often as it lies there; what is held back is none."""
+
+    def count(**parts: dict[str, str]) -> tuple[dict[str, int], int]:
+        files = {
+            part: make_files(
+                {c: {str(i): x.encode() for i, x in enumerate(row)} for c, row in content.items()}
+            )
+            for part, content in parts.items()
+        }
+        validation, test = files.get("validation"), files.get("test")
+        data = DataSet("x", files["train"], validation, test, ("a", "b"))
+        found, left_out = _split(Job("meliusnet13", data, Path(), RECIPE))
+        return {part: len(row) for part, row in found.items()}, left_out
+
+    train, test = {"a": "abcdefghij", "b": "ABCDEFGHIJ"}, {"a": "abb", "b": "C"}
+    assert count(train=train) == ({"train": 16, "validation": 4}, 0)
+    assert count(train=train, test=test) == ({"train": 13, "validation": 4, "test": 4}, 3)
+    watched = {"a": "axd", "b": "DDy"}
+    found = {"train": 15, "validation": 5, "test": 4}
+    assert count(train=train, validation=watched, test=test) == (found, 3 + 2 + 1)
+    assert count(train=train, validation=watched) == ({"train": 17, "validation": 6}, 3)
+    known = {"a": "ab", "b": "C"}
+    assert count(train=train, validation=known, test=test) == ({"train": 17, "test": 4}, 3 + 3)
 
 
 def test_a_class_without_training_pictures_is_named(data: Path, tmp_path: Path) -> None:
