@@ -57,13 +57,14 @@ def open_reader(clone: Path) -> Iterator[Reader]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     ) as process:
-        yield Reader(process)
+        yield Reader(process, clone)
 
 
 class Reader:
     """Reads objects by their names."""
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], clone: Path) -> None:
+        self._clone = clone
         assert process.stdin is not None
         assert process.stdout is not None
         self._ask, self._answer = process.stdin, process.stdout
@@ -78,11 +79,15 @@ class Reader:
         head = self._answer.readline().split()
         if not head:
             raise DataError(
-                f"expected the object {name} in the clone; git ended without it. A clone made with "
-                "--filter lacks objects: clone again without."
+                f"{self._clone}: expected the object {name}; git ended without it. A clone made "
+                "with --filter lacks objects: clone again without."
             )
         if len(head) != 3:  # "NAME missing"
             return None
         data = self._answer.read(int(head[2]))
-        self._answer.read(1)  # the line's end
+        if len(data) < int(head[2]) or self._answer.read(1) != b"\n":
+            raise DataError(
+                f"{self._clone}: expected {int(head[2])} bytes of the object {name}; found "
+                f"{len(data)}. The clone is damaged: clone again."
+            )
         return data

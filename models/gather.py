@@ -184,9 +184,15 @@ def gather(sources: Sources, clones: Path, progress: bool = False) -> Gathered:
     wanted = {name for repository in sources.repositories for name in repository.classes}
     if empty := sorted(wanted - set(gathered.files().classes)):
         raise DataError(
-            f"expected pictures of every class; all were left out of {', '.join(empty[:5])}"
+            f"expected pictures of every class; all were left out of {', '.join(empty[:5])} "
+            f"({_list_reasons(gathered)}). Change the limits, or leave the class out."
         )
     return gathered
+
+
+def _list_reasons(gathered: Gathered) -> str:
+    counts = (f"{count} {reason}" for reason, count in gathered.left_out.items())
+    return ", ".join(counts) or "none"
 
 
 def find_pictures(repository: Repository, blobs: Blobs, reader: Reader) -> dict[str, str]:
@@ -258,8 +264,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     for name, count in files.counts().items():
         print(f"{name}: {count}")
-    reasons = ", ".join(f"{count} {reason}" for reason, count in gathered.left_out.items())
-    print(f"{len(files)} pictures; left out: {reasons or 'none'}")
+    print(f"{len(files)} pictures; left out: {_list_reasons(gathered)}")
     return 0
 
 

@@ -5,6 +5,7 @@ import re
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from models.clones import list_files, open_reader
@@ -134,9 +135,26 @@ def test_objects_left_out_of_a_clone_are_fetched_or_an_error(
     with open_reader(clone) as reader:
         assert reader.read(blobs["a"]) == b"first", "it has been fetched before"
         assert reader.read("0" * 40) is None
-        with pytest.raises(DataError, match=f"object {blobs['b']} .* clone again without"):
+        with pytest.raises(DataError, match=f"object {blobs['b']}; .* clone again without"):
             reader.read(blobs["b"])
     assert f"could not fetch {blobs['b']}" in capfd.readouterr().err, "git says why"
+
+
+def test_damaged_objects_are_an_error(tmp_path: Path) -> None:
+    """git prints how long an object is, and ends where it finds it cut."""
+    repository = tmp_path / "repository"
+    content = {"a.bin": np.random.default_rng(0).bytes(300_000)}
+    write_files(repository, content)
+    blobs = list_files(repository, commit_folder(repository))
+    name = blobs["a.bin"]
+    path = repository / ".git" / "objects" / name[:2] / name[2:]
+    path.chmod(0o644)
+    path.write_bytes(path.read_bytes()[:150_000])
+    with (
+        pytest.raises(DataError, match=r"300000 bytes of the object .* The clone is damaged"),
+        open_reader(repository) as reader,
+    ):
+        reader.read(name)
 
 
 def test_variables_of_git_do_not_lead_elsewhere(
