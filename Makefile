@@ -128,8 +128,8 @@ instruction-counts: setup ## count the NEON kernels' instructions under emulatio
 GROUPED_SETS := tiny-imagenet-200 mini-imagenet imagenette imagewoof birds-525 birds-5 owls-and-eagles cats-and-dogs \
 	hot-dogs popular-animals flowers bees-and-wasps sharp-photos
 
-# everyday: all that there is of the classes; photos: what the default model's training ends with.
-runs/everyday/test.npz runs/photos/test.npz: runs/%/test.npz: models/recipes/groups/%.toml | $(STAMPS)/tools $(SERVE_READY)
+# The default model's training has three sets, each of the same groups of classes, one after the other.
+runs/everyday-bees/test.npz runs/everyday-sharp/test.npz runs/everyday-photos/test.npz: runs/%/test.npz: models/recipes/groups/%.toml | $(STAMPS)/tools $(SERVE_READY)
 	@test -n '$(DATA)' || { \
 	  echo 'error: expected DATA=DIR, a folder with $(GROUPED_SETS) in it (models/README.md says where they are); found none' >&2; \
 	  exit 1; }
@@ -137,12 +137,12 @@ runs/everyday/test.npz runs/photos/test.npz: runs/%/test.npz: models/recipes/gro
 	$(PYTHON) -m models.groups $< $(foreach set,$(GROUPED_SETS),--from $(set)='$(DATA)/$(set)') --out $(@D)
 
 # A resumed run goes on from its checkpoint. The new bundle replaces the served one only here.
-train-default: setup runs/photos/test.npz ## train the default model anew and export it (DATA=DIR TRAIN_ARGS='...')
-	$(PYTHON) -m models.train --config models/recipes/default.toml --data runs/photos --out runs/default --resume $(TRAIN_ARGS)
+train-default: setup runs/everyday-photos/test.npz ## train the default model anew and export it (DATA=DIR TRAIN_ARGS='...')
+	$(PYTHON) -m models.train --config models/recipes/default.toml --data runs/everyday-photos --out runs/default --resume $(TRAIN_ARGS)
 	$(PYTHON) -m models.export meliusnet13 --checkpoint runs/default/checkpoint.pt --out service/bundles/default
 
-train-baseline: setup runs/everyday/test.npz ## train the MobileNet-v1 beside it (DATA=DIR TRAIN_ARGS='...')
-	$(PYTHON) -m models.train --config models/recipes/baseline.toml --data runs/everyday --out runs/baseline --resume $(TRAIN_ARGS)
+train-baseline: setup runs/everyday-bees/test.npz ## train the MobileNet-v1 beside it (DATA=DIR TRAIN_ARGS='...')
+	$(PYTHON) -m models.train --config models/recipes/baseline.toml --data runs/everyday-bees --out runs/baseline --resume $(TRAIN_ARGS)
 	$(PYTHON) -m models.export mobilenet_v1_0.25_small --checkpoint runs/baseline/checkpoint.pt --out service/bundles/mobilenet_v1
 
 # ---- prove -----------------------------------------------------------------------------------------------------------

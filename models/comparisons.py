@@ -51,7 +51,7 @@ def describe_claim(runs: Sequence[Run], latencies: Mapping[str, Any]) -> list[st
             melius.setdefault(_sees(group), []).append(group)
     return [
         _describe_pair(max(melius[seen], key=_mean_validation), peers[seen], latencies)
-        for seen in sorted(melius.keys() & peers.keys(), key=lambda seen: -seen[1])
+        for seen in sorted(melius.keys() & peers.keys(), key=lambda seen: (-seen[1], str(seen[0])))
     ]
 
 
@@ -70,8 +70,8 @@ def _describe_pair(
         f"reaches {reached[0]}, {peer[0].describe()} ({_size(peer) / MIB:.2f} MiB), the "
         f"MobileNet-v1 nearest in size, {reached[1]}: {abs(gap):.1f} points "
         f"{'more' if gap >= 0 else 'less'}, in {milliseconds(best[0], latencies)} against "
-        f"{milliseconds(peer[0], latencies)} ms. Of several, these are the best on the validation "
-        "pictures."
+        f"{milliseconds(peer[0], latencies)} ms. Where there are several, these are the best on "
+        "the validation pictures."
     )
 
 

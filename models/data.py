@@ -207,7 +207,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             command.add_argument(
                 "--side",
                 type=int,
-                help="pixels that larger pictures of train and val are reduced to",
+                help="larger pictures of train and val are reduced to squares of at most this side",
             )
             command.add_argument(
                 "--validation-share",
@@ -259,6 +259,11 @@ def _pack(args: argparse.Namespace) -> None:
             raise DataError(
                 f"{args.data}: expected a set without val for --validation-share; found one that "
                 "has it. Leave the option out."
+            )
+        if data.test is None:  # or the pictures held back would be taken for it
+            raise DataError(
+                f"{args.data}: expected a set with a test part for --validation-share; found none. "
+                "Leave the option out."
             )
         data = hold_back(data, share)
     splits = {"train": "train", "validation": "val", "test": "test"}

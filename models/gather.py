@@ -1,15 +1,15 @@
 """Gathers a data set from public repositories of pictures, out of local clones of them.
 
 python -m models.gather SOURCES.toml --clones DIR --out SET writes a pack (models.packs) that
-models.groups and models.train read. SOURCES.toml has a table [[repository]] for each: its name
-(owner/name), a commit, and [repository.classes], class = [folders or files of it, patterns with *,
-? and [] like a shell's, but * takes in /]; or with `table`, a CSV file of it whose rows are picture
-and label, class = [labels], the pictures lying in `folder`. DIR/OWNER/NAME are the clones: bare
-ones do, and nothing is checked out.
+models.train reads, and models.groups where it is a set that it knows. SOURCES.toml has a table
+[[repository]] for each: its name (owner/name), a commit, and [repository.classes], class = [folders
+or files of it, patterns with *, ? and [] like a shell's, but * takes in /]; or with `table`, a CSV
+file of it whose rows are picture and label, class = [labels], the pictures lying in `folder`.
+DIR/OWNER/NAME are the clones: bare ones do, and nothing is checked out.
 
 Left out, and counted: files of more than `most_bytes`, those that no picture can be decoded from,
-pictures with a side under `least` pixels, and copies. Of larger pictures than `side` the centre
-square is kept, reduced to that.
+pictures with a side under `least` pixels, copies, and ImageNet's validation pictures, which sets of
+this package test on. Of larger pictures than `side` the centre square is kept, reduced to that.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import csv
 import hashlib
+import re
 import shlex
 import sys
 import tomllib
@@ -32,7 +33,7 @@ from tqdm import tqdm
 from models.clones import Blobs, Reader, list_files, open_reader
 from models.errors import DataError, IncompleteData, TrainingFault
 from models.packs import LIMITS, check_no_pictures, encode_anew, fill_together, write_packs
-from models.picture_files import SUFFIXES, PictureFiles, join_files
+from models.picture_files import SUFFIXES, PictureFiles, is_test_file, join_files
 from runtime import InvalidImage, decode_image
 
 LIMIT_KEYS = ("least", "most_bytes", "side")
@@ -86,10 +87,11 @@ def read_sources(path: Path) -> Sources:
 def _read_repository(row: Any, path: Path) -> Repository:
     wanted = {"name": str, "commit": str, "classes": dict}
     optional = {"table": str, "folder": str}
-    if not isinstance(row, dict) or set(row) - set(wanted) - set(optional):
+    unknown = sorted(set(row) - set(wanted) - set(optional)) if isinstance(row, dict) else [row]
+    if unknown:
         raise DataError(
             f"{path}: expected [[repository]] with {', '.join((*wanted, *optional))}; found "
-            f"{str(row)[:80]}"
+            f"{str(unknown)[:80]}"
         )
     for key, kind in (wanted | optional).items():
         if not isinstance(row.get(key), kind) and (key in wanted or key in row):
@@ -97,6 +99,11 @@ def _read_repository(row: Any, path: Path) -> Repository:
                 f"{path}: expected {key} of {row.get('name')} as a "
                 f"{'table' if kind is dict else 'text'}; found {str(row.get(key))[:80]}"
             )
+    if not re.fullmatch(r"[0-9a-f]{40}", row["commit"]):
+        raise DataError(
+            f"{path}: {row['name']}: expected a commit, 40 digits of 0-9 and a-f; found "
+            f"{row['commit']!r}"
+        )
     if row["name"].count("/") != 1 or ".." in row["name"]:
         raise DataError(f"{path}: expected a name owner/repository; found {row['name']}")
     if ("table" in row) != ("folder" in row):
@@ -108,8 +115,8 @@ def _read_repository(row: Any, path: Path) -> Repository:
                 f"{path}: {row['name']}: expected a list of texts for {name}; found "
                 f"{str(entries)[:80]}"
             )
-        if "/" in name:
-            raise DataError(f"{path}: expected names of classes without /; found {name}")
+        if "/" in name or not name:
+            raise DataError(f"{path}: expected names of classes without /; found {name!r}")
     classes = {name: tuple(entries) for name, entries in row["classes"].items()}
     return Repository(row["name"], row["commit"], classes, row.get("table"), row.get("folder"))
 
@@ -119,30 +126,46 @@ class Gathered:
 
     def __init__(self, sources: Sources) -> None:
         self.sources = sources
-        self.left_out: Counter[str] = Counter()
+        self.left_out: Counter[tuple[str, str]] = Counter()  # class, reason
         self._pictures: dict[bytes, tuple[str, str, bytes]] = {}  # digest -> class, name, bytes
 
-    def take(self, class_name: str, name: str, data: bytes | None) -> None:
+    def take(self, class_name: str, path: str, name: str, data: bytes | None) -> None:
         """A file of a class, if it is a picture to learn from."""
+        reason = self._find_fault(class_name, path, data)
+        if reason is None and data is not None:
+            kept = encode_anew(data, self.sources.side, QUALITY)
+            self._pictures[hashlib.sha256(data).digest()] = (class_name, name, kept)
+        else:
+            self.left_out[class_name, str(reason)] += 1
+
+    def _find_fault(self, class_name: str, path: str, data: bytes | None) -> str | None:
         if data is None:
-            self.left_out["not in the clone"] += 1
-            return
+            return "not in the clone"
+        if is_test_file(path):
+            return "ImageNet's validation pictures"
         if len(data) > self.sources.most_bytes:
-            self.left_out["too large"] += 1
-            return
+            return "too large"
         try:
             picture = decode_image(data, LIMITS)
         except InvalidImage:
-            self.left_out["no picture"] += 1
-            return
-        digest = hashlib.sha256(data).digest()
+            return "no picture"
         if min(picture.size) < self.sources.least:
-            self.left_out["too small"] += 1
-        elif digest in self._pictures:
-            self.left_out["copy"] += 1
-        else:
-            kept = encode_anew(data, self.sources.side, QUALITY)
-            self._pictures[digest] = (class_name, name, kept)
+            return "too small"
+        other = self._pictures.get(hashlib.sha256(data).digest())
+        if other is None:
+            return None
+        return "copy" if other[0] == class_name else "copy in another class"
+
+    def classes(self) -> set[str]:
+        """Those that have a picture so far."""
+        return {class_name for class_name, _, _ in self._pictures.values()}
+
+    def list_reasons(self, class_name: str | None = None) -> str:
+        """How many files were left out why, of a class or of all."""
+        counts: Counter[str] = Counter()
+        for (name, reason), count in self.left_out.items():
+            counts[reason] += count if class_name in (None, name) else 0
+        return ", ".join(f"{count} {reason}" for reason, count in counts.items() if count) or "none"
 
     def files(self) -> PictureFiles:
         """All pictures, by class and name."""
@@ -166,7 +189,7 @@ def gather(sources: Sources, clones: Path, progress: bool = False) -> Gathered:
             listed.append(list_files(repository.clone_in(clones), repository.commit))
         except IncompleteData as error:
             missing.append(str(error))
-            if not repository.clone_in(clones).exists():
+            if str(error).endswith("found none"):
                 missing[-1] += (
                     f": git clone --bare https://github.com/{repository.name} "
                     f"{shlex.quote(str(repository.clone_in(clones)))}"
@@ -180,19 +203,15 @@ def gather(sources: Sources, clones: Path, progress: bool = False) -> Gathered:
             bar = tqdm(found.items(), repository.name, disable=not progress, unit="img")
             for path, class_name in bar:
                 name = "_".join((*repository.name.split("/"), *path.split("/")))
-                gathered.take(class_name, name, reader.read(blobs[path]))
+                gathered.take(class_name, path, name, reader.read(blobs[path]))
     wanted = {name for repository in sources.repositories for name in repository.classes}
-    if empty := sorted(wanted - set(gathered.files().classes)):
+    if empty := sorted(wanted - gathered.classes()):
+        rows = "; ".join(f"{name} ({gathered.list_reasons(name)})" for name in empty[:5])
         raise DataError(
-            f"expected pictures of every class; all were left out of {', '.join(empty[:5])} "
-            f"({_list_reasons(gathered)}). Change the limits, or leave the class out."
+            f"expected pictures of every class; all were left out of {rows}. Give it others, or "
+            "leave the class out."
         )
     return gathered
-
-
-def _list_reasons(gathered: Gathered) -> str:
-    counts = (f"{count} {reason}" for reason, count in gathered.left_out.items())
-    return ", ".join(counts) or "none"
 
 
 def find_pictures(repository: Repository, blobs: Blobs, reader: Reader) -> dict[str, str]:
@@ -210,8 +229,10 @@ def find_pictures(repository: Repository, blobs: Blobs, reader: Reader) -> dict[
             else:
                 members = [path for path in pictures if labels.get(path) == entry]
             if not members:
+                where = "in" if labels is None else f"of {repository.folder} with the label"
                 raise DataError(
-                    f"{repository.name}, {class_name}: expected pictures in {entry}; found none"
+                    f"{repository.name}, {class_name}: expected pictures {where} {entry}; found "
+                    "none"
                 )
             for path in members:
                 if found.setdefault(path, class_name) != class_name:
@@ -237,7 +258,8 @@ def _read_table(repository: Repository, blobs: Blobs, reader: Reader) -> dict[st
         raise DataError(
             f"{repository.name}: expected a CSV file {repository.table}; found {error}"
         ) from error
-    return {f"{repository.folder}/{row[0]}": row[1].strip() for row in rows if len(row) >= 2}
+    folder = (repository.folder or "").rstrip("/")
+    return {f"{folder}/{row[0]}": row[1].strip() for row in rows if len(row) >= 2}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -264,7 +286,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     for name, count in files.counts().items():
         print(f"{name}: {count}")
-    print(f"{len(files)} pictures; left out: {_list_reasons(gathered)}")
+    print(f"{len(files)} pictures; left out: {gathered.list_reasons()}")
     return 0
 
 

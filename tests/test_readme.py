@@ -21,10 +21,9 @@ def test_accuracy_and_size_are_those_of_the_manifest(bundle: str) -> None:
     content = manifest(bundle)
     accuracy = content["training"]["accuracy"]
     assert content["trained"]
-    assert f"| {accuracy['images']:,} test pictures: top-1 / top-5 |" in README
     weights = max(entry["bytes"] for entry in content["files"].values())
     (row,) = [line for line in README.splitlines() if line.startswith(f"| `{bundle}` |")]
-    assert f"{accuracy['top1']} % / {accuracy['top5']} %" in row
+    assert f"{accuracy['top1']} % / {accuracy['top5']} % of {accuracy['images']:,} |" in row
     assert f"{weights:,} bytes" in row
 
 
@@ -36,6 +35,36 @@ def test_photos_from_elsewhere_are_told_as_measured() -> None:
     first, second, third = (f"{answer['top1']:.0f} %" for answer in answers)
     assert f"of {answers[0]['images']} photos\nfrom elsewhere" in README
     assert f"they get {first}, {second} and {third} right" in README
+    first, second, third = (f"{answer['balanced_top1']:.0f} %" for answer in answers)
+    assert f"in the mean of the classes it is {first}, {second} and {third}" in README
+
+
+def test_the_default_and_others_on_its_test_pictures_are_told_as_measured() -> None:
+    """Rows of the default, the one before, and the pair, as they are and in changed colours."""
+    answers = ROOT / "models" / "runs" / "references"
+    names = ("default64_photos", "meliusnet13_everyday_photos", "mobilenet025_everyday_photos")
+    plain = [manifest("service/bundles/default")["training"]["accuracy"]]
+    plain += [json.loads((answers / f"{name}.json").read_text()) for name in names]
+    changed = [
+        json.loads((answers / f"{name}_colors_changed.json").read_text())
+        for name in ("default", *names)
+    ]
+    (_, *rows) = README.partition("| in changed light and colours |\n")[2].splitlines()
+    for row, as_they_are, in_colours in zip(rows, plain, changed, strict=False):
+        assert row.endswith(f"| {as_they_are['top1']:.1f} % | {in_colours['top1']:.1f} % |")
+        assert in_colours["color_jitter"] == 0.5
+    assert len({answer["sha256"] for answer in (*plain[1:], *changed)}) == 1
+
+
+def test_the_fair_comparison_is_told_as_measured() -> None:
+    names = ("meliusnet22-photos20-160", "mobilenet05-photos20-160")
+    records = [
+        json.loads((ROOT / "models" / "runs" / name / "record.json").read_text()) for name in names
+    ]
+    melius, mobile = (record["test"] for record in records)
+    assert f"MeliusNet22 has {melius['top1']} %\nand MobileNet-v1 0.5" in README
+    assert f"{mobile['top1']} % of {mobile['images']:,} fair test pictures" in README
+    assert {record["recipe"]["epochs"] for record in records} == {36}
 
 
 def test_training_is_described_as_it_was() -> None:

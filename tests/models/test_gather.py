@@ -1,10 +1,11 @@
-"""models.gather: mistakes in the file, pictures out of clones, what is left out; all or nothing."""
+"""models.gather: pictures out of clones, what is left out and why; all or nothing."""
 
 import csv
 import io
 import re
 import shlex
 from pathlib import Path
+from shutil import copyfile, rmtree
 
 import numpy as np
 import pytest
@@ -12,132 +13,10 @@ from PIL import Image
 
 from models.clones import list_files, open_reader
 from models.datasets import open_data_set
-from models.errors import DataError
-from models.gather import Repository, find_pictures, main, read_sources
-from models.groups import read_groups
-from models.known_sets import KNOWN
+from models.gather import Gathered, Repository, Sources, find_pictures
 from tests.models.pictures import write_picture
-from tests.models.repositories import clone_bare, clone_without_blobs, commit_folder, run_git
-
-LIMITS = "least = 8\nmost_bytes = 5000\nside = 16\n"
-ROW = '[[repository]]\nname = "a/b"\ncommit = "1"\n'
-CLASSES = '[repository.classes]\ncat = ["x"]\ndog = ["y"]\n'
-
-
-def test_sources_are_read(tmp_path: Path) -> None:
-    file = tmp_path / "sources.toml"
-    table = ROW.replace("a/b", "c/d.e") + 'table = "t.csv"\nfolder = "f"\n' + CLASSES
-    file.write_text(LIMITS + ROW + CLASSES + table)
-    sources = read_sources(file)
-    assert (sources.least, sources.most_bytes, sources.side) == (8, 5000, 16)
-    plain, labelled = sources.repositories
-    assert (plain.name, plain.commit, plain.table, plain.folder) == ("a/b", "1", None, None)
-    assert plain.classes == {"cat": ("x",), "dog": ("y",)}
-    assert (labelled.name, labelled.table, labelled.folder) == ("c/d.e", "t.csv", "f")
-    assert labelled.clone_in(Path("clones")) == Path("clones", "c", "d.e")
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("no toml", "expected a TOML file; found"),
-        (ROW + CLASSES, "expected a whole number least of at least 1; found None"),
-        ("least = true", "expected a whole number least of at least 1; found True"),
-        ("least = 1\nmost_bytes = 1.5", "whole number most_bytes of at least 1; found 1.5"),
-        ("least = 1\nmost_bytes = 1\nside = 0", "whole number side of at least 1; found 0"),
-        (LIMITS, r"expected tables \[\[repository\]\]; found None"),
-        (LIMITS + "repository = []", r"expected tables \[\[repository\]\]; found \[\]"),
-        (LIMITS + "[repository]\nname = 'a/b'", r"expected tables \[\[repository\]\]; found {"),
-        (LIMITS + "repository = ['a/b']", "with name, commit, classes, table, folder; found a/b"),
-        (LIMITS + ROW + "licence = 'MIT'\n" + CLASSES, "name, commit, .* found .*'licence': 'MIT'"),
-        (LIMITS + ROW, "expected classes of a/b as a table; found None"),
-        (LIMITS + ROW + "classes = ['x']", r"expected classes of a/b as a table; found \['x'\]"),
-        (LIMITS + "[[repository]]\ncommit = '1'\n" + CLASSES, "expected name of None as a text"),
-        (LIMITS + "[[repository]]\nname = 'a/b'\n" + CLASSES, "expected commit of a/b as a text"),
-        (LIMITS + ROW + "table = 1\n" + CLASSES, "expected table of a/b as a text; found 1"),
-        (LIMITS + ROW.replace("a/b", "b") + CLASSES, "a name owner/repository; found b"),
-        (LIMITS + ROW.replace("a/b", "a/b/c") + CLASSES, "a name owner/repository; found a/b/c"),
-        (LIMITS + ROW.replace("a/b", "../b") + CLASSES, r"a name owner/repository; found \.\./b"),
-        (LIMITS + ROW + "table = 't'\n" + CLASSES, "a/b: expected table and folder together"),
-        (LIMITS + ROW + "folder = 'f'\n" + CLASSES, "a/b: expected table and folder together"),
-        (LIMITS + ROW + CLASSES + "cow = 'x'", "a/b: expected a list of texts for cow; found x"),
-        (LIMITS + ROW + CLASSES + "cow = [1]", r"expected a list of texts for cow; found \[1\]"),
-        (LIMITS + ROW + CLASSES + "cow = []", r"expected a list of texts for cow; found \[\]"),
-        (LIMITS + ROW + CLASSES + "'a/cow' = ['x']", "names of classes without /; found a/cow"),
-        (LIMITS + ROW + "[repository.classes]\ncat = ['x']", "expected at least 2 classes"),
-    ],
-)
-def test_mistakes_in_a_file_are_explained(tmp_path: Path, text: str, message: str) -> None:
-    (tmp_path / "sources.toml").write_text(text)
-    with pytest.raises(DataError, match=rf"sources\.toml: .*{message}"):
-        read_sources(tmp_path / "sources.toml")
-
-
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"sources\.toml: expected a TOML file; found .*No such"):
-        read_sources(tmp_path / "sources.toml")
-
-
-ANIMALS = {"cat": ["pictures/cats"], "dog": ["pictures/*/night/*", "pictures/rex.png"]}
-SCENES = {"cat": ["1"], "sea": ["0"]}
-TABLE = {"table": "labels/train.csv", "folder": "photos/all of them"}
-
-
-class Places:
-    """Clones of two repositories, a file of sources about them, and the command that reads both."""
-
-    def __init__(self, folder: Path) -> None:
-        self.clones, self.sources, self.out = (
-            folder / "my clones",
-            folder / "s.toml",
-            folder / "out",
-        )
-        self.animals = self.clones / "anna" / "animals"
-        pictures = self.animals / "pictures"
-        write_picture(pictures / "cats" / "small.png", 1, (16, 12))
-        write_picture(pictures / "cats" / "deep" / "Wide.JPG", 2, (40, 30))
-        write_picture(pictures / "cats" / "flat.png", 3, (40, 10))
-        write_picture(pictures / "cats" / "tiny.png", 4, (7, 30))
-        write_picture(pictures / "cats" / "huge.png", 5, (60, 60))
-        (pictures / "cats" / "broken.png").write_bytes(b"no picture")
-        (pictures / "cats" / "readme.txt").write_bytes(b"of no class")
-        write_picture(pictures / "dogs" / "day" / "left alone.png", 6)
-        write_picture(pictures / "dogs" / "night" / "1.png", 7)
-        write_picture(pictures / "wolves" / "night" / "deep" / "2.png", 8)
-        write_picture(pictures / "rex.png", 9)
-        commits = [commit_folder(self.animals)]
-        self.scenes = folder / "scenes"
-        for i in range(3):
-            write_picture(self.scenes / "photos" / "all of them" / f"{i}.png", 10 + i)
-        write_picture(self.scenes / "photos" / "all of them" / "same as small.png", 1, (16, 12))
-        (self.scenes / "labels").mkdir()
-        rows = ("image_name,label", "0.png,0", "1.png, 0", "same as small.png,1", "lost.png,0", "")
-        (self.scenes / "labels" / "train.csv").write_text("\n".join(rows))
-        commits.append(commit_folder(self.scenes))
-        clone_bare(self.scenes, self.clones / "ben" / "scenes")
-        self.commits = tuple(commits)
-        self.write()
-
-    def write(
-        self,
-        animals: dict[str, list[str]] = ANIMALS,
-        scenes: dict[str, list[str]] = SCENES,
-        table: dict[str, str] = TABLE,
-        commits: tuple[str, ...] = (),
-    ) -> None:
-        """The file of sources."""
-        lines = [LIMITS]
-        names, commits = ("anna/animals", "ben/scenes"), commits or self.commits
-        for name, commit, classes in zip(names, commits, (animals, scenes), strict=True):
-            row = {"name": name, "commit": commit} | (table if classes is scenes else {})
-            lines += ["[[repository]]", *(f"{key} = '{value}'" for key, value in row.items())]
-            lines += ["[repository.classes]", *(f"{c} = {row}" for c, row in classes.items())]
-        self.sources.write_text("\n".join(lines))
-
-    def gather(self, *options: str) -> int:
-        """The command's exit code."""
-        paths = [str(self.sources), "--clones", str(self.clones), "--out", str(self.out)]
-        return main([*paths, *options])
+from tests.models.places import ANIMALS, SCENES, TABLE, Places
+from tests.models.repositories import clone_without_blobs, commit_folder, run_git
 
 
 @pytest.fixture
@@ -213,8 +92,19 @@ def test_reduced_pictures_show_the_centre(places: Places) -> None:
         ({"dog": ["pictures/cats/readme.txt"]}, SCENES, TABLE, "pictures/cats/readme.txt; found"),
         ({"cat": ["pictures/cat"]}, SCENES, TABLE, "expected pictures in pictures/cat; found none"),
         ({"dog": ["Pictures/*"]}, SCENES, TABLE, "expected pictures in Pictures/*; found none"),
-        (ANIMALS, SCENES | {"hill": ["2"]}, TABLE, "ben/scenes, hill: expected pictures in 2; "),
-        (ANIMALS, SCENES, TABLE | {"folder": "photos"}, "ben/scenes, cat: expected pictures in 1"),
+        (
+            ANIMALS,
+            SCENES | {"hill": ["9"]},
+            TABLE,
+            "ben/scenes, hill: expected pictures of photos/all of them with the label 9; found "
+            "none\n",
+        ),
+        (
+            ANIMALS,
+            SCENES,
+            TABLE | {"folder": "photos"},
+            "ben/scenes, cat: expected pictures of photos with the label 1; found none\n",
+        ),
         (
             ANIMALS | {"wolf": ["pictures/wolves"]},
             SCENES,
@@ -232,13 +122,14 @@ def test_reduced_pictures_show_the_centre(places: Places) -> None:
             {"dog": ["pictures/cats/tiny.png"], "bug": ["pictures/cats/[bh]*.png"]},
             SCENES,
             TABLE,
-            "expected pictures of every class; all were left out of bug, dog (",
+            "expected pictures of every class; all were left out of bug (1 no picture, 1 too "
+            "large); dog (1 too small). Give it others, or leave the class out.\n",
         ),
         (
             {"cat": ["pictures/cats/small.png"]},
             {"copy": ["1"], "sea": ["0"]},
             TABLE,
-            "expected pictures of every class; all were left out of copy (1 copy). Change",
+            "all were left out of copy (1 copy in another class). Give it others, or leave",
         ),
     ],
 )
@@ -276,6 +167,26 @@ def test_all_clones_and_commits_that_lack_are_named_at_once(
     ]
     assert shlex.split(lines[-1])[-1] == str(bare), "pasted into a shell, the space is of the name"
     assert not places.out.exists()
+
+
+def test_an_empty_folder_is_filled_by_the_command_advised(
+    places: Places, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As one is that an interrupted clone leaves."""
+    bare = places.clones / "ben" / "scenes"
+    rmtree(bare)
+    bare.mkdir()
+    assert places.gather("--quiet") == 2
+    _, expected, command = (
+        capsys.readouterr()
+        .err.splitlines()[-1]
+        .partition(f"{bare}: expected a clone; found none: git ")
+    )
+    assert expected, "the folder is named, and the command said"
+    *clone, address, target = shlex.split(command)
+    assert address == "https://github.com/ben/scenes"
+    run_git(*clone, places.scenes, target)
+    assert places.gather("--quiet") == 0
 
 
 def test_a_set_is_written_whole_or_not_at_all(
@@ -346,6 +257,89 @@ def test_a_table_that_is_none_is_named(places: Places, capsys: pytest.CaptureFix
     assert not places.out.exists()
 
 
+def test_copies_are_counted_apart_where_another_class_has_them(
+    places: Places, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first class keeps the picture; the other one may be a mistake of the list."""
+    pictures = places.animals / "pictures"
+    for copy in ("rex again.png", "dogs/rex.png"):
+        copyfile(pictures / "rex.png", pictures / copy)
+    animals = {
+        "cat": ["pictures/cats/small.png", "pictures/rex.png"],
+        "dog": ["pictures/dogs"],
+        "wolf": ["pictures/wolves", "pictures/rex again.png"],
+    }
+    places.write(animals, commits=(commit_folder(places.animals), places.commits[1]))
+    assert places.gather("--quiet") == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "cat: 2",
+        "dog: 2",
+        "sea: 2",
+        "wolf: 1",
+        "7 pictures; left out: 2 copy in another class, 1 copy",
+    ]
+
+
+def test_reasons_are_those_of_a_class_or_of_all() -> None:
+    gathered = Gathered(Sources((), least=8, most_bytes=5000, side=16))
+    assert (gathered.classes(), gathered.list_reasons(), gathered.list_reasons("a")) == (
+        set(),
+        "none",
+        "none",
+    )
+    picture = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(picture, "PNG")
+    data = picture.getvalue()
+    for class_name in ("a", "a", "b", "b"):
+        gathered.take(class_name, "x.png", f"{class_name}_x.png", data)
+    gathered.take("b", "ILSVRC2012_val_1.png", "b_ILSVRC2012_val_1.png", data)
+    gathered.take("c", "ILSVRC2012_val_1.png", "c_ILSVRC2012_val_1.png", None)
+    gathered.take("c", "y.png", "c_y.png", b"no picture")
+    gathered.take("d", "y.png", "d_y.png", b"no picture")
+    found = {name: gathered.list_reasons(name) for name in "abcde"}
+    assert found == {
+        "a": "1 copy",
+        "b": "2 copy in another class, 1 ImageNet's validation pictures",
+        "c": "1 not in the clone, 1 no picture",
+        "d": "1 no picture",
+        "e": "none",
+    }
+    assert gathered.list_reasons() == (
+        "1 copy, 2 copy in another class, 1 ImageNet's validation pictures, 1 not in the clone, "
+        "2 no picture"
+    )
+    assert gathered.classes() == {"a"}
+    assert gathered.files().names == ("a/a_x.png",)
+
+
+def test_pictures_of_imagenet_to_validate_by_are_left_out(
+    places: Places, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the names of the files alone: a folder or a later part of a name may be called so."""
+    night = places.animals / "pictures" / "dogs" / "night"
+    write_picture(night / "ILSVRC2012_val_00000001.JPEG", 20)
+    write_picture(night / "ILSVRC2012_val_2.png", 21)
+    write_picture(night / "ILSVRC2012_val_" / "3.png", 22)
+    write_picture(night / "of ILSVRC2012_val_4.png", 23)
+    places.write(commits=(commit_folder(places.animals), places.commits[1]))
+    assert places.gather("--quiet") == 0
+    assert ", 2 ImageNet's validation pictures" in capsys.readouterr().out.splitlines()[-1]
+    start = "dog/anna_animals_pictures_dogs_night_"
+    names = [name for name in open_data_set(places.out).train.names if name.startswith(start)]
+    assert [name.removeprefix(start) for name in names] == [
+        "1.png",
+        "ILSVRC2012_val__3.png",
+        "of ILSVRC2012_val_4.png",
+    ]
+
+
+@pytest.mark.parametrize("end", ["/", "//"])
+def test_the_folder_of_a_table_may_end_with_a_slash(places: Places, end: str) -> None:
+    places.write(table=TABLE | {"folder": TABLE["folder"] + end})
+    assert places.gather("--quiet") == 0
+    assert open_data_set(places.out).train.counts() == {"cat": 3, "dog": 3, "sea": 2}
+
+
 def test_a_class_may_be_left_out_of_one_repository(places: Places) -> None:
     places.write(animals={"dog": ["pictures/rex.png"], "sea": ["pictures/cats/broken.png"]})
     assert places.gather("--quiet") == 0
@@ -372,18 +366,3 @@ def test_entries_are_folders_files_and_patterns(places: Places) -> None:
             found = find_pictures(row, blobs, reader)
             names = [path.removeprefix("pictures/") for path in found]
             assert (" ".join(sorted(names)), set(found.values())) == (expected, {"dog"}), entry
-
-
-def test_sources_of_the_repository_are_the_classes_that_groups_know(repository: Path) -> None:
-    recipes = repository / "models" / "recipes"
-    sources = read_sources(recipes / "sources" / "sharp-photos.toml")
-    assert all(re.fullmatch("[0-9a-f]{40}", source.commit) for source in sources.repositories)
-    names = [source.name for source in sources.repositories]
-    assert len(set(names)) == len(names)
-    classes = {name for source in sources.repositories for name in source.classes}
-    known = KNOWN["sharp-photos"]
-    assert classes == set(known.counts["train"])
-    members = read_groups(recipes / "groups" / "everyday.toml").members
-    used = [name for row in members.values() for name in row if name.startswith("sharp-photos/")]
-    assert used
-    assert {name.removeprefix("sharp-photos/") for name in used} <= classes
