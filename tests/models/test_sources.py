@@ -40,8 +40,11 @@ def test_sources_are_read(tmp_path: Path) -> None:
         (LIMITS, r"expected tables \[\[repository\]\]; found None"),
         (LIMITS + "repository = []", r"expected tables \[\[repository\]\]; found \[\]"),
         (LIMITS + "[repository]\nname = 'a/b'", r"expected tables \[\[repository\]\]; found {"),
-        (LIMITS + "repository = ['a/b']", "with name, commit, classes, table, folder; found a/b"),
-        (LIMITS + ROW.replace("name", "licence = 'MIT'\nname"), "folder; found ['licence']"),
+        (
+            LIMITS + "repository = ['a/b']",
+            "with name, commit, classes, table, folder; found .'a/b'",
+        ),
+        (LIMITS + ROW.replace("name", "licence = 'MIT'\nname"), "folder; found .'licence'"),
         (LIMITS + ROW, "expected classes of a/b as a table; found None"),
         (LIMITS + ROW + "classes = ['x']", r"expected classes of a/b as a table; found \['x'\]"),
         (LIMITS + "[[repository]]\ncommit = '1'\n" + CLASSES, "expected name of None as a text"),
