@@ -283,7 +283,7 @@ def test_photos_are_recognised(
 def test_kinds_of_things_on_reduced_photos(
     imported: Callable[[str], list[Bundle]], photos: Path, name: str, side: int, mistakes: set[str]
 ) -> None:
-    """models/runs/NOTES.md: what the default model, which sees 64 pixels, can be asked for."""
+    """What a model that sees 64 pixels can be asked for; from 128 on 1.0 has all (NOTES.md)."""
     names = tuple(KINDS)
     files = PictureFiles(
         names, tuple(range(len(names))), names, lambda i: (photos / f"{names[i]}.jpg").read_bytes()
