@@ -15,7 +15,7 @@ import json
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,11 +24,12 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from models.datasets import DataSet, open_data_set, write_words
+from models.datasets import open_data_set, write_words
 from models.errors import DamagedPictures, DataError, TrainingFault
 from models.known_sets import NAMES
 from models.packs import LIMITS, NUMPY_DAMAGE, check_no_pictures, fill_together, write_packs
 from models.picture_files import PictureFiles
+from models.splits import hold_back
 from runtime import InvalidImage, Preprocessing, decode_image, resize_and_crop
 from runtime.preprocess import LARGEST_SIDE
 
@@ -142,51 +143,6 @@ def _keep(path: Path, pixels: np.ndarray) -> None:
     """Another run may be keeping the same pixels: each writes a file of its own, then moves it."""
     with fill_together(path.parent) as folder:
         np.save(folder / path.name, pixels)
-
-
-def split_off(files: PictureFiles, share: float) -> tuple[PictureFiles, PictureFiles]:
-    """(rest, held-out part of about `share`), per class, chosen by the pictures' content alone.
-
-    A later training on the same classes, with another seed, other names or a few more pictures,
-    holds the same ones back: what it begins with has not learned them. Copies of a picture stay
-    together. Each part has a picture of every class, but a class of a single one stays in the rest.
-    """
-    members: dict[int, dict[bytes, list[int]]] = {}
-    for i, label in enumerate(files.labels):
-        members.setdefault(label, {}).setdefault(files.digest(i), []).append(i)
-    out: set[int] = set()
-    for pictures in members.values():
-        wanted = max(1, round(share * sum(map(len, pictures.values()))))
-        held: list[bytes] = []
-        for digest in sorted(pictures):
-            if len(pictures[digest]) <= wanted and len(held) < len(pictures) - 1:
-                held.append(digest)
-                wanted -= len(pictures[digest])
-        if not held and len(pictures) > 1:  # of nothing but many copies
-            held.append(min(pictures, key=lambda digest: (len(pictures[digest]), digest)))
-        out.update(i for digest in held for i in pictures[digest])
-    return files.select([i for i in range(len(files)) if i not in out]), files.select(sorted(out))
-
-
-def hold_back(data: DataSet, share: float) -> DataSet:
-    """The set with a part to watch progress by, a `share` of train where it had none; without what
-    is in a later part too: of train what is in validation or test, of validation what is in test.
-
-    Raises DataError if nothing of a class is left to train on.
-    """
-    test = [data.test] if data.test is not None else []
-    if data.validation is not None and len(data.validation):
-        validation = data.validation.without(*test)
-        train = data.train.without(validation, *test)
-    else:
-        train, validation = split_off(data.train.without(*test), share)
-    if empty := [name for name, count in train.counts().items() if not count]:
-        raise DataError(
-            f"{data.name}: expected pictures of every class to train on that are not in the "
-            f"validation or test part too; found none of {', '.join(empty[:5])}. Add pictures of "
-            "it, or remove its folder."
-        )
-    return replace(data, train=train, validation=validation)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

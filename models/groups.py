@@ -20,12 +20,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.data import split_off
 from models.datasets import DataSet, open_data_set
 from models.errors import DataError, TrainingFault
 from models.known_sets import KNOWN
 from models.packs import check_no_pictures, fill_together, write_packs
 from models.picture_files import PictureFiles, join_files
+from models.splits import split_off
 
 ALL = "*"  # after "SET/": its classes
 TESTED_ON = 0.1  # of each class, where a set has no test part

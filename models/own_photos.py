@@ -10,11 +10,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from models.data import split_off
 from models.datasets import DataSet
 from models.errors import DataError
 from models.packs import LIMITS
 from models.picture_files import PictureFiles, read_folder
+from models.splits import split_off
 from runtime import InvalidImage, decode_image
 from runtime.bundle import check_replaceable
 

@@ -28,7 +28,7 @@ from models.checkpoint import (
     verify_same_run,
 )
 from models.curves import write_curves
-from models.data import LabelledImages, decode_pictures, hold_back
+from models.data import LabelledImages, decode_pictures
 from models.datasets import DataSet
 from models.errors import CheckpointMismatch, DamagedPictures, DataError, RecipeError
 from models.last_layer import fit_last_layer, take_enough
@@ -45,6 +45,7 @@ from models.preprocessing import evaluation_preprocessing, whole_preprocessing
 from models.pretrained import Start, read_start
 from models.processes import Processes, device_of, prepare
 from models.recipe import Recipe
+from models.splits import hold_back
 from models.teachers import Teacher, load_teacher
 from models.trainer import Execution, Trainer
 from models.zoo import Network, build_network, default_image_size

@@ -1,23 +1,19 @@
-"""models.data: decoding like the service, damage named, splits, the command line."""
+"""models.data: decoding like the service, damage named, the command line."""
 
 import io
 import json
 import threading
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from random import Random
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
 from models.augmentation import normalize
-from models.data import decode_pictures, hold_back, main, split_off
-from models.datasets import DataSet, open_data_set
+from models.data import decode_pictures, main
+from models.datasets import open_data_set
 from models.errors import DamagedPictures, DataError
 from models.picture_files import PictureFiles, read_folder
 from models.preprocessing import MEAN, STD
@@ -137,125 +133,6 @@ def test_runs_may_keep_the_same_pixels_at_once(tmp_path: Path) -> None:
         pixels = [run.result() for run in [runs.submit(decode) for _ in range(8)]]
     assert all(torch.equal(pixels[0], other) for other in pixels)
     assert [path.suffix for path in cache.iterdir()] == [".npy"]
-
-
-def make_numbered(numbers: Sequence[int], prefix: str = "") -> PictureFiles:
-    """Pictures of three classes; a picture's content is its number."""
-    names = tuple(f"{prefix}{number}" for number in numbers)
-    labels = tuple(number % 3 for number in numbers)
-    return PictureFiles(names, labels, ("a", "b", "c"), lambda i: str(numbers[i]).encode())
-
-
-@given(st.integers(6, 60), st.floats(0.01, 0.9), st.randoms())
-def test_split_is_disjoint_complete_has_every_class_and_knows_pictures_again(
-    n: int, share: float, random: Random
-) -> None:
-    files = make_numbered(range(n))
-    rest, held = split_off(files, share)
-    assert sorted([*rest.names, *held.names], key=int) == list(files.names)
-    assert set(rest.labels) == set(held.labels) == {0, 1, 2}
-    shuffled = random.sample(range(n), n)
-    renamed = split_off(make_numbered(shuffled, prefix="copy of "), share)[1]
-    assert {name.removeprefix("copy of ") for name in renamed.names} == set(held.names)
-
-
-def test_a_few_more_pictures_leave_most_of_the_held_back_ones_held_back() -> None:
-    _, held = split_off(make_numbered(range(300)), 0.2)
-    rest, _ = split_off(make_numbered(range(330)), 0.2)
-    trained_on_before = set(map(str, range(300))) - set(held.names)
-    assert len(set(held.names) & set(rest.names)) <= 6
-    assert len(trained_on_before & set(rest.names)) >= 230
-
-
-@given(copies=st.lists(st.integers(1, 4), min_size=2, max_size=8), share=st.floats(0.05, 0.95))
-def test_copies_of_a_picture_are_never_on_both_sides(copies: list[int], share: float) -> None:
-    pictures = {
-        f"{i}-{copy}": bytes([i]) for i, count in enumerate(copies) for copy in range(count)
-    }
-    files = make_files({"a": pictures, "b": {"0": b"", "1": b"x"}})
-    rest, held = split_off(files, share)
-    assert sorted([*rest.names, *held.names]) == sorted(files.names)
-    assert not {rest.read(i) for i in range(len(rest))} & {held.read(i) for i in range(len(held))}
-    assert 0 not in {*rest.counts().values(), *held.counts().values()}
-
-
-@pytest.mark.parametrize("extra", [b"a", b"b", b"c"])
-def test_many_copies_of_a_picture_are_not_the_part_held_back(extra: bytes) -> None:
-    pictures = {f"copy{i}": b"x" for i in range(9)} | {"other": extra}
-    rest, held = split_off(make_files({"a": pictures, "b": {"0": b"", "1": b"y"}}), 0.2)
-    assert (rest.counts()["a"], held.counts()["a"]) == (9, 1)
-
-
-def test_a_class_of_one_picture_stays_in_the_rest() -> None:
-    files = make_files({"a": {"1": b""}, "b": {"2": b"x", "3": b"y"}})
-    rest, held = split_off(files, 0.5)
-    assert rest.counts() == {"a": 1, "b": 1}
-    assert held.counts() == {"a": 0, "b": 1}
-
-
-def letters(text: str) -> PictureFiles:
-    """Of "CLASS/LETTER ...", the classes a and b; the letter is what a picture shows."""
-    names = tuple(text.split())
-    labels = tuple("ab".index(name[0]) for name in names)
-    return PictureFiles(names, labels, ("a", "b"), lambda i: names[i][2:].encode())
-
-
-def make_set(train: str, validation: str | None, test: str | None) -> DataSet:
-    later = [None if text is None else letters(text) for text in (validation, test)]
-    return DataSet("letters", letters(train), later[0], later[1], ("cat", "dog"))
-
-
-@pytest.mark.parametrize(
-    ("validation", "test", "train", "watched"),
-    [
-        ("a/x b/y", None, "a/c a/d a/e b/G b/H", "a/x b/y"),
-        ("a/c b/y b/d", "b/x", "a/e b/G b/H", "a/c b/y b/d"),  # copies of another class, too
-        ("a/x b/G b/y", "a/G b/c", "a/d a/e b/H", "a/x b/y"),  # G is tested on alone
-        ("a/G", "b/G", "a/c a/d a/e b/H", ""),
-    ],
-)
-@pytest.mark.parametrize("share", [0.01, 0.9])
-def test_a_part_to_watch_by_stays_but_for_copies_of_test_pictures(
-    validation: str, test: str | None, train: str, watched: str, share: float
-) -> None:
-    data = make_set("a/c a/d a/e b/G b/H", validation, test)
-    kept = hold_back(data, share)
-    assert kept.validation is not None
-    assert kept.train.names == tuple(train.split())
-    assert kept.validation.names == tuple(watched.split())
-    assert kept.test is data.test
-    assert (kept.name, kept.labels) == ("letters", ("cat", "dog"))
-
-
-@pytest.mark.parametrize("validation", [None, ""])
-@pytest.mark.parametrize("test", [None, "a/C b/a"])
-def test_without_a_part_to_watch_by_a_share_of_train_is(
-    validation: str | None, test: str | None
-) -> None:
-    data = make_set("a/a a/b a/c a/d a/e b/A b/B b/C b/D b/E", validation, test)
-    kept = hold_back(data, 0.5)
-    not_tested_on = data.train.without(letters(test or ""))
-    assert len(not_tested_on) == (8 if test else 10)
-    rest, held = split_off(not_tested_on, 0.5)
-    assert kept.validation is not None
-    assert (kept.train.names, kept.validation.names) == (rest.names, held.names)
-    assert kept.validation.counts() == {"a": 2, "b": 2}
-    assert kept.test is data.test
-
-
-@pytest.mark.parametrize(
-    ("validation", "test", "lost"),
-    [
-        ("a/d a/c b/z", None, "a"),
-        (None, "a/y b/G a/H", "b"),
-        ("a/G a/c b/z", "a/d b/H", "a, b"),
-    ],
-)
-def test_a_class_that_has_copies_of_later_parts_alone_is_named(
-    validation: str | None, test: str | None, lost: str
-) -> None:
-    with pytest.raises(DataError, match=rf"letters: expected .*; found none of {lost}\. Add"):
-        hold_back(make_set("a/c a/d b/G b/H", validation, test), 0.5)
 
 
 def test_command_line_checks_and_packs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

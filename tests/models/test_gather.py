@@ -13,7 +13,8 @@ from PIL import Image
 
 from models.clones import list_files, open_reader
 from models.datasets import open_data_set
-from models.gather import Gathered, Repository, Sources, find_pictures
+from models.gather import Gathered, find_pictures
+from models.sources import Repository, Sources
 from tests.models.pictures import write_picture
 from tests.models.places import ANIMALS, SCENES, TABLE, Places
 from tests.models.repositories import clone_without_blobs, commit_folder, run_git

@@ -1,4 +1,4 @@
-"""models.gather: the file of sources, its mistakes, and the one of the repository."""
+"""models.sources: the file of sources, its mistakes, and the one of the repository."""
 
 import re
 from pathlib import Path
@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from models.errors import DataError
-from models.gather import read_sources
 from models.groups import read_groups
 from models.known_sets import KNOWN
+from models.sources import read_sources
 from tests.models.places import LIMITS
 
 COMMIT = "1" * 40
