@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from models.errors import DataError, IncompleteData
+from models.errors import DataError, IncompleteData, NoClone
 
 Blobs = Mapping[str, str]  # path -> name of the object, sorted by path
 
@@ -16,11 +16,11 @@ Blobs = Mapping[str, str]  # path -> name of the object, sorted by path
 def list_files(clone: Path, commit: str) -> Blobs:
     """All files of a commit.
 
-    Raises IncompleteData if there is no clone, or, saying how to get it, no such commit in it;
-    DataError if there is no git.
+    Raises NoClone; IncompleteData, saying how to get it, if the clone has no such commit; DataError
+    if there is no git.
     """
     if _git(clone, "rev-parse", "--git-dir") is None:
-        raise IncompleteData(f"{clone}: expected a clone; found none")
+        raise NoClone(f"{clone}: expected a clone; found none")
     listed = _git(clone, "ls-tree", "-r", "-z", commit)
     if listed is None:
         raise IncompleteData(

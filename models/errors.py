@@ -3,6 +3,7 @@
 TrainingFault
 ├── DataError                a data set that is not there or not as described
 │   ├── IncompleteData       a known set of which pictures or classes are missing
+│   │   └── NoClone          a repository of which there is no local clone
 │   └── DamagedPictures      files that no picture can be decoded from, each named
 ├── RecipeError              a configuration or an option that makes no sense
 ├── CheckpointMismatch       a checkpoint of another run, or of another version
@@ -20,6 +21,10 @@ class DataError(TrainingFault):
 
 class IncompleteData(DataError):
     """A known set of which pictures or classes are missing."""
+
+
+class NoClone(IncompleteData):
+    """A repository of which there is no local clone."""
 
 
 class DamagedPictures(DataError):

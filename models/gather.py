@@ -27,7 +27,7 @@ from pathlib import Path, PurePosixPath
 from tqdm import tqdm
 
 from models.clones import Blobs, Reader, list_files, open_reader
-from models.errors import DataError, IncompleteData, TrainingFault
+from models.errors import DataError, IncompleteData, NoClone, TrainingFault
 from models.packs import LIMITS, check_no_pictures, encode_anew, fill_together, write_packs
 from models.picture_files import SUFFIXES, PictureFiles, is_test_file, join_files
 from models.sources import Repository, Sources, read_sources
@@ -45,17 +45,18 @@ class Gathered:
         self._pictures: dict[bytes, tuple[str, str, bytes]] = {}  # digest -> class, name, bytes
 
     def take(self, class_name: str, path: str, name: str, data: bytes | None) -> None:
-        """A file of a class, if it is a picture to learn from."""
-        reason = self._find_fault(class_name, path, data)
-        if reason is None and data is not None:
-            kept = encode_anew(data, self.sources.side, QUALITY)
-            self._pictures[hashlib.sha256(data).digest()] = (class_name, name, kept)
-        else:
-            self.left_out[class_name, str(reason)] += 1
-
-    def _find_fault(self, class_name: str, path: str, data: bytes | None) -> str | None:
+        """A file of a class, if it is a picture to learn from; None is one that the clone lacks."""
         if data is None:
-            return "not in the clone"
+            self.left_out[class_name, "not in the clone"] += 1
+            return
+        digest = hashlib.sha256(data).digest()
+        if reason := self._find_fault(class_name, path, data, digest):
+            self.left_out[class_name, reason] += 1
+        else:
+            kept = encode_anew(data, self.sources.side, QUALITY)
+            self._pictures[digest] = (class_name, name, kept)
+
+    def _find_fault(self, class_name: str, path: str, data: bytes, digest: bytes) -> str | None:
         if is_test_file(path):
             return "ImageNet's validation pictures"
         if len(data) > self.sources.most_bytes:
@@ -66,10 +67,9 @@ class Gathered:
             return "no picture"
         if min(picture.size) < self.sources.least:
             return "too small"
-        other = self._pictures.get(hashlib.sha256(data).digest())
-        if other is None:
+        if digest not in self._pictures:
             return None
-        return "copy" if other[0] == class_name else "copy in another class"
+        return "copy" if self._pictures[digest][0] == class_name else "copy in another class"
 
     def classes(self) -> set[str]:
         """Those that have a picture so far."""
@@ -100,15 +100,14 @@ def gather(sources: Sources, clones: Path, progress: bool = False) -> Gathered:
     listed: list[Blobs] = []
     missing: list[str] = []
     for repository in sources.repositories:
+        clone = repository.clone_in(clones)
         try:
-            listed.append(list_files(repository.clone_in(clones), repository.commit))
+            listed.append(list_files(clone, repository.commit))
+        except NoClone as error:
+            command = f"git clone --bare https://github.com/{repository.name}"
+            missing.append(f"{error}: {command} {shlex.quote(str(clone))}")
         except IncompleteData as error:
             missing.append(str(error))
-            if str(error).endswith("found none"):
-                missing[-1] += (
-                    f": git clone --bare https://github.com/{repository.name} "
-                    f"{shlex.quote(str(repository.clone_in(clones)))}"
-                )
     if missing:
         raise IncompleteData("\n  ".join(("some clones are not there or lack a commit:", *missing)))
     gathered = Gathered(sources)

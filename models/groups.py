@@ -5,9 +5,8 @@ python -m models.groups GROUPS.toml --from SET=DIR [--from SET=DIR ...] --out DI
 "SET/*" are all classes of a set and "SET/CLASS" is one, and `most` and `most_test`: how many
 pictures of a group are trained on and tested on at most, shared evenly by its classes. A class
 named alone is taken from the first set that has it: two sets may have split the same pictures
-differently into train and test. Of a set
-without a test part a tenth of each class is tested on. Sets without a train part give packs to test
-on alone.
+differently into train and test. Of a set without a test part a tenth of each class is tested on.
+Sets without a train part give packs to test on alone.
 """
 
 from __future__ import annotations
