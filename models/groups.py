@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tomllib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from models.known_sets import KNOWN
 from models.packs import check_no_pictures, fill_together, write_packs
 from models.picture_files import PictureFiles, join_files
 from models.splits import split_off
+from models.toml_files import read_toml
 
 ALL = "*"  # after "SET/": its classes
 TESTED_ON = 0.1  # of each class, where a set has no test part
@@ -84,10 +84,7 @@ def _find_places(group: str, name: str, sets: Mapping[str, DataSet]) -> list[Pla
 
 def read_groups(path: Path) -> Groups:
     """Raises DataError for a file that is not as described, or a class in two groups."""
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: expected a TOML file; found {error}") from error
+    content = read_toml(path)
     most, most_test, table = (content.get(key) for key in ("most", "most_test", "groups"))
     if type(most) is not int or type(most_test) is not int or not isinstance(table, dict):
         raise DataError(

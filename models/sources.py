@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from models.errors import DataError
+from models.toml_files import read_toml
 
 LIMIT_KEYS = ("least", "most_bytes", "side")
 
@@ -41,10 +41,7 @@ class Sources:
 
 def read_sources(path: Path) -> Sources:
     """Raises DataError for a file that is not as described."""
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: expected a TOML file; found {error}") from error
+    content = read_toml(path)
     limits = {key: content.get(key) for key in LIMIT_KEYS}
     for key, value in limits.items():
         if type(value) is not int or value < 1:

@@ -143,7 +143,6 @@ def test_missing_classes_are_named() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("no toml", "expected a TOML file"),
         ("most = 1\nmost_test = 1", "expected whole numbers most and most_test, and a table"),
         ("most = inf\nmost_test = 1\n[groups]\na = ['x']", r"expected whole numbers .* found inf"),
         ("most = 1.5\nmost_test = 1\n[groups]\na = ['x']", "expected whole numbers"),

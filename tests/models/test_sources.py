@@ -32,7 +32,6 @@ def test_sources_are_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("no toml", "expected a TOML file; found"),
         (ROW + CLASSES, "expected a whole number least of at least 1; found None"),
         ("least = true", "expected a whole number least of at least 1; found True"),
         ("least = 1\nmost_bytes = 1.5", "whole number most_bytes of at least 1; found 1.5"),
@@ -91,11 +90,6 @@ def test_a_commit_has_40_hexadecimal_digits(tmp_path: Path, commit: str) -> None
     ) as error:
         read_sources(tmp_path / "sources.toml")
     assert str(error.value).endswith(f"found '{commit}'")
-
-
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"sources\.toml: expected a TOML file; found .*No such"):
-        read_sources(tmp_path / "sources.toml")
 
 
 def test_sources_of_the_repository_are_the_classes_that_groups_know(repository: Path) -> None:
