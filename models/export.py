@@ -249,7 +249,7 @@ def export_checkpoint(
 
 def training_record(content: dict[str, Any]) -> dict[str, Any]:
     """What the manifest says of the training."""
-    more = ("classes", "data_sha256", "teacher", "start", "commit", "calibration")
+    more = ("classes", "data_sha256", "teacher", "start", "commit", "calibration", "enlarged")
     return {
         "data": content["data"],
         "train_images": content["train_images"],

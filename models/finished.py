@@ -57,6 +57,7 @@ class Run:
         data = {"data": self.data, "parts": record["data"]["parts"]}
         data["train_images"] = record["data"]["train_images"]  # copies of others may be left out
         how = {key: record.get(key) for key in ("processes", "stored_side", "preprocessing")}
+        how["trained_as"] = self.trained_as
         what = {"network": self.network, "teacher": self.teacher, "start": self.start}
         recipe = {key: value for key, value in self.recipe.items() if key != "seed"}
         return {**data, **how, **what, **record["changes"], **recipe}
@@ -69,6 +70,12 @@ class Run:
     def side(self) -> int:
         """Of the input, in pixels."""
         return int(self.record["preprocessing"]["crop"])
+
+    @property
+    def trained_as(self) -> Mapping[str, Any]:
+        """The preprocessing of the training, before models.enlarge."""
+        enlarged = self.record.get("enlarged")
+        return enlarged["from"] if enlarged else self.record["preprocessing"]  # type: ignore[no-any-return]
 
     @property
     def shift(self) -> float:
@@ -122,6 +129,8 @@ class Run:
         text = describe_network(self.network, self.record["changes"])
         if self.start:
             text += f", begun with {self.start.partition(' (')[0]}"
+        if self.side > self.trained_as["crop"]:
+            text += f", trained at {self.trained_as['crop']} pixels"
         if self.shift:
             text += f", shift {self.shift:+g}"
         if self.recipe["distillation"]:

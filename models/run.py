@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 from tqdm import tqdm
 
 from models import record
@@ -32,14 +31,7 @@ from models.data import LabelledImages, decode_pictures
 from models.datasets import DataSet
 from models.errors import CheckpointMismatch, DamagedPictures, DataError, RecipeError
 from models.last_layer import fit_last_layer, take_enough
-from models.metrics import (
-    calibration_error,
-    fit_temperature,
-    measure,
-    predict_logits,
-    watch_activations,
-    write_confusion,
-)
+from models.outcome import measure_outcome
 from models.picture_files import PictureFiles
 from models.preprocessing import evaluation_preprocessing, whole_preprocessing
 from models.pretrained import Start, read_start
@@ -303,33 +295,13 @@ class _Run:
             write_curves([content], out / "curves.svg")
 
     def _measure_at_the_end(self) -> None:
-        """Accuracy on the test part (else the validation part); temperature on the validation."""
-        validation, images, name = self.trainer.validation, self.test_images, "test"
-        if images is None:
-            images, name = validation, "validation"
-        if images is None:
-            return
-        images = images.to(self.device)
-        with watch_activations(self.network) as positive_share:
-            logits = self._logits(images)
-        self.test = {"split": name, **measure(logits, images.labels)}
-        self.test["positive_share"] = positive_share()
-        self.test["calibration_error"] = calibration_error(logits, images.labels)
-        table = self.job.out / record.CONFUSION
-        write_confusion(table, logits, images.labels, self.job.data.labels)
-        if validation is not None:
-            known = logits if images is validation else self._logits(validation)
-            temperature = fit_temperature(known, validation.labels)
-            self.calibration = {"temperature": temperature, "images": len(validation)}
-            after = calibration_error(logits, images.labels, temperature)
-            self.test["calibration_error_with_temperature"] = after
-        if self.shows:
+        test = None if self.test_images is None else self.test_images.to(self.device)
+        self.test, self.calibration = measure_outcome(
+            *(self.network, test, self.trainer.validation, self.preprocessing),
+            *(self.job.data.labels, self.job.out / record.CONFUSION, self.shows),
+        )
+        if self.shows and self.test:
             tqdm.write(json.dumps({"test": self.test, "calibration": self.calibration}))
-
-    def _logits(self, images: LabelledImages) -> Tensor:
-        network: nn.Module = self.network.eval()
-        with torch.no_grad():
-            return predict_logits(network, images, self.preprocessing, progress=self.shows)
 
 
 def make_record(content: Mapping[str, Any], data: DataSet) -> dict[str, Any]:
@@ -360,6 +332,7 @@ def make_record(content: Mapping[str, Any], data: DataSet) -> dict[str, Any]:
         "epochs": state["history"],
         "test": content["test"],
         "calibration": content["calibration"],
+        "enlarged": content.get("enlarged"),
     }
 
 

@@ -252,6 +252,6 @@ def test_recipes_are_those_of_the_runs_in_the_report(name: str, of: str, reposit
     assert asdict(recipe) == known.recipe
     changes = {key: getattr(args, key) for key in ("stem", "shift", "improvement", "binary")}
     assert {k: v for k, v in changes.items() if v is not None} == known.record["changes"]
-    sides = known.record["preprocessing"]
+    sides = known.trained_as
     assert (args.network, args.image_size) == (known.network, sides["crop"])
     assert (args.resize or args.image_size) == sides["resize"]

@@ -1,0 +1,162 @@
+"""models.enlarge: a trained network for larger pictures, with the same weights."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from models.augmentation import normalize
+from models.checkpoint import build_trained, read_checkpoint
+from models.data import LabelledImages, decode_pictures
+from models.datasets import open_data_set
+from models.enlarge import estimate_batch_norms, main
+from models.export import export_checkpoint
+from models.finished import Run
+from models.preprocessing import evaluation_preprocessing
+from models.recipe import Recipe
+from models.record import read_record
+from models.run import Job, run_training
+from models.zoo import build_network
+from tests.models.pictures import write_two_colours
+
+STATISTICS = ("running_mean", "running_var")
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    write_two_colours(tmp_path / "data")
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def run(data: Path, tmp_path: Path) -> Path:
+    recipe = Recipe(epochs=1, batch=4, validation_share=0.2)
+    job = Job("meliusnet13", open_data_set(data), tmp_path / "run", recipe, image_size=16)
+    run_training(Job(**{**vars(job), "resize": 18, "progress": False}))
+    return tmp_path / "run"
+
+
+def options(run: Path, data: Path, out: Path, *more: str) -> list[str]:
+    return [*(str(run), "--data", str(data), "--out", str(out), "--quiet"), *more]
+
+
+def test_weights_stay_and_statistics_are_those_of_larger_pictures(
+    run: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "larger"
+    assert main(options(run, data, out, "--image-size", "32")) == 0
+    printed = json.loads(capsys.readouterr().out)
+    before, after = (read_checkpoint(path / "checkpoint.pt") for path in (run, out))
+    sides = {key: after["preprocessing"][key] for key in ("crop", "resize")}
+    assert sides == {"crop": 32, "resize": 36}
+    model: dict[str, Any] = after["state"]["model"]
+    for key, value in before["state"]["model"].items():
+        if key.endswith(STATISTICS):
+            assert not torch.equal(model[key], value), key
+        elif not key.endswith("num_batches_tracked"):
+            assert torch.equal(model[key], value), key
+    record = read_record(out / "record.json")
+    assert record["test"] == after["test"] == printed["test"]
+    assert record["calibration"] == printed["calibration"]
+    assert printed["validation"]["images"] == record["calibration"]["images"]
+    assert record["enlarged"]["from"] == json.loads(json.dumps(before["preprocessing"]))
+    assert record["enlarged"]["train_images"] == record["data"]["train_images"]
+    assert (out / "confusion.csv").is_file()
+    known, larger = (Run("a", path, read_record(path / "record.json")) for path in (run, out))
+    assert known.identity != larger.identity
+    assert larger.side == 32
+    assert "trained at 16 pixels" in larger.describe()
+    assert "trained at" not in known.describe()
+    bundle = export_checkpoint(after, tmp_path / "bundle", parity_count=2)
+    assert bundle.manifest.input == (3, 32, 32)
+    assert bundle.manifest.training
+    assert bundle.manifest.training["enlarged"]["from"]["crop"] == 16
+
+
+def test_the_first_batch_norm_has_the_mean_of_what_it_sees(run: Path, data: Path) -> None:
+    content = read_checkpoint(run / "checkpoint.pt")
+    spec = evaluation_preprocessing(32)
+    images = decode_pictures(open_data_set(data).train, spec)
+    network = build_trained(content)
+    seen: list[torch.Tensor] = []
+    name, first = next(
+        (name, m) for name, m in network.named_modules() if isinstance(m, torch.nn.BatchNorm2d)
+    )
+    hook = first.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    estimate_batch_norms(network, images, spec)
+    hook.remove()
+    assert not network.training
+    every = torch.cat(seen)
+    assert len(every) == len(images)
+    assert first.running_mean is not None
+    assert torch.allclose(first.running_mean, every.mean((0, 2, 3)), atol=1e-4), name
+
+
+def test_it_is_the_same_each_time(run: Path, data: Path, tmp_path: Path) -> None:
+    made = []
+    for out in (tmp_path / "a", tmp_path / "b"):
+        assert main(options(run, data, out, "--image-size", "20", "--resize", "21")) == 0
+        made.append(read_checkpoint(out / "checkpoint.pt"))
+    first, second = (content["state"]["model"] for content in made)
+    assert all(torch.equal(value, second[key]) for key, value in first.items())
+    assert made[0]["test"] == made[1]["test"]
+    assert made[0]["preprocessing"]["resize"] == 21
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        (("16",), "expected --image-size above the 16 pixels that the network was trained on"),
+        (("32", "--resize", "31"), "expected --image-size from 1 to .* and --resize from that"),
+    ],
+)
+def test_sizes_that_make_no_sense_are_refused(
+    sizes: tuple[str, ...],
+    message: str,
+    run: Path,
+    data: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "larger"
+    assert main(options(run, data, out, "--image-size", *sizes)) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("models.enlarge: ")
+    assert re.search(message, error)
+    assert not (out / "checkpoint.pt").exists()
+
+
+def test_other_pictures_and_other_files_are_refused(
+    run: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other"
+    write_two_colours(other)
+    next((other / "train").rglob("*.*g")).unlink()
+    assert main(options(run, other, tmp_path / "new", "--image-size", "32")) == 2
+    assert "expected the pictures that the network was trained on" in capsys.readouterr().err
+    assert main(options(run, data, run, "--image-size", "32")) == 2
+    assert "expected --out to be a new folder" in capsys.readouterr().err
+    assert read_checkpoint(run / "checkpoint.pt")["preprocessing"]["crop"] == 16
+
+
+def test_an_unfinished_training_is_refused(
+    run: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = read_checkpoint(run / "checkpoint.pt")
+    content["state"]["epoch"] = 0
+    torch.save(content, run / "checkpoint.pt")
+    assert main(options(run, data, tmp_path / "new", "--image-size", "32")) == 2
+    assert "has run through its recipe" in capsys.readouterr().err
+
+
+def test_networks_without_binary_layers_too() -> None:
+    network = build_network("mobilenet_v1_0.25", 2)
+    spec = evaluation_preprocessing(32)
+    pixels = torch.randint(0, 256, (101, 3, 32, 32), dtype=torch.uint8)
+    images = LabelledImages(pixels, torch.zeros(101, dtype=torch.long), ("a", "b"))
+    estimate_batch_norms(network, images, spec)
+    with torch.no_grad():
+        assert network(normalize(pixels[:2], spec)).isfinite().all()
