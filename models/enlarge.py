@@ -76,8 +76,8 @@ def enlarge(
     preprocessing: Preprocessing,
     table: Path,
     progress: bool = False,
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """(the content of a checkpoint for `preprocessing`, figures of the validation pictures).
+) -> dict[str, Any]:
+    """The content of a checkpoint for `preprocessing`.
 
     content: of a finished training's checkpoint. Writes the confusion table, a .csv file. Raises
     CheckpointMismatch if the training has not ended, or was on other pictures; RecipeError if its
@@ -121,7 +121,8 @@ def enlarge(
         *(network, images.get("test"), validation, preprocessing, content["labels"], table),
         progress=progress,
     )
-    made = {
+    seen = None if validation is None else evaluate(network, validation, preprocessing)
+    return {
         **content,
         "preprocessing": asdict(preprocessing),
         "state": {**content["state"], "model": network.state_dict()},
@@ -130,11 +131,11 @@ def enlarge(
         "enlarged": {
             "from": trained,
             "train_images": len(images["train"]),
+            "validation": seen,
             "device": describe_device(torch.device("cpu")),
             **describe_code(),
         },
     }
-    return made, {} if validation is None else evaluate(network, validation, preprocessing)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -175,12 +176,13 @@ def _run(args: argparse.Namespace) -> dict[str, Any]:
     data = open_data_set(args.data, args.set)
     args.out.mkdir(parents=True, exist_ok=True)
     table = args.out / CONFUSION
-    made, validation = enlarge(content, data, larger, table, progress=not args.quiet)
+    made = enlarge(content, data, larger, table, progress=not args.quiet)
     save_checkpoint(args.out / CHECKPOINT, made)
     write_record(args.out / "record.json", make_record(made, data))
     if not args.quiet:
         tqdm.write(f"{args.out}: {content['network']} for {side}x{side} pixels")
-    return {"validation": validation, "test": made["test"], "calibration": made["calibration"]}
+    figures = {key: made[key] for key in ("test", "calibration")}
+    return {"validation": made["enlarged"]["validation"], **figures}
 
 
 if __name__ == "__main__":

@@ -109,7 +109,9 @@ class Run:
 
     @property
     def validation_top1(self) -> float | None:
-        """Percent, after the last epoch."""
+        """Percent, of the network as it is served: after the last epoch, or models.enlarge."""
+        if enlarged := self.record.get("enlarged"):
+            return (enlarged["validation"] or {}).get("top1")
         epochs = self.record["epochs"]  # none, where the last layer alone was fitted
         return epochs[-1].get("validation_top1") if epochs else None
 

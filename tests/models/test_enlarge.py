@@ -68,6 +68,7 @@ def test_weights_stay_and_statistics_are_those_of_larger_pictures(
     known, larger = (Run("a", path, read_record(path / "record.json")) for path in (run, out))
     assert known.identity != larger.identity
     assert larger.side == 32
+    assert larger.validation_top1 == printed["validation"]["top1"]
     assert "trained at 16 pixels" in larger.describe()
     assert "trained at" not in known.describe()
     bundle = export_checkpoint(after, tmp_path / "bundle", parity_count=2)
