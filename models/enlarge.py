@@ -109,7 +109,11 @@ def enlarge(
     }
     images = {
         name: decode_pictures(
-            part, preprocessing, title=f"decoding {name}", progress=progress, skip_damaged=True
+            part,
+            preprocessing,
+            title=f"decoding {name}",
+            progress=progress,
+            skip_damaged=bool(content.get("skipped")),  # those that the training left out
         )
         for name, part in files.items()
         if part is not None and len(part)
@@ -118,7 +122,8 @@ def enlarge(
     estimate_batch_norms(network, images["train"], preprocessing)
     validation = images.get("validation")
     test, calibration = measure_outcome(
-        *(network, images.get("test"), validation, preprocessing, content["labels"], table),
+        *(network, images.get("test"), validation, preprocessing),
+        *(content.get("labels", content["classes"]), table),
         progress=progress,
     )
     seen = None if validation is None else evaluate(network, validation, preprocessing)
