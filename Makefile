@@ -136,12 +136,14 @@ runs/everyday-bees/test.npz runs/everyday-sharp/test.npz runs/everyday-photos/te
 	@rm -rf $(@D)
 	$(PYTHON) -m models.groups $< $(foreach set,$(GROUPED_SETS),--from $(set)='$(DATA)/$(set)') --out $(@D)
 
-# A resumed run goes on from its checkpoint. The new bundle replaces the served one only here.
+# A resumed run goes on from its checkpoint. The new bundle replaces the served one only here. TRAIN_ARGS may change neither
+# --out nor, to SERVED_SIZE or more, --image-size.
+SERVED_SIZE ?= 160
 train-default: setup runs/everyday-photos/test.npz ## train the default model anew and export it (DATA=DIR TRAIN_ARGS='...')
 	$(PYTHON) -m models.train --config models/recipes/default.toml --data runs/everyday-photos --out runs/default --resume $(TRAIN_ARGS)
-	@rm -rf runs/default-160
-	$(PYTHON) -m models.enlarge runs/default --data runs/everyday-photos --image-size 160 --out runs/default-160
-	$(PYTHON) -m models.export meliusnet13 --checkpoint runs/default-160/checkpoint.pt --out service/bundles/default
+	@rm -rf runs/default-larger
+	$(PYTHON) -m models.enlarge runs/default --data runs/everyday-photos --image-size $(SERVED_SIZE) --out runs/default-larger
+	$(PYTHON) -m models.export meliusnet13 --checkpoint runs/default-larger/checkpoint.pt --out service/bundles/default
 
 train-baseline: setup runs/everyday-bees/test.npz ## train the MobileNet-v1 beside it (DATA=DIR TRAIN_ARGS='...')
 	$(PYTHON) -m models.train --config models/recipes/baseline.toml --data runs/everyday-bees --out runs/baseline --resume $(TRAIN_ARGS)

@@ -102,6 +102,11 @@ def verify_same_run(content: Mapping[str, Any], header: Mapping[str, Any], path:
     """Raises CheckpointMismatch naming what differs between a checkpoint and this run, or what it
     lacks to go on from.
     """
+    if content.get("enlarged"):
+        raise CheckpointMismatch(
+            f"{path}: expected a training to go on with; found what models.enlarge made of one. "
+            "Give another --out."
+        )
     for key, value in header.items():
         if key not in MAY_DIFFER and content.get(key) != value:
             raise CheckpointMismatch(

@@ -5,9 +5,9 @@ random crops of a training than in the centre crop of a photo, so that networks 
 larger pictures than they have learned from (Touvron et al. 2019, "Fixing the train-test resolution
 discrepancy"), once their batch norms know these. Means and variances are estimated anew on training
 pictures of the new size, seen as photos are; all weights stay. Then the temperature is fitted and
-the test part measured, as at the end of a training. RUN2 is the folder of a run, to export from;
-its record says what it was made of. Compare both on the validation pictures: validation_top1 of the
-last epoch, and "validation" of what this command prints.
+the test part measured, as at the end of a training. RUN2 gets checkpoint.pt, to export from,
+confusion.csv, and record.json, which says what it was made of. Compare both on the validation
+pictures: validation_top1 of the last epoch, and "validation" of what this command prints.
 """
 
 from __future__ import annotations
@@ -40,9 +40,10 @@ from models.errors import CheckpointMismatch, RecipeError, TrainingFault
 from models.known_sets import NAMES
 from models.metrics import evaluate
 from models.outcome import measure_outcome
+from models.own_photos import open_photos
 from models.preprocessing import check_sizes
 from models.record import CONFUSION, describe_code, describe_device, write_record
-from models.run import make_record
+from models.run import RECORDED, make_record
 from models.splits import hold_back
 from runtime.preprocess import Preprocessing
 
@@ -83,6 +84,16 @@ def enlarge(
     CheckpointMismatch if the training has not ended, or was on other pictures; RecipeError if its
     pictures were as large; DataError.
     """
+    if lacking := sorted(RECORDED - content.keys()):
+        raise CheckpointMismatch(
+            f"expected a checkpoint of a whole training; it lacks {', '.join(lacking)}. Train anew "
+            "with this code."
+        )
+    if content.get("enlarged"):
+        raise CheckpointMismatch(
+            "expected the run of a training; found one that models.enlarge made. Give the run that "
+            "it was made of."
+        )
     if not is_finished(content):
         raise CheckpointMismatch(
             "expected a training that has run through its recipe; found one that has not. Let it "
@@ -113,7 +124,7 @@ def enlarge(
             preprocessing,
             title=f"decoding {name}",
             progress=progress,
-            skip_damaged=bool(content.get("skipped")),  # those that the training left out
+            skip_damaged=bool(content["skipped"]),  # those that the training left out
         )
         for name, part in files.items()
         if part is not None and len(part)
@@ -123,7 +134,7 @@ def enlarge(
     validation = images.get("validation")
     test, calibration = measure_outcome(
         *(network, images.get("test"), validation, preprocessing),
-        *(content.get("labels", content["classes"]), table),
+        *(content["labels"], table),
         progress=progress,
     )
     seen = None if validation is None else evaluate(network, validation, preprocessing)
@@ -138,6 +149,8 @@ def enlarge(
             "train_images": len(images["train"]),
             "validation": seen,
             "device": describe_device(torch.device("cpu")),
+            "threads": torch.get_num_threads(),
+            "torch": str(torch.__version__),
             **describe_code(),
         },
     }
@@ -151,7 +164,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="a finished run's folder")
-    parser.add_argument("--data", type=Path, required=True, help="what it was trained on")
+    pictures = parser.add_mutually_exclusive_group(required=True)
+    pictures.add_argument("--data", type=Path, help="what it was trained on")
+    pictures.add_argument("--folder", type=Path, help="own photos that it was trained on")
     parser.add_argument("--set", choices=NAMES, help="what DATA is a copy of; checks its counts")
     parser.add_argument("--image-size", type=int, required=True, help="side of the new input")
     parser.add_argument(
@@ -175,15 +190,19 @@ def _run(args: argparse.Namespace) -> dict[str, Any]:
     content = read_checkpoint(find_checkpoint(args.run))
     trained = Preprocessing(**content["preprocessing"])
     side = args.image_size
-    resize = args.resize or round(side * trained.resize / trained.crop)
+    scaled = round(side * trained.resize / trained.crop)
+    resize = scaled if args.resize is None else args.resize
     check_sizes(side, resize)
     larger = Preprocessing(resize, side, trained.interpolation, trained.mean, trained.std)
-    data = open_data_set(args.data, args.set)
+    if args.folder is None:
+        data = open_data_set(args.data, args.set)
+    else:
+        data = open_photos(args.folder, content["state"]["recipe"]["validation_share"])
     args.out.mkdir(parents=True, exist_ok=True)
     table = args.out / CONFUSION
     made = enlarge(content, data, larger, table, progress=not args.quiet)
-    save_checkpoint(args.out / CHECKPOINT, made)
     write_record(args.out / "record.json", make_record(made, data))
+    save_checkpoint(args.out / CHECKPOINT, made)
     if not args.quiet:
         tqdm.write(f"{args.out}: {content['network']} for {side}x{side} pixels")
     figures = {key: made[key] for key in ("test", "calibration")}

@@ -214,7 +214,7 @@ def _runs_table(runs: Sequence[Run]) -> str:
         rows.append(
             [
                 f"[{run.name}](runs/{run.name}/record.json)",
-                f"`{commit}`",
+                f"`{commit}`{_tell_enlarging(record)}",
                 str(recipe["seed"]),
                 _describe_recipe(recipe),
                 run.teacher or "none",
@@ -226,6 +226,11 @@ def _runs_table(runs: Sequence[Run]) -> str:
         )
     head = ["run", "commit", "seed", "recipe", "teacher", "begun with", "device", "minutes", "day"]
     return make_table(head, rows)
+
+
+def _tell_enlarging(record: Mapping[str, Any]) -> str:
+    enlarged = record.get("enlarged")
+    return f", for larger pictures by `{(enlarged['commit'] or 'none')[:10]}`" if enlarged else ""
 
 
 def _describe_threads(record: Mapping[str, Any]) -> str:

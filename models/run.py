@@ -42,6 +42,11 @@ from models.teachers import Teacher, load_teacher
 from models.trainer import Execution, Trainer
 from models.zoo import Network, build_network, default_image_size
 
+_WHAT = ("network", "changes", "preprocessing", "stored_side", "teacher", "start", "device")
+_MACHINE = ("threads", "processes", "execution", "torch", "commit", "version")
+_PICTURES = ("classes", "labels", "train_images", "validation_images", "skipped")
+#: what of a checkpoint's content a record is made of, beside its state
+RECORDED = frozenset({*_WHAT, *_MACHINE, *_PICTURES, "data", "data_sha256", "started"})
 SECONDS_BETWEEN_SAVES = 10  # at least, where epochs are short
 
 
@@ -307,8 +312,6 @@ class _Run:
 def make_record(content: Mapping[str, Any], data: DataSet) -> dict[str, Any]:
     """The record of a run, of the content of its checkpoint (models.record)."""
     state = content["state"]
-    keys = ("network", "changes", "preprocessing", "stored_side", "teacher", "start", "device")
-    machine = ("threads", "processes", "execution", "torch", "commit", "version")
     parts = {
         name: {"images": len(files), "sha256": content["data_sha256"][name]}
         for name, files in data.parts().items()
@@ -317,14 +320,10 @@ def make_record(content: Mapping[str, Any], data: DataSet) -> dict[str, Any]:
         "format": record.FORMAT,
         "data": {
             "name": content["data"],
-            "classes": content["classes"],
-            "labels": content["labels"],
             "parts": parts,
-            "train_images": content["train_images"],
-            "validation_images": content["validation_images"],
-            "skipped": content["skipped"],
+            **{key: content[key] for key in _PICTURES},
         },
-        **{key: content[key] for key in (*keys, *machine)},
+        **{key: content[key] for key in (*_WHAT, *_MACHINE)},
         "recipe": state["recipe"],
         "started": content["started"],
         "seconds": round(state["seconds"], 1),

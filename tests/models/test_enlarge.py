@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ from models.checkpoint import build_trained, read_checkpoint
 from models.data import LabelledImages, decode_pictures
 from models.datasets import open_data_set
 from models.enlarge import estimate_batch_norms, main
+from models.errors import CheckpointMismatch
 from models.export import export_checkpoint
 from models.finished import Run
+from models.own_photos import open_photos
 from models.preprocessing import evaluation_preprocessing
 from models.recipe import Recipe
 from models.record import read_record
@@ -35,7 +38,7 @@ def data(tmp_path: Path) -> Path:
 def run(data: Path, tmp_path: Path) -> Path:
     recipe = Recipe(epochs=1, batch=4, validation_share=0.2)
     job = Job("meliusnet13", open_data_set(data), tmp_path / "run", recipe, image_size=16)
-    run_training(Job(**{**vars(job), "resize": 18, "progress": False}))
+    run_training(replace(job, resize=18, progress=False))
     return tmp_path / "run"
 
 
@@ -111,6 +114,7 @@ def test_it_is_the_same_each_time(run: Path, data: Path, tmp_path: Path) -> None
     ("sizes", "message"),
     [
         (("16",), "expected --image-size above the 16 pixels that the network was trained on"),
+        (("32", "--resize", "0"), "expected --image-size from 1 to .* and --resize from that"),
         (("32", "--resize", "31"), "expected --image-size from 1 to .* and --resize from that"),
     ],
 )
@@ -153,11 +157,63 @@ def test_an_unfinished_training_is_refused(
     assert "has run through its recipe" in capsys.readouterr().err
 
 
-def test_networks_without_binary_layers_too() -> None:
+def test_batches_count_alike_and_networks_without_binary_layers_do() -> None:
     network = build_network("mobilenet_v1_0.25", 2)
     spec = evaluation_preprocessing(32)
     pixels = torch.randint(0, 256, (101, 3, 32, 32), dtype=torch.uint8)
     images = LabelledImages(pixels, torch.zeros(101, dtype=torch.long), ("a", "b"))
+    first = next(m for m in network.modules() if isinstance(m, torch.nn.BatchNorm2d))
+    seen: list[torch.Tensor] = []
+    hook = first.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     estimate_batch_norms(network, images, spec)
+    hook.remove()
+    assert [len(batch) for batch in seen] == [51, 50]
+    assert first.running_mean is not None
+    assert first.running_var is not None
+    means = torch.stack([batch.mean((0, 2, 3)) for batch in seen]).mean(0)
+    variances = torch.stack([batch.var((0, 2, 3)) for batch in seen]).mean(0)
+    assert torch.allclose(first.running_mean, means, atol=1e-4)
+    assert torch.allclose(first.running_var, variances, rtol=1e-3, atol=1e-5)
     with torch.no_grad():
         assert network(normalize(pixels[:2], spec)).isfinite().all()
+
+
+def test_an_enlarged_run_is_neither_enlarged_nor_trained_again(
+    run: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "larger"
+    assert main(options(run, data, out, "--image-size", "18", "--resize", "18")) == 0
+    assert main(options(out, data, tmp_path / "new", "--image-size", "32")) == 2
+    assert "found one that models.enlarge made" in capsys.readouterr().err
+    recipe = Recipe(epochs=1, batch=4, validation_share=0.2)
+    job = Job("meliusnet13", open_data_set(data), out, recipe, image_size=18, resume=True)
+    with pytest.raises(CheckpointMismatch, match=r"found what models\.enlarge made of one"):
+        run_training(replace(job, stored_side=18, progress=False))
+
+
+def test_a_checkpoint_that_lacks_something_is_refused(
+    run: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = read_checkpoint(run / "checkpoint.pt")
+    del content["labels"]
+    torch.save(content, run / "checkpoint.pt")
+    out = tmp_path / "new"
+    assert main(options(run, data, out, "--image-size", "32")) == 2
+    assert "it lacks labels" in capsys.readouterr().err
+    assert not list(out.iterdir())
+
+
+def test_own_photos_with_damaged_ones_and_no_test_part(data: Path, tmp_path: Path) -> None:
+    photos = data / "train"
+    next(photos.rglob("*.*g")).write_bytes(b"damaged")
+    recipe = Recipe(epochs=1, batch=4, validation_share=0.3)
+    job = Job("meliusnet13", open_photos(photos, 0.3), tmp_path / "run", recipe, image_size=16)
+    trained = run_training(replace(job, skip_damaged=True, progress=False))
+    assert len(trained["skipped"]) == 1
+    out = tmp_path / "larger"
+    arguments = [str(tmp_path / "run"), "--folder", str(photos), "--out", str(out), "--quiet"]
+    assert main([*arguments, "--image-size", "32"]) == 0
+    record = read_record(out / "record.json")
+    assert record["test"]["split"] == "validation"
+    assert record["enlarged"]["validation"]["top1"] == record["test"]["top1"]
+    assert record["enlarged"]["train_images"] == record["data"]["train_images"]
