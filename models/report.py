@@ -208,13 +208,10 @@ def _runs_table(runs: Sequence[Run]) -> str:
     rows = []
     for run in runs:
         record, recipe = run.record, run.recipe
-        commit = (record["commit"] or "none")[:10] + (
-            "+" if "+" in (record["commit"] or "") else ""
-        )
         rows.append(
             [
                 f"[{run.name}](runs/{run.name}/record.json)",
-                f"`{commit}`{_tell_enlarging(record)}",
+                f"{_shorten(record['commit'])}{_tell_enlarging(record)}",
                 str(recipe["seed"]),
                 _describe_recipe(recipe),
                 run.teacher or "none",
@@ -228,9 +225,15 @@ def _runs_table(runs: Sequence[Run]) -> str:
     return make_table(head, rows)
 
 
+def _shorten(commit: str | None) -> str:
+    """Ten digits, "+" behind them if files differed from it."""
+    commit = commit or "none"
+    return f"`{commit[:10]}{'+' if '+' in commit else ''}`"
+
+
 def _tell_enlarging(record: Mapping[str, Any]) -> str:
     enlarged = record.get("enlarged")
-    return f", for larger pictures by `{(enlarged['commit'] or 'none')[:10]}`" if enlarged else ""
+    return f", for larger pictures by {_shorten(enlarged['commit'])}" if enlarged else ""
 
 
 def _describe_threads(record: Mapping[str, Any]) -> str:
