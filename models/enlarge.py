@@ -38,7 +38,6 @@ from models.data import LabelledImages, decode_pictures
 from models.datasets import DataSet, open_data_set
 from models.errors import CheckpointMismatch, RecipeError, TrainingFault
 from models.known_sets import NAMES
-from models.metrics import evaluate
 from models.outcome import measure_outcome
 from models.own_photos import open_photos
 from models.preprocessing import check_sizes
@@ -131,13 +130,11 @@ def enlarge(
     }
     network = build_trained(content)
     estimate_batch_norms(network, images["train"], preprocessing)
-    validation = images.get("validation")
-    test, calibration = measure_outcome(
-        *(network, images.get("test"), validation, preprocessing),
+    test, calibration, seen = measure_outcome(
+        *(network, images.get("test"), images.get("validation"), preprocessing),
         *(content["labels"], table),
         progress=progress,
     )
-    seen = None if validation is None else evaluate(network, validation, preprocessing)
     return {
         **content,
         "preprocessing": asdict(preprocessing),

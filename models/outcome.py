@@ -29,14 +29,15 @@ def measure_outcome(
     labels: Sequence[str],
     table: Path,
     progress: bool = False,
-) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-    """(accuracy on the test part, else on the validation part; temperature fitted on validation).
+) -> tuple[dict[str, Any] | None, dict[str, Any] | None, dict[str, Any] | None]:
+    """(accuracy on the test part, else on the validation part; temperature fitted on validation;
+    figures of validation as models.metrics.measure has them).
 
-    Both None where there are no such pictures. Writes the confusion table, a .csv file.
+    None where there are no such pictures. Writes the confusion table, a .csv file.
     """
     images, name = (validation, "validation") if test is None else (test, "test")
     if images is None:
-        return None, None
+        return None, None, None
 
     def predict(some: LabelledImages) -> Tensor:
         with torch.no_grad():
@@ -49,9 +50,10 @@ def measure_outcome(
     accuracy["calibration_error"] = calibration_error(logits, images.labels)
     write_confusion(table, logits, images.labels, labels)
     if validation is None:
-        return accuracy, None
+        return accuracy, None, None
     known = logits if images is validation else predict(validation)
     temperature = fit_temperature(known, validation.labels)
     after = calibration_error(logits, images.labels, temperature)
     accuracy["calibration_error_with_temperature"] = after
-    return accuracy, {"temperature": temperature, "images": len(validation)}
+    calibration = {"temperature": temperature, "images": len(validation)}
+    return accuracy, calibration, measure(known, validation.labels)

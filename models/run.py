@@ -301,7 +301,7 @@ class _Run:
 
     def _measure_at_the_end(self) -> None:
         test = None if self.test_images is None else self.test_images.to(self.device)
-        self.test, self.calibration = measure_outcome(
+        self.test, self.calibration, _ = measure_outcome(
             *(self.network, test, self.trainer.validation, self.preprocessing),
             *(self.job.data.labels, self.job.out / record.CONFUSION, self.shows),
         )
