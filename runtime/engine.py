@@ -56,10 +56,11 @@ class Engine(Protocol):
     workspace_bytes: int  # activations allocated beforehand; 0 if the library below allocates
     skipped: tuple[SkippedEngine, ...]
 
-    def predict(self, images: np.ndarray) -> np.ndarray:
+    def predict(self, images: np.ndarray, threads: int | None = None) -> np.ndarray:
         """Preprocessed pictures float32 [N, 3, H, W] -> logits float32 [N, classes].
 
-        Raises InvalidInput.
+        `threads`: at most so many for this call; None: all that the engine was loaded with. They do
+        not change the answer. Raises InvalidInput.
         """
         ...
 

@@ -52,24 +52,25 @@ class NativeEngine:
         self._pool = ThreadPoolExecutor(threads, "bnn-native") if threads > 1 else None
         self.model_bytes = bundle.manifest.files[WEIGHTS].bytes
 
-    def predict(self, images: Floats) -> Floats:
+    def predict(self, images: Floats, threads: int | None = None) -> Floats:
         """float32 [N, 3, H, W] -> logits float32 [N, classes]. Raises InvalidInput."""
         images = check_images(images, self.bundle.manifest.input)
         logits = np.empty((len(images), self.bundle.manifest.classes), np.float32)
-        shared = len(images) - len(images) % self._threads if self._pool else 0
+        most = self._threads if threads is None else min(threads, self._threads)
+        shared = len(images) - len(images) % most if most > 1 else 0
         if self._pool and shared:
             jobs = [
                 self._pool.submit(self._run, *share, 1)
                 for share in zip(
-                    np.array_split(images[:shared], self._threads),
-                    np.array_split(logits[:shared], self._threads),
+                    np.array_split(images[:shared], most),
+                    np.array_split(logits[:shared], most),
                     strict=True,
                 )
             ]
             for job in jobs:
                 job.result()
         if shared < len(images):
-            self._run(images[shared:], logits[shared:], self._threads)
+            self._run(images[shared:], logits[shared:], most)
         return logits
 
     def _run(self, images: Floats, logits: Floats, threads: int) -> None:

@@ -86,7 +86,7 @@ class OnnxEngine:
                 f"labels say, found one from {found[0]} to {found[1]}. {REEXPORT}"
             )
 
-    def predict(self, images: np.ndarray) -> np.ndarray:
+    def predict(self, images: np.ndarray, threads: int | None = None) -> np.ndarray:
         """float32 [N, 3, H, W] -> logits [N, classes]. Raises InvalidInput."""
         images = check_images(images, self.bundle.manifest.input)
         (logits,) = self.session.run(["logits"], {"images": images})

@@ -6,30 +6,32 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from runtime import Engine
+from service.admission import Admission
+from service.budget import plan_memory
+from service.classify import Classify
+from service.description import TITLE, describe_api
+from service.front import Front
 from service.inference import Inference
 from service.info import read_versions
+from service.ledger import Account
+from service.lifecycle import Lifecycle
 from service.metrics import Metrics
-from service.middleware import RequestMiddleware
-from service.problems import CLIENT_GONE, Problem, answer_problem, describe_status
+from service.probes import list_probes
+from service.problems import Problem, describe_status
 from service.routes import build_router
-from service.schemas import ProblemBody
 from service.settings import Settings, read_settings
-
-_TITLE = "Binary neural network image classification"
 
 
 def create_app(settings: Settings | None = None, engine: Engine | None = None) -> FastAPI:
     """The service as an ASGI application; `settings` default to the environment's.
 
     The model is loaded in the background of the lifespan: /livez answers at once, /readyz when it
-    is warm. `app.state.inference` tells when loading is over and whether it failed. With `engine`
-    given, that one is served and the settings' bundle and engine are not looked at.
+    is warm. `app.state.lifecycle` tells how that went, `app.state.inference` waits for it. With
+    `engine` given, that one is served and the settings' bundle and engine are not looked at.
 
     Raises:
         InvalidSettings: the environment has a value that is not allowed.
@@ -38,7 +40,13 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
     versions = read_versions()
     metrics = Metrics()
     metrics.describe_build(versions)
-    inference = Inference(settings, metrics, engine)
+    lifecycle = Lifecycle(settings.hang_ms / 1000)
+    inference = Inference(settings, metrics, lifecycle, engine)
+    bodies = Account(plan_memory(settings))
+    admission = Admission(
+        inference.scheduler, inference.predictor, bodies, metrics, settings.queue_images
+    )
+    classify = Classify(settings, metrics, lifecycle, inference, admission)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -50,7 +58,7 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
 
     # Swagger's page would load its scripts from elsewhere; the description itself stays.
     app = FastAPI(
-        title=_TITLE,
+        title=TITLE,
         version=versions["service"],
         lifespan=lifespan,
         docs_url=None,
@@ -58,50 +66,38 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
         redirect_slashes=False,
     )
     app.state.inference = inference
-    app.add_middleware(RequestMiddleware, metrics=metrics)
-    app.include_router(build_router(settings, metrics, inference))
+    app.state.lifecycle = lifecycle
+    app.state.metrics = metrics
+    router = build_router(settings, metrics, inference)
+    app.add_middleware(
+        Front,
+        metrics=metrics,
+        lifecycle=lifecycle,
+        handlers={
+            "/classify": {"POST": classify.answer_one},
+            "/classify/batch": {"POST": classify.answer_batch},
+            **list_probes(lifecycle),
+        },
+        paths=frozenset({"/openapi.json", "/info", "/metrics", "/"}),
+    )
+    app.include_router(router)
     _answer_with_problems(app)
-    _describe_with_problems(app)
+
+    def openapi() -> dict[str, Any]:
+        return describe_api(app, settings, inference)
+
+    app.openapi = openapi  # type: ignore[method-assign]
     return app
 
 
 def _answer_with_problems(app: FastAPI) -> None:
-    """Every error leaves as a problem; what the client sent is never quoted."""
-
-    @app.exception_handler(Problem)
-    async def on_problem(request: Request, problem: Problem) -> Response:
-        return answer_problem(problem, request.state.request_id)
+    """Every error leaves the routes as a Problem; what the client sent is never quoted."""
 
     @app.exception_handler(RequestValidationError)
     async def on_invalid(request: Request, fault: RequestValidationError) -> Response:
         texts = [f"{error['loc'][-1]}: {error['msg']}" for error in fault.errors()]
-        problem = Problem("invalid_parameter", f"{'; '.join(texts)}.")
-        return answer_problem(problem, request.state.request_id)
+        raise Problem("invalid_parameter", f"{'; '.join(texts)}.") from fault
 
     @app.exception_handler(HTTPException)
     async def on_status(request: Request, fault: HTTPException) -> Response:
-        problem = describe_status(fault.status_code)
-        headers = dict(fault.headers) if fault.headers else None
-        return answer_problem(problem, request.state.request_id, headers)
-
-    @app.exception_handler(ClientDisconnect)
-    async def on_disconnect(request: Request, fault: ClientDisconnect) -> Response:
-        return Response(status_code=CLIENT_GONE)
-
-
-def _describe_with_problems(app: FastAPI) -> None:
-    """The routes' problem responses refer to a schema that no route returns: it is added here."""
-
-    def openapi() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            schema = get_openapi(
-                title=app.title,
-                version=app.version,
-                summary="A photo in, labels out.",
-                routes=app.routes,
-            )
-            schema["components"]["schemas"]["ProblemBody"] = ProblemBody.model_json_schema()
-            app.openapi_schema = schema
-        return app.openapi_schema
-
-    app.openapi = openapi  # type: ignore[method-assign]
+        raise describe_status(fault.status_code, fault.headers) from fault

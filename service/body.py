@@ -1,192 +1,199 @@
-"""The picture out of a request's body, multipart or raw: counted, timed and held in memory.
+"""The images out of a request's body, a form or bare, counted and timed while it arrives.
 
-The body is parsed while it arrives, by python-multipart's incremental parser with own callbacks:
-Starlette's form reader writes file parts above 1 MiB to disk, and its size limits leave them out.
+A form is split when it is complete: its bytes are held anyway, and searching for the boundary takes
+a tenth of the time of a parser that follows every byte. Starlette's reader writes file parts above
+1 MiB to disk, and its limits leave them out.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import suppress
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass
+from time import monotonic
 
-from fastapi import Request
-from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartParser, parse_options_header
-from starlette.types import Receive
+from python_multipart.multipart import parse_options_header
 
+from service.admission import Ticket
+from service.exchange import Exchange
 from service.problems import Problem
 
 FIELD = "image"
-_MOST_PARTS = 16
-_DISCARD_BYTES = 64 * 2**20
-_DISCARD_SECONDS = 5.0
+_MOST_PARTS = 16  # beside the images
+_MOST_FALSE_ENDS = 1000  # times that the boundary occurs in a part without ending it
 _LONGEST_BOUNDARY = 70  # RFC 2046
+_LONGEST_HEAD = 16 * 2**10  # bytes of a part's headers
+_STALL_SECONDS = 1.0  # a pause after which memory for the rest is not held any longer
+_RATE_SECONDS = 10.0  # before that, slowness is not judged
+_PLAIN_OPTION = re.compile(rb'; (name|filename|boundary)="?([\w. ()-]*)"?')
+_PLAIN_OPTIONS = re.compile(
+    rb'([\w/-]+)((?:; (?:name|filename|boundary)=(?:"[\w. ()-]*"|[\w.-]+))*)'
+)
 _FORM_EXAMPLE = f"Send it as curl -F {FIELD}=@photo.jpg does."
 
 
-@dataclass
-class _Part:
-    """One part of a multipart body; `content` fills for the picture only."""
+@dataclass(frozen=True)
+class BodyLimits:
+    """What a body may have: bytes in all; seconds of silence; bytes a second, on the average."""
 
-    disposition: bytes = b""
-    name: str = ""
-    is_file: bool = False
-    content: bytearray = field(default_factory=bytearray)
-
-    @property
-    def is_picture(self) -> bool:
-        return self.is_file and self.name == FIELD
+    max_bytes: int
+    idle_seconds: float
+    min_rate: float
 
 
-class _PartsReader:
-    """Callbacks of the incremental parser; keeps the picture's bytes and nothing else."""
+def measure_announced(exchange: Exchange, max_bytes: int) -> int:
+    """Bytes that the body will have: by its Content-Length, else the most that it may have.
 
-    def __init__(self, boundary: bytes) -> None:
-        self.parts: list[_Part] = []
-        self.complete = False
-        self._header_name = bytearray()
-        self._header_value = bytearray()
-        self._parser = MultipartParser(
-            boundary,
-            {
-                "on_part_begin": self._begin_part,
-                "on_header_begin": self._begin_header,
-                "on_header_field": lambda data, start, end: self._add(
-                    self._header_name, data, start, end
-                ),
-                "on_header_value": lambda data, start, end: self._add(
-                    self._header_value, data, start, end
-                ),
-                "on_header_end": self._end_header,
-                "on_headers_finished": self._end_headers,
-                "on_part_data": self._add_content,
-                "on_end": self._end,
-            },
-        )
-
-    def feed(self, chunk: bytes) -> None:
-        """Parses the next bytes; raises Problem."""
-        try:
-            self._parser.write(chunk)
-        except FormParserError as fault:
-            raise Problem(
-                "bad_request",
-                "expected multipart/form-data as RFC 7578 describes it; found a body that breaks "
-                "its rules. Send it with a form library, or the bare picture as the body.",
-            ) from fault
-
-    @staticmethod
-    def _add(target: bytearray, data: bytes, start: int, end: int) -> None:
-        target += data[start:end]
-
-    def _begin_part(self) -> None:
-        if len(self.parts) == _MOST_PARTS:
-            raise Problem(
-                "bad_request",
-                f"expected one part, `{FIELD}`; found more than {_MOST_PARTS}. Send one picture.",
-            )
-        self.parts.append(_Part())
-
-    def _begin_header(self) -> None:
-        self._header_name.clear()
-        self._header_value.clear()
-
-    def _end_header(self) -> None:
-        if self._header_name.lower() == b"content-disposition":
-            self.parts[-1].disposition = bytes(self._header_value)
-
-    def _end_headers(self) -> None:
-        part = self.parts[-1]
-        _, options = parse_options_header(part.disposition)
-        part.name = options.get(b"name", b"").decode("latin-1")
-        part.is_file = b"filename" in options
-
-    def _add_content(self, data: bytes, start: int, end: int) -> None:
-        if self.parts[-1].is_picture:
-            self._add(self.parts[-1].content, data, start, end)
-
-    def _end(self) -> None:
-        self.complete = True
+    Raises Problem too_large.
+    """
+    announced = exchange.headers.get(b"content-length")
+    if announced is None or not announced.isdigit():
+        return max_bytes if exchange.body_pending else 0
+    if int(announced) > max_bytes:
+        raise _describe_excess(max_bytes)
+    return int(announced)
 
 
-async def read_picture(request: Request, max_bytes: int, timeout_ms: int) -> bytes:
-    """The picture's bytes: the file part `image` of a multipart body, else the whole body.
-
-    `max_bytes` bounds the whole body, `timeout_ms` the time it takes to arrive.
+async def read_images(
+    exchange: Exchange, limits: BodyLimits, ticket: Ticket, most: int = 1
+) -> list[bytes]:
+    """The files of the form's parts `image`, 1 to `most`; a body that is no form is the one image.
 
     Raises:
-        Problem: bad_request, body_timeout or too_large.
-        starlette.requests.ClientDisconnect: the client went away.
+        Problem: bad_request, body_timeout, too_large, overloaded.
+        ClientGone: the client left.
     """
-    boundary = _read_boundary(request)
-    chunks = _limit(request, max_bytes)
+    boundary = _read_boundary(exchange)
+    body = await _read_body(exchange, limits, ticket)
+    images = [body] if boundary is None else _choose_images(split_form(body, boundary, most), most)
+    if not all(images):
+        raise Problem("bad_request", "expected an image; found 0 bytes. Send the file's content.")
+    return images
+
+
+async def _read_body(exchange: Exchange, limits: BodyLimits, ticket: Ticket) -> bytes:
+    """All of the body. Its time is not limited, only silence and a rate that leads nowhere."""
+    chunks: list[bytes] = []
+    received = 0
+    began = monotonic()
+    while exchange.body_pending:
+        chunk = await _read_chunk(exchange, limits, ticket, received)
+        received += len(chunk)
+        if received > limits.max_bytes:
+            raise _describe_excess(limits.max_bytes)
+        seconds = monotonic() - began
+        if seconds > _RATE_SECONDS and received < limits.min_rate * seconds:
+            raise Problem(
+                "body_timeout",
+                f"expected at least {limits.min_rate:.0f} bytes a second; found "
+                f"{received / seconds:.0f}. Send a smaller image, or over a faster connection.",
+            )
+        chunks.append(chunk)
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+async def _read_chunk(
+    exchange: Exchange, limits: BodyLimits, ticket: Ticket, received: int
+) -> bytes:
+    """The next bytes; a pause returns what the ticket holds for the rest of the body."""
+    stall = min(_STALL_SECONDS, limits.idle_seconds)
     try:
-        async with asyncio.timeout(timeout_ms / 1000):
-            if boundary is None:
-                picture = b"".join([chunk async for chunk in chunks])
-            else:
-                picture = await _read_multipart(chunks, boundary)
+        async with asyncio.timeout(stall):
+            return await exchange.read_chunk()
+    except TimeoutError:
+        ticket.stall(received)
+    try:
+        async with asyncio.timeout(limits.idle_seconds - stall):
+            chunk = await exchange.read_chunk()
     except TimeoutError as fault:
         raise Problem(
             "body_timeout",
-            f"expected the whole body within {timeout_ms} ms; it was not complete by then. "
-            "Send a smaller picture, or over a faster connection.",
+            f"expected the body without a pause of more than {limits.idle_seconds:g} s; found a "
+            "longer one. Send it again, over a steadier connection.",
         ) from fault
-    if not picture:
-        raise Problem("bad_request", "expected a picture; found 0 bytes. Send the file's content.")
-    return picture
+    ticket.resume()
+    return chunk
 
 
-async def discard_rest(receive: Receive) -> None:
-    """Reads on, within bounds, after a request was refused before its body was complete.
+@dataclass(frozen=True)
+class Part:
+    """A part of a form."""
 
-    Many clients read the answer only when they have sent everything, and a connection that is
-    closed before loses it: they would report a reset instead of the reason.
+    name: str
+    is_file: bool
+    content: bytes
+
+
+def split_form(body: bytes, boundary: bytes, most_images: int = 1) -> list[Part]:
+    """The parts of a multipart/form-data body (RFC 2046, RFC 7578), in their order.
+
+    A preamble and an epilogue are passed over. Raises Problem bad_request.
     """
-    discarded = 0
-    with suppress(TimeoutError):
-        async with asyncio.timeout(_DISCARD_SECONDS):
-            while discarded < _DISCARD_BYTES:
-                message = await receive()
-                discarded += len(message.get("body", b""))
-                if not message.get("more_body", False):  # complete, or the client is gone
-                    return
+    parts: list[Part] = []
+    delimiter = b"\r\n--" + boundary
+    start, is_last = _find_delimiter(body, delimiter, 0, at_start=True)[1:]
+    while not is_last:
+        if len(parts) == _MOST_PARTS + most_images:
+            raise Problem(
+                "bad_request",
+                f"expected a part `{FIELD}`; found more than {len(parts)}. Send images.",
+            )
+        end, following, is_last = _find_delimiter(body, delimiter, start - 2)
+        parts.append(_read_part(body, start, end))
+        start = following
+    return parts
 
 
-async def _limit(request: Request, max_bytes: int) -> AsyncIterator[bytes]:
-    """The body's chunks, counted: by the announced length at once, then as they come."""
-    announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced) > max_bytes:
-        raise _describe_excess(max_bytes)
-    received = 0
-    async for chunk in request.stream():
-        received += len(chunk)
-        if received > max_bytes:
-            raise _describe_excess(max_bytes)
-        yield chunk
+def _find_delimiter(
+    body: bytes, delimiter: bytes, position: int, at_start: bool = False
+) -> tuple[int, int, bool]:
+    """(end of the content before it, start of what follows, whether it is the last one)."""
+    if at_start and body.startswith(delimiter[2:]):
+        found, after = 0, len(delimiter) - 2
+    else:
+        found = body.find(delimiter, position)
+        after = found + len(delimiter)
+    for _ in range(_MOST_FALSE_ENDS):
+        if found < 0:
+            break
+        if body.startswith(b"--", after):
+            return found, after + 2, True
+        line_end = body.find(b"\r\n", after, after + _LONGEST_BOUNDARY)
+        if line_end >= 0 and not body[after:line_end].strip(b" \t"):
+            return found, line_end + 2, False
+        found = body.find(delimiter, after)
+        after = found + len(delimiter)
+    raise _describe_broken_form()
 
 
-async def _read_multipart(chunks: AsyncIterator[bytes], boundary: bytes) -> bytes:
-    reader = _PartsReader(boundary)
-    async for chunk in chunks:
-        reader.feed(chunk)
-    if not reader.complete:
+def _read_part(body: bytes, start: int, end: int) -> Part:
+    """The part between two delimiters: header lines, an empty line, content."""
+    if body.startswith(b"\r\n", start):  # no headers at all
+        return Part("", False, b"")
+    head_end = body.find(b"\r\n\r\n", start, min(end, start + _LONGEST_HEAD) + 4)
+    if head_end < 0:
+        raise _describe_broken_form()
+    headers: dict[bytes, bytes] = {}
+    for line in body[start:head_end].split(b"\r\n"):
+        name, _, value = line.partition(b":")
+        headers[name.strip().lower()] = value.strip()
+    _, options = _parse_options(headers.get(b"content-disposition", b""))
+    field = options.get(b"name", b"").decode("latin-1")
+    kind = headers.get(b"content-type", b"text/plain").lower()
+    # Libraries for phones send images without a file name, but say what they are.
+    is_file = b"filename" in options or not kind.startswith(b"text/")
+    return Part(field, is_file, body[head_end + 4 : end] if field == FIELD and is_file else b"")
+
+
+def _choose_images(parts: list[Part], most: int) -> list[bytes]:
+    """The files in `image`; other fields are ignored, save one that is surely a mistake."""
+    named = [part for part in parts if part.name == FIELD]
+    if not 1 <= len(named) <= most:
+        expected = "exactly one part" if most == 1 else f"1 to {most} parts"
         raise Problem(
             "bad_request",
-            "expected a closing boundary; the multipart body ends without one. Send it whole.",
+            f"expected {expected} `{FIELD}`; found {len(named)} among {len(parts)} parts. "
+            f"{_FORM_EXAMPLE}",
         )
-    return _choose_picture(reader.parts)
-
-
-def _choose_picture(parts: list[_Part]) -> bytes:
-    """The one file part `image`; other fields are ignored, save one that is surely a mistake."""
-    named = [part for part in parts if part.name == FIELD]
-    if len(named) != 1:
-        found = f"{len(named)} among {len(parts)} parts"
-        raise Problem(
-            "bad_request", f"expected exactly one part `{FIELD}`; found {found}. {_FORM_EXAMPLE}"
-        )
-    if not named[0].is_file:
+    if not all(part.is_file for part in named):
         raise Problem(
             "bad_request", f"expected a file in `{FIELD}`; found a text field. {_FORM_EXAMPLE}"
         )
@@ -195,14 +202,15 @@ def _choose_picture(parts: list[_Part]) -> bytes:
             "bad_request",
             "expected top_k in the query; found it in the form. Send it as /classify?top_k=3.",
         )
-    return bytes(named[0].content)
+    return [part.content for part in named]
 
 
-def _read_boundary(request: Request) -> bytes | None:
-    """The multipart boundary; None for any other content type, which is the bare picture."""
-    kind, options = parse_options_header(request.headers.get("content-type"))
-    if not kind.startswith(b"multipart/"):
+def _read_boundary(exchange: Exchange) -> bytes | None:
+    """The multipart boundary; None for any other content type, which is the bare image."""
+    content_type = exchange.headers.get(b"content-type", b"")
+    if content_type[:10].lower() != b"multipart/":
         return None
+    kind, options = _parse_options(content_type)
     if kind != b"multipart/form-data":
         raise Problem(
             "bad_request", f"expected multipart/form-data; found another multipart. {_FORM_EXAMPLE}"
@@ -215,6 +223,22 @@ def _read_boundary(request: Request) -> bytes | None:
             f"{len(boundary)}. Let the form library set Content-Type.",
         )
     return boundary
+
+
+def _parse_options(header: bytes) -> tuple[bytes, dict[bytes, bytes]]:
+    """The value of a header and its parameters; the plain ones, which are most, in one step."""
+    plain = _PLAIN_OPTIONS.fullmatch(header)
+    if plain is None:
+        return parse_options_header(header)
+    return plain[1].lower(), dict(_PLAIN_OPTION.findall(plain[2]))
+
+
+def _describe_broken_form() -> Problem:
+    return Problem(
+        "bad_request",
+        "expected multipart/form-data as RFC 7578 describes it, closed by its boundary; found a "
+        "body that breaks its rules. Send it with a form library, or the bare image as the body.",
+    )
 
 
 def _describe_excess(max_bytes: int) -> Problem:

@@ -6,10 +6,9 @@ from time import perf_counter
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 import runtime  # runtime.preprocess is a module too: named in full, the import stays public
-from runtime import Engine, ImageLimits, InvalidInput, Manifest, decode_image
+from runtime import Engine, ImageLimits, Manifest, decode_image
 
 DEFAULT_TOP_K = 5
 
@@ -62,10 +61,15 @@ class Classifier:
             preprocess_seconds=perf_counter() - decoded,
         )
 
-    def infer(self, tensor: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], float]:
-        """The logits [classes] of one picture's tensor, and the seconds they took."""
+    def infer(
+        self, tensors: npt.NDArray[np.float32], threads: int
+    ) -> tuple[npt.NDArray[np.float32], float]:
+        """The logits [N, classes] of N images' tensors [N, 3, H, W], and the seconds they took.
+
+        `threads`: that the engine may use for this call, at most.
+        """
         started = perf_counter()
-        logits: npt.NDArray[np.float32] = self.engine.predict(tensor[np.newaxis])[0]
+        logits = self.engine.predict(tensors, threads)
         return logits, perf_counter() - started
 
     def rank(self, logits: npt.NDArray[np.float32], top_k: int) -> list[Prediction]:
@@ -81,23 +85,6 @@ class Classifier:
         scores /= scores.sum()
         best = np.argsort(-scores, kind="stable")[:top_k]
         return [Prediction(self.manifest.labels[i], int(i), float(scores[i])) for i in best]
-
-    def warm_up(self) -> None:
-        """Runs a grey picture through everything twice, so that no caller pays for first times.
-
-        Raises:
-            InvalidInput: preprocessing, network and labels of the bundle do not fit each other.
-        """
-        spec = self.manifest.preprocessing
-        tensor = runtime.preprocess(Image.new("RGB", (spec.resize, spec.resize), "grey"), spec)
-        for _ in range(2):
-            logits, _ = self.infer(tensor)
-        if logits.shape != (len(self.manifest.labels),):
-            raise InvalidInput(
-                f"expected one logit for each of {len(self.manifest.labels)} labels; the network "
-                f"answers {list(logits.shape)}. Re-export the bundle."
-            )
-        self.rank(logits, 1)
 
 
 def identify_model(manifest: Manifest) -> str:

@@ -7,6 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from runtime import InvalidImage, RuntimeFault, load_engine
 from service.classifier import DEFAULT_TOP_K, Classifier, Prediction
 from service.inference import NO_MEMORY
@@ -50,8 +52,8 @@ def _classify_file(
         return _report_bad_file(file, "out_of_memory", NO_MEMORY, as_json)
     except InvalidImage as fault:
         return _report_bad_file(file, describe_image_fault(fault).code, str(fault), as_json)
-    logits, seconds = classifier.infer(picture.tensor)
-    predictions = classifier.rank(logits, top_k)
+    logits, seconds = classifier.infer(picture.tensor[np.newaxis], settings.threads)
+    predictions = classifier.rank(logits[0], top_k)
     engine = classifier.engine
     if as_json:
         _print_json(

@@ -1,61 +1,68 @@
-"""The model's life inside the service: loading and warming, then classifying off the event loop."""
+"""The model's life in the service: loading, warming, then what a worker does with an image."""
 
 import asyncio
-import contextvars
 import logging
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from time import perf_counter
-from typing import TypeVar
+from time import monotonic, perf_counter
+
+import numpy as np
+import numpy.typing as npt
 
 from runtime import Engine, InvalidImage, RuntimeFault, load_engine
 from service.classifier import Classifier, Prediction, Prepared
+from service.lifecycle import Lifecycle
 from service.metrics import Metrics
+from service.predictor import Predictor
 from service.problems import Problem, describe_image_fault
+from service.scheduler import Job, Scheduler
 from service.settings import Settings
+from service.warm_up import WarmUp, warm_up
 
 _log = logging.getLogger(__name__)
-_T = TypeVar("_T")
 NO_MEMORY = "expected memory to decode the picture; there is none left. Try later, or shrink it."
 
 
 @dataclass(frozen=True)
-class Answer:
-    """A classified picture: the best classes, what the picture was, and seconds by stage."""
+class Classified:
+    """A classified image: the best classes, what the image was, and seconds by stage."""
 
     predictions: list[Prediction]
     picture: Prepared
     seconds: dict[str, float]
+    unit: int  # images that were computed together with it, itself included
 
 
 class Inference:
-    """Owns the engine and two thread pools: one that decodes pictures, one that infers.
+    """Owns engine and workers.
 
     `start` loads in the background, so that the service can say that it lives and is not ready;
-    if loading fails, `fault` says why and `on_fault` is called.
+    the lifecycle learns how it ended.
     """
 
-    def __init__(self, settings: Settings, metrics: Metrics, engine: Engine | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        metrics: Metrics,
+        lifecycle: Lifecycle,
+        engine: Engine | None = None,
+    ) -> None:
         self._settings = settings
         self._metrics = metrics
+        self._lifecycle = lifecycle
         self._given_engine = engine
         self._classifier: Classifier | None = None
         self._loading: asyncio.Task[None] | None = None
-        self._decoders = ThreadPoolExecutor(settings.decode_threads, "bnn-decode")
-        self._inferrer = ThreadPoolExecutor(1, "bnn-infer")
-        self.fault: str | None = None
-        self.on_fault: Callable[[], None] = lambda: None
+        self.predictor = Predictor()
+        self.scheduler = Scheduler(settings.workers, self._compute)
+        lifecycle.watch(self.scheduler.longest_run)
 
     @property
     def classifier(self) -> Classifier:
-        """The warmed classifier; raises Problem not_ready or no_engine."""
+        """The warmed classifier. Raises Problem not_ready or no_engine."""
         if self._classifier is None:
-            if self.fault is None:
-                raise Problem("not_ready", "expected a loaded model; it is on its way. Try again.")
-            raise Problem(
-                "no_engine", "expected a loaded model; loading failed. The service's log says why."
-            )
+            self._lifecycle.check_started()
+            raise AssertionError("started without a classifier")
         return self._classifier
 
     def start(self) -> None:
@@ -63,61 +70,113 @@ class Inference:
         self._loading = asyncio.create_task(self._load())
 
     async def wait(self) -> None:
-        """Returns when loading is over; see `fault`."""
+        """Returns when loading is over; the lifecycle says how."""
         if self._loading is not None:
             await self._loading
 
     async def close(self) -> None:
-        """Waits for what is being computed, drops what waits, ends the threads."""
+        """Refuses what waits, finishes what is being computed, frees the model."""
         await self.wait()
-        for pool in (self._decoders, self._inferrer):
-            await asyncio.to_thread(pool.shutdown, wait=True, cancel_futures=True)
+        await self.scheduler.stop(self._settings.grace_ms / 1000)
+        self._classifier = self._given_engine = None
 
-    async def classify(self, data: bytes, top_k: int) -> Answer:
-        """Classifies one picture. Raises Problem."""
+    # ---- a worker's side
+
+    def _compute(
+        self, jobs: Sequence[Job], is_alone: Callable[[], bool]
+    ) -> list[Classified | BaseException]:
+        """What becomes of each job: decoded one by one, inferred together."""
         classifier = self.classifier
+        began = monotonic()
+        outcomes: dict[Job, Classified | BaseException] = {}
+        prepared: dict[Job, Prepared] = {}
+        for job in jobs:
+            try:
+                prepared[job] = job.context.run(self._prepare, classifier, job)
+            except Exception as fault:
+                outcomes[job] = fault
+        if prepared:
+            threads = self._settings.threads if is_alone() else 1
+            tensors = np.stack([picture.tensor for picture in prepared.values()])
+            try:
+                logits, seconds = classifier.infer(tensors, threads)
+                for row, (job, picture) in zip(logits, prepared.items(), strict=True):
+                    outcomes[job] = self._finish(
+                        classifier, job, picture, row, seconds, len(logits)
+                    )
+            except Exception as fault:
+                outcomes |= dict.fromkeys(prepared, fault)
+        each = (monotonic() - began) / len(jobs)
+        for job in jobs:
+            # Bytes that are no image are refused at once: they say nothing of those that are.
+            if job in prepared or each > job.cost:
+                self.predictor.learn(len(job.data), each)
+        return [outcomes[job] for job in jobs]
+
+    def _prepare(self, classifier: Classifier, job: Job) -> Prepared:
         try:
-            picture = await self._run(self._decoders, lambda: classifier.prepare(data))
+            return classifier.prepare(job.data)
         except InvalidImage as fault:
             problem = describe_image_fault(fault)
             self._metrics.count_decode_failure(problem.code)
             raise problem from fault
         except MemoryError as fault:
-            _log.exception("no memory to decode a picture", extra={"bytes": len(data)})
+            _log.exception("no memory to decode a picture", extra={"bytes": len(job.data)})
             self._metrics.count_decode_failure("out_of_memory")
             raise Problem("out_of_memory", NO_MEMORY) from fault
-        logits, seconds = await self._run(self._inferrer, lambda: classifier.infer(picture.tensor))
+
+    def _finish(
+        self,
+        classifier: Classifier,
+        job: Job,
+        picture: Prepared,
+        logits: npt.NDArray[np.float32],
+        seconds: float,
+        unit: int,
+    ) -> Classified:
         stages = {
+            "queue": job.began - job.queued,
             "decode": picture.decode_seconds,
             "preprocess": picture.preprocess_seconds,
             "infer": seconds,
         }
-        for stage, value in stages.items():
-            self._metrics.count_stage(stage, value)
-        return Answer(classifier.rank(logits, top_k), picture, stages)
+        return Classified(classifier.rank(logits, job.top_k), picture, stages, unit)
+
+    # ---- loading
 
     async def _load(self) -> None:
+        fault: str | None = None
         try:
             await self._load_and_warm()
-        except RuntimeFault as fault:
-            self.fault = str(fault)
-            _log.error("the model cannot be served", extra={"reason": self.fault})
-        except Exception as fault:
-            self.fault = f"{type(fault).__name__}: {fault}"
+        except RuntimeFault as error:
+            fault = str(error)
+            _log.error("the model cannot be served", extra={"reason": fault})
+        except Exception as error:
+            fault = f"{type(error).__name__}: {error}"
             _log.exception("loading the model failed unexpectedly")
-        if self.fault is not None:
-            self.on_fault()
+        if fault is None:
+            self._lifecycle.finish_start()
+        else:
+            self._lifecycle.fail_start(fault)
 
     async def _load_and_warm(self) -> None:
         started = perf_counter()
-        engine = await self._run(self._inferrer, self._choose_engine)
+        engine = await asyncio.to_thread(self._choose_engine)
         loaded = perf_counter()
         classifier = Classifier(engine, self._settings.image_limits)
-        await self._run(self._inferrer, classifier.warm_up)
+        found = await asyncio.to_thread(warm_up, classifier, self._settings.threads, self.predictor)
         warm = perf_counter()
+        self.scheduler.unit = found.unit
         self._metrics.describe_start("load", loaded - started)
         self._metrics.describe_start("warm_up", warm - loaded)
         self._metrics.describe_engine(engine, classifier.model_id)
+        self._report(classifier, found, loaded - started, warm - loaded)
+        self._classifier = classifier
+
+    def _report(
+        self, classifier: Classifier, found: WarmUp, load_seconds: float, warm_seconds: float
+    ) -> None:
+        engine, manifest = classifier.engine, classifier.manifest
         if engine.skipped:
             _log.warning(
                 "fell back to %s/%s",
@@ -125,30 +184,25 @@ class Inference:
                 engine.implementation,
                 extra={"skipped": {item.name: item.reason for item in engine.skipped}},
             )
-        if not classifier.manifest.trained:
+        if not manifest.trained:
             _log.warning("the model is untrained: its labels mean nothing")
         _log.info(
             "ready",
             extra={
-                "model": classifier.manifest.name,
+                "model": manifest.name,
                 "model_id": classifier.model_id,
-                "trained": classifier.manifest.trained,
+                "trained": manifest.trained,
                 "engine": f"{engine.name}/{engine.implementation}",
+                "workers": self._settings.workers,
                 "threads": self._settings.threads,
-                "load_ms": round((loaded - started) * 1000, 1),
-                "warm_up_ms": round((warm - loaded) * 1000, 1),
+                "images_together": found.unit,
+                "load_ms": round(load_seconds * 1000, 1),
+                "warm_up_ms": round(warm_seconds * 1000, 1),
             },
         )
-        self._classifier = classifier
 
     def _choose_engine(self) -> Engine:
         settings = self._settings
         if self._given_engine is not None:
             return self._given_engine
         return load_engine(settings.bundle, settings.engine, settings.threads)
-
-    @staticmethod
-    async def _run(pool: ThreadPoolExecutor, work: Callable[[], _T]) -> _T:
-        """Runs `work` on a thread of the pool, with this task's logging context."""
-        context = contextvars.copy_context()
-        return await asyncio.get_running_loop().run_in_executor(pool, context.run, work)

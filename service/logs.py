@@ -1,10 +1,9 @@
 """Logging: one JSON object or one plain line per message, with the request it belongs to."""
 
-import json
 import logging
+import os
 import re
 import sys
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -12,10 +11,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+from pydantic_core import to_json
+
+_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 # W3C Trace Context, version 00: neither id may be all zeros.
 _TRACEPARENT = re.compile(
-    r"00-(?!0{32})(?P<trace>[0-9a-f]{32})-(?!0{16})(?P<span>[0-9a-f]{16})-[0-9a-f]{2}"
+    rb"00-(?!0{32})(?P<trace>[0-9a-f]{32})-(?!0{16})(?P<span>[0-9a-f]{16})-[0-9a-f]{2}"
 )
 # C0, DEL and C1; Unicode's line ends; what reverses the direction of text; lone surrogates.
 _CONTROLS = re.compile(
@@ -44,18 +45,20 @@ class RequestContext:
 _context: ContextVar[RequestContext | None] = ContextVar("request_context", default=None)
 
 
-def read_context(request_id: str | None, traceparent: str | None) -> RequestContext:
+def read_context(request_id: bytes | None, traceparent: bytes | None) -> RequestContext:
     """The context of a request by its headers.
 
     An acceptable X-Request-Id (1 to 128 letters, digits and `._:-`) is kept, else one is made; a
     traceparent that is not of W3C's form is ignored.
     """
-    if request_id is None or not _ID.fullmatch(request_id):
-        request_id = uuid.uuid4().hex
-    match = _TRACEPARENT.fullmatch(traceparent or "")
+    if request_id is not None and _ID.fullmatch(request_id):
+        identity = request_id.decode()
+    else:
+        identity = os.urandom(16).hex()
+    match = _TRACEPARENT.fullmatch(traceparent) if traceparent else None
     if match is None:
-        return RequestContext(request_id)
-    return RequestContext(request_id, match["trace"], match["span"])
+        return RequestContext(identity)
+    return RequestContext(identity, match["trace"].decode(), match["span"].decode())
 
 
 @contextmanager
@@ -83,7 +86,7 @@ class JsonFormatter(logging.Formatter):
         members |= _read_extra(record)
         if record.exc_info:
             members["exception"] = self.formatException(record.exc_info)
-        return json.dumps(members, default=str, ensure_ascii=False)
+        return to_json(members, fallback=str).decode()
 
 
 class TextFormatter(logging.Formatter):
@@ -118,6 +121,8 @@ def configure_logging(level: str, form: str) -> None:
     root.handlers = [handler]
     root.setLevel(level.upper())
     logging.captureWarnings(True)
+    # Not in our lines: looking them up for each would cost more than the line itself.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     for name, least in _QUIETED.items():
         logging.getLogger(name).setLevel(max(least, root.level))
 

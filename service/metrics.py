@@ -1,7 +1,6 @@
 """Every metric family of the service, in a registry of its own; README.md documents each one."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from prometheus_client import (
     CollectorRegistry,
@@ -21,20 +20,16 @@ from service.memory import MemoryReader
 #: Seconds. Fine around a binary network's few milliseconds, coarse above.
 BUCKETS = (
     *(0.001, 0.0025, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05),
-    *(0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0),
+    *(0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
 )
-STAGES = ("receive", "decode", "preprocess", "infer")
+STAGES = ("receive", "queue", "decode", "preprocess", "infer")
+#: Why a request was refused though nothing was wrong with it.
+REJECTIONS = ("queue", "share", "deadline", "bytes", "connections", "expired")
+#: Problems of requests that are not understood.
+MALFORMED = ("malformed_request", "header_timeout", "headers_too_large")
+UNITS = (1, 2, 4, 8, 16)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _LONGEST_REASON = 300
-
-
-@dataclass(frozen=True)
-class RequestLabels:
-    """The labels of one answered request; the route is the template, never the path as sent."""
-
-    route: str
-    method: str
-    status: int
 
 
 class _MemoryCollector(Collector):
@@ -67,7 +62,8 @@ class Metrics:
             buckets=BUCKETS,
             registry=of,
         )
-        self.in_flight = Gauge("bnn_requests_in_flight", "Requests being answered.", registry=of)
+        self._in_flight = Gauge("bnn_requests_in_flight", "Requests being answered.", registry=of)
+        self._by_request: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._stage_seconds = Histogram(
             "bnn_stage_duration_seconds",
             "Time of one stage of a classification.",
@@ -75,8 +71,27 @@ class Metrics:
             buckets=BUCKETS,
             registry=of,
         )
-        for stage in STAGES:
-            self._stage_seconds.labels(stage)
+        self._by_stage = {stage: self._stage_seconds.labels(stage) for stage in STAGES}
+        rejections = Counter(
+            "bnn_rejections", "Requests refused for lack of room or time.", ("reason",), registry=of
+        )
+        self._rejections = {reason: rejections.labels(reason) for reason in REJECTIONS}
+        self._dropped = Counter(
+            "bnn_dropped_images", "Images not computed: their client had left.", registry=of
+        )
+        malformed = Counter(
+            "bnn_malformed_requests",
+            "Connections ended over bytes that are no request, by problem.",
+            ("code",),
+            registry=of,
+        )
+        self._malformed = {code: malformed.labels(code) for code in MALFORMED}
+        self._evicted = Counter(
+            "bnn_evicted_connections", "Idle connections closed to make room.", registry=of
+        )
+        self._units = Histogram(
+            "bnn_unit_images", "Images computed together.", buckets=UNITS, registry=of
+        )
         self._decode_failures = Counter(
             "bnn_decode_failures", "Pictures refused by the decoder.", ("code",), registry=of
         )
@@ -104,16 +119,48 @@ class Metrics:
         self._build = Info("bnn_build", "Versions of the service and below.", registry=of)
         of.register(_MemoryCollector(MemoryReader()))
 
-    def count_request(self, labels: RequestLabels, seconds: float) -> None:
-        """Counts one answered request."""
-        method = labels.method if labels.method in _METHODS else "other"
-        values = (labels.route, method, str(labels.status))
-        self._requests.labels(*values).inc()
-        self._request_seconds.labels(*values).observe(seconds)
+    def begin_request(self) -> None:
+        """A request has come."""
+        self._in_flight.inc()
+
+    def end_request(self) -> None:
+        """It is answered, or its client gone."""
+        self._in_flight.dec()
+
+    def count_request(self, route: str, method: str, status: int, seconds: float) -> None:
+        """Counts one answered request; the route is the template, never the path as sent."""
+        key = (route, method if method in _METHODS else "other", status)
+        found = self._by_request.get(key)
+        if found is None:
+            values = (key[0], key[1], str(status))
+            found = (self._requests.labels(*values), self._request_seconds.labels(*values))
+            self._by_request[key] = found
+        found[0].inc()
+        found[1].observe(seconds)
 
     def count_stage(self, stage: str, seconds: float) -> None:
         """Counts one run of a stage; `stage` is one of STAGES."""
-        self._stage_seconds.labels(stage).observe(seconds)
+        self._by_stage[stage].observe(seconds)
+
+    def count_rejection(self, reason: str) -> None:
+        """Counts one refused request; `reason` is one of REJECTIONS."""
+        self._rejections[reason].inc()
+
+    def count_malformed(self, code: str) -> None:
+        """Counts bytes that are no request; `code` is one of MALFORMED."""
+        self._malformed[code].inc()
+
+    def count_evicted(self) -> None:
+        """Counts an idle connection that was closed to make room."""
+        self._evicted.inc()
+
+    def count_dropped(self, images: int) -> None:
+        """Counts images that were taken out of the queue because their client had left."""
+        self._dropped.inc(images)
+
+    def count_unit(self, images: int) -> None:
+        """Counts one image by how many were computed together with it, itself included."""
+        self._units.observe(images)
 
     def count_decode_failure(self, code: str) -> None:
         """Counts one refused picture by its problem code."""

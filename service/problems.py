@@ -1,8 +1,10 @@
 """The one table of errors: code -> status and title; and the answer made of it (RFC 9457)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from starlette.responses import JSONResponse
+from pydantic_core import to_json
 
 from runtime import ImageTooLarge, InvalidImage, UnsupportedImage
 
@@ -28,10 +30,17 @@ PROBLEMS = {
     "unsupported_format": Definition(415, "The picture's format is not accepted"),
     "invalid_image": Definition(422, "The picture cannot be decoded"),
     "invalid_parameter": Definition(422, "A parameter has a value that is not allowed"),
+    "overloaded": Definition(429, "There is more work than the service can do in time", 1),
+    "malformed_request": Definition(400, "The bytes are no HTTP request"),
+    "header_timeout": Definition(408, "The head of the request came too slowly"),
+    "headers_too_large": Definition(431, "The head of the request is too large"),
     "internal": Definition(500, "The service failed"),
     "out_of_memory": Definition(503, "There is no memory for the picture", retry_after=2),
     "not_ready": Definition(503, "The model is still being loaded", retry_after=2),
     "no_engine": Definition(503, "The model could not be loaded"),
+    "hanging": Definition(503, "A worker hangs"),
+    "draining": Definition(503, "The service is being stopped", retry_after=2),
+    "deadline_exceeded": Definition(504, "The answer would have come too late", retry_after=1),
 }
 
 # Most special first.
@@ -46,10 +55,18 @@ _STATUS_CODES = {404: "not_found", 405: "method_not_allowed"}
 class Problem(Exception):
     """A request ends with this problem. `detail` never quotes what the client sent."""
 
-    def __init__(self, code: str, detail: str) -> None:
+    def __init__(
+        self,
+        code: str,
+        detail: str,
+        retry_after: int | None = None,
+        headers: tuple[tuple[str, str], ...] = (),
+    ) -> None:
         super().__init__(f"{code}: {detail}")
         self.code = code
         self.detail = detail
+        self.headers = headers
+        self.retry_after = self.definition.retry_after if retry_after is None else retry_after
 
     @property
     def definition(self) -> Definition:
@@ -63,30 +80,31 @@ def describe_image_fault(fault: InvalidImage) -> Problem:
     return Problem(code, str(fault))
 
 
-def describe_status(status: int) -> Problem:
-    """The problem of an error status that the framework decided on."""
+def describe_status(status: int, headers: Mapping[str, str] | None = None) -> Problem:
+    """The problem of an error status that the framework decided on, with its headers."""
     code = _STATUS_CODES.get(status, "bad_request" if status < 500 else "internal")
-    return Problem(code, f"{PROBLEMS[code].title}. See /openapi.json for what is served here.")
+    detail = f"{PROBLEMS[code].title}. See /openapi.json for what is served here."
+    return Problem(code, detail, headers=tuple((headers or {}).items()))
 
 
-def answer_problem(
-    problem: Problem, request_id: str, headers: dict[str, str] | None = None
-) -> JSONResponse:
-    """The response: type, title, status, detail, code, request_id."""
+def describe_problem(problem: Problem, request_id: str | None = None) -> dict[str, Any]:
+    """The members of RFC 9457, the code, and the request's id where it is given."""
     definition = problem.definition
-    all_headers = dict(headers or {})
-    if definition.retry_after is not None:
-        all_headers["Retry-After"] = str(definition.retry_after)
-    if problem.code == "body_timeout":
-        all_headers["Connection"] = "close"  # the rest of the body is not waited for
     content = {
         "type": f"urn:bnn:problem:{problem.code}",
         "title": definition.title,
         "status": definition.status,
         "detail": problem.detail,
         "code": problem.code,
-        "request_id": request_id,
     }
-    return JSONResponse(
-        content, status_code=definition.status, headers=all_headers, media_type=MEDIA_TYPE
-    )
+    return content if request_id is None else content | {"request_id": request_id}
+
+
+def encode_problem(problem: Problem, request_id: str) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+    """The body of the answer and the headers that belong to it."""
+    body = to_json(describe_problem(problem, request_id))
+    headers = [(b"content-type", MEDIA_TYPE.encode())]
+    headers += [(name.lower().encode(), value.encode()) for name, value in problem.headers]
+    if problem.retry_after is not None:
+        headers.append((b"retry-after", b"%d" % problem.retry_after))
+    return body, headers

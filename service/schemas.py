@@ -43,14 +43,22 @@ class ImageBody(_Answer):
     height: int = Field(description="pixels, upright", examples=[341])
 
 
-class TimingsBody(_Answer):
-    """Milliseconds. The stages' sum is less than total by the time spent waiting for a thread."""
+class StageTimingsBody(_Answer):
+    """Milliseconds of one image's way through a worker."""
 
-    receive: float = Field(description="until the body was complete", examples=[1.2])
+    queue: float = Field(description="waiting for a worker", examples=[0.1])
     decode: float = Field(description="bytes to pixels", examples=[3.1])
     preprocess: float = Field(description="resize, crop, normalise", examples=[0.6])
-    infer: float = Field(description="the network", examples=[4.2])
-    total: float = Field(description="from the request's first byte on", examples=[9.4])
+    infer: float = Field(
+        description="the network; images that are computed together share it", examples=[4.2]
+    )
+
+
+class TimingsBody(StageTimingsBody):
+    """Milliseconds. What total has above the sum of the stages is HTTP and waiting for the loop."""
+
+    receive: float = Field(description="until the body was complete", examples=[1.2])
+    total: float = Field(description="from the head of the request on", examples=[9.4])
 
 
 class ClassifyBody(_Answer):
@@ -64,20 +72,58 @@ class ClassifyBody(_Answer):
     request_id: str = Field(examples=["6f1c2a0b9d4e4f0c8a7b6c5d4e3f2a1b"])
 
 
-class StateBody(_Answer):
-    """The answer to the probes."""
-
-    status: str = Field(examples=["ok"])
-
-
-class ProblemBody(_Answer):
-    """Any error, as application/problem+json (RFC 9457)."""
+class ProblemItemBody(_Answer):
+    """Why one image of several has no answer, with the members of RFC 9457."""
 
     type: str = Field(examples=["urn:bnn:problem:invalid_image"])
     title: str = Field(examples=["The picture cannot be decoded"])
     status: int = Field(examples=[422])
     detail: str = Field(description="expected, found, remedy")
     code: str = Field(description="stable, for programs", examples=["invalid_image"])
+
+
+class BatchItemBody(_Answer):
+    """One image of several that has an answer."""
+
+    index: int = Field(ge=0, description="position in the form, from 0 on")
+    predictions: list[PredictionBody] = Field(description="best first")
+    image: ImageBody
+    timings_ms: StageTimingsBody
+
+
+class BatchFaultBody(_Answer):
+    """One image of several that has a problem instead of an answer."""
+
+    index: int = Field(ge=0, description="position in the form, from 0 on")
+    problem: ProblemItemBody
+
+
+class BatchTimingsBody(_Answer):
+    """Milliseconds of the whole request."""
+
+    receive: float = Field(description="until the body was complete", examples=[1.2])
+    total: float = Field(description="from the head of the request on", examples=[9.4])
+
+
+class BatchBody(_Answer):
+    """The answer to POST /classify/batch: one result for each image, in the order of the form."""
+
+    results: list[BatchItemBody | BatchFaultBody]
+    model: ModelBody
+    engine: str = Field(description="engine/implementation", examples=["native/avx512"])
+    timings_ms: BatchTimingsBody
+    request_id: str = Field(examples=["6f1c2a0b9d4e4f0c8a7b6c5d4e3f2a1b"])
+
+
+class StateBody(_Answer):
+    """The answer to the probes."""
+
+    status: str = Field(examples=["ok"])
+
+
+class ProblemBody(ProblemItemBody):
+    """Any error, as application/problem+json (RFC 9457)."""
+
     request_id: str
 
 

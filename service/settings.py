@@ -19,6 +19,7 @@ KERNEL_SETTINGS = {
     "unset: chosen for each stage",
 }
 _DEFAULT_BUNDLE = Path(__file__).resolve().parent / "bundles" / "default"
+LONGEST_DEADLINE_MS = 60_000
 _LARGEST_DEFAULT_THREADS = 4  # beyond it a single small picture gains little
 
 
@@ -45,6 +46,12 @@ class Settings(BaseSettings):
         description="auto: the first of torchscript, native, onnx that can run, with every skipped "
         "one reported; a name: that one or none",
     )
+    workers: int = Field(
+        default_factory=count_cpus,
+        ge=1,
+        le=256,
+        description="images in work at the same time; default: the CPUs this process may use",
+    )
     threads: int = Field(
         default_factory=_default_threads,
         ge=1,
@@ -52,6 +59,22 @@ class Settings(BaseSettings):
         description="threads of one inference; default: the CPUs this process may use, at most "
         f"{_LARGEST_DEFAULT_THREADS}",
     )
+    deadline_ms: int = Field(
+        3000,
+        ge=1,
+        le=LONGEST_DEADLINE_MS,
+        description="time of an answer, from the complete body on",
+    )
+    queue_images: int = Field(64, ge=1, le=100_000, description="images that may wait")
+    max_batch_images: int = Field(16, ge=1, le=256, description="images of one batch request")
+    max_connections: int = Field(512, ge=1, le=100_000, description="open connections")
+    header_timeout_ms: int = Field(10_000, ge=1, le=3_600_000, description="time of a head")
+    idle_timeout_ms: int = Field(75_000, ge=1, le=3_600_000, description="keep-alive")
+    body_idle_timeout_ms: int = Field(10_000, ge=1, le=3_600_000, description="silence in a body")
+    body_min_rate: int = Field(1024, ge=0, le=2**30, description="bytes a second of a body")
+    drain_delay_ms: int = Field(2000, ge=0, le=600_000, description="goes on after SIGTERM")
+    grace_ms: int = Field(20_000, ge=0, le=600_000, description="time to finish what is in flight")
+    hang_ms: int = Field(60_000, ge=1, le=3_600_000, description="an image takes no longer")
     decode_threads: int = Field(2, ge=1, le=64, description="pictures decoded at the same time")
     max_body_bytes: int = Field(
         10 * 2**20, ge=1024, le=2**30, description="bytes of a request's body"

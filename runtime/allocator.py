@@ -1,0 +1,37 @@
+"""The C library's allocator: made to give back to the system what an image took (ctypes)."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+
+# Of mallopt(3), glibc.
+_M_TRIM_THRESHOLD = -1
+_M_MMAP_THRESHOLD = -3
+_M_ARENA_MAX = -8
+
+#: Blocks of this size and more are mapped for themselves and unmapped when they are freed.
+MAPPED_BYTES = 8 * 2**20
+#: What an arena keeps at its top, at most, for the next allocations.
+KEPT_BYTES = 16 * 2**20
+_ARENAS = 2
+
+
+def return_freed_memory() -> bool:
+    """Makes the allocator return large blocks at once and share few arenas among threads.
+
+    glibc otherwise raises its threshold for mapped blocks to the largest that was freed, 32 MiB at
+    most, and keeps as much in each thread's arena: after some large images the process stays as
+    large as if they were there. False where the C library is another one.
+    """
+    if sys.platform != "linux":
+        return False
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:
+        return False
+    set_options = (
+        mallopt(_M_MMAP_THRESHOLD, MAPPED_BYTES),
+        mallopt(_M_TRIM_THRESHOLD, KEPT_BYTES),
+        mallopt(_M_ARENA_MAX, _ARENAS),
+    )
+    return all(set_options)

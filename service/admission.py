@@ -1,0 +1,184 @@
+"""Who gets in, decided before a body is read: by images, bytes and time that wait already."""
+
+import math
+from collections import Counter
+from collections.abc import Hashable
+from time import monotonic
+from typing import NoReturn
+
+from service.ledger import Account
+from service.metrics import Metrics
+from service.predictor import Predictor
+from service.problems import Problem
+from service.scheduler import Scheduler
+
+#: A body that is not there this long after its request began holds its bytes, but no place in the
+#: queue: slow clients must not keep out others while the workers are idle.
+YOUNG_SECONDS = 0.25
+#: Bytes that a body takes beside twice its length: what the connection has read ahead.
+READ_AHEAD = 64 * 2**10
+_PRESENT_SECONDS = 5.0  # a caller counts as present this long after its last request
+_MOST_CALLERS = 1000
+_MARGIN = 0.8  # of a deadline, which predictions may fill: they are no promises
+
+
+class Ticket:
+    """What an admitted request holds: bytes, and while it is young a place in the queue.
+
+    `close` it, whatever happens.
+    """
+
+    def __init__(
+        self, admission: "Admission", caller: Hashable, size: int, cost: float, deadline: float
+    ) -> None:
+        self.caller = caller
+        self.cost = cost
+        self.began = monotonic()
+        self._admission = admission
+        self._full_size = size
+        self._size = size
+        self._deadline = deadline
+
+    def stall(self, received: int) -> None:
+        """The body pauses: what has not arrived of it is not held for it any longer."""
+        self._hold(min(self._size, 2 * received + READ_AHEAD))
+
+    def resume(self) -> None:
+        """The body goes on after a pause. Raises Problem overloaded if there is no room for it."""
+        if not self._admission.bodies.try_take(self._full_size - self._size):
+            self._admission.refuse("bytes", "memory for the rest of the body", "none left")
+        self._size = self._full_size
+
+    def complete(self, sizes: list[int]) -> list[float]:
+        """The body is there and has images of these sizes; the seconds that each will take.
+
+        Raises Problem overloaded if they can't be answered in time any more.
+        """
+        was_young = self._admission.forget(self)
+        costs = [self._admission.predict(size) for size in sizes]
+        if not was_young or len(sizes) > 1:
+            self._admission.check(self.caller, len(sizes), sum(costs), self._deadline)
+        self._hold(min(self._size, sum(sizes)))
+        return costs
+
+    def close(self) -> None:
+        """Returns everything."""
+        self._admission.forget(self)
+        self._hold(0)
+
+    def _hold(self, size: int) -> None:
+        self._admission.bodies.give_back(self._size - size)
+        self._size = size
+
+
+class Admission:
+    """The bounds on what is let in. To be used on the event loop alone.
+
+    `admit` and the tickets raise Problem overloaded (429), with the seconds after which to try
+    again.
+    """
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        predictor: Predictor,
+        bodies: Account,
+        metrics: Metrics,
+        queue_images: int,
+    ) -> None:
+        self.bodies = bodies
+        self._scheduler = scheduler
+        self._predictor = predictor
+        self._metrics = metrics
+        self._queue_images = queue_images
+        self._young: dict[Ticket, None] = {}  # bodies that are expected any moment, oldest first
+        self._young_seconds = 0.0
+        self._young_by: Counter[Hashable] = Counter()
+        self._seen: dict[Hashable, float] = {}  # caller -> its last request
+        self._share = queue_images
+        self._shared_at = 0.0
+
+    def admit(self, caller: Hashable, announced: int, deadline: float) -> Ticket:
+        """Lets in a request for one image or more, or raises Problem overloaded.
+
+        `announced`: bytes of the body, or the most it may have; `deadline`: seconds that the answer
+        may take, from the complete body on.
+        """
+        self._note_presence(caller)
+        cost = self._predictor.predict(announced)
+        self.check(caller, 1, cost, deadline)
+        size = 2 * announced + READ_AHEAD
+        if not self.bodies.try_take(size):
+            self.refuse("bytes", "memory for another body", "none left")
+        ticket = Ticket(self, caller, size, cost, deadline)
+        self._young[ticket] = None
+        self._young_seconds += cost
+        self._young_by[caller] += 1
+        return ticket
+
+    def check(self, caller: Hashable, images: int, cost: float, deadline: float) -> None:
+        """Raises Problem overloaded unless so many images, `cost` seconds in all, can be let in."""
+        self._age(monotonic())
+        scheduler = self._scheduler
+        waiting = scheduler.waiting + len(self._young)
+        if waiting == 0 and scheduler.busy < scheduler.workers:
+            return  # a worker is free: whatever a prediction says, trying is better
+        if waiting + images > self._queue_images:
+            self.refuse("queue", f"at most {self._queue_images} images to wait", "more")
+        own = scheduler.count_waiting(caller) + self._young_by[caller]
+        if 2 * waiting > self._queue_images and own + images > self._find_share():
+            self.refuse("share", f"at most {self._share} waiting images of one caller", "more")
+        wait = self._predict_wait()
+        if wait + cost > _MARGIN * deadline:
+            self.refuse(
+                "deadline",
+                f"to answer within {deadline * 1000:.0f} ms",
+                f"work for about {(wait + cost) * 1000:.0f} ms",
+            )
+
+    def refuse(self, reason: str, expected: str, found: str) -> NoReturn:
+        """Raises Problem overloaded and counts it under this reason."""
+        self._metrics.count_rejection(reason)
+        raise Problem(
+            "overloaded",
+            f"expected {expected}; found {found}. Try again later, or elsewhere.",
+            retry_after=max(1, math.ceil(self._predict_wait())),
+        )
+
+    def predict(self, size: int) -> float:
+        """Seconds that an image of `size` bytes keeps a worker busy."""
+        return self._predictor.predict(size)
+
+    def forget(self, ticket: Ticket) -> bool:
+        """Takes back a ticket's place in the queue; False if it has none any more."""
+        if ticket not in self._young:
+            return False
+        del self._young[ticket]
+        self._young_seconds = self._young_seconds - ticket.cost if self._young else 0.0
+        self._young_by[ticket.caller] -= 1
+        if not self._young_by[ticket.caller]:
+            del self._young_by[ticket.caller]
+        return True
+
+    def _age(self, now: float) -> None:
+        """Takes their place in the queue from the bodies that are late."""
+        while self._young and now - (oldest := next(iter(self._young))).began > YOUNG_SECONDS:
+            self.forget(oldest)
+
+    def _predict_wait(self) -> float:
+        return self._scheduler.predict_wait() + self._young_seconds / self._scheduler.workers
+
+    def _find_share(self) -> int:
+        """Images that each caller may have waiting when the queue is more than half full."""
+        now = monotonic()
+        if now - self._shared_at > 0.1:  # callers come and go more slowly
+            self._shared_at = now
+            present = sum(now - last < _PRESENT_SECONDS for last in self._seen.values())
+            self._share = max(1, self._queue_images // max(1, present))
+        return self._share
+
+    def _note_presence(self, caller: Hashable) -> None:
+        now = monotonic()
+        self._seen[caller] = now
+        if len(self._seen) > _MOST_CALLERS:
+            self._seen = {who: at for who, at in self._seen.items() if now - at < _PRESENT_SECONDS}

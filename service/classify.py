@@ -1,0 +1,236 @@
+"""POST /classify and /classify/batch: admitted, read, computed, answered; plain ASGI."""
+
+import asyncio
+from time import monotonic, perf_counter
+from typing import Any
+from urllib.parse import parse_qs
+
+from pydantic_core import to_json
+
+from service.admission import Admission, Ticket
+from service.body import BodyLimits, measure_announced, read_images
+from service.classifier import DEFAULT_TOP_K, Classifier
+from service.exchange import Answer, ClientGone, Exchange
+from service.inference import Classified, Inference
+from service.lifecycle import Lifecycle
+from service.metrics import STAGES, Metrics
+from service.problems import Problem, describe_problem
+from service.scheduler import Job
+from service.settings import LONGEST_DEADLINE_MS, Settings
+
+UNTRAINED = "untrained: random weights, the labels mean nothing"
+_TIME_HEADERS = {name: f"x-time-{name}-ms".encode() for name in (*STAGES, "total")}
+_JSON = (b"content-type", b"application/json")
+
+
+class Classify:
+    """The two routes, bound to one application's parts."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        metrics: Metrics,
+        lifecycle: Lifecycle,
+        inference: Inference,
+        admission: Admission,
+    ) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._lifecycle = lifecycle
+        self._inference = inference
+        self._admission = admission
+        self._limits = BodyLimits(
+            settings.max_body_bytes, settings.body_idle_timeout_ms / 1000, settings.body_min_rate
+        )
+
+    async def answer_one(self, exchange: Exchange) -> Answer:
+        """One image. Raises Problem, ClientGone."""
+        (outcome,), timings = await self._classify(exchange, 1)
+        if isinstance(outcome, Problem):
+            raise outcome
+        assert isinstance(outcome, Classified)
+        rounded = _round(timings | {name: 1000 * s for name, s in outcome.seconds.items()})
+        body = {
+            "predictions": _describe_predictions(outcome),
+            **self._describe_model(),
+            "image": _describe_image(outcome),
+            "timings_ms": rounded,
+            "request_id": exchange.context.request_id,
+        }
+        headers = [(_TIME_HEADERS[name], b"%.3f" % value) for name, value in rounded.items()]
+        return Answer(200, to_json(body), [_JSON, *headers])
+
+    async def answer_batch(self, exchange: Exchange) -> Answer:
+        """Several images; each has its answer or its problem. Raises Problem, ClientGone."""
+        outcomes, timings = await self._classify(exchange, self._settings.max_batch_images)
+        results: list[dict[str, Any]] = []
+        for index, outcome in enumerate(outcomes):
+            if isinstance(outcome, Problem):
+                results.append({"index": index, "problem": describe_problem(outcome)})
+            else:
+                milliseconds = {name: 1000 * s for name, s in outcome.seconds.items()}
+                results.append(
+                    {
+                        "index": index,
+                        "predictions": _describe_predictions(outcome),
+                        "image": _describe_image(outcome),
+                        "timings_ms": _round(milliseconds),
+                    }
+                )
+        body = {
+            "results": results,
+            **self._describe_model(),
+            "timings_ms": _round(timings),
+            "request_id": exchange.context.request_id,
+        }
+        return Answer(200, to_json(body), [_JSON])
+
+    async def _classify(
+        self, exchange: Exchange, most: int
+    ) -> tuple[list[Classified | Problem], dict[str, float]]:
+        """What became of each image, and milliseconds of the whole request by stage."""
+        self._lifecycle.check_open()
+        classifier = self._inference.classifier
+        top_k = _read_top_k(exchange, len(classifier.manifest.labels))
+        deadline = _read_deadline(exchange, self._settings.deadline_ms)
+        announced = measure_announced(exchange, self._settings.max_body_bytes)
+        ticket = self._admission.admit(exchange.caller, announced, deadline)
+        try:
+            began = perf_counter()
+            images = await read_images(exchange, self._limits, ticket, most)
+            received = perf_counter() - began
+            self._metrics.count_stage("receive", received)
+            outcomes = await self._compute(exchange, ticket, images, top_k, deadline)
+        finally:
+            ticket.close()
+        total = perf_counter() - exchange.started
+        return outcomes, {"receive": received * 1000, "total": total * 1000}
+
+    async def _compute(
+        self,
+        exchange: Exchange,
+        ticket: Ticket,
+        images: list[bytes],
+        top_k: int,
+        deadline: float,
+    ) -> list[Classified | Problem]:
+        costs = ticket.complete([len(image) for image in images])
+        until = monotonic() + deadline
+        jobs = [
+            Job(image, top_k, exchange.caller, exchange.connection, cost, until)
+            for image, cost in zip(images, costs, strict=True)
+        ]
+        scheduler = self._inference.scheduler
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(deadline, self._expire, jobs)
+        for job in jobs:
+            scheduler.submit(job)
+        try:
+            with exchange.watch_client(lambda: self._drop(jobs)):
+                return [await self._take_outcome(job) for job in jobs]
+        except asyncio.CancelledError:
+            self._drop(jobs)
+            raise
+        finally:
+            timer.cancel()
+
+    async def _take_outcome(self, job: Job) -> Classified | Problem:
+        try:
+            outcome: Classified = await job.done
+        except Problem as problem:
+            return problem
+        for stage, seconds in outcome.seconds.items():
+            self._metrics.count_stage(stage, seconds)
+        self._metrics.count_unit(outcome.unit)
+        return outcome
+
+    def _drop(self, jobs: list[Job]) -> None:
+        """The client has left: what has not begun never does, and no answer is waited for."""
+        for job in jobs:
+            if not job.done.done():
+                self._metrics.count_dropped(self._inference.scheduler.withdraw(job))
+                job.done.set_exception(ClientGone())
+                job.done.exception()  # all but the first are never awaited
+
+    def _expire(self, jobs: list[Job]) -> None:
+        """The deadline has passed: what has not been computed is not waited for."""
+        for job in jobs:
+            if not job.done.done():
+                self._inference.scheduler.withdraw(job)
+                self._metrics.count_rejection("expired")
+                job.done.set_exception(
+                    Problem(
+                        "deadline_exceeded",
+                        "expected an answer within the deadline; it was not there by then. Try "
+                        "again later, or with a longer X-Deadline-Ms.",
+                    )
+                )
+
+    def _describe_model(self) -> dict[str, Any]:
+        classifier = self._inference.classifier
+        return {"model": describe_model(classifier), "engine": name_engine(classifier)}
+
+
+def describe_model(classifier: Classifier) -> dict[str, Any]:
+    """What an answer says of the model: name, id, whether it was trained."""
+    manifest = classifier.manifest
+    return {
+        "name": manifest.name,
+        "id": classifier.model_id,
+        "trained": manifest.trained,
+        "notice": None if manifest.trained else UNTRAINED,
+    }
+
+
+def name_engine(classifier: Classifier) -> str:
+    """The engine and its implementation, as native/avx2."""
+    return f"{classifier.engine.name}/{classifier.engine.implementation}"
+
+
+def _describe_predictions(outcome: Classified) -> list[dict[str, Any]]:
+    return [
+        {"label": item.label, "index": item.index, "score": item.score}
+        for item in outcome.predictions
+    ]
+
+
+def _describe_image(outcome: Classified) -> dict[str, Any]:
+    picture = outcome.picture
+    return {"format": picture.format, "width": picture.width, "height": picture.height}
+
+
+def _round(milliseconds: dict[str, float]) -> dict[str, float]:
+    return {name: round(value, 3) for name, value in milliseconds.items()}
+
+
+def _read_top_k(exchange: Exchange, classes: int) -> int:
+    """An explicit top_k above the number of classes is a mistake; the default adapts."""
+    query: bytes = exchange.scope["query_string"]
+    if not query:
+        return min(DEFAULT_TOP_K, classes)
+    values = parse_qs(query.decode("latin-1"), keep_blank_values=True).get("top_k")
+    if values is None:
+        return min(DEFAULT_TOP_K, classes)
+    text = values[-1]
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= classes):
+        raise Problem(
+            "invalid_parameter",
+            f"top_k: expected a whole number from 1 to {classes}, the model's classes; found "
+            "something else. Ask for fewer, or leave it out.",
+        )
+    return int(text)
+
+
+def _read_deadline(exchange: Exchange, default_ms: int) -> float:
+    """Seconds that the answer may take, from the complete body on."""
+    given = exchange.headers.get(b"x-deadline-ms")
+    if given is None:
+        return default_ms / 1000
+    text = given.strip()
+    if not (text.isdigit() and len(text) < 10 and 1 <= int(text) <= LONGEST_DEADLINE_MS):
+        raise Problem(
+            "invalid_parameter",
+            f"X-Deadline-Ms: expected whole milliseconds from 1 to {LONGEST_DEADLINE_MS}; found "
+            "something else.",
+        )
+    return int(text) / 1000

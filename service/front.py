@@ -1,0 +1,176 @@
+"""Around every request: its id, metrics, log line, and the answer when something fails."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from time import perf_counter
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.exchange import Answer, ClientGone, Exchange
+from service.lifecycle import Lifecycle
+from service.logs import log_with
+from service.metrics import Metrics
+from service.problems import CLIENT_GONE, Problem, describe_status, encode_problem
+
+_log = logging.getLogger("service.requests")
+# On every answer: its type is not guessed, and our address is not told to other sites.
+_HEADERS = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"))
+_CLOSE = (b"connection", b"close")
+_UNMATCHED = "unmatched"
+# Asked for every few seconds by machines: logged for debugging only.
+QUIET = frozenset({"/livez", "/readyz", "/startupz", "/metrics"})
+_DISCARD_BYTES = 64 * 2**20
+_DISCARD_SECONDS = 5.0
+
+Handler = Callable[[Exchange], Awaitable[Answer]]
+
+
+class Front:
+    """Pure ASGI, in front of the application's routes; `handlers` answer before them.
+
+    They are few and must cost little, or answer when nothing else does: path -> method -> handler.
+    Unlike Starlette's base class for middleware it hides no disconnect and adds no task.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        metrics: Metrics,
+        lifecycle: Lifecycle,
+        handlers: Mapping[str, Mapping[str, Handler]],
+        paths: frozenset[str],
+    ) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._lifecycle = lifecycle
+        self._handlers = handlers
+        self._paths = paths | handlers.keys()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serves one request; a lifespan event passes through."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = perf_counter()
+        method = scope["method"]
+        if method == "HEAD":  # a copy: the server leaves out the body by its own one
+            scope = {**scope, "method": "GET"}
+        exchange = Exchange(scope, receive, started)
+        with log_with(exchange.context):
+            self._metrics.begin_request()
+            try:
+                status = await self._serve(exchange, send)
+            finally:
+                self._metrics.end_request()
+            self._record(exchange.scope, method, status, perf_counter() - started)
+
+    async def _serve(self, exchange: Exchange, send: Send) -> int:
+        """Answers; returns the status."""
+        scope = exchange.scope
+        handlers = self._handlers.get(scope["path"])
+        if handlers is None:
+            return await self._pass_on(exchange, send)
+        try:
+            answer = await _choose_handler(handlers, scope["method"])(exchange)
+        except Problem as problem:
+            answer = _make_answer(problem, exchange)
+        except ClientGone:
+            return CLIENT_GONE
+        except Exception:
+            answer = _report_failure(exchange)
+        return await self._send(exchange, answer, send)
+
+    async def _send(self, exchange: Exchange, answer: Answer, send: Send) -> int:
+        length = (b"content-length", b"%d" % len(answer.body))
+        headers = [*answer.headers, length, *await self._choose_headers(exchange, answer.status)]
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        await send({"type": "http.response.body", "body": answer.body})
+        return answer.status
+
+    async def _choose_headers(self, exchange: Exchange, status: int) -> list[tuple[bytes, bytes]]:
+        """The headers of every answer.
+
+        A refusal leaves before the rest of the body is read, and without Connection: close: proxies
+        take a connection that is closed over unread bytes for a fault of ours. The server reads on
+        and throws away, within bounds (service.protocol).
+        """
+        headers = [(b"x-request-id", exchange.context.request_id.encode()), *_HEADERS]
+        if exchange.body_unasked or status == 408:
+            headers.append(_CLOSE)  # or what follows would be taken for the body
+        elif self._lifecycle.is_draining:
+            with suppress(ClientGone, TimeoutError):
+                async with asyncio.timeout(_DISCARD_SECONDS):
+                    await _discard_body(exchange)
+            headers.append(_CLOSE)
+        return headers
+
+    async def _pass_on(self, exchange: Exchange, send: Send) -> int:
+        """Lets the application's routes answer; returns the status."""
+        status = 0
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [
+                    *message.get("headers", ()),
+                    *await self._choose_headers(exchange, status),
+                ]
+            await send(message)
+
+        try:
+            await self._app(exchange.scope, exchange.receive, send_with_headers)
+        except Problem as problem:
+            return await self._send(exchange, _make_answer(problem, exchange), send)
+        except Exception:
+            answer = _report_failure(exchange)
+            if status:  # the answer has begun: all that is left is to break it off
+                raise
+            return await self._send(exchange, answer, send)
+        return status
+
+    def _record(self, scope: Scope, method: str, status: int, seconds: float) -> None:
+        path = getattr(scope.get("route"), "path", None) or scope["path"]
+        route = path if path in self._paths else _UNMATCHED
+        self._metrics.count_request(route, method, status, seconds)
+        level = logging.DEBUG if route in QUIET and status != 500 else logging.INFO
+        if _log.isEnabledFor(level):
+            _log.log(
+                level,
+                "answered",
+                extra={
+                    "method": method,
+                    "route": route,
+                    "status": status,
+                    "duration_ms": round(seconds * 1000, 2),
+                },
+            )
+
+
+def _choose_handler(handlers: Mapping[str, Handler], method: str) -> Handler:
+    """Raises Problem method_not_allowed."""
+    handler = handlers.get(method)
+    if handler is None:
+        allowed = [*handlers, *(["HEAD"] if "GET" in handlers else [])]
+        raise describe_status(405, {"Allow": ", ".join(allowed)})
+    return handler
+
+
+def _make_answer(problem: Problem, exchange: Exchange) -> Answer:
+    body, headers = encode_problem(problem, exchange.context.request_id)
+    return Answer(problem.definition.status, body, headers)
+
+
+def _report_failure(exchange: Exchange) -> Answer:
+    _log.exception("a request failed unexpectedly")
+    problem = Problem("internal", "The service's log has the reason under the request id.")
+    return _make_answer(problem, exchange)
+
+
+async def _discard_body(exchange: Exchange) -> None:
+    """Reads the rest of the body, for an answer after which the connection is closed."""
+    discarded = 0
+    while exchange.body_pending and discarded < _DISCARD_BYTES:
+        discarded += len(await exchange.read_chunk())

@@ -1,0 +1,64 @@
+"""Accounts of memory, from which bytes are taken before they are used."""
+
+import threading
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import monotonic
+
+
+class Account:
+    """A number of bytes that requests share. Thread-safe."""
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self._held = 0
+        self._changed = threading.Condition()
+        self._line: deque[object] = deque()  # of threads, first come first
+
+    @property
+    def held(self) -> int:
+        """Bytes that are out."""
+        return self._held
+
+    def try_take(self, size: int) -> bool:
+        """Takes out `size` bytes; False, and nothing is taken, if they are not there."""
+        with self._changed:
+            if self._held + size > self.capacity:
+                return False
+            self._held += size
+            return True
+
+    def give_back(self, size: int) -> None:
+        """Returns bytes that were taken out."""
+        with self._changed:
+            self._held -= size
+            self._changed.notify_all()
+
+    @contextmanager
+    def hold(self, size: int, until: float) -> Iterator[None]:
+        """Takes out `size` bytes for the time of a block, waiting for them in line; for threads.
+
+        Whoever holds bytes here must not wait for others: then everyone gets its turn.
+
+        Raises:
+            TimeoutError: they were not there by `until`, of time.monotonic.
+            ValueError: more than the account has when nothing is out.
+        """
+        if size > self.capacity:
+            raise ValueError(f"expected at most {self.capacity} bytes; found {size}")
+        place = object()
+        with self._changed:
+            self._line.append(place)
+            try:
+                while self._line[0] is not place or self._held + size > self.capacity:
+                    if not self._changed.wait(until - monotonic()):
+                        raise TimeoutError
+                self._held += size
+            finally:
+                self._line.remove(place)
+                self._changed.notify_all()
+        try:
+            yield
+        finally:
+            self.give_back(size)

@@ -1,0 +1,327 @@
+"""One HTTP/1.1 connection: uvicorn's protocol with bounds on time and size."""
+
+import asyncio
+from time import monotonic
+from typing import Any, Protocol
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
+
+from service.exchange import CONNECTION, Connection
+from service.logs import read_context
+from service.problems import Problem, encode_problem
+
+MAX_HEAD_BYTES = 64 * 2**10
+#: After a refusal, what is still on its way of the body is read and thrown away, within these.
+MAX_DISCARDED_BYTES = 64 * 2**20
+DISCARD_SECONDS = 10.0
+WRITE_SECONDS = 30.0  # in which a client must take some of its answer
+_INTERIM = b"HTTP/1.1 100 "
+_MALFORMED = (
+    "expected an HTTP/1.1 request; found bytes that are none. Send http, not https or another "
+    "protocol, and let a library write the request."
+)
+
+
+class Observer(Protocol):
+    """What learns of requests that never reach the application."""
+
+    def count_malformed(self, code: str) -> None:
+        """A request ended with this problem before it was understood."""
+
+
+class _AnswerTransport:
+    """The connection as an answer sees it: head and body are sent together, and closing is gentle.
+
+    A connection that is closed over unread bytes is reset, and clients and proxies lose the answer:
+    closing waits for the rest of the request.
+    """
+
+    def __init__(self, connection: "BoundedProtocol", has_body: bool) -> None:
+        self._connection = connection
+        self._write = connection.transport.write
+        self._head: bytes | None = None  # held back
+        self._has_begun = not has_body
+        self.is_closing = connection.transport.is_closing
+
+    def write(self, data: bytes) -> None:
+        """Holds the head back until the first part of the body is there, if there will be one."""
+        if self._head is not None:
+            head, self._head = self._head, None
+            self._write(head + data)
+        elif self._has_begun or data.startswith(_INTERIM):
+            self._write(data)
+        else:
+            self._has_begun = True
+            self._head = data
+
+    def close(self) -> None:
+        """Ends the connection after this answer."""
+        if self._head is not None:
+            self._write(self._head)
+        self._connection.close_after_answer()
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """A connection that can neither hold the service up nor be held up by it.
+
+    A request's life: nothing yet -> head -> body -> done; `sweep` ends the connection where one of
+    these takes too long. How long a connection may idle between requests is uvicorn's to watch.
+    """
+
+    def __init__(self, *, header_seconds: float, observer: Observer, **rest: Any) -> None:
+        super().__init__(**rest)
+        self._header_seconds = header_seconds
+        self._observer = observer
+        self._since = monotonic()  # the beginning of the present phase
+        self._in_message = False  # between a request's first byte and its last
+        self._head_bytes = 0
+        self._in_head = False
+        self._discarded = 0
+        self._is_refused = False  # this connection is over; what still comes is thrown away
+        self._closes_when_read = False  # the answer was the last one; the rest of the body comes
+        self._is_replaying = False  # a head that only tells the parser what it already knew
+        self._facts = Connection()
+        self._paused_since: float | None = None
+
+    # ---- what the server asks
+
+    @property
+    def is_working(self) -> bool:
+        """Whether a request is being answered."""
+        cycle: RequestResponseCycle | None = self.cycle
+        return cycle is not None and not cycle.response_complete
+
+    @property
+    def idle_since(self) -> float:
+        """When the present phase began, of time.monotonic."""
+        return self._since
+
+    def sweep(self, now: float) -> None:
+        """Ends the connection if it has been in its phase for too long."""
+        if self.transport.is_closing():
+            return
+        if self._paused_since is not None and now - self._paused_since > WRITE_SECONDS:
+            self.transport.abort()
+        elif self.is_working:
+            pass  # the body's reader and the deadline watch over it
+        elif self._in_head and now - self._since > self._header_seconds:
+            seconds = self._header_seconds
+            self._refuse(
+                Problem(
+                    "header_timeout",
+                    f"expected the whole head of the request within {seconds:g} s; found a part of "
+                    "it. Send it again, over a faster connection.",
+                )
+            )
+        elif self._is_silent and now - self._since > self._header_seconds:
+            self.transport.close()  # not a byte: nobody to answer
+        elif self._in_message and not self._in_head and now - self._since > DISCARD_SECONDS:
+            self.close_gently()
+        elif self._is_idle_unwatched and now - self._since > self._header_seconds:
+            self.transport.close()
+
+    @property
+    def _is_silent(self) -> bool:
+        """Whether not a single request has come."""
+        cycle: RequestResponseCycle | None = self.cycle
+        return cycle is None and not self._in_message
+
+    @property
+    def _is_idle_unwatched(self) -> bool:
+        """Between requests, where line ends alone have stopped uvicorn's timer."""
+        return not self._in_message and self.timeout_keep_alive_task is None
+
+    def end_with(self, problem: Problem) -> None:
+        """Answers what is under way, or is no request, with this problem; ends the connection."""
+        if self.is_working:
+            if self.cycle.response_started:
+                self.cycle.keep_alive = False  # it gets its own answer, the last one
+                return
+            self.cycle.disconnected = True  # the application writes nothing more
+            self.cycle.message_event.set()
+        context = read_context(None, None)
+        body, headers = encode_problem(problem, context.request_id)
+        headers += [
+            (b"content-length", b"%d" % len(body)),
+            (b"x-request-id", context.request_id.encode()),
+            (b"connection", b"close"),
+        ]
+        lines = [name + b": " + value + b"\r\n" for name, value in headers]
+        head = STATUS_LINE[problem.definition.status] + b"".join(lines) + b"\r\n"
+        self.transport.write(head + body)
+        self.close_gently()
+
+    def close_after_answer(self) -> None:
+        """Ends the connection after its last answer, once the rest of the request has come."""
+        if self._in_message and not self.transport.is_closing():
+            self._closes_when_read = True  # and `sweep` does not wait for ever
+        else:
+            self.transport.close()
+
+    def close_gently(self) -> None:
+        """Ends the connection so that an answer already written reaches the client.
+
+        Closing with bytes unread resets the connection, and the client may lose what it has not
+        read yet: so say that nothing more comes, and wait for the client's end.
+        """
+        if self.transport.is_closing():
+            return
+        self._is_refused = True
+        self.flow.resume_reading()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.loop.call_later(1.0, self.transport.abort)
+
+    # ---- asyncio's side
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A client has connected."""
+        super().connection_made(transport)
+        self._since = monotonic()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client has gone, or we have closed."""
+        super().connection_lost(exc)
+        self._facts.is_lost = True
+        if self._facts.on_lost is not None:
+            self._facts.on_lost()
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes have come."""
+        if self._is_refused:
+            return
+        if self._in_head or not self._in_message:
+            self._head_bytes += len(data)
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._ignore_upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserError:
+            self._refuse(Problem("malformed_request", _MALFORMED))
+        if self._in_head and self._head_bytes > MAX_HEAD_BYTES and not self._is_refused:
+            self._refuse(
+                Problem(
+                    "headers_too_large",
+                    f"expected a head of at most {MAX_HEAD_BYTES} bytes; found more. Send fewer or "
+                    "smaller headers.",
+                )
+            )
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """The client sends nothing more: a request that is complete gets its answer."""
+        self._facts.half_closed = True
+        if self.is_working and not self.cycle.more_body:
+            self.cycle.keep_alive = False
+            return True
+        return False
+
+    def pause_writing(self) -> None:
+        """The client does not take its answer."""
+        self._paused_since = monotonic()
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        """It does again."""
+        self._paused_since = None
+        super().resume_writing()
+
+    # ---- the parser's side
+
+    def on_message_begin(self) -> None:
+        """The first byte of a request."""
+        if self._is_replaying:
+            return
+        super().on_message_begin()
+        self.scope["extensions"] = {CONNECTION: self._facts}  # type: ignore[dict-item]
+        self._in_message = self._in_head = True
+        self._discarded = 0
+        if not self.is_working:
+            self._since = monotonic()
+
+    def on_url(self, url: bytes) -> None:
+        """The target of a request."""
+        if not self._is_replaying:
+            super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header of a request."""
+        if not self._is_replaying:
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """The head is complete: the application begins."""
+        if self._is_replaying:
+            self._is_replaying = False
+            return
+        self._in_head = False
+        self._head_bytes = 0
+        before = self.cycle
+        super().on_headers_complete()
+        if self.cycle is not before:
+            transport = _AnswerTransport(self, has_body=self.scope["method"] != "HEAD")
+            self.cycle.transport = transport  # type: ignore[assignment]
+
+    def on_body(self, body: bytes) -> None:
+        """Bytes of the body; after a refusal they are thrown away."""
+        if self.cycle.response_complete:
+            self._discarded += len(body)
+            if self._discarded > MAX_DISCARDED_BYTES:
+                self.close_gently()
+            return
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The last byte of a request."""
+        if self.parser.should_upgrade() and self._body_headers:
+            return  # the parser believes that an upgrade has no body: `_ignore_upgrade` goes on
+        self._in_message = False
+        super().on_message_complete()
+        if self._closes_when_read:
+            self.transport.close()
+
+    def on_response_complete(self) -> None:
+        """The answer is written."""
+        self._since = monotonic()
+        super().on_response_complete()
+
+    # ---- what is no request
+
+    def _ignore_upgrade(self, rest: bytes) -> None:
+        """A request that offers another protocol is answered in this one, its body included.
+
+        Java's HttpClient and curl --http2 offer HTTP/2 with their first request. The parser stops
+        there: another one takes over, which is told of the body by a head that nobody sees.
+        """
+        headers = self._body_headers
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        if headers:
+            self._is_replaying = True
+            lines = b"".join(name + b": " + value + b"\r\n" for name, value in headers)
+            self.parser.feed_data(b"POST / HTTP/1.1\r\n" + lines + b"\r\n")
+        if rest:
+            self.data_received(rest)
+
+    @property
+    def _body_headers(self) -> list[tuple[bytes, bytes]]:
+        """The headers that say that the request has a body."""
+        return [
+            (name, value)
+            for name, value in self.headers
+            if name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
+        ]
+
+    def _refuse(self, problem: Problem) -> None:
+        """Ends the connection with what came; an answer that needs no more of it is still given."""
+        self._observer.count_malformed(problem.code)
+        if self.is_working and not self.cycle.more_body:
+            self.cycle.keep_alive = False
+            self._is_refused = True
+        else:
+            self.end_with(problem)

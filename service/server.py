@@ -1,0 +1,297 @@
+"""uvicorn's server with an accept loop of its own: bounds, and a drain that loses nothing."""
+
+import asyncio
+import errno
+import logging
+import resource
+import signal
+import socket
+from time import monotonic
+from types import FrameType
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from service.lifecycle import Lifecycle
+from service.metrics import Metrics
+from service.problems import Problem
+from service.protocol import BoundedProtocol
+from service.scheduler import Scheduler
+from service.settings import Settings
+
+_log = logging.getLogger(__name__)
+_SPARE = 32  # connections beyond the bound, on which probes and refusals are still answered
+_OTHER_FILES = 64  # descriptors that are not connections
+_ACCEPTS = 16  # connections taken at a time, before others get their turn
+_PAUSE_SECONDS = 0.1  # without accepting, where the system has no descriptors left
+_SWEEP_SECONDS = 1.0
+_LINGER_SECONDS = 1.0  # in which a connection without a request may still send one, at the end
+_QUEUED_SECONDS = 0.2  # in which clients that were connecting when the listener closed get in
+_STEP_SECONDS = 0.05
+_BACKSTOP_SECONDS = 3  # after the grace time uvicorn cancels what is left
+
+
+class Server(uvicorn.Server):
+    """Serves `app` on a listening socket until a signal; then drains.
+
+    The first SIGTERM: not ready, each answer says Connection: close, and requests are taken for
+    the drain delay, so that balancers and clients go elsewhere. Then what is connecting is
+    accepted, the listener closed, and what is in flight answered within the grace time, or refused
+    at its end.
+    SIGINT, a person at a terminal, has no delay, and a second one no grace.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        settings: Settings,
+        listener: socket.socket,
+        lifecycle: Lifecycle,
+        scheduler: Scheduler,
+        metrics: Metrics,
+    ) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http=BoundedProtocol,
+                loop="asyncio",
+                ws="none",
+                lifespan="on",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                timeout_keep_alive=settings.idle_timeout_ms / 1000,  # type: ignore[arg-type]
+                timeout_graceful_shutdown=settings.grace_ms // 1000 + _BACKSTOP_SECONDS,
+            )
+        )
+        self._settings = settings
+        self._listener = listener
+        self._lifecycle = lifecycle
+        self._scheduler = scheduler
+        self._metrics = metrics
+        self._drain_at: float | None = None  # when the delay is over, of time.monotonic
+        self._is_hurried = False
+        self._signals: list[signal.Signals] = []
+        self._accepting = False
+        self._is_closed = False
+        self._connecting: set[asyncio.Task[object]] = set()
+        self._swept_at = 0.0
+        self._complained_at = 0.0
+        self._bound = bound_connections(settings.max_connections)
+
+    @property
+    def connections(self) -> "set[BoundedProtocol]":
+        """The open connections."""
+        return self.server_state.connections  # type: ignore[return-value]
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there are as many connections as may have requests in work."""
+        return len(self.server_state.connections) > self._bound
+
+    # ---- signals
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Called by a signal, between two instructions of whatever runs: it only notes it."""
+        self._signals.append(signal.Signals(sig))
+
+    def stop(self) -> None:
+        """Ends the service at once: there is nothing to drain, since it can't answer."""
+        self._drain_at = monotonic()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second; True ends the main loop."""
+        await super().on_tick(counter)
+        now = monotonic()
+        if now - self._swept_at >= _SWEEP_SECONDS:
+            self._swept_at = now
+            self._sweep(now)
+        self._heed_signals()
+        return self._drain_at is not None and now >= self._drain_at
+
+    def _heed_signals(self) -> None:
+        for caught in self._signals:
+            if self._drain_at is None:
+                seconds = 0 if caught is signal.SIGINT else self._settings.drain_delay_ms / 1000
+                self._drain_at = monotonic() + seconds
+                self._lifecycle.begin_drain()
+                _log.info(
+                    "stopping",
+                    extra={
+                        "signal": caught.name,
+                        "delay_s": seconds,
+                        "connections": len(self.connections),
+                        "waiting": self._scheduler.waiting,
+                    },
+                )
+            elif caught is signal.SIGINT:
+                self._is_hurried = True
+        self._signals.clear()
+
+    # ---- connections
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begins to accept."""
+        await super().startup(sockets=[])
+        self._listener.setblocking(False)
+        self._resume_accepting()
+
+    def _resume_accepting(self) -> None:
+        if not self._accepting:
+            asyncio.get_running_loop().add_reader(self._listener, self._accept)
+            self._accepting = True
+
+    def _pause_accepting(self) -> None:
+        if self._accepting:
+            asyncio.get_running_loop().remove_reader(self._listener)
+            self._accepting = False
+
+    def _accept(self) -> None:
+        """Takes what is connecting, within the bounds; makes room by closing who idles longest."""
+        for _ in range(_ACCEPTS):
+            if self._count_connections() >= self._bound:
+                self._evict()
+            if self._count_connections() >= self._bound + _SPARE:
+                self._complain("too many connections are at work; new ones wait")
+                self._take_a_break()
+                return
+            try:
+                connection, _ = self._listener.accept()
+            except (BlockingIOError, InterruptedError):
+                return
+            except ConnectionAbortedError:
+                continue
+            except OSError as fault:
+                if fault.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                    raise
+                self._complain(f"the system takes no more connections: {fault.strerror}")
+                self._evict()
+                self._take_a_break()
+                return
+            connection.setblocking(False)
+            loop = asyncio.get_running_loop()
+            task = loop.create_task(loop.connect_accepted_socket(self._make_protocol, connection))
+            self._connecting.add(task)
+            task.add_done_callback(self._finish_connecting)
+
+    def _finish_connecting(self, task: "asyncio.Task[object]") -> None:
+        self._connecting.discard(task)
+        if not task.cancelled() and (fault := task.exception()) is not None:
+            _log.debug("a connection ended before it began", extra={"fault": str(fault)})
+
+    def _make_protocol(self) -> BoundedProtocol:
+        return BoundedProtocol(
+            header_seconds=self._settings.header_timeout_ms / 1000,
+            observer=self._metrics,
+            config=self.config,
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
+        )
+
+    def _count_connections(self) -> int:
+        return len(self.server_state.connections) + len(self._connecting)
+
+    def _take_a_break(self) -> None:
+        self._pause_accepting()
+        asyncio.get_running_loop().call_later(_PAUSE_SECONDS, self._end_break)
+
+    def _end_break(self) -> None:
+        if not self._is_closed:
+            self._resume_accepting()
+
+    def _evict(self) -> None:
+        """Closes the connection that has had no request for longest."""
+        idle = [
+            one for one in self.connections if not one.is_working and not one.transport.is_closing()
+        ]
+        if idle:
+            min(idle, key=lambda one: one.idle_since).transport.abort()
+            self._metrics.count_evicted()
+
+    def _sweep(self, now: float) -> None:
+        for connection in list(self.connections):
+            connection.sweep(now)
+
+    def _complain(self, text: str) -> None:
+        """A line in the log, at most once a second."""
+        now = monotonic()
+        if now - self._complained_at >= 1:
+            self._complained_at = now
+            _log.warning(text, extra={"connections": len(self.connections), "bound": self._bound})
+
+    # ---- the end
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Closes the listener without losing who was connecting; answers or refuses what is in."""
+        began = monotonic()
+        if not self._lifecycle.is_draining:
+            self._lifecycle.begin_drain()
+        await self._close_listener()
+        until = began + self._settings.grace_ms / 1000
+        while self.connections and not self._is_hurried and monotonic() < until:
+            await asyncio.sleep(_STEP_SECONDS)
+            now = monotonic()
+            self._sweep(now)
+            if now - began > _LINGER_SECONDS:
+                self._lifecycle.refuse_new()
+                self._close_idle()
+            self._heed_signals()
+        await self._refuse_rest()
+        await super().shutdown(sockets=[])
+        _log.info("stopped", extra={"seconds": round(monotonic() - began, 2)})
+
+    async def _close_listener(self) -> None:
+        """The system lets no new ones in, those in its queue are accepted, then it is closed."""
+        self._listener.listen(0)
+        await asyncio.sleep(_QUEUED_SECONDS)
+        self._is_closed = True
+        self._accept_queued()
+        self._pause_accepting()
+        self._listener.close()
+        await asyncio.sleep(0)
+
+    async def _refuse_rest(self) -> None:
+        """The time is over: what has no answer gets a problem instead."""
+        self._lifecycle.refuse_new()
+        problem = Problem(
+            "draining", "expected to be in time; the service has stopped. Ask another one."
+        )
+        self._scheduler.refuse_waiting(problem)
+        await asyncio.sleep(_STEP_SECONDS)
+        for connection in list(self.connections):
+            if connection.is_working:
+                connection.end_with(problem)
+        self._close_idle()
+
+    def _accept_queued(self) -> None:
+        before = -1
+        while self._count_connections() != before:
+            before = self._count_connections()
+            self._accept()
+
+    def _close_idle(self) -> None:
+        for connection in list(self.connections):
+            if not connection.is_working and not connection.transport.is_closing():
+                connection.transport.close()
+
+
+def bound_connections(wanted: int) -> int:
+    """As many of the wanted connections as there are descriptors for; raises the soft limit.
+
+    Logs a line if there are fewer.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = wanted + _SPARE + _OTHER_FILES
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        most = needed if hard == resource.RLIM_INFINITY else min(hard, needed)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        soft = most
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return wanted
+    bound = max(1, soft - _SPARE - _OTHER_FILES)
+    _log.warning(
+        "fewer connections than BNN_MAX_CONNECTIONS: the system allows no more descriptors",
+        extra={"connections": bound, "wanted": wanted, "descriptors": soft},
+    )
+    return bound
