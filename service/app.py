@@ -66,6 +66,7 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
         redirect_slashes=False,
     )
     app.state.inference = inference
+    app.state.admission = admission
     app.state.lifecycle = lifecycle
     app.state.metrics = metrics
     router = build_router(settings, metrics, inference)
