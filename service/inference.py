@@ -9,7 +9,7 @@ from time import monotonic, perf_counter
 import numpy as np
 import numpy.typing as npt
 
-from runtime import Engine, InvalidImage, RuntimeFault, load_engine
+from runtime import Engine, ImageLimits, InvalidImage, RuntimeFault, load_engine
 from service.classifier import Classifier, Prediction, Prepared
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
@@ -164,7 +164,8 @@ class Inference:
         engine = await asyncio.to_thread(self._choose_engine)
         loaded = perf_counter()
         classifier = Classifier(engine, self._settings.image_limits)
-        found = await asyncio.to_thread(warm_up, classifier, self._settings.threads, self.predictor)
+        unlimited = Classifier(engine, ImageLimits())  # a caller's limits do not bind the warm-up
+        found = await asyncio.to_thread(warm_up, unlimited, self._settings.threads, self.predictor)
         warm = perf_counter()
         self.scheduler.unit = found.unit
         self._metrics.describe_start("load", loaded - started)
