@@ -1,128 +1,123 @@
-"""service.connection: what waits for a client that has left is never started."""
+"""service.exchange: headers, the body's end, and how it is heard that a client has left."""
 
 import asyncio
-import threading
 from typing import Any
 
-import httpx
-import numpy as np
 import pytest
-from starlette.requests import ClientDisconnect, Request
 
-from service.app import create_app
-from service.connection import run_while_connected
-from service.problems import Problem
-from service.settings import Settings
+from service.exchange import CONNECTION, ClientGone, Connection, Exchange
 
 pytestmark = pytest.mark.anyio
-SCOPE = {
-    "type": "http",
-    "method": "POST",
-    "path": "/classify",
-    "headers": [],
-    "query_string": b"",
-    "root_path": "",
-}
 
 
-class Client:
-    """One request over ASGI whose client can leave; `statuses` is what it was sent."""
-
-    def __init__(self, app: Any, body: bytes) -> None:
-        self.leave = asyncio.Event()
-        self.statuses: list[int] = []
-        self._body: bytes | None = body
-        self.task = asyncio.create_task(app(dict(SCOPE), self._receive, self._send))
-
-    async def _receive(self) -> dict[str, Any]:
-        if self._body is not None:
-            body, self._body = self._body, None
-            return {"type": "http.request", "body": body, "more_body": False}
-        await self.leave.wait()
-        return {"type": "http.disconnect"}
-
-    async def _send(self, message: Any) -> None:
-        if message["type"] == "http.response.start":
-            self.statuses.append(message["status"])
-
-
-async def test_a_queued_picture_of_a_client_that_left_is_skipped(
-    make_engine: Any, picture: Any
-) -> None:
-    began, release = threading.Event(), threading.Event()
-
-    class Slow(make_engine):
-        pictures = -2  # the warm-up's
-
-        def predict(self, images: np.ndarray) -> np.ndarray:
-            self.pictures += 1
-            if self.pictures > 0:
-                began.set()
-                assert release.wait(20)
-            return super().predict(images)
-
-    engine = Slow()
-    app = create_app(Settings(), engine)
-    async with app.router.lifespan_context(app):
-        await app.state.inference.wait()
-        first = Client(app, picture())
-        assert await asyncio.to_thread(began.wait, 20)
-        leaving, staying = Client(app, picture()), Client(app, picture())
-        await asyncio.sleep(0.05)
-        leaving.leave.set()
-        await leaving.task  # while the first one still computes
-        release.set()
-        await asyncio.gather(first.task, staying.task)
-        transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-            metrics = (await client.get("/metrics")).text
-    assert (first.statuses, leaving.statuses, staying.statuses) == ([200], [499], [200])
-    assert engine.pictures == 2
-    assert 'bnn_requests_total{method="POST",route="/classify",status="499"} 1.0' in metrics
-    assert 'bnn_requests_total{method="POST",route="/classify",status="200"} 2.0' in metrics
-
-
-def make_request(messages: list[str]) -> Request:
+def make_exchange(
+    messages: list[dict[str, Any]] | None = None,
+    headers: dict[str, str] | None = None,
+    **scope: Any,
+) -> Exchange:
     """A request that receives these messages, then nothing."""
+    left = list(messages or [])
 
     async def receive() -> dict[str, Any]:
-        if not messages:
+        if not left:
             await asyncio.Event().wait()
-        return {"type": messages.pop(0)}
+        return left.pop(0)
 
-    return Request(dict(SCOPE), receive)
-
-
-async def test_results_and_faults_of_the_work_pass_through() -> None:
-    async def answer() -> int:
-        return 5
-
-    async def fail() -> int:
-        raise Problem("too_large", "")
-
-    before = asyncio.all_tasks()
-    request = make_request(["http.request"])
-    assert await run_while_connected(request, answer()) == 5
-    with pytest.raises(Problem, match="too_large"):
-        await run_while_connected(request, fail())
-    assert asyncio.all_tasks() == before
+    pairs = [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
+    return Exchange({"type": "http", "headers": pairs, **scope}, receive, 0.0)
 
 
-async def test_work_is_cancelled_when_the_client_leaves_or_the_request_is() -> None:
-    before = asyncio.all_tasks()
-    cancelled = 0
+def chunk(body: bytes = b"x", more: bool = False) -> dict[str, Any]:
+    """A message with some of the body."""
+    return {"type": "http.request", "body": body, "more_body": more}
 
-    async def wait() -> None:
-        nonlocal cancelled
-        try:
-            await asyncio.Event().wait()
-        finally:
-            cancelled += 1
 
-    with pytest.raises(ClientDisconnect):
-        await run_while_connected(make_request(["http.request", "http.disconnect"]), wait())
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.01):
-            await run_while_connected(make_request([]), wait())
-    assert cancelled == 2
-    assert asyncio.all_tasks() == before
+GONE = {"type": "http.disconnect"}
+
+
+def test_a_request_is_its_callers_and_has_an_id() -> None:
+    exchange = make_exchange(headers={"x-request-id": "mine"}, client=("192.0.2.1", 5))
+    assert exchange.caller == "192.0.2.1"
+    assert exchange.context.request_id == "mine"
+    unknown = make_exchange()
+    assert unknown.caller == ""
+    assert len(unknown.context.request_id) == 32
+    assert make_exchange(client=None).caller == ""
+
+
+@pytest.mark.parametrize(
+    ("headers", "pending", "unasked"),
+    [
+        ({}, False, False),
+        ({"content-length": "0"}, False, False),
+        ({"content-length": "5"}, True, False),
+        ({"transfer-encoding": "chunked"}, True, False),
+        ({"content-length": "5", "expect": "100-continue"}, True, True),
+        ({"content-length": "0", "expect": "100-continue"}, False, False),
+        ({"expect": "100-continue"}, False, False),
+    ],
+)
+def test_whether_a_body_comes_and_waits_to_be_asked_for(
+    headers: dict[str, str], pending: bool, unasked: bool
+) -> None:
+    exchange = make_exchange(headers=headers)
+    assert (exchange.body_pending, exchange.body_unasked) == (pending, unasked)
+
+
+async def test_the_body_is_read_to_its_end() -> None:
+    headers = {"content-length": "3", "expect": "100-continue"}
+    exchange = make_exchange([chunk(b"ab", True), chunk(b"c")], headers)
+    assert await exchange.read_chunk() == b"ab"
+    assert (exchange.body_pending, exchange.body_unasked) == (True, False)
+    assert await exchange.read_chunk() == b"c"
+    assert not exchange.body_pending
+
+
+async def test_a_client_that_leaves_while_it_sends_is_gone() -> None:
+    exchange = make_exchange([chunk(b"ab", True), GONE], {"content-length": "3"})
+    await exchange.read_chunk()
+    with pytest.raises(ClientGone):
+        await exchange.read_chunk()
+    assert not exchange.body_pending
+
+
+async def test_a_server_that_tells_of_its_connection_is_believed() -> None:
+    connection = Connection()
+    exchange = make_exchange(extensions={CONNECTION: connection})
+    assert exchange.connection is connection
+    heard: list[str] = []
+    tasks = asyncio.all_tasks()
+    with exchange.watch_client(lambda: heard.append("gone")):
+        assert asyncio.all_tasks() == tasks, "it costs no task"
+        assert connection.on_lost is not None
+        connection.on_lost()
+    assert heard == ["gone"]
+    assert connection.on_lost is None
+    connection.is_lost = True
+    with exchange.watch_client(lambda: heard.append("was gone")):
+        pass
+    assert heard == ["gone", "was gone"]
+    with pytest.raises(KeyError), exchange.watch_client(lambda: None):
+        raise KeyError
+    assert connection.on_lost is None
+
+
+async def test_of_another_server_it_is_heard_by_a_task() -> None:
+    tasks = asyncio.all_tasks()
+    exchange = make_exchange([chunk(), GONE])
+    gone = asyncio.Event()
+    with exchange.watch_client(gone.set):
+        await gone.wait()
+    with pytest.raises(KeyError), make_exchange([]).watch_client(gone.clear):
+        await asyncio.sleep(0)
+        raise KeyError
+    await asyncio.sleep(0)
+    assert gone.is_set(), "nobody has left"
+    assert asyncio.all_tasks() == tasks
+
+
+async def test_each_request_without_such_a_server_has_a_connection_of_its_own() -> None:
+    first, second = make_exchange(), make_exchange()
+    assert first.connection is not second.connection
+    assert len({first.connection, second.connection}) == 2
+    assert not (first.connection.half_closed or first.connection.is_lost)
