@@ -100,12 +100,13 @@ class Inference:
             tensors = np.stack([picture.tensor for picture in prepared.values()])
             try:
                 logits, seconds = classifier.infer(tensors, threads)
+            except Exception as fault:
+                outcomes |= dict.fromkeys(prepared, fault)
+            else:
                 for row, (job, picture) in zip(logits, prepared.items(), strict=True):
                     outcomes[job] = self._finish(
                         classifier, job, picture, row, seconds, len(logits)
                     )
-            except Exception as fault:
-                outcomes |= dict.fromkeys(prepared, fault)
         each = (monotonic() - began) / len(jobs)
         for job in jobs:
             # Bytes that are no image are refused at once: they say nothing of those that are.
@@ -133,14 +134,18 @@ class Inference:
         logits: npt.NDArray[np.float32],
         seconds: float,
         unit: int,
-    ) -> Classified:
+    ) -> Classified | ArithmeticError:
         stages = {
             "queue": job.began - job.queued,
             "decode": picture.decode_seconds,
             "preprocess": picture.preprocess_seconds,
             "infer": seconds,
         }
-        return Classified(classifier.rank(logits, job.top_k), picture, stages, unit)
+        try:
+            predictions = classifier.rank(logits, job.top_k)
+        except ArithmeticError as fault:  # of this image alone, not of its unit
+            return fault
+        return Classified(predictions, picture, stages, unit)
 
     # ---- loading
 

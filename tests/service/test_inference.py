@@ -121,27 +121,43 @@ async def test_images_that_wait_are_computed_together(gated: Any, picture: Any) 
             await bad.done
         assert [outcome.predictions[0].index for outcome in outcomes] == [0, 1, 2]
         assert [outcome.unit for outcome in (await first.done, *outcomes)] == [1, 3, 3, 3]
-        assert gated.asked[1:] == [(3, 4 if inference._settings.threads == 4 else gated.asked[1][1])]
+        assert [images for images, _ in gated.asked] == [1, 3]
 
 
 async def test_one_bad_image_harms_no_other_of_its_unit(gated: Any, picture: Any) -> None:
-    """The network's own fault ends all of them; a score that is no number, too, and no worker."""
+    class Poisoned(type(gated)):  # type: ignore[misc]
+        def predict(self, images: np.ndarray, threads: int | None = None) -> np.ndarray:
+            logits = super().predict(images, threads)
+            logits[images.mean(axis=(1, 2, 3)) > 0.9] = np.nan
+            return logits
 
+    engine = Poisoned()
+    async with start(engine, unit=4, workers=1) as inference:
+        engine.close()
+        first = submit(inference, picture())
+        await asyncio.to_thread(engine.wait_for_call)
+        jobs = [submit(inference, data) for data in (picture(), picture("white"), picture("lime"))]
+        engine.open()
+        red, white, green = await asyncio.gather(*(job.done for job in jobs), return_exceptions=True)
+        assert isinstance(white, ArithmeticError)
+        assert [found.predictions[0].label for found in (red, green)] == ["red", "green"]
+        assert red.unit == 3
+        await first.done
+
+
+async def test_a_network_that_fails_ends_its_unit_and_no_worker(gated: Any, picture: Any) -> None:
     class Failing(type(gated)):  # type: ignore[misc]
         healthy = True
 
         def predict(self, images: np.ndarray, threads: int | None = None) -> np.ndarray:
-            logits = super().predict(images, threads)
             if not self.healthy:
                 raise ValueError("the network fails")
-            return logits
+            return super().predict(images, threads)
 
     engine = Failing()
     async with start(engine, unit=4, workers=1) as inference:
         engine.healthy = False
-        engine.close()
         jobs = [submit(inference, data) for data in (picture(), b"bad", picture())]
-        engine.open()
         found = await asyncio.gather(*(job.done for job in jobs), return_exceptions=True)
         assert [type(outcome) for outcome in found] == [ValueError, Problem, ValueError]
         engine.healthy = True
