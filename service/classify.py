@@ -49,7 +49,8 @@ class Classify:
         if isinstance(outcome, Problem):
             raise outcome
         assert isinstance(outcome, Classified)
-        rounded = _round(timings | {name: 1000 * s for name, s in outcome.seconds.items()})
+        stages = {name: 1000 * seconds for name, seconds in outcome.seconds.items()}
+        rounded = _round({"receive": timings["receive"], **stages, "total": timings["total"]})
         body = {
             "predictions": _describe_predictions(outcome),
             **self._describe_model(),

@@ -103,14 +103,16 @@ def encode_picture(
 async def open_client(
     settings: Settings | None = None, engine: Any = None, wait: bool = True
 ) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of an application in this process, its lifespan running."""
+    """A client of an application in this process, its lifespan running; `app` is the application."""
     app = create_app(settings or Settings(), engine or FakeEngine())
     async with app.router.lifespan_context(app):
         if wait:
             await app.state.inference.wait()
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            client.app = app  # type: ignore[attr-defined]
             yield client
+    assert app.state.admission.bodies.held == 0, "bytes of bodies that nobody gave back"
 
 
 @pytest.fixture(scope="session")
