@@ -124,13 +124,13 @@ class Classify:
         scheduler = self._inference.scheduler
         loop = asyncio.get_running_loop()
         timer = loop.call_later(deadline, self._expire, jobs)
-        for job in jobs:
-            scheduler.submit(job)
         try:
+            for job in jobs:
+                scheduler.submit(job)
             with exchange.watch_client(lambda: self._drop(jobs)):
                 return [await self._take_outcome(job) for job in jobs]
-        except asyncio.CancelledError:
-            self._drop(jobs)
+        except BaseException:
+            self._abandon(jobs)
             raise
         finally:
             timer.cancel()
@@ -145,13 +145,19 @@ class Classify:
         self._metrics.count_unit(outcome.unit)
         return outcome
 
+    def _abandon(self, jobs: list[Job]) -> None:
+        """The request has ended without these: what has not begun never does."""
+        for job in jobs:
+            self._inference.scheduler.withdraw(job)
+            if not job.done.cancel() and not job.done.cancelled():
+                job.done.exception()  # nobody else looks at it
+
     def _drop(self, jobs: list[Job]) -> None:
         """The client has left: what has not begun never does, and no answer is waited for."""
         for job in jobs:
             if not job.done.done():
                 self._metrics.count_dropped(self._inference.scheduler.withdraw(job))
                 job.done.set_exception(ClientGone())
-                job.done.exception()  # all but the first are never awaited
 
     def _expire(self, jobs: list[Job]) -> None:
         """The deadline has passed: what has not been computed is not waited for."""

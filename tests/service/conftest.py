@@ -1,5 +1,6 @@
 """What the service's tests share: fake engines, an in-process client, a picture, real servers."""
 
+import gc
 import io
 import logging
 import os
@@ -112,7 +113,8 @@ async def open_client(
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
             client.app = app  # type: ignore[attr-defined]
             yield client
-    assert app.state.admission.bodies.held == 0, "bytes of bodies that nobody gave back"
+        assert app.state.admission.bodies.held == 0, "bytes of bodies that nobody gave back"
+    gc.collect()  # exceptions that nobody has retrieved are told now
 
 
 @pytest.fixture(scope="session")
