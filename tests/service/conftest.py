@@ -114,7 +114,7 @@ async def open_client(
             client.app = app  # type: ignore[attr-defined]
             yield client
         assert app.state.admission.bodies.held == 0, "bytes of bodies that nobody gave back"
-    gc.collect()  # exceptions that nobody has retrieved are told now
+    gc.collect(1)  # exceptions that nobody has retrieved are told now
 
 
 @pytest.fixture(scope="session")
