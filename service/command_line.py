@@ -76,10 +76,9 @@ def serve(settings: Settings) -> int:
             server.stop()
 
     lifecycle.on_change = stop_without_model
-    with listener:
+    with listener, _signals_call(server.handle_exit):
         _announce(listener)
-        with _signals_call(server.handle_exit):
-            server.run()
+        server.run()
     if lifecycle.fault is not None:
         print(f"error: {escape_controls(lifecycle.fault)}", file=sys.stderr)
         return 1
