@@ -5,6 +5,7 @@ from time import monotonic
 from typing import Any, Protocol
 
 import httptools
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
     HttpToolsProtocol,
@@ -20,11 +21,23 @@ MAX_HEAD_BYTES = 64 * 2**10
 MAX_DISCARDED_BYTES = 64 * 2**20
 DISCARD_SECONDS = 10.0
 WRITE_SECONDS = 30.0  # in which a client must take some of its answer
+MAX_AHEAD = 100  # requests that a client may send before it has their answers
 _INTERIM = b"HTTP/1.1 100 "
 _MALFORMED = (
     "expected an HTTP/1.1 request; found bytes that are none. Send http, not https or another "
     "protocol, and let a library write the request."
 )
+_LARGE_HEAD = (
+    f"expected a head of at most {MAX_HEAD_BYTES} bytes; found more. Send fewer or smaller headers."
+)
+
+
+class _LargeHead(Exception):
+    """The head of a request, or what stands in its place in a chunked body, is too large."""
+
+
+class _TooFarAhead(Exception):
+    """The client has sent more requests than may wait for their answers."""
 
 
 class Observer(Protocol):
@@ -32,6 +45,23 @@ class Observer(Protocol):
 
     def count_malformed(self, code: str) -> None:
         """A request ended with this problem before it was understood."""
+
+
+class _Flow(FlowControl):
+    """Reads nothing more while requests wait for those before them.
+
+    uvicorn reads on after each answer: a client that sends requests and nothing else would fill the
+    memory with them.
+    """
+
+    def __init__(self, connection: "BoundedProtocol") -> None:
+        super().__init__(connection.transport)
+        self._connection = connection
+
+    def resume_reading(self) -> None:
+        """Reads on, unless requests wait."""
+        if not self._connection.pipeline:
+            super().resume_reading()
 
 
 class _AnswerTransport:
@@ -50,6 +80,8 @@ class _AnswerTransport:
 
     def write(self, data: bytes) -> None:
         """Holds the head back until the first part of the body is there, if there will be one."""
+        if self._connection.is_over:
+            return
         if self._head is not None:
             head, self._head = self._head, None
             self._write(head + data)
@@ -61,9 +93,11 @@ class _AnswerTransport:
 
     def close(self) -> None:
         """Ends the connection after this answer."""
+        if self._connection.is_over:
+            return
         if self._head is not None:
             self._write(self._head)
-        self._connection.close_after_answer()
+        self._connection.close_after_answer(self)
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -79,10 +113,11 @@ class BoundedProtocol(HttpToolsProtocol):
         self._observer = observer
         self._since = monotonic()  # the beginning of the present phase
         self._in_message = False  # between a request's first byte and its last
-        self._head_bytes = 0
         self._in_head = False
+        self._unparsed = 0  # bytes since the last head or piece of a body was complete
         self._discarded = 0
-        self._is_refused = False  # this connection is over; what still comes is thrown away
+        self.is_over = False  # nothing more is written to this connection
+        self._is_refused = False  # what still comes is thrown away
         self._closes_when_read = False  # the answer was the last one; the rest of the body comes
         self._is_replaying = False  # a head that only tells the parser what it already knew
         self._facts = Connection()
@@ -94,7 +129,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def is_working(self) -> bool:
         """Whether a request is being answered."""
         cycle: RequestResponseCycle | None = self.cycle
-        return cycle is not None and not cycle.response_complete
+        return cycle is not None and not cycle.response_complete and not self.is_over
 
     @property
     def idle_since(self) -> float:
@@ -103,7 +138,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def sweep(self, now: float) -> None:
         """Ends the connection if it has been in its phase for too long."""
-        if self.transport.is_closing():
+        if self.transport.is_closing() or self.is_over:
             return
         if self._paused_since is not None and now - self._paused_since > WRITE_SECONDS:
             self.transport.abort()
@@ -138,6 +173,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def end_with(self, problem: Problem) -> None:
         """Answers what is under way, or is no request, with this problem; ends the connection."""
+        if self.is_over:
+            return
         if self.is_working:
             if self.cycle.response_started:
                 self.cycle.keep_alive = False  # it gets its own answer, the last one
@@ -156,9 +193,11 @@ class BoundedProtocol(HttpToolsProtocol):
         self.transport.write(head + body)
         self.close_gently()
 
-    def close_after_answer(self) -> None:
+    def close_after_answer(self, answer: _AnswerTransport) -> None:
         """Ends the connection after its last answer, once the rest of the request has come."""
-        if self._in_message and not self.transport.is_closing():
+        if self._is_refused or self.cycle.transport is not answer:  # what follows has no answer
+            self.close_gently()
+        elif self._in_message and not self.transport.is_closing():
             self._closes_when_read = True  # and `sweep` does not wait for ever
         else:
             self.transport.close()
@@ -169,9 +208,10 @@ class BoundedProtocol(HttpToolsProtocol):
         Closing with bytes unread resets the connection, and the client may lose what it has not
         read yet: so say that nothing more comes, and wait for the client's end.
         """
-        if self.transport.is_closing():
+        if self.transport.is_closing() or self.is_over:
             return
-        self._is_refused = True
+        self.is_over = self._is_refused = True
+        self.pipeline.clear()
         self.flow.resume_reading()
         if self.transport.can_write_eof():
             self.transport.write_eof()
@@ -182,6 +222,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client has connected."""
         super().connection_made(transport)
+        self.flow = _Flow(self)
         self._since = monotonic()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -195,23 +236,26 @@ class BoundedProtocol(HttpToolsProtocol):
         """Bytes have come."""
         if self._is_refused:
             return
-        if self._in_head or not self._in_message:
-            self._head_bytes += len(data)
+        self._unparsed += len(data)
         self._unset_keepalive_if_required()
         try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._ignore_upgrade(data[upgrade.args[0] :])
-        except httptools.HttpParserError:
-            self._refuse(Problem("malformed_request", _MALFORMED))
-        if self._in_head and self._head_bytes > MAX_HEAD_BYTES and not self._is_refused:
-            self._refuse(
-                Problem(
-                    "headers_too_large",
-                    f"expected a head of at most {MAX_HEAD_BYTES} bytes; found more. Send fewer or "
-                    "smaller headers.",
-                )
-            )
+            self._parse(data)
+        except httptools.HttpParserError as fault:
+            is_large = isinstance(fault.__context__, _LargeHead)
+            self._refuse_bytes(is_large)
+        else:
+            if self._in_message and self._unparsed > MAX_HEAD_BYTES:
+                self._refuse_bytes(is_large=True)
+
+    def _parse(self, data: bytes) -> None:
+        while data:
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                data = data[upgrade.args[0] :]
+                self._ignore_upgrade()
+            else:
+                return
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """The client sends nothing more: a request that is complete gets its answer."""
@@ -237,6 +281,8 @@ class BoundedProtocol(HttpToolsProtocol):
         """The first byte of a request."""
         if self._is_replaying:
             return
+        if len(self.pipeline) >= MAX_AHEAD:
+            raise _TooFarAhead
         super().on_message_begin()
         self.scope["extensions"] = {CONNECTION: self._facts}  # type: ignore[dict-item]
         self._in_message = self._in_head = True
@@ -250,8 +296,8 @@ class BoundedProtocol(HttpToolsProtocol):
             super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header of a request."""
-        if not self._is_replaying:
+        """A header of a request; those behind a chunked body are not asked for by anybody."""
+        if self._in_head:
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
@@ -259,16 +305,20 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._is_replaying:
             self._is_replaying = False
             return
-        self._in_head = False
-        self._head_bytes = 0
+        self._unparsed = 0
+        size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+        if size > MAX_HEAD_BYTES:
+            raise _LargeHead
         before = self.cycle
         super().on_headers_complete()
+        self._in_head = False
         if self.cycle is not before:
             transport = _AnswerTransport(self, has_body=self.scope["method"] != "HEAD")
             self.cycle.transport = transport  # type: ignore[assignment]
 
     def on_body(self, body: bytes) -> None:
         """Bytes of the body; after a refusal they are thrown away."""
+        self._unparsed = 0
         if self.cycle.response_complete:
             self._discarded += len(body)
             if self._discarded > MAX_DISCARDED_BYTES:
@@ -281,6 +331,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.parser.should_upgrade() and self._body_headers:
             return  # the parser believes that an upgrade has no body: `_ignore_upgrade` goes on
         self._in_message = False
+        self._unparsed = 0
         super().on_message_complete()
         if self._closes_when_read:
             self.transport.close()
@@ -292,7 +343,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     # ---- what is no request
 
-    def _ignore_upgrade(self, rest: bytes) -> None:
+    def _ignore_upgrade(self) -> None:
         """A request that offers another protocol is answered in this one, its body included.
 
         Java's HttpClient and curl --http2 offer HTTP/2 with their first request. The parser stops
@@ -305,8 +356,6 @@ class BoundedProtocol(HttpToolsProtocol):
             self._is_replaying = True
             lines = b"".join(name + b": " + value + b"\r\n" for name, value in headers)
             self.parser.feed_data(b"POST / HTTP/1.1\r\n" + lines + b"\r\n")
-        if rest:
-            self.data_received(rest)
 
     @property
     def _body_headers(self) -> list[tuple[bytes, bytes]]:
@@ -317,11 +366,20 @@ class BoundedProtocol(HttpToolsProtocol):
             if name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
         ]
 
+    def _refuse_bytes(self, is_large: bool) -> None:
+        if is_large:
+            self._refuse(Problem("headers_too_large", _LARGE_HEAD))
+        else:
+            self._refuse(Problem("malformed_request", _MALFORMED))
+
     def _refuse(self, problem: Problem) -> None:
         """Ends the connection with what came; an answer that needs no more of it is still given."""
         self._observer.count_malformed(problem.code)
         if self.is_working and not self.cycle.more_body:
             self.cycle.keep_alive = False
             self._is_refused = True
-        else:
+        elif self.is_working or self._in_head or not self._in_message:
             self.end_with(problem)
+            self._is_refused = True
+        else:  # the rest of a request that has its answer
+            self.close_gently()
