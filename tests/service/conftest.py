@@ -131,15 +131,17 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def quiet_loop() -> Iterator[None]:
-    """No test leaves a task that is destroyed, or an exception that nobody has retrieved."""
+def quiet_server() -> Iterator[None]:
+    """No test leaves a lost task, an exception that nobody has retrieved or an upset server."""
     complaints: list[str] = []
     handler = logging.Handler(logging.WARNING)
     handler.emit = lambda record: complaints.append(record.getMessage())  # type: ignore[method-assign]
-    logger = logging.getLogger("asyncio")
-    logger.addHandler(handler)
+    loggers = [logging.getLogger(name) for name in ("asyncio", "uvicorn.error")]
+    for logger in loggers:
+        logger.addHandler(handler)
     yield
-    logger.removeHandler(handler)
+    for logger in loggers:
+        logger.removeHandler(handler)
     assert not complaints
 
 
