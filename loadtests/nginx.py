@@ -59,8 +59,9 @@ http {{
 
 
 def find_nginx() -> str | None:
-    """The program, where Debian's package puts it; None if it is not installed."""
-    return shutil.which("nginx", path=f"/usr/sbin:/usr/bin:{os.environ.get('PATH', '')}")
+    """The program: $LOADTESTS_NGINX, or where Debian's package puts it; None if it is not there."""
+    name = os.environ.get("LOADTESTS_NGINX", "nginx")
+    return shutil.which(name, path=f"/usr/sbin:/usr/bin:{os.environ.get('PATH', '')}")
 
 
 class Nginx:

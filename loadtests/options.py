@@ -134,12 +134,18 @@ def choose_service(
 
 def describe_options(options: argparse.Namespace) -> dict[str, Any]:
     """What was asked for, for the record; where results go is left out."""
-    plain = (str, int, float, bool, list, tuple, type(None))
     return {
-        name: value if isinstance(value, plain) else str(value)
+        name: _make_plain(value)
         for name, value in sorted(vars(options).items())
         if name not in {"json", "markdown", "plot"}
     }
+
+
+def _make_plain(value: object) -> object:
+    """As JSON has it: paths become texts."""
+    if isinstance(value, list | tuple):
+        return [_make_plain(item) for item in value]
+    return value if isinstance(value, str | int | float | None) else str(value)
 
 
 def run_tool(tool: Callable[[], Coroutine[Any, Any, int]], client_cpus: Sequence[int]) -> int:

@@ -57,7 +57,8 @@ def describe_service(
     """`python -m service` of a source tree, with these BNN_ variables and none of our shell's.
 
     Raises:
-        WrongUsage: there is no such interpreter, or no service in the folder.
+        WrongUsage: there is no such interpreter, no service in the folder, or the interpreter would
+            run another one: an editable install wins over the folder it is started in.
     """
     if not Path(python).is_file():
         raise WrongUsage(
@@ -69,10 +70,32 @@ def describe_service(
             f"service {name}: expected a source tree with service/__main__.py, found none in "
             f"{folder}; name its root"
         )
+    origin = _find_module(python, folder)
+    if folder.resolve() not in origin.resolve().parents:
+        raise WrongUsage(
+            f"service {name}: expected {python} to run the service in {folder}, but it runs "
+            f"{origin}; name the interpreter of that tree's own environment"
+        )
     # Absolute without following links: an environment's python is a link, and is known by its path.
     command = (os.path.abspath(python), "-m", "service")
     address = {"BNN_HOST": HOST, "BNN_PORT": "{port}"}
     return ServerSpec(name, command, folder.resolve(), {**address, **environment})
+
+
+def _find_module(python: str, folder: Path) -> Path:
+    """The file that `python -m service` takes when it is started there. Raises WrongUsage."""
+    program = "import importlib.util as u; print(u.find_spec('service').origin)"
+    try:
+        answer = subprocess.run(
+            [os.path.abspath(python), "-c", program],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError) as fault:
+        raise WrongUsage(f"expected a Python, but {python} does not work: {fault}") from fault
+    return Path(answer.stdout.strip())
 
 
 def parse_service(text: str, environment: Mapping[str, str]) -> ServerSpec:
