@@ -40,7 +40,7 @@ def run(data):
 """,
 }
 _LOOP = """
-import itertools, json, sys, time
+import json, sys, time
 from pathlib import Path
 def say(**answer):
     print(json.dumps(answer), flush=True)
@@ -50,11 +50,12 @@ for line in sys.stdin:
     files = [Path(path).read_bytes() for path in order["files"]]
     for data in files:
         run(data)
-    turns, images = itertools.cycle(files), 0
+    images = 0
     cpu, wall = time.process_time(), time.perf_counter()
     while time.perf_counter() < wall + order["seconds"]:
-        run(next(turns))
-        images += 1
+        for data in files:  # whole passes: files differ in what they cost
+            run(data)
+        images += len(files)
     say(images=images, cpu=time.process_time() - cpu, wall=time.perf_counter() - wall)
 """
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import itertools
 import random
 import time
 from collections import Counter
@@ -68,15 +67,17 @@ async def run_closed_loop(
 ) -> ClosedRun:
     """`concurrency` clients, each sending its next request when it has its answer.
 
-    After `seconds` none begins another one; all answers are waited for.
+    After `seconds`, and the pass over the bodies that is on its way then, none begins another one;
+    all answers are waited for. So each body is sent as often as the others.
     """
-    run = ClosedRun()
-    turns = itertools.cycle(bodies)
+    run, begun = ClosedRun(), 0
 
     async def be_client() -> None:
-        while perf_counter() < end:
-            now = perf_counter()
-            outcome = await attempt(pool, next(turns), now, give_up)
+        nonlocal begun
+        while perf_counter() < end or begun % len(bodies):
+            now, body = perf_counter(), bodies[begun % len(bodies)]
+            begun += 1
+            outcome = await attempt(pool, body, now, give_up)
             run.outcomes.append(outcome)
             if outcome.lost:  # a server that refuses at once is not asked in a hot loop
                 await asyncio.sleep(0.01)

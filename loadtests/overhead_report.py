@@ -9,6 +9,7 @@ from loadtests.figures import (
     Latencies,
     Spread,
     divide_pairwise,
+    find_median,
     format_ms,
     measure_latencies,
     measure_spread,
@@ -64,9 +65,17 @@ class Cell:
         self.rows.append(Row(latencies=measure_latencies(latencies), **fields))
 
     def compare(self, row: Row) -> Spread | None:
-        """The first row's overhead divided by this one's; None where one has none."""
+        """The first row's median overhead divided by this one's; None if this has none.
+
+        Lowest and highest are of single rounds: the median of their ratios would suffer where an
+        overhead is small beside the noise.
+        """
         first, other = self.rows[0].overhead_ms, row.overhead_ms
-        return None if min(*first, *other) <= 0 else divide_pairwise(first, other)
+        if find_median(other) <= 0:
+            return None
+        rounds = [a / b for a, b in zip(first, other, strict=True) if b > 0]
+        ratio = find_median(first) / find_median(other)
+        return Spread(ratio, min(rounds), max(rounds), len(rounds))
 
     @property
     def title(self) -> str:
@@ -80,8 +89,8 @@ def add_tables(report: Report, cells: Sequence[Cell], options: argparse.Namespac
     report.paragraphs.append(
         "CPU time of the server's process, user and system, by the kernel's clock. The bare loop "
         "decodes, preprocesses and infers without HTTP in the same interpreter, on the same CPU, "
-        "on the same files. Values are medians of the rounds [lowest, highest]; ratios are made "
-        "within a round. *labels, score*: how many labels are the first one's, and the largest "
+        "on the same files. Values are medians of the rounds [lowest, highest]; the ratio of "
+        "overheads is that of their medians, with the lowest and highest of a round. *labels, score*: how many labels are the first one's, and the largest "
         "difference of scores."
     )
     report.unfit = list(dict.fromkeys(report.unfit))
@@ -124,7 +133,7 @@ def _judge(report: Report, cell: Cell, options: argparse.Namespace) -> None:
         ratio = cell.compare(row)
         if ratio is None:
             report.unfit.append(
-                f"{name}: no overhead in at least one round; the machine is too noisy, or the "
+                f"{name}: no overhead of the latter was found; the machine is too noisy, or the "
                 "turns are too short (--seconds)"
             )
             continue

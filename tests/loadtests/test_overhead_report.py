@@ -68,7 +68,17 @@ def test_overhead_below_the_noise_is_no_measurement() -> None:
     add_row(cell, "today", -0.1)
     report = judge(cell)
     assert not report.checks
-    assert "no overhead in at least one round" in report.unfit[0]
+    assert "no overhead of the latter" in report.unfit[0]
+
+
+def test_a_round_without_overhead_does_not_spoil_the_others() -> None:
+    cell = Cell("mobilenet_v1", "73-pixel JPEG", 1)
+    add_row(cell, "new", 0.5, cpu_ms=[2.5, 2.5, 2.5], bare_cpu_ms=[2.0, 2.0, 2.0])
+    noisy = {"rates": [1.0] * 3, "bare_rates": [1.0] * 3}
+    cell.rows[0].rates[:] = cell.rows[0].bare_rates[:] = [1.0] * 3
+    add_row(cell, "today", 1.0, cpu_ms=[1.9, 3.0, 3.0], bare_cpu_ms=[2.0, 2.0, 2.0], **noisy)
+    (check,) = judge(cell).checks
+    assert float(check.found) == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize(("rate", "held"), [(450.0, True), (400.0, False)])
