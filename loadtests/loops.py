@@ -16,7 +16,7 @@ from loadtests.outcomes import Outcome, attempt
 
 GIVE_UP_SECONDS = 60.0
 #: More of one CPU, and the generator is taken for the limit.
-MOST_CPU_SHARE = 0.7
+MAX_CPU_SHARE = 0.7
 
 
 @dataclass
@@ -141,26 +141,26 @@ class Lag:
         """Only one in a hundred was later than this."""
         return measure_latencies(self.seconds).p99_ms
 
-    def judge(self, most_ms: float) -> list[str]:
+    def judge(self, max_ms: float) -> list[str]:
         """Why the generator was the limit; empty if it was not."""
         reasons = [
             f"{count} requests could not be sent: {fault}; raise the limit (ulimit -n), or lower "
             "the rate"
             for fault, count in self.faults.items()
         ]
-        if self.p99_ms > most_ms:
+        if self.p99_ms > max_ms:
             reasons.append(
                 f"requests were sent late: the 99th percentile of the lag is {self.p99_ms:.1f} ms, "
-                f"{most_ms:g} ms are allowed; give the generator a CPU of its own"
+                f"{max_ms:g} ms are allowed; give the generator a CPU of its own"
             )
         return reasons + judge_cpu(self.generator)
 
 
 def judge_cpu(use: GeneratorUse) -> list[str]:
     """Why the generator was the limit by its CPU time; empty if it was not."""
-    if use.share <= MOST_CPU_SHARE:
+    if use.share <= MAX_CPU_SHARE:
         return []
     return [
-        f"the generator used {use.share:.0%} of its CPU, {MOST_CPU_SHARE:.0%} are allowed: lower "
+        f"the generator used {use.share:.0%} of its CPU, {MAX_CPU_SHARE:.0%} are allowed: lower "
         "the rate"
     ]

@@ -94,7 +94,7 @@ def _judge(report: Report, run: OverloadRun, options: argparse.Namespace) -> Non
         )
         without = sum(o.status == 429 and not o.retry_after for o in run.outcomes)
         checks.append(check_at_most(f"{name}: 429 without Retry-After", without, 0))
-    elif options.times >= _OVERLOADED:
+    elif options.times * (1 - options.stalled) >= _OVERLOADED:
         limit = f"<= {options.max_refusal_ms:g} ms"
         checks.append(Check(f"{name}: 429, p99", "none refused", limit, held=False))
     lost = sum(1 for o in run.outcomes if o.lost)

@@ -9,7 +9,7 @@ from typing import Any, TextIO
 
 from loadtests.machine import describe_machine, format_machine, read_load
 
-MOST_SHOWN = 20  # thresholds in a table; of more only those that were missed
+MAX_SHOWN = 20  # thresholds in a table; of more only those that were missed
 HELD, MISSED, UNFIT = 0, 1, 3  # exit statuses; 2 is argparse's
 
 
@@ -67,7 +67,7 @@ class Report:
         if self.checks:
             held = sum(check.held for check in self.checks)
             parts.append(f"Thresholds: {held} of {len(self.checks)} held.")
-            shown = [c for c in self.checks if not c.held or len(self.checks) <= MOST_SHOWN]
+            shown = [c for c in self.checks if not c.held or len(self.checks) <= MAX_SHOWN]
             if shown:
                 rows = [
                     [c.name, c.found, c.limit, c.goal, "yes" if c.held else "**NO**"] for c in shown

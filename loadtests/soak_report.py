@@ -62,7 +62,7 @@ def measure_growth(points: Sequence[Point], values: Sequence[float]) -> Growth |
     return Growth([find_median(part) for part in parts]) if all(parts) else None
 
 
-def add_results(report: Report, spec: ServerSpec, run: SoakRun, most: float) -> None:
+def add_results(report: Report, spec: ServerSpec, run: SoakRun, max_growth: float) -> None:
     """Adds what was seen, and judges it."""
     seconds = run.points[-1][1] if run.points else 0.0
     report.paragraphs.append(
@@ -76,7 +76,7 @@ def add_results(report: Report, spec: ServerSpec, run: SoakRun, most: float) -> 
         "threads": measure_growth(run.points, [u.threads for *_, u in run.points]),
     }
     _add_usage(report, run, growths)
-    _judge(report, run, growths, most)
+    _judge(report, run, growths, max_growth)
     report.data = {
         "requests": run.done,
         "seconds": round(seconds, 1),
@@ -118,7 +118,9 @@ def _add_usage(report: Report, run: SoakRun, growths: dict[str, Growth | None]) 
     )
 
 
-def _judge(report: Report, run: SoakRun, growths: dict[str, Growth | None], most: float) -> None:
+def _judge(
+    report: Report, run: SoakRun, growths: dict[str, Growth | None], max_growth: float
+) -> None:
     report.checks.append(Check("the service lives", str(run.alive), "True", run.alive))
     report.checks.append(Check("/readyz afterwards", str(run.ready_after), "True", run.ready_after))
     report.checks.append(check_at_most("wrong answers", run.wrong.total(), 0))
@@ -127,7 +129,7 @@ def _judge(report: Report, run: SoakRun, growths: dict[str, Growth | None], most
             report.unfit.append(f"{name}: too few samples for tenths; send more requests")
             continue
         spare = 0 if "RSS" in name else _SPARE
-        limit = growth.base * (1 + most) + spare
+        limit = growth.base * (1 + max_growth) + spare
         report.checks.append(
             Check(
                 f"{name}: highest tenth after the second",

@@ -7,7 +7,7 @@ from loadtests.http_client import Address, Connection, Lost, Request, connect
 from loadtests.outcomes import Outcome, read_outcome
 
 #: Open at once; more are not begun, and counted. The generator's own descriptors are limited.
-MOST_OPEN = 1000
+MAX_OPEN = 1000
 
 
 class StalledClients:
@@ -23,7 +23,7 @@ class StalledClients:
 
     async def stall(self, due: float) -> None:
         """One of them, until it is answered, cut off, or given up. Raises OSError."""
-        if len(self._open) >= MOST_OPEN:
+        if len(self._open) >= MAX_OPEN:
             self.counts["not begun: too many are open"] += 1
             return
         sent = perf_counter()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from loadtests.http_client import Pool, build_request
 from loadtests.loops import (
-    MOST_CPU_SHARE,
+    MAX_CPU_SHARE,
     GeneratorUse,
     Lag,
     judge_cpu,
@@ -115,7 +115,7 @@ async def test_other_exceptions_end_an_open_loop() -> None:
 def test_late_or_busy_generators_are_told() -> None:
     assert not Lag([0.001] * 100).judge(20)
     assert "99th percentile of the lag is 50.0 ms" in Lag([0.0] * 98 + [0.05] * 2).judge(20)[0]
-    busy = GeneratorUse(cpu=MOST_CPU_SHARE * 2, wall=1.0)
+    busy = GeneratorUse(cpu=MAX_CPU_SHARE * 2, wall=1.0)
     assert "lower the rate" in judge_cpu(busy)[0]
     assert "lower the rate" in Lag([0.0], generator=busy).judge(20)[0]
     assert not judge_cpu(GeneratorUse())

@@ -50,6 +50,7 @@ def judge(run: OverloadRun, **changes: Any) -> dict[str, bool]:
         "max_lag_ms": 20.0,
         "memory_budget": 100 * 2**20,
         "times": 5.0,
+        "stalled": 0.0,
     }
     report = Report("t", {})
     add_results(report, SPEC, [run], argparse.Namespace(**{**options, **changes}))
@@ -88,6 +89,7 @@ def test_nothing_refused_at_several_times_the_best_rate_is_a_miss() -> None:
     accepted = [o for o in make_run().outcomes if o.status == 200]
     assert not judge(make_run(outcomes=accepted))["429, p99"]
     assert "429, p99" not in judge(make_run(outcomes=accepted), times=0.5)
+    assert "429, p99" not in judge(make_run(outcomes=accepted), times=2.0, stalled=0.5)
 
 
 def test_nothing_accepted_is_a_miss() -> None:
@@ -117,6 +119,7 @@ def test_late_generator_is_told() -> None:
         max_lag_ms=20.0,
         memory_budget=None,
         times=5.0,
+        stalled=0.0,
     )
     add_results(report, SPEC, [make_run(lag=Lag([1.0]))], options)
     assert report.exit_status == 3

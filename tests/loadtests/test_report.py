@@ -8,8 +8,8 @@ import pytest
 
 from loadtests.report import (
     HELD,
+    MAX_SHOWN,
     MISSED,
-    MOST_SHOWN,
     UNFIT,
     Check,
     Report,
@@ -55,9 +55,9 @@ def test_report_is_printed_and_written(tmp_path: Path) -> None:
 
 
 def test_of_many_thresholds_the_missed_ones_are_shown() -> None:
-    report = Report("t", {}, checks=[GOOD] * MOST_SHOWN + [BAD])
+    report = Report("t", {}, checks=[GOOD] * MAX_SHOWN + [BAD])
     text = report.format_markdown([0, 0, 0])
-    assert f"{MOST_SHOWN} of {MOST_SHOWN + 1} held" in text
+    assert f"{MAX_SHOWN} of {MAX_SHOWN + 1} held" in text
     assert "| rate |" in text
     assert "| lost |" not in text
 

@@ -50,7 +50,7 @@ async def test_silence_is_given_up() -> None:
 
 
 async def test_no_more_than_a_bound_are_open(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("loadtests.stalled.MOST_OPEN", 0)
+    monkeypatch.setattr("loadtests.stalled.MAX_OPEN", 0)
     async with serve(lambda _: asyncio.sleep(0)) as seen:
         clients = StalledClients(seen.address, REQUEST, 20)
         await clients.stall(0.0)
