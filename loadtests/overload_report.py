@@ -74,7 +74,7 @@ def _add_probes(report: Report, runs: Sequence[OverloadRun]) -> None:
             cells = measure_latencies(o.latency for o in outcomes).cells()
             rows.append([run.connections, f"`{path}`, {how}", *cells, statuses])
     head = ["load on connections", "probe, on", *LATENCY_HEAD, "answers"]
-    report.add_table("Probes meanwhile, every 100 ms:", head, rows)
+    report.add_table("Probes meanwhile:", head, rows)
 
 
 def _judge(report: Report, run: OverloadRun, options: argparse.Namespace) -> None:

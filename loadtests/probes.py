@@ -1,7 +1,7 @@
-"""Probes that run beside a load: every 100 ms, on new connections and on a kept one."""
+"""Probes that run beside a load, often, on new connections and on a kept one."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -9,8 +9,8 @@ from time import perf_counter
 from loadtests.http_client import Address, Pool, build_request
 from loadtests.outcomes import Outcome, attempt, attempt_alone
 
-PATHS = ("/livez", "/readyz", "/metrics")
-PERIOD_SECONDS = 0.1
+#: Seconds between two: orchestrators and Prometheus ask ten times more rarely.
+PERIODS = {"/livez": 0.1, "/readyz": 0.1, "/metrics": 1.0}
 GIVE_UP_SECONDS = 10.0
 NEW, KEPT = "new connections", "kept connection"
 
@@ -34,12 +34,12 @@ class ProbeLog:
 
 @asynccontextmanager
 async def run_probes(
-    address: Address, paths: Sequence[str] = PATHS, period: float = PERIOD_SECONDS
+    address: Address, periods: Mapping[str, float] = PERIODS
 ) -> AsyncIterator[ProbeLog]:
     """Probes until the block ends; what is on its way then is still waited for, within bounds."""
     log, over = ProbeLog(), asyncio.Event()
 
-    async def repeat(path: str, how: str) -> None:
+    async def repeat(path: str, period: float, how: str) -> None:
         outcomes, pool = log.take(path, how), Pool(address)
         headers = {"Connection": "close"} if how == NEW else {}
         data = build_request("GET", path, headers=headers).data
@@ -59,9 +59,9 @@ async def run_probes(
         pool.close()
 
     async with asyncio.TaskGroup() as tasks:
-        for path in paths:
+        for path, period in periods.items():
             for how in (NEW, KEPT):
-                tasks.create_task(repeat(path, how))
+                tasks.create_task(repeat(path, period, how))
         try:
             yield log
         finally:

@@ -17,7 +17,7 @@ async def test_probes_run_on_new_and_on_kept_connections() -> None:
         await peer.send(CLOSING)
 
     paths = ("/livez", "/metrics")
-    async with serve(behave) as seen, run_probes(seen.address, paths, 0.005) as log:
+    async with serve(behave) as seen, run_probes(seen.address, dict.fromkeys(paths, 0.005)) as log:
         while min(map(len, log.outcomes.values()), default=0) < 3 or len(log.outcomes) < 4:
             await asyncio.sleep(0.005)
     assert set(log.outcomes) == {(p, how) for p in paths for how in (NEW, KEPT)}
@@ -32,7 +32,7 @@ async def test_a_lost_probe_counts_with_the_time_it_took() -> None:
     async def behave(peer: Peer) -> None:
         await peer.read_head()
 
-    async with serve(behave) as seen, run_probes(seen.address, ("/livez",), 0.005) as log:
+    async with serve(behave) as seen, run_probes(seen.address, {"/livez": 0.005}) as log:
         while not all(log.outcomes.values()) or not log.outcomes:
             await asyncio.sleep(0.005)
     assert log.max_seconds > 0
