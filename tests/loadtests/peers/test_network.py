@@ -19,7 +19,7 @@ def test_answers_are_the_service_s(repository: Path, size: tuple[int, int]) -> N
     ours = Classifier(load_engine(bundle, "onnx"), ImageLimits())
     for picture in generate_jpegs(5, 2, size):
         logits, _ = ours.infer(ours.prepare(picture.data).tensor[None], 1)
-        (best,) = ours.rank(logits, 1)
+        (best,) = ours.rank(logits[0], 1)
         found = peer.classify(picture.data)
         assert found["label"] == best.label
         assert found["score"] == pytest.approx(best.score, abs=1e-5)
