@@ -15,6 +15,7 @@ from service.budget import plan_memory
 from service.classify import Classify
 from service.description import TITLE, describe_api
 from service.front import Front
+from service.gate import Gate
 from service.inference import Inference
 from service.info import read_versions
 from service.ledger import Account
@@ -69,6 +70,9 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
     app.state.admission = admission
     app.state.lifecycle = lifecycle
     app.state.metrics = metrics
+    app.state.gate = Gate(
+        settings, metrics, lifecycle, admission, frozenset({b"/classify", b"/classify/batch"})
+    )
     router = build_router(settings, metrics, inference)
     app.add_middleware(
         Front,

@@ -1,11 +1,11 @@
 """One HTTP/1.1 connection: uvicorn's protocol with bounds on time and size."""
 
 import asyncio
+import logging
 from time import monotonic
 from typing import Any, Protocol
 
 import httptools
-from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
     HttpToolsProtocol,
@@ -13,16 +13,18 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 
 from service.exchange import CONNECTION, Connection
-from service.logs import read_context
-from service.problems import Problem, encode_problem
+from service.gate import Gate
+from service.logs import RequestContext, read_context
+from service.problems import COMMON_HEADERS, Problem, encode_problem
+from service.transports import AnswerTransport, PatientFlow
 
+_log = logging.getLogger(__name__)
 MAX_HEAD_BYTES = 64 * 2**10
 #: After a refusal, what is still on its way of the body is read and thrown away, within these.
 MAX_DISCARDED_BYTES = 64 * 2**20
 DISCARD_SECONDS = 10.0
 WRITE_SECONDS = 30.0  # in which a client must take some of its answer
 MAX_AHEAD = 100  # requests that a client may send before it has their answers
-_INTERIM = b"HTTP/1.1 100 "
 _MALFORMED = (
     "expected an HTTP/1.1 request; found bytes that are none. Send http, not https or another "
     "protocol, and let a library write the request."
@@ -32,12 +34,12 @@ _LARGE_HEAD = (
 )
 
 
-class _LargeHead(Exception):
-    """The head of a request, or what stands in its place in a chunked body, is too large."""
+class _Unacceptable(Exception):
+    """Ends the parsing of what the client has sent."""
 
 
-class _TooFarAhead(Exception):
-    """The client has sent more requests than may wait for their answers."""
+class _LargeHead(_Unacceptable):
+    """The head of a request is too large."""
 
 
 class Observer(Protocol):
@@ -47,59 +49,6 @@ class Observer(Protocol):
         """A request ended with this problem before it was understood."""
 
 
-class _Flow(FlowControl):
-    """Reads nothing more while requests wait for those before them.
-
-    uvicorn reads on after each answer: a client that sends requests and nothing else would fill the
-    memory with them.
-    """
-
-    def __init__(self, connection: "BoundedProtocol") -> None:
-        super().__init__(connection.transport)
-        self._connection = connection
-
-    def resume_reading(self) -> None:
-        """Reads on, unless requests wait."""
-        if not self._connection.pipeline:
-            super().resume_reading()
-
-
-class _AnswerTransport:
-    """The connection as an answer sees it: head and body are sent together, and closing is gentle.
-
-    A connection that is closed over unread bytes is reset, and clients and proxies lose the answer:
-    closing waits for the rest of the request.
-    """
-
-    def __init__(self, connection: "BoundedProtocol", has_body: bool) -> None:
-        self._connection = connection
-        self._write = connection.transport.write
-        self._head: bytes | None = None  # held back
-        self._has_begun = not has_body
-        self.is_closing = connection.transport.is_closing
-
-    def write(self, data: bytes) -> None:
-        """Holds the head back until the first part of the body is there, if there will be one."""
-        if self._connection.is_over:
-            return
-        if self._head is not None:
-            head, self._head = self._head, None
-            self._write(head + data)
-        elif self._has_begun or data.startswith(_INTERIM):
-            self._write(data)
-        else:
-            self._has_begun = True
-            self._head = data
-
-    def close(self) -> None:
-        """Ends the connection after this answer."""
-        if self._connection.is_over:
-            return
-        if self._head is not None:
-            self._write(self._head)
-        self._connection.close_after_answer(self)
-
-
 class BoundedProtocol(HttpToolsProtocol):
     """A connection that can neither hold the service up nor be held up by it.
 
@@ -107,14 +56,19 @@ class BoundedProtocol(HttpToolsProtocol):
     these takes too long. How long a connection may idle between requests is uvicorn's to watch.
     """
 
-    def __init__(self, *, header_seconds: float, observer: Observer, **rest: Any) -> None:
+    def __init__(
+        self, *, header_seconds: float, observer: Observer, gate: Gate, **rest: Any
+    ) -> None:
         super().__init__(**rest)
+        self._gate = gate
         self._header_seconds = header_seconds
         self._observer = observer
         self._since = monotonic()  # the beginning of the present phase
         self._in_message = False  # between a request's first byte and its last
         self._in_head = False
         self._unparsed = 0  # bytes since the last head or piece of a body was complete
+        self._has_served = False
+        self._is_turned_away = False  # the request that is being read is refused already
         self._discarded = 0
         self.is_over = False  # nothing more is written to this connection
         self._is_refused = False  # what still comes is thrown away
@@ -163,8 +117,7 @@ class BoundedProtocol(HttpToolsProtocol):
     @property
     def _is_silent(self) -> bool:
         """Whether not a single request has come."""
-        cycle: RequestResponseCycle | None = self.cycle
-        return cycle is None and not self._in_message
+        return not self._has_served and not self._in_message
 
     @property
     def _is_idle_unwatched(self) -> bool:
@@ -181,19 +134,21 @@ class BoundedProtocol(HttpToolsProtocol):
                 return
             self.cycle.disconnected = True  # the application writes nothing more
             self.cycle.message_event.set()
-        context = read_context(None, None)
+        self._write_problem(problem, read_context(None, None), closes=True)
+        self.close_gently()
+
+    def _write_problem(self, problem: Problem, context: RequestContext, closes: bool) -> None:
         body, headers = encode_problem(problem, context.request_id)
-        headers += [
-            (b"content-length", b"%d" % len(body)),
-            (b"x-request-id", context.request_id.encode()),
-            (b"connection", b"close"),
-        ]
+        headers = [*self.server_state.default_headers, *headers, *COMMON_HEADERS]
+        headers.append((b"content-length", b"%d" % len(body)))
+        headers.append((b"x-request-id", context.request_id.encode()))
+        if closes:
+            headers.append((b"connection", b"close"))
         lines = [name + b": " + value + b"\r\n" for name, value in headers]
         head = STATUS_LINE[problem.definition.status] + b"".join(lines) + b"\r\n"
         self.transport.write(head + body)
-        self.close_gently()
 
-    def close_after_answer(self, answer: _AnswerTransport) -> None:
+    def close_after_answer(self, answer: AnswerTransport) -> None:
         """Ends the connection after its last answer, once the rest of the request has come."""
         if self._is_refused or self.cycle.transport is not answer:  # what follows has no answer
             self.close_gently()
@@ -222,7 +177,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client has connected."""
         super().connection_made(transport)
-        self.flow = _Flow(self)
+        self.flow = PatientFlow(self)
         self._since = monotonic()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -241,8 +196,10 @@ class BoundedProtocol(HttpToolsProtocol):
         try:
             self._parse(data)
         except httptools.HttpParserError as fault:
-            is_large = isinstance(fault.__context__, _LargeHead)
-            self._refuse_bytes(is_large)
+            cause = fault.__context__
+            if cause is not None and not isinstance(cause, _Unacceptable):
+                _log.error("a head could not be taken in", exc_info=cause)
+            self._refuse_bytes(isinstance(cause, _LargeHead))
         else:
             if self._in_message and self._unparsed > MAX_HEAD_BYTES:
                 self._refuse_bytes(is_large=True)
@@ -281,11 +238,12 @@ class BoundedProtocol(HttpToolsProtocol):
         """The first byte of a request."""
         if self._is_replaying:
             return
-        if len(self.pipeline) >= MAX_AHEAD:
-            raise _TooFarAhead
+        if len(self.pipeline) >= MAX_AHEAD or self.transport.is_closing():
+            raise _Unacceptable
         super().on_message_begin()
         self.scope["extensions"] = {CONNECTION: self._facts}  # type: ignore[dict-item]
         self._in_message = self._in_head = True
+        self._is_turned_away = False
         self._discarded = 0
         if not self.is_working:
             self._since = monotonic()
@@ -309,17 +267,44 @@ class BoundedProtocol(HttpToolsProtocol):
         size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
         if size > MAX_HEAD_BYTES:
             raise _LargeHead
+        self._has_served = True
+        if not self.is_working and self._turn_away():
+            self._in_head = False
+            return
         before = self.cycle
-        super().on_headers_complete()
+        try:
+            super().on_headers_complete()
+        except (httptools.HttpParserError, AttributeError, UnicodeDecodeError) as fault:
+            raise _Unacceptable from fault  # the target is none
         self._in_head = False
         if self.cycle is not before:
-            transport = _AnswerTransport(self, has_body=self.scope["method"] != "HEAD")
+            transport = AnswerTransport(self, has_body=self.scope["method"] != "HEAD")
             self.cycle.transport = transport  # type: ignore[assignment]
+
+    def _turn_away(self) -> bool:
+        """Refuses the request whose head is complete, if the gate has it so.
+
+        In a drain the application does, which reads the body before it ends the connection.
+        """
+        if self._gate.is_draining:
+            return False
+        host = self.client[0] if self.client else ""
+        method = self.parser.get_method()
+        refusal = self._gate.refuse(method, self.url, self.headers, host)
+        if refusal is None:
+            return False
+        expects = any(name == b"expect" for name, _ in self.headers)
+        closes = expects or not self.parser.should_keep_alive()
+        self._write_problem(*refusal, closes=closes)
+        self._since = monotonic()
+        self._is_turned_away = True
+        self._closes_when_read = closes
+        return True
 
     def on_body(self, body: bytes) -> None:
         """Bytes of the body; after a refusal they are thrown away."""
         self._unparsed = 0
-        if self.cycle.response_complete:
+        if self._is_turned_away or self.cycle.response_complete:
             self._discarded += len(body)
             if self._discarded > MAX_DISCARDED_BYTES:
                 self.close_gently()
@@ -332,9 +317,16 @@ class BoundedProtocol(HttpToolsProtocol):
             return  # the parser believes that an upgrade has no body: `_ignore_upgrade` goes on
         self._in_message = False
         self._unparsed = 0
-        super().on_message_complete()
+        if not self._is_turned_away:
+            super().on_message_complete()
         if self._closes_when_read:
             self.transport.close()
+        elif not self.is_working:  # a refused body's bytes have stopped the timer
+            self._since = monotonic()
+            self._unset_keepalive_if_required()
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
 
     def on_response_complete(self) -> None:
         """The answer is written."""
@@ -374,6 +366,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _refuse(self, problem: Problem) -> None:
         """Ends the connection with what came; an answer that needs no more of it is still given."""
+        if self.transport.is_closing():
+            return
         self._observer.count_malformed(problem.code)
         if self.is_working and not self.cycle.more_body:
             self.cycle.keep_alive = False

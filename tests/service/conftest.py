@@ -271,6 +271,6 @@ def serve() -> Iterator[Callable[..., ServerThread]]:
 @pytest.fixture(scope="module")
 def shared_server() -> Iterator[ServerThread]:
     """One server in this process for a whole module, with an engine that never waits."""
-    server = ServerThread(FakeEngine())
+    server = ServerThread(FakeEngine(), max_body_bytes=10 * 2**20)
     yield server
     server.stop()

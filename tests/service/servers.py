@@ -132,6 +132,7 @@ class ServerThread:
             self.lifecycle,
             self.scheduler,
             self.app.state.metrics,
+            self.app.state.gate,
         )
         self._thread = threading.Thread(target=self.server.run, name="server")
         self._thread.start()

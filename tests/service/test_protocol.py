@@ -169,7 +169,7 @@ def send_all(wire: Wire, data: bytes) -> threading.Thread:
 def test_a_refusal_reaches_a_client_that_is_still_sending(
     serve: Any, picture: Any, size: int, status: int, reads_at_once: bool
 ) -> None:
-    server = serve()
+    server = serve(max_body_bytes=10 * MIB)
     server.app.state.admission.bodies.capacity = MIB
     with Wire(server.address) as wire:
         head = post_head(size)
