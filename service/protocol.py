@@ -167,6 +167,9 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         self.is_over = self._is_refused = True
         self.pipeline.clear()
+        if self._facts.half_closed:  # it has nothing unread to lose the answer over
+            self.transport.close()
+            return
         self.flow.resume_reading()
         if self.transport.can_write_eof():
             self.transport.write_eof()

@@ -158,3 +158,9 @@ async def test_asking_for_it_is_a_route_of_its_own(client: httpx.AsyncClient) ->
     metrics = (await client.get("/metrics")).text
     assert 'route="/openapi.json"' in metrics
     assert 'route="unmatched"' not in metrics
+
+
+async def test_it_is_made_once_and_not_for_each_who_asks(client: Any) -> None:
+    first = (await client.get("/openapi.json")).json()
+    assert client.app.openapi() is client.app.openapi()
+    assert (await client.get("/openapi.json")).json() == first
