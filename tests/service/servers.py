@@ -164,4 +164,4 @@ class ServerThread:
         self.join()
         assert self.held == 0, "bytes of bodies that nobody gave back"
         assert self.count("bnn_requests_in_flight") == 0
-        gc.collect()  # what nobody retrieved is told now
+        gc.collect(1)  # what nobody retrieved is told now

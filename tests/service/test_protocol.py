@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import service.protocol
+import service.server
 from tests.service.servers import ServerThread, wait_for
 from tests.service.wire import Reply, Wire, ask, get, post, post_head
 
@@ -164,28 +166,28 @@ def send_all(wire: Wire, data: bytes) -> threading.Thread:
     return thread
 
 
-@pytest.mark.parametrize("reads_at_once", [True, False])
-@pytest.mark.parametrize(("size", "status"), [(5 * MIB, 429), (11 * MIB, 413)])
-def test_a_refusal_reaches_a_client_that_is_still_sending(
-    serve: Any, picture: Any, size: int, status: int, reads_at_once: bool
-) -> None:
+def test_a_refusal_reaches_a_client_that_is_still_sending(serve: Any, picture: Any) -> None:
+    """Whether it reads the answer before it sends the body or after that, or both at once."""
     server = serve(max_body_bytes=10 * MIB)
     server.app.state.admission.bodies.capacity = MIB
     with Wire(server.address) as wire:
-        head = post_head(size)
-        wire.send(head)
-        if reads_at_once:
-            reply = wire.read()  # before a single byte of the body
-            wire.send(bytes(size))
-        else:
-            wire.send(bytes(size))
-            reply = wire.read()
-        assert (reply.status, reply.closes) == (status, False)
-        assert reply.problem["code"] in ("overloaded", "too_large")
-        assert ("retry-after" in reply.headers) is (status == 429)
-        wire.send(post(picture("blue")))
-        assert get_label(wire.read()) == "blue"
-    assert server.held == 0
+        for size, status in ((5 * MIB, 429), (11 * MIB, 413), (MIB, 429)):
+            for way in ("answer first", "body first", "at once"):
+                wire.send(post_head(size))
+                if way == "answer first":
+                    reply = wire.read()
+                    wire.send(bytes(size))
+                else:
+                    sending = send_all(wire, bytes(size))
+                    if way == "body first":
+                        sending.join()
+                    reply = wire.read()
+                    sending.join()
+                assert (reply.status, reply.closes) == (status, False)
+                assert reply.problem["code"] == ("overloaded" if status == 429 else "too_large")
+                assert ("retry-after" in reply.headers) is (status == 429)
+                wire.send(post(picture("blue")))
+                assert get_label(wire.read()) == "blue"
 
 
 def test_a_chunked_body_is_cut_off_where_it_becomes_too_large(
@@ -240,6 +242,7 @@ def test_a_refused_body_without_end_is_not_read_for_ever(
         with pytest.raises(OSError):  # noqa: PT011  # reset or broken pipe
             while True:
                 wire.send(bytes(MIB))
+    monkeypatch.setattr(service.server, "_SWEEP_SECONDS", 0.05)
     monkeypatch.setattr(service.protocol, "DISCARD_SECONDS", 0.1)
     with Wire(server.address) as wire:
         wire.send(post_head(2**40))
@@ -395,61 +398,84 @@ def test_any_bytes_get_answers_or_an_end(
             assert received == b"" or received.startswith(b"HTTP/1.1 ")
             assert b"\r\nHTTP/1.1 500" not in received
     wait_for(lambda: not shared_server.server.connections)
-    assert shared_server.held == 0
+    wait_for(lambda: shared_server.held == 0)
 
 
 # ---- time
 
 
-@pytest.mark.parametrize("before", [b"", get("/livez")])
-@pytest.mark.parametrize("dripped", [b"GET /livez HTTP/1.1\r\nA: ", b"P"])
-def test_a_head_has_a_time(serve: Any, before: bytes, dripped: bytes) -> None:
+@pytest.fixture
+def attentive(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server looks at its connections more often than once a second."""
+    monkeypatch.setattr(service.server, "_SWEEP_SECONDS", 0.05)
+
+
+def drip(wire: Wire, stop: threading.Event) -> None:
+    """Sends a byte now and then, until it is told to stop or the connection is ended."""
+    try:
+        while not stop.wait(0.02):
+            wire.send(b"A")
+    except OSError:
+        pass
+
+
+@pytest.mark.usefixtures("attentive")
+def test_a_head_has_a_time(serve: Any) -> None:
+    """Half a head and a dripped one, as the first request and as a later one."""
     server = serve(header_timeout_ms=300)
-    with Wire(server.address) as wire:
-        if before:
-            wire.send(before)
+    stop = threading.Event()
+    half = b"GET /livez HTTP/1.1\r\nA: "
+    beginnings = (b"P", half, half, get("/livez") + b"P", get("/livez") + half)
+    with ExitStack() as stack:
+        wires = [stack.enter_context(Wire(server.address)) for _ in beginnings]
+        threads = [threading.Thread(target=drip, args=(wires[i], stop)) for i in (2, 4)]
+        for wire, beginning in zip(wires, beginnings, strict=True):
+            wire.send(beginning)
+        for thread in threads:
+            thread.start()
+        for wire in wires[3:]:
             assert wire.read().status == 200
-        wire.send(dripped)
-        stop = threading.Event()
-
-        def drip() -> None:
-            try:
-                while not stop.wait(0.02):
-                    wire.send(b"A")
-            except OSError:  # the server has ended the connection
-                pass
-
-        dripping = threading.Thread(target=drip)
-        if dripped.endswith(b": "):
-            dripping.start()
-        reply = wire.read()
+        for wire in wires:
+            reply = wire.read()
+            assert (reply.problem["code"], reply.closes) == ("header_timeout", True)
         stop.set()
-        assert (reply.problem["code"], reply.closes) == ("header_timeout", True)
-        assert server.count("bnn_malformed_requests_total", code="header_timeout") == 1
-        if dripping.ident:
-            dripping.join()
+        for thread in threads:
+            thread.join()
+    assert server.count("bnn_malformed_requests_total", code="header_timeout") == 5
 
 
-@pytest.mark.parametrize("sent", [[], [b"\r\n"], [b"\r\n"] * 3])
-@pytest.mark.parametrize("before", [b"", get("/livez")])
-def test_a_silent_connection_is_ended(serve: Any, before: bytes, sent: list[bytes]) -> None:
+@pytest.mark.usefixtures("attentive")
+def test_a_silent_connection_is_ended(serve: Any) -> None:
+    """Line ends are no requests: neither before the first nor between two."""
     server = serve(header_timeout_ms=300, idle_timeout_ms=400)
-    with Wire(server.address) as wire:
-        if before:
-            wire.send(before)
-            assert wire.read().status == 200
-        for data in sent:
-            wire.send(data)
-            time.sleep(0.01)
-        assert reads_to_the_end(wire)
+    with ExitStack() as stack:
+        for before in (b"", get("/livez")):
+            for blanks in (b"", b"\r\n", b"\r\n\r\n"):
+                wire = stack.enter_context(Wire(server.address))
+                wire.send(before)
+                assert not before or wire.read().status == 200
+                wire.send(blanks)
+        wires = list(server.server.connections)
+        assert len(wires) == 6
+        wait_for(lambda: not server.server.connections)
 
 
+@pytest.mark.usefixtures("attentive")
 def test_a_connection_may_idle_for_longer_than_a_head_may_take(serve: Any) -> None:
-    server = serve(header_timeout_ms=100, idle_timeout_ms=3_600_000)
-    with Wire(server.address) as wire:
-        assert is_usable(wire)
-        time.sleep(1.5)  # the server has looked at it at least once
-        assert is_usable(wire)
+    """Also after a body that was refused, by the application or before."""
+    server = serve(header_timeout_ms=100, idle_timeout_ms=3_600_000, max_body_bytes=MIB)
+    plain, wire, crowded = (Wire(server.address) for _ in range(3))
+    with plain, wire, crowded:
+        assert is_usable(plain)
+        wire.send(post_head(2 * MIB))
+        assert wire.read().status == 413
+        wire.send(bytes(2 * MIB))
+        server.app.state.admission.bodies.capacity = -1  # nobody gets in
+        crowded.send(post_head(2000))
+        assert crowded.read().status == 429
+        crowded.send(bytes(2000))
+        time.sleep(0.5)
+        assert all(is_usable(one) for one in (plain, wire, crowded))
 
 
 def test_a_body_that_stays_away_is_a_408(serve: Any) -> None:
@@ -477,12 +503,17 @@ def test_steady_progress_may_take_longer_than_silence(serve: Any, picture: Any) 
 def test_a_client_that_does_not_read_is_cut_off(
     serve: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(service.server, "_SWEEP_SECONDS", 0.05)
     monkeypatch.setattr(service.protocol, "WRITE_SECONDS", 0.3)
     server = serve()
+    large = get("/openapi.json", "A: " + "b" * 8000)  # not too many of them in one piece
     with Wire(server.address) as wire:
-        send_all(wire, get("/openapi.json") * 2000).join(0.5)
-        wait_for(lambda: not server.server.connections, "the end of the connection")
+        with pytest.raises(OSError):  # noqa: PT011  # reset or broken pipe
+            while True:
+                wire.send(large)
+    wait_for(lambda: not server.server.connections)
     wait_for(lambda: server.count("bnn_requests_in_flight") == 0)
+    assert server.count("bnn_malformed_requests_total", code="malformed_request") == 0
 
 
 # ---- clients that leave
