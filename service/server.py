@@ -129,6 +129,7 @@ class Server(uvicorn.Server):
                     },
                 )
             elif caught is signal.SIGINT:
+                self._drain_at = monotonic()
                 self._is_hurried = True
         self._signals.clear()
 
@@ -153,8 +154,6 @@ class Server(uvicorn.Server):
     def _accept(self) -> None:
         """Takes what is connecting, within the bounds; makes room by closing who idles longest."""
         for _ in range(_ACCEPTS):
-            if self._count_connections() >= self._bound:
-                self._evict()
             if self._count_connections() >= self._bound + _SPARE:
                 self._complain("too many connections are at work; new ones wait")
                 self._take_a_break()
@@ -177,6 +176,8 @@ class Server(uvicorn.Server):
             task = loop.create_task(loop.connect_accepted_socket(self._make_protocol, connection))
             self._connecting.add(task)
             task.add_done_callback(self._finish_connecting)
+            if self._count_connections() > self._bound:
+                self._make_room()
 
     def _finish_connecting(self, task: "asyncio.Task[object]") -> None:
         self._connecting.discard(task)
@@ -203,6 +204,12 @@ class Server(uvicorn.Server):
     def _end_break(self) -> None:
         if not self._is_closed:
             self._resume_accepting()
+
+    def _make_room(self) -> None:
+        """Evicts a connection, unless those that are closing already are enough."""
+        closing = sum(one.transport.is_closing() for one in self.connections)
+        if self._count_connections() - closing > self._bound:
+            self._evict()
 
     def _evict(self) -> None:
         """Closes the connection that has had no request for longest."""
