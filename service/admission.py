@@ -31,7 +31,8 @@ def _measure(size: int) -> int:
 class Ticket:
     """What an admitted request holds: bytes, and while it is young a place in the queue.
 
-    `close` it, whatever happens.
+    `close` it, whatever happens, and once more for each time that it was shared: a worker may have
+    an image when its request is long answered.
     """
 
     def __init__(
@@ -44,6 +45,11 @@ class Ticket:
         self._full_size = size
         self._size = size
         self._deadline = deadline
+        self._owners = 1
+
+    def share(self) -> None:
+        """Somebody else needs what it holds, too."""
+        self._owners += 1
 
     def stall(self, received: int) -> None:
         """The body pauses: what has not arrived of it is not held for it any longer."""
@@ -75,9 +81,11 @@ class Ticket:
         return costs
 
     def close(self) -> None:
-        """Returns everything."""
+        """Returns everything, with the last of its owners."""
         self._admission.forget(self)
-        self._hold(0)
+        self._owners -= 1
+        if self._owners == 0:
+            self._hold(0)
 
     def _extend(self, size: int) -> None:
         if not self._admission.bodies.try_take(size - self._size):
