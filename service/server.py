@@ -196,7 +196,11 @@ class Server(uvicorn.Server):
         )
 
     def _count_connections(self) -> int:
-        return len(self.server_state.connections) + len(self._connecting)
+        """Those that are open, or will be; what is closing goes with the loop's next turn."""
+        count = len(self.connections) + len(self._connecting)
+        if count >= self._bound:
+            count -= sum(one.transport.is_closing() for one in self.connections)
+        return count
 
     def _take_a_break(self) -> None:
         self._pause_accepting()
