@@ -20,7 +20,7 @@ _SRGB = (1, 13, 0)  # colour description that means RGB without subsampling
 class Av1Frames:
     """The largest frames of coded data: sides, bytes of all planes for a pixel, and how many.
 
-    `grain`: film grain is added, into a frame of its own.
+    `grain`: film grain is added, into a frame of its own. `grey`: there is one plane.
     """
 
     width: int
@@ -28,6 +28,7 @@ class Av1Frames:
     pixel_bytes: float
     count: int
     grain: bool
+    grey: bool
 
 
 class _Bits:
@@ -60,6 +61,7 @@ class _Sequence:
     largest_width: int  # that its fields can hold, for frames which override the size
     largest_height: int
     reduced: bool
+    sample_bytes: int
     pixel_bytes: float
     grain: bool
     screen_content: int
@@ -76,7 +78,7 @@ def measure_frames(data: bytes | memoryview, steps: Steps) -> Av1Frames | None:
     """
     sequence: _Sequence | None = None
     width = height = count = position = 0
-    pixel_bytes, grain = 0.0, False
+    pixel_bytes, grain, grey = 0.0, False, True
     while position < len(data):
         steps.take()
         first = data[position]
@@ -91,14 +93,15 @@ def measure_frames(data: bytes | memoryview, steps: Steps) -> Av1Frames | None:
             steps.take(_HEADER_STEPS)
             sequence = _read_sequence(_Bits(content))
             pixel_bytes = max(pixel_bytes, sequence.pixel_bytes)
-            grain = grain or sequence.grain
+            grain |= sequence.grain
+            grey &= sequence.pixel_bytes == sequence.sample_bytes
         elif kind in (_FRAME_HEADER, _FRAME) and sequence is not None:
             steps.take(_HEADER_STEPS)
             count += 1
             own_size = not sequence.reduced and _overrides_size(_Bits(content), sequence)
             width = max(width, sequence.largest_width if own_size else sequence.width)
             height = max(height, sequence.largest_height if own_size else sequence.height)
-    return Av1Frames(width, height, pixel_bytes, count, grain) if count else None
+    return Av1Frames(width, height, pixel_bytes, count, grain, grey) if count else None
 
 
 def _read_length(data: bytes | memoryview, position: int) -> tuple[int, int]:
@@ -135,13 +138,14 @@ def _read_sequence(bits: _Bits) -> _Sequence:
             integer_motion = _CHOSEN_BY_FRAME if bits(1) else bits(1)
         bits(3 if ordered else 0)
     bits(3)
-    pixel_bytes = _read_colour(bits, profile)
+    sample_bytes, pixel_bytes = _read_colour(bits, profile)
     return _Sequence(
         width,
         height,
         1 << width_bits,
         1 << height_bits,
         reduced,
+        sample_bytes,
         pixel_bytes,
         bool(bits(1)),
         screen_content,
@@ -177,8 +181,8 @@ def _skip_operating_points(bits: _Bits) -> int:
     return 0 if equal else timing_bits
 
 
-def _read_colour(bits: _Bits, profile: int) -> float:
-    """Bytes of all planes for a pixel."""
+def _read_colour(bits: _Bits, profile: int) -> tuple[int, float]:
+    """Bytes of a sample, and of all planes for a pixel."""
     deep = bits(1)
     twelve = profile == 2 and deep and bits(1)
     grey = profile != 1 and bits(1)
@@ -186,10 +190,10 @@ def _read_colour(bits: _Bits, profile: int) -> float:
     sample = 2 if deep else 1
     if grey:
         bits(1)
-        return sample
+        return sample, sample
     if described == _SRGB:
         bits(1)
-        return 3 * sample
+        return sample, 3 * sample
     bits(1)
     across, down = {0: (1, 1), 1: (0, 0)}.get(profile, (1, 0))
     if twelve:
@@ -198,7 +202,7 @@ def _read_colour(bits: _Bits, profile: int) -> float:
     if across and down:
         bits(2)
     bits(1)
-    return sample * (1 + 2 / ((1 + across) * (1 + down)))
+    return sample, sample * (1 + 2 / ((1 + across) * (1 + down)))
 
 
 def _overrides_size(bits: _Bits, sequence: _Sequence) -> bool:

@@ -9,7 +9,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from math import isqrt, prod
+from math import isqrt
 
 from PIL import Image
 
@@ -151,16 +151,9 @@ def plan_decoding(
             "image."
         )
     _check_work(header, limits)
-    scale = _choose_scale(header, limits, least_side)
-    return DecodingPlan(
-        kind,
-        header.width,
-        header.height,
-        header.orientation,
-        scale,
-        header.measure_decoding(scale),
-        header,
-    )
+    scale, needed = _choose_scale(header, limits, least_side)
+    size = header.width, header.height
+    return DecodingPlan(kind, *size, header.orientation, scale, needed, header)
 
 
 def decode_image(
@@ -244,17 +237,17 @@ def _check_work(header: ImageHeader, limits: ImageLimits) -> None:
         raise too_large("pixels in all of its frames", most, header.visits, _SHRINK)
 
 
-def _choose_scale(header: ImageHeader, limits: ImageLimits, least_side: int) -> int:
-    """The least reduction that fits the limits. Raises ImageTooLarge."""
+def _choose_scale(header: ImageHeader, limits: ImageLimits, least_side: int) -> tuple[int, int]:
+    """The least reduction that fits the limits, and the bytes it takes. Raises ImageTooLarge."""
     reducible = isinstance(header, JpegHeader)
     for scale in SCALES if reducible else SCALES[:1]:
-        side = min(header.reduce(scale))
-        if scale > 1 and (side < least_side or scale > min(header.width, header.height)):
+        size = header.reduce(scale)
+        if scale > 1 and (min(size) < least_side or scale > min(header.width, header.height)):
             break
-        pixels = prod(header.reduce(scale)) if reducible else header.pixels
+        pixels = size[0] * size[1] if reducible else header.pixels
         needed = header.measure_decoding(scale)
         if pixels <= limits.max_pixels and needed <= (limits.max_decoding_bytes or needed):
-            return scale
+            return scale, needed
     remedy = _SHRINK if reducible else _SEND_JPEG
     if pixels > limits.max_pixels:
         raise too_large("pixels", limits.max_pixels, header.pixels, remedy)

@@ -69,9 +69,17 @@ class ImageHeader(ABC):
     def converts(self) -> bool:
         """Whether the RGB image is made beside the decoded one, instead of being it."""
 
+    @property
+    def kept_bytes(self) -> int:
+        """Of the file, that are copied and kept with the image."""
+        return 0
+
     @abstractmethod
     def measure_decoder(self, scale: int) -> int:
-        """The most bytes that the decoder holds at a time, the image that it leaves included."""
+        """The most bytes that the decoder holds at a time, the image that it leaves included.
+
+        Without `kept_bytes`.
+        """
 
     @abstractmethod
     def decode(self, data: bytes, scale: int) -> Image.Image:
@@ -97,7 +105,7 @@ class ImageHeader(ABC):
             peak = max(peak, stored + measure_image(width, height) + pieces)
         if self.orientation != 1:
             peak = max(peak, measure_image(width, height) + measure_image(height, width))
-        return peak + FIXED_BYTES
+        return self.kept_bytes + peak + FIXED_BYTES
 
 
 def measure_image(width: int, height: int, pixel_bytes: int = RGB_BYTES) -> int:

@@ -2,12 +2,14 @@
 
 libjpeg fills up what is missing of an image as soon as it meets a marker, and its warning goes
 unheard. Without one it waits for more. So it gets the entropy-coded bytes without the marker at
-their end, and after them bytes that are no marker: where the image was complete they are skipped,
-else they are not enough and the decoder still waits. All bytes are handed over at once, which also
-spares copies.
+their end, and after them bytes that are no marker. Where the image was complete it skips these, one
+after the other; else it takes them for the rest of the image, which they do not suffice for, and
+takes them eight at a time. An image of one scan is finished without its end marker, one of several
+only with it.
 """
 
 import io
+from collections.abc import Callable
 from typing import Any
 
 from PIL import Image, ImageFile
@@ -15,18 +17,22 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from runtime.image_faults import incomplete
 
-# Ones, which are in no code: a block that is missing is not made of fewer than 34. The decoder
-# reads 8 bytes ahead; a file that lacks as many at its end may pass, with two blocks wrong.
+# Ones alone are no code: the decoder makes a missing block of 34 of them. It reads 8 bytes ahead,
+# so that an image which lacks its last block or two, of thousands, is not found incomplete.
 _FILL = b"\xff\x00"
 _AHEAD = 8
+_RESTART = 0xD0
 _END = b"\xff\xd9"
 
 
-def decode_scans(head: bytes, body: memoryview, scale: int, *, several: bool) -> Image.Image:
+def decode_scans(
+    head: bytes, body: memoryview, scale: int, next_restart: int | None
+) -> Image.Image:
     """The image of a JPEG, in mode L, RGB or CMYK, at 1 / scale of its size.
 
     `head` is the header, the first scan's included; `body` the entropy-coded bytes of all scans,
-    with what stands between them, `several` whether the decoder reads all before the first pixel.
+    with what stands between them. `next_restart` is None where there is but one scan; else the
+    number, 0 to 7, that a further restart marker of the last scan would have.
 
     Raises:
         InvalidImage: the last scan is cut off.
@@ -44,9 +50,9 @@ def decode_scans(head: bytes, body: memoryview, scale: int, *, several: bool) ->
         feed(head)
         feed(body)
         feed(_FILL * _AHEAD)
-        if several and not feed.finished:
-            feed(_FILL)
-            if not feed.waiting:
+        if next_restart is not None and _skips(feed):
+            feed(bytes([0xFF, _RESTART + next_restart]))  # in case that it looks for this one
+            if _skips(feed):
                 feed(_END)
         if not feed.finished:
             raise incomplete("JPEG")
@@ -56,21 +62,27 @@ def decode_scans(head: bytes, body: memoryview, scale: int, *, several: bool) ->
     return image
 
 
+def _skips(feed: Callable[[bytes], bool]) -> bool:
+    return feed(_FILL) and feed(_FILL)
+
+
 class _Feed:
     """Hands bytes to a decoder, those that it left the last time before them."""
 
     def __init__(self, decoder: Any) -> None:
         self._decoder = decoder
-        self.waiting: bytes | memoryview = b""
+        self._left: bytes | memoryview = b""
         self.finished = False
 
-    def __call__(self, data: bytes | memoryview) -> None:
+    def __call__(self, data: bytes | memoryview) -> bool:
+        """Whether the decoder took all."""
         if self.finished:
-            return
-        if self.waiting:
-            data = b"".join((self.waiting, data))
+            return True
+        if self._left:
+            data = b"".join((self._left, data))
         taken, error = self._decoder.decode(data)
         self.finished = taken < 0
         if self.finished and error < 0:
             raise ImageFile._get_oserror(error, encoder=False)
-        self.waiting = data[max(taken, 0) :]
+        self._left = b"" if self.finished else data[taken:]
+        return not self._left

@@ -4,6 +4,7 @@ What the decoder needs of the header is put together anew, without metadata: no 
 or libjpeg's ever meets what a stranger wrote into an application segment.
 """
 
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,12 +18,15 @@ from runtime.image_faults import damaged, incomplete, unsupported
 from runtime.image_header import MAX_ELEMENTS, ImageHeader, measure_image
 from runtime.jpeg_decoder import decode_scans
 
-_MAX_BETWEEN_SCANS = 4_000  # segments: finding each takes microseconds
+_MAX_SEGMENTS = 5_000  # of a header; real ones have a few hundred, of metadata in pieces, at most
+_MAX_BETWEEN_SCANS = 2_500  # segments: finding each takes some microseconds
 _NOT_BEGUN = 255
-_SEARCHED = 2**17  # bytes at a time
+# A marker between or inside scans: no stuffed byte, no fill byte, no restart marker, not 0x01.
+_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
+_NEAR, _SEARCHED = 2**9, 2**17  # bytes that are searched for one, by either way
 _SEQUENTIAL, _PROGRESSIVE = (0xC0, 0xC1), 0xC2
-_SOS, _EOI, _EXIF = 0xDA, 0xD9, 0xE1
-_TABLES = (0xC4, 0xDB, 0xDD)  # Huffman codes, quantisation, restart interval
+_SOS, _EOI, _EXIF, _DRI = 0xDA, 0xD9, 0xE1, 0xDD
+_TABLES = (0xC4, 0xDB, _DRI)  # Huffman codes, quantisation, restart interval
 # Application segments that tell the colour space: marker, signature, least bytes of content.
 _COLOUR = {0xE0: (b"JFIF\0", 14), 0xEE: (b"Adobe", 12)}
 # Kinds of JPEG that are not read, by the marker that tells them.
@@ -60,6 +64,7 @@ class JpegHeader(ImageHeader):
     end: int
     scans: int
     several: bool
+    next_restart: int
 
     format: ClassVar[str] = "JPEG"
 
@@ -78,6 +83,11 @@ class JpegHeader(ImageHeader):
         """Grey and CMYK do."""
         return len(self.components) != 3
 
+    @property
+    def kept_bytes(self) -> int:
+        """The header put together anew; of one with very many tables the decoder keeps as much."""
+        return 2 * len(self.head)
+
     def measure_decoder(self, scale: int) -> int:
         """The image; rows on their way to it; and, of several scans, 2 bytes for each coefficient.
 
@@ -89,18 +99,19 @@ class JpegHeader(ImageHeader):
         units = -(-self.width // across) * -(-self.height // (8 * down)) if self.several else 1
         blocks = sum(component.across * component.down for component in self.components)
         rows = 16 * down * len(self.components) * (width + across)
-        return measure_image(width, height, self.stored_bytes) + 128 * blocks * units + rows
+        image = measure_image(width, height, self.stored_bytes)
+        return image + 128 * blocks * units + rows
 
     def decode(self, data: bytes, scale: int) -> Image.Image:
         """The image in mode L, RGB or CMYK; raises InvalidImage too if its last scan is cut off."""
         body = memoryview(data)[self.start : self.end]
-        return decode_scans(self.head, body, scale, several=self.several)
+        return decode_scans(self.head, body, scale, self.next_restart if self.several else None)
 
 
 def make_demanding_jpeg(width: int, height: int) -> JpegHeader:
     """The kind that takes most memory: turned, progressive, four full channels."""
     channels = tuple(Component(i, 1, 1) for i in range(4))
-    return JpegHeader(width, height, 6, channels, b"", 0, 0, 1, several=True)
+    return JpegHeader(width, height, 6, channels, b"", 0, 0, 1, True, 0)
 
 
 def read_jpeg(data: bytes) -> JpegHeader:
@@ -138,13 +149,15 @@ def read_jpeg(data: bytes) -> JpegHeader:
     progressive = frame == _PROGRESSIVE
     several = progressive or content[0] < len(components)
     if several:
-        scans, last = _walk_scans(data, end, content, components, progressive)
+        restarts = any(segment[1] == _DRI for segment in needed)
+        scans, last, restart = _walk_scans(
+            data, end, content, components, progressive=progressive, restarts=restarts
+        )
     else:
-        scans, last = 1, _find_marker(data, end)
+        scans, last, restart = 1, _find_marker(data, end), 0
     blocks = sum(_count_blocks(size[::-1], component, components) for component in components)
-    if 8 * (last - end) < blocks * (
-        1 if progressive else 2
-    ):  # a code for the mean, one for the rest
+    codes = 1 if progressive else 2  # of a block at least: one for its mean, one for the rest
+    if 8 * (last - end) < codes * blocks:
         raise incomplete("JPEG")
     return JpegHeader(
         size[1],
@@ -156,28 +169,27 @@ def read_jpeg(data: bytes) -> JpegHeader:
         last,
         scans,
         several,
+        restart,
     )
 
 
 def _walk_header(data: bytes) -> Iterator[tuple[int, int, int]]:
     """(marker, start, end) of each segment up to the first scan's header, that one included."""
-    position, junk = 2, 0
-    for _ in range(MAX_ELEMENTS):
+    position, segments, junk = 2, 0, 0
+    while segments < _MAX_SEGMENTS and junk < MAX_ELEMENTS:
         start = data.find(b"\xff", position)
         if start < 0:
             raise incomplete("JPEG")
         junk += start - position
-        if junk > MAX_ELEMENTS:
-            break
         marker = data[start + 1]
         if marker == 0xFF:  # a fill byte
-            position = start + 1
+            position, junk = start + 1, junk + 1
         elif marker <= 0x01 or 0xD0 <= marker <= 0xD8:  # markers without content
-            position = start + 2
+            position, junk = start + 2, junk + 1
         elif marker == _EOI:
             raise incomplete("JPEG")
         else:
-            position = _end_segment(data, start)
+            position, segments = _end_segment(data, start), segments + 1
             yield marker, start, position
             if marker == _SOS:
                 return
@@ -221,31 +233,50 @@ def _count_blocks(
 
 
 def _walk_scans(
-    data: bytes, start: int, scan: bytes, components: tuple[Component, ...], progressive: bool
-) -> tuple[int, int]:
-    """The number of scans, and where the last one ends.
+    data: bytes,
+    start: int,
+    scan: bytes,
+    components: tuple[Component, ...],
+    *,
+    progressive: bool,
+    restarts: bool,
+) -> tuple[int, int, int]:
+    """The number of scans, where the last one ends, and the number of its next restart marker.
 
     `scan` is the content of the first scan's header, which ends at `start`. What follows the end of
     the image, the video of a motion photo for one, is not visited.
     """
     # Of each coefficient of a block, the bits that its scans have left out so far.
     missing = {component.identifier: bytearray([_NOT_BEGUN] * 64) for component in components}
-    scans, last, position = 0, start, start
+    scans, begin, end, position = 0, start, start, start
     for _ in range(_MAX_BETWEEN_SCANS):
         found = _find_marker(data, position)
         if scan:
-            scans, last = scans + 1, found
+            scans, begin, end = scans + 1, position, found
             _mark_scanned(missing, scan, progressive)
         if found + 3 >= len(data) or data[found + 1] == _EOI:
             break
         position = _end_segment(data, found)
+        restarts |= data[found + 1] == _DRI
         scan = data[found + 4 : position] if data[found + 1] == _SOS else b""
     else:
         raise damaged("JPEG")
     # Some encoders leave high frequencies out; what was begun they finish, and all have the mean.
     if any(left[0] or set(left) - {0, _NOT_BEGUN} for left in missing.values()):
         raise incomplete("JPEG")
-    return scans, last
+    return scans, end, _find_next_restart(data, begin, end) if restarts else 0
+
+
+def _find_next_restart(data: bytes, start: int, end: int) -> int:
+    """The number of the last restart marker among entropy-coded bytes, and one, modulo 8."""
+    while end > start + 1:
+        first = max(end - _SEARCHED, start)
+        block = np.frombuffer(data, np.uint8, end - first, first)
+        hits = (block[:-1] == 0xFF) & (block[1:] & 0xF8 == 0xD0)
+        if hits.any():
+            return (int(block[1:][hits][-1]) + 1) % 8
+        end = first + 1
+    return 0
 
 
 def _mark_scanned(missing: dict[int, bytearray], scan: bytes, progressive: bool) -> None:
@@ -262,15 +293,22 @@ def _mark_scanned(missing: dict[int, bytearray], scan: bytes, progressive: bool)
 def _find_marker(data: bytes, position: int) -> int:
     """Where the entropy-coded bytes from `position` on end: at a marker, or with the file.
 
-    Of all pairs of bytes, blocks of them at a time: 10 MB of whatever bytes take 3 ms.
+    What is near is searched by an expression, which is quick where few bytes are 0xFF; the rest in
+    blocks of all pairs, at a speed of its own: 10 MB of any bytes take 3 ms.
     """
-    for start in range(position, len(data) - 1, _SEARCHED):
-        block = np.frombuffer(data, np.uint8, min(_SEARCHED + 1, len(data) - start), start)
+    near = _MARKER.search(data, position, position + _NEAR)
+    if near is not None:
+        return near.start()
+    position, searched = position + _NEAR - 1, _NEAR
+    while position < len(data) - 1:
+        searched = min(16 * searched, _SEARCHED)
+        block = np.frombuffer(data, np.uint8, min(searched + 1, len(data) - position), position)
         follower = block[1:]
         hits = block[:-1] == 0xFF
         hits &= follower - np.uint8(0x02) < 0xFD  # neither a stuffed byte nor 0x01 nor a fill byte
         hits &= follower - np.uint8(0xD0) > 0x08  # no restart marker, no start of an image
         place = int(hits.argmax())
         if hits[place]:
-            return start + place
+            return position + place
+        position += len(follower)
     return len(data)

@@ -24,6 +24,7 @@ _SIGNATURE = 8  # bytes
 _FRAME = 12  # bytes of a chunk beside its content: length, kind, checksum
 _GREY, _RGB, _PALETTE, _GREY_ALPHA, _RGBA = 0, 2, 3, 4, 6
 _CHANNELS = {_GREY: 1, _RGB: 3, _PALETTE: 1, _GREY_ALPHA: 2, _RGBA: 4}
+_STRETCHED = {2: 255 // 3, 4: 255 // 15}  # bits of grey -> what samples are multiplied by
 _DEPTHS = {_GREY: (1, 2, 4, 8, 16), _PALETTE: (1, 2, 4, 8)}
 _TRANSPARENCY_LENGTHS = {_GREY: range(2, 3), _RGB: range(6, 7), _PALETTE: range(1, 257)}
 _IEND = b"\0\0\0\0IEND"
@@ -56,14 +57,18 @@ class PngHeader(ImageHeader):
         """All do but opaque RGB."""
         return self.colour != _RGB or self.transparent
 
+    @property
+    def kept_bytes(self) -> int:
+        """The pieces, put together."""
+        return 0 if self.whole else sum(end - start for start, end in self.pieces)
+
     def measure_decoder(self, scale: int) -> int:
-        """The image, 16-bit grey before it is made 8-bit, two rows, the pieces put together."""
+        """The image, 16-bit grey before it is made 8-bit, two rows of the file."""
         image = measure_image(self.width, self.height, self.stored_bytes)
         if self.colour == _GREY and self.bits == 16:
             image += measure_image(self.width, self.height, 2) + PIECE_PIXELS * PIECE_BYTES
         row = -(-self.width * self.bits * _CHANNELS[self.colour] // 8)
-        together = 0 if self.whole else sum(end - start for start, end in self.pieces)
-        return image + 2 * row + together
+        return image + 2 * row
 
     def decode(self, data: bytes, scale: int) -> Image.Image:
         """The image in mode 1, L, P, LA, RGB or RGBA."""
@@ -78,6 +83,8 @@ class PngHeader(ImageHeader):
             data = b"".join(view[start:end] for start, end in self.pieces)
         image = PngImageFile(io.BytesIO(data))
         image.load()
+        if self.colour == _GREY and self.bits in _STRETCHED and "transparency" in image.info:
+            image.info["transparency"] *= _STRETCHED[self.bits]  # Pillow stretches the pixels alone
         return convert_deep_grey(image, self.significant_bits) if image.mode == "I;16" else image
 
 
@@ -111,8 +118,9 @@ def read_png(data: bytes) -> PngHeader:
         elif kind == b"IDAT":
             if pixels is None or pixels[1] == start:  # of several runs the first one counts
                 pixels = (pixels or (start, end))[0], end
-        elif kind == b"eXIf" and orientation is None and _is_intact(data, start, end):
-            orientation = read_orientation(data[start + 8 : end - 4])
+        elif kind == b"eXIf" and orientation is None:
+            intact = _is_intact(data, start, end)
+            orientation = read_orientation(data[start + 8 : end - 4]) if intact else 1
         elif pixels is not None:
             continue
         elif kind == b"PLTE" and colour == _PALETTE:
@@ -123,9 +131,8 @@ def read_png(data: bytes) -> PngHeader:
             if not transparent and _is_intact(data, start, end):
                 transparent = True
                 pieces.append((start, end))
-        elif kind == b"sBIT" and (colour, end - start) == (_GREY, _FRAME + 1):
-            if 0 < data[start + 8] <= 16 and _is_intact(data, start, end):
-                significant_bits = data[start + 8]
+        elif kind == b"sBIT" and colour == _GREY and end - start == _FRAME + 1:
+            significant_bits = data[start + 8] if _is_intact(data, start, end) else 16
     if pixels is None:
         raise incomplete("PNG")
     whole = len(pieces) == 1 and pieces[0][1] == pixels[0] and data.startswith(_IEND, pixels[1])
@@ -136,7 +143,7 @@ def read_png(data: bytes) -> PngHeader:
         bits,
         colour,
         transparent or colour in (_GREY_ALPHA, _RGBA),
-        significant_bits,
+        significant_bits if 0 < significant_bits < 16 else 16,
         (*pieces, pixels),
         whole,
     )

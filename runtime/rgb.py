@@ -8,7 +8,7 @@ from PIL import Image
 
 PIECE_PIXELS = 2**18  # that are converted at a time
 #: What a pixel of a piece takes while it is converted.
-PIECE_BYTES = 20
+PIECE_BYTES = 16
 
 
 def convert_to_rgb(image: Image.Image) -> Image.Image:

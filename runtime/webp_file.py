@@ -10,6 +10,8 @@ from runtime.exif import read_orientation
 from runtime.image_faults import damaged, incomplete
 from runtime.image_header import MAX_ELEMENTS, ImageHeader, measure_image
 
+_ROW_BYTES = 100  # a pixel of the width, of the rows in work
+
 
 @dataclass(frozen=True)
 class WebpHeader(ImageHeader):
@@ -31,7 +33,8 @@ class WebpHeader(ImageHeader):
 
     def measure_decoder(self, scale: int) -> int:
         """A copy of the file, two canvases, and pixels on their way into or out of one of them."""
-        return self.file_bytes + 3 * measure_image(self.width, self.height)
+        rows = _ROW_BYTES * self.width
+        return self.file_bytes + 3 * measure_image(self.width, self.height) + rows
 
     def decode(self, data: bytes, scale: int) -> Image.Image:
         """The first frame, in mode RGB or RGBA."""
