@@ -11,7 +11,7 @@ from typing import ClassVar
 from PIL import Image
 
 from runtime.image_faults import damaged
-from runtime.rgb import PIECE_BYTES, PIECE_PIXELS
+from runtime.rgb import measure_pieces
 
 #: Header elements (segments, chunks, boxes) that are visited at most: a few milliseconds of a loop
 #: in Python. Real files have a few dozen; a PNG with a chunk for every row of pixels, thousands.
@@ -101,7 +101,7 @@ class ImageHeader(ABC):
         stored = measure_image(width, height, self.stored_bytes)
         peak = self.measure_decoder(scale)
         if self.converts:
-            pieces = min(width * height, PIECE_PIXELS) * PIECE_BYTES
+            pieces = measure_pieces(width * height)
             peak = max(peak, stored + measure_image(width, height) + pieces)
         if self.orientation != 1:
             peak = max(peak, measure_image(width, height) + measure_image(height, width))

@@ -18,7 +18,7 @@ from PIL.PngImagePlugin import PngImageFile
 from runtime.exif import read_orientation
 from runtime.image_faults import damaged, incomplete, unsupported
 from runtime.image_header import MAX_ELEMENTS, ImageHeader, measure_image
-from runtime.rgb import PIECE_BYTES, PIECE_PIXELS, convert_deep_grey
+from runtime.rgb import convert_deep_grey, measure_pieces
 
 _SIGNATURE = 8  # bytes
 _FRAME = 12  # bytes of a chunk beside its content: length, kind, checksum
@@ -66,7 +66,7 @@ class PngHeader(ImageHeader):
         """The image, 16-bit grey before it is made 8-bit, two rows of the file."""
         image = measure_image(self.width, self.height, self.stored_bytes)
         if self.colour == _GREY and self.bits == 16:
-            image += measure_image(self.width, self.height, 2) + PIECE_PIXELS * PIECE_BYTES
+            image += measure_image(self.width, self.height, 2) + measure_pieces(self.pixels)
         row = -(-self.width * self.bits * _CHANNELS[self.colour] // 8)
         return image + 2 * row
 

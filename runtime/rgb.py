@@ -6,9 +6,8 @@ from itertools import product
 import numpy as np
 from PIL import Image
 
-PIECE_PIXELS = 2**18  # that are converted at a time
-#: What a pixel of a piece takes while it is converted.
-PIECE_BYTES = 16
+_PIECE_PIXELS = 2**18  # that are converted at a time
+_PIECE_BYTES = 16  # a pixel of them
 
 
 def convert_to_rgb(image: Image.Image) -> Image.Image:
@@ -45,10 +44,15 @@ def convert_deep_grey(image: Image.Image, significant_bits: int = 16) -> Image.I
     return result
 
 
+def measure_pieces(pixels: int) -> int:
+    """The most bytes that conversion takes beside the image and the result."""
+    return min(pixels, _PIECE_PIXELS) * _PIECE_BYTES
+
+
 def split_into_boxes(size: tuple[int, int]) -> Iterator[tuple[int, int, int, int]]:
-    """Boxes of at most PIECE_PIXELS that cover an image of this size."""
+    """Boxes of at most _PIECE_PIXELS that cover an image of this size."""
     width, height = size
-    across, down = min(width, PIECE_PIXELS), max(PIECE_PIXELS // width, 1)
+    across, down = min(width, _PIECE_PIXELS), max(_PIECE_PIXELS // width, 1)
     for top, left in product(range(0, height, down), range(0, width, across)):
         yield left, top, min(left + across, width), min(top + down, height)
 
