@@ -67,6 +67,11 @@ class AvifHeader(ImageHeader):
         return 1 if self._channels == 1 else 4
 
     @property
+    def in_pieces(self) -> bool:
+        """Transparent ones are."""
+        return self.transparent
+
+    @property
     def converts(self) -> bool:
         """All do but opaque colour."""
         return self._channels != 3

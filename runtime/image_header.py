@@ -70,6 +70,11 @@ class ImageHeader(ABC):
         """Whether the RGB image is made beside the decoded one, instead of being it."""
 
     @property
+    def in_pieces(self) -> bool:
+        """Whether it is made piece by piece, because pixels are transparent."""
+        return False
+
+    @property
     def kept_bytes(self) -> int:
         """Of the file, that are copied and kept with the image."""
         return 0
@@ -101,7 +106,7 @@ class ImageHeader(ABC):
         stored = measure_image(width, height, self.stored_bytes)
         peak = self.measure_decoder(scale)
         if self.converts:
-            pieces = measure_pieces(width * height)
+            pieces = measure_pieces(width * height) if self.in_pieces else 0
             peak = max(peak, stored + measure_image(width, height) + pieces)
         if self.orientation != 1:
             peak = max(peak, measure_image(width, height) + measure_image(height, width))

@@ -53,6 +53,11 @@ class PngHeader(ImageHeader):
         return 1 if self.colour in (_GREY, _PALETTE) else 4
 
     @property
+    def in_pieces(self) -> bool:
+        """Transparent ones are."""
+        return self.transparent
+
+    @property
     def converts(self) -> bool:
         """All do but opaque RGB."""
         return self.colour != _RGB or self.transparent
