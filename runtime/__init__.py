@@ -4,6 +4,13 @@ Load_engine, Engine, Bundle, preprocessing, errors. Imports neither torch nor on
 """
 
 from runtime.bundle import Bundle, Manifest, read_bundle
+from runtime.decoding import (
+    DecodingPlan,
+    ImageLimits,
+    decode_image,
+    describe_full_size_limits,
+    plan_decoding,
+)
 from runtime.engine import ENGINES, Engine, SkippedEngine, load_engine
 from runtime.errors import (
     BundleError,
@@ -15,18 +22,13 @@ from runtime.errors import (
     RuntimeFault,
     UnsupportedImage,
 )
-from runtime.preprocess import (
-    ImageLimits,
-    Preprocessing,
-    decode_image,
-    preprocess,
-    resize_and_crop,
-)
+from runtime.preprocess import Preprocessing, preprocess, resize_and_crop
 
 __all__ = [
     "ENGINES",
     "Bundle",
     "BundleError",
+    "DecodingPlan",
     "Engine",
     "EngineUnavailable",
     "ImageLimits",
@@ -40,7 +42,9 @@ __all__ = [
     "SkippedEngine",
     "UnsupportedImage",
     "decode_image",
+    "describe_full_size_limits",
     "load_engine",
+    "plan_decoding",
     "preprocess",
     "read_bundle",
     "resize_and_crop",

@@ -17,9 +17,9 @@ RuntimeFault
 │   ├── ImplementationUnavailable    the kernels asked for by name do not run here
 │   └── NoEngine              none of them
 ├── InvalidInput              predict() got another shape, type or non-finite values
-└── InvalidImage              bytes that are no acceptable picture
-    ├── UnsupportedImage      a format outside the allow-list
-    └── ImageTooLarge         more bytes, pixels or scans than the limits
+└── InvalidImage              bytes that are no acceptable image
+    ├── UnsupportedImage      a format, or a kind of one, outside the allow-list
+    └── ImageTooLarge         more bytes, pixels, scans or memory than the limits
 """
 
 
@@ -95,12 +95,12 @@ class InvalidInput(RuntimeFault):
 
 
 class InvalidImage(RuntimeFault):
-    """The bytes are no acceptable picture."""
+    """The bytes are no acceptable image."""
 
 
 class UnsupportedImage(InvalidImage):
-    """The picture's format is outside the allow-list."""
+    """The image's format, or its kind of a format, is outside the allow-list."""
 
 
 class ImageTooLarge(InvalidImage):
-    """The picture has more bytes, pixels or scans than the limits allow."""
+    """The image has more bytes, pixels or scans, or takes more memory, than the limits allow."""

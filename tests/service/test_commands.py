@@ -55,7 +55,7 @@ def test_prints_json(classify: Any, files: dict[str, Path]) -> None:
     ("name", "text"),
     [
         ("cut.jpg", "expected a"),
-        ("text.jpg", "expected a JPEG, PNG or WebP file"),
+        ("text.jpg", "expected a JPEG, PNG, WebP or AVIF file"),
         ("empty.jpg", "found no bytes"),
         ("absent.jpg", "No such file"),
     ],
