@@ -11,14 +11,13 @@ from starlette.responses import Response
 
 from runtime import Engine
 from service.admission import Admission
-from service.budget import plan_memory
+from service.budget import Budget
 from service.classify import Classify
 from service.description import TITLE, describe_api
 from service.front import Front
 from service.gate import Gate
 from service.inference import Inference
 from service.info import read_versions
-from service.ledger import Account
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
 from service.probes import list_probes
@@ -42,12 +41,12 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
     metrics = Metrics()
     metrics.describe_build(versions)
     lifecycle = Lifecycle(settings.hang_ms / 1000)
-    inference = Inference(settings, metrics, lifecycle, engine)
-    bodies = Account(plan_memory(settings))
+    budget = Budget(settings)
+    inference = Inference(settings, metrics, lifecycle, budget, engine)
     admission = Admission(
-        inference.scheduler, inference.predictor, bodies, metrics, settings.queue_images
+        inference.scheduler, inference.predictor, budget.bodies, metrics, settings.queue_images
     )
-    classify = Classify(settings, metrics, lifecycle, inference, admission)
+    classify = Classify(settings, metrics, lifecycle, inference, admission, budget)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -68,6 +67,8 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
     )
     app.state.inference = inference
     app.state.lifecycle = lifecycle
+    app.state.budget = budget
+    app.state.admission = admission
     app.state.metrics = metrics
     app.state.gate = Gate(
         settings, metrics, lifecycle, admission, frozenset({b"/classify", b"/classify/batch"})

@@ -9,6 +9,7 @@ from pydantic_core import to_json
 
 from service.admission import Admission, Ticket
 from service.body import BodyLimits, describe_nothing, measure_announced, read_images
+from service.budget import Budget
 from service.classifier import DEFAULT_TOP_K, Classifier
 from service.exchange import Answer, ClientGone, Exchange
 from service.inference import Classified, Inference
@@ -33,15 +34,14 @@ class Classify:
         lifecycle: Lifecycle,
         inference: Inference,
         admission: Admission,
+        budget: Budget,
     ) -> None:
         self._settings = settings
         self._metrics = metrics
         self._lifecycle = lifecycle
         self._inference = inference
         self._admission = admission
-        self._limits = BodyLimits(
-            settings.max_body_bytes, settings.body_idle_timeout_ms / 1000, settings.body_min_rate
-        )
+        self._budget = budget
 
     async def answer_one(self, exchange: Exchange) -> Answer:
         """One image. Raises Problem, ClientGone."""
@@ -93,11 +93,12 @@ class Classify:
         classifier = self._inference.classifier
         top_k = _read_top_k(exchange, len(classifier.manifest.labels))
         deadline = _read_deadline(exchange, self._settings.deadline_ms)
-        announced = measure_announced(exchange, self._settings.max_body_bytes)
+        limits = self._describe_limits()
+        announced = measure_announced(exchange, limits.max_bytes)
         ticket = self._admission.admit(exchange.caller, announced, deadline)
         try:
             began = perf_counter()
-            images = await read_images(exchange, self._limits, ticket, most)
+            images = await read_images(exchange, limits, ticket, most)
             received = perf_counter() - began
             self._metrics.count_stage("receive", received)
             outcomes = await self._compute(exchange, ticket, images, top_k, deadline)
@@ -171,6 +172,14 @@ class Classify:
                         "again later, or with a longer X-Deadline-Ms.",
                     )
                 )
+
+    def _describe_limits(self) -> BodyLimits:
+        settings = self._settings
+        return BodyLimits(
+            self._budget.limits.max_body_bytes,
+            settings.body_idle_timeout_ms / 1000,
+            settings.body_min_rate,
+        )
 
     def _describe_model(self) -> dict[str, Any]:
         classifier = self._inference.classifier

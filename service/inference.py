@@ -2,14 +2,18 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from time import monotonic, perf_counter
 
 import numpy as np
 import numpy.typing as npt
 
-from runtime import Engine, InvalidImage, RuntimeFault, load_engine
+from runtime import Engine, ImageLimits, InvalidImage, RuntimeFault, load_engine
+from service.budget import Budget, NoMemory
 from service.classifier import Classifier, Prediction, Prepared
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
@@ -45,11 +49,14 @@ class Inference:
         settings: Settings,
         metrics: Metrics,
         lifecycle: Lifecycle,
+        budget: Budget,
         engine: Engine | None = None,
     ) -> None:
         self._settings = settings
         self._metrics = metrics
         self._lifecycle = lifecycle
+        self._budget = budget
+        self._decoders = threading.BoundedSemaphore(settings.decode_threads)
         self._given_engine = engine
         self._classifier: Classifier | None = None
         self._loading: asyncio.Task[None] | None = None
@@ -113,9 +120,16 @@ class Inference:
                 self.predictor.learn(len(job.data), each)
         return [outcomes[job] for job in jobs]
 
+    @contextmanager
+    def _hold(self, size: int, until: float) -> Iterator[None]:
+        """The right to decode one image, which takes so many bytes; in line with the others."""
+        decoding = self._budget.decoding
+        with self._decoders, decoding.hold(min(size, decoding.capacity), until):
+            yield
+
     def _prepare(self, classifier: Classifier, job: Job) -> Prepared:
         try:
-            return classifier.prepare(job.data)
+            return classifier.prepare(job.data, partial(self._hold, until=job.deadline))
         except InvalidImage as fault:
             problem = describe_image_fault(fault)
             self._metrics.count_decode_failure(problem.code)
@@ -148,7 +162,7 @@ class Inference:
         fault: str | None = None
         try:
             await self._load_and_warm()
-        except RuntimeFault as error:
+        except (RuntimeFault, NoMemory) as error:
             fault = str(error)
             _log.error("the model cannot be served", extra={"reason": fault})
         except Exception as error:
@@ -163,9 +177,12 @@ class Inference:
         started = perf_counter()
         engine = await asyncio.to_thread(self._choose_engine)
         loaded = perf_counter()
-        classifier = Classifier(engine, self._settings.image_limits)
-        found = await asyncio.to_thread(warm_up, classifier, self._settings.threads, self.predictor)
+        unlimited = Classifier(engine, ImageLimits())  # a caller's limits do not bind the warm-up
+        found = await asyncio.to_thread(warm_up, unlimited, self._settings.threads, self.predictor)
         warm = perf_counter()
+        _, height, width = engine.bundle.manifest.input
+        self._budget.settle(height * width)
+        classifier = Classifier(engine, self._budget.limits.images)
         self.scheduler.unit = found.unit
         self._metrics.describe_start("load", loaded - started)
         self._metrics.describe_start("warm_up", warm - loaded)

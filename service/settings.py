@@ -75,6 +75,7 @@ class Settings(BaseSettings):
     drain_delay_ms: int = Field(2000, ge=0, le=600_000, description="goes on after SIGTERM")
     grace_ms: int = Field(20_000, ge=0, le=600_000, description="time to finish what is in flight")
     hang_ms: int = Field(60_000, ge=1, le=3_600_000, description="an image takes no longer")
+    memory_budget: int | None = Field(None, ge=1, description="bytes of the process")
     decode_threads: int = Field(2, ge=1, le=64, description="pictures decoded at the same time")
     max_body_bytes: int = Field(
         32 * 2**20, ge=1024, le=2**30, description="bytes of a request's body"
