@@ -1,7 +1,21 @@
-"""The memory that bodies may take together."""
+"""The memory that requests may take together."""
 
+from dataclasses import dataclass
+
+from service.ledger import Account
 from service.settings import Settings
 
 
-def plan_memory(settings: Settings) -> int:
-    return 256 * 2**20
+@dataclass(frozen=True)
+class Budget:
+    """What the process may use, what of it no request takes, and the accounts of the rest."""
+
+    limit: int | None
+    base: int
+    bodies: Account
+    decoding: Account
+
+
+def plan_memory(settings: Settings) -> Budget:
+    """The budget by these settings."""
+    return Budget(None, 100 * 2**20, Account(256 * 2**20), Account(256 * 2**20))

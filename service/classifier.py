@@ -33,6 +33,7 @@ class Prepared:
     format: str
     width: int
     height: int
+    began: float  # of time.perf_counter
     decode_seconds: float
     preprocess_seconds: float
 
@@ -57,6 +58,7 @@ class Classifier:
             format=image.format or "",
             width=image.width,
             height=image.height,
+            began=started,
             decode_seconds=decoded - started,
             preprocess_seconds=perf_counter() - decoded,
         )

@@ -24,6 +24,7 @@ from service.settings import (
     list_unknown_variables,
     read_settings,
 )
+from service.tracing import name_service
 
 _log = logging.getLogger("service")
 _BACKLOG = 1024  # connecting clients; the server takes them at once, within its bounds
@@ -65,6 +66,7 @@ def serve(settings: Settings) -> int:
             file=sys.stderr,
         )
         return 1
+    name_service()
     app = create_app(settings)
     lifecycle = app.state.lifecycle
     server = Server(
