@@ -24,7 +24,7 @@ from service.settings import (
     list_unknown_variables,
     read_settings,
 )
-from service.tracing import name_service
+from service.trace_export import export_traces
 
 _log = logging.getLogger("service")
 _BACKLOG = 1024  # connecting clients; the server takes them at once, within its bounds
@@ -66,7 +66,6 @@ def serve(settings: Settings) -> int:
             file=sys.stderr,
         )
         return 1
-    name_service()
     app = create_app(settings)
     lifecycle = app.state.lifecycle
     server = Server(
@@ -80,7 +79,7 @@ def serve(settings: Settings) -> int:
     lifecycle.on_change = stop_without_model
     with listener:
         _announce(listener)
-        with _signals_call(server.handle_exit):
+        with _signals_call(server.handle_exit), export_traces(app.version):
             server.run()
     if lifecycle.fault is not None:
         print(f"error: {escape_controls(lifecycle.fault)}", file=sys.stderr)

@@ -4,9 +4,6 @@ Nothing here measures: spans are made after the fact, of times that are known an
 a request is traced. Without an SDK there are no spans; all that is done is to look for one.
 """
 
-import importlib.util
-import logging
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from time import monotonic, perf_counter, time_ns
@@ -21,39 +18,22 @@ from service.logs import RequestContext
 from service.problems import Problem
 from service.scheduler import Job
 
-_log = logging.getLogger(__name__)
 _tracer = trace.get_tracer("bnn-service")
-_ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 _NANOSECONDS = 1_000_000_000
 
 
 def plan_telemetry(excluded: frozenset[str]) -> TelemetryConfig:
-    """What FastAPI is told: a span for each request but to the `excluded` paths.
+    """What FastAPI is told: where there is an SDK, a span for each request but to these paths.
 
-    Metrics and logs are left to /metrics and standard error, so that each has one source. Where an
-    endpoint is named by the standard OTEL_ variables, FastAPI sends the spans there; a warning says
-    so if the SDK for it is missing.
+    Metrics and logs are left to /metrics and standard error, so that each has one source.
     """
-    has_sdk = importlib.util.find_spec("opentelemetry.sdk") is not None
-    if not has_sdk and any(os.environ.get(name) for name in _ENDPOINTS):
-        _log.warning(
-            "no traces are sent: expected the OpenTelemetry SDK beside %s; it is not installed. "
-            "Install the extra: pip install 'bnn-service[otel]'",
-            " or ".join(_ENDPOINTS),
-        )
     return {
         "metrics": False,
         "logs": False,
         "operation_spans": False,
-        "auto_configure": has_sdk,
+        "auto_configure": False,
         "exclude": lambda scope: scope["path"] in excluded,
     }
-
-
-def name_service() -> None:
-    """Traces come from `bnn-service` unless OTEL_SERVICE_NAME or the resource says otherwise."""
-    if "service.name=" not in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", ""):
-        os.environ.setdefault("OTEL_SERVICE_NAME", "bnn-service")
 
 
 def find_span() -> Span | None:
