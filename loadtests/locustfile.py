@@ -1,7 +1,8 @@
 """Drives POST /classify: locust -f loadtests/locustfile.py --headless -u 4 -t 60s [--photos DIR].
 
-Pictures are made or read before the first request, and each multipart body is built once. Every
-answer but 200 counts as a failure, and any failure makes the exit status 1. Latencies are locust's;
+Pictures are made or read before the clock starts, and each multipart body is built once. Every
+answer but 200 counts as a failure; any failure, and no answer at all, make the exit status 1.
+Latencies are locust's;
 the service's own split of the time, from its answers' headers, is printed at the end and written to
 --timings-json FILE. Each worker of a distributed run prints its own.
 
@@ -12,12 +13,13 @@ latencies are understated.
 import itertools
 import json
 import sys
-from argparse import ArgumentParser
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Any
 
 from locust import FastHttpUser, events, task
 from locust.env import Environment
+from locust.runners import WorkerRunner
 
 from loadtests.images import CONTENT_TYPE, generate_pictures, read_photos
 from loadtests.timings import StageTimings
@@ -36,18 +38,23 @@ def add_options(parser: ArgumentParser) -> None:
     group.add_argument("--timings-json", default="", metavar="FILE", help="timings, as JSON")
 
 
-@events.test_start.add_listener
+@events.init.add_listener
 def load_pictures(environment: Environment, **_: Any) -> None:
-    """Makes or reads all pictures before the first user starts."""
-    options = environment.parsed_options
+    """Makes or reads all pictures before a test and its clock are started."""
+    options = _get_options(environment)
     pictures = (
         read_photos(Path(options.photos))
         if options.photos
         else generate_pictures(options.picture_seed, options.picture_count)
     )
-    TIMINGS.clear()
     ClassifyUser.bodies = itertools.cycle([picture.body for picture in pictures])
     ClassifyUser.path = f"/classify?top_k={options.top_k}"
+
+
+@events.test_start.add_listener
+def forget_last_test(**_: Any) -> None:
+    """A test that is started anew, as the web page can, has timings of its own."""
+    TIMINGS.clear()
 
 
 @events.reset_stats.add_listener
@@ -60,9 +67,24 @@ def forget_warm_up() -> None:
 def report_timings(environment: Environment, **_: Any) -> None:
     """Prints the service's timings, and writes them where asked."""
     print(TIMINGS.format_table(), file=sys.stderr)
-    options = environment.parsed_options
+    options = _get_options(environment)
     if options.timings_json:
         Path(options.timings_json).write_text(json.dumps(TIMINGS.summarize(), indent=2) + "\n")
+
+
+@events.quitting.add_listener
+def fail_without_answers(environment: Environment, **_: Any) -> None:
+    """A test in which nothing was answered has shown nothing."""
+    if isinstance(environment.runner, WorkerRunner) or environment.stats.total.num_requests:
+        return
+    print("error: expected answers, found none; is the time (-t) too short?", file=sys.stderr)
+    environment.process_exit_code = 1
+
+
+def _get_options(environment: Environment) -> Namespace:
+    assert environment.parsed_options is not None, "locust parses its command line first"
+    options: Namespace = environment.parsed_options
+    return options
 
 
 class ClassifyUser(FastHttpUser):
@@ -78,7 +100,7 @@ class ClassifyUser(FastHttpUser):
         with self.client.post(
             self.path,
             name="/classify",
-            data=next(self.bodies),
+            data=next(self.bodies),  # type: ignore[arg-type] # bytes pass, whatever it declares
             headers={"Content-Type": CONTENT_TYPE},
             catch_response=True,
         ) as response:

@@ -104,17 +104,28 @@ class Admission:
         `announced`: bytes of the body, or the most it may have; `deadline`: seconds that the answer
         may take, from the complete body on.
         """
-        self._note_presence(caller)
-        cost = self._predictor.predict(announced)
-        self.check(caller, 1, cost, deadline)
-        size = 2 * announced + READ_AHEAD
-        if not self.bodies.try_take(size):
-            self.refuse("bytes", "memory for another body", "none left")
+        cost, size = self.check_entry(caller, announced, deadline)
+        self.bodies.take(size)
         ticket = Ticket(self, caller, size, cost, deadline)
         self._young[ticket] = None
         self._young_seconds += cost
         self._young_by[caller] += 1
         return ticket
+
+    def check_entry(self, caller: Hashable, announced: int, deadline: float) -> tuple[float, int]:
+        """What `admit` checks, without letting in; the seconds and the bytes that it would hold."""
+        self._note_presence(caller)
+        cost = self._predictor.predict(announced)
+        self.check(caller, 1, cost, deadline)
+        size = 2 * announced + READ_AHEAD
+        if self.bodies.held + size > self.bodies.capacity:
+            self.refuse("bytes", "memory for another body", "none left")
+        return cost, size
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether a request might be refused: images wait, or bodies hold much of the memory."""
+        return self._scheduler.waiting > 0 or 2 * self.bodies.held > self.bodies.capacity
 
     def check(self, caller: Hashable, images: int, cost: float, deadline: float) -> None:
         """Raises Problem overloaded unless so many images, `cost` seconds in all, can be let in."""

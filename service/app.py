@@ -16,6 +16,7 @@ from service.budget import plan_memory
 from service.classify import Classify
 from service.description import TITLE, describe_api
 from service.front import QUIET, Front
+from service.gate import Gate
 from service.inference import Inference
 from service.info import read_versions
 from service.lifecycle import Lifecycle
@@ -80,6 +81,9 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
     app.state.inference = inference
     app.state.lifecycle = lifecycle
     app.state.metrics = metrics
+    app.state.gate = Gate(
+        settings, metrics, lifecycle, admission, frozenset({b"/classify", b"/classify/batch"})
+    )
     router = build_router(settings, metrics, inference)
     app.add_middleware(
         Front,

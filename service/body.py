@@ -57,6 +57,8 @@ async def read_images(
 ) -> list[bytes]:
     """The files of the form's parts `image`, 1 to `most`; a body that is no form is the one image.
 
+    Where there may be several, some may be of 0 bytes.
+
     Raises:
         Problem: bad_request, body_timeout, too_large, overloaded.
         ClientGone: the client left.
@@ -64,8 +66,8 @@ async def read_images(
     boundary = _read_boundary(exchange)
     body = await _read_body(exchange, limits, ticket)
     images = [body] if boundary is None else _choose_images(split_form(body, boundary, most), most)
-    if not all(images):
-        raise Problem("bad_request", "expected an image; found 0 bytes. Send the file's content.")
+    if most == 1 and not images[0]:
+        raise describe_nothing()
     return images
 
 
@@ -231,6 +233,11 @@ def _parse_options(header: bytes) -> tuple[bytes, dict[bytes, bytes]]:
     if plain is None:
         return parse_options_header(header)
     return plain[1].lower(), dict(_PLAIN_OPTION.findall(plain[2]))
+
+
+def describe_nothing() -> Problem:
+    """The problem of an image without bytes."""
+    return Problem("bad_request", "expected an image; found 0 bytes. Send the file's content.")
 
 
 def _describe_broken_form() -> Problem:

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs
 from pydantic_core import to_json
 
 from service.admission import Admission, Ticket
-from service.body import BodyLimits, measure_announced, read_images
+from service.body import BodyLimits, describe_nothing, measure_announced, read_images
 from service.classifier import DEFAULT_TOP_K, Classifier
 from service.exchange import Answer, ClientGone, Exchange
 from service.inference import Classified, Inference
@@ -124,11 +124,15 @@ class Classify:
             Job(image, top_k, exchange.caller, exchange.connection, cost, until)
             for image, cost in zip(images, costs, strict=True)
         ]
+        for job in jobs:
+            if not job.data:
+                job.done.set_exception(describe_nothing())
         scheduler = self._inference.scheduler
         loop = asyncio.get_running_loop()
         timer = loop.call_later(deadline, self._expire, jobs)
         for job in jobs:
-            scheduler.submit(job)
+            if not job.done.done():
+                scheduler.submit(job)
         try:
             with exchange.watch_client(lambda: self._drop(jobs)):
                 outcomes = [await self._take_outcome(job) for job in jobs]

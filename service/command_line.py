@@ -68,9 +68,8 @@ def serve(settings: Settings) -> int:
         return 1
     app = create_app(settings)
     lifecycle = app.state.lifecycle
-    server = Server(
-        app, settings, listener, lifecycle, app.state.inference.scheduler, app.state.metrics
-    )
+    scheduler, metrics, gate = (app.state.inference.scheduler, app.state.metrics, app.state.gate)
+    server = Server(app, settings, listener, lifecycle, scheduler, metrics, gate)
 
     def stop_without_model() -> None:
         if lifecycle.fault is not None:

@@ -12,12 +12,10 @@ from service.exchange import Answer, ClientGone, Exchange
 from service.lifecycle import Lifecycle
 from service.logs import log_with
 from service.metrics import Metrics
-from service.problems import CLIENT_GONE, Problem, describe_status, encode_problem
+from service.problems import CLIENT_GONE, COMMON_HEADERS, Problem, describe_status, encode_problem
 from service.tracing import describe_problem, describe_route, find_span, relate
 
 _log = logging.getLogger("service.requests")
-# On every answer: its type is not guessed, and our address is not told to other sites.
-_HEADERS = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"))
 _CLOSE = (b"connection", b"close")
 _UNMATCHED = "unmatched"
 # Asked for every few seconds by machines: logged for debugging only.
@@ -105,7 +103,7 @@ class Front:
         take a connection that is closed over unread bytes for a fault of ours. The server reads on
         and throws away, within bounds (service.protocol).
         """
-        headers = [(b"x-request-id", exchange.context.request_id.encode()), *_HEADERS]
+        headers = [(b"x-request-id", exchange.context.request_id.encode()), *COMMON_HEADERS]
         if exchange.body_unasked or status == 408:
             headers.append(_CLOSE)  # or what follows would be taken for the body
         elif self._lifecycle.is_draining:

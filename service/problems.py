@@ -9,6 +9,8 @@ from pydantic_core import to_json
 from runtime import ImageTooLarge, InvalidImage, UnsupportedImage
 
 MEDIA_TYPE = "application/problem+json"
+#: On every answer: its type is not guessed, and our address is not told to other sites.
+COMMON_HEADERS = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"))
 CLIENT_GONE = 499  # a label in log and metrics: nobody is left to answer
 
 

@@ -12,8 +12,9 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 
 from service.exchange import CONNECTION, Connection
-from service.logs import read_context
-from service.problems import Problem, encode_problem
+from service.gate import Gate
+from service.logs import RequestContext, read_context
+from service.problems import COMMON_HEADERS, Problem, encode_problem
 
 MAX_HEAD_BYTES = 64 * 2**10
 #: After a refusal, what is still on its way of the body is read and thrown away, within these.
@@ -73,14 +74,19 @@ class BoundedProtocol(HttpToolsProtocol):
     these takes too long. How long a connection may idle between requests is uvicorn's to watch.
     """
 
-    def __init__(self, *, header_seconds: float, observer: Observer, **rest: Any) -> None:
+    def __init__(
+        self, *, header_seconds: float, observer: Observer, gate: Gate, **rest: Any
+    ) -> None:
         super().__init__(**rest)
+        self._gate = gate
         self._header_seconds = header_seconds
         self._observer = observer
         self._since = monotonic()  # the beginning of the present phase
         self._in_message = False  # between a request's first byte and its last
         self._head_bytes = 0
         self._in_head = False
+        self._has_served = False
+        self._is_turned_away = False  # the request that is being read is refused already
         self._discarded = 0
         self._is_refused = False  # this connection is over; what still comes is thrown away
         self._closes_when_read = False  # the answer was the last one; the rest of the body comes
@@ -128,8 +134,7 @@ class BoundedProtocol(HttpToolsProtocol):
     @property
     def _is_silent(self) -> bool:
         """Whether not a single request has come."""
-        cycle: RequestResponseCycle | None = self.cycle
-        return cycle is None and not self._in_message
+        return not self._has_served and not self._in_message
 
     @property
     def _is_idle_unwatched(self) -> bool:
@@ -144,17 +149,19 @@ class BoundedProtocol(HttpToolsProtocol):
                 return
             self.cycle.disconnected = True  # the application writes nothing more
             self.cycle.message_event.set()
-        context = read_context(None, None)
+        self._write_problem(problem, read_context(None, None), closes=True)
+        self.close_gently()
+
+    def _write_problem(self, problem: Problem, context: RequestContext, closes: bool) -> None:
         body, headers = encode_problem(problem, context.request_id)
-        headers += [
-            (b"content-length", b"%d" % len(body)),
-            (b"x-request-id", context.request_id.encode()),
-            (b"connection", b"close"),
-        ]
+        headers = [*self.server_state.default_headers, *headers, *COMMON_HEADERS]
+        headers.append((b"content-length", b"%d" % len(body)))
+        headers.append((b"x-request-id", context.request_id.encode()))
+        if closes:
+            headers.append((b"connection", b"close"))
         lines = [name + b": " + value + b"\r\n" for name, value in headers]
         head = STATUS_LINE[problem.definition.status] + b"".join(lines) + b"\r\n"
         self.transport.write(head + body)
-        self.close_gently()
 
     def close_after_answer(self) -> None:
         """Ends the connection after its last answer, once the rest of the request has come."""
@@ -240,6 +247,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self.scope["extensions"] = {CONNECTION: self._facts}  # type: ignore[dict-item]
         self._in_message = self._in_head = True
+        self._is_turned_away = False
         self._discarded = 0
         if not self.is_working:
             self._since = monotonic()
@@ -261,15 +269,38 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         self._in_head = False
         self._head_bytes = 0
+        self._has_served = True
+        if not self.is_working and self._turn_away():
+            return
         before = self.cycle
         super().on_headers_complete()
         if self.cycle is not before:
             transport = _AnswerTransport(self, has_body=self.scope["method"] != "HEAD")
             self.cycle.transport = transport  # type: ignore[assignment]
 
+    def _turn_away(self) -> bool:
+        """Refuses the request whose head is complete, if the gate has it so."""
+        host = self.client[0] if self.client else ""
+        method = self.parser.get_method()
+        refusal = self._gate.refuse(method, self.url, self.headers, host)
+        if refusal is None:
+            return False
+        expects = any(name == b"expect" for name, _ in self.headers)
+        closes = expects or self._gate.is_draining or not self.parser.should_keep_alive()
+        self._write_problem(*refusal, closes=closes)
+        self._since = monotonic()
+        self._is_turned_away = True
+        if closes:
+            self._closes_when_read = True
+        else:
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
+        return True
+
     def on_body(self, body: bytes) -> None:
         """Bytes of the body; after a refusal they are thrown away."""
-        if self.cycle.response_complete:
+        if self._is_turned_away or self.cycle.response_complete:
             self._discarded += len(body)
             if self._discarded > MAX_DISCARDED_BYTES:
                 self.close_gently()
@@ -281,7 +312,8 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.parser.should_upgrade() and self._body_headers:
             return  # the parser believes that an upgrade has no body: `_ignore_upgrade` goes on
         self._in_message = False
-        super().on_message_complete()
+        if not self._is_turned_away:
+            super().on_message_complete()
         if self._closes_when_read:
             self.transport.close()
 

@@ -12,6 +12,7 @@ from types import FrameType
 import uvicorn
 from starlette.types import ASGIApp
 
+from service.gate import Gate
 from service.lifecycle import Lifecycle
 from service.live_metrics import ConnectionCollector
 from service.metrics import Metrics
@@ -50,6 +51,7 @@ class Server(uvicorn.Server):
         lifecycle: Lifecycle,
         scheduler: Scheduler,
         metrics: Metrics,
+        gate: Gate,
     ) -> None:
         super().__init__(
             uvicorn.Config(
@@ -71,6 +73,7 @@ class Server(uvicorn.Server):
         self._lifecycle = lifecycle
         self._scheduler = scheduler
         self._metrics = metrics
+        self._gate = gate
         self._drain_at: float | None = None  # when the delay is over, of time.monotonic
         self._is_hurried = False
         self._signals: list[signal.Signals] = []
@@ -186,6 +189,7 @@ class Server(uvicorn.Server):
         return BoundedProtocol(
             header_seconds=self._settings.header_timeout_ms / 1000,
             observer=self._metrics,
+            gate=self._gate,
             config=self.config,
             server_state=self.server_state,
             app_state=self.lifespan.state,

@@ -13,6 +13,7 @@ from loadtests.images import (
     FORMATS,
     SIZES,
     build_picture,
+    generate_jpegs,
     generate_pictures,
     read_photos,
 )
@@ -30,6 +31,22 @@ def test_every_size_and_format_appears_and_decodes(seed: int) -> None:
             image.load()
             seen.add((image.size, image.format))
     assert seen == {(size, name) for size in SIZES for name in FORMATS}
+
+
+@pytest.mark.parametrize("size", [(73, 73), (512, 384), (40, 300), (1, 1)])
+def test_jpegs_have_their_size_and_are_repeatable(seed: int, size: tuple[int, int]) -> None:
+    first, second = generate_jpegs(seed, 2, size)
+    assert [first, second] == generate_jpegs(seed, 2, size)
+    assert first.data != second.data
+    with Image.open(io.BytesIO(first.data)) as image:
+        image.load()
+        assert (image.format, image.size) == ("JPEG", size)
+
+
+def test_jpegs_take_as_many_bytes_as_photos_do(seed: int) -> None:
+    """A decoder's work depends on them: 12 megapixels of this are 1.5 to 3 MB."""
+    (picture,) = generate_jpegs(seed, 1, (1008, 756))
+    assert 0.12 < len(picture.data) / (1008 * 756) < 0.25
 
 
 def test_no_pictures_is_an_error(seed: int) -> None:

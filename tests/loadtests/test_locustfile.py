@@ -26,6 +26,7 @@ class StubService:
     """Answers POST /classify like the service does, or with the status it is told."""
 
     status: int = 200
+    hold: bool = False  # nothing is answered while it is
     requests: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     types: Counter[str] = field(default_factory=Counter)
 
@@ -35,6 +36,8 @@ class StubService:
             pass
         self.requests[scope["method"], scope["path"], scope["query_string"].decode()] += 1
         self.types[dict(scope["headers"])[b"content-type"].decode().partition(";")[0]] += 1
+        while self.hold:
+            await asyncio.sleep(0.01)
         headers = [(b"content-type", b"application/json"), (b"x-time-infer-ms", b"1.500")]
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
         await send({"type": "http.response.body", "body": json.dumps(ANSWER).encode()})
@@ -106,6 +109,44 @@ def test_any_other_status_is_a_failure(
     assert answer.returncode == 1, answer.stdout + answer.stderr
     (classify,) = json.loads(answer.stdout)
     assert classify["num_failures"] == classify["num_requests"] > 0
+
+
+def test_no_answer_at_all_is_a_failure(
+    repository: Path, stub: tuple[StubService, str], tmp_path: Path
+) -> None:
+    """As on a slow machine, where the time is over before the first answer."""
+    service, host = stub
+    service.hold = True
+    try:
+        answer = run_locust(repository, host, "--stop-timeout", "0")
+    finally:
+        service.hold = False
+    assert answer.returncode == 1, answer.stdout + answer.stderr
+    assert "expected answers, found none" in answer.stderr
+
+
+def test_pictures_are_there_before_the_clock_runs(repository: Path, tmp_path: Path) -> None:
+    """A test starts with all of them, however long they take to make."""
+    program = (
+        "from locust.env import Environment\n"
+        "from argparse import Namespace\n"
+        "from locust import events\n"
+        "from loadtests.locustfile import ClassifyUser\n"
+        "options = Namespace(photos='', picture_seed=1, picture_count=2, top_k=5)\n"
+        "environment = Environment(events=events, user_classes=[ClassifyUser])\n"
+        "environment.parsed_options = options\n"
+        "events.init.fire(environment=environment, runner=None, web_ui=None)\n"
+        "print(next(ClassifyUser.bodies)[:2], ClassifyUser.path)\n"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=repository,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert answer.stdout == "b'--' /classify?top_k=5\n"
 
 
 def test_photos_of_a_folder_are_sent(

@@ -1,0 +1,68 @@
+"""Whom `loadtests.overhead` compares: services and peers, each with its own bare loop."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from loadtests.servers import HOST, ROOT, ServerSpec, WrongUsage
+
+REMEDY = "install it with 'make serving-peers'"
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """A server, whether it wants a form, and the interpreter that runs its bare loop."""
+
+    spec: ServerSpec
+    form: bool
+    bare_kind: str  # of loadtests.bare_loop
+    is_peer: bool = False
+
+    @property
+    def name(self) -> str:
+        """As tables have it."""
+        return self.spec.name
+
+    @property
+    def python(self) -> str:
+        """Its interpreter."""
+        return self.spec.command[0]
+
+
+@dataclass(frozen=True)
+class _Peer:
+    arguments: Sequence[str]
+    ready_path: str
+    form: bool
+
+
+_PEERS: Mapping[str, _Peer] = {
+    "fastapi": _Peer(("-m", "loadtests.peers.fastapi_peer"), "/readyz", form=False),
+    "litserve": _Peer(("-m", "loadtests.peers.litserve_peer"), "/health", form=True),
+    "bentoml": _Peer(
+        (
+            *("-m", "bentoml", "serve", "loadtests.peers.bentoml_peer:Classifier"),
+            *("--host", HOST, "--port", "{port}"),
+        ),
+        "/readyz",
+        form=True,
+    ),
+    "mlserver": _Peer(("-m", "loadtests.peers.mlserver_peer"), "/v2/health/ready", form=False),
+}
+PEERS = tuple(_PEERS)
+
+
+def describe_peer(name: str, bundle: Path, root: Path = ROOT) -> Contestant:
+    """A peer in the environment that `make serving-peers` made for it. Raises WrongUsage."""
+    peer = _PEERS[name]
+    python = root / f".venv-{name}" / "bin" / "python"
+    if not python.is_file():
+        raise WrongUsage(f"peer {name}: expected {python}, found no such file; {REMEDY}")
+    environment = {
+        "PEER_PORT": "{port}",
+        "PEER_BUNDLE": str(bundle.resolve()),
+        "PEER_THREADS": "1",
+        "BENTOML_DO_NOT_TRACK": "True",
+    }
+    spec = ServerSpec(name, (str(python), *peer.arguments), root, environment, peer.ready_path)
+    return Contestant(spec, peer.form, "peer", is_peer=True)

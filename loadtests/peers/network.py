@@ -1,0 +1,71 @@
+"""The work that every peer does for an image: decode, preprocess, MobileNet-v1, the best label.
+
+The constants are those of the bundle's manifest, the arithmetic that of the service. It is called
+with the path of the bundle in PEER_BUNDLE and the threads of one inference in PEER_THREADS.
+"""
+
+import io
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+# Read when onnxruntime is imported: no device id is written, no collector is asked.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+from PIL import Image
+
+
+class Network:
+    """model.onnx of a bundle, with what is before and after it."""
+
+    def __init__(self, bundle: Path, threads: int = 1) -> None:
+        manifest = json.loads((bundle / "manifest.json").read_text())
+        spec = manifest["preprocessing"]
+        self._resize, self._crop = spec["resize"], spec["crop"]
+        self._mean = np.array(spec["mean"], np.float32)
+        self._std = np.array(spec["std"], np.float32)
+        self._labels, self._temperature = manifest["labels"], manifest["temperature"]
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.add_session_config_entry("session.intra_op.allow_spinning", str(int(threads > 1)))
+        self._session = ort.InferenceSession(
+            str(bundle / "model.onnx"), options, providers=["CPUExecutionProvider"]
+        )
+
+    def infer(self, image: Image.Image) -> npt.NDArray[np.float32]:
+        """Logits [classes] of an opened image, which is decoded only here."""
+        (batch,) = self._session.run(["logits"], {"images": self._prepare(image)[np.newaxis]})
+        logits: npt.NDArray[np.float32] = batch[0]
+        return logits
+
+    def classify(self, data: bytes) -> dict[str, Any]:
+        """The best label of an encoded image and its score."""
+        return self.classify_image(Image.open(io.BytesIO(data)))
+
+    def classify_image(self, image: Image.Image) -> dict[str, Any]:
+        """The same of an opened image."""
+        logits = self.infer(image) / self._temperature
+        weights = np.exp(logits - logits.max())
+        best = int(weights.argmax())
+        return {"label": self._labels[best], "score": float(weights[best] / weights.sum())}
+
+    def _prepare(self, image: Image.Image) -> npt.NDArray[np.float32]:
+        """float32 [3, crop, crop]: the shorter side resized, the middle cut out, normalised."""
+        image = image.convert("RGB")
+        width, height = image.size
+        short, resize, crop = min(width, height), self._resize, self._crop
+        width, height = resize * width // short, resize * height // short
+        image = image.resize((width, height), Image.Resampling.BILINEAR)
+        left, top = round((width - crop) / 2), round((height - crop) / 2)
+        pixels = np.asarray(image.crop((left, top, left + crop, top + crop)), np.float32)
+        return np.ascontiguousarray(((pixels - self._mean) / self._std).transpose(2, 0, 1))
+
+
+def open_network() -> Network:
+    """The network that the environment names."""
+    return Network(Path(os.environ["PEER_BUNDLE"]), int(os.environ.get("PEER_THREADS", "1")))

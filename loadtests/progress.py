@@ -1,0 +1,33 @@
+"""A line at a terminal that says how far a run is; elsewhere only what is worth a line of a log."""
+
+import sys
+from typing import TextIO
+
+
+class Progress:
+    """Writes to stderr: results go elsewhere."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stderr
+        self._at_terminal = self._stream.isatty()
+        self._shown = False
+
+    def show(self, text: str) -> None:
+        """What is going on now; replaces what was shown before. Nothing where nobody watches."""
+        if self._at_terminal:
+            self._stream.write(f"\r\x1b[K{text}")
+            self._stream.flush()
+            self._shown = True
+
+    def note(self, text: str) -> None:
+        """A line that stays."""
+        self.clear()
+        self._stream.write(f"{text}\n")
+        self._stream.flush()
+
+    def clear(self) -> None:
+        """Takes the shown line away."""
+        if self._shown:
+            self._stream.write("\r\x1b[K")
+            self._stream.flush()
+            self._shown = False

@@ -1,0 +1,66 @@
+"""Refuses what there is no room for before a request exists, as most are in overload."""
+
+from time import perf_counter
+
+from service.admission import Admission
+from service.lifecycle import Lifecycle
+from service.logs import RequestContext, read_context
+from service.metrics import Metrics
+from service.problems import Problem
+from service.settings import LONGEST_DEADLINE_MS, Settings
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class Gate:
+    """Asked by a connection when the head of a request is complete.
+
+    Several hundred refusals a second must leave the workers their CPU: what is refused here has no
+    task, no span and no line in the log, and costs a third. The application itself asks once more.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        metrics: Metrics,
+        lifecycle: Lifecycle,
+        admission: Admission,
+        paths: frozenset[bytes],
+    ) -> None:
+        self._metrics = metrics
+        self._lifecycle = lifecycle
+        self._admission = admission
+        self._paths = {path: path.decode() for path in paths}
+        self._deadline_ms = settings.deadline_ms
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether each connection ends with its next answer."""
+        return self._lifecycle.is_draining
+
+    def refuse(
+        self, method: bytes, target: bytes, headers: Headers, host: str
+    ) -> tuple[Problem, RequestContext] | None:
+        """Why this request can't be let in, and its context; None: the application is to judge."""
+        route = self._paths.get(target.partition(b"?")[0])
+        if route is None or method != b"POST" or not self._admission.is_crowded:
+            return None
+        began = perf_counter()
+        if self._lifecycle.refuses_new or not self._lifecycle.is_started:
+            return None
+        found = dict(headers)
+        length = found.get(b"content-length", b"")
+        deadline = found.get(b"x-deadline-ms", b"%d" % self._deadline_ms)
+        if not (length.isdigit() and deadline.isdigit() and len(deadline) < 10):
+            return None  # for the application to judge
+        if not 1 <= int(deadline) <= LONGEST_DEADLINE_MS:
+            return None
+        try:
+            self._admission.check_entry(host, int(length), int(deadline) / 1000)
+        except Problem as problem:
+            context = read_context(found.get(b"x-request-id"), found.get(b"traceparent"))
+            status = problem.definition.status
+            self._metrics.count_problem(problem.code)
+            self._metrics.count_request(route, "POST", status, perf_counter() - began)
+            return problem, context
+        return None

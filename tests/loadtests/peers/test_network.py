@@ -1,0 +1,34 @@
+"""The peers' network gives the labels and scores of the service, or a comparison would be void."""
+
+from pathlib import Path
+
+import pytest
+
+from loadtests.images import generate_jpegs
+from loadtests.peers.network import Network, open_network
+from runtime import ImageLimits, load_engine
+from service.classifier import Classifier
+
+SIZES = [(73, 73), (512, 384), (200, 333), (64, 64)]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_answers_are_the_service_s(repository: Path, size: tuple[int, int]) -> None:
+    bundle = repository / "service" / "bundles" / "mobilenet_v1"
+    peer = Network(bundle)
+    ours = Classifier(load_engine(bundle, "onnx"), ImageLimits())
+    for picture in generate_jpegs(5, 2, size):
+        logits, _ = ours.infer(ours.prepare(picture.data).tensor[None], 1)
+        (best,) = ours.rank(logits[0], 1)
+        found = peer.classify(picture.data)
+        assert found["label"] == best.label
+        assert found["score"] == pytest.approx(best.score, abs=1e-5)
+
+
+def test_network_is_named_by_the_environment(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PEER_BUNDLE", str(repository / "service" / "bundles" / "mobilenet_v1"))
+    monkeypatch.setenv("PEER_THREADS", "2")
+    (picture,) = generate_jpegs(5, 1, (80, 80))
+    assert 0 < open_network().classify(picture.data)["score"] <= 1

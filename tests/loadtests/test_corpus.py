@@ -1,0 +1,75 @@
+"""The corpus tool: which files it takes, what it calls a fault, and a real run."""
+
+from pathlib import Path
+
+import pytest
+
+from loadtests.corpus import Posted, list_files, main, parse_url
+from loadtests.http_client import Address, How
+from loadtests.images import generate_jpegs
+from loadtests.outcomes import Outcome
+from loadtests.servers import WrongUsage
+from tests.loadtests.conftest import RunTool
+
+
+@pytest.mark.slow
+def test_run_against_this_service(run_tool: RunTool, tmp_path: Path) -> None:
+    folder = tmp_path / "files" / "below"
+    folder.mkdir(parents=True)
+    (picture,) = generate_jpegs(1, 1, (80, 60))
+    (folder / "good.jpg").write_bytes(picture.data)
+    (folder / "bad.jpg").write_bytes(picture.data[:100])
+    (folder / "text").write_text("no image")
+    status, found, printed = run_tool(
+        "corpus", str(tmp_path / "files"), "--env", "BNN_ENGINE=native", "--form"
+    )
+    assert status == 0, printed
+    assert found["results"]["files"] == 3
+    assert found["results"]["answers"] == {
+        ".jpg": {"422 invalid_image": 1, "200": 1},
+        "(none)": {"415 unsupported_format": 1},
+    }
+    assert found["results"]["rss_bytes"] > 2**20
+    assert "RSS afterwards" in printed
+
+
+@pytest.mark.parametrize(
+    ("outcome", "faulty"),
+    [
+        (Outcome(0, 0, 1, 200), False),
+        (Outcome(0, 0, 1, 422), False),
+        (Outcome(0, 0, 1, 503), False),
+        (Outcome(0, 0, 1, 504), False),
+        (Outcome(0, 0, 1, 500), True),
+        (Outcome(0, 0, 1, lost=How.TIMEOUT), True),
+    ],
+)
+def test_faults(outcome: Outcome, faulty: bool) -> None:
+    posted = Posted(Path("a.JPG"), 3, outcome)
+    assert posted.faulty is faulty
+    assert posted.kind == ".jpg"
+
+
+def test_files_of_all_folders_in_order(tmp_path: Path) -> None:
+    for name in ("b/2", "b/1", "a/3"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    found = list_files([tmp_path / "b", tmp_path / "a"])
+    assert [path.name for path in found] == ["1", "2", "3"]
+    (tmp_path / "empty").mkdir()
+    for folder in ("empty", "missing"):
+        with pytest.raises(WrongUsage, match="expected"):
+            list(list_files([tmp_path / folder]))
+
+
+def test_urls() -> None:
+    assert parse_url("http://localhost:8000/") == Address("localhost", 8000)
+    assert parse_url("http://a").port == 80
+    for text in ("localhost:8000", "https://a", "http://a/classify"):
+        with pytest.raises(WrongUsage, match="http://HOST:PORT"):
+            parse_url(text)
+
+
+def test_wrong_usage_is_a_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(tmp_path / "missing")]) == 2
+    assert "expected a folder" in capsys.readouterr().err
