@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from service.cgroup import read_memory_limit
 from service.ledger import Account
 from service.settings import Settings
 
@@ -18,4 +19,4 @@ class Budget:
 
 def plan_memory(settings: Settings) -> Budget:
     """The budget by these settings."""
-    return Budget(None, 100 * 2**20, Account(256 * 2**20), Account(256 * 2**20))
+    return Budget(read_memory_limit(), 100 * 2**20, Account(256 * 2**20), Account(256 * 2**20))
