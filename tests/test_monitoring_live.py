@@ -27,6 +27,8 @@ from PIL import Image
 
 from tests.promql import list_metrics, list_operands
 
+pytestmark = pytest.mark.slow
+
 FOLDER = Path("k8s", "components", "monitoring")
 CGROUP = Path("/sys/fs/cgroup")
 CONTAINER_METRICS = re.compile(r"bnn_cgroup_|bnn_memory_budget_bytes")

@@ -330,3 +330,10 @@ def test_alerts_ask_for_metrics_that_exist(alerts: list[dict[str, Any]]) -> None
         asked = list_metrics(alert["expr"])
         assert asked, alert["alert"]
         assert asked <= list_samples() | {"up"}, alert["alert"]
+
+
+def test_the_table_of_severities_is_true(repository: Path, alerts: list[dict[str, Any]]) -> None:
+    text = (repository / FOLDER.parent / "README.md").read_text()
+    rows = re.findall(r"^\| (critical|warning|info) \|.*\| (Bnn.*) \|$", text, re.MULTILINE)
+    table = {name: severity for severity, names in rows for name in names.split(", ")}
+    assert table == {alert["alert"]: alert["labels"]["severity"] for alert in alerts}
