@@ -17,15 +17,22 @@ from service.scheduler import Scheduler
 YOUNG_SECONDS = 0.25
 #: Bytes that a body takes beside twice its length: what the connection has read ahead.
 READ_AHEAD = 64 * 2**10
+_STEP = 256 * 2**10  # bytes of a body of unknown length that are held in advance
 _PRESENT_SECONDS = 5.0  # a caller counts as present this long after its last request
 _MOST_CALLERS = 1000
 _MARGIN = 0.8  # of a deadline, which predictions may fill: they are no promises
 
 
+def _measure(size: int) -> int:
+    """Bytes that a body of this size takes: the pieces, and the whole that is made of them."""
+    return 2 * size + READ_AHEAD
+
+
 class Ticket:
     """What an admitted request holds: bytes, and while it is young a place in the queue.
 
-    `close` it, whatever happens.
+    `close` it, whatever happens, and once more for each time that it was shared: a worker may have
+    an image when its request is long answered.
     """
 
     def __init__(
@@ -38,16 +45,28 @@ class Ticket:
         self._full_size = size
         self._size = size
         self._deadline = deadline
+        self._owners = 1
+
+    def share(self) -> None:
+        """Somebody else needs what it holds, too."""
+        self._owners += 1
 
     def stall(self, received: int) -> None:
         """The body pauses: what has not arrived of it is not held for it any longer."""
-        self._hold(min(self._size, 2 * received + READ_AHEAD))
+        self._hold(min(self._size, _measure(received)))
 
     def resume(self) -> None:
         """The body goes on after a pause. Raises Problem overloaded if there is no room for it."""
-        if not self._admission.bodies.try_take(self._full_size - self._size):
-            self._admission.refuse("bytes", "memory for the rest of the body", "none left")
-        self._size = self._full_size
+        self._extend(self._full_size)
+
+    def grow(self, received: int) -> None:
+        """So much of the body has arrived, of which nobody knew how long it would be.
+
+        Raises Problem overloaded if there is no room for it.
+        """
+        if _measure(received) > self._full_size:
+            self._full_size = _measure(received + _STEP)
+            self._extend(self._full_size)
 
     def complete(self, sizes: list[int]) -> list[float]:
         """The body is there and has images of these sizes; the seconds that each will take.
@@ -62,9 +81,16 @@ class Ticket:
         return costs
 
     def close(self) -> None:
-        """Returns everything."""
+        """Returns everything, with the last of its owners."""
         self._admission.forget(self)
-        self._hold(0)
+        self._owners -= 1
+        if self._owners == 0:
+            self._hold(0)
+
+    def _extend(self, size: int) -> None:
+        if not self._admission.bodies.try_take(size - self._size):
+            self._admission.refuse("bytes", "memory for the rest of the body", "none left")
+        self._size = size
 
     def _hold(self, size: int) -> None:
         self._admission.bodies.give_back(self._size - size)
@@ -98,10 +124,10 @@ class Admission:
         self._share = queue_images
         self._shared_at = 0.0
 
-    def admit(self, caller: Hashable, announced: int, deadline: float) -> Ticket:
+    def admit(self, caller: Hashable, announced: int | None, deadline: float) -> Ticket:
         """Lets in a request for one image or more, or raises Problem overloaded.
 
-        `announced`: bytes of the body, or the most it may have; `deadline`: seconds that the answer
+        `announced`: bytes of the body, None where nobody knows; `deadline`: seconds that the answer
         may take, from the complete body on.
         """
         cost, size = self.check_entry(caller, announced, deadline)
@@ -112,12 +138,15 @@ class Admission:
         self._young_by[caller] += 1
         return ticket
 
-    def check_entry(self, caller: Hashable, announced: int, deadline: float) -> tuple[float, int]:
+    def check_entry(
+        self, caller: Hashable, announced: int | None, deadline: float
+    ) -> tuple[float, int]:
         """What `admit` checks, without letting in; the seconds and the bytes that it would hold."""
         self._note_presence(caller)
-        cost = self._predictor.predict(announced)
+        expected = _STEP if announced is None else announced
+        cost = self._predictor.predict(expected)
         self.check(caller, 1, cost, deadline)
-        size = 2 * announced + READ_AHEAD
+        size = _measure(expected)
         if self.bodies.held + size > self.bodies.capacity:
             self.refuse("bytes", "memory for another body", "none left")
         return cost, size

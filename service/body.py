@@ -39,15 +39,15 @@ class BodyLimits:
     min_rate: float
 
 
-def measure_announced(exchange: Exchange, max_bytes: int) -> int:
-    """Bytes that the body will have: by its Content-Length, else the most that it may have.
+def measure_announced(exchange: Exchange, max_bytes: int) -> int | None:
+    """Bytes that the body will have, by its Content-Length; None: they will show.
 
     Raises Problem too_large.
     """
     announced = exchange.headers.get(b"content-length")
     if announced is None or not announced.isdigit():
-        return max_bytes if exchange.body_pending else 0
-    if int(announced) > max_bytes:
+        return None if exchange.body_pending else 0
+    if len(announced) > 18 or int(announced) > max_bytes:  # Python limits the digits of an int
         raise _describe_excess(max_bytes)
     return int(announced)
 
@@ -81,6 +81,7 @@ async def _read_body(exchange: Exchange, limits: BodyLimits, ticket: Ticket) -> 
         received += len(chunk)
         if received > limits.max_bytes:
             raise _describe_excess(limits.max_bytes)
+        ticket.grow(received)
         seconds = monotonic() - began
         if seconds > _RATE_SECONDS and received < limits.min_rate * seconds:
             raise Problem(

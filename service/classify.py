@@ -133,6 +133,8 @@ class Classify:
         for job in jobs:
             if not job.done.done():
                 scheduler.submit(job)
+                ticket.share()
+                job.on_left = ticket.close
         try:
             with exchange.watch_client(lambda: self._drop(jobs)):
                 outcomes = [await self._take_outcome(job) for job in jobs]

@@ -49,14 +49,17 @@ class Gate:
         if self._lifecycle.refuses_new or not self._lifecycle.is_started:
             return None
         found = dict(headers)
-        length = found.get(b"content-length", b"")
+        length = found.get(b"content-length")
         deadline = found.get(b"x-deadline-ms", b"%d" % self._deadline_ms)
-        if not (length.isdigit() and deadline.isdigit() and len(deadline) < 10):
+        if not (deadline.isdigit() and len(deadline) < 10):
             return None  # for the application to judge
         if not 1 <= int(deadline) <= LONGEST_DEADLINE_MS:
             return None
+        announced = None  # or a number that may be compared: Python limits the digits of an int
+        if length is not None and length.isdigit() and len(length) <= 18:
+            announced = int(length)
         try:
-            self._admission.check_entry(host, int(length), int(deadline) / 1000)
+            self._admission.check_entry(host, announced, int(deadline) / 1000)
         except Problem as problem:
             context = read_context(found.get(b"x-request-id"), found.get(b"traceparent"))
             status = problem.definition.status

@@ -82,6 +82,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._header_seconds = header_seconds
         self._observer = observer
         self._since = monotonic()  # the beginning of the present phase
+        self._heard_at = self._since
         self._in_message = False  # between a request's first byte and its last
         self._head_bytes = 0
         self._in_head = False
@@ -106,6 +107,13 @@ class BoundedProtocol(HttpToolsProtocol):
     def idle_since(self) -> float:
         """When the present phase began, of time.monotonic."""
         return self._since
+
+    @property
+    def stalled_since(self) -> float | None:
+        """When the client last sent or took anything; None while it is our turn."""
+        if self._paused_since is not None:
+            return self._paused_since
+        return self._heard_at if self.is_working and self.cycle.more_body else None
 
     def sweep(self, now: float) -> None:
         """Ends the connection if it has been in its phase for too long."""
@@ -200,6 +208,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes have come."""
+        self._heard_at = monotonic()
         if self._is_refused:
             return
         if self._in_head or not self._in_message:

@@ -27,6 +27,7 @@ _OTHER_FILES = 64  # descriptors that are not connections
 _ACCEPTS = 16  # connections taken at a time, before others get their turn
 _PAUSE_SECONDS = 0.1  # without accepting, where the system has no descriptors left
 _SWEEP_SECONDS = 1.0
+_STALL_SECONDS = 1.0  # without a byte, after which a client makes room for others
 _LINGER_SECONDS = 1.0  # in which a connection without a request may still send one, at the end
 _QUEUED_SECONDS = 0.2  # in which clients that were connecting when the listener closed get in
 _STEP_SECONDS = 0.05
@@ -158,6 +159,7 @@ class Server(uvicorn.Server):
             if self._count_connections() >= self._bound:
                 self._evict()
             if self._count_connections() >= self._bound + _SPARE:
+                self._evict(is_urgent=True)
                 self._complain("too many connections are at work; new ones wait")
                 self._take_a_break()
                 return
@@ -196,7 +198,11 @@ class Server(uvicorn.Server):
         )
 
     def _count_connections(self) -> int:
-        return len(self.server_state.connections) + len(self._connecting)
+        """Those that are open, or will be; what is closing goes with the loop's next turn."""
+        count = len(self.connections) + len(self._connecting)
+        if count >= self._bound:
+            count -= sum(one.transport.is_closing() for one in self.connections)
+        return count
 
     def _take_a_break(self) -> None:
         self._pause_accepting()
@@ -206,13 +212,21 @@ class Server(uvicorn.Server):
         if not self._is_closed:
             self._resume_accepting()
 
-    def _evict(self) -> None:
-        """Closes the connection that has had no request for longest."""
-        idle = [
-            one for one in self.connections if not one.is_working and not one.transport.is_closing()
-        ]
+    def _evict(self, is_urgent: bool = False) -> None:
+        """Closes the connection that has idled for longest, else the one that has stalled so."""
+        open_ones = [one for one in self.connections if not one.transport.is_closing()]
+        idle = [one for one in open_ones if not one.is_working]
         if idle:
             min(idle, key=lambda one: one.idle_since).transport.abort()
+            self._metrics.count_evicted()
+            return
+        latest = monotonic() - (0 if is_urgent else _STALL_SECONDS)
+        stalled = [(since, one) for one in open_ones if (since := one.stalled_since) is not None]
+        since, slowest = min(stalled, key=lambda pair: pair[0], default=(latest, None))
+        if slowest is not None and since < latest:
+            slowest.end_with(
+                Problem("body_timeout", "expected steady progress; others wait for the connection.")
+            )
             self._metrics.count_evicted()
 
     def _sweep(self, now: float) -> None:

@@ -77,7 +77,7 @@ class Settings(BaseSettings):
     hang_ms: int = Field(60_000, ge=1, le=3_600_000, description="an image takes no longer")
     decode_threads: int = Field(2, ge=1, le=64, description="pictures decoded at the same time")
     max_body_bytes: int = Field(
-        10 * 2**20, ge=1024, le=2**30, description="bytes of a request's body"
+        32 * 2**20, ge=1024, le=2**30, description="bytes of a request's body"
     )
     max_pixels: int = Field(
         25_000_000, ge=1, le=89_000_000, description="pixels of a picture, by its header"
