@@ -149,7 +149,9 @@ class ConnectionCollector(Collector):
             {"working": working, "idle": len(present) - working},
         )
         yield make_gauge(
-            "bnn_connections_limit", "Connections above which idle ones are closed.", self._limit
+            "bnn_connections_limit",
+            "Connections above which idle and stalled ones are closed.",
+            self._limit,
         )
 
 

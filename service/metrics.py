@@ -91,7 +91,9 @@ class Metrics:
         )
         self._malformed = {code: malformed.labels(code) for code in MALFORMED}
         self._evicted = Counter(
-            "bnn_evicted_connections", "Idle connections closed to make room.", registry=of
+            "bnn_evicted_connections",
+            "Connections closed to make room: idle or stalled ones.",
+            registry=of,
         )
         self._units = Histogram(
             "bnn_unit_images", "Images computed together.", buckets=UNITS, registry=of
@@ -178,7 +180,7 @@ class Metrics:
         self._malformed[code].inc()
 
     def count_evicted(self) -> None:
-        """Counts an idle connection that was closed to make room."""
+        """Counts an idle or stalled connection that was closed to make room."""
         self._evicted.inc()
 
     def count_dropped(self, images: int) -> None:
