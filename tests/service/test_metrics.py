@@ -168,3 +168,42 @@ def test_promtool_finds_no_fault(make_engine: Any) -> None:
     )
     assert result.returncode == 0, result.stdout + result.stderr
     assert result.stderr == b""
+
+
+@pytest.mark.anyio
+async def test_answers_with_problems_are_counted_but_those_of_probes(
+    connect: Any, make_engine: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "service.requests")
+    async with connect(Settings(), make_engine()) as client:
+        for _ in range(2):
+            await client.post("/classify", content=b"GIF89a, no picture")
+        await client.post("/livez")
+        await client.get("/nothing")
+        lines = (await client.get("/metrics")).text.splitlines()
+    found = [line for line in lines if line.startswith("bnn_problems_total") and line[-3:] != "0.0"]
+    assert found == [
+        'bnn_problems_total{code="not_found"} 1.0',
+        'bnn_problems_total{code="unsupported_format"} 2.0',
+    ]
+    codes = [getattr(record, "code", None) for record in caplog.records]
+    assert codes == ["unsupported_format", "unsupported_format", "not_found"]
+
+
+@pytest.mark.anyio
+async def test_a_slow_request_says_where_the_time_went(
+    connect: Any,
+    make_engine: Any,
+    picture: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO", "service.requests")
+    async with connect(Settings(), make_engine()) as client:
+        answer = await client.post("/classify", content=picture())
+        monkeypatch.setattr("service.front._SLOW_SECONDS", 0.0)
+        slow = await client.post("/classify", content=picture())
+    assert answer.status_code == slow.status_code == 200
+    stages = [getattr(record, "stages_ms", None) for record in caplog.records]
+    assert stages[1] == slow.json()["timings_ms"]
+    assert stages[0] is None or answer.elapsed.total_seconds() > 1
