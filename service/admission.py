@@ -168,7 +168,7 @@ class Admission:
         own = scheduler.count_waiting(caller) + self._young_by[caller]
         if 2 * waiting > self._queue_images and own + images > self._find_share():
             self.refuse("share", f"at most {self._share} waiting images of one caller", "more")
-        wait = self._predict_wait()
+        wait = self.predict_wait()
         if wait + cost > _MARGIN * deadline:
             self.refuse(
                 "deadline",
@@ -182,8 +182,17 @@ class Admission:
         raise Problem(
             "overloaded",
             f"expected {expected}; found {found}. Try again later, or elsewhere.",
-            retry_after=max(1, math.ceil(self._predict_wait())),
+            retry_after=max(1, math.ceil(self.predict_wait())),
         )
+
+    @property
+    def arriving(self) -> int:
+        """Images with a place in the queue whose bodies are on their way."""
+        return len(self._young)
+
+    def predict_wait(self) -> float:
+        """Seconds until a worker is free for an image that comes now, those on their way first."""
+        return self._scheduler.predict_wait() + self._young_seconds / self._scheduler.workers
 
     def predict(self, size: int) -> float:
         """Seconds that an image of `size` bytes keeps a worker busy."""
@@ -204,9 +213,6 @@ class Admission:
         """Takes their place in the queue from the bodies that are late."""
         while self._young and now - (oldest := next(iter(self._young))).began > YOUNG_SECONDS:
             self.forget(oldest)
-
-    def _predict_wait(self) -> float:
-        return self._scheduler.predict_wait() + self._young_seconds / self._scheduler.workers
 
     def _find_share(self) -> int:
         """Images that each caller may have waiting when the queue is more than half full."""

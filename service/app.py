@@ -1,5 +1,6 @@
 """The application: settings, metrics, model and routes put together by create_app."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -14,16 +15,20 @@ from service.admission import Admission
 from service.budget import Budget
 from service.classify import Classify
 from service.description import TITLE, describe_api
-from service.front import Front
+from service.front import QUIET, Front
 from service.gate import Gate
 from service.inference import Inference
 from service.info import read_versions
 from service.lifecycle import Lifecycle
+from service.live_metrics import LiveCollector
 from service.metrics import Metrics
 from service.probes import list_probes
 from service.problems import Problem, describe_status
+from service.pulse import Pulse
 from service.routes import build_router
 from service.settings import Settings, read_settings
+from service.shedding import Shedding
+from service.tracing import plan_telemetry
 
 
 def create_app(settings: Settings | None = None, engine: Engine | None = None) -> FastAPI:
@@ -43,18 +48,25 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
     lifecycle = Lifecycle(settings.hang_ms / 1000)
     budget = Budget(settings)
     inference = Inference(settings, metrics, lifecycle, budget, engine)
+    scheduler = inference.scheduler
     admission = Admission(
-        inference.scheduler, inference.predictor, budget.bodies, metrics, settings.queue_images
+        scheduler, inference.predictor, budget.bodies, metrics, settings.queue_images
     )
     classify = Classify(settings, metrics, lifecycle, inference, admission, budget)
+    metrics.watch(LiveCollector(lifecycle, scheduler, admission, budget, settings))
+    shedding = Shedding(metrics.read_rejections)
+    pulse = Pulse(metrics.count_lag, shedding.update)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         inference.start()
+        pulse.start()
         try:
             yield
         finally:
             await inference.close()
+            pulse.stop()
+            shedding.close(asyncio.get_running_loop().time())
 
     # Swagger's page would load its scripts from elsewhere; the description itself stays.
     app = FastAPI(
@@ -64,6 +76,7 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        telemetry=plan_telemetry(QUIET),
     )
     app.state.inference = inference
     app.state.lifecycle = lifecycle

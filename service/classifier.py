@@ -35,6 +35,7 @@ class Prepared:
     format: str
     width: int
     height: int
+    began: float  # of time.perf_counter
     decode_seconds: float
     preprocess_seconds: float
 
@@ -75,6 +76,7 @@ class Classifier:
             format=plan.format,
             width=width,
             height=height,
+            began=started,
             decode_seconds=planned - started + decoded - begun,
             preprocess_seconds=perf_counter() - decoded,
         )

@@ -18,6 +18,7 @@ from service.metrics import STAGES, Metrics
 from service.problems import Problem, describe_problem
 from service.scheduler import Job
 from service.settings import LONGEST_DEADLINE_MS, Settings
+from service.tracing import add_image, add_receive
 
 UNTRAINED = "untrained: random weights, the labels mean nothing"
 _TIME_HEADERS = {name: f"x-time-{name}-ms".encode() for name in (*STAGES, "total")}
@@ -50,6 +51,7 @@ class Classify:
             raise outcome
         assert isinstance(outcome, Classified)
         rounded = _round(timings | {name: 1000 * s for name, s in outcome.seconds.items()})
+        exchange.stages = rounded
         body = {
             "predictions": _describe_predictions(outcome),
             **self._describe_model(),
@@ -101,6 +103,8 @@ class Classify:
             images = await read_images(exchange, limits, ticket, most)
             received = perf_counter() - began
             self._metrics.count_stage("receive", received)
+            if exchange.is_recorded:
+                add_receive(began, received, sum(map(len, images)))
             outcomes = await self._compute(exchange, ticket, images, top_k, deadline)
         finally:
             ticket.close()
@@ -134,12 +138,16 @@ class Classify:
                 job.on_left = ticket.close
         try:
             with exchange.watch_client(lambda: self._drop(jobs)):
-                return [await self._take_outcome(job) for job in jobs]
+                outcomes = [await self._take_outcome(job) for job in jobs]
         except asyncio.CancelledError:
             self._drop(jobs)
             raise
         finally:
             timer.cancel()
+        if exchange.is_recorded:
+            for index, (job, outcome) in enumerate(zip(jobs, outcomes, strict=True)):
+                add_image(index, job, outcome)
+        return outcomes
 
     async def _take_outcome(self, job: Job) -> Classified | Problem:
         try:

@@ -24,6 +24,7 @@ from service.settings import (
     list_unknown_variables,
     read_settings,
 )
+from service.trace_export import export_traces
 
 _log = logging.getLogger("service")
 _BACKLOG = 1024  # connecting clients; the server takes them at once, within its bounds
@@ -77,7 +78,7 @@ def serve(settings: Settings) -> int:
     lifecycle.on_change = stop_without_model
     with listener:
         _announce(listener)
-        with _signals_call(server.handle_exit):
+        with _signals_call(server.handle_exit), export_traces(app.version):
             server.run()
     if lifecycle.fault is not None:
         print(f"error: {escape_controls(lifecycle.fault)}", file=sys.stderr)

@@ -16,7 +16,7 @@ class Gate:
     """Asked by a connection when the head of a request is complete.
 
     Several hundred refusals a second must leave the workers their CPU: what is refused here has no
-    task and no line in the log, and costs a third. The application itself asks once more.
+    task, no span and no line in the log, and costs a third. The application itself asks once more.
     """
 
     def __init__(
@@ -63,6 +63,7 @@ class Gate:
         except Problem as problem:
             context = read_context(found.get(b"x-request-id"), found.get(b"traceparent"))
             status = problem.definition.status
+            self._metrics.count_problem(problem.code)
             self._metrics.count_request(route, "POST", status, perf_counter() - began)
             return problem, context
         return None

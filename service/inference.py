@@ -35,6 +35,7 @@ class Classified:
     picture: Prepared
     seconds: dict[str, float]
     unit: int  # images that were computed together with it, itself included
+    infer_began: float  # of time.perf_counter
 
 
 class Inference:
@@ -105,11 +106,12 @@ class Inference:
         if prepared:
             threads = self._settings.threads if is_alone() else 1
             tensors = np.stack([picture.tensor for picture in prepared.values()])
+            infer_began = perf_counter()
             try:
                 logits, seconds = classifier.infer(tensors, threads)
                 for row, (job, picture) in zip(logits, prepared.items(), strict=True):
                     outcomes[job] = self._finish(
-                        classifier, job, picture, row, seconds, len(logits)
+                        classifier, job, picture, row, seconds, len(logits), infer_began
                     )
             except Exception as fault:
                 outcomes |= dict.fromkeys(prepared, fault)
@@ -147,6 +149,7 @@ class Inference:
         logits: npt.NDArray[np.float32],
         seconds: float,
         unit: int,
+        infer_began: float,
     ) -> Classified:
         stages = {
             "queue": job.began - job.queued,
@@ -154,7 +157,8 @@ class Inference:
             "preprocess": picture.preprocess_seconds,
             "infer": seconds,
         }
-        return Classified(classifier.rank(logits, job.top_k), picture, stages, unit)
+        predictions = classifier.rank(logits, job.top_k)
+        return Classified(predictions, picture, stages, unit, infer_began)
 
     # ---- loading
 

@@ -35,11 +35,12 @@ _QUIETED = {
 
 @dataclass(frozen=True)
 class RequestContext:
-    """What ties a message to a request: its id and, if the caller is traced, the caller's span."""
+    """What ties a message to a request: its id and, if it is traced, the caller's span and ours."""
 
     request_id: str
     trace_id: str | None = None
     parent_span_id: str | None = None
+    span_id: str | None = None
 
 
 _context: ContextVar[RequestContext | None] = ContextVar("request_context", default=None)

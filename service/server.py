@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 
 from service.gate import Gate
 from service.lifecycle import Lifecycle
+from service.live_metrics import ConnectionCollector
 from service.metrics import Metrics
 from service.problems import Problem
 from service.protocol import BoundedProtocol
@@ -83,6 +84,7 @@ class Server(uvicorn.Server):
         self._swept_at = 0.0
         self._complained_at = 0.0
         self._bound = bound_connections(settings.max_connections)
+        metrics.watch(ConnectionCollector(lambda: self.connections, self._bound))
 
     @property
     def connections(self) -> "set[BoundedProtocol]":

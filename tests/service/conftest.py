@@ -52,7 +52,7 @@ class FakeEngine:
         }
         self.bundle = Bundle(Path("nowhere"), Manifest(**{**fields, **changes}))
 
-    def predict(self, images: np.ndarray) -> np.ndarray:
+    def predict(self, images: np.ndarray, threads: int | None = None) -> np.ndarray:
         """float32 [N, 3, 32, 32] -> float32 [N, 3]."""
         self.threads.add(threading.current_thread().name)
         return 3 * images.mean(axis=(2, 3))
