@@ -3,6 +3,7 @@
 Load_engine, Engine, Bundle, preprocessing, errors. Imports neither torch nor onnxruntime.
 """
 
+from runtime.allocator import return_freed_memory, trim_memory
 from runtime.bundle import Bundle, Manifest, read_bundle
 from runtime.decoding import (
     DecodingPlan,
@@ -48,4 +49,6 @@ __all__ = [
     "preprocess",
     "read_bundle",
     "resize_and_crop",
+    "return_freed_memory",
+    "trim_memory",
 ]

@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from runtime import Engine
+from runtime import Engine, trim_memory
 from service.admission import Admission
 from service.budget import Budget
 from service.classify import Classify
@@ -21,6 +21,7 @@ from service.inference import Inference
 from service.info import read_versions
 from service.lifecycle import Lifecycle
 from service.live_metrics import LiveCollector
+from service.memory import read_resident
 from service.metrics import Metrics
 from service.probes import list_probes
 from service.problems import Problem, describe_status
@@ -29,6 +30,7 @@ from service.routes import build_router
 from service.settings import Settings, read_settings
 from service.shedding import Shedding
 from service.tracing import plan_telemetry
+from service.trim import IdleTrim
 
 
 def create_app(settings: Settings | None = None, engine: Engine | None = None) -> FastAPI:
@@ -55,7 +57,13 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
     classify = Classify(settings, metrics, lifecycle, inference, admission, budget)
     metrics.watch(LiveCollector(lifecycle, scheduler, admission, budget, settings))
     shedding = Shedding(metrics.read_rejections)
-    pulse = Pulse(metrics.count_lag, shedding.update)
+    idle_trim = IdleTrim(lambda: scheduler.is_idle, read_resident, trim_memory)
+
+    def wake(now: float) -> None:
+        shedding.update(now)
+        idle_trim.update(now)
+
+    pulse = Pulse(metrics.count_lag, wake)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -15,7 +15,7 @@ from service.exchange import Answer, ClientGone, Exchange
 from service.inference import Classified, Inference
 from service.lifecycle import Lifecycle
 from service.metrics import STAGES, Metrics
-from service.problems import Problem, describe_problem
+from service.problems import Problem, describe_missed_deadline, describe_problem
 from service.scheduler import Job
 from service.settings import LONGEST_DEADLINE_MS, Settings
 from service.tracing import add_image, add_receive
@@ -173,13 +173,7 @@ class Classify:
             if not job.done.done():
                 self._inference.scheduler.withdraw(job)
                 self._metrics.count_rejection("expired")
-                job.done.set_exception(
-                    Problem(
-                        "deadline_exceeded",
-                        "expected an answer within the deadline; it was not there by then. Try "
-                        "again later, or with a longer X-Deadline-Ms.",
-                    )
-                )
+                job.done.set_exception(describe_missed_deadline())
 
     def _describe_limits(self) -> BodyLimits:
         settings = self._settings

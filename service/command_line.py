@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 
-from runtime import ENGINES
+from runtime import ENGINES, return_freed_memory
 from service.app import create_app
 from service.classifier import DEFAULT_TOP_K
 from service.commands import classify_files
@@ -66,6 +66,7 @@ def serve(settings: Settings) -> int:
             file=sys.stderr,
         )
         return 1
+    return_freed_memory()  # of images: before there is a thread, and the memory of one
     app = create_app(settings)
     lifecycle = app.state.lifecycle
     scheduler, metrics, gate = (app.state.inference.scheduler, app.state.metrics, app.state.gate)

@@ -18,7 +18,7 @@ from service.classifier import Classifier, Prediction, Prepared
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
 from service.predictor import Predictor
-from service.problems import Problem, describe_image_fault
+from service.problems import Problem, describe_image_fault, describe_missed_deadline
 from service.scheduler import Job, Scheduler
 from service.settings import Settings
 from service.warm_up import WarmUp, warm_up
@@ -103,6 +103,9 @@ class Inference:
                 prepared[job] = job.context.run(self._prepare, classifier, job)
             except Exception as fault:
                 outcomes[job] = fault
+            if job.is_over:  # nobody waits for the rest
+                prepared.pop(job, None)
+                outcomes.setdefault(job, describe_missed_deadline())
         if prepared:
             threads = self._settings.threads if is_alone() else 1
             tensors = np.stack([picture.tensor for picture in prepared.values()])
@@ -136,6 +139,8 @@ class Inference:
             problem = describe_image_fault(fault)
             self._metrics.count_decode_failure(problem.code)
             raise problem from fault
+        except TimeoutError as fault:  # there was no memory for it by its deadline
+            raise describe_missed_deadline() from fault
         except MemoryError as fault:
             _log.exception("no memory to decode a picture", extra={"bytes": len(job.data)})
             self._metrics.count_decode_failure("out_of_memory")

@@ -82,6 +82,15 @@ def describe_image_fault(fault: InvalidImage) -> Problem:
     return Problem(code, str(fault))
 
 
+def describe_missed_deadline() -> Problem:
+    """The problem of a request that was let in and could not be answered in time."""
+    return Problem(
+        "deadline_exceeded",
+        "expected an answer within the deadline; it was not there by then. Try again later, or "
+        "with a longer X-Deadline-Ms.",
+    )
+
+
 def describe_status(status: int, headers: Mapping[str, str] | None = None) -> Problem:
     """The problem of an error status that the framework decided on, with its headers."""
     code = _STATUS_CODES.get(status, "bad_request" if status < 500 else "internal")

@@ -51,6 +51,11 @@ class Job:
         self.abandoned = False  # nobody wants the answer any more
         self.on_left: Callable[[], None] = lambda: None  # called once: no worker has it any more
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody wants the answer any more, or it is too late for it."""
+        return self.abandoned or self.deadline <= monotonic()
+
 
 Outcome = Any  # what the work made of a job, or the exception that ended it
 #: Computes jobs together; `is_alone` tells whether nothing else is in work or waits.
@@ -137,6 +142,11 @@ class Scheduler:
     def waiting(self) -> int:
         """Images in the queue."""
         return len(self._queue) + len(self._late)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing waits and nothing is being computed."""
+        return not self._running and not self.waiting
 
     @property
     def busy(self) -> int:
