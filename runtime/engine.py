@@ -7,7 +7,7 @@ import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Literal, Protocol, cast
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from runtime.errors import (
     EngineUnavailable,
     ImplementationUnavailable,
     InvalidInput,
+    MissingFile,
     NativeUnavailable,
     NoEngine,
 )
@@ -38,12 +39,18 @@ ENGINES = {
 }
 
 
+#: Why an engine was passed over: only `failed` is a fault, the others are somebody's choice.
+SkipCause = Literal["not_installed", "not_in_bundle", "failed"]
+_ADD = {"torchscript": "make WITH_TORCH=yes setup", "onnx": "pip install '.[onnx]'"}
+
+
 @dataclass(frozen=True)
 class SkippedEngine:
     """An engine that was tried before the one in use, and why it could not be used."""
 
     name: str
     reason: str
+    cause: SkipCause = "failed"
 
 
 class Engine(Protocol):
@@ -67,8 +74,9 @@ class Engine(Protocol):
 def load_engine(bundle: str | Path | Bundle, engine: str = "auto", threads: int = 1) -> Engine:
     """Loads a bundle into an engine: `auto` is the first of torchscript, native, onnx that works.
 
-    Each engine that could not be used is logged with its reason and kept in Engine.skipped. An
-    engine given by name never falls back, nor do kernels given by name (BNN_FORCE_IMPLEMENTATION).
+    Each engine that could not be used is kept in Engine.skipped with its reason and logged: as a
+    warning if it is broken, in one line of information if it is absent by choice. An engine given by
+    name never falls back, nor do kernels given by name (BNN_FORCE_IMPLEMENTATION).
     Raises BundleError, EngineUnavailable (NoEngine with every reason), ValueError for a bad name.
     """
     if engine != "auto" and engine not in ENGINES:
@@ -89,8 +97,8 @@ def load_engine(bundle: str | Path | Bundle, engine: str = "auto", threads: int 
                 raise ImplementationUnavailable(
                     f"{FORCE_IMPLEMENTATION}={forced} asks for kernels, but: {error}"
                 ) from error
-            logger.warning("engine %s cannot be used: %s", name, error)
-            skipped.append(SkippedEngine(name, str(error)))
+            skipped.append(SkippedEngine(name, str(error), _find_cause(error)))
+            _log_skipped(skipped[-1])
             continue
         loaded.skipped = tuple(skipped)
         logger.info(
@@ -99,6 +107,23 @@ def load_engine(bundle: str | Path | Bundle, engine: str = "auto", threads: int 
         return loaded
     reasons = "; ".join(f"{item.name}: {item.reason}" for item in skipped)
     raise NoEngine(f"no engine can run {bundle.path}: {reasons}")
+
+
+def _find_cause(error: EngineUnavailable | BundleError) -> SkipCause:
+    if isinstance(error, MissingFile):  # what the manifest lists was verified to be there
+        return "not_in_bundle"
+    if isinstance(error, EngineUnavailable) and not error.installed:
+        return "not_installed"
+    return "failed"
+
+
+def _log_skipped(skipped: SkippedEngine) -> None:
+    if skipped.cause == "failed":
+        logger.warning("engine %s cannot be used: %s", skipped.name, skipped.reason)
+    elif skipped.cause == "not_installed":
+        logger.info("engine %s is not installed; %s adds it", skipped.name, _ADD[skipped.name])
+    else:
+        logger.info("engine %s has no files in this bundle", skipped.name)
 
 
 def _load(name: str, bundle: Bundle, threads: int) -> Engine:

@@ -64,7 +64,14 @@ class InvalidRecord(BundleError):
 
 
 class EngineUnavailable(RuntimeFault):
-    """An engine cannot run here."""
+    """An engine cannot run here.
+
+    `installed` is False where what the engine needs was never installed: then nothing is broken.
+    """
+
+    def __init__(self, message: str, *, installed: bool = True) -> None:
+        super().__init__(message)
+        self.installed = installed
 
 
 class NativeUnavailable(EngineUnavailable):

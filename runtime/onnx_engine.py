@@ -9,6 +9,7 @@ import numpy as np
 from runtime.bundle import ONNX_GRAPH, REEXPORT, WEIGHTS, Bundle
 from runtime.engine import SkippedEngine, check_images
 from runtime.errors import InvalidManifest, OnnxUnavailable
+from runtime.installed import is_absent
 
 # The graph c = MatMulInteger(a, b), a uint8 [8, 64], b int8 [64, 8], as onnx.helper writes it.
 PRODUCT_GRAPH = (
@@ -48,7 +49,8 @@ class OnnxEngine:
         except ImportError as error:
             raise OnnxUnavailable(
                 f"expected the package onnxruntime, found {error}. Install the extra: pip "
-                "install '.[onnx]'"
+                "install '.[onnx]'",
+                installed=not is_absent(error, "onnxruntime"),
             ) from error
         graph = bundle.file(ONNX_GRAPH)
         options = ort.SessionOptions()

@@ -44,8 +44,47 @@ def test_fallback_is_logged_and_kept(bundle: Bundle, caplog: pytest.LogCaptureFi
     assert engine.name == "native"
     assert [item.name for item in engine.skipped] == ["torchscript"]
     assert "model.ts" in engine.skipped[0].reason
-    assert "engine torchscript cannot be used" in caplog.text
+    assert engine.skipped[0].cause == "not_in_bundle"
+    assert [record.levelname for record in caplog.records] == ["INFO", "INFO"]
+    assert "engine torchscript has no files in this bundle" in caplog.text
     assert "engine native/" in caplog.text
+
+
+def test_an_engine_that_is_not_installed_is_one_short_line_of_information(bundle: Bundle) -> None:
+    code = (
+        "import logging, sys; sys.modules['torch'] = None\n"
+        "logging.basicConfig(level='INFO', format='%(levelname)s %(message)s', stream=sys.stdout)\n"
+        "import runtime\n"
+        f"engine = runtime.load_engine({str(bundle.path)!r})\n"
+        "print(engine.name, *(item.cause for item in engine.skipped))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    skipped, loaded, summary = done.stdout.splitlines()
+    assert skipped.startswith("INFO engine torchscript is not installed; make WITH_TORCH=yes setup")
+    assert len(skipped) < 100
+    assert loaded.startswith("INFO engine native/")
+    assert summary == "native not_installed"
+
+
+def test_an_engine_that_is_installed_and_fails_is_a_warning_with_the_reason(
+    bundle: Bundle, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise NativeUnavailable("expected a library that loads, found a broken one")
+
+    monkeypatch.setattr("runtime.native_engine.NativeEngine.__init__", broken)
+    with caplog.at_level(logging.INFO, "runtime.engine"):
+        engine = load_engine(without(bundle, "model.ts"))
+    assert [item.cause for item in engine.skipped] == ["not_in_bundle", "failed"]
+    (warning,) = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert warning.getMessage() == (
+        "engine native cannot be used: expected a library that loads, found a broken one"
+    )
+
+
+def test_a_bundle_of_the_onnx_graph_alone_has_nothing_that_failed(repository: Path) -> None:
+    engine = load_engine(repository / "service" / "bundles" / "mobilenet_v1")
+    assert [item.cause for item in engine.skipped] == ["not_in_bundle"] * 2
 
 
 def test_no_engine_has_every_reason(bundle: Bundle) -> None:

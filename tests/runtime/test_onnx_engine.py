@@ -44,8 +44,9 @@ def test_threads_do_not_change_the_answer(bundle: Bundle) -> None:
 
 def test_missing_package_is_explained(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(EngineUnavailable, match="expected the package onnxruntime"):
+    with pytest.raises(EngineUnavailable, match="expected the package onnxruntime") as caught:
         OnnxEngine(bundle)
+    assert not caught.value.installed
 
 
 @pytest.mark.parametrize(
