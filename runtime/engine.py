@@ -75,8 +75,8 @@ def load_engine(bundle: str | Path | Bundle, engine: str = "auto", threads: int 
     """Loads a bundle into an engine: `auto` is the first of torchscript, native, onnx that works.
 
     Each engine that could not be used is kept in Engine.skipped with its reason and logged: as a
-    warning if it is broken, in one line of information if it is absent by choice. An engine given by
-    name never falls back, nor do kernels given by name (BNN_FORCE_IMPLEMENTATION).
+    warning if it is broken, in one line of information if it is absent by choice. An engine given
+    by name never falls back, nor do kernels given by name (BNN_FORCE_IMPLEMENTATION).
     Raises BundleError, EngineUnavailable (NoEngine with every reason), ValueError for a bad name.
     """
     if engine != "auto" and engine not in ENGINES:
