@@ -1,29 +1,21 @@
 """`python -m service` serves; `python -m service classify FILE...` answers in the shell."""
 
-import argparse
 import contextlib
 import logging
-import os
 import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 import uvicorn
 
-from runtime import ENGINES
 from service.app import create_app
-from service.classifier import DEFAULT_TOP_K
-from service.commands import classify_files
+from service.arguments import build_parser
+from service.commands import classify_files, print_configuration, print_new_key, print_version
+from service.environment import list_unknown_variables
 from service.logs import configure_logging, escape_controls
-from service.settings import (
-    InvalidSettings,
-    Settings,
-    describe_settings,
-    list_unknown_variables,
-    read_settings,
-)
+from service.output import print_error, run_command
+from service.settings import InvalidSettings, Settings, read_settings
 
 _log = logging.getLogger("service")
 _BACKLOG = 128
@@ -32,20 +24,29 @@ _LOOPBACK = ("127.", "::1", "localhost")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status: 0, 1 for a failure, 2 for wrong usage."""
-    options = _build_parser().parse_args(arguments)
+    return run_command(lambda: _run(arguments))
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    options = build_parser().parse_args(arguments)
     try:
+        if options.version:
+            return print_version()
+        if options.print_config:
+            return print_configuration(options.config)
+        if options.command == "make-key":
+            return print_new_key(options.name, options.rate, options.burst)
         if options.command == "classify":
             given = {"bundle": options.bundle, "engine": options.engine}
-            settings = read_settings(**{k: v for k, v in given.items() if v is not None})
+            given = {field: value for field, value in given.items() if value is not None}
+            settings = read_settings(options.config, **given)
             configure_logging("warning", "text")
             return classify_files(settings, options.files, options.top_k, options.json)
-        return serve(read_settings())
+        return serve(read_settings(options.config))
     except InvalidSettings as fault:
-        print(f"error: {fault}", file=sys.stderr)
+        for line in str(fault).split("\n"):
+            print_error(line)
         return 2
-    except BrokenPipeError:  # the reader of our output, `head` for one, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing fails at exit
-        return 1
 
 
 def serve(settings: Settings) -> int:
@@ -126,26 +127,6 @@ def _announce(listener: socket.socket) -> None:
     _log.info("listening", extra={"url": f"http://{shown}:{port}"})
     if not host.startswith(_LOOPBACK):
         _log.warning("reachable from other machines, without authentication")
-
-
-def _build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m service",
-        description="Serves a binary neural network over HTTP, or classifies files (classify).",
-        epilog=describe_settings(),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    commands = parser.add_subparsers(dest="command", metavar="{serve,classify}")
-    commands.add_parser("serve", help="serve over HTTP (the default)")
-    classify = commands.add_parser("classify", help="print labels and scores of picture files")
-    classify.add_argument("files", nargs="+", type=Path, metavar="FILE")
-    classify.add_argument(
-        "--top-k", type=int, metavar="N", help=f"classes per file (default {DEFAULT_TOP_K})"
-    )
-    classify.add_argument("--json", action="store_true", help="one JSON object per file and line")
-    classify.add_argument("--engine", choices=("auto", *ENGINES), help="default: BNN_ENGINE")
-    classify.add_argument("--bundle", type=Path, metavar="DIR", help="default: BNN_BUNDLE")
-    return parser
 
 
 if __name__ == "__main__":

@@ -122,11 +122,11 @@ def _find_groups(controller: str, proc: Path) -> _Groups:
     paths: dict[int, PurePosixPath] = {}
     for line in (_read_text(proc / "cgroup") or "").splitlines():
         number, _, rest = line.partition(":")
-        names, _, path = rest.partition(":")
+        names, _, own = rest.partition(":")
         if number == "0" and not names:
-            paths[2] = PurePosixPath(path)
+            paths[2] = PurePosixPath(own)
         elif controller in names.split(","):
-            paths[1] = PurePosixPath(path)
+            paths[1] = PurePosixPath(own)
     for version, path in sorted(paths.items()):
         candidates = [
             levels
