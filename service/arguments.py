@@ -14,37 +14,23 @@ _SCRIPT = "bnn-service"
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser; `command` is None, serve, classify or make-key."""
-    # Given before or after the command: SUPPRESS, or the command's default would undo it.
-    common = Parser(add_help=False)
-    common.add_argument(
-        "--config",
-        type=Path,
-        metavar="FILE",
-        default=argparse.SUPPRESS,
-        help=f"TOML file of settings (default: {CONFIG_VARIABLE})",
-    )
-    serving = Parser(add_help=False, parents=[common])
-    serving.add_argument(
-        "--print-config",
-        action="store_true",
-        default=argparse.SUPPRESS,
-        help="print the effective settings as a settings file, and end",
-    )
     is_script = Path(sys.argv[0]).name == _SCRIPT
     parser = Parser(
         prog=_SCRIPT if is_script else "python -m service",
         description="Serves a binary neural network over HTTP, or classifies files (classify).",
         epilog=describe_settings(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        parents=[serving],
     )
+    _add_settings(parser, None)
+    _add_printing(parser, False)
     parser.add_argument("--version", action="store_true", help="print the version, and end")
-    parser.set_defaults(config=None, print_config=False)
     commands = parser.add_subparsers(dest="command", metavar="{serve,classify,make-key}")
-    commands.add_parser("serve", parents=[serving], help="serve over HTTP (the default)")
-    classify = commands.add_parser(
-        "classify", parents=[common], help="print labels and scores of image files"
-    )
+    # Given before or after the command: a default here would undo what was given before.
+    serve = commands.add_parser("serve", help="serve over HTTP (the default)")
+    _add_settings(serve, argparse.SUPPRESS)
+    _add_printing(serve, argparse.SUPPRESS)
+    classify = commands.add_parser("classify", help="print labels and scores of image files")
+    _add_settings(classify, argparse.SUPPRESS)
     classify.add_argument("files", nargs="+", type=Path, metavar="FILE")
     classify.add_argument(
         "--top-k", type=int, metavar="N", help=f"classes per file (default {DEFAULT_TOP_K})"
@@ -64,3 +50,22 @@ def build_parser() -> argparse.ArgumentParser:
         "--burst", type=float, metavar="N", help="images at once (default: those of a second)"
     )
     return parser
+
+
+def _add_settings(parser: argparse.ArgumentParser, default: object) -> None:
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        default=default,
+        help=f"TOML file of settings (default: {CONFIG_VARIABLE})",
+    )
+
+
+def _add_printing(parser: argparse.ArgumentParser, default: object) -> None:
+    parser.add_argument(
+        "--print-config",
+        action="store_true",
+        default=default,
+        help="print the effective settings as a settings file, and end",
+    )

@@ -294,11 +294,11 @@ def read_configuration(config: Path | None = None, /, **overrides: Any) -> Confi
     origins |= {field: Origin("file", str(config)) for field in filed}
     origins |= {field: Origin("variable", name_variable(field)) for field in from_environment}
     origins |= {field: Origin("option", f"--{field.replace('_', '-')}") for field in overrides}
-    given = {field: value for field, value in filed.items() if field not in from_environment}
+    given = filed | from_environment | overrides
     try:
-        return Configuration(Settings(**given | overrides), origins)
+        return Configuration(Settings(**given), origins)
     except ValidationError as fault:
-        lines = [_describe_fault(error, origins) for error in fault.errors()]
+        lines = [_describe_fault(error, origins, given) for error in fault.errors()]
         raise InvalidSettings("\n".join(filter(None, lines))) from fault
 
 
@@ -324,7 +324,9 @@ def _read_file(path: Path) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value != ""}
 
 
-def _describe_fault(error: ErrorDetails, origins: Mapping[str, Origin]) -> str:
+def _describe_fault(
+    error: ErrorDetails, origins: Mapping[str, Origin], given: Mapping[str, Any]
+) -> str:
     """One line: where it comes from, expected, found; "" for what another fault entails."""
     if error["type"] == "default_factory_not_called":
         return ""
@@ -338,8 +340,9 @@ def _describe_fault(error: ErrorDetails, origins: Mapping[str, Origin]) -> str:
     origin = origins[field]
     place = f"{origin.name}: {field}" if origin.kind == "file" else origin.name
     text = f"{error['msg'][:1].lower()}{error['msg'][1:]}"
-    line = f"{place}: {text}; found {str(error['input'])[:60]!r}"
-    if origin.kind == "variable" and _LINK.match(str(error["input"])):
+    value = str(given[field])
+    line = f"{place}: {text}; found {value[:60]!r}"
+    if origin.kind == "variable" and _LINK.match(value):
         line += (
             f". Kubernetes sets it for a Service named {origin.name.removesuffix('_PORT').lower()} "
             "(service links): set enableServiceLinks: false in the Pod, or rename the Service"

@@ -111,7 +111,7 @@ def test_odd_connections_do_no_harm(server: Any, picture: Any) -> None:
 
 
 def test_a_slow_body_is_cut_off(start_server: Any, bundle: Path) -> None:
-    settings = {"BNN_BODY_TIMEOUT_MS": "100", "BNN_ENGINE": "onnx"}
+    settings = {"BNN_BODY_IDLE_TIMEOUT_MS": "100", "BNN_ENGINE": "onnx"}
     url = start_server(BNN_BUNDLE=str(bundle), **settings).wait_until_ready()
     with socket.create_connection((urlsplit(url).hostname, urlsplit(url).port)) as connection:
         connection.settimeout(30)
