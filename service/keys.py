@@ -105,6 +105,8 @@ class KeyRing:
         self._looked_at = now
         content: bytes | None = None
         try:
+            if not path.is_file():  # a pipe, which could be read once, would keep everyone waiting
+                raise InvalidToml(f"{path}: expected a file; found none")
             content = read_bytes(path)
             if content == self._content:
                 return
