@@ -8,12 +8,15 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 
 from runtime import Engine, trim_memory
+from service.access import Access
 from service.admission import Admission
 from service.budget import Budget
 from service.classify import Classify
+from service.cors import describe_cors
 from service.description import TITLE, describe_api
 from service.front import QUIET, Front
 from service.gate import Gate
@@ -33,15 +36,20 @@ from service.tracing import plan_telemetry
 from service.trim import IdleTrim
 
 
-def create_app(settings: Settings | None = None, engine: Engine | None = None) -> FastAPI:
+def create_app(
+    settings: Settings | None = None,
+    engine: Engine | None = None,
+    bound_host: str | None = None,
+) -> FastAPI:
     """The service as an ASGI application; `settings` default to the environment's.
 
     The model is loaded in the background of the lifespan: /livez answers at once, /readyz when it
     is warm. `app.state.lifecycle` tells how that went, `app.state.inference` waits for it. With
     `engine` given, that one is served and the settings' bundle and engine are not looked at.
+    `bound_host` is the address that is listened on; None: the settings'.
 
     Raises:
-        InvalidSettings: the environment has a value that is not allowed.
+        InvalidSettings: a setting has a value that is not allowed, or the file of keys has.
     """
     settings = settings or read_settings()
     versions = read_versions()
@@ -54,7 +62,8 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
     admission = Admission(
         scheduler, inference.predictor, budget.bodies, metrics, settings.queue_images
     )
-    classify = Classify(settings, metrics, lifecycle, inference, admission, budget)
+    access = Access(settings, bound_host or settings.host)
+    classify = Classify(settings, metrics, lifecycle, inference, admission, budget, access)
     metrics.watch(LiveCollector(lifecycle, scheduler, admission, budget, settings))
     shedding = Shedding(metrics.read_rejections)
     idle_trim = IdleTrim(lambda: scheduler.is_idle, read_resident, trim_memory)
@@ -91,14 +100,17 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
     app.state.budget = budget
     app.state.admission = admission
     app.state.metrics = metrics
+    app.state.access = access
     app.state.gate = Gate(
-        settings, metrics, lifecycle, admission, frozenset({b"/classify", b"/classify/batch"})
+        *(settings, metrics, lifecycle, admission, access),
+        frozenset({b"/classify", b"/classify/batch"}),
     )
     router = build_router(settings, metrics, inference)
     app.add_middleware(
         Front,
         metrics=metrics,
         lifecycle=lifecycle,
+        access=access,
         handlers={
             "/classify": {"POST": classify.answer_one},
             "/classify/batch": {"POST": classify.answer_batch},
@@ -106,6 +118,8 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
         },
         paths=frozenset({"/openapi.json", "/info", "/metrics", "/"}),
     )
+    if settings.cors_origins:
+        app.add_middleware(CORSMiddleware, **describe_cors(settings))  # answers before the Front
     app.include_router(router)
     _answer_with_problems(app)
 

@@ -1,7 +1,6 @@
 """The memory that the process may use, and what is left of it for bodies and for decoding."""
 
 import logging
-import os
 from dataclasses import dataclass, replace
 
 from runtime import ImageLimits, describe_full_size_limits
@@ -113,9 +112,8 @@ class Budget:
 def _find_limit(settings: Settings) -> tuple[int, str]:
     """Bytes that the process may use, and who says so."""
     container = read_memory_limit()
-    wanted = settings.memory_budget
-    if wanted is not None and (container is None or wanted <= container):
-        return wanted, "BNN_MEMORY_BUDGET"
-    if container is not None:
+    if container is not None and container <= settings.memory_budget:
         return container, "the container's limit"
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2, "half of the machine's"
+    if "memory_budget" in settings.model_fields_set:
+        return settings.memory_budget, "BNN_MEMORY_BUDGET"
+    return settings.memory_budget, "half of the machine's memory"

@@ -7,6 +7,7 @@ from urllib.parse import parse_qs
 
 from pydantic_core import to_json
 
+from service.access import Access
 from service.admission import Admission, Ticket
 from service.body import BodyLimits, describe_nothing, measure_announced, read_images
 from service.budget import Budget
@@ -36,6 +37,7 @@ class Classify:
         inference: Inference,
         admission: Admission,
         budget: Budget,
+        access: Access,
     ) -> None:
         self._settings = settings
         self._metrics = metrics
@@ -43,6 +45,7 @@ class Classify:
         self._inference = inference
         self._admission = admission
         self._budget = budget
+        self._access = access
 
     async def answer_one(self, exchange: Exchange) -> Answer:
         """One image. Raises Problem, ClientGone."""
@@ -99,12 +102,15 @@ class Classify:
         announced = measure_announced(exchange, limits.max_bytes)
         ticket = self._admission.admit(exchange.caller, announced, deadline)
         try:
+            self._access.take(exchange.caller, 1)
             began = perf_counter()
             images = await read_images(exchange, limits, ticket, most)
             received = perf_counter() - began
             self._metrics.count_stage("receive", received)
             if exchange.is_recorded:
                 add_receive(began, received, sum(map(len, images)))
+            if len(images) > 1:
+                self._access.take(exchange.caller, len(images) - 1)
             outcomes = await self._compute(exchange, ticket, images, top_k, deadline)
         finally:
             ticket.close()

@@ -49,8 +49,7 @@ class Exchange:
         known: Connection | None = scope.get("extensions", {}).get(CONNECTION)
         self.connection = known or Connection()
         self._connection_tells = known is not None
-        client = scope.get("client")
-        self.caller: Hashable = client[0] if client else ""
+        self.caller: Hashable = ""  # who asks; service.access finds out
         self.span: Span | None = None  # of OpenTelemetry; None: the request is not traced
         self.problem: str | None = None  # the code of the answer, if it is one
         self.stages: dict[str, float] = {}  # milliseconds by stage, as far as they are known

@@ -8,6 +8,7 @@ from time import perf_counter
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.access import Access
 from service.exchange import Answer, ClientGone, Exchange
 from service.lifecycle import Lifecycle
 from service.logs import log_with
@@ -19,7 +20,9 @@ _log = logging.getLogger("service.requests")
 _CLOSE = (b"connection", b"close")
 _UNMATCHED = "unmatched"
 # Asked for every few seconds by machines: logged for debugging only.
-QUIET = frozenset({"/livez", "/readyz", "/startupz", "/metrics"})
+PROBES = frozenset({"/livez", "/readyz", "/startupz"})
+QUIET = PROBES | {"/metrics"}
+_GUARDED = frozenset({"/classify", "/classify/batch", "/info"})
 _SLOW_SECONDS = 1.0  # above which the log's line of a request says where the time went
 _DISCARD_BYTES = 64 * 2**20
 _DISCARD_SECONDS = 5.0
@@ -39,12 +42,14 @@ class Front:
         app: ASGIApp,
         metrics: Metrics,
         lifecycle: Lifecycle,
+        access: Access,
         handlers: Mapping[str, Mapping[str, Handler]],
         paths: frozenset[str],
     ) -> None:
         self._app = app
         self._metrics = metrics
         self._lifecycle = lifecycle
+        self._access = access
         self._handlers = handlers
         self._paths = paths | handlers.keys()
 
@@ -73,11 +78,12 @@ class Front:
         """Answers; returns the status."""
         scope = exchange.scope
         handlers = self._handlers.get(scope["path"])
-        if handlers is None:
-            return await self._pass_on(exchange, send)
-        if exchange.span is not None:
-            describe_route(exchange.span, scope["method"], scope["path"])
         try:
+            self._check_access(exchange)
+            if handlers is None:
+                return await self._pass_on(exchange, send)
+            if exchange.span is not None:
+                describe_route(exchange.span, scope["method"], scope["path"])
             answer = await _choose_handler(handlers, scope["method"])(exchange)
         except Problem as problem:
             answer = self._make_answer(problem, exchange)
@@ -88,6 +94,18 @@ class Front:
         except Exception:
             answer = self._report_failure(exchange)
         return await self._send(exchange, answer, send)
+
+    def _check_access(self, exchange: Exchange) -> None:
+        """Who asks for what: probes are everyone's, work and facts are those' who have a key.
+
+        Raises Problem bad_request, unknown_host, unauthorized.
+        """
+        path = exchange.scope["path"]
+        if path in PROBES:
+            return
+        self._access.check_host(exchange.scope, exchange.headers)
+        if path in _GUARDED:
+            exchange.caller = self._access.find_caller(exchange.scope)
 
     async def _send(self, exchange: Exchange, answer: Answer, send: Send) -> int:
         length = (b"content-length", b"%d" % len(answer.body))

@@ -14,7 +14,7 @@ from service.settings import Settings
 DISTRIBUTION = "bnn-service"
 # What a bug report needs to know. Read from package metadata: nothing is imported for it.
 _PACKAGES = ("fastapi", "uvicorn", "numpy", "pillow", "torch", "onnxruntime")
-_LIMITS = ("max_body_bytes", "max_pixels", "max_scans", "body_timeout_ms", "decode_threads")
+_LIMITS = ("max_body_bytes", "max_pixels", "max_scans", "body_idle_timeout_ms", "decode_threads")
 
 
 def read_versions() -> dict[str, str]:

@@ -115,8 +115,13 @@ def escape_controls(text: str) -> str:
 
 
 def configure_logging(level: str, form: str) -> None:
-    """Sends every logger's messages to standard error in one form; replaces earlier handlers."""
+    """Sends every logger's messages to standard error in one form; replaces earlier handlers.
+
+    `form` is json, text or auto: text where a person at a terminal reads it, else json.
+    """
     handler = logging.StreamHandler(sys.stderr)
+    if form == "auto":
+        form = "text" if sys.stderr is not None and sys.stderr.isatty() else "json"
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
     root = logging.getLogger()
     root.handlers = [handler]

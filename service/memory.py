@@ -42,6 +42,14 @@ def read_resident(proc: Path = _PROC) -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
+def read_machine_memory() -> int | None:
+    """Bytes of memory that the machine has; None where the system does not tell."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):  # not POSIX, or without these names
+        return None
+
+
 class MemoryReader:
     """`read_memory` at most once a second: reading it walks the page tables. Thread-safe."""
 

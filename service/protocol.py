@@ -289,9 +289,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _turn_away(self) -> bool:
         """Refuses the request whose head is complete, if the gate has it so."""
-        host = self.client[0] if self.client else ""
         method = self.parser.get_method()
-        refusal = self._gate.refuse(method, self.url, self.headers, host)
+        refusal = self._gate.refuse(method, self.url, self.scope)  # type: ignore[arg-type]
         if refusal is None:
             return False
         expects = any(name == b"expect" for name, _ in self.headers)

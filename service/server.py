@@ -10,7 +10,7 @@ from time import monotonic
 from types import FrameType
 
 import uvicorn
-from starlette.types import ASGIApp
+from fastapi import FastAPI
 
 from service.gate import Gate
 from service.lifecycle import Lifecycle
@@ -35,7 +35,7 @@ _BACKSTOP_SECONDS = 3  # after the grace time uvicorn cancels what is left
 
 
 class Server(uvicorn.Server):
-    """Serves `app` on a listening socket until a signal; then drains.
+    """Serves an application of create_app on a listening socket until a signal; then drains.
 
     The first SIGTERM: not ready, each answer says Connection: close, and requests are taken for
     the drain delay, so that balancers and clients go elsewhere. Then what is connecting is
@@ -46,13 +46,9 @@ class Server(uvicorn.Server):
 
     def __init__(
         self,
-        app: ASGIApp,
+        app: FastAPI,
         settings: Settings,
         listener: socket.socket,
-        lifecycle: Lifecycle,
-        scheduler: Scheduler,
-        metrics: Metrics,
-        gate: Gate,
     ) -> None:
         super().__init__(
             uvicorn.Config(
@@ -71,10 +67,10 @@ class Server(uvicorn.Server):
         )
         self._settings = settings
         self._listener = listener
-        self._lifecycle = lifecycle
-        self._scheduler = scheduler
-        self._metrics = metrics
-        self._gate = gate
+        self._lifecycle: Lifecycle = app.state.lifecycle
+        self._scheduler: Scheduler = app.state.inference.scheduler
+        self._metrics: Metrics = app.state.metrics
+        self._gate: Gate = app.state.gate
         self._drain_at: float | None = None  # when the delay is over, of time.monotonic
         self._is_hurried = False
         self._signals: list[signal.Signals] = []
@@ -84,7 +80,7 @@ class Server(uvicorn.Server):
         self._swept_at = 0.0
         self._complained_at = 0.0
         self._bound = bound_connections(settings.max_connections)
-        metrics.watch(ConnectionCollector(lambda: self.connections, self._bound))
+        self._metrics.watch(ConnectionCollector(lambda: self.connections, self._bound))
 
     @property
     def connections(self) -> "set[BoundedProtocol]":

@@ -186,7 +186,7 @@ async def test_every_problem_reaches_the_client_as_4xx(
             await asyncio.sleep(pause)
             yield b"x" * 1024
 
-    async with connect(Settings(max_body_bytes=2048, body_timeout_ms=50)) as client:
+    async with connect(Settings(max_body_bytes=2048, body_idle_timeout_ms=50)) as client:
         big = await client.post("/classify", content=b"x" * 2049)
         chunked = await client.post("/classify", content=drip(3, 0))
         slow = await client.post("/classify", content=drip(2, 0.1))

@@ -111,7 +111,7 @@ def test_odd_connections_do_no_harm(server: Any, picture: Any) -> None:
 
 
 def test_a_slow_body_is_cut_off(start_server: Any, bundle: Path) -> None:
-    settings = {"BNN_BODY_TIMEOUT_MS": "100", "BNN_ENGINE": "onnx"}
+    settings = {"BNN_BODY_IDLE_TIMEOUT_MS": "100", "BNN_ENGINE": "onnx"}
     url = start_server(BNN_BUNDLE=str(bundle), **settings).wait_until_ready()
     with socket.create_connection((urlsplit(url).hostname, urlsplit(url).port)) as connection:
         connection.settimeout(30)
@@ -153,6 +153,8 @@ def test_a_signal_ends_it_in_order(
     ("environment", "status", "text"),
     [
         ({"BNN_PORT": "http"}, 2, "BNN_PORT: input should be a valid integer"),
+        ({"BNN_PORT": "tcp://10.96.0.5:80"}, 2, "enableServiceLinks: false"),
+        ({"BNN_CONFIG": "/nowhere/service.toml"}, 2, "/nowhere/service.toml: expected a TOML file"),
         ({"BNN_HOST": "192.0.2.1"}, 1, "cannot listen on 192.0.2.1"),  # of no machine: RFC 5737
         ({"BNN_BUNDLE": "/nowhere"}, 1, "/nowhere/manifest.json"),
         ({"BNN_ENGINE": "native"}, 1, "error: "),

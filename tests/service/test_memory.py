@@ -1,11 +1,12 @@
 """service.memory: the kernel's figures, and how often they are read."""
 
+import os
 import sys
 from pathlib import Path
 
 import pytest
 
-from service.memory import MemoryReader, read_memory
+from service.memory import MemoryReader, read_machine_memory, read_memory, read_resident
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /proc")
@@ -20,6 +21,24 @@ def test_what_the_kernel_does_not_tell_is_absent(tmp_path: Path) -> None:
     assert read_memory(tmp_path) == {}
     (tmp_path / "status").write_text("Name:\tx\nVmHWM:\t    2 kB\n")
     assert read_memory(tmp_path) == {"peak": 2048}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /proc")
+def test_the_memory_of_the_machine() -> None:
+    (line,) = [
+        line for line in Path("/proc/meminfo").read_text().splitlines() if "MemTotal" in line
+    ]
+    assert read_machine_memory() == int(line.split()[1]) * 1024
+
+
+def test_a_system_that_does_not_tell_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(name: str) -> int:
+        raise ValueError("unrecognized configuration name")
+
+    monkeypatch.setattr(os, "sysconf", unknown)
+    assert read_machine_memory() is None
+    monkeypatch.delattr(os, "sysconf")
+    assert read_machine_memory() is None
 
 
 def test_is_read_at_most_once_a_second() -> None:

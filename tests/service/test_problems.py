@@ -34,8 +34,17 @@ def test_headers() -> None:
     for code in ("not_ready", "out_of_memory"):
         assert answer_problem(Problem(code, ""), "").headers["retry-after"] == "2"
     assert answer_problem(Problem("body_timeout", ""), "").headers["connection"] == "close"
+    assert answer_problem(Problem("unauthorized", ""), "").headers["www-authenticate"] == "Bearer"
     allowed = answer_problem(Problem("method_not_allowed", ""), "", {"Allow": "GET"})
     assert allowed.headers["allow"] == "GET"
+
+
+def test_a_request_may_know_better_when_to_come_again() -> None:
+    assert answer_problem(Problem("rate_limited", ""), "").headers["retry-after"] == "1"
+    later = Problem("rate_limited", "", retry_after=17)
+    assert answer_problem(later, "").headers["retry-after"] == "17"
+    assert answer_problem(Problem("internal", "", retry_after=3), "").headers["retry-after"] == "3"
+    assert "retry-after" not in answer_problem(Problem("internal", ""), "").headers
 
 
 @pytest.mark.parametrize(
