@@ -105,7 +105,7 @@ def create_app(
         *(settings, metrics, lifecycle, admission, access),
         frozenset({b"/classify", b"/classify/batch"}),
     )
-    router = build_router(settings, metrics, inference)
+    router = build_router(settings, metrics, inference, budget)
     app.add_middleware(
         Front,
         metrics=metrics,

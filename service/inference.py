@@ -203,12 +203,10 @@ class Inference:
         self, classifier: Classifier, found: WarmUp, load_seconds: float, warm_seconds: float
     ) -> None:
         engine, manifest = classifier.engine, classifier.manifest
-        if engine.skipped:
+        broken = {item.name: item.reason for item in engine.skipped if item.cause == "failed"}
+        if broken:
             _log.warning(
-                "fell back to %s/%s",
-                engine.name,
-                engine.implementation,
-                extra={"skipped": {item.name: item.reason for item in engine.skipped}},
+                "fell back to %s/%s", engine.name, engine.implementation, extra={"skipped": broken}
             )
         if not manifest.trained:
             _log.warning("the model is untrained: its labels mean nothing")

@@ -154,6 +154,7 @@ class SkippedBody(_Answer):
     """An engine that was preferred and could not run."""
 
     name: str
+    cause: str = Field(description="failed, or by choice: not_installed, not_in_bundle")
     reason: str
 
 
@@ -177,7 +178,9 @@ class InfoBody(_Answer):
     model: InfoModelBody
     engine: InfoEngineBody
     cpu: dict[str, Any] = Field(description="model, usable CPUs, features that matter to kernels")
-    limits: dict[str, int] = Field(description="what a request may have, by setting")
+    limits: dict[str, int] = Field(
+        description="what a request may have, by setting; max_pixels_FORMAT: at full size"
+    )
     versions: dict[str, str]
     memory_bytes: dict[str, int] = Field(
         description="of the process: rss, pss, anonymous, peak; see README"
