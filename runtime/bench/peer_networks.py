@@ -16,6 +16,7 @@ from runtime.bench.timing import Progress, Timer, summarize, take_turns, time_ca
 from runtime.bundle import ONNX_GRAPH, Bundle
 from runtime.engine import load_engine
 from runtime.errors import RuntimeFault
+from runtime.onnx_sessions import saturates
 
 # (ours, theirs): pairs that the MeliusNet paper makes by size and accuracy.
 PAIRS = (
@@ -187,6 +188,8 @@ def _add_peer(
 ) -> None:
     """One process a model: threads of several sessions in one process wait for each other."""
     try:
+        if peer == "onnxruntime":
+            options = {**options, "saturates": saturates()}
         process = stack.enter_context(PeerProcess(interpreters[peer], f"{peer}_peer", options))
     except RuntimeFault as error:
         lists.missing[f"{network}: {peer} {precision}"] = explain(peer, error)
