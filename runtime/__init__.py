@@ -3,7 +3,7 @@
 Load_engine, Engine, Bundle, preprocessing, errors. Imports neither torch nor onnxruntime.
 """
 
-from runtime.bundle import Bundle, Manifest, read_bundle
+from runtime.bundle import Bundle, read_bundle
 from runtime.engine import ENGINES, Engine, SkippedEngine, load_engine
 from runtime.errors import (
     BundleError,
@@ -14,7 +14,9 @@ from runtime.errors import (
     NoEngine,
     RuntimeFault,
     UnsupportedImage,
+    WrongAnswer,
 )
+from runtime.manifest import Manifest
 from runtime.preprocess import (
     ImageLimits,
     Preprocessing,
@@ -22,6 +24,7 @@ from runtime.preprocess import (
     preprocess,
     resize_and_crop,
 )
+from runtime.self_test import SelfTest, check_at_load, run_self_test
 
 __all__ = [
     "ENGINES",
@@ -37,11 +40,15 @@ __all__ = [
     "NoEngine",
     "Preprocessing",
     "RuntimeFault",
+    "SelfTest",
     "SkippedEngine",
     "UnsupportedImage",
+    "WrongAnswer",
+    "check_at_load",
     "decode_image",
     "load_engine",
     "preprocess",
     "read_bundle",
     "resize_and_crop",
+    "run_self_test",
 ]

@@ -13,13 +13,15 @@ import numpy as np
 
 from runtime.bundle import ONNX_GRAPH, TORCHSCRIPT_GRAPH, WEIGHTS, Bundle, read_bundle
 from runtime.errors import (
-    BundleError,
     EngineUnavailable,
     ImplementationUnavailable,
     InvalidInput,
+    MissingFile,
     NativeUnavailable,
     NoEngine,
+    WrongAnswer,
 )
+from runtime.self_test import check_at_load
 
 logger = logging.getLogger(__name__)
 
@@ -67,9 +69,11 @@ class Engine(Protocol):
 def load_engine(bundle: str | Path | Bundle, engine: str = "auto", threads: int = 1) -> Engine:
     """Loads a bundle into an engine: `auto` is the first of torchscript, native, onnx that works.
 
-    Each engine that could not be used is logged with its reason and kept in Engine.skipped. An
-    engine given by name never falls back, nor do kernels given by name (BNN_FORCE_IMPLEMENTATION).
-    Raises BundleError, EngineUnavailable (NoEngine with every reason), ValueError for a bad name.
+    An engine works if the bundle has its files, the process can run it, and it answers to a stored
+    image as the bundle says (runtime.self_test). Each one that does not is logged with its reason
+    and kept in Engine.skipped. A bundle that is wrong in itself has no fallback; an engine given by
+    name never falls back, nor do kernels given by name (BNN_FORCE_IMPLEMENTATION). Raises
+    BundleError, EngineUnavailable (NoEngine with every reason), ValueError for a bad name.
     """
     if engine != "auto" and engine not in ENGINES:
         raise ValueError(f"unknown engine {engine!r}; expected auto, {', '.join(ENGINES)}")
@@ -80,11 +84,11 @@ def load_engine(bundle: str | Path | Bundle, engine: str = "auto", threads: int 
     for name in ENGINES if engine == "auto" else (engine,):
         try:
             loaded = _load(name, bundle, threads)
-        except (EngineUnavailable, BundleError) as error:
+        except (EngineUnavailable, MissingFile) as error:
             if engine != "auto" or isinstance(error, ImplementationUnavailable):
                 raise
             if (forced := os.environ.get(FORCE_IMPLEMENTATION)) and isinstance(
-                error, NativeUnavailable
+                error, NativeUnavailable | WrongAnswer
             ):
                 raise ImplementationUnavailable(
                     f"{FORCE_IMPLEMENTATION}={forced} asks for kernels, but: {error}"
@@ -105,7 +109,9 @@ def _load(name: str, bundle: Bundle, threads: int) -> Engine:
     module, class_name, files = ENGINES[name]
     for file in files:
         bundle.file(file)
-    return cast(Engine, getattr(importlib.import_module(module), class_name)(bundle, threads))
+    engine = cast(Engine, getattr(importlib.import_module(module), class_name)(bundle, threads))
+    check_at_load(engine)
+    return engine
 
 
 def check_images(images: object, shape: tuple[int, int, int]) -> np.ndarray:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from runtime.bundle import ONNX_GRAPH, REEXPORT, WEIGHTS, Bundle
+from runtime.bundle import ONNX_GRAPH, WEIGHTS, Bundle
 from runtime.engine import SkippedEngine, check_images
-from runtime.errors import InvalidManifest
+from runtime.errors import REEXPORT, InvalidManifest
 from runtime.onnx_sessions import make_options, open_session
 
 

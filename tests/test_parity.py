@@ -19,9 +19,10 @@ from torch import nn
 
 from models.binary import BinaryActivation
 from models.convert import calibrate, convert_network
-from models.export import export_bundle, parity_inputs
+from models.export import export_bundle
 from models.meliusnet import MeliusNet
 from models.onnx_graph import build_graph
+from models.parity import parity_inputs
 from models.specs import SPECS, find_spec
 from runtime import ENGINES, Preprocessing, library, load_engine, read_bundle
 from runtime.bundle import WEIGHTS
