@@ -1,11 +1,14 @@
 """service.commands: the shell command, on a real bundle."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from runtime import read_bundle
+from runtime.bundle import write_bundle
 from service.__main__ import main
 
 
@@ -97,11 +100,9 @@ def test_a_missing_bundle_is_one_clear_line(
 def test_an_untrained_model_is_noted(
     classify: Any, bundle: Path, files: dict[str, Path], tmp_path: Path
 ) -> None:
-    manifest = json.loads((bundle / "manifest.json").read_text())
-    manifest |= {"trained": False, "training": None}
-    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
-    (tmp_path / "model.onnx").write_bytes((bundle / "model.onnx").read_bytes())
-    status, _, errors = classify("--bundle", tmp_path, files["red.jpg"])
+    manifest = replace(read_bundle(bundle).manifest, trained=False, training=None)
+    write_bundle(tmp_path / "untrained", manifest, {"model.onnx": bundle / "model.onnx"})
+    status, _, errors = classify("--bundle", tmp_path / "untrained", files["red.jpg"])
     assert status == 0
     assert "untrained" in errors
 
