@@ -4,7 +4,7 @@ Load_engine, Engine, Bundle, preprocessing, errors. Imports neither torch nor on
 """
 
 from runtime.allocator import return_freed_memory, trim_memory
-from runtime.bundle import Bundle, Manifest, read_bundle
+from runtime.bundle import Bundle, read_bundle
 from runtime.decoding import (
     DecodingPlan,
     ImageLimits,
@@ -22,8 +22,11 @@ from runtime.errors import (
     NoEngine,
     RuntimeFault,
     UnsupportedImage,
+    WrongAnswer,
 )
+from runtime.manifest import Manifest
 from runtime.preprocess import Preprocessing, preprocess, resize_and_crop
+from runtime.self_test import SelfTest, check_at_load, run_self_test
 
 __all__ = [
     "ENGINES",
@@ -40,8 +43,11 @@ __all__ = [
     "NoEngine",
     "Preprocessing",
     "RuntimeFault",
+    "SelfTest",
     "SkippedEngine",
     "UnsupportedImage",
+    "WrongAnswer",
+    "check_at_load",
     "decode_image",
     "describe_full_size_limits",
     "load_engine",
@@ -50,5 +56,6 @@ __all__ = [
     "read_bundle",
     "resize_and_crop",
     "return_freed_memory",
+    "run_self_test",
     "trim_memory",
 ]

@@ -13,14 +13,15 @@ import numpy as np
 
 from runtime.bundle import ONNX_GRAPH, TORCHSCRIPT_GRAPH, WEIGHTS, Bundle, read_bundle
 from runtime.errors import (
-    BundleError,
     EngineUnavailable,
     ImplementationUnavailable,
     InvalidInput,
     MissingFile,
     NativeUnavailable,
     NoEngine,
+    WrongAnswer,
 )
+from runtime.self_test import check_at_load
 
 logger = logging.getLogger(__name__)
 
@@ -75,10 +76,12 @@ class Engine(Protocol):
 def load_engine(bundle: str | Path | Bundle, engine: str = "auto", threads: int = 1) -> Engine:
     """Loads a bundle into an engine: `auto` is the first of torchscript, native, onnx that works.
 
-    Each engine that could not be used is kept in Engine.skipped with its reason and logged: as a
-    warning if it is broken, in one line of information if it is absent by choice. An engine given
-    by name never falls back, nor do kernels given by name (BNN_FORCE_IMPLEMENTATION).
-    Raises BundleError, EngineUnavailable (NoEngine with every reason), ValueError for a bad name.
+    An engine works if the bundle has its files, the process can run it, and it answers to a stored
+    image as the bundle says (runtime.self_test). Each one that does not is kept in Engine.skipped
+    with its reason and logged: as a warning if it is broken, in one line of information if it is
+    absent by choice. A bundle that is wrong in itself has no fallback; an engine given by name
+    never falls back, nor do kernels given by name (BNN_FORCE_IMPLEMENTATION). Raises
+    BundleError, EngineUnavailable (NoEngine with every reason), ValueError for a bad name.
     """
     if engine != "auto" and engine not in ENGINES:
         raise ValueError(f"unknown engine {engine!r}; expected auto, {', '.join(ENGINES)}")
@@ -89,11 +92,11 @@ def load_engine(bundle: str | Path | Bundle, engine: str = "auto", threads: int 
     for name in ENGINES if engine == "auto" else (engine,):
         try:
             loaded = _load(name, bundle, threads)
-        except (EngineUnavailable, BundleError) as error:
+        except (EngineUnavailable, MissingFile) as error:
             if engine != "auto" or isinstance(error, ImplementationUnavailable):
                 raise
             if (forced := os.environ.get(FORCE_IMPLEMENTATION)) and isinstance(
-                error, NativeUnavailable
+                error, NativeUnavailable | WrongAnswer
             ):
                 raise ImplementationUnavailable(
                     f"{FORCE_IMPLEMENTATION}={forced} asks for kernels, but: {error}"
@@ -110,7 +113,7 @@ def load_engine(bundle: str | Path | Bundle, engine: str = "auto", threads: int 
     raise NoEngine(f"no engine can run {bundle.path}: {reasons}")
 
 
-def _find_cause(error: EngineUnavailable | BundleError) -> SkipCause:
+def _find_cause(error: EngineUnavailable | MissingFile) -> SkipCause:
     if isinstance(error, MissingFile):  # what the manifest lists was verified to be there
         return "not_in_bundle"
     if isinstance(error, EngineUnavailable) and not error.installed:
@@ -131,7 +134,9 @@ def _load(name: str, bundle: Bundle, threads: int) -> Engine:
     module, class_name, files = ENGINES[name]
     for file in files:
         bundle.file(file)
-    return cast(Engine, getattr(importlib.import_module(module), class_name)(bundle, threads))
+    engine = cast(Engine, getattr(importlib.import_module(module), class_name)(bundle, threads))
+    check_at_load(engine)
+    return engine
 
 
 def check_images(images: object, shape: tuple[int, int, int]) -> np.ndarray:

@@ -7,7 +7,7 @@ RuntimeFault
 │   ├── InvalidManifest       manifest.json is not what the format describes
 │   ├── PathOutsideBundle     a file name leaves the directory
 │   ├── TruncatedFile         fewer or more bytes than recorded
-│   ├── ChecksumMismatch      other bytes than recorded
+│   ├── ChecksumMismatch      other bytes than recorded, the manifest's own among them
 │   ├── OversizedHeader       a weight file whose header is larger than the format allows
 │   └── InvalidRecord         tensors that do not fit the plan
 ├── EngineUnavailable         an engine cannot run here
@@ -15,12 +15,16 @@ RuntimeFault
 │   ├── TorchUnavailable      torch or its operator library is missing
 │   ├── OnnxUnavailable       onnxruntime is missing or refuses the graph
 │   ├── ImplementationUnavailable    the kernels asked for by name do not run here
+│   ├── WrongAnswer           it answers otherwise than the bundle's stored image
 │   └── NoEngine              none of them
 ├── InvalidInput              predict() got another shape, type or non-finite values
 └── InvalidImage              bytes that are no acceptable image
     ├── UnsupportedImage      a format, or a kind of one, outside the allow-list
     └── ImageTooLarge         more bytes, pixels, scans or memory than the limits
 """
+
+#: The remedy of most faults of a bundle.
+REEXPORT = "Export the bundle again with python -m models.export, or copy it again."
 
 
 class RuntimeFault(Exception):
@@ -52,7 +56,7 @@ class TruncatedFile(BundleError):
 
 
 class ChecksumMismatch(BundleError):
-    """A file has other bytes than recorded."""
+    """A file has other bytes than recorded, or the manifest other values than its digest is of."""
 
 
 class OversizedHeader(BundleError):
@@ -90,6 +94,12 @@ class ImplementationUnavailable(EngineUnavailable):
     """The kernels that BNN_FORCE_IMPLEMENTATION or a caller names are unknown or do not run here.
 
     What is asked for by name has no substitute, so this ends the search for an engine.
+    """
+
+
+class WrongAnswer(EngineUnavailable):
+    """An engine's answer to an image that the bundle stores is further from the stored one than
+    rounding explains.
     """
 
 

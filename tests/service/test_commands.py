@@ -106,11 +106,9 @@ def test_a_missing_bundle_is_one_clear_line(
 def test_an_untrained_model_is_noted(
     classify: Any, bundle: Path, files: dict[str, Path], tmp_path: Path
 ) -> None:
-    manifest = json.loads((bundle / "manifest.json").read_text())
-    manifest |= {"trained": False, "training": None}
-    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
-    (tmp_path / "model.onnx").write_bytes((bundle / "model.onnx").read_bytes())
-    status, _, errors = classify("--bundle", tmp_path, files["red.jpg"])
+    manifest = replace(read_bundle(bundle).manifest, trained=False, training=None)
+    write_bundle(tmp_path / "untrained", manifest, {"model.onnx": bundle / "model.onnx"})
+    status, _, errors = classify("--bundle", tmp_path / "untrained", files["red.jpg"])
     assert status == 0
     assert "untrained" in errors
 

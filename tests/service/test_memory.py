@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from service.memory import MemoryReader, read_machine_memory, read_memory, read_resident
+from service.memory import MemoryReader, read_machine_memory, read_memory
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /proc")
