@@ -116,9 +116,7 @@ def load_engine(bundle: str | Path | Bundle, engine: str = "auto", threads: int 
 def _find_cause(error: EngineUnavailable | MissingFile) -> SkipCause:
     if isinstance(error, MissingFile):  # what the manifest lists was verified to be there
         return "not_in_bundle"
-    if isinstance(error, EngineUnavailable) and not error.installed:
-        return "not_installed"
-    return "failed"
+    return "failed" if error.installed else "not_installed"
 
 
 def _log_skipped(skipped: SkippedEngine) -> None:

@@ -13,7 +13,7 @@ _SCRIPT = "bnn-service"
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser; `command` is None, serve, classify or make-key."""
+    """The parser; `command` is None, serve, classify, self-test or make-key."""
     is_script = Path(sys.argv[0]).name == _SCRIPT
     parser = Parser(
         prog=_SCRIPT if is_script else "python -m service",
@@ -24,7 +24,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_settings(parser, None)
     _add_printing(parser, False)
     parser.add_argument("--version", action="store_true", help="print the version, and end")
-    commands = parser.add_subparsers(dest="command", metavar="{serve,classify,make-key}")
+    commands = parser.add_subparsers(dest="command", metavar="{serve,classify,self-test,make-key}")
     # Given before or after the command: a default here would undo what was given before.
     serve = commands.add_parser("serve", help="serve over HTTP (the default)")
     _add_settings(serve, argparse.SUPPRESS)
@@ -36,8 +36,16 @@ def build_parser() -> argparse.ArgumentParser:
         "--top-k", type=int, metavar="N", help=f"classes per file (default {DEFAULT_TOP_K})"
     )
     classify.add_argument("--json", action="store_true", help="one JSON object per file and line")
-    classify.add_argument("--engine", choices=("auto", *ENGINES), help="default: BNN_ENGINE")
-    classify.add_argument("--bundle", type=Path, metavar="DIR", help="default: BNN_BUNDLE")
+    _add_model(classify)
+    test = commands.add_parser(
+        "self-test",
+        help="compare the engine's answers to the bundle's stored images with the stored ones",
+        description="Compares the engine's logits of the images that the bundle stores with the "
+        "stored ones: status 0 if they are as they should be on this CPU, else 1.",
+    )
+    _add_settings(test, argparse.SUPPRESS)
+    test.add_argument("--json", action="store_true", help="one JSON object")
+    _add_model(test)
     key = commands.add_parser(
         "make-key",
         help="print a new API key, and the lines for the file that BNN_API_KEYS_FILE names",
@@ -60,6 +68,11 @@ def _add_settings(parser: argparse.ArgumentParser, default: object) -> None:
         default=default,
         help=f"TOML file of settings (default: {CONFIG_VARIABLE})",
     )
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--engine", choices=("auto", *ENGINES), help="default: BNN_ENGINE")
+    parser.add_argument("--bundle", type=Path, metavar="DIR", help="default: BNN_BUNDLE")
 
 
 def _add_printing(parser: argparse.ArgumentParser, default: object) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from runtime import InvalidImage, RuntimeFault, load_engine
+from runtime import InvalidImage, RuntimeFault, load_engine, run_self_test
 from service.classifier import DEFAULT_TOP_K, Classifier, Prediction
 from service.inference import NO_MEMORY
 from service.info import DISTRIBUTION, read_versions
@@ -56,6 +56,22 @@ def print_new_key(name: str, rate: float | None, burst: float | None) -> int:
     print_line(lines)
     print_note(f"key for {name}, shown this once: {key}")
     return 0
+
+
+def check_engine(settings: Settings, as_json: bool) -> int:
+    """Prints how the engine's logits of the bundle's stored images compare with the stored ones.
+
+    Returns 0 if they are as they should be, else 1: also where the bundle stores none.
+    """
+    try:
+        found = run_self_test(load_engine(settings.bundle, settings.engine, settings.threads))
+    except RuntimeFault as fault:
+        return _fail(str(fault))
+    if as_json:
+        print_json(asdict(found))
+    else:
+        print_line(f"{found.engine}/{found.implementation}: {found.verdict}. {found.reason}")
+    return 0 if found.verdict in ("exact", "within bound") else 1
 
 
 def classify_files(

@@ -12,7 +12,16 @@ from time import monotonic, perf_counter
 import numpy as np
 import numpy.typing as npt
 
-from runtime import Engine, ImageLimits, InvalidImage, RuntimeFault, load_engine
+from runtime import (
+    Engine,
+    ImageLimits,
+    InvalidImage,
+    RuntimeFault,
+    SelfTest,
+    WrongAnswer,
+    load_engine,
+    run_self_test,
+)
 from service.budget import Budget, NoMemory
 from service.classifier import Classifier, Prediction, Prepared
 from service.lifecycle import Lifecycle
@@ -60,6 +69,7 @@ class Inference:
         self._decoders = threading.BoundedSemaphore(settings.decode_threads)
         self._given_engine = engine
         self._classifier: Classifier | None = None
+        self._self_test: SelfTest | None = None
         self._loading: asyncio.Task[None] | None = None
         self.predictor = Predictor()
         self.scheduler = Scheduler(settings.workers, self._compute)
@@ -72,6 +82,14 @@ class Inference:
             self._lifecycle.check_started()
             raise AssertionError("started without a classifier")
         return self._classifier
+
+    @property
+    def self_test(self) -> SelfTest:
+        """How the self-test before the first request ended. Raises Problem as `classifier` does."""
+        if self._self_test is None:
+            self._lifecycle.check_started()
+            raise AssertionError("started without a self-test")
+        return self._self_test
 
     def start(self) -> None:
         """Begins to load and warm the engine; returns at once."""
@@ -188,6 +206,9 @@ class Inference:
         loaded = perf_counter()
         unlimited = Classifier(engine, ImageLimits())  # a caller's limits do not bind the warm-up
         found = await asyncio.to_thread(warm_up, unlimited, self._settings.threads, self.predictor)
+        self._self_test = await asyncio.to_thread(run_self_test, engine)
+        if self._self_test.verdict == "failed":
+            raise WrongAnswer(self._self_test.reason)
         warm = perf_counter()
         _, height, width = engine.bundle.manifest.input
         self._budget.settle(height * width)
@@ -220,6 +241,7 @@ class Inference:
                 "workers": self._settings.workers,
                 "threads": self._settings.threads,
                 "images_together": found.unit,
+                "self_test": self.self_test.verdict,
                 "load_ms": round(load_seconds * 1000, 1),
                 "warm_up_ms": round(warm_seconds * 1000, 1),
             },

@@ -9,7 +9,7 @@ from service.budget import Budget
 from service.classifier import Classifier
 from service.cpu import count_cpus, read_cpu_features, read_cpu_model
 from service.memory import read_memory
-from service.schemas import InfoBody, InfoEngineBody, InfoModelBody, SkippedBody
+from service.schemas import InfoBody, InfoEngineBody, InfoModelBody, SelfTestBody, SkippedBody
 from service.settings import Settings
 
 #: Distribution of this service; its version is the service's.
@@ -30,7 +30,9 @@ def read_versions() -> dict[str, str]:
     return versions | {name: value for name, value in found.items() if value is not None}
 
 
-def describe_service(classifier: Classifier, settings: Settings, budget: Budget) -> InfoBody:
+def describe_service(
+    classifier: Classifier, self_test: SelfTest, settings: Settings, budget: Budget
+) -> InfoBody:
     """The whole answer."""
     engine, manifest = classifier.engine, classifier.manifest
     return InfoBody(
@@ -61,6 +63,13 @@ def describe_service(classifier: Classifier, settings: Settings, budget: Budget)
             threads=settings.threads,
             model_bytes=engine.model_bytes,
             workspace_bytes=engine.workspace_bytes,
+        ),
+        self_test=SelfTestBody(
+            verdict=self_test.verdict,
+            reason=self_test.reason,
+            images=self_test.images,
+            largest_difference=self_test.largest_difference,
+            bound=self_test.bound,
         ),
         cpu={
             "architecture": platform.machine(),

@@ -29,7 +29,9 @@ def build_router(
     )
     async def info() -> InfoBody:
         """Everything a person or a program needs to know to judge the answers."""
-        return await asyncio.to_thread(describe_service, inference.classifier, settings, budget)
+        return await asyncio.to_thread(
+            describe_service, inference.classifier, inference.self_test, settings, budget
+        )
 
     @router.get(
         "/metrics",
