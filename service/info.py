@@ -4,7 +4,7 @@ import platform
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 
-from runtime import describe_full_size_limits
+from runtime import SelfTest, describe_full_size_limits
 from service.budget import Budget
 from service.classifier import Classifier
 from service.cpu import count_cpus, read_cpu_features, read_cpu_model
