@@ -96,6 +96,7 @@ def create_app(
         telemetry=plan_telemetry(QUIET),
     )
     app.state.inference = inference
+    app.state.admission = admission
     app.state.lifecycle = lifecycle
     app.state.budget = budget
     app.state.admission = admission
@@ -124,7 +125,12 @@ def create_app(
     _answer_with_problems(app)
 
     def openapi() -> dict[str, Any]:
-        return describe_api(app, settings, inference)
+        if app.openapi_schema is not None:
+            return app.openapi_schema
+        document = describe_api(app, settings, inference)
+        if lifecycle.is_started:  # before, the model's part of it is unknown
+            app.openapi_schema = document
+        return document
 
     app.openapi = openapi  # type: ignore[method-assign]
     return app

@@ -178,11 +178,14 @@ def _read_part(body: bytes, start: int, end: int) -> Part:
     for line in body[start:head_end].split(b"\r\n"):
         name, _, value = line.partition(b":")
         headers[name.strip().lower()] = value.strip()
-    _, options = _parse_options(headers.get(b"content-disposition", b""))
+    disposition = headers.get(b"content-disposition", b"")
+    _, options = _parse_options(disposition)
     field = options.get(b"name", b"").decode("latin-1")
     kind = headers.get(b"content-type", b"text/plain").lower()
-    # Libraries for phones send images without a file name, but say what they are.
-    is_file = b"filename" in options or not kind.startswith(b"text/")
+    # Libraries for phones send images without a file name, but say what they are; others name them
+    # in the form of RFC 5987 alone.
+    is_named = b"filename" in options or b"filename*=" in disposition.lower()
+    is_file = is_named or not kind.startswith(b"text/")
     return Part(field, is_file, body[head_end + 4 : end] if field == FIELD and is_file else b"")
 
 

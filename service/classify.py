@@ -53,7 +53,8 @@ class Classify:
         if isinstance(outcome, Problem):
             raise outcome
         assert isinstance(outcome, Classified)
-        rounded = _round(timings | {name: 1000 * s for name, s in outcome.seconds.items()})
+        stages = {name: 1000 * seconds for name, seconds in outcome.seconds.items()}
+        rounded = _round({"receive": timings["receive"], **stages, "total": timings["total"]})
         exchange.stages = rounded
         body = {
             "predictions": _describe_predictions(outcome),
@@ -137,16 +138,16 @@ class Classify:
         scheduler = self._inference.scheduler
         loop = asyncio.get_running_loop()
         timer = loop.call_later(deadline, self._expire, jobs)
-        for job in jobs:
-            if not job.done.done():
-                scheduler.submit(job)
-                ticket.share()
-                job.on_left = ticket.close
         try:
+            for job in jobs:
+                if not job.done.done():
+                    scheduler.submit(job)
+                    ticket.share()
+                    job.on_left = ticket.close
             with exchange.watch_client(lambda: self._drop(jobs)):
                 outcomes = [await self._take_outcome(job) for job in jobs]
-        except asyncio.CancelledError:
-            self._drop(jobs)
+        except BaseException:
+            self._abandon(jobs)
             raise
         finally:
             timer.cancel()
@@ -165,13 +166,19 @@ class Classify:
         self._metrics.count_unit(outcome.unit)
         return outcome
 
+    def _abandon(self, jobs: list[Job]) -> None:
+        """The request has ended without these: what has not begun never does."""
+        for job in jobs:
+            self._inference.scheduler.withdraw(job)
+            if not job.done.cancel() and not job.done.cancelled():
+                job.done.exception()  # nobody else looks at it
+
     def _drop(self, jobs: list[Job]) -> None:
         """The client has left: what has not begun never does, and no answer is waited for."""
         for job in jobs:
             if not job.done.done():
                 self._metrics.count_dropped(self._inference.scheduler.withdraw(job))
                 job.done.set_exception(ClientGone())
-                job.done.exception()  # all but the first are never awaited
 
     def _expire(self, jobs: list[Job]) -> None:
         """The deadline has passed: what has not been computed is not waited for."""

@@ -130,12 +130,13 @@ class Inference:
             infer_began = perf_counter()
             try:
                 logits, seconds = classifier.infer(tensors, threads)
+            except Exception as fault:
+                outcomes |= dict.fromkeys(prepared, fault)
+            else:
                 for row, (job, picture) in zip(logits, prepared.items(), strict=True):
                     outcomes[job] = self._finish(
                         classifier, job, picture, row, seconds, len(logits), infer_began
                     )
-            except Exception as fault:
-                outcomes |= dict.fromkeys(prepared, fault)
         each = (monotonic() - began) / len(jobs)
         for job in jobs:
             # Bytes that are no image are refused at once: they say nothing of those that are.
@@ -173,14 +174,17 @@ class Inference:
         seconds: float,
         unit: int,
         infer_began: float,
-    ) -> Classified:
+    ) -> Classified | ArithmeticError:
         stages = {
             "queue": job.began - job.queued,
             "decode": picture.decode_seconds,
             "preprocess": picture.preprocess_seconds,
             "infer": seconds,
         }
-        predictions = classifier.rank(logits, job.top_k)
+        try:
+            predictions = classifier.rank(logits, job.top_k)
+        except ArithmeticError as fault:  # of this image alone, not of its unit
+            return fault
         return Classified(predictions, picture, stages, unit, infer_began)
 
     # ---- loading

@@ -1,6 +1,7 @@
 """One HTTP/1.1 connection: uvicorn's protocol with bounds on time and size."""
 
 import asyncio
+import logging
 from time import monotonic
 from typing import Any, Protocol
 
@@ -15,17 +16,30 @@ from service.exchange import CONNECTION, Connection
 from service.gate import Gate
 from service.logs import RequestContext, read_context
 from service.problems import COMMON_HEADERS, Problem, encode_problem
+from service.transports import AnswerTransport, PatientFlow
 
+_log = logging.getLogger(__name__)
 MAX_HEAD_BYTES = 64 * 2**10
 #: After a refusal, what is still on its way of the body is read and thrown away, within these.
 MAX_DISCARDED_BYTES = 64 * 2**20
 DISCARD_SECONDS = 10.0
 WRITE_SECONDS = 30.0  # in which a client must take some of its answer
-_INTERIM = b"HTTP/1.1 100 "
+MAX_AHEAD = 100  # requests that a client may send before it has their answers
 _MALFORMED = (
     "expected an HTTP/1.1 request; found bytes that are none. Send http, not https or another "
     "protocol, and let a library write the request."
 )
+_LARGE_HEAD = (
+    f"expected a head of at most {MAX_HEAD_BYTES} bytes; found more. Send fewer or smaller headers."
+)
+
+
+class _Unacceptable(Exception):
+    """Ends the parsing of what the client has sent."""
+
+
+class _LargeHead(_Unacceptable):
+    """The head of a request is too large."""
 
 
 class Observer(Protocol):
@@ -33,38 +47,6 @@ class Observer(Protocol):
 
     def count_malformed(self, code: str) -> None:
         """A request ended with this problem before it was understood."""
-
-
-class _AnswerTransport:
-    """The connection as an answer sees it: head and body are sent together, and closing is gentle.
-
-    A connection that is closed over unread bytes is reset, and clients and proxies lose the answer:
-    closing waits for the rest of the request.
-    """
-
-    def __init__(self, connection: "BoundedProtocol", has_body: bool) -> None:
-        self._connection = connection
-        self._write = connection.transport.write
-        self._head: bytes | None = None  # held back
-        self._has_begun = not has_body
-        self.is_closing = connection.transport.is_closing
-
-    def write(self, data: bytes) -> None:
-        """Holds the head back until the first part of the body is there, if there will be one."""
-        if self._head is not None:
-            head, self._head = self._head, None
-            self._write(head + data)
-        elif self._has_begun or data.startswith(_INTERIM):
-            self._write(data)
-        else:
-            self._has_begun = True
-            self._head = data
-
-    def close(self) -> None:
-        """Ends the connection after this answer."""
-        if self._head is not None:
-            self._write(self._head)
-        self._connection.close_after_answer()
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -84,12 +66,13 @@ class BoundedProtocol(HttpToolsProtocol):
         self._since = monotonic()  # the beginning of the present phase
         self._heard_at = self._since
         self._in_message = False  # between a request's first byte and its last
-        self._head_bytes = 0
         self._in_head = False
+        self._unparsed = 0  # bytes since the last head or piece of a body was complete
         self._has_served = False
         self._is_turned_away = False  # the request that is being read is refused already
         self._discarded = 0
-        self._is_refused = False  # this connection is over; what still comes is thrown away
+        self.is_over = False  # nothing more is written to this connection
+        self._is_refused = False  # what still comes is thrown away
         self._closes_when_read = False  # the answer was the last one; the rest of the body comes
         self._is_replaying = False  # a head that only tells the parser what it already knew
         self._facts = Connection()
@@ -101,7 +84,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def is_working(self) -> bool:
         """Whether a request is being answered."""
         cycle: RequestResponseCycle | None = self.cycle
-        return cycle is not None and not cycle.response_complete
+        return cycle is not None and not cycle.response_complete and not self.is_over
 
     @property
     def idle_since(self) -> float:
@@ -117,7 +100,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def sweep(self, now: float) -> None:
         """Ends the connection if it has been in its phase for too long."""
-        if self.transport.is_closing():
+        if self.transport.is_closing() or self.is_over:
             return
         if self._paused_since is not None and now - self._paused_since > WRITE_SECONDS:
             self.transport.abort()
@@ -151,6 +134,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def end_with(self, problem: Problem) -> None:
         """Answers what is under way, or is no request, with this problem; ends the connection."""
+        if self.is_over:
+            return
         if self.is_working:
             if self.cycle.response_started:
                 self.cycle.keep_alive = False  # it gets its own answer, the last one
@@ -171,9 +156,11 @@ class BoundedProtocol(HttpToolsProtocol):
         head = STATUS_LINE[problem.definition.status] + b"".join(lines) + b"\r\n"
         self.transport.write(head + body)
 
-    def close_after_answer(self) -> None:
+    def close_after_answer(self, answer: AnswerTransport) -> None:
         """Ends the connection after its last answer, once the rest of the request has come."""
-        if self._in_message and not self.transport.is_closing():
+        if self._is_refused or self.cycle.transport is not answer:  # what follows has no answer
+            self.close_gently()
+        elif self._in_message and not self.transport.is_closing():
             self._closes_when_read = True  # and `sweep` does not wait for ever
         else:
             self.transport.close()
@@ -184,9 +171,13 @@ class BoundedProtocol(HttpToolsProtocol):
         Closing with bytes unread resets the connection, and the client may lose what it has not
         read yet: so say that nothing more comes, and wait for the client's end.
         """
-        if self.transport.is_closing():
+        if self.transport.is_closing() or self.is_over:
             return
-        self._is_refused = True
+        self.is_over = self._is_refused = True
+        self.pipeline.clear()
+        if self._facts.half_closed:  # it has nothing unread to lose the answer over
+            self.transport.close()
+            return
         self.flow.resume_reading()
         if self.transport.can_write_eof():
             self.transport.write_eof()
@@ -197,6 +188,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client has connected."""
         super().connection_made(transport)
+        self.flow = PatientFlow(self)
         self._since = monotonic()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -211,23 +203,28 @@ class BoundedProtocol(HttpToolsProtocol):
         self._heard_at = monotonic()
         if self._is_refused:
             return
-        if self._in_head or not self._in_message:
-            self._head_bytes += len(data)
+        self._unparsed += len(data)
         self._unset_keepalive_if_required()
         try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._ignore_upgrade(data[upgrade.args[0] :])
-        except httptools.HttpParserError:
-            self._refuse(Problem("malformed_request", _MALFORMED))
-        if self._in_head and self._head_bytes > MAX_HEAD_BYTES and not self._is_refused:
-            self._refuse(
-                Problem(
-                    "headers_too_large",
-                    f"expected a head of at most {MAX_HEAD_BYTES} bytes; found more. Send fewer or "
-                    "smaller headers.",
-                )
-            )
+            self._parse(data)
+        except httptools.HttpParserError as fault:
+            cause = fault.__context__
+            if cause is not None and not isinstance(cause, _Unacceptable):
+                _log.error("a head could not be taken in", exc_info=cause)
+            self._refuse_bytes(isinstance(cause, _LargeHead))
+        else:
+            if self._in_message and self._unparsed > MAX_HEAD_BYTES:
+                self._refuse_bytes(is_large=True)
+
+    def _parse(self, data: bytes) -> None:
+        while data:
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                data = data[upgrade.args[0] :]
+                self._ignore_upgrade()
+            else:
+                return
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """The client sends nothing more: a request that is complete gets its answer."""
@@ -253,6 +250,8 @@ class BoundedProtocol(HttpToolsProtocol):
         """The first byte of a request."""
         if self._is_replaying:
             return
+        if len(self.pipeline) >= MAX_AHEAD or self.transport.is_closing():
+            raise _Unacceptable
         super().on_message_begin()
         self.scope["extensions"] = {CONNECTION: self._facts}  # type: ignore[dict-item]
         self._in_message = self._in_head = True
@@ -267,8 +266,8 @@ class BoundedProtocol(HttpToolsProtocol):
             super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header of a request."""
-        if not self._is_replaying:
+        """A header of a request; those behind a chunked body are not asked for by anybody."""
+        if self._in_head:
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
@@ -276,38 +275,46 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._is_replaying:
             self._is_replaying = False
             return
-        self._in_head = False
-        self._head_bytes = 0
+        self._unparsed = 0
+        size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+        if size > MAX_HEAD_BYTES:
+            raise _LargeHead
         self._has_served = True
         if not self.is_working and self._turn_away():
+            self._in_head = False
             return
         before = self.cycle
-        super().on_headers_complete()
+        try:
+            super().on_headers_complete()
+        except (httptools.HttpParserError, AttributeError, UnicodeDecodeError) as fault:
+            raise _Unacceptable from fault  # the target is none
+        self._in_head = False
         if self.cycle is not before:
-            transport = _AnswerTransport(self, has_body=self.scope["method"] != "HEAD")
+            transport = AnswerTransport(self, has_body=self.scope["method"] != "HEAD")
             self.cycle.transport = transport  # type: ignore[assignment]
 
     def _turn_away(self) -> bool:
-        """Refuses the request whose head is complete, if the gate has it so."""
+        """Refuses the request whose head is complete, if the gate has it so.
+
+        In a drain the application does, which reads the body before it ends the connection.
+        """
+        if self._gate.is_draining:
+            return False
         method = self.parser.get_method()
         refusal = self._gate.refuse(method, self.url, self.scope)  # type: ignore[arg-type]
         if refusal is None:
             return False
         expects = any(name == b"expect" for name, _ in self.headers)
-        closes = expects or self._gate.is_draining or not self.parser.should_keep_alive()
+        closes = expects or not self.parser.should_keep_alive()
         self._write_problem(*refusal, closes=closes)
         self._since = monotonic()
         self._is_turned_away = True
-        if closes:
-            self._closes_when_read = True
-        else:
-            self.timeout_keep_alive_task = self.loop.call_later(
-                self.timeout_keep_alive, self.timeout_keep_alive_handler
-            )
+        self._closes_when_read = closes
         return True
 
     def on_body(self, body: bytes) -> None:
         """Bytes of the body; after a refusal they are thrown away."""
+        self._unparsed = 0
         if self._is_turned_away or self.cycle.response_complete:
             self._discarded += len(body)
             if self._discarded > MAX_DISCARDED_BYTES:
@@ -320,10 +327,17 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.parser.should_upgrade() and self._body_headers:
             return  # the parser believes that an upgrade has no body: `_ignore_upgrade` goes on
         self._in_message = False
+        self._unparsed = 0
         if not self._is_turned_away:
             super().on_message_complete()
         if self._closes_when_read:
             self.transport.close()
+        elif not self.is_working:  # a refused body's bytes have stopped the timer
+            self._since = monotonic()
+            self._unset_keepalive_if_required()
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
 
     def on_response_complete(self) -> None:
         """The answer is written."""
@@ -332,7 +346,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     # ---- what is no request
 
-    def _ignore_upgrade(self, rest: bytes) -> None:
+    def _ignore_upgrade(self) -> None:
         """A request that offers another protocol is answered in this one, its body included.
 
         Java's HttpClient and curl --http2 offer HTTP/2 with their first request. The parser stops
@@ -345,8 +359,6 @@ class BoundedProtocol(HttpToolsProtocol):
             self._is_replaying = True
             lines = b"".join(name + b": " + value + b"\r\n" for name, value in headers)
             self.parser.feed_data(b"POST / HTTP/1.1\r\n" + lines + b"\r\n")
-        if rest:
-            self.data_received(rest)
 
     @property
     def _body_headers(self) -> list[tuple[bytes, bytes]]:
@@ -357,11 +369,22 @@ class BoundedProtocol(HttpToolsProtocol):
             if name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
         ]
 
+    def _refuse_bytes(self, is_large: bool) -> None:
+        if is_large:
+            self._refuse(Problem("headers_too_large", _LARGE_HEAD))
+        else:
+            self._refuse(Problem("malformed_request", _MALFORMED))
+
     def _refuse(self, problem: Problem) -> None:
         """Ends the connection with what came; an answer that needs no more of it is still given."""
+        if self.transport.is_closing():
+            return
         self._observer.count_malformed(problem.code)
         if self.is_working and not self.cycle.more_body:
             self.cycle.keep_alive = False
             self._is_refused = True
-        else:
+        elif self.is_working or self._in_head or not self._in_message:
             self.end_with(problem)
+            self._is_refused = True
+        else:  # the rest of a request that has its answer
+            self.close_gently()

@@ -1,13 +1,12 @@
-"""What the service's tests share: a fake engine, an in-process client, a picture, a real server."""
+"""What the service's tests share: fake engines, an in-process client, a picture, real servers."""
 
+import gc
 import io
+import logging
 import os
-import re
-import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -22,8 +21,8 @@ from runtime import Bundle, Manifest, Preprocessing, SkippedEngine
 from runtime.bundle import FileEntry, write_bundle
 from service.app import create_app
 from service.settings import Settings
-
-ROOT = Path(__file__).parents[2]
+from tests.service.servers import ROOT, ServerProcess, ServerThread
+from tests.service.wire import SECONDS
 
 
 class FakeEngine:
@@ -36,7 +35,8 @@ class FakeEngine:
 
     def __init__(self, **changes: Any) -> None:
         self.skipped: tuple[SkippedEngine, ...] = ()
-        self.threads: set[str] = set()
+        self.threads: set[str] = set()  # names of those that called
+        self.asked: list[tuple[int, int | None]] = []  # images, and threads to use, of each call
         spec = Preprocessing(36, 32, "area", (127.5,) * 3, (127.5,) * 3)
         fields: dict[str, Any] = {
             "name": "tiny",
@@ -55,7 +55,40 @@ class FakeEngine:
     def predict(self, images: np.ndarray, threads: int | None = None) -> np.ndarray:
         """float32 [N, 3, 32, 32] -> float32 [N, 3]."""
         self.threads.add(threading.current_thread().name)
+        self.asked.append((len(images), threads))
         return 3 * images.mean(axis=(2, 3))
+
+
+class GatedEngine(FakeEngine):
+    """A fake engine whose calls wait while its gate is closed."""
+
+    def __init__(self, **changes: Any) -> None:
+        super().__init__(**changes)
+        self._gate = threading.Event()
+        self._gate.set()
+        self._called = threading.Semaphore(0)
+
+    def close(self) -> None:
+        """Calls wait from now on. Those before were the warm-up's: they are forgotten."""
+        self._gate.clear()
+        while self._called.acquire(blocking=False):
+            pass
+        self.asked.clear()
+
+    def open(self) -> None:
+        """They go on, and those to come do not wait."""
+        self._gate.set()
+
+    def wait_for_call(self) -> None:
+        """Returns when a call has come that was not waited for before."""
+        assert self._called.acquire(timeout=SECONDS), "the engine was never called"
+
+    def predict(self, images: np.ndarray, threads: int | None = None) -> np.ndarray:
+        """As the fake engine's."""
+        logits = super().predict(images, threads)
+        self._called.release()
+        assert self._gate.wait(SECONDS), "nobody opened the gate"
+        return logits
 
 
 def encode_picture(
@@ -71,14 +104,17 @@ def encode_picture(
 async def open_client(
     settings: Settings | None = None, engine: Any = None, wait: bool = True
 ) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of an application in this process, its lifespan running."""
+    """A client of an application in this process, its lifespan running; `app` is the application."""
     app = create_app(settings or Settings(), engine or FakeEngine())
     async with app.router.lifespan_context(app):
         if wait:
             await app.state.inference.wait()
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            client.app = app  # type: ignore[attr-defined]
             yield client
+        assert app.state.admission.bodies.held == 0, "bytes of bodies that nobody gave back"
+    gc.collect(1)  # exceptions that nobody has retrieved are told now
 
 
 @pytest.fixture(scope="session")
@@ -94,10 +130,31 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
 
 
+@pytest.fixture(autouse=True)
+def quiet_server() -> Iterator[None]:
+    """No test leaves a lost task, an exception that nobody has retrieved or an upset server."""
+    complaints: list[str] = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: complaints.append(record.getMessage())  # type: ignore[method-assign]
+    loggers = [logging.getLogger(name) for name in ("asyncio", "uvicorn.error")]
+    for logger in loggers:
+        logger.addHandler(handler)
+    yield
+    for logger in loggers:
+        logger.removeHandler(handler)
+    assert not complaints
+
+
 @pytest.fixture
 def make_engine() -> type[FakeEngine]:
     """The fake engine's class; keywords replace fields of its manifest."""
     return FakeEngine
+
+
+@pytest.fixture
+def gated() -> GatedEngine:
+    """A fake engine whose calls can be made to wait."""
+    return GatedEngine()
 
 
 @pytest.fixture
@@ -171,48 +228,49 @@ def run_command() -> Callable[..., subprocess.CompletedProcess[str]]:
     return run
 
 
-class Server:
-    """`python -m service` on a free port, its log in a file."""
-
-    def __init__(self, log: Path, environment: dict[str, str]) -> None:
-        self._log = log
-        with log.open("wb") as stream:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "service"],
-                cwd=ROOT,
-                env={**os.environ, "BNN_PORT": "0", **environment},
-                stderr=stream,
-            )
-
-    def wait_until_ready(self) -> str:
-        """The service's URL, once it is ready."""
-        for _ in range(1200):
-            found = re.search(r"http://[\w.\[\]:]+:\d+(?=\W)", self._log.read_text())
-            if found:
-                url = found[0].replace("0.0.0.0", "127.0.0.1")
-                if httpx.get(f"{url}/readyz").status_code == 200:
-                    return url
-            assert self.process.poll() is None, self._log.read_text()
-            time.sleep(0.05)
-        raise AssertionError(f"the service did not become ready:\n{self._log.read_text()}")
-
-    def stop(self, by: signal.Signals = signal.SIGTERM) -> str:
-        """Ends the service by a signal; returns its log."""
-        if self.process.poll() is None:
-            self.process.send_signal(by)
-        self.process.wait(timeout=60)
-        return self._log.read_text()
-
-
 @pytest.fixture
-def start_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
-    """Starts real servers, environment settings as keywords; ends them afterwards."""
-    started: list[Server] = []
+def start_server(tmp_path: Path) -> Iterator[Callable[..., ServerProcess]]:
+    """Starts `python -m service`, environment settings as keywords; ends them afterwards."""
+    started: list[ServerProcess] = []
 
-    def start(**environment: str) -> Server:
-        started.append(Server(tmp_path / f"server{len(started)}.log", environment))
+    def start(
+        descriptors: int | None = None, before: tuple[str, ...] = (), **environment: str
+    ) -> ServerProcess:
+        log = tmp_path / f"server{len(started)}.log"
+        started.append(ServerProcess(log, environment, descriptors, before))
         return started[-1]
 
     yield start
     for server in started:
         server.stop()
+
+
+@pytest.fixture
+def tiny(bundle: Path) -> dict[str, str]:
+    """The environment settings that serve the tiny bundle."""
+    return {"BNN_BUNDLE": str(bundle), "BNN_ENGINE": "onnx"}
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., ServerThread]]:
+    """Starts servers in this process: serve(engine=None, **settings); ends them afterwards."""
+    started: list[tuple[ServerThread, Any]] = []
+
+    def start(engine: Any = None, **settings: Any) -> ServerThread:
+        engine = engine or GatedEngine()
+        started.append((ServerThread(engine, **settings), engine))
+        return started[-1][0]
+
+    yield start
+    for server, engine in started:
+        if isinstance(engine, GatedEngine):
+            engine.open()
+        server.stop()
+
+
+@pytest.fixture(scope="module")
+def shared_server() -> Iterator[ServerThread]:
+    """One server in this process for a whole module, with an engine that never waits."""
+    server = ServerThread(FakeEngine(), max_body_bytes=10 * 2**20)
+    yield server
+    server.stop()

@@ -2,9 +2,9 @@
 
 import subprocess
 import sys
+import threading
 from typing import Any
 
-import httpx
 import pytest
 
 from service.app import create_app
@@ -26,35 +26,28 @@ async def test_two_applications_live_side_by_side(
         assert "bnn_decode_failures_total{" not in (await second.get("/metrics")).text
 
 
-async def test_a_client_that_left_is_counted_and_not_answered(make_engine: Any) -> None:
-    app = create_app(Settings(), make_engine())
-    async with app.router.lifespan_context(app):
-        await app.state.inference.wait()
-
-        async def receive() -> dict[str, Any]:
-            return {"type": "http.disconnect"}
-
-        statuses: list[int] = []
-
-        async def send(message: Any) -> None:
-            statuses.append(message.get("status", 0))
-
-        headers = [(b"content-length", b"9")]
-        scope = {"type": "http", "method": "POST", "path": "/classify", "headers": headers}
-        await app({**scope, "query_string": b"", "root_path": ""}, receive, send)
-        transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-            metrics = (await client.get("/metrics")).text
-    assert statuses == [499, 0]
-    assert 'bnn_requests_total{method="POST",route="/classify",status="499"} 1.0' in metrics
-
-
 def test_the_environment_is_read_when_an_application_is_made(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("BNN_THREADS", "none")
     with pytest.raises(InvalidSettings, match="BNN_THREADS"):
         create_app()
+
+
+async def test_its_parts_are_told_to_whoever_serves_it(connect: Any) -> None:
+    async with connect() as client:
+        state = client.app.state
+        assert state.lifecycle.is_started
+        assert state.inference.classifier.manifest.name == "tiny"
+        assert state.admission.bodies.held == 0
+        assert state.metrics is not None
+
+
+async def test_the_end_of_its_lifespan_is_the_end_of_its_threads(connect: Any) -> None:
+    async with connect(Settings(workers=3)):
+        names = [one.name for one in threading.enumerate()]
+        assert {"bnn-worker_0", "bnn-worker_1", "bnn-worker_2"} <= set(names)
+    assert not [one for one in threading.enumerate() if one.name.startswith("bnn-worker")]
 
 
 def test_importing_the_service_imports_no_tensor_library() -> None:

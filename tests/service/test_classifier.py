@@ -1,11 +1,11 @@
-"""service.classifier: ranking, identity of the model, and what the warm-up finds out."""
+"""service.classifier: preparing, ranking, and the identity of the model."""
 
 from typing import Any
 
 import numpy as np
 import pytest
 
-from runtime import ImageLimits, ImageTooLarge, InvalidInput
+from runtime import ImageLimits, ImageTooLarge
 from runtime.bundle import FileEntry
 from service.classifier import Classifier, Prediction, identify_model
 
@@ -22,9 +22,11 @@ def test_prepares_infers_and_ranks(classifier: Classifier, picture: Any) -> None
     assert prepared.tensor.shape == (3, 32, 32)
     assert prepared.decode_seconds > 0
     assert prepared.preprocess_seconds > 0
-    logits, seconds = classifier.infer(prepared.tensor)
+    logits, seconds = classifier.infer(np.stack([prepared.tensor] * 2), 3)
+    assert logits.shape == (2, 3)
     assert seconds > 0
-    best = classifier.rank(logits, 1)[0]
+    assert classifier.engine.asked == [(2, 3)]  # type: ignore[attr-defined]
+    best = classifier.rank(logits[0], 1)[0]
     assert (best.label, best.index) == ("blue", 2)
     assert best.score == pytest.approx(np.exp(3) / (np.exp(3) + 2 * np.exp(-3)), abs=1e-3)
 
@@ -61,12 +63,6 @@ def test_the_limits_reach_the_decoder(make_engine: Any, picture: Any) -> None:
     data = picture("red", (10, 10), "PNG")
     with pytest.raises(ImageTooLarge):
         Classifier(make_engine(), ImageLimits(max_pixels=99)).prepare(data)
-
-
-def test_the_warm_up_checks_that_the_parts_fit(make_engine: Any) -> None:
-    Classifier(make_engine(), ImageLimits()).warm_up()
-    with pytest.raises(InvalidInput, match="each of 2 labels; the network answers \\[3\\]"):
-        Classifier(make_engine(labels=("a", "b")), ImageLimits()).warm_up()
 
 
 def test_the_identity_changes_with_any_file(make_engine: Any) -> None:

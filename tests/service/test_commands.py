@@ -31,7 +31,7 @@ def files(tmp_path: Path, picture: Any) -> dict[str, Path]:
 @pytest.fixture
 def classify(bundle: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> Any:
     """Runs the command in this process: (exit status, output, errors)."""
-    monkeypatch.setattr("service.__main__.configure_logging", lambda *_: None)
+    monkeypatch.setattr("service.command_line.configure_logging", lambda *_: None)
 
     def run(*arguments: object) -> tuple[int, str, str]:
         words = ["classify", "--bundle", str(bundle), "--engine", "onnx", *map(str, arguments)]

@@ -1,39 +1,24 @@
 """python -m service as a process of its own: real sockets, real clients, real failures."""
 
-import http.client
 import json
-import logging
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import threading
-import time
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
 import service
-from service.__main__ import main, open_listener
+from tests.service.servers import wait_for
 
 FALLBACK = ("torchscript", "native")
 BUNDLES = Path(service.__file__).parent / "bundles"
 # The libraries that a process with this engine must not have loaded.
 ABSENT = {"torchscript": ["onnxruntime"], "native": ["torch", "onnxruntime"], "onnx": ["torch"]}
-
-
-def wait_until_ready(url: str) -> None:
-    """Polls /readyz as an orchestrator does."""
-    for _ in range(600):
-        if httpx.get(f"{url}/readyz").status_code == 200:
-            return
-        time.sleep(0.05)
-    raise AssertionError("the service did not become ready")
 
 
 @pytest.fixture
@@ -88,67 +73,6 @@ def test_falling_back_is_visible_everywhere(start_server: Any, bundle: Path) -> 
         assert name in warning["skipped"]
 
 
-def test_odd_connections_do_no_harm(server: Any, picture: Any) -> None:
-    url = server.wait_until_ready()
-    address = (urlsplit(url).hostname, urlsplit(url).port)
-    head = b"POST /classify HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\n"
-    for raw in (b"", b"nonsense\r\n\r\n", head, head + b"\xff\xd8\xff", b"\x16\x03\x01\x02"):
-        with socket.create_connection(address) as connection:
-            connection.sendall(raw)
-    connection = http.client.HTTPConnection(*address, timeout=30)
-    chunks = iter([picture()[:100], picture()[100:]])
-    connection.request("POST", "/classify", chunks, {"Expect": ""}, encode_chunked=True)
-    assert connection.getresponse().status == 200
-    connection.close()
-    expecting = head.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n")
-    with socket.create_connection(address) as raw_connection:
-        raw_connection.sendall(expecting.replace(b"5000", b"300000"))
-        assert raw_connection.recv(12) == b"HTTP/1.1 413"
-    with socket.create_connection(address) as raw_connection:
-        raw_connection.sendall(expecting)
-        assert raw_connection.recv(12) == b"HTTP/1.1 100"
-    assert httpx.get(f"{url}/readyz").status_code == 200
-
-
-def test_a_slow_body_is_cut_off(start_server: Any, bundle: Path) -> None:
-    settings = {"BNN_BODY_IDLE_TIMEOUT_MS": "100", "BNN_ENGINE": "onnx"}
-    url = start_server(BNN_BUNDLE=str(bundle), **settings).wait_until_ready()
-    with socket.create_connection((urlsplit(url).hostname, urlsplit(url).port)) as connection:
-        connection.settimeout(30)
-        connection.sendall(b"POST /classify HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n1")
-        received = b""
-        while chunk := connection.recv(4096):
-            received += chunk
-    assert received.startswith(b"HTTP/1.1 408")
-    assert b'"code":"body_timeout"' in received
-
-
-@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_it_in_order(
-    start_server: Any, bundle: Path, picture: Any, by: signal.Signals
-) -> None:
-    settings = {"BNN_LOG_FORMAT": "text", "BNN_ENGINE": "onnx"}
-    server = start_server(BNN_BUNDLE=str(bundle), **settings)
-    url = urlsplit(server.wait_until_ready())
-    data = picture()
-    head = f"POST /classify HTTP/1.1\r\nHost: x\r\nContent-Length: {len(data)}\r\n\r\n"
-    with socket.create_connection((url.hostname, url.port), timeout=30) as connection:
-        connection.sendall(head.encode() + data[:100])
-        while "bnn_requests_in_flight 2.0" not in httpx.get(f"{url.geturl()}/metrics").text:
-            time.sleep(0.01)
-        server.process.send_signal(by)
-        for _ in range(600):  # until it is ending: no new connections
-            try:
-                socket.create_connection((url.hostname, url.port)).close()
-            except ConnectionError:
-                break
-            time.sleep(0.05)
-        connection.sendall(data[100:])
-        assert connection.recv(12) == b"HTTP/1.1 200"
-    assert server.process.wait(timeout=60) == 0
-    assert "Traceback" not in server.stop()
-
-
 @pytest.mark.parametrize(
     ("environment", "status", "text"),
     [
@@ -171,92 +95,81 @@ def test_what_prevents_the_start_is_said_without_a_traceback(
     assert "Traceback" not in result.stderr
 
 
-def test_a_port_in_use_is_said_before_the_model_is_loaded(capsys: Any, monkeypatch: Any) -> None:
-    monkeypatch.setattr("service.__main__.configure_logging", lambda *_: None)
-    with open_listener("127.0.0.1", 0) as taken:
-        port = taken.getsockname()[1]
-        monkeypatch.setenv("BNN_PORT", str(port))
-        assert main([]) == 1
-    error = capsys.readouterr().err
-    assert f"cannot listen on 127.0.0.1 port {port}: Address already in use" in error
-    assert "BNN_PORT" in error
-
-
-@pytest.mark.parametrize("form", ["json", "text"])
-def test_serves_until_interrupted(
-    monkeypatch: pytest.MonkeyPatch, bundle: Path, form: str, capfd: Any
-) -> None:
-    """In this process, where signals, handlers and the event loop are all pytest's."""
-    handlers, level = logging.root.handlers, logging.root.level
-    settings = {"PORT": "0", "BUNDLE": str(bundle), "ENGINE": "onnx", "LOG_FORMAT": form}
-    for name, value in settings.items():
-        monkeypatch.setenv(f"BNN_{name}", value)
-    monkeypatch.setenv("BNN_PROT", "1")
-    ports: list[int] = []
-    listening = threading.Event()
-
-    def announce(listener: socket.socket) -> None:
-        ports.append(listener.getsockname()[1])
-        listening.set()
-
-    monkeypatch.setattr("service.__main__._announce", announce)
-
-    def interrupt() -> None:
-        assert listening.wait(60)
-        try:
-            wait_until_ready(f"http://127.0.0.1:{ports[0]}")
-        finally:
-            os.kill(os.getpid(), signal.SIGINT)
-
-    helper = threading.Thread(target=interrupt)
-    helper.start()
-    try:
-        assert main([]) == 0
-    finally:
-        helper.join()
-        logging.root.handlers = handlers
-        logging.root.setLevel(level)
-        logging.captureWarnings(False)
-    assert "unknown setting" in capfd.readouterr().err
-
-
-def test_a_model_that_cannot_be_loaded_ends_the_service(
-    monkeypatch: pytest.MonkeyPatch, capsys: Any
-) -> None:
-    monkeypatch.setattr("service.__main__.configure_logging", lambda *_: None)
-    monkeypatch.setenv("BNN_PORT", "0")
-    monkeypatch.setenv("BNN_BUNDLE", "/nowhere")
-    assert main([]) == 1
-    assert capsys.readouterr().err.startswith("error: /nowhere/manifest.json")
-
-
-def test_help_lists_the_settings(capsys: Any) -> None:
-    with pytest.raises(SystemExit) as caught:
-        main(["--help"])
-    assert caught.value.code == 0
-    text = capsys.readouterr().out
-    for name in ("BNN_HOST", "BNN_BUNDLE", "BNN_FORCE_IMPLEMENTATION", "classify"):
-        assert name in text
-
-
-def test_answers_do_not_wait_for_acknowledgements() -> None:
-    """asyncio turns Nagle's algorithm off only where the socket names its protocol."""
-    with open_listener("127.0.0.1", 0) as listener:
-        assert listener.proto == socket.IPPROTO_TCP
-
-
-def test_listens_on_ipv6() -> None:
-    try:
-        with open_listener("::1", 0) as listener:
-            assert listener.family == socket.AF_INET6
-    except OSError as fault:
-        pytest.skip(f"this machine has no IPv6 loopback: {fault}")
-
-
 def test_being_reachable_from_elsewhere_is_a_warning(start_server: Any, bundle: Path) -> None:
     server = start_server(BNN_BUNDLE=str(bundle), BNN_HOST="0.0.0.0", BNN_ENGINE="onnx")
     server.wait_until_ready()
     assert "without authentication" in server.stop()
+
+
+# ---- signals before it serves
+
+
+@pytest.fixture
+def slow_import(tmp_path: Path) -> tuple[dict[str, str], Path]:
+    """An environment in which the imports of the service take for ever, and a file that tells."""
+    began = tmp_path / "began"
+    (tmp_path / "fastapi.py").write_text(
+        f"import pathlib, time; pathlib.Path({str(began)!r}).touch(); time.sleep(3600)"
+    )
+    return {"PYTHONPATH": str(tmp_path)}, began
+
+
+@pytest.fixture
+def first_process() -> tuple[str, ...]:
+    """The command that makes another one process 1 of a namespace, as in a container."""
+    command = ("unshare", "--pid", "--fork", "--kill-child")
+    if (
+        shutil.which("unshare") is None
+        or subprocess.run([*command, "true"], check=False).returncode
+    ):
+        pytest.skip("expected unshare and the right to make a PID namespace; found none: be root")
+    return command
+
+
+def find_child(parent: int) -> int:
+    """The process that this one has started."""
+    (child,) = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    return int(child)
+
+
+def test_a_signal_while_it_imports_ends_it_at_once(start_server: Any, slow_import: Any) -> None:
+    environment, began = slow_import
+    server = start_server(**environment)
+    wait_for(began.exists)
+    server.send(signal.SIGTERM)
+    assert server.wait() == -signal.SIGTERM
+
+
+def test_a_signal_while_it_imports_ends_the_first_process_at_once(
+    start_server: Any, slow_import: Any, first_process: tuple[str, ...]
+) -> None:
+    """The kernel ignores SIGTERM for process 1 unless it has a handler: a container's is one."""
+    environment, began = slow_import
+    server = start_server(before=first_process, **environment)
+    wait_for(began.exists)
+    os.kill(find_child(server.process.pid), signal.SIGTERM)
+    assert server.wait() == 128 + signal.SIGTERM
+
+
+@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_while_the_model_is_loaded_ends_it_in_order(
+    start_server: Any, tiny: Any, by: signal.Signals
+) -> None:
+    server = start_server(**tiny)
+    server.wait_until_listening()
+    server.send(by)
+    assert server.wait() == 0
+    assert "Traceback" not in server.log
+
+
+def test_the_first_process_drains_as_any_other(
+    start_server: Any, tiny: Any, first_process: tuple[str, ...]
+) -> None:
+    server = start_server(before=first_process, **tiny)
+    server.wait_until_ready()
+    os.kill(find_child(server.process.pid), signal.SIGTERM)
+    assert server.wait() == 0
+    assert '"message":"stopped"' in server.log
 
 
 # ---- the models in the repository

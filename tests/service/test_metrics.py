@@ -16,7 +16,7 @@ import service
 from runtime import SkippedEngine
 from service.app import create_app
 from service.live_metrics import ConnectionCollector
-from service.metrics import DECODE_FAILURES, LAGS, REJECTIONS, Metrics
+from service.metrics import DECODE_FAILURES, LAGS, MALFORMED, REJECTIONS, STAGES, Metrics
 from service.problems import CLIENT_GONE, PROBLEMS
 from service.settings import LONGEST_DEADLINE_MS, Settings
 
@@ -32,6 +32,7 @@ def make_metrics(make_engine: Any) -> Metrics:
     metrics.describe_engine(engine, "abc")
     metrics.describe_start("load", 0.5)
     metrics.count_request("/classify", "POST", 200, 0.004)
+    metrics.count_request("/classify", "POST", 200, 0.002)
     metrics.count_request("unmatched", "BREW", 404, 0.004)
     metrics.count_stage("decode", 0.003)
     metrics.count_unit(4)
@@ -50,8 +51,8 @@ def read_values(metrics: Metrics) -> dict[str, float]:
 def test_counts(make_engine: Any) -> None:
     values = read_values(make_metrics(make_engine))
     request = '{method="POST",route="/classify",status="200"}'
-    assert values[f"bnn_requests_total{request}"] == 1
-    assert values[f"bnn_request_duration_seconds_sum{request}"] == 0.004
+    assert values[f"bnn_requests_total{request}"] == 2
+    assert values[f"bnn_request_duration_seconds_sum{request}"] == 0.006
     assert values['bnn_requests_total{method="other",route="unmatched",status="404"}'] == 1
     assert values['bnn_stage_duration_seconds_bucket{le="0.0025",stage="decode"}'] == 0
     assert values['bnn_stage_duration_seconds_bucket{le="0.005",stage="decode"}'] == 1
@@ -62,13 +63,46 @@ def test_counts(make_engine: Any) -> None:
     assert values['bnn_event_loop_lag_seconds_bucket{le="0.25"}'] == 0
     assert values['bnn_event_loop_lag_seconds_bucket{le="0.5"}'] == 1
     assert values['bnn_engine_info{engine="native",implementation="generic"}'] == 1
-    assert values['bnn_model_info{format="2",id="abc",name="tiny",trained="true"}'] == 1
+    assert values['bnn_model_info{format="1",id="abc",name="tiny",trained="true"}'] == 1
     assert values['bnn_model_file_bytes{file="model.onnx"}'] == 1234
     assert (values["bnn_model_bytes"], values["bnn_workspace_bytes"]) == (1234, 5678)
     assert values['bnn_startup_seconds{phase="load"}'] == 0.5
     skipped = next(name for name in values if name.startswith("bnn_engine_skipped"))
     assert 'cause="failed",engine="torchscript"' in skipped
     assert len(skipped) < 400
+
+
+def test_counts_of_refusals_and_losses() -> None:
+    metrics = Metrics()
+    metrics.count_rejection("queue")
+    metrics.count_malformed("header_timeout")
+    metrics.count_evicted()
+    metrics.count_dropped(0)
+    metrics.count_dropped(2)
+    metrics.count_unit(1)
+    metrics.count_unit(4)
+    metrics.begin_request()
+    metrics.begin_request()
+    metrics.end_request()
+    values = read_values(metrics)
+    assert values['bnn_rejections_total{reason="queue"}'] == 1
+    assert values['bnn_malformed_requests_total{code="header_timeout"}'] == 1
+    assert values["bnn_evicted_connections_total"] == 1
+    assert values["bnn_dropped_images_total"] == 2
+    assert values['bnn_unit_images_bucket{le="1.0"}'] == 1
+    assert values['bnn_unit_images_bucket{le="4.0"}'] == values["bnn_unit_images_count"] == 2
+    assert values["bnn_requests_in_flight"] == 1
+
+
+def test_what_never_happened_is_counted_as_zero() -> None:
+    """An alert on a rate needs the series to be there before the first event."""
+    values = read_values(Metrics())
+    for name in ("bnn_dropped_images_total", "bnn_evicted_connections_total"):
+        assert values[name] == 0
+    assert all(values[f'bnn_rejections_total{{reason="{reason}"}}'] == 0 for reason in REJECTIONS)
+    assert all(values[f'bnn_malformed_requests_total{{code="{code}"}}'] == 0 for code in MALFORMED)
+    stages = [f'bnn_stage_duration_seconds_count{{stage="{stage}"}}' for stage in STAGES]
+    assert all(values[stage] == 0 for stage in stages)
 
 
 def test_what_alerts_ask_for_is_there_before_the_first_event() -> None:

@@ -11,9 +11,10 @@ from runtime import ImageTooLarge, InvalidImage, UnsupportedImage
 from service.problems import (
     PROBLEMS,
     Problem,
-    answer_problem,
     describe_image_fault,
+    describe_problem,
     describe_status,
+    encode_problem,
 )
 
 README = (Path(service.__file__).parent / "README.md").read_text()
@@ -21,30 +22,46 @@ README = (Path(service.__file__).parent / "README.md").read_text()
 
 @pytest.mark.parametrize("code", PROBLEMS)
 def test_every_code_has_one_form_and_is_documented(code: str) -> None:
-    answer = answer_problem(Problem(code, "a detail"), "an-id")
-    body = json.loads(bytes(answer.body))
+    content, headers = encode_problem(Problem(code, "a detail"), "an-id")
+    body = json.loads(content)
     assert list(body) == ["type", "title", "status", "detail", "code", "request_id"]
     assert (body["code"], body["detail"], body["request_id"]) == (code, "a detail", "an-id")
-    assert body["status"] == answer.status_code == PROBLEMS[code].status
-    assert answer.headers["content-type"] == "application/problem+json"
+    assert body["status"] == PROBLEMS[code].status
+    assert dict(headers)[b"content-type"] == b"application/problem+json"
     assert re.search(rf"\b{body['status']} .*`{code}`", README)
 
 
 def test_headers() -> None:
-    for code in ("not_ready", "out_of_memory"):
-        assert answer_problem(Problem(code, ""), "").headers["retry-after"] == "2"
-    assert answer_problem(Problem("body_timeout", ""), "").headers["connection"] == "close"
-    assert answer_problem(Problem("unauthorized", ""), "").headers["www-authenticate"] == "Bearer"
-    allowed = answer_problem(Problem("method_not_allowed", ""), "", {"Allow": "GET"})
-    assert allowed.headers["allow"] == "GET"
+    def read_headers(problem: Problem) -> dict[bytes, bytes]:
+        return dict(encode_problem(problem, "")[1])
+
+    for code in ("not_ready", "out_of_memory", "draining"):
+        assert read_headers(Problem(code, ""))[b"retry-after"] == b"2"
+    assert read_headers(Problem("overloaded", "", retry_after=17))[b"retry-after"] == b"17"
+    assert b"retry-after" not in read_headers(Problem("bad_request", ""))
+    allowed = Problem("method_not_allowed", "", headers=(("Allow", "GET"),))
+    assert read_headers(allowed)[b"allow"] == b"GET"
+
+
+@pytest.mark.parametrize("code", PROBLEMS)
+def test_whoever_may_come_again_is_told_when(code: str) -> None:
+    may_help = {"overloaded", "rate_limited", "out_of_memory", "not_ready", "draining", "deadline_exceeded"}
+    assert (PROBLEMS[code].retry_after is not None) is (code in may_help)
+
+
+def test_a_problem_within_an_answer_has_no_id_of_its_own() -> None:
+    assert "request_id" not in describe_problem(Problem("bad_request", ""))
 
 
 def test_a_request_may_know_better_when_to_come_again() -> None:
-    assert answer_problem(Problem("rate_limited", ""), "").headers["retry-after"] == "1"
-    later = Problem("rate_limited", "", retry_after=17)
-    assert answer_problem(later, "").headers["retry-after"] == "17"
-    assert answer_problem(Problem("internal", "", retry_after=3), "").headers["retry-after"] == "3"
-    assert "retry-after" not in answer_problem(Problem("internal", ""), "").headers
+    def read_headers(problem: Problem) -> dict[bytes, bytes]:
+        return dict(encode_problem(problem, "")[1])
+
+    assert read_headers(Problem("rate_limited", ""))[b"retry-after"] == b"1"
+    assert read_headers(Problem("rate_limited", "", retry_after=17))[b"retry-after"] == b"17"
+    assert read_headers(Problem("internal", "", retry_after=3))[b"retry-after"] == b"3"
+    assert b"retry-after" not in read_headers(Problem("internal", ""))
+    assert read_headers(Problem("unauthorized", ""))[b"www-authenticate"] == b"Bearer"
 
 
 @pytest.mark.parametrize(
@@ -64,4 +81,6 @@ def test_faults_of_the_decoder(fault: InvalidImage, code: str) -> None:
     [(404, "not_found"), (405, "method_not_allowed"), (418, "bad_request"), (502, "internal")],
 )
 def test_statuses_of_the_framework(status: int, code: str) -> None:
-    assert describe_status(status).code == code
+    problem = describe_status(status, {"Allow": "GET"})
+    assert problem.code == code
+    assert problem.headers == (("Allow", "GET"),)

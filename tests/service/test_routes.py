@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from service.app import create_app
 from service.settings import Settings
 
 pytestmark = pytest.mark.anyio
-STAGES = ("receive", "decode", "preprocess", "infer", "total")
+STAGES = ("receive", "queue", "decode", "preprocess", "infer", "total")
 
 
 async def test_a_form_is_classified(client: httpx.AsyncClient, picture: Any) -> None:
@@ -124,6 +125,11 @@ async def test_bad_pictures_are_4xx_and_counted(
         ("GET", "/classify", 405),
         ("PUT", "/classify", 405),
         ("POST", "/info", 405),
+        ("POST", "/", 405),
+        ("HEAD", "/classify", 405),
+        ("GET", "/classify/batch", 405),
+        ("OPTIONS", "/livez", 405),
+        ("POST", "/openapi.json", 405),
         ("GET", "/nothing", 404),
         ("GET", "/classify/", 404),
         ("POST", "/../etc/passwd", 404),
@@ -136,9 +142,24 @@ async def test_other_paths_and_methods(
     answer = await client.request(method, path)
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"
-    assert answer.json()["status"] == status
+    assert method == "HEAD" or answer.json()["status"] == status
     if status == 405:
-        assert answer.headers["allow"] in ("POST", "GET")
+        allowed = set(answer.headers["allow"].split(", "))
+        assert allowed == {"POST"} or {"GET"} <= allowed <= {"GET", "HEAD"}
+        assert method not in allowed
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/info", "/metrics", "/openapi.json", "/livez", "/readyz", "/startupz"]
+)
+async def test_head_is_get_without_the_body(client: httpx.AsyncClient, path: str) -> None:
+    got, head = await client.get(path), await client.head(path)
+    assert got.status_code == head.status_code == 200
+    assert got.headers["content-type"] == head.headers["content-type"]
+    if path not in ("/metrics", "/info"):  # these change from one moment to the next
+        assert got.headers["content-length"] == head.headers["content-length"]
+    metrics = (await client.get("/metrics")).text
+    assert f'bnn_requests_total{{method="HEAD",route="{path}",status="200"}} 1.0' in metrics
 
 
 async def test_many_at_once(client: httpx.AsyncClient, picture: Any) -> None:
@@ -150,45 +171,41 @@ async def test_many_at_once(client: httpx.AsyncClient, picture: Any) -> None:
     assert best == [0, 1, 2] * 10
 
 
-async def test_before_the_model_is_loaded(connect: Any, picture: Any, make_engine: Any) -> None:
-    import threading
-
-    release = threading.Event()
-
-    class Slow(make_engine):
-        def predict(self, images: Any) -> Any:
-            assert release.wait(20)
-            return super().predict(images)
-
-    async with connect(engine=Slow(), wait=False) as client:
+async def test_before_the_model_is_loaded(connect: Any, picture: Any, gated: Any) -> None:
+    gated.close()
+    async with connect(engine=gated, wait=False) as client:
         assert (await client.get("/livez")).status_code == 200
         assert (await client.get("/metrics")).status_code == 200
         for request in (
             client.get("/readyz"),
+            client.get("/startupz"),
             client.get("/info"),
             client.post("/classify", content=picture()),
+            client.post("/classify/batch", files={"image": picture()}),
         ):
             answer = await request
             assert answer.status_code == 503
             assert answer.json()["code"] == "not_ready"
             assert int(answer.headers["retry-after"]) > 0
-        release.set()
+        gated.open()
         while (await client.get("/readyz")).status_code != 200:
             await asyncio.sleep(0.01)
         assert (await client.get("/readyz")).json() == {"status": "ready"}
 
 
-async def test_without_a_model(connect: Any, tmp_path: Any, picture: Any) -> None:
-    from service.app import create_app
-
+async def test_without_a_model(tmp_path: Any, picture: Any) -> None:
     app = create_app(Settings(bundle=tmp_path))
     async with app.router.lifespan_context(app):
         await app.state.inference.wait()
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
             assert (await client.get("/livez")).status_code == 200
-            for path in ("/readyz", "/info"):
-                answer = await client.get(path)
+            for answer in (
+                await client.get("/readyz"),
+                await client.get("/startupz"),
+                await client.get("/info"),
+                await client.post("/classify", content=picture()),
+            ):
                 assert (answer.status_code, answer.json()["code"]) == (503, "no_engine")
                 assert str(tmp_path) not in answer.text
 
