@@ -21,7 +21,7 @@ from models.picture_files import (
     relabel,
     separate_test_files,
 )
-from runtime.bundle import MAX_TEXT
+from runtime.manifest import MAX_TEXT
 
 WORDS = "words.txt"  # lines of WordNet id, tab, synonyms: names of classes, where a set has them
 ANNOTATIONS = "val_annotations.txt"  # Tiny-ImageNet's labels of its one folder of val pictures

@@ -35,6 +35,7 @@ from models.known_sets import NAMES as DATA_SETS
 from models.meliusnet import MeliusNet
 from models.mobilenet_graph import build_mobilenet_graph
 from models.onnx_graph import build_graph
+from models.parity import PARITY_INPUTS, SEED, compare_logits, measure_parity, parity_inputs
 from models.preprocessing import evaluation_preprocessing
 from models.quantize import (
     PICTURES,
@@ -44,71 +45,14 @@ from models.quantize import (
     quantize,
     quantized_layers,
 )
+from models.stored_answers import add_self_test
 from models.zoo import NAMES, Network, build_network, default_image_size
-from runtime import (
-    ENGINES,
-    Bundle,
-    Manifest,
-    Preprocessing,
-    RuntimeFault,
-    load_engine,
-)
+from runtime import Bundle, Manifest, Preprocessing, RuntimeFault, load_engine
 from runtime.bundle import ONNX_GRAPH, TORCHSCRIPT_GRAPH, WEIGHTS, write_bundle
-from runtime.prepare import ARITHMETICS
+from runtime.plan import ARITHMETICS
 from runtime.reference import FloatNetwork
 
-PARITY_INPUTS = 64
 NOISE_INPUTS = 16  # that untrained networks are calibrated with
-ROUNDING = 1e-3  # of logits, by sums in another order
-SEED = 123
-
-
-def parity_inputs(
-    shape: Sequence[int], count: int = PARITY_INPUTS, seed: int = SEED
-) -> NDArray[np.float32]:
-    """Seeded pictures with coarse and fine structure, normalised: float32 [count, 3, H, W]."""
-    generator = torch.Generator().manual_seed(seed)
-    coarse = torch.randn(count, 3, 4, 4, generator=generator)
-    coarse = nn.functional.interpolate(coarse, tuple(shape[1:]), mode="bilinear")
-    fine = torch.randn(count, *shape, generator=generator)
-    return (coarse + 0.2 * fine).numpy()
-
-
-def measure_parity(
-    network: nn.Module, bundle: Bundle, images: NDArray[np.float32]
-) -> dict[str, Any]:
-    """Per engine: how far its logits are from the training graph's in eval mode.
-
-    An engine that cannot run here or that the bundle is not for is recorded with the reason.
-    """
-    network.eval()
-    with torch.no_grad():
-        expected = network(torch.from_numpy(images)).numpy()
-    figures: dict[str, Any] = {}
-    for name in ENGINES:
-        try:
-            logits = load_engine(bundle, name).predict(images)
-        except RuntimeFault as error:
-            figures[name] = {"not_measured": str(error).replace(f"{bundle.path}: ", "")}
-            continue
-        figures[name] = compare_logits(logits, expected)
-    return figures
-
-
-def compare_logits(
-    logits: NDArray[np.float32], expected: NDArray[np.float32]
-) -> dict[str, float | int]:
-    """Largest and median difference, the share of pictures beyond ROUNDING (where a float feature
-    on the edge of a threshold or level became another one), and how often top-1 agrees.
-    """
-    difference = np.abs(logits - expected).max(axis=1)
-    return {
-        "max_abs_logit_difference": float(difference.max()),
-        "median_abs_logit_difference": float(np.median(difference)),
-        "beyond_rounding": float((difference > ROUNDING).mean()),
-        "top1_agreement": float((logits.argmax(1) == expected.argmax(1)).mean()),
-        "inputs": len(logits),
-    }
 
 
 def write_files(converted: Converted, name: str, folder: Path, onnx_integer: bool) -> list[str]:
@@ -157,12 +101,12 @@ def export_bundle(
     calibration: Calibration | None = None,
     evaluation: LabelledImages | None = None,
 ) -> Bundle:
-    """Converts, writes, measures parity with every engine that runs here and records it in the
-    manifest.
+    """Converts, writes, measures parity with every engine that runs here, records it in the
+    manifest, and adds a self-test that all of them pass.
 
     With calibration, the float parts become 8-bit ones, and parity is that with the 8-bit network
     in float arithmetic; evaluation: pictures to measure accuracy on. Raises ConversionError,
-    EngineUnavailable (no operator library to script the graph with), BundleError.
+    EngineUnavailable (no operator library to script the graph with, or WrongAnswer), BundleError.
     """
     size = preprocessing.crop
     manifest = Manifest(
@@ -210,7 +154,7 @@ def export_bundle(
             manifest = replace(
                 manifest, quantization={**manifest.quantization, "accuracy": accuracy}
             )
-        return write_bundle(out, manifest, files)
+        return write_bundle(out, manifest, add_self_test(manifest, files, folder))
 
 
 def load_checkpoint(path: Path, name: str) -> dict[str, Any]:

@@ -17,15 +17,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 
 from models.preprocessing import SHORTER_SIDE
+from models.stored_answers import add_self_test
 from models.tflite_graph import build_tflite_graph
 from models.tflite_network import Convolution, Layer, TfliteError, join_parts
 from models.tflite_reader import read_tflite
-from runtime import Bundle, Manifest, Preprocessing, RuntimeFault, load_engine
-from runtime.bundle import MAX_TEXT, ONNX_GRAPH, check_replaceable, sha256_of, write_bundle
+from runtime import Bundle, Manifest, Preprocessing, RuntimeFault
+from runtime.bundle import ONNX_GRAPH, check_replaceable, sha256_of, write_bundle
+from runtime.manifest import MAX_TEXT
 
 PRECISIONS = ("float", "int8")  # names of the bundles' directories
 LABELS = "imagenet_labels.txt"
@@ -41,8 +42,8 @@ def import_tflite(files: Sequence[Path], out: Path, labels: Path | None = None) 
     """Writes the bundles out/float and out/int8; `labels` is by default imagenet_labels.txt beside
     the first file.
 
-    Both are built and answer once before the first of them is written, each as a whole. Raises
-    TfliteError, OSError, BundleError, EngineUnavailable.
+    Both are built and pass their self-test before the first of them is written, each as a whole.
+    Raises TfliteError, OSError, BundleError, EngineUnavailable.
     """
     layers = join_parts([read_tflite(file) for file in files])
     names = read_labels(labels or files[0].with_name(LABELS), layers[-1].output.shape[2])
@@ -57,9 +58,10 @@ def import_tflite(files: Sequence[Path], out: Path, labels: Path | None = None) 
             manifest = _describe(layers, names, files[0], precision, record)
             graph = Path(temporary) / f"{precision}.onnx"
             onnx.save(build_tflite_graph(layers, manifest.name, precision == "int8"), graph)
-            draft = write_bundle(Path(temporary) / precision, manifest, {ONNX_GRAPH: graph})
-            load_engine(draft, "onnx").predict(np.zeros((1, *manifest.input), np.float32))
-            ready.append((out / precision, manifest, {ONNX_GRAPH: graph}))
+            folder = Path(temporary) / precision
+            folder.mkdir()
+            tested = add_self_test(manifest, {ONNX_GRAPH: graph}, folder)
+            ready.append((out / precision, manifest, tested))
         return [write_bundle(*bundle) for bundle in ready]
 
 

@@ -15,7 +15,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from runtime.bundle import WEIGHTS, read_header
+from runtime.bundle import WEIGHTS
+from runtime.tensor_file import read_header
 
 OPSET = 18  # BitwiseAnd appeared here
 IR_VERSION = 9
@@ -148,8 +149,8 @@ def _layer(graph: GraphBuilder, step: Mapping[str, Any], name: str, x: str) -> t
 
 def _stem(graph: GraphBuilder, step: Mapping[str, Any], x: str) -> str:
     for i, conv in enumerate(step["convolutions"]):
-        x, weight = _layer(graph, conv, f"stem.conv{i}", x)
-        bias = graph.floats(f"stem.conv{i}.bias")
+        x, weight = _layer(graph, conv, f"{step['name']}.conv{i}", x)
+        bias = graph.floats(f"{step['name']}.conv{i}.bias")
         x = graph.node("Conv", x, weight, bias, group=conv["groups"], **_window(conv))
         if conv["relu"]:
             x = graph.node("Relu", x)
@@ -205,7 +206,8 @@ def _transition(graph: GraphBuilder, step: Mapping[str, Any], x: str) -> str:
     channels = step["input"][0]
     height, width = step["output"][1:]
     x = _affine(graph, step["name"], channels, x)
-    x = graph.node("Relu", graph.node("MaxPool", x, **_window(step["pool"])))
+    x = graph.node("MaxPool", x, **_window(step["pool"])) if step["pool"] else x
+    x = graph.node("Relu", x)
     if (groups := step["shuffle_groups"]) > 1:
         split = graph.constant([0, groups, channels // groups, height, width], np.int64)
         x = graph.node("Transpose", graph.node("Reshape", x, split), perm=[0, 2, 1, 3, 4])

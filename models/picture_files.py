@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from models.errors import DataError
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".avif")
 TEST_FILE_PREFIX = "ILSVRC2012_val_"  # of ImageNet's own validation pictures
 
 

@@ -3,7 +3,15 @@
 Load_engine, Engine, Bundle, preprocessing, errors. Imports neither torch nor onnxruntime.
 """
 
-from runtime.bundle import Bundle, Manifest, read_bundle
+from runtime.allocator import return_freed_memory, trim_memory
+from runtime.bundle import Bundle, read_bundle
+from runtime.decoding import (
+    DecodingPlan,
+    ImageLimits,
+    decode_image,
+    describe_full_size_limits,
+    plan_decoding,
+)
 from runtime.engine import ENGINES, Engine, SkippedEngine, load_engine
 from runtime.errors import (
     BundleError,
@@ -14,19 +22,17 @@ from runtime.errors import (
     NoEngine,
     RuntimeFault,
     UnsupportedImage,
+    WrongAnswer,
 )
-from runtime.preprocess import (
-    ImageLimits,
-    Preprocessing,
-    decode_image,
-    preprocess,
-    resize_and_crop,
-)
+from runtime.manifest import Manifest
+from runtime.preprocess import Preprocessing, preprocess, resize_and_crop
+from runtime.self_test import SelfTest, check_at_load, run_self_test
 
 __all__ = [
     "ENGINES",
     "Bundle",
     "BundleError",
+    "DecodingPlan",
     "Engine",
     "EngineUnavailable",
     "ImageLimits",
@@ -37,11 +43,19 @@ __all__ = [
     "NoEngine",
     "Preprocessing",
     "RuntimeFault",
+    "SelfTest",
     "SkippedEngine",
     "UnsupportedImage",
+    "WrongAnswer",
+    "check_at_load",
     "decode_image",
+    "describe_full_size_limits",
     "load_engine",
+    "plan_decoding",
     "preprocess",
     "read_bundle",
     "resize_and_crop",
+    "return_freed_memory",
+    "run_self_test",
+    "trim_memory",
 ]

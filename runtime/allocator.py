@@ -17,6 +17,17 @@ KEPT_BYTES = 16 * 2**20
 _ARENAS = 2
 
 
+def trim_memory() -> bool:
+    """Returns all free pages of the allocator to the system, which takes some milliseconds.
+
+    False where there was nothing to return, or where the C library is another one than glibc.
+    """
+    if sys.platform != "linux":
+        return False
+    malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    return malloc_trim is not None and bool(malloc_trim(0))
+
+
 def return_freed_memory() -> bool:
     """Makes the allocator return large blocks at once and share few arenas among threads.
 

@@ -7,19 +7,21 @@ import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Literal, Protocol, cast
 
 import numpy as np
 
 from runtime.bundle import ONNX_GRAPH, TORCHSCRIPT_GRAPH, WEIGHTS, Bundle, read_bundle
 from runtime.errors import (
-    BundleError,
     EngineUnavailable,
     ImplementationUnavailable,
     InvalidInput,
+    MissingFile,
     NativeUnavailable,
     NoEngine,
+    WrongAnswer,
 )
+from runtime.self_test import check_at_load
 
 logger = logging.getLogger(__name__)
 
@@ -38,12 +40,18 @@ ENGINES = {
 }
 
 
+#: Why an engine was passed over: only `failed` is a fault, the others are somebody's choice.
+SkipCause = Literal["not_installed", "not_in_bundle", "failed"]
+_ADD = {"torchscript": "make WITH_TORCH=yes setup", "onnx": "pip install '.[onnx]'"}
+
+
 @dataclass(frozen=True)
 class SkippedEngine:
     """An engine that was tried before the one in use, and why it could not be used."""
 
     name: str
     reason: str
+    cause: SkipCause = "failed"
 
 
 class Engine(Protocol):
@@ -68,9 +76,12 @@ class Engine(Protocol):
 def load_engine(bundle: str | Path | Bundle, engine: str = "auto", threads: int = 1) -> Engine:
     """Loads a bundle into an engine: `auto` is the first of torchscript, native, onnx that works.
 
-    Each engine that could not be used is logged with its reason and kept in Engine.skipped. An
-    engine given by name never falls back, nor do kernels given by name (BNN_FORCE_IMPLEMENTATION).
-    Raises BundleError, EngineUnavailable (NoEngine with every reason), ValueError for a bad name.
+    An engine works if the bundle has its files, the process can run it, and it answers to a stored
+    image as the bundle says (runtime.self_test). Each one that does not is kept in Engine.skipped
+    with its reason and logged: as a warning if it is broken, in one line of information if it is
+    absent by choice. A bundle that is wrong in itself has no fallback; an engine given by name
+    never falls back, nor do kernels given by name (BNN_FORCE_IMPLEMENTATION). Raises
+    BundleError, EngineUnavailable (NoEngine with every reason), ValueError for a bad name.
     """
     if engine != "auto" and engine not in ENGINES:
         raise ValueError(f"unknown engine {engine!r}; expected auto, {', '.join(ENGINES)}")
@@ -81,17 +92,17 @@ def load_engine(bundle: str | Path | Bundle, engine: str = "auto", threads: int 
     for name in ENGINES if engine == "auto" else (engine,):
         try:
             loaded = _load(name, bundle, threads)
-        except (EngineUnavailable, BundleError) as error:
+        except (EngineUnavailable, MissingFile) as error:
             if engine != "auto" or isinstance(error, ImplementationUnavailable):
                 raise
             if (forced := os.environ.get(FORCE_IMPLEMENTATION)) and isinstance(
-                error, NativeUnavailable
+                error, NativeUnavailable | WrongAnswer
             ):
                 raise ImplementationUnavailable(
                     f"{FORCE_IMPLEMENTATION}={forced} asks for kernels, but: {error}"
                 ) from error
-            logger.warning("engine %s cannot be used: %s", name, error)
-            skipped.append(SkippedEngine(name, str(error)))
+            skipped.append(SkippedEngine(name, str(error), _find_cause(error)))
+            _log_skipped(skipped[-1])
             continue
         loaded.skipped = tuple(skipped)
         logger.info(
@@ -102,11 +113,28 @@ def load_engine(bundle: str | Path | Bundle, engine: str = "auto", threads: int 
     raise NoEngine(f"no engine can run {bundle.path}: {reasons}")
 
 
+def _find_cause(error: EngineUnavailable | MissingFile) -> SkipCause:
+    if isinstance(error, MissingFile):  # what the manifest lists was verified to be there
+        return "not_in_bundle"
+    return "failed" if error.installed else "not_installed"
+
+
+def _log_skipped(skipped: SkippedEngine) -> None:
+    if skipped.cause == "failed":
+        logger.warning("engine %s cannot be used: %s", skipped.name, skipped.reason)
+    elif skipped.cause == "not_installed":
+        logger.info("engine %s is not installed; %s adds it", skipped.name, _ADD[skipped.name])
+    else:
+        logger.info("engine %s has no files in this bundle", skipped.name)
+
+
 def _load(name: str, bundle: Bundle, threads: int) -> Engine:
     module, class_name, files = ENGINES[name]
     for file in files:
         bundle.file(file)
-    return cast(Engine, getattr(importlib.import_module(module), class_name)(bundle, threads))
+    engine = cast(Engine, getattr(importlib.import_module(module), class_name)(bundle, threads))
+    check_at_load(engine)
+    return engine
 
 
 def check_images(images: object, shape: tuple[int, int, int]) -> np.ndarray:

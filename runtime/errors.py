@@ -7,7 +7,7 @@ RuntimeFault
 │   ├── InvalidManifest       manifest.json is not what the format describes
 │   ├── PathOutsideBundle     a file name leaves the directory
 │   ├── TruncatedFile         fewer or more bytes than recorded
-│   ├── ChecksumMismatch      other bytes than recorded
+│   ├── ChecksumMismatch      other bytes than recorded, the manifest's own among them
 │   ├── OversizedHeader       a weight file whose header is larger than the format allows
 │   └── InvalidRecord         tensors that do not fit the plan
 ├── EngineUnavailable         an engine cannot run here
@@ -15,12 +15,16 @@ RuntimeFault
 │   ├── TorchUnavailable      torch or its operator library is missing
 │   ├── OnnxUnavailable       onnxruntime is missing or refuses the graph
 │   ├── ImplementationUnavailable    the kernels asked for by name do not run here
+│   ├── WrongAnswer           it answers otherwise than the bundle's stored image
 │   └── NoEngine              none of them
 ├── InvalidInput              predict() got another shape, type or non-finite values
-└── InvalidImage              bytes that are no acceptable picture
-    ├── UnsupportedImage      a format outside the allow-list
-    └── ImageTooLarge         more bytes, pixels or scans than the limits
+└── InvalidImage              bytes that are no acceptable image
+    ├── UnsupportedImage      a format, or a kind of one, outside the allow-list
+    └── ImageTooLarge         more bytes, pixels, scans or memory than the limits
 """
+
+#: The remedy of most faults of a bundle.
+REEXPORT = "Export the bundle again with python -m models.export, or copy it again."
 
 
 class RuntimeFault(Exception):
@@ -52,7 +56,7 @@ class TruncatedFile(BundleError):
 
 
 class ChecksumMismatch(BundleError):
-    """A file has other bytes than recorded."""
+    """A file has other bytes than recorded, or the manifest other values than its digest is of."""
 
 
 class OversizedHeader(BundleError):
@@ -64,7 +68,14 @@ class InvalidRecord(BundleError):
 
 
 class EngineUnavailable(RuntimeFault):
-    """An engine cannot run here."""
+    """An engine cannot run here.
+
+    `installed` is False where what the engine needs was never installed: then nothing is broken.
+    """
+
+    def __init__(self, message: str, *, installed: bool = True) -> None:
+        super().__init__(message)
+        self.installed = installed
 
 
 class NativeUnavailable(EngineUnavailable):
@@ -86,6 +97,12 @@ class ImplementationUnavailable(EngineUnavailable):
     """
 
 
+class WrongAnswer(EngineUnavailable):
+    """An engine's answer to an image that the bundle stores is further from the stored one than
+    rounding explains.
+    """
+
+
 class NoEngine(EngineUnavailable):
     """No engine can run the bundle; the message has every reason."""
 
@@ -95,12 +112,12 @@ class InvalidInput(RuntimeFault):
 
 
 class InvalidImage(RuntimeFault):
-    """The bytes are no acceptable picture."""
+    """The bytes are no acceptable image."""
 
 
 class UnsupportedImage(InvalidImage):
-    """The picture's format is outside the allow-list."""
+    """The image's format, or its kind of a format, is outside the allow-list."""
 
 
 class ImageTooLarge(InvalidImage):
-    """The picture has more bytes, pixels or scans than the limits allow."""
+    """The image has more bytes, pixels or scans, or takes more memory, than the limits allow."""

@@ -41,3 +41,11 @@ def find_file(name: str) -> Path:
         "Build it with 'make setup' ('make WITH_TORCH=yes setup' for torch's operators), or "
         "'pip install --no-build-isolation -e .'."
     )
+
+
+def is_absent(error: Exception, package: str) -> bool:
+    """Whether an import failed because the package is not there, rather than because it is broken.
+
+    A package that is there and lacks one of its own modules, or a library, is broken.
+    """
+    return isinstance(error, ModuleNotFoundError) and error.name == package

@@ -34,9 +34,9 @@ from runtime.parts import (
     Window,
     Words,
 )
+from runtime.plan import GROWTH as GROWTH
 
 ABI: Final = 2
-GROWTH: Final = 64
 
 _OK, _EUNSUPPORTED = 0, 2
 
@@ -51,6 +51,7 @@ def load_library() -> ctypes.CDLL:
     try:
         library = ctypes.CDLL(str(path))
         abi = int(library.bnn_abi())
+        library.bnn_float_order.restype = ctypes.c_int
     except (OSError, AttributeError) as error:
         raise NativeUnavailable(
             f"expected a kernel library for this system, but {path} does not load: {error}. "
@@ -92,6 +93,13 @@ def check(status: int) -> None:
         return
     message = load_library().bnn_error().decode()
     raise ImplementationUnavailable(message) if status == _EUNSUPPORTED else ValueError(message)
+
+
+def float_order() -> int:
+    """The number of the order of float operations: logits have the same bits where it is the same,
+    whatever the implementation.
+    """
+    return int(load_library().bnn_float_order())
 
 
 def implementations() -> tuple[Implementation, ...]:

@@ -7,10 +7,12 @@ int32 here, for want of a full uint32 in torch; the bits are the same.
 from __future__ import annotations
 
 import functools
+import importlib.util
 from pathlib import Path
 
 from runtime import library
 from runtime.errors import NativeUnavailable, TorchUnavailable
+from runtime.installed import is_absent
 
 OPERATORS = f"libbnn_torch{library.SUFFIX}"
 ABSENCE_RECORD = "libbnn_torch.txt"  # why the build left the operators out; written by CMake
@@ -25,7 +27,9 @@ def find_operators() -> Path:
         library.load_library()  # the operators use the same one, and so the same implementation
         return library.find_file(OPERATORS)
     except NativeUnavailable as error:
-        raise TorchUnavailable(f"{error}{_recorded_absence()}") from error
+        left_out = _recorded_absence()
+        installed = not left_out and importlib.util.find_spec("torch") is not None
+        raise TorchUnavailable(f"{error}{left_out}", installed=installed) from error
 
 
 def _recorded_absence() -> str:
@@ -44,7 +48,8 @@ try:
 except (ImportError, OSError) as error:  # OSError: one of torch's own libraries does not load
     raise TorchUnavailable(
         f"expected the package torch >= 2.10, found {error}. "
-        "Install the extra: pip install '.[torch]'"
+        "Install the extra: pip install '.[torch]'",
+        installed=not is_absent(error, "torch"),
     ) from error
 
 

@@ -31,7 +31,8 @@ def _measure(size: int) -> int:
 class Ticket:
     """What an admitted request holds: bytes, and while it is young a place in the queue.
 
-    `close` it, whatever happens.
+    `close` it, whatever happens, and once more for each time that it was shared: a worker may have
+    an image when its request is long answered.
     """
 
     def __init__(
@@ -44,6 +45,11 @@ class Ticket:
         self._full_size = size
         self._size = size
         self._deadline = deadline
+        self._owners = 1
+
+    def share(self) -> None:
+        """Somebody else needs what it holds, too."""
+        self._owners += 1
 
     def stall(self, received: int) -> None:
         """The body pauses: what has not arrived of it is not held for it any longer."""
@@ -75,9 +81,11 @@ class Ticket:
         return costs
 
     def close(self) -> None:
-        """Returns everything."""
+        """Returns everything, with the last of its owners."""
         self._admission.forget(self)
-        self._hold(0)
+        self._owners -= 1
+        if self._owners == 0:
+            self._hold(0)
 
     def _extend(self, size: int) -> None:
         if not self._admission.bodies.try_take(size - self._size):
@@ -160,7 +168,7 @@ class Admission:
         own = scheduler.count_waiting(caller) + self._young_by[caller]
         if 2 * waiting > self._queue_images and own + images > self._find_share():
             self.refuse("share", f"at most {self._share} waiting images of one caller", "more")
-        wait = self._predict_wait()
+        wait = self.predict_wait()
         if wait + cost > _MARGIN * deadline:
             self.refuse(
                 "deadline",
@@ -174,8 +182,17 @@ class Admission:
         raise Problem(
             "overloaded",
             f"expected {expected}; found {found}. Try again later, or elsewhere.",
-            retry_after=max(1, math.ceil(self._predict_wait())),
+            retry_after=max(1, math.ceil(self.predict_wait())),
         )
+
+    @property
+    def arriving(self) -> int:
+        """Images with a place in the queue whose bodies are on their way."""
+        return len(self._young)
+
+    def predict_wait(self) -> float:
+        """Seconds until a worker is free for an image that comes now, those on their way first."""
+        return self._scheduler.predict_wait() + self._young_seconds / self._scheduler.workers
 
     def predict(self, size: int) -> float:
         """Seconds that an image of `size` bytes keeps a worker busy."""
@@ -196,9 +213,6 @@ class Admission:
         """Takes their place in the queue from the bodies that are late."""
         while self._young and now - (oldest := next(iter(self._young))).began > YOUNG_SECONDS:
             self.forget(oldest)
-
-    def _predict_wait(self) -> float:
-        return self._scheduler.predict_wait() + self._young_seconds / self._scheduler.workers
 
     def _find_share(self) -> int:
         """Images that each caller may have waiting when the queue is more than half full."""

@@ -1,7 +1,119 @@
-"""The memory that bodies may take together."""
+"""The memory that the process may use, and what is left of it for bodies and for decoding."""
 
+import logging
+from dataclasses import dataclass, replace
+
+from runtime import ImageLimits, describe_full_size_limits
+from service.cgroup import read_memory_limit
+from service.ledger import Account
+from service.memory import read_memory
 from service.settings import Settings
 
+_log = logging.getLogger(__name__)
+_MIB = 2**20
+_UNMEASURED_BYTES = 400 * _MIB  # of the process, until the model is loaded
+_SLACK_BYTES = 16 * _MIB  # what the allocator keeps, logs, scrapes
+_CONNECTION_BYTES = 32 * 2**10  # of a connection, its objects and buffers
+_TENSOR_BYTES_PER_PIXEL = 60  # of the network's input, while an image is resized and normalised
+_BODIES_SHARE = 0.3  # of what is left; the rest is for decoding
+_BODIES_AT_ONCE = 4  # of the largest, each of which takes twice its bytes while it arrives
+_MOST_BODIES = 256 * _MIB
+_LEAST_BODY = _MIB  # a smaller one would refuse ordinary photos
+_LEAST_DECODING = 16 * _MIB
 
-def plan_memory(settings: Settings) -> int:
-    return 256 * 2**20
+
+class NoMemory(Exception):
+    """The memory budget does not suffice for the model and ordinary images."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one request may have, once the budget is known."""
+
+    max_body_bytes: int
+    images: ImageLimits
+
+
+class Budget:
+    """The budget of the process and its two accounts.
+
+    The limit is BNN_MEMORY_BUDGET, else the container's, else half of the machine's memory. Until
+    `settle` knows what the process takes with its model, a generous amount is set aside for it.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.limit, self.origin = _find_limit(settings)
+        self.base = 0
+        self.bodies = Account(0)
+        self.decoding = Account(0)
+        self.limits = Limits(settings.max_body_bytes, settings.image_limits)
+        self._share_out(_UNMEASURED_BYTES)
+
+    def settle(self, input_pixels: int) -> None:
+        """Shares out what the process leaves, now that its model is loaded and warm.
+
+        `input_pixels`: of the network's input. Limits that do not fit are lowered, with a line in
+        the log that says so. Raises NoMemory.
+        """
+        base = read_memory().get("rss", _UNMEASURED_BYTES)
+        base += self._settings.workers * _TENSOR_BYTES_PER_PIXEL * input_pixels
+        base += self._settings.max_connections * _CONNECTION_BYTES + _SLACK_BYTES
+        self._share_out(base)
+        least = _LEAST_BODY * _BODIES_AT_ONCE
+        if self.bodies.capacity < least or self.decoding.capacity < _LEAST_DECODING:
+            needed = base + max(least / _BODIES_SHARE, _LEAST_DECODING / (1 - _BODIES_SHARE))
+            raise NoMemory(
+                f"expected a memory budget of at least {needed / _MIB:.0f} MiB for this model; "
+                f"found {self.limit / _MIB:.0f} MiB ({self.origin}). Give the container more "
+                "memory, or serve a smaller model or another engine."
+            )
+        self._report()
+
+    def _share_out(self, base: int) -> None:
+        self.base = base
+        rest = max(0, self.limit - base)
+        bodies = min(int(rest * _BODIES_SHARE), _MOST_BODIES)
+        self.bodies.capacity = bodies
+        self.decoding.capacity = rest - bodies
+        images = self._settings.image_limits
+        max_body = min(self._settings.max_body_bytes, max(1, bodies // _BODIES_AT_ONCE))
+        # The decoder has a copy of the file beside what it decodes.
+        most = max(1, self.decoding.capacity - max_body)
+        self.limits = Limits(max_body, replace(images, max_decoding_bytes=most))
+
+    def _report(self) -> None:
+        settings, limits = self._settings, self.limits
+        if limits.max_body_bytes < settings.max_body_bytes:
+            _log.warning(
+                "BNN_MAX_BODY_BYTES is lowered: the memory budget has no room for more",
+                extra={"bytes": limits.max_body_bytes, "wanted": settings.max_body_bytes},
+            )
+        pixels = describe_full_size_limits(limits.images)
+        lowered = {kind: most for kind, most in pixels.items() if most < settings.max_pixels}
+        if lowered:
+            _log.warning(
+                "BNN_MAX_PIXELS is lowered: the memory budget has no room for more; a JPEG above "
+                "it is decoded at reduced scale, others are refused",
+                extra={"pixels": lowered, "wanted": settings.max_pixels},
+            )
+        _log.info(
+            "memory budget",
+            extra={
+                "limit_mib": self.limit // _MIB,
+                "from": self.origin,
+                "process_mib": self.base // _MIB,
+                "bodies_mib": self.bodies.capacity // _MIB,
+                "decoding_mib": self.decoding.capacity // _MIB,
+            },
+        )
+
+
+def _find_limit(settings: Settings) -> tuple[int, str]:
+    """Bytes that the process may use, and who says so."""
+    container = read_memory_limit()
+    if container is not None and container <= settings.memory_budget:
+        return container, "the container's limit"
+    if "memory_budget" in settings.model_fields_set:
+        return settings.memory_budget, "BNN_MEMORY_BUDGET"
+    return settings.memory_budget, "half of the machine's memory"

@@ -1,6 +1,8 @@
 """The steps from a picture's bytes to labels, without threads or HTTP; shared with the shell."""
 
 import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -8,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 import runtime  # runtime.preprocess is a module too: named in full, the import stays public
-from runtime import Engine, ImageLimits, Manifest, decode_image
+from runtime import Engine, ImageLimits, Manifest, decode_image, plan_decoding
 
 DEFAULT_TOP_K = 5
 
@@ -33,8 +35,14 @@ class Prepared:
     format: str
     width: int
     height: int
+    began: float  # of time.perf_counter
     decode_seconds: float
     preprocess_seconds: float
+
+
+@contextmanager
+def _hold_nothing(_: int) -> Iterator[None]:
+    yield
 
 
 class Classifier:
@@ -46,18 +54,30 @@ class Classifier:
         self.model_id = identify_model(self.manifest)
         self._limits = limits
 
-    def prepare(self, data: bytes) -> Prepared:
-        """Decodes and preprocesses. Raises InvalidImage and its kinds."""
+    def prepare(
+        self, data: bytes, hold: Callable[[int], AbstractContextManager[None]] = _hold_nothing
+    ) -> Prepared:
+        """Decodes and preprocesses, inside `hold(bytes)`, the memory that this takes at most.
+
+        Raises InvalidImage and its kinds, MemoryError, and what `hold` raises.
+        """
+        spec = self.manifest.preprocessing
         started = perf_counter()
-        image = decode_image(data, self._limits)
-        decoded = perf_counter()
-        tensor = runtime.preprocess(image, self.manifest.preprocessing)
+        plan = plan_decoding(data, self._limits, least_side=spec.resize)
+        planned = perf_counter()
+        with hold(plan.decoding_bytes + len(data)):
+            begun = perf_counter()
+            image = decode_image(data, self._limits, plan=plan)
+            decoded = perf_counter()
+            tensor = runtime.preprocess(image, spec)
+        width, height = plan.upright_size
         return Prepared(
             tensor=tensor,
-            format=image.format or "",
-            width=image.width,
-            height=image.height,
-            decode_seconds=decoded - started,
+            format=plan.format,
+            width=width,
+            height=height,
+            began=started,
+            decode_seconds=planned - started + decoded - begun,
             preprocess_seconds=perf_counter() - decoded,
         )
 

@@ -7,16 +7,19 @@ from urllib.parse import parse_qs
 
 from pydantic_core import to_json
 
+from service.access import Access
 from service.admission import Admission, Ticket
 from service.body import BodyLimits, describe_nothing, measure_announced, read_images
+from service.budget import Budget
 from service.classifier import DEFAULT_TOP_K, Classifier
 from service.exchange import Answer, ClientGone, Exchange
 from service.inference import Classified, Inference
 from service.lifecycle import Lifecycle
 from service.metrics import STAGES, Metrics
-from service.problems import Problem, describe_problem
+from service.problems import Problem, describe_missed_deadline, describe_problem
 from service.scheduler import Job
 from service.settings import LONGEST_DEADLINE_MS, Settings
+from service.tracing import add_image, add_receive
 
 UNTRAINED = "untrained: random weights, the labels mean nothing"
 _TIME_HEADERS = {name: f"x-time-{name}-ms".encode() for name in (*STAGES, "total")}
@@ -33,15 +36,16 @@ class Classify:
         lifecycle: Lifecycle,
         inference: Inference,
         admission: Admission,
+        budget: Budget,
+        access: Access,
     ) -> None:
         self._settings = settings
         self._metrics = metrics
         self._lifecycle = lifecycle
         self._inference = inference
         self._admission = admission
-        self._limits = BodyLimits(
-            settings.max_body_bytes, settings.body_idle_timeout_ms / 1000, settings.body_min_rate
-        )
+        self._budget = budget
+        self._access = access
 
     async def answer_one(self, exchange: Exchange) -> Answer:
         """One image. Raises Problem, ClientGone."""
@@ -51,6 +55,7 @@ class Classify:
         assert isinstance(outcome, Classified)
         stages = {name: 1000 * seconds for name, seconds in outcome.seconds.items()}
         rounded = _round({"receive": timings["receive"], **stages, "total": timings["total"]})
+        exchange.stages = rounded
         body = {
             "predictions": _describe_predictions(outcome),
             **self._describe_model(),
@@ -94,13 +99,19 @@ class Classify:
         classifier = self._inference.classifier
         top_k = _read_top_k(exchange, len(classifier.manifest.labels))
         deadline = _read_deadline(exchange, self._settings.deadline_ms)
-        announced = measure_announced(exchange, self._settings.max_body_bytes)
+        limits = self._describe_limits()
+        announced = measure_announced(exchange, limits.max_bytes)
         ticket = self._admission.admit(exchange.caller, announced, deadline)
         try:
+            self._access.take(exchange.caller, 1)
             began = perf_counter()
-            images = await read_images(exchange, self._limits, ticket, most)
+            images = await read_images(exchange, limits, ticket, most)
             received = perf_counter() - began
             self._metrics.count_stage("receive", received)
+            if exchange.is_recorded:
+                add_receive(began, received, sum(map(len, images)))
+            if len(images) > 1:
+                self._access.take(exchange.caller, len(images) - 1)
             outcomes = await self._compute(exchange, ticket, images, top_k, deadline)
         finally:
             ticket.close()
@@ -131,13 +142,19 @@ class Classify:
             for job in jobs:
                 if not job.done.done():
                     scheduler.submit(job)
+                    ticket.share()
+                    job.on_left = ticket.close
             with exchange.watch_client(lambda: self._drop(jobs)):
-                return [await self._take_outcome(job) for job in jobs]
+                outcomes = [await self._take_outcome(job) for job in jobs]
         except BaseException:
             self._abandon(jobs)
             raise
         finally:
             timer.cancel()
+        if exchange.is_recorded:
+            for index, (job, outcome) in enumerate(zip(jobs, outcomes, strict=True)):
+                add_image(index, job, outcome)
+        return outcomes
 
     async def _take_outcome(self, job: Job) -> Classified | Problem:
         try:
@@ -169,13 +186,15 @@ class Classify:
             if not job.done.done():
                 self._inference.scheduler.withdraw(job)
                 self._metrics.count_rejection("expired")
-                job.done.set_exception(
-                    Problem(
-                        "deadline_exceeded",
-                        "expected an answer within the deadline; it was not there by then. Try "
-                        "again later, or with a longer X-Deadline-Ms.",
-                    )
-                )
+                job.done.set_exception(describe_missed_deadline())
+
+    def _describe_limits(self) -> BodyLimits:
+        settings = self._settings
+        return BodyLimits(
+            self._budget.limits.max_body_bytes,
+            settings.body_idle_timeout_ms / 1000,
+            settings.body_min_rate,
+        )
 
     def _describe_model(self) -> dict[str, Any]:
         classifier = self._inference.classifier

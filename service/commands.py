@@ -1,20 +1,77 @@
-"""`python -m service classify`: labels and scores of files, without a server."""
+"""What the program does in the shell, without a server: classify files, print settings, a key."""
 
-import json
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from runtime import InvalidImage, RuntimeFault, load_engine
+from runtime import InvalidImage, RuntimeFault, load_engine, run_self_test
 from service.classifier import DEFAULT_TOP_K, Classifier, Prediction
 from service.inference import NO_MEMORY
+from service.info import DISTRIBUTION, read_versions
+from service.key_file import make_key
 from service.logs import escape_controls
+from service.output import print_error, print_json, print_line, print_note
 from service.problems import describe_image_fault
-from service.settings import Settings
+from service.settings import InvalidSettings, Settings, read_configuration
+from service.toml_file import format_value
+
+
+def print_version() -> int:
+    """Prints name and version of the program; returns 0."""
+    print_line(f"{DISTRIBUTION} {read_versions()['service']}")
+    return 0
+
+
+def print_configuration(config: Path | None) -> int:
+    """Prints the effective settings as a settings file that says where each one comes from.
+
+    Returns 0. Raises InvalidSettings, also for text that no TOML file can hold.
+    """
+    configuration = read_configuration(config)
+    lines = ["# The effective settings; a file for --config."]
+    for field, origin in configuration.origins.items():
+        value = getattr(configuration.settings, field)
+        try:
+            line = f"# {field} is not set" if value is None else f"{field} = {format_value(value)}"
+        except ValueError as fault:
+            raise InvalidSettings(
+                f"{origin.name}: expected Unicode, which TOML can hold; found {str(value)!r}"
+            ) from fault
+        lines.append(f"{line}  # {escape_controls(str(origin))}")
+    print_line("\n".join(lines))
+    return 0
+
+
+def print_new_key(name: str, rate: float | None, burst: float | None) -> int:
+    """Prints a new API key to standard error and its lines of the keys file to standard output.
+
+    Returns 0, or 2 if the arguments are not allowed.
+    """
+    try:
+        key, lines = make_key(name, rate, burst)
+    except ValueError as fault:
+        return _fail(str(fault), 2)
+    print_line(lines)
+    print_note(f"key for {name}, shown this once: {key}")
+    return 0
+
+
+def check_engine(settings: Settings, as_json: bool) -> int:
+    """Prints how the engine's logits of the bundle's stored images compare with the stored ones.
+
+    Returns 0 if they are as they should be, else 1: also where the bundle stores none.
+    """
+    try:
+        found = run_self_test(load_engine(settings.bundle, settings.engine, settings.threads))
+    except RuntimeFault as fault:
+        return _fail(str(fault))
+    if as_json:
+        print_json(asdict(found))
+    else:
+        print_line(f"{found.engine}/{found.implementation}: {found.verdict}. {found.reason}")
+    return 0 if found.verdict in ("exact", "within bound") else 1
 
 
 def classify_files(
@@ -33,7 +90,7 @@ def classify_files(
     if top_k is not None and not 1 <= top_k <= classes:
         return _fail(f"--top-k: expected 1 to {classes}, the model's classes; found {top_k}.", 2)
     if not classifier.manifest.trained:
-        print("note: the model is untrained; its labels mean nothing", file=sys.stderr)
+        print_note("note: the model is untrained; its labels mean nothing")
     count = top_k or min(DEFAULT_TOP_K, classes)
     statuses = [_classify_file(classifier, settings, file, count, as_json) for file in files]
     return max(statuses)
@@ -56,7 +113,7 @@ def _classify_file(
     predictions = classifier.rank(logits[0], top_k)
     engine = classifier.engine
     if as_json:
-        _print_json(
+        print_json(
             {
                 "file": str(file),
                 "predictions": [asdict(item) for item in predictions],
@@ -68,7 +125,7 @@ def _classify_file(
         )
     else:
         line = f"{file}: {', '.join(_describe(item) for item in predictions)}"
-        print(escape_controls(line))
+        print_line(escape_controls(line))
     return 0
 
 
@@ -78,14 +135,10 @@ def _describe(prediction: Prediction) -> str:
 
 def _report_bad_file(file: Path, code: str, detail: str, as_json: bool) -> int:
     if as_json:
-        _print_json({"file": str(file), "error": {"code": code, "detail": detail}})
+        print_json({"file": str(file), "error": {"code": code, "detail": detail}})
     return _fail(f"{file}: {detail}")
 
 
-def _print_json(content: dict[str, Any]) -> None:
-    print(json.dumps(content, ensure_ascii=False))
-
-
 def _fail(message: str, status: int = 1) -> int:
-    print(f"error: {escape_controls(message)}", file=sys.stderr)
+    print_error(message)
     return status

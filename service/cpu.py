@@ -3,7 +3,8 @@
 import os
 from pathlib import Path
 
-_CGROUP_ROOT = Path("/sys/fs/cgroup")
+from service.cgroup import PROC, read_cpu_quota
+
 _CPUINFO = Path("/proc/cpuinfo")
 # The features that decide which kernels can run, as Linux names them on x86-64 and on ARM.
 _FEATURES = (
@@ -25,30 +26,15 @@ _FEATURES = (
 )
 
 
-def count_cpus(cgroup_root: Path = _CGROUP_ROOT) -> int:
+def count_cpus(proc: Path = PROC) -> int:
     """CPUs this process may use: the affinity mask, cut by a container's quota; at least 1.
 
     `os.cpu_count()` sees neither; a pool sized by it under a quota is throttled.
     """
     on_linux = hasattr(os, "sched_getaffinity")
     cpus = len(os.sched_getaffinity(0)) if on_linux else os.cpu_count() or 1
-    quota = read_cpu_quota(cgroup_root)
+    quota = read_cpu_quota(proc)
     return max(1, cpus if quota is None else min(cpus, int(quota)))
-
-
-def read_cpu_quota(cgroup_root: Path = _CGROUP_ROOT) -> float | None:
-    """The cgroup's quota in CPUs (v2 `cpu.max`, else v1 `cpu.cfs_quota_us`); None: unlimited."""
-    try:
-        quota, period = (cgroup_root / "cpu.max").read_text().split()
-        return None if quota == "max" else int(quota) / int(period)
-    except (OSError, ValueError):  # not version 2, or the root group, which has no such file
-        pass
-    try:
-        v1 = cgroup_root / "cpu"
-        quota_us = int((v1 / "cpu.cfs_quota_us").read_text())
-        return quota_us / int((v1 / "cpu.cfs_period_us").read_text()) if quota_us > 0 else None
-    except (OSError, ValueError):
-        return None
 
 
 def read_cpu_features(cpuinfo: Path = _CPUINFO) -> list[str]:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from opentelemetry.trace import Span
 from starlette.types import Message, Receive, Scope
 
 from service.logs import read_context
@@ -48,8 +49,10 @@ class Exchange:
         known: Connection | None = scope.get("extensions", {}).get(CONNECTION)
         self.connection = known or Connection()
         self._connection_tells = known is not None
-        client = scope.get("client")
-        self.caller: Hashable = client[0] if client else ""
+        self.caller: Hashable = ""  # who asks; service.access finds out
+        self.span: Span | None = None  # of OpenTelemetry; None: the request is not traced
+        self.problem: str | None = None  # the code of the answer, if it is one
+        self.stages: dict[str, float] = {}  # milliseconds by stage, as far as they are known
         #: Whether there is more of the body to come.
         self.body_pending = (
             b"transfer-encoding" in self.headers
@@ -58,6 +61,11 @@ class Exchange:
         #: Whether the client waits to be asked for the body (Expect: 100-continue) and was not.
         self.body_unasked = self.body_pending and b"expect" in self.headers
         self._receive = receive
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether a trace is made of this request."""
+        return self.span is not None and self.span.is_recording()
 
     async def receive(self) -> Message:
         """The next message of the client. After the body: when it has left, and not before."""

@@ -8,17 +8,22 @@ from time import perf_counter
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.access import Access
 from service.exchange import Answer, ClientGone, Exchange
 from service.lifecycle import Lifecycle
 from service.logs import log_with
 from service.metrics import Metrics
 from service.problems import CLIENT_GONE, COMMON_HEADERS, Problem, describe_status, encode_problem
+from service.tracing import describe_problem, describe_route, find_span, relate
 
 _log = logging.getLogger("service.requests")
 _CLOSE = (b"connection", b"close")
 _UNMATCHED = "unmatched"
 # Asked for every few seconds by machines: logged for debugging only.
-QUIET = frozenset({"/livez", "/readyz", "/startupz", "/metrics"})
+PROBES = frozenset({"/livez", "/readyz", "/startupz"})
+QUIET = PROBES | {"/metrics"}
+_GUARDED = frozenset({"/classify", "/classify/batch", "/info"})
+_SLOW_SECONDS = 1.0  # above which the log's line of a request says where the time went
 _DISCARD_BYTES = 64 * 2**20
 _DISCARD_SECONDS = 5.0
 
@@ -37,12 +42,14 @@ class Front:
         app: ASGIApp,
         metrics: Metrics,
         lifecycle: Lifecycle,
+        access: Access,
         handlers: Mapping[str, Mapping[str, Handler]],
         paths: frozenset[str],
     ) -> None:
         self._app = app
         self._metrics = metrics
         self._lifecycle = lifecycle
+        self._access = access
         self._handlers = handlers
         self._paths = paths | handlers.keys()
 
@@ -56,29 +63,49 @@ class Front:
         if method == "HEAD":  # a copy: the server leaves out the body by its own one
             scope = {**scope, "method": "GET"}
         exchange = Exchange(scope, receive, started)
+        if (span := find_span()) is not None:
+            exchange.span = span
+            exchange.context = relate(exchange.context, span)
         with log_with(exchange.context):
             self._metrics.begin_request()
             try:
                 status = await self._serve(exchange, send)
             finally:
                 self._metrics.end_request()
-            self._record(exchange.scope, method, status, perf_counter() - started)
+            self._record(exchange, method, status, perf_counter() - started)
 
     async def _serve(self, exchange: Exchange, send: Send) -> int:
         """Answers; returns the status."""
         scope = exchange.scope
         handlers = self._handlers.get(scope["path"])
-        if handlers is None:
-            return await self._pass_on(exchange, send)
         try:
+            self._check_access(exchange)
+            if handlers is None:
+                return await self._pass_on(exchange, send)
+            if exchange.span is not None:
+                describe_route(exchange.span, scope["method"], scope["path"])
             answer = await _choose_handler(handlers, scope["method"])(exchange)
         except Problem as problem:
-            answer = _make_answer(problem, exchange)
+            answer = self._make_answer(problem, exchange)
         except ClientGone:
+            if exchange.span is not None:
+                await exchange.receive()  # which tells the span's maker
             return CLIENT_GONE
         except Exception:
-            answer = _report_failure(exchange)
+            answer = self._report_failure(exchange)
         return await self._send(exchange, answer, send)
+
+    def _check_access(self, exchange: Exchange) -> None:
+        """Who asks for what: probes are everyone's, work and facts are those' who have a key.
+
+        Raises Problem bad_request, unknown_host, unauthorized.
+        """
+        path = exchange.scope["path"]
+        if path in PROBES:
+            return
+        self._access.check_host(exchange.scope, exchange.headers)
+        if path in _GUARDED:
+            exchange.caller = self._access.find_caller(exchange.scope)
 
     async def _send(self, exchange: Exchange, answer: Answer, send: Send) -> int:
         length = (b"content-length", b"%d" % len(answer.body))
@@ -121,30 +148,46 @@ class Front:
         try:
             await self._app(exchange.scope, exchange.receive, send_with_headers)
         except Problem as problem:
-            return await self._send(exchange, _make_answer(problem, exchange), send)
+            return await self._send(exchange, self._make_answer(problem, exchange), send)
         except Exception:
-            answer = _report_failure(exchange)
+            answer = self._report_failure(exchange)
             if status:  # the answer has begun: all that is left is to break it off
                 raise
             return await self._send(exchange, answer, send)
         return status
 
-    def _record(self, scope: Scope, method: str, status: int, seconds: float) -> None:
+    def _make_answer(self, problem: Problem, exchange: Exchange) -> Answer:
+        exchange.problem = problem.code
+        if exchange.scope["path"] not in QUIET:
+            self._metrics.count_problem(problem.code)
+        if exchange.span is not None:
+            describe_problem(exchange.span, problem.code)
+        body, headers = encode_problem(problem, exchange.context.request_id)
+        return Answer(problem.definition.status, body, headers)
+
+    def _report_failure(self, exchange: Exchange) -> Answer:
+        _log.exception("a request failed unexpectedly")
+        problem = Problem("internal", "The service's log has the reason under the request id.")
+        return self._make_answer(problem, exchange)
+
+    def _record(self, exchange: Exchange, method: str, status: int, seconds: float) -> None:
+        scope = exchange.scope
         path = getattr(scope.get("route"), "path", None) or scope["path"]
         route = path if path in self._paths else _UNMATCHED
         self._metrics.count_request(route, method, status, seconds)
         level = logging.DEBUG if route in QUIET and status != 500 else logging.INFO
         if _log.isEnabledFor(level):
-            _log.log(
-                level,
-                "answered",
-                extra={
-                    "method": method,
-                    "route": route,
-                    "status": status,
-                    "duration_ms": round(seconds * 1000, 2),
-                },
-            )
+            extra = {
+                "method": method,
+                "route": route,
+                "status": status,
+                "duration_ms": round(seconds * 1000, 2),
+            }
+            if exchange.problem is not None:
+                extra["code"] = exchange.problem
+            if seconds > _SLOW_SECONDS and exchange.stages:
+                extra["stages_ms"] = exchange.stages
+            _log.log(level, "answered", extra=extra)
 
 
 def _choose_handler(handlers: Mapping[str, Handler], method: str) -> Handler:
@@ -154,17 +197,6 @@ def _choose_handler(handlers: Mapping[str, Handler], method: str) -> Handler:
         allowed = [*handlers, *(["HEAD"] if "GET" in handlers else [])]
         raise describe_status(405, {"Allow": ", ".join(allowed)})
     return handler
-
-
-def _make_answer(problem: Problem, exchange: Exchange) -> Answer:
-    body, headers = encode_problem(problem, exchange.context.request_id)
-    return Answer(problem.definition.status, body, headers)
-
-
-def _report_failure(exchange: Exchange) -> Answer:
-    _log.exception("a request failed unexpectedly")
-    problem = Problem("internal", "The service's log has the reason under the request id.")
-    return _make_answer(problem, exchange)
 
 
 async def _discard_body(exchange: Exchange) -> None:

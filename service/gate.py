@@ -2,6 +2,9 @@
 
 from time import perf_counter
 
+from starlette.types import Scope
+
+from service.access import Access
 from service.admission import Admission
 from service.lifecycle import Lifecycle
 from service.logs import RequestContext, read_context
@@ -9,14 +12,12 @@ from service.metrics import Metrics
 from service.problems import Problem
 from service.settings import LONGEST_DEADLINE_MS, Settings
 
-Headers = list[tuple[bytes, bytes]]
-
 
 class Gate:
     """Asked by a connection when the head of a request is complete.
 
     Several hundred refusals a second must leave the workers their CPU: what is refused here has no
-    task and no line in the log, and costs a third. The application itself asks once more.
+    task, no span and no line in the log, and costs a third. The application itself asks once more.
     """
 
     def __init__(
@@ -25,11 +26,13 @@ class Gate:
         metrics: Metrics,
         lifecycle: Lifecycle,
         admission: Admission,
+        access: Access,
         paths: frozenset[bytes],
     ) -> None:
         self._metrics = metrics
         self._lifecycle = lifecycle
         self._admission = admission
+        self._access = access
         self._paths = {path: path.decode() for path in paths}
         self._deadline_ms = settings.deadline_ms
 
@@ -39,7 +42,7 @@ class Gate:
         return self._lifecycle.is_draining
 
     def refuse(
-        self, method: bytes, target: bytes, headers: Headers, host: str
+        self, method: bytes, target: bytes, scope: Scope
     ) -> tuple[Problem, RequestContext] | None:
         """Why this request can't be let in, and its context; None: the application is to judge."""
         route = self._paths.get(target.partition(b"?")[0])
@@ -48,7 +51,9 @@ class Gate:
         began = perf_counter()
         if self._lifecycle.refuses_new or not self._lifecycle.is_started:
             return None
-        found = dict(headers)
+        found: dict[bytes, bytes] = dict(scope["headers"])
+        if b"origin" in found:
+            return None  # a page of another origin may read answers with headers that CORS adds
         length = found.get(b"content-length")
         deadline = found.get(b"x-deadline-ms", b"%d" % self._deadline_ms)
         if not (deadline.isdigit() and len(deadline) < 10):
@@ -59,10 +64,15 @@ class Gate:
         if length is not None and length.isdigit() and len(length) <= 18:
             announced = int(length)
         try:
-            self._admission.check_entry(host, announced, int(deadline) / 1000)
+            caller = self._access.find_caller(scope)
+        except Problem:
+            return None
+        try:
+            self._admission.check_entry(caller, announced, int(deadline) / 1000)
         except Problem as problem:
             context = read_context(found.get(b"x-request-id"), found.get(b"traceparent"))
             status = problem.definition.status
+            self._metrics.count_problem(problem.code)
             self._metrics.count_request(route, "POST", status, perf_counter() - began)
             return problem, context
         return None

@@ -2,19 +2,32 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from time import monotonic, perf_counter
 
 import numpy as np
 import numpy.typing as npt
 
-from runtime import Engine, ImageLimits, InvalidImage, RuntimeFault, load_engine
+from runtime import (
+    Engine,
+    ImageLimits,
+    InvalidImage,
+    RuntimeFault,
+    SelfTest,
+    WrongAnswer,
+    load_engine,
+    run_self_test,
+)
+from service.budget import Budget, NoMemory
 from service.classifier import Classifier, Prediction, Prepared
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
 from service.predictor import Predictor
-from service.problems import Problem, describe_image_fault
+from service.problems import Problem, describe_image_fault, describe_missed_deadline
 from service.scheduler import Job, Scheduler
 from service.settings import Settings
 from service.warm_up import WarmUp, warm_up
@@ -31,6 +44,7 @@ class Classified:
     picture: Prepared
     seconds: dict[str, float]
     unit: int  # images that were computed together with it, itself included
+    infer_began: float  # of time.perf_counter
 
 
 class Inference:
@@ -45,13 +59,17 @@ class Inference:
         settings: Settings,
         metrics: Metrics,
         lifecycle: Lifecycle,
+        budget: Budget,
         engine: Engine | None = None,
     ) -> None:
         self._settings = settings
         self._metrics = metrics
         self._lifecycle = lifecycle
+        self._budget = budget
+        self._decoders = threading.BoundedSemaphore(settings.decode_threads)
         self._given_engine = engine
         self._classifier: Classifier | None = None
+        self._self_test: SelfTest | None = None
         self._loading: asyncio.Task[None] | None = None
         self.predictor = Predictor()
         self.scheduler = Scheduler(settings.workers, self._compute)
@@ -64,6 +82,14 @@ class Inference:
             self._lifecycle.check_started()
             raise AssertionError("started without a classifier")
         return self._classifier
+
+    @property
+    def self_test(self) -> SelfTest:
+        """How the self-test before the first request ended. Raises Problem as `classifier` does."""
+        if self._self_test is None:
+            self._lifecycle.check_started()
+            raise AssertionError("started without a self-test")
+        return self._self_test
 
     def start(self) -> None:
         """Begins to load and warm the engine; returns at once."""
@@ -95,9 +121,13 @@ class Inference:
                 prepared[job] = job.context.run(self._prepare, classifier, job)
             except Exception as fault:
                 outcomes[job] = fault
+            if job.is_over:  # nobody waits for the rest
+                prepared.pop(job, None)
+                outcomes.setdefault(job, describe_missed_deadline())
         if prepared:
             threads = self._settings.threads if is_alone() else 1
             tensors = np.stack([picture.tensor for picture in prepared.values()])
+            infer_began = perf_counter()
             try:
                 logits, seconds = classifier.infer(tensors, threads)
             except Exception as fault:
@@ -105,7 +135,7 @@ class Inference:
             else:
                 for row, (job, picture) in zip(logits, prepared.items(), strict=True):
                     outcomes[job] = self._finish(
-                        classifier, job, picture, row, seconds, len(logits)
+                        classifier, job, picture, row, seconds, len(logits), infer_began
                     )
         each = (monotonic() - began) / len(jobs)
         for job in jobs:
@@ -114,13 +144,22 @@ class Inference:
                 self.predictor.learn(len(job.data), each)
         return [outcomes[job] for job in jobs]
 
+    @contextmanager
+    def _hold(self, size: int, until: float) -> Iterator[None]:
+        """The right to decode one image, which takes so many bytes; in line with the others."""
+        decoding = self._budget.decoding
+        with self._decoders, decoding.hold(min(size, decoding.capacity), until):
+            yield
+
     def _prepare(self, classifier: Classifier, job: Job) -> Prepared:
         try:
-            return classifier.prepare(job.data)
+            return classifier.prepare(job.data, partial(self._hold, until=job.deadline))
         except InvalidImage as fault:
             problem = describe_image_fault(fault)
             self._metrics.count_decode_failure(problem.code)
             raise problem from fault
+        except TimeoutError as fault:  # there was no memory for it by its deadline
+            raise describe_missed_deadline() from fault
         except MemoryError as fault:
             _log.exception("no memory to decode a picture", extra={"bytes": len(job.data)})
             self._metrics.count_decode_failure("out_of_memory")
@@ -134,6 +173,7 @@ class Inference:
         logits: npt.NDArray[np.float32],
         seconds: float,
         unit: int,
+        infer_began: float,
     ) -> Classified | ArithmeticError:
         stages = {
             "queue": job.began - job.queued,
@@ -145,7 +185,7 @@ class Inference:
             predictions = classifier.rank(logits, job.top_k)
         except ArithmeticError as fault:  # of this image alone, not of its unit
             return fault
-        return Classified(predictions, picture, stages, unit)
+        return Classified(predictions, picture, stages, unit, infer_began)
 
     # ---- loading
 
@@ -153,7 +193,7 @@ class Inference:
         fault: str | None = None
         try:
             await self._load_and_warm()
-        except RuntimeFault as error:
+        except (RuntimeFault, NoMemory) as error:
             fault = str(error)
             _log.error("the model cannot be served", extra={"reason": fault})
         except Exception as error:
@@ -168,10 +208,15 @@ class Inference:
         started = perf_counter()
         engine = await asyncio.to_thread(self._choose_engine)
         loaded = perf_counter()
-        classifier = Classifier(engine, self._settings.image_limits)
         unlimited = Classifier(engine, ImageLimits())  # a caller's limits do not bind the warm-up
         found = await asyncio.to_thread(warm_up, unlimited, self._settings.threads, self.predictor)
+        self._self_test = await asyncio.to_thread(run_self_test, engine)
+        if self._self_test.verdict == "failed":
+            raise WrongAnswer(self._self_test.reason)
         warm = perf_counter()
+        _, height, width = engine.bundle.manifest.input
+        self._budget.settle(height * width)
+        classifier = Classifier(engine, self._budget.limits.images)
         self.scheduler.unit = found.unit
         self._metrics.describe_start("load", loaded - started)
         self._metrics.describe_start("warm_up", warm - loaded)
@@ -183,12 +228,10 @@ class Inference:
         self, classifier: Classifier, found: WarmUp, load_seconds: float, warm_seconds: float
     ) -> None:
         engine, manifest = classifier.engine, classifier.manifest
-        if engine.skipped:
+        broken = {item.name: item.reason for item in engine.skipped if item.cause == "failed"}
+        if broken:
             _log.warning(
-                "fell back to %s/%s",
-                engine.name,
-                engine.implementation,
-                extra={"skipped": {item.name: item.reason for item in engine.skipped}},
+                "fell back to %s/%s", engine.name, engine.implementation, extra={"skipped": broken}
             )
         if not manifest.trained:
             _log.warning("the model is untrained: its labels mean nothing")
@@ -202,6 +245,7 @@ class Inference:
                 "workers": self._settings.workers,
                 "threads": self._settings.threads,
                 "images_together": found.unit,
+                "self_test": self.self_test.verdict,
                 "load_ms": round(load_seconds * 1000, 1),
                 "warm_up_ms": round(warm_seconds * 1000, 1),
             },

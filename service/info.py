@@ -4,17 +4,22 @@ import platform
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 
+from runtime import SelfTest, describe_full_size_limits
+from service.budget import Budget
 from service.classifier import Classifier
 from service.cpu import count_cpus, read_cpu_features, read_cpu_model
 from service.memory import read_memory
-from service.schemas import InfoBody, InfoEngineBody, InfoModelBody, SkippedBody
+from service.schemas import InfoBody, InfoEngineBody, InfoModelBody, SelfTestBody, SkippedBody
 from service.settings import Settings
 
 #: Distribution of this service; its version is the service's.
 DISTRIBUTION = "bnn-service"
 # What a bug report needs to know. Read from package metadata: nothing is imported for it.
 _PACKAGES = ("fastapi", "uvicorn", "numpy", "pillow", "torch", "onnxruntime")
-_LIMITS = ("max_body_bytes", "max_pixels", "max_scans", "body_timeout_ms", "decode_threads")
+_LIMITS = (
+    *("max_pixels", "max_scans", "body_idle_timeout_ms", "body_min_rate", "deadline_ms"),
+    *("queue_images", "max_batch_images", "workers", "decode_threads", "max_connections"),
+)
 
 
 def read_versions() -> dict[str, str]:
@@ -25,7 +30,9 @@ def read_versions() -> dict[str, str]:
     return versions | {name: value for name, value in found.items() if value is not None}
 
 
-def describe_service(classifier: Classifier, settings: Settings) -> InfoBody:
+def describe_service(
+    classifier: Classifier, self_test: SelfTest, settings: Settings, budget: Budget
+) -> InfoBody:
     """The whole answer."""
     engine, manifest = classifier.engine, classifier.manifest
     return InfoBody(
@@ -49,10 +56,20 @@ def describe_service(classifier: Classifier, settings: Settings) -> InfoBody:
             name=engine.name,
             implementation=engine.implementation,
             requested=settings.engine,
-            skipped=[SkippedBody(name=item.name, reason=item.reason) for item in engine.skipped],
+            skipped=[
+                SkippedBody(name=item.name, cause=item.cause, reason=item.reason)
+                for item in engine.skipped
+            ],
             threads=settings.threads,
             model_bytes=engine.model_bytes,
             workspace_bytes=engine.workspace_bytes,
+        ),
+        self_test=SelfTestBody(
+            verdict=self_test.verdict,
+            reason=self_test.reason,
+            images=self_test.images,
+            largest_difference=self_test.largest_difference,
+            bound=self_test.bound,
         ),
         cpu={
             "architecture": platform.machine(),
@@ -60,10 +77,21 @@ def describe_service(classifier: Classifier, settings: Settings) -> InfoBody:
             "usable": count_cpus(),
             "features": read_cpu_features(),
         },
-        limits={name: getattr(settings, name) for name in _LIMITS},
+        limits=_describe_limits(settings, budget),
         versions=read_versions(),
         memory_bytes=read_memory(),
     )
+
+
+def _describe_limits(settings: Settings, budget: Budget) -> dict[str, int]:
+    """What a request may have, as the memory budget allows it."""
+    full_size = describe_full_size_limits(budget.limits.images)
+    return {
+        "max_body_bytes": budget.limits.max_body_bytes,
+        **{name: getattr(settings, name) for name in _LIMITS},
+        **{f"max_pixels_{kind.lower()}": most for kind, most in full_size.items()},
+        "memory_budget": budget.limit,
+    }
 
 
 def _read_version(distribution: str) -> str | None:

@@ -35,11 +35,12 @@ _QUIETED = {
 
 @dataclass(frozen=True)
 class RequestContext:
-    """What ties a message to a request: its id and, if the caller is traced, the caller's span."""
+    """What ties a message to a request: its id and, if it is traced, the caller's span and ours."""
 
     request_id: str
     trace_id: str | None = None
     parent_span_id: str | None = None
+    span_id: str | None = None
 
 
 _context: ContextVar[RequestContext | None] = ContextVar("request_context", default=None)
@@ -114,8 +115,13 @@ def escape_controls(text: str) -> str:
 
 
 def configure_logging(level: str, form: str) -> None:
-    """Sends every logger's messages to standard error in one form; replaces earlier handlers."""
+    """Sends every logger's messages to standard error in one form; replaces earlier handlers.
+
+    `form` is json, text or auto: text where a person at a terminal reads it, else json.
+    """
     handler = logging.StreamHandler(sys.stderr)
+    if form == "auto":
+        form = "text" if sys.stderr is not None and sys.stderr.isatty() else "json"
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
     root = logging.getLogger()
     root.handlers = [handler]

@@ -1,5 +1,6 @@
 """The memory of this process as the kernel accounts for it; read on demand, kept for a second."""
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -30,6 +31,23 @@ def read_memory(proc: Path = _PROC) -> dict[str, int]:
             if name in names:
                 result[names[name]] = int(value.split()[0]) * 1024
     return result
+
+
+def read_resident(proc: Path = _PROC) -> int:
+    """Resident bytes, as rss of `read_memory` but for a tenth of the cost; 0 where not on Linux."""
+    try:
+        pages = int((proc / "statm").read_text().split()[1])
+    except OSError:
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def read_machine_memory() -> int | None:
+    """Bytes of memory that the machine has; None where the system does not tell."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):  # not POSIX, or without these names
+        return None
 
 
 class MemoryReader:

@@ -1,21 +1,20 @@
 """Every metric family of the service, in a registry of its own; README.md documents each one."""
 
-from collections.abc import Iterable
-
 from prometheus_client import (
     CollectorRegistry,
     Counter,
     Gauge,
     Histogram,
     Info,
+    ProcessCollector,
     disable_created_metrics,
 )
-from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from runtime import Engine
-from service.memory import MemoryReader
+from service.problems import CLIENT_GONE, PROBLEMS
+from service.system_metrics import SystemCollector
 
 #: Seconds. Fine around a binary network's few milliseconds, coarse above.
 BUCKETS = (
@@ -27,22 +26,17 @@ STAGES = ("receive", "queue", "decode", "preprocess", "infer")
 REJECTIONS = ("queue", "share", "deadline", "bytes", "connections", "expired")
 #: Problems of requests that are not understood.
 MALFORMED = ("malformed_request", "header_timeout", "headers_too_large")
+#: Problems of images that were not decoded.
+DECODE_FAILURES = ("invalid_image", "out_of_memory", "too_large", "unsupported_format")
 UNITS = (1, 2, 4, 8, 16)
+#: Seconds by which the event loop is late.
+LAGS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+# A series that begins with its first event hides that event from every rate(): those that alerts
+# ask for are there from the start.
+_WATCHED_ROUTES = ("/classify", "/classify/batch")
+_WATCHED_STATUSES = (200, 400, 408, 413, 415, 422, 429, CLIENT_GONE, 500, 503, 504)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _LONGEST_REASON = 300
-
-
-class _MemoryCollector(Collector):
-    def __init__(self, read: MemoryReader) -> None:
-        self._read = read
-
-    def collect(self) -> Iterable[Metric]:
-        family = GaugeMetricFamily(
-            "bnn_process_memory_bytes", "Memory of this process by kind.", labels=["kind"]
-        )
-        for kind, size in self._read().items():
-            family.add_metric([kind], size)
-        yield family
 
 
 class Metrics:
@@ -64,6 +58,9 @@ class Metrics:
         )
         self._in_flight = Gauge("bnn_requests_in_flight", "Requests being answered.", registry=of)
         self._by_request: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+        for route in _WATCHED_ROUTES:
+            for status in _WATCHED_STATUSES:
+                self._requests.labels(route, "POST", str(status))
         self._stage_seconds = Histogram(
             "bnn_stage_duration_seconds",
             "Time of one stage of a classification.",
@@ -72,10 +69,17 @@ class Metrics:
             registry=of,
         )
         self._by_stage = {stage: self._stage_seconds.labels(stage) for stage in STAGES}
-        rejections = Counter(
+        problems = Counter(
+            "bnn_problems",
+            "Requests answered with a problem; probes are not counted.",
+            ("code",),
+            registry=of,
+        )
+        self._problems = {code: problems.labels(code) for code in PROBLEMS}
+        self._rejection_family = Counter(
             "bnn_rejections", "Requests refused for lack of room or time.", ("reason",), registry=of
         )
-        self._rejections = {reason: rejections.labels(reason) for reason in REJECTIONS}
+        self._rejections = {reason: self._rejection_family.labels(reason) for reason in REJECTIONS}
         self._dropped = Counter(
             "bnn_dropped_images", "Images not computed: their client had left.", registry=of
         )
@@ -87,15 +91,24 @@ class Metrics:
         )
         self._malformed = {code: malformed.labels(code) for code in MALFORMED}
         self._evicted = Counter(
-            "bnn_evicted_connections", "Idle connections closed to make room.", registry=of
+            "bnn_evicted_connections",
+            "Connections closed to make room: idle or stalled ones.",
+            registry=of,
         )
         self._units = Histogram(
             "bnn_unit_images", "Images computed together.", buckets=UNITS, registry=of
         )
         self._decode_failures = Counter(
-            "bnn_decode_failures", "Pictures refused by the decoder.", ("code",), registry=of
+            "bnn_decode_failures", "Images refused by the decoder.", ("code",), registry=of
         )
-        self._ready = Gauge("bnn_ready", "1 when the model is loaded and warm.", registry=of)
+        for code in DECODE_FAILURES:
+            self._decode_failures.labels(code)
+        self._lag = Histogram(
+            "bnn_event_loop_lag_seconds",
+            "How late a timer of the event loop came, ten times a second.",
+            buckets=LAGS,
+            registry=of,
+        )
         self._startup = Gauge(
             "bnn_startup_seconds", "Time of one phase of the start.", ("phase",), registry=of
         )
@@ -112,12 +125,17 @@ class Metrics:
         self._skipped = Gauge(
             "bnn_engine_skipped",
             "1 for each engine that was preferred and could not run.",
-            ("engine", "reason"),
+            ("engine", "cause", "reason"),
             registry=of,
         )
         self._model = Info("bnn_model", "The model that is served.", registry=of)
         self._build = Info("bnn_build", "Versions of the service and below.", registry=of)
-        of.register(_MemoryCollector(MemoryReader()))
+        ProcessCollector(registry=of)
+        self.watch(SystemCollector())
+
+    def watch(self, collector: Collector) -> None:
+        """Publishes also what this one reads, whenever somebody asks."""
+        self.registry.register(collector)
 
     def begin_request(self) -> None:
         """A request has come."""
@@ -146,12 +164,23 @@ class Metrics:
         """Counts one refused request; `reason` is one of REJECTIONS."""
         self._rejections[reason].inc()
 
+    def read_rejections(self) -> dict[str, int]:
+        """Requests refused so far, by reason."""
+        samples = (
+            sample for family in self._rejection_family.collect() for sample in family.samples
+        )
+        return {sample.labels["reason"]: int(sample.value) for sample in samples}
+
+    def count_problem(self, code: str) -> None:
+        """Counts one request that was answered with this problem."""
+        self._problems[code].inc()
+
     def count_malformed(self, code: str) -> None:
         """Counts bytes that are no request; `code` is one of MALFORMED."""
         self._malformed[code].inc()
 
     def count_evicted(self) -> None:
-        """Counts an idle connection that was closed to make room."""
+        """Counts an idle or stalled connection that was closed to make room."""
         self._evicted.inc()
 
     def count_dropped(self, images: int) -> None:
@@ -163,8 +192,12 @@ class Metrics:
         self._units.observe(images)
 
     def count_decode_failure(self, code: str) -> None:
-        """Counts one refused picture by its problem code."""
+        """Counts one refused image by its problem code."""
         self._decode_failures.labels(code).inc()
+
+    def count_lag(self, seconds: float) -> None:
+        """Counts by how much the event loop was late once."""
+        self._lag.observe(seconds)
 
     def describe_build(self, versions: dict[str, str]) -> None:
         """Publishes the versions; names become labels."""
@@ -175,11 +208,12 @@ class Metrics:
         self._startup.labels(phase).set(seconds)
 
     def describe_engine(self, engine: Engine, model_id: str) -> None:
-        """Publishes what answers, what it costs, and what was passed over; sets ready."""
+        """Publishes what answers, what it costs, and what was passed over."""
         manifest = engine.bundle.manifest
         self._engine.info({"engine": engine.name, "implementation": engine.implementation})
         for skipped in engine.skipped:
-            self._skipped.labels(skipped.name, skipped.reason[:_LONGEST_REASON]).set(1)
+            reason = skipped.reason[:_LONGEST_REASON]
+            self._skipped.labels(skipped.name, skipped.cause, reason).set(1)
         self._model.info(
             {
                 "name": manifest.name,
@@ -192,7 +226,6 @@ class Metrics:
             self._model_files.labels(name).set(entry.bytes)
         self._model_bytes.set(engine.model_bytes)
         self._workspace.set(engine.workspace_bytes)
-        self._ready.set(1)
 
     def expose(self, accept: str) -> tuple[bytes, str]:
         """All families as (body, content type); OpenMetrics where `accept` asks for it."""

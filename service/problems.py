@@ -1,7 +1,7 @@
 """The one table of errors: code -> status and title; and the answer made of it (RFC 9457)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic_core import to_json
@@ -16,22 +16,30 @@ CLIENT_GONE = 499  # a label in log and metrics: nobody is left to answer
 
 @dataclass(frozen=True)
 class Definition:
-    """Status, title and, where repeating the request may help, Retry-After in seconds."""
+    """Status, title, where repeating the request may help Retry-After in seconds, headers."""
 
     status: int
     title: str
     retry_after: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 PROBLEMS = {
     "bad_request": Definition(400, "The request is not understood"),
+    "unauthorized": Definition(
+        401, "An API key is asked for", headers={"WWW-Authenticate": "Bearer"}
+    ),
     "not_found": Definition(404, "There is nothing at this path"),
     "method_not_allowed": Definition(405, "The path does not take this method"),
-    "body_timeout": Definition(408, "The body came too slowly"),
+    "body_timeout": Definition(  # the rest of the body is not waited for
+        408, "The body came too slowly", headers={"Connection": "close"}
+    ),
     "too_large": Definition(413, "The picture is too large"),
     "unsupported_format": Definition(415, "The picture's format is not accepted"),
+    "unknown_host": Definition(421, "The service is not called by this name"),
     "invalid_image": Definition(422, "The picture cannot be decoded"),
     "invalid_parameter": Definition(422, "A parameter has a value that is not allowed"),
+    "rate_limited": Definition(429, "The key's rate is used up", retry_after=1),
     "overloaded": Definition(429, "There is more work than the service can do in time", 1),
     "malformed_request": Definition(400, "The bytes are no HTTP request"),
     "header_timeout": Definition(408, "The head of the request came too slowly"),
@@ -55,7 +63,11 @@ _STATUS_CODES = {404: "not_found", 405: "method_not_allowed"}
 
 
 class Problem(Exception):
-    """A request ends with this problem. `detail` never quotes what the client sent."""
+    """A request ends with this problem. `detail` never quotes what the client sent.
+
+    `retry_after`, in seconds, replaces the table's where the request knows better; `headers` come
+    beside the table's.
+    """
 
     def __init__(
         self,
@@ -67,7 +79,7 @@ class Problem(Exception):
         super().__init__(f"{code}: {detail}")
         self.code = code
         self.detail = detail
-        self.headers = headers
+        self.headers = (*self.definition.headers.items(), *headers)
         self.retry_after = self.definition.retry_after if retry_after is None else retry_after
 
     @property
@@ -80,6 +92,15 @@ def describe_image_fault(fault: InvalidImage) -> Problem:
     """The problem of a picture that was refused; the runtime's texts do not quote it."""
     code = next(code for kind, code in _IMAGE_FAULTS if isinstance(fault, kind))
     return Problem(code, str(fault))
+
+
+def describe_missed_deadline() -> Problem:
+    """The problem of a request that was let in and could not be answered in time."""
+    return Problem(
+        "deadline_exceeded",
+        "expected an answer within the deadline; it was not there by then. Try again later, or "
+        "with a longer X-Deadline-Ms.",
+    )
 
 
 def describe_status(status: int, headers: Mapping[str, str] | None = None) -> Problem:

@@ -64,6 +64,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._header_seconds = header_seconds
         self._observer = observer
         self._since = monotonic()  # the beginning of the present phase
+        self._heard_at = self._since
         self._in_message = False  # between a request's first byte and its last
         self._in_head = False
         self._unparsed = 0  # bytes since the last head or piece of a body was complete
@@ -89,6 +90,13 @@ class BoundedProtocol(HttpToolsProtocol):
     def idle_since(self) -> float:
         """When the present phase began, of time.monotonic."""
         return self._since
+
+    @property
+    def stalled_since(self) -> float | None:
+        """When the client last sent or took anything; None while it is our turn."""
+        if self._paused_since is not None:
+            return self._paused_since
+        return self._heard_at if self.is_working and self.cycle.more_body else None
 
     def sweep(self, now: float) -> None:
         """Ends the connection if it has been in its phase for too long."""
@@ -192,6 +200,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes have come."""
+        self._heard_at = monotonic()
         if self._is_refused:
             return
         self._unparsed += len(data)
@@ -291,9 +300,8 @@ class BoundedProtocol(HttpToolsProtocol):
         """
         if self._gate.is_draining:
             return False
-        host = self.client[0] if self.client else ""
         method = self.parser.get_method()
-        refusal = self._gate.refuse(method, self.url, self.headers, host)
+        refusal = self._gate.refuse(method, self.url, self.scope)  # type: ignore[arg-type]
         if refusal is None:
             return False
         expects = any(name == b"expect" for name, _ in self.headers)

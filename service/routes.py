@@ -5,6 +5,7 @@ import asyncio
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
 
+from service.budget import Budget
 from service.description import describe_problems
 from service.inference import Inference
 from service.info import describe_service
@@ -14,7 +15,9 @@ from service.schemas import InfoBody
 from service.settings import Settings
 
 
-def build_router(settings: Settings, metrics: Metrics, inference: Inference) -> APIRouter:
+def build_router(
+    settings: Settings, metrics: Metrics, inference: Inference, budget: Budget
+) -> APIRouter:
     """The routes, bound to one application's parts."""
     router = APIRouter()
 
@@ -26,7 +29,9 @@ def build_router(settings: Settings, metrics: Metrics, inference: Inference) -> 
     )
     async def info() -> InfoBody:
         """Everything a person or a program needs to know to judge the answers."""
-        return await asyncio.to_thread(describe_service, inference.classifier, settings)
+        return await asyncio.to_thread(
+            describe_service, inference.classifier, inference.self_test, settings, budget
+        )
 
     @router.get(
         "/metrics",

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import functools
 import logging
 import threading
 from collections.abc import Callable, Hashable, Sequence
@@ -25,7 +26,7 @@ class Job:
 
     __slots__ = (
         *("abandoned", "began", "caller", "connection", "context", "cost", "data", "deadline"),
-        *("done", "queued", "top_k"),
+        *("done", "on_left", "queued", "top_k"),
     )
 
     def __init__(
@@ -48,6 +49,12 @@ class Job:
         self.queued = monotonic()
         self.began = 0.0  # 0: not yet
         self.abandoned = False  # nobody wants the answer any more
+        self.on_left: Callable[[], None] = lambda: None  # called once: no worker has it any more
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody wants the answer any more, or it is too late for it."""
+        return self.abandoned or self.deadline <= monotonic()
 
 
 Outcome = Any  # what the work made of a job, or the exception that ended it
@@ -100,6 +107,8 @@ class Scheduler:
             removed = any(queue.remove(job, job.caller, job.connection) for queue in queues)
             if removed:
                 self._count_out(job)
+        if removed:
+            job.on_left()
         return removed
 
     def refuse_waiting(self, problem: Problem) -> None:
@@ -133,6 +142,11 @@ class Scheduler:
     def waiting(self) -> int:
         """Images in the queue."""
         return len(self._queue) + len(self._late)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing waits and nothing is being computed."""
+        return not self._running and not self.waiting
 
     @property
     def busy(self) -> int:
@@ -172,26 +186,27 @@ class Scheduler:
                 outcomes = [fault] * len(jobs)
             with self._lock:
                 del self._running[worker]
-            try:
-                jobs[0].done.get_loop().call_soon_threadsafe(_settle_all, jobs, outcomes)
-            except RuntimeError:  # the loop is closed: nobody waits any more
-                return
+            _tell_loop(jobs[0], functools.partial(_settle_all, jobs, outcomes))
 
     def _take(self, worker: int) -> list[Job]:
         """The next unit of jobs, marked as begun."""
         now = monotonic()
         jobs: list[Job] = []
+        skipped: list[Job] = []
         with self._lock:
             share = -(-self.waiting // self.workers)  # the other workers get theirs
             most = max(1, min(self.unit, share))
             while len(jobs) < most and (job := self._pop()) is not None:
                 self._count_out(job)
                 if job.abandoned or job.deadline <= now:  # its own timer answers it
+                    skipped.append(job)
                     continue
                 job.began = now
                 jobs.append(job)
             if jobs:
                 self._running[worker] = (now, sum(job.cost for job in jobs))
+        for job in skipped:
+            _tell_loop(job, job.on_left)
         return jobs
 
     def _pop(self) -> Job | None:
@@ -213,12 +228,20 @@ class Scheduler:
         self._waiting_seconds = self._waiting_seconds - job.cost if self.waiting else 0.0
 
 
+def _tell_loop(job: Job, what: Callable[[], None]) -> None:
+    try:
+        job.done.get_loop().call_soon_threadsafe(what)
+    except RuntimeError:  # the loop is closed: nobody waits any more
+        _log.debug("a worker outlived the event loop")
+
+
 def _settle_all(jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> None:
     for job, outcome in zip(jobs, outcomes, strict=True):
         _settle(job, outcome)
 
 
 def _settle(job: Job, outcome: Outcome) -> None:
+    job.on_left()
     if job.done.done():  # past its deadline, or its client has left
         return
     if isinstance(outcome, BaseException):

@@ -154,6 +154,7 @@ class SkippedBody(_Answer):
     """An engine that was preferred and could not run."""
 
     name: str
+    cause: str = Field(description="failed, or by choice: not_installed, not_in_bundle")
     reason: str
 
 
@@ -171,13 +172,29 @@ class InfoEngineBody(_Answer):
     )
 
 
+class SelfTestBody(_Answer):
+    """How the engine's logits of stored images compare with the stored ones, on this CPU."""
+
+    verdict: str = Field(
+        description="exact: every bit; within bound: every label, and no logit further away than "
+        "bound; absent: the bundle stores none. A service that fails is not ready"
+    )
+    reason: str
+    images: int
+    largest_difference: float | None = Field(description="of a logit")
+    bound: float | None
+
+
 class InfoBody(_Answer):
     """The answer to GET /info."""
 
     model: InfoModelBody
     engine: InfoEngineBody
+    self_test: SelfTestBody
     cpu: dict[str, Any] = Field(description="model, usable CPUs, features that matter to kernels")
-    limits: dict[str, int] = Field(description="what a request may have, by setting")
+    limits: dict[str, int] = Field(
+        description="what a request may have, by setting; max_pixels_FORMAT: at full size"
+    )
     versions: dict[str, str]
     memory_bytes: dict[str, int] = Field(
         description="of the process: rss, pss, anonymous, peak; see README"

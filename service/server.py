@@ -10,10 +10,11 @@ from time import monotonic
 from types import FrameType
 
 import uvicorn
-from starlette.types import ASGIApp
+from fastapi import FastAPI
 
 from service.gate import Gate
 from service.lifecycle import Lifecycle
+from service.live_metrics import ConnectionCollector
 from service.metrics import Metrics
 from service.problems import Problem
 from service.protocol import BoundedProtocol
@@ -26,6 +27,7 @@ _OTHER_FILES = 64  # descriptors that are not connections
 _ACCEPTS = 16  # connections taken at a time, before others get their turn
 _PAUSE_SECONDS = 0.1  # without accepting, where the system has no descriptors left
 _SWEEP_SECONDS = 1.0
+_STALL_SECONDS = 1.0  # without a byte, after which a client makes room for others
 _LINGER_SECONDS = 1.0  # in which a connection without a request may still send one, at the end
 _QUEUED_SECONDS = 0.2  # in which clients that were connecting when the listener closed get in
 _STEP_SECONDS = 0.05
@@ -33,7 +35,7 @@ _BACKSTOP_SECONDS = 3  # after the grace time uvicorn cancels what is left
 
 
 class Server(uvicorn.Server):
-    """Serves `app` on a listening socket until a signal; then drains.
+    """Serves an application of create_app on a listening socket until a signal; then drains.
 
     The first SIGTERM: not ready, each answer says Connection: close, and requests are taken for
     the drain delay, so that balancers and clients go elsewhere. Then what is connecting is
@@ -44,13 +46,9 @@ class Server(uvicorn.Server):
 
     def __init__(
         self,
-        app: ASGIApp,
+        app: FastAPI,
         settings: Settings,
         listener: socket.socket,
-        lifecycle: Lifecycle,
-        scheduler: Scheduler,
-        metrics: Metrics,
-        gate: Gate,
     ) -> None:
         super().__init__(
             uvicorn.Config(
@@ -69,10 +67,10 @@ class Server(uvicorn.Server):
         )
         self._settings = settings
         self._listener = listener
-        self._lifecycle = lifecycle
-        self._scheduler = scheduler
-        self._metrics = metrics
-        self._gate = gate
+        self._lifecycle: Lifecycle = app.state.lifecycle
+        self._scheduler: Scheduler = app.state.inference.scheduler
+        self._metrics: Metrics = app.state.metrics
+        self._gate: Gate = app.state.gate
         self._drain_at: float | None = None  # when the delay is over, of time.monotonic
         self._is_hurried = False
         self._signals: list[signal.Signals] = []
@@ -82,6 +80,7 @@ class Server(uvicorn.Server):
         self._swept_at = 0.0
         self._complained_at = 0.0
         self._bound = bound_connections(settings.max_connections)
+        self._metrics.watch(ConnectionCollector(lambda: self.connections, self._bound))
 
     @property
     def connections(self) -> "set[BoundedProtocol]":
@@ -155,6 +154,7 @@ class Server(uvicorn.Server):
         """Takes what is connecting, within the bounds; makes room by closing who idles longest."""
         for _ in range(_ACCEPTS):
             if self._count_connections() >= self._bound + _SPARE:
+                self._evict(is_urgent=True)
                 self._complain("too many connections are at work; new ones wait")
                 self._take_a_break()
                 return
@@ -177,7 +177,7 @@ class Server(uvicorn.Server):
             self._connecting.add(task)
             task.add_done_callback(self._finish_connecting)
             if self._count_connections() > self._bound:
-                self._make_room()
+                self._evict()
 
     def _finish_connecting(self, task: "asyncio.Task[object]") -> None:
         self._connecting.discard(task)
@@ -195,7 +195,11 @@ class Server(uvicorn.Server):
         )
 
     def _count_connections(self) -> int:
-        return len(self.server_state.connections) + len(self._connecting)
+        """Those that are open, or will be; what is closing goes with the loop's next turn."""
+        count = len(self.connections) + len(self._connecting)
+        if count >= self._bound:
+            count -= sum(one.transport.is_closing() for one in self.connections)
+        return count
 
     def _take_a_break(self) -> None:
         self._pause_accepting()
@@ -205,19 +209,21 @@ class Server(uvicorn.Server):
         if not self._is_closed:
             self._resume_accepting()
 
-    def _make_room(self) -> None:
-        """Evicts a connection, unless those that are closing already are enough."""
-        closing = sum(one.transport.is_closing() for one in self.connections)
-        if self._count_connections() - closing > self._bound:
-            self._evict()
-
-    def _evict(self) -> None:
-        """Closes the connection that has had no request for longest."""
-        idle = [
-            one for one in self.connections if not one.is_working and not one.transport.is_closing()
-        ]
+    def _evict(self, is_urgent: bool = False) -> None:
+        """Closes the connection that has idled for longest, else the one that has stalled so."""
+        open_ones = [one for one in self.connections if not one.transport.is_closing()]
+        idle = [one for one in open_ones if not one.is_working]
         if idle:
             min(idle, key=lambda one: one.idle_since).transport.abort()
+            self._metrics.count_evicted()
+            return
+        latest = monotonic() - (0 if is_urgent else _STALL_SECONDS)
+        stalled = [(since, one) for one in open_ones if (since := one.stalled_since) is not None]
+        since, slowest = min(stalled, key=lambda pair: pair[0], default=(latest, None))
+        if slowest is not None and since < latest:
+            slowest.end_with(
+                Problem("body_timeout", "expected steady progress; others wait for the connection.")
+            )
             self._metrics.count_evicted()
 
     def _sweep(self, now: float) -> None:

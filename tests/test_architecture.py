@@ -116,6 +116,18 @@ def test_import_rules_hold(repository: Path) -> None:
     assert answer.returncode == 0, answer.stdout + answer.stderr
 
 
+def test_onnxruntime_is_imported_where_it_is_silenced(repository: Path, files: list[Path]) -> None:
+    """In tests as well: import-linter sees packages alone."""
+    pattern = re.compile(rb"^\s*(import|from) onnxruntime\b", re.MULTILINE)
+    found = [
+        path
+        for path in files
+        if path.suffix == ".py" and pattern.search((repository / path).read_bytes())
+    ]
+    peers = [Path("runtime/bench/peers") / f"{n}_peer.py" for n in ("onnxruntime", "quantize")]
+    assert found == [*peers, Path("runtime/onnx_sessions.py")]
+
+
 @pytest.mark.parametrize("package", ["runtime", "service.settings"])
 def test_importing_loads_no_tensor_library(repository: Path, package: str) -> None:
     heavy = ["torch", "onnxruntime", *(["fastapi"] if package == "runtime" else [])]

@@ -1,14 +1,31 @@
 """The default model: what it answers on photos that nobody trained on."""
 
 import csv
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from runtime import ENGINES, decode_image, load_engine, preprocess
+from runtime import (
+    ENGINES,
+    Bundle,
+    BundleError,
+    WrongAnswer,
+    decode_image,
+    load_engine,
+    preprocess,
+    read_bundle,
+    run_self_test,
+)
+from runtime.errors import ChecksumMismatch, InvalidManifest
+from runtime.manifest import FORMAT, MANIFEST
+from tests.runtime.manifests import edit
 
-BUNDLE = Path(__file__).resolve().parents[1] / "service" / "bundles" / "default"
+BUNDLES = Path(__file__).resolve().parents[1] / "service" / "bundles"
+BUNDLE = BUNDLES / "default"
+CONFIG_MAP = 2**20  # bytes that a ConfigMap may hold, all files together
 #: photo -> the kind of thing on it
 KINDS = {
     "bird": "bird",
@@ -20,6 +37,59 @@ KINDS = {
     "pets": "dog",
     "sunflower": "flower",
 }
+
+
+@pytest.mark.parametrize("bundle", ["default", "mobilenet_v1"])
+def test_bundle_fits_a_config_map(bundle: str) -> None:
+    assert sum(file.stat().st_size for file in (BUNDLES / bundle).iterdir()) < CONFIG_MAP
+
+
+@pytest.mark.parametrize("bundle", ["default", "mobilenet_v1"])
+def test_every_engine_passes_the_self_test(bundle: str) -> None:
+    manifest = read_bundle(BUNDLES / bundle).manifest
+    assert manifest.format == FORMAT
+    for name in ENGINES if manifest.plan else ["onnx"]:
+        verdict = run_self_test(load_engine(BUNDLES / bundle, name)).verdict
+        assert verdict in (["exact", "within bound"] if name == "onnx" else ["exact"])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "error"),
+    [
+        ("123.68,", "523.68,", ChecksumMismatch),
+        ('"temperature"', '"temperbture"', InvalidManifest),
+        ('"temperature": 0.8434', '"temperature": 1.8434', ChecksumMismatch),
+        ('"bird",', '"boat",', ChecksumMismatch),
+        ('"relu": true', '"relu": false', ChecksumMismatch),
+    ],
+)
+def test_edited_manifest_is_refused(
+    tmp_path: Path, old: str, new: str, error: type[BundleError]
+) -> None:
+    copy = Path(shutil.copytree(BUNDLE, tmp_path / "copy"))
+    text = (copy / MANIFEST).read_text()
+    assert old in text
+    (copy / MANIFEST).write_text(text.replace(old, new, 1))
+    with pytest.raises(error):
+        read_bundle(copy)
+
+
+def test_padding_that_keeps_the_shapes_is_noticed_even_with_a_forged_digest(
+    tmp_path: Path,
+) -> None:
+    """The pool behind the stem makes 40 of 79 rows as of 80: no shape tells."""
+
+    def change(content: dict[str, Any]) -> None:
+        content["plan"][0]["convolutions"][1]["padding"] = [1, 0]
+
+    copy = Bundle(Path(shutil.copytree(BUNDLE, tmp_path / "copy")), read_bundle(BUNDLE).manifest)
+    edit(copy, change, seal=False)
+    with pytest.raises(ChecksumMismatch):
+        read_bundle(copy.path)
+    edit(copy, change)
+    for name in ("torchscript", "native"):
+        with pytest.raises(WrongAnswer):
+            load_engine(copy.path, name)
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -4,12 +4,26 @@ import re
 import subprocess
 import sys
 import tomllib
+from itertools import chain
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
 
 from service.settings import KERNEL_SETTINGS, Settings, name_variable
 
+# The last versions with a published fault that concerns this project.
+FAULTY = {
+    "h11": "0.15.0",
+    "onnx": "1.21.0",
+    "onnxruntime": "1.30.0",
+    "pillow": "12.3.0",
+    "pydantic-settings": "2.14.1",
+    "pytest": "9.0.2",
+    "python-multipart": "0.0.30",
+    "tqdm": "4.66.2",
+}
 VARIABLE = re.compile(r"\bBNN_[A-Z_]+\b")
 SETTINGS = {name_variable(field) for field in Settings.model_fields} | KERNEL_SETTINGS.keys()
 
@@ -97,3 +111,16 @@ def test_locks_agree_on_versions(repository: Path) -> None:
     for name in ("runtime.txt", "build.txt", "torch-dependencies.txt"):
         assert read(name) - everything == set()
     assert len(read("torch.txt")) == 1
+
+
+def test_floors_are_above_versions_with_known_faults_and_below_the_locks(repository: Path) -> None:
+    project = tomllib.loads((repository / "pyproject.toml").read_text())["project"]
+    lines = [*project["dependencies"], *chain(*project["optional-dependencies"].values())]
+    requirements = [Requirement(line) for line in lines if not line.startswith("bnn-service")]
+    assert FAULTY.keys() <= {requirement.name for requirement in requirements}
+    locks = "".join(path.read_text() for path in (repository / ".locks").glob("*.txt"))
+    for requirement in requirements:
+        faulty = FAULTY.get(requirement.name)
+        assert faulty is None or not requirement.specifier.contains(faulty), requirement
+        locked = re.findall(rf"^{requirement.name}==(\S+)", locks, re.MULTILINE)
+        assert any(requirement.specifier.contains(Version(found)) for found in locked), requirement

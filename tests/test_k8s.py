@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from runtime.preprocess import DECODING_BYTES_PER_PIXEL
+from runtime import ImageLimits, describe_full_size_limits
 from service.settings import KERNEL_SETTINGS, Settings, name_variable
 
 SETTINGS = {name_variable(field) for field in Settings.model_fields} | KERNEL_SETTINGS.keys()
@@ -108,6 +108,24 @@ def test_memory_is_never_overcommitted(container: dict[str, Any]) -> None:
     assert float(resources["limits"]["cpu"]).is_integer()
 
 
+def measure_decoding(settings: Settings) -> int:
+    """Bytes, to whole MiB, with which every image of the most pixels is decoded at full size."""
+    return 2**20 * next(
+        megabytes
+        for megabytes in range(1, 10_000)
+        if set(describe_full_size_limits(limit_memory(settings, megabytes)).values())
+        == {settings.max_pixels}
+    )
+
+
+def limit_memory(settings: Settings, megabytes: int) -> ImageLimits:
+    return ImageLimits(
+        max_bytes=settings.max_body_bytes,
+        max_pixels=settings.max_pixels,
+        max_decoding_bytes=megabytes * 2**20,
+    )
+
+
 def test_memory_covers_the_largest_pictures(container: dict[str, Any]) -> None:
     given = {
         variable["name"].removeprefix("BNN_").lower(): variable["value"]
@@ -115,7 +133,7 @@ def test_memory_covers_the_largest_pictures(container: dict[str, Any]) -> None:
         if variable["name"] in SETTINGS
     }
     settings = Settings(**given)
-    decoding = settings.decode_threads * settings.max_pixels * DECODING_BYTES_PER_PIXEL
+    decoding = settings.decode_threads * measure_decoding(settings)
     bodies = (WAITING + 3) * settings.max_body_bytes  # three more of the one being decoded
     limit = container["resources"]["limits"]["memory"]
     assert limit.endswith("Mi")

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 import pytest
 import torch
 from safetensors.numpy import save_file
@@ -20,12 +19,14 @@ from torch import nn
 
 from models.binary import BinaryActivation
 from models.convert import calibrate, convert_network
-from models.export import export_bundle, parity_inputs
+from models.export import export_bundle
 from models.meliusnet import MeliusNet
 from models.onnx_graph import build_graph
+from models.parity import parity_inputs
 from models.specs import SPECS, find_spec
 from runtime import ENGINES, Preprocessing, library, load_engine, read_bundle
 from runtime.bundle import WEIGHTS
+from runtime.onnx_sessions import open_session
 from runtime.ops import load_operators
 from runtime.prepare import prepare_parts
 
@@ -97,8 +98,7 @@ def check_stage(
         finally:
             library.select(None)
     onnx.save(build_graph([step], folder / WEIGHTS, "stage"), folder / "stage.onnx")
-    session = ort.InferenceSession(str(folder / "stage.onnx"), providers=["CPUExecutionProvider"])
-    (found,) = session.run(None, {"images": x.numpy()})
+    (found,) = open_session(str(folder / "stage.onnx")).run(None, {"images": x.numpy()})
     assert np.array_equal(found, expected), ("onnx", worst(found, expected))
 
 

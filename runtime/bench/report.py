@@ -25,7 +25,7 @@ from runtime.bench.peer_networks import (
 )
 from runtime.bundle import Bundle, read_bundle
 from runtime.errors import RuntimeFault
-from runtime.prepare import ARITHMETICS
+from runtime.plan import ARITHMETICS
 
 SECTIONS = ("kernels", "layers", "networks", "engines", "peers")
 

@@ -38,6 +38,8 @@ extern "C" {
 
 #define BNN_API __attribute__((visibility("default")))
 #define BNN_ABI 2
+/* Raised when the order of float operations changes, and with it the last bits of logits. */
+#define BNN_FLOAT_ORDER 1
 #define BNN_ALIGNMENT 64
 
 typedef enum {
@@ -58,6 +60,7 @@ typedef struct {
 } bnn_implementation;
 
 BNN_API int bnn_abi(void);
+BNN_API int bnn_float_order(void);
 
 /* This thread's last failure; valid until its next failing call. */
 BNN_API const char* bnn_error(void);

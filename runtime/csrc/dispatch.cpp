@@ -148,6 +148,8 @@ const Kernels* active_kernels() {
 
 int bnn_abi(void) { return BNN_ABI; }
 
+int bnn_float_order(void) { return BNN_FLOAT_ORDER; }
+
 const char* bnn_error(void) { return bnn::last_error; }
 
 int bnn_implementations(const bnn_implementation** list, int32_t* count) {

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from models.augmentation import normalize
 from models.data import decode_pictures, main
@@ -17,7 +17,7 @@ from models.datasets import open_data_set
 from models.errors import DamagedPictures, DataError
 from models.picture_files import PictureFiles, read_folder
 from models.preprocessing import MEAN, STD
-from runtime import Preprocessing, decode_image, preprocess
+from runtime import InvalidImage, Preprocessing, decode_image, preprocess
 from tests.models.pictures import make_files, write_picture, write_two_colours
 
 SPEC = Preprocessing(10, 8, "bilinear", MEAN, STD)
@@ -61,6 +61,32 @@ def test_every_kind_of_picture_comes_out_as_the_service_sees_it() -> None:
         assert np.array_equal(inputs[i], expected), files.names[i]
 
 
+def test_files_are_accepted_and_refused_as_the_service_does() -> None:
+    image = Image.fromarray(np.random.default_rng(4).integers(0, 256, (60, 80, 3), np.uint8))
+    text = PngImagePlugin.PngInfo()
+    text.add_text("Comment", "x" * 3_000_000, zip=True)
+    jpeg = encoded(image, "JPEG")
+    good = {
+        "photo.avif": encoded(image, "AVIF"),
+        "text.png": encoded(image, pnginfo=text),
+        "without_end.jpg": jpeg[:-2],
+    }
+    bad = {
+        "half.jpg": jpeg[: len(jpeg) // 2] + b"\xff\xd9",
+        "phone.heic": b"\0\0\0\x18ftypheic\0\0\0\0mif1heic",
+    }
+    files = make_files({"a": good, "b": bad})
+    images = decode_pictures(files, SPEC, skip_damaged=True)
+    assert images.labels.tolist() == [0, 0, 0]
+    first, second = images.skipped
+    assert first.startswith("b/half.jpg: expected a complete JPEG file")
+    assert second.startswith("b/phone.heic: expected a JPEG, PNG, WebP or AVIF file; found what")
+    for i, name in enumerate(files.names):
+        if name.startswith("b/"):
+            with pytest.raises(InvalidImage):
+                decode_image(files.read(i))
+
+
 @pytest.mark.parametrize("workers", [1, 5])
 def test_order_is_that_of_the_files_whatever_the_workers(workers: int) -> None:
     files = all_kinds()
@@ -80,7 +106,11 @@ def damaged() -> PictureFiles:
 def test_damaged_files_are_all_named(damaged: PictureFiles) -> None:
     with pytest.raises(DamagedPictures, match=r"2 of 4 files are none") as caught:
         decode_pictures(damaged, SPEC, skip_damaged=False)
-    for expected in ("a/cut.jpg: ", "b/notes.txt: expected a JPEG, PNG or WebP", "--skip-damaged"):
+    for expected in (
+        "a/cut.jpg: ",
+        "b/notes.txt: expected a JPEG, PNG, WebP or AVIF",
+        "--skip-damaged",
+    ):
         assert expected in str(caught.value)
     with pytest.raises(DamagedPictures, match=r"Mend or remove them\.$"):
         decode_pictures(damaged, SPEC)  # of a command that cannot skip them

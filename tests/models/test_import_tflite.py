@@ -25,6 +25,7 @@ from runtime import (
     preprocess,
     read_bundle,
     resize_and_crop,
+    run_self_test,
 )
 from tests.models.pictures import open_real_copy
 from tests.models.tflite_files import CLASSES, LABELS, SIDE, cut, make_file
@@ -103,11 +104,13 @@ def test_two_files_become_two_bundles(
         assert manifest.trained
         assert manifest.training is not None
         assert list(manifest.training["imported_from"]) == [file.name for file in files]
-        assert set(manifest.files) == {"model.onnx"}
+        assert set(manifest.files) == {"model.onnx", "self_test.safetensors"}
         spec = manifest.preprocessing
         assert (spec.resize, spec.crop, spec.interpolation) == (10, SIDE, "bilinear")
         assert spec.mean == spec.std == (128, 128, 128)
-        assert load_engine(out / precision).name == "onnx"
+        engine = load_engine(out / precision)
+        assert engine.name == "onnx"
+        assert run_self_test(engine).verdict == "exact"
     sizes = [read_bundle(out / p).manifest.architecture["parameters"] for p in ("float", "int8")]
     assert sizes[0] == sizes[1] == (27 + 1) * 8 + (9 + 1) * 8 + (8 + 1) * 6 + (6 + 1) * 4
 
@@ -228,7 +231,7 @@ def test_network_that_does_not_run_is_not_written(
             raise EngineUnavailable("refused")
         return load_engine(bundle, engine)
 
-    monkeypatch.setattr(module, "load_engine", refuse)
+    monkeypatch.setattr("models.stored_answers.load_engine", refuse)
     with pytest.raises(EngineUnavailable):
         import_tflite(files, tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -2,13 +2,13 @@
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 import pytest
 import torch
 
 from models.convert import calibrate
 from models.mobilenet import MobileNetV1, find_mobilenet_spec
 from models.mobilenet_graph import build_mobilenet_graph
+from runtime.onnx_sessions import open_session
 
 
 @pytest.mark.parametrize(("stride", "side"), [(2, 64), (1, 32)])
@@ -17,7 +17,7 @@ def test_graph_equals_the_network(stride: int, side: int) -> None:
     calibrate(network, side)
     graph = build_mobilenet_graph(network, side, "test")
     onnx.checker.check_model(graph, full_check=True)
-    session = ort.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = open_session(graph.SerializeToString())
     images = torch.randn(3, 3, side, side)
     with torch.no_grad():
         expected = network(images).numpy()

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 import pytest
 import torch
 from safetensors.numpy import save_file
@@ -15,6 +14,7 @@ from models.onnx_graph import build_graph
 from models.specs import Spec
 from runtime import library
 from runtime.bundle import WEIGHTS
+from runtime.onnx_sessions import open_session
 from runtime.prepare import prepare_parts
 from tests.runtime.bundles import make_images, make_network
 
@@ -33,8 +33,7 @@ def make(folder: Path, padding: int = -1, integer: bool = False) -> tuple[Melius
 
 
 def run(path: Path, images: np.ndarray) -> np.ndarray:
-    session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    return np.asarray(session.run(["logits"], {"images": images})[0])
+    return np.asarray(open_session(str(path)).run(["logits"], {"images": images})[0])
 
 
 def test_graph_is_valid_and_uses_standard_operators_only(tmp_path: Path) -> None:

@@ -38,6 +38,14 @@ def test_folder_gives_sorted_classes_and_names(folder: Path) -> None:
     assert files.counts() == {"ant": 1, "cat": 2}
 
 
+def test_files_of_every_format_that_is_read_are_found(tmp_path: Path) -> None:
+    names = ["a/1.jpg", "a/2.JPEG", "a/3.png", "a/4.webp", "a/5.avif", "b/1.jpg"]
+    for name in [*names, "a/6.heic", "b/2.gif"]:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert read_folder(tmp_path).names == tuple(names)
+
+
 def test_every_file_means_every_file_but_hidden_ones(folder: Path) -> None:
     (folder / "cat" / ".thumbnails").mkdir()
     (folder / "cat" / ".thumbnails" / "a.jpg").touch()

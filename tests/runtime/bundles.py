@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
+from runtime import ENGINES, Manifest
 from runtime.bitpack import pack_bits
-from runtime.bundle import ONNX_GRAPH, TORCHSCRIPT_GRAPH, WEIGHTS, Bundle, Manifest, write_bundle
+from runtime.bundle import ONNX_GRAPH, TORCHSCRIPT_GRAPH, WEIGHTS, Bundle, write_bundle
 from runtime.preprocess import Preprocessing
 
 GROWTH = 64
+PARITY = {"max_abs_logit_difference": 0.005}
 Plan = list[dict[str, Any]]
 Tensors = dict[str, NDArray[Any]]
 
@@ -171,9 +174,12 @@ def make_manifest(plan: Plan) -> Manifest:
     )
 
 
-def make_bundle(path: Path, seed: int = 0, *, graphs: bool = True, **options: Any) -> Bundle:
+def make_bundle(
+    path: Path, seed: int = 0, *, graphs: bool = True, self_test: bool = False, **options: Any
+) -> Bundle:
     """Writes a bundle of make_network(seed, **options); without its graphs if `graphs` is false."""
     plan, tensors = make_network(seed, **options)
+    manifest = make_manifest(plan)
     with tempfile.TemporaryDirectory() as temporary:
         files = {WEIGHTS: Path(temporary, WEIGHTS)}
         save_file(tensors, files[WEIGHTS])
@@ -186,4 +192,9 @@ def make_bundle(path: Path, seed: int = 0, *, graphs: bool = True, **options: An
             files[ONNX_GRAPH] = Path(temporary, ONNX_GRAPH)
             graph = build_graph(plan, files[WEIGHTS], "random")
             files[ONNX_GRAPH].write_bytes(graph.SerializeToString())
-        return write_bundle(path, make_manifest(plan), files)
+        if self_test:
+            from models.stored_answers import add_self_test
+
+            manifest = replace(manifest, parity=dict.fromkeys(ENGINES, PARITY))
+            files = add_self_test(manifest, files, Path(temporary))
+        return write_bundle(path, manifest, files)

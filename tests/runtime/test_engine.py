@@ -1,5 +1,6 @@
 """runtime.engine: order of preference, visible fallback, named engines never fall back."""
 
+import importlib
 import logging
 import os
 import subprocess
@@ -9,11 +10,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from runtime import ENGINES, InvalidInput, NoEngine, RuntimeFault, load_engine, read_bundle
-from runtime.bundle import ONNX_GRAPH, Bundle
+from runtime.bundle import ONNX_GRAPH, WEIGHTS, Bundle, write_bundle
 from runtime.engine import check_images
-from runtime.errors import ImplementationUnavailable, NativeUnavailable
+from runtime.errors import (
+    ImplementationUnavailable,
+    InvalidRecord,
+    NativeUnavailable,
+    WrongAnswer,
+)
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +51,47 @@ def test_fallback_is_logged_and_kept(bundle: Bundle, caplog: pytest.LogCaptureFi
     assert engine.name == "native"
     assert [item.name for item in engine.skipped] == ["torchscript"]
     assert "model.ts" in engine.skipped[0].reason
-    assert "engine torchscript cannot be used" in caplog.text
+    assert engine.skipped[0].cause == "not_in_bundle"
+    assert [record.levelname for record in caplog.records] == ["INFO", "INFO"]
+    assert "engine torchscript has no files in this bundle" in caplog.text
     assert "engine native/" in caplog.text
+
+
+def test_an_engine_that_is_not_installed_is_one_short_line_of_information(bundle: Bundle) -> None:
+    code = (
+        "import logging, sys; sys.modules['torch'] = None\n"
+        "logging.basicConfig(level='INFO', format='%(levelname)s %(message)s', stream=sys.stdout)\n"
+        "import runtime\n"
+        f"engine = runtime.load_engine({str(bundle.path)!r})\n"
+        "print(engine.name, *(item.cause for item in engine.skipped))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    skipped, loaded, summary = done.stdout.splitlines()
+    assert skipped.startswith("INFO engine torchscript is not installed; make WITH_TORCH=yes setup")
+    assert len(skipped) < 100
+    assert loaded.startswith("INFO engine native/")
+    assert summary == "native not_installed"
+
+
+def test_an_engine_that_is_installed_and_fails_is_a_warning_with_the_reason(
+    bundle: Bundle, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise NativeUnavailable("expected a library that loads, found a broken one")
+
+    monkeypatch.setattr("runtime.native_engine.NativeEngine.__init__", broken)
+    with caplog.at_level(logging.INFO, "runtime.engine"):
+        engine = load_engine(without(bundle, "model.ts"))
+    assert [item.cause for item in engine.skipped] == ["not_in_bundle", "failed"]
+    (warning,) = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert warning.getMessage() == (
+        "engine native cannot be used: expected a library that loads, found a broken one"
+    )
+
+
+def test_a_bundle_of_the_onnx_graph_alone_has_nothing_that_failed(repository: Path) -> None:
+    engine = load_engine(repository / "service" / "bundles" / "mobilenet_v1")
+    assert [item.cause for item in engine.skipped] == ["not_in_bundle"] * 2
 
 
 def test_no_engine_has_every_reason(bundle: Bundle) -> None:
@@ -130,6 +176,82 @@ def test_kernels_asked_for_by_name_without_a_library_end_the_search(
         load_engine(bundle)
     monkeypatch.delenv("BNN_FORCE_IMPLEMENTATION")
     assert load_engine(bundle).name == "onnx"
+
+
+def spoil(monkeypatch: pytest.MonkeyPatch, *engines: str) -> None:
+    """Makes engines answer wrongly."""
+    for name in engines:
+        module, class_name, _ = ENGINES[name]
+        predict = getattr(importlib.import_module(module), class_name).predict
+        monkeypatch.setattr(
+            f"{module}.{class_name}.predict",
+            lambda self, images, predict=predict: predict(self, images)[:, ::-1].copy(),
+        )
+
+
+def test_engine_that_answers_wrongly_is_skipped_and_named(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    spoil(monkeypatch, "torchscript", "native")
+    engine = load_engine(bundle)
+    assert engine.name == "onnx"
+    assert [item.name for item in engine.skipped] == ["torchscript", "native"]
+    for item in engine.skipped:
+        assert f"expected the engine {item.name}/" in item.reason
+        assert "to a stored image within" in item.reason
+    assert "engine native cannot be used" in caplog.text
+    for name in ("torchscript", "native"):
+        with pytest.raises(WrongAnswer):
+            load_engine(bundle, name)
+
+
+def test_bundle_to_which_every_engine_answers_otherwise_is_refused(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoil(monkeypatch, *ENGINES)
+    with pytest.raises(NoEngine) as caught:
+        load_engine(bundle)
+    for name in ENGINES:
+        assert f"{name}: " in str(caught.value)
+
+
+def test_kernels_asked_for_by_name_that_answer_wrongly_end_the_search(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoil(monkeypatch, "torchscript", "native")
+    monkeypatch.setenv("BNN_FORCE_IMPLEMENTATION", "generic")
+    with pytest.raises(
+        ImplementationUnavailable, match=r"=generic asks for kernels, but: .*stored"
+    ):
+        load_engine(bundle)
+
+
+def test_loading_predicts_one_image(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    from runtime.native_engine import NativeEngine
+
+    seen: list[int] = []
+    predict = NativeEngine.predict
+
+    def count(self: NativeEngine, images: np.ndarray) -> np.ndarray:
+        seen.append(len(images))
+        return predict(self, images)
+
+    monkeypatch.setattr(NativeEngine, "predict", count)
+    load_engine(bundle, "native")
+    assert seen == [1]
+
+
+def test_bundle_that_is_wrong_in_itself_has_no_fallback(bundle: Bundle, tmp_path: Path) -> None:
+    """Weights that do not fit the plan; the onnx engine does not look at the plan."""
+    files = {name: bundle.path / name for name in bundle.manifest.files}
+    tensors = load_file(files[WEIGHTS])
+    tensors["head.bias"] = np.full(3, np.nan, np.float32)
+    save_file(tensors, tmp_path / WEIGHTS)
+    wrong = write_bundle(
+        tmp_path / "wrong", bundle.manifest, {**files, WEIGHTS: tmp_path / WEIGHTS}
+    )
+    with pytest.raises(InvalidRecord, match=r"head\.bias: expected finite values"):
+        load_engine(wrong)
 
 
 def test_torch_stays_out_of_memory_where_the_bundle_has_no_graph_for_it(bundle: Bundle) -> None:

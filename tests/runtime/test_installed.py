@@ -87,3 +87,20 @@ def test_the_package_folder_is_the_second_place(installed_files, tmp_path):
     installed_files()
     (tmp_path / NAME).write_bytes(b"")
     assert installed.find_file(NAME) == (tmp_path / NAME).resolve()
+
+
+@pytest.mark.parametrize(
+    ("program", "absent"),
+    [
+        ("import no_such_package", True),
+        ("import no_such_package.module", True),
+        ("import json.no_such_module", False),
+        ("from json import no_such_name", False),
+        ("raise OSError('libtorch_cpu.so: cannot open shared object file')", False),
+    ],
+)
+def test_a_package_that_is_broken_is_not_absent(program, absent):
+    with pytest.raises((ImportError, OSError)) as caught:
+        exec(program)
+    package = "no_such_package" if "such_package" in program else "json"
+    assert installed.is_absent(caught.value, package) is absent

@@ -1,9 +1,5 @@
 """runtime.onnx_engine: refusals, threads, what it reads."""
 
-import os
-import platform
-import shutil
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -11,14 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from onnx import TensorProto, helper
 
 from models.export import main as export
 from models.import_tflite import import_tflite
 from runtime import EngineUnavailable, read_bundle
 from runtime.bundle import ONNX_GRAPH, WEIGHTS, Bundle, write_bundle
 from runtime.errors import InvalidManifest
-from runtime.onnx_engine import PRODUCT_GRAPH, OnnxEngine
+from runtime.onnx_engine import OnnxEngine
+from tests.emulation import NO_VNNI, run_python
 from tests.models.tflite_files import LABELS, make_file
 
 
@@ -44,8 +40,9 @@ def test_threads_do_not_change_the_answer(bundle: Bundle) -> None:
 
 def test_missing_package_is_explained(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(EngineUnavailable, match="expected the package onnxruntime"):
+    with pytest.raises(EngineUnavailable, match="expected the package onnxruntime") as caught:
         OnnxEngine(bundle)
+    assert not caught.value.installed
 
 
 @pytest.mark.parametrize(
@@ -65,30 +62,11 @@ def test_graph_that_is_none_is_refused(bundle: Bundle, tmp_path: Path) -> None:
         OnnxEngine(broken)
 
 
-def test_product_graph_is_what_its_comment_says() -> None:
-    ends = [
-        helper.make_tensor_value_info(name, kind, shape)
-        for name, kind, shape in (
-            ("a", TensorProto.UINT8, [8, 64]),
-            ("b", TensorProto.INT8, [64, 8]),
-            ("c", TensorProto.INT32, [8, 8]),
-        )
-    ]
-    node = helper.make_node("MatMulInteger", ["a", "b"], ["c"])
-    graph = helper.make_graph([node], "g", ends[:2], ends[2:])
-    opset = helper.make_opsetid("", 18)
-    model = helper.make_model(graph, opset_imports=[opset], ir_version=9, producer_name="")
-    assert model.SerializeToString() == PRODUCT_GRAPH
-
-
 @pytest.mark.qemu
 def test_int8_network_is_exact_on_cpus_whose_products_saturate(
     rng: np.random.Generator, tmp_path: Path
 ) -> None:
     """Its weights span all of int8: products of 16 bits would change most answers."""
-    emulator = shutil.which("qemu-x86_64-static") or shutil.which("qemu-x86_64")
-    if platform.machine() != "x86_64" or emulator is None:
-        pytest.skip("qemu-x86_64 (package qemu-user-static) is not installed, or not on x86-64")
     (tmp_path / "labels.txt").write_text("\n".join(LABELS))
     file = make_file(rng).write(tmp_path / "net.tflite")
     _, int8 = import_tflite([file], tmp_path / "out", tmp_path / "labels.txt")
@@ -96,40 +74,11 @@ def test_int8_network_is_exact_on_cpus_whose_products_saturate(
     np.save(tmp_path / "images.npy", images)
     program = (
         "import numpy\n"
-        "from runtime import load_engine, onnx_engine\n"
+        "from runtime import load_engine, onnx_sessions\n"
         f"engine = load_engine({str(int8.path)!r}, 'onnx')\n"
         f"logits = engine.predict(numpy.load({str(tmp_path / 'images.npy')!r}))\n"
         f"numpy.save({str(tmp_path / 'logits.npy')!r}, logits)\n"
-        "print(onnx_engine.saturates())\n"
+        "print(onnx_sessions.saturates())\n"
     )
-    answer = subprocess.run(
-        [emulator, "-cpu", "Haswell", os.path.realpath(sys.executable), "-c", program],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-    )
-    assert answer.returncode == 0, answer.stderr
-    assert answer.stdout == "True\n"
+    assert run_python(NO_VNNI, program) == "True\n"
     assert np.array_equal(np.load(tmp_path / "logits.npy"), OnnxEngine(int8).predict(images))
-
-
-def test_saturation_is_asked_of_onnxruntime(
-    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import onnxruntime as ort
-
-    entries: dict[str, str] = {}
-    options = ort.SessionOptions
-
-    class Recording(options):  # type: ignore[misc, valid-type]
-        def add_session_config_entry(self, key: str, value: str) -> None:
-            entries[key] = value
-            super().add_session_config_entry(key, value)
-
-    monkeypatch.setattr(ort, "SessionOptions", Recording)
-    for saturating in (False, True):
-        entries.clear()
-        monkeypatch.setattr("runtime.onnx_engine.saturates", lambda answer=saturating: answer)
-        OnnxEngine(bundle)
-        assert ("session.x64quantprecision" in entries) is saturating

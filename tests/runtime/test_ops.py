@@ -283,8 +283,9 @@ def load_again() -> None:
 
 
 def test_missing_operators_name_every_place(places: dict[str, Path]) -> None:
-    with pytest.raises(TorchUnavailable, match=r"libbnn_torch.* none of: here; there\.$"):
+    with pytest.raises(TorchUnavailable, match=r"libbnn_torch.* none of: here; there\.$") as caught:
         load_again()
+    assert caught.value.installed  # torch is, and no build said that it left the operators out
 
 
 def test_missing_operators_quote_why_the_build_left_them_out(
@@ -294,8 +295,9 @@ def test_missing_operators_quote_why_the_build_left_them_out(
     places[ops.ABSENCE_RECORD].write_text("built with BNN_TORCH=OFF\n")
     with pytest.raises(
         TorchUnavailable, match=r"there\. The build left .*: built with BNN_TORCH=OFF"
-    ):
+    ) as caught:
         load_again()
+    assert not caught.value.installed
 
 
 def test_operators_that_do_not_load_name_the_file(places: dict[str, Path], tmp_path: Path) -> None:
@@ -310,13 +312,13 @@ def test_without_torch_the_engine_says_what_to_install(repository: Path) -> None
         "import sys; sys.modules['torch'] = None\n"
         "from runtime.errors import TorchUnavailable\n"
         "try:\n    import runtime.torchscript_engine\n"
-        "except TorchUnavailable as error:\n    print(error)\n"
+        "except TorchUnavailable as error:\n    print(error, error.installed)\n"
     )
     answer = subprocess.run(
         [sys.executable, "-c", program], cwd=repository, capture_output=True, text=True, check=True
     )
     assert answer.stdout.startswith("expected the package torch >= 2.10, found ")
-    assert "pip install '.[torch]'" in answer.stdout
+    assert "pip install '.[torch]' False" in answer.stdout
 
 
 def test_run_network_refuses_what_does_not_fit() -> None:

@@ -140,9 +140,7 @@ def test_late_bodies_keep_their_bytes_and_lose_their_place(door: Door, clock: Cl
     assert door.bodies.held == 0
 
 
-def test_when_the_queue_is_more_than_half_full_callers_get_shares(
-    door: Door, clock: Clock
-) -> None:
+def test_when_the_queue_is_more_than_half_full_callers_get_shares(door: Door, clock: Clock) -> None:
     for caller in "abcd":
         door.admit(caller).close()
     clock.now += 0.2  # of four callers each may have two

@@ -151,7 +151,11 @@ async def test_forms(body: bytes, expected: bytes | None, step: int) -> None:
         (FORM, make_file(b"x")[:-9], "closed by its boundary"),
         (FORM, b"--XX\r\n" + END, "breaks its rules"),
         (FORM, END, "found 0 among 0"),
-        (FORM, make_file(b"x") + make_file(b"y") + END, "exactly one part `image`; found 2 among 2"),
+        (
+            FORM,
+            make_file(b"x") + make_file(b"y") + END,
+            "exactly one part `image`; found 2 among 2",
+        ),
         (FORM, make_file(b"x", "photo") + END, "found 0 among 1"),
         (FORM, make_part('form-data; name="image"', b"a text") + END, "found a text field"),
         (FORM, make_part("form-data", b"x") + END, "found 0 among 1"),
@@ -331,7 +335,7 @@ async def test_fuzzed_forms_through_http_are_never_a_500(
 
 
 @settings(max_examples=200)
-@given(st.lists(st.sampled_from([*b'form-data;name="mg\\fl*=\'% \t:']), max_size=40).map(bytes))
+@given(st.lists(st.sampled_from([*b"form-data;name=\"mg\\fl*='% \t:"]), max_size=40).map(bytes))
 @example(b'form-data; name="image"; name=""')
 def test_any_disposition_gives_a_part_or_a_problem(disposition: bytes) -> None:
     body = b"--XX\r\nContent-Disposition: " + disposition + b"\r\n\r\nx\r\n--XX--"

@@ -60,8 +60,9 @@ def test_logits_that_are_no_numbers_are_a_fault(classifier: Classifier, value: f
 
 
 def test_the_limits_reach_the_decoder(make_engine: Any, picture: Any) -> None:
+    data = picture("red", (10, 10), "PNG")
     with pytest.raises(ImageTooLarge):
-        Classifier(make_engine(), ImageLimits(max_pixels=99)).prepare(picture("red", (10, 10)))
+        Classifier(make_engine(), ImageLimits(max_pixels=99)).prepare(data)
 
 
 def test_the_identity_changes_with_any_file(make_engine: Any) -> None:

@@ -418,6 +418,7 @@ async def test_any_mix_of_requests_gives_all_back(
 ) -> None:
     settings = Settings(queue_images=6, max_body_bytes=20_000, workers=2)
     async with connect(settings) as client:
+
         async def ask(kind: int) -> int:
             data = picture(size=(60 + kind, 40))
             match kind % 8:
@@ -426,7 +427,9 @@ async def test_any_mix_of_requests_gives_all_back(
                 case 1:
                     answer = await client.post("/classify", content=b"x" * 30_000)
                 case 2:
-                    answer = await client.post("/classify/batch", files=make_files(data, b"x", data))
+                    answer = await client.post(
+                        "/classify/batch", files=make_files(data, b"x", data)
+                    )
                 case 3:
                     headers = {"X-Deadline-Ms": "1"}
                     answer = await client.post("/classify", content=data, headers=headers)

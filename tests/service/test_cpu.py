@@ -1,41 +1,18 @@
-"""service.cpu: quotas of both cgroup versions, and the features Linux lists."""
+"""service.cpu: the count under a quota, and the features Linux lists."""
 
 from pathlib import Path
 
-import pytest
-
-from service.cpu import count_cpus, read_cpu_features, read_cpu_model, read_cpu_quota
-
-
-def write(file: Path, text: str) -> None:
-    """Writes a file and its directories."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(text)
-
-
-@pytest.mark.parametrize(
-    ("files", "expected"),
-    [
-        ({"cpu.max": "150000 100000\n"}, 1.5),
-        ({"cpu.max": "max 100000\n"}, None),
-        ({"cpu/cpu.cfs_quota_us": "200000", "cpu/cpu.cfs_period_us": "100000"}, 2.0),
-        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, None),
-        ({"cpu.max": "nonsense"}, None),
-        ({}, None),
-    ],
-)
-def test_reads_the_quota(tmp_path: Path, files: dict[str, str], expected: float | None) -> None:
-    for name, text in files.items():
-        write(tmp_path / name, text)
-    assert read_cpu_quota(tmp_path) == expected
+from service.cpu import count_cpus, read_cpu_features, read_cpu_model
 
 
 def test_a_quota_cuts_the_count_to_at_least_one(tmp_path: Path) -> None:
-    unlimited = count_cpus(tmp_path)
+    unlimited = count_cpus(tmp_path)  # no /proc files, no quota
     assert unlimited >= 1
-    write(tmp_path / "cpu.max", "50000 100000")
+    (tmp_path / "cgroup").write_text("0::/\n")
+    (tmp_path / "mountinfo").write_text(f"31 23 0:28 / {tmp_path} rw - cgroup2 cgroup2 rw\n")
+    (tmp_path / "cpu.max").write_text("50000 100000")
     assert count_cpus(tmp_path) == 1
-    write(tmp_path / "cpu.max", "99900000 100000")
+    (tmp_path / "cpu.max").write_text("99900000 100000")
     assert count_cpus(tmp_path) == unlimited
 
 

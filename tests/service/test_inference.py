@@ -138,7 +138,9 @@ async def test_one_bad_image_harms_no_other_of_its_unit(gated: Any, picture: Any
         await asyncio.to_thread(engine.wait_for_call)
         jobs = [submit(inference, data) for data in (picture(), picture("white"), picture("lime"))]
         engine.open()
-        red, white, green = await asyncio.gather(*(job.done for job in jobs), return_exceptions=True)
+        red, white, green = await asyncio.gather(
+            *(job.done for job in jobs), return_exceptions=True
+        )
         assert isinstance(white, ArithmeticError)
         assert [found.predictions[0].label for found in (red, green)] == ["red", "green"]
         assert red.unit == 3

@@ -99,9 +99,7 @@ def test_who_gives_up_makes_room_in_the_line() -> None:
             assert leave.wait(SECONDS)
 
     impatient = threading.Thread(
-        target=lambda: pytest.raises(
-            TimeoutError, account.hold(9, monotonic() + 0.05).__enter__
-        ),
+        target=lambda: pytest.raises(TimeoutError, account.hold(9, monotonic() + 0.05).__enter__),
     )
     impatient.start()
     wait_for(lambda: account._line or not impatient.is_alive(), "the impatient one")

@@ -1,8 +1,10 @@
 """service.logs: the schema of a line, request ids, trace context, and what is kept quiet."""
 
+import io
 import json
 import logging
 import re
+import sys
 import warnings
 from collections.abc import Iterator
 from datetime import datetime
@@ -142,3 +144,23 @@ def test_a_trace_parent_is_taken_over() -> None:
 )
 def test_a_broken_trace_parent_is_ignored(given: str) -> None:
     assert read_context(b"a", given.encode()) == RequestContext("a")
+
+
+@pytest.mark.parametrize("at_terminal", [True, False])
+def test_auto_is_text_at_a_terminal_and_json_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, at_terminal: bool
+) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr(stream, "isatty", lambda: at_terminal)
+    monkeypatch.setattr(sys, "stderr", stream)
+    configure_logging("info", "auto")
+    logging.getLogger("service.x").info("hello")
+    assert stream.getvalue().startswith("{") is not at_terminal
+    assert "hello" in stream.getvalue()
+
+
+def test_without_a_standard_error_nothing_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python has none where its descriptor was closed at the start."""
+    monkeypatch.setattr(sys, "stderr", None)
+    configure_logging("info", "auto")
+    assert logging.getLogger().handlers

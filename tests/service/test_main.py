@@ -13,7 +13,6 @@ import httpx
 import pytest
 
 import service
-from service.__main__ import main
 from tests.service.servers import wait_for
 
 FALLBACK = ("torchscript", "native")
@@ -78,6 +77,8 @@ def test_falling_back_is_visible_everywhere(start_server: Any, bundle: Path) -> 
     ("environment", "status", "text"),
     [
         ({"BNN_PORT": "http"}, 2, "BNN_PORT: input should be a valid integer"),
+        ({"BNN_PORT": "tcp://10.96.0.5:80"}, 2, "enableServiceLinks: false"),
+        ({"BNN_CONFIG": "/nowhere/service.toml"}, 2, "/nowhere/service.toml: expected a TOML file"),
         ({"BNN_HOST": "192.0.2.1"}, 1, "cannot listen on 192.0.2.1"),  # of no machine: RFC 5737
         ({"BNN_BUNDLE": "/nowhere"}, 1, "/nowhere/manifest.json"),
         ({"BNN_ENGINE": "native"}, 1, "error: "),
@@ -117,7 +118,10 @@ def slow_import(tmp_path: Path) -> tuple[dict[str, str], Path]:
 def first_process() -> tuple[str, ...]:
     """The command that makes another one process 1 of a namespace, as in a container."""
     command = ("unshare", "--pid", "--fork", "--kill-child")
-    if shutil.which("unshare") is None or subprocess.run([*command, "true"], check=False).returncode:
+    if (
+        shutil.which("unshare") is None
+        or subprocess.run([*command, "true"], check=False).returncode
+    ):
         pytest.skip("expected unshare and the right to make a PID namespace; found none: be root")
     return command
 

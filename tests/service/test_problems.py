@@ -45,12 +45,23 @@ def test_headers() -> None:
 
 @pytest.mark.parametrize("code", PROBLEMS)
 def test_whoever_may_come_again_is_told_when(code: str) -> None:
-    may_help = {"overloaded", "out_of_memory", "not_ready", "draining", "deadline_exceeded"}
+    may_help = {"overloaded", "rate_limited", "out_of_memory", "not_ready", "draining", "deadline_exceeded"}
     assert (PROBLEMS[code].retry_after is not None) is (code in may_help)
 
 
 def test_a_problem_within_an_answer_has_no_id_of_its_own() -> None:
     assert "request_id" not in describe_problem(Problem("bad_request", ""))
+
+
+def test_a_request_may_know_better_when_to_come_again() -> None:
+    def read_headers(problem: Problem) -> dict[bytes, bytes]:
+        return dict(encode_problem(problem, "")[1])
+
+    assert read_headers(Problem("rate_limited", ""))[b"retry-after"] == b"1"
+    assert read_headers(Problem("rate_limited", "", retry_after=17))[b"retry-after"] == b"17"
+    assert read_headers(Problem("internal", "", retry_after=3))[b"retry-after"] == b"3"
+    assert b"retry-after" not in read_headers(Problem("internal", ""))
+    assert read_headers(Problem("unauthorized", ""))[b"www-authenticate"] == b"Bearer"
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import service.protocol
 import service.server
 from tests.service.servers import ServerThread, wait_for
-from tests.service.wire import Reply, Wire, ask, get, post, post_head
+from tests.service.wire import Reply, Wire, get, post, post_head
 
 MIB = 2**20
 H2C = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAAP__")

@@ -98,7 +98,7 @@ def make_scan_bomb(picture: Any) -> bytes:
         (lambda picture: picture(kind="GIF"), 415, "unsupported_format"),
         (lambda picture: picture()[:-50], 422, "invalid_image"),
         (lambda picture: picture(kind="PNG")[:60], 422, "invalid_image"),
-        (lambda picture: picture(size=(101, 100)), 413, "too_large"),
+        (lambda picture: picture(size=(101, 100), kind="PNG"), 413, "too_large"),
         (lambda picture: b"\xff\xd8\xff" + b"x" * 40_000, 413, "too_large"),
         (make_scan_bomb, 413, "too_large"),
     ],

@@ -42,7 +42,9 @@ class Bench:
             assert self.let_go.acquire(timeout=SECONDS)
         if any(job.data == b"fail" for job in jobs):
             raise ValueError("an image of this unit is bad")
-        return [Problem("bad_request", "") if job.data == b"bad" else job.data.upper() for job in jobs]
+        return [
+            Problem("bad_request", "") if job.data == b"bad" else job.data.upper() for job in jobs
+        ]
 
     @property
     def data(self) -> list[list[bytes]]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
 
 def open_peer(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Callable[[], None]]]:
-    """options: model (path), threads, batch. Calls: predict."""
+    """options: model (path), threads, batch, saturates (whether this CPU's 8-bit products are wrong
+    unless ONNX Runtime is asked for exact ones). Calls: predict.
+    """
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read by the import, see runtime/onnx_sessions.py
     import numpy as np
     import onnxruntime as ort
 
@@ -17,6 +21,8 @@ def open_peer(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Callab
     settings.add_free_dimension_override_by_name("N", options["batch"])
     # Waiting threads must not take the CPU from whoever has its turn.
     settings.add_session_config_entry("session.force_spinning_stop", "1")
+    if options["saturates"]:
+        settings.add_session_config_entry("session.x64quantprecision", "1")
     settings.log_severity_level = 3
     session = ort.InferenceSession(options["model"], settings, providers=["CPUExecutionProvider"])
     (image,) = session.get_inputs()

@@ -36,7 +36,7 @@ def silent(text: str) -> None:
 def export(tmp_path_factory: pytest.TempPathFactory) -> Export:
     """Writes a small network for any name of ours, a small MobileNet for theirs."""
     folder = tmp_path_factory.mktemp("exports")
-    ours = make_bundle(folder / "ours", graphs=False, stem="grouped", image=32)
+    ours = make_bundle(folder / "ours", graphs=False, self_test=True, stem="grouped", image=32)
     graph = build_mobilenet_graph(MobileNetV1(find_mobilenet_spec("mobilenet_v1_0.25"), 5), 32, "m")
     (folder / "theirs").mkdir()
     onnx.save(graph, folder / "theirs" / ONNX_GRAPH)

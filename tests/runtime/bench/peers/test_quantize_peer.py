@@ -8,6 +8,7 @@ from models.mobilenet import MobileNetV1, find_mobilenet_spec
 from models.mobilenet_graph import build_mobilenet_graph
 from runtime.bench.peers.onnxruntime_peer import open_peer as open_onnxruntime
 from runtime.bench.peers.quantize_peer import open_peer
+from runtime.onnx_sessions import saturates
 
 
 def test_weights_become_int8(tmp_path: Path) -> None:
@@ -21,5 +22,5 @@ def test_weights_become_int8(tmp_path: Path) -> None:
     types = {tensor.data_type for tensor in graph.initializer}
     assert onnx.TensorProto.INT8 in types
     assert "QuantizeLinear" in {node.op_type for node in graph.node}
-    _, calls = open_onnxruntime({"model": out, "threads": 1, "batch": 1})
+    _, calls = open_onnxruntime({"model": out, "threads": 1, "batch": 1, "saturates": saturates()})
     calls["predict"]()

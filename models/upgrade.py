@@ -1,0 +1,59 @@
+"""Lifts a bundle to the newest format without its checkpoint.
+
+python -m models.upgrade BUNDLE --out DIR: weights and graphs stay byte by byte. The manifest gets
+what newer formats have, its digest among it, and the bundle a self-test, with the logits of its own
+engines here. DIR may be BUNDLE. The manifest is trusted as it is: format 1 has nothing to check it
+by.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from models.stored_answers import add_self_test
+from runtime import Bundle, RuntimeFault, read_bundle
+from runtime.bundle import check_replaceable, write_bundle
+from runtime.manifest import FLOAT_ORDER
+
+
+def upgrade(bundle: Bundle, out: Path) -> Bundle:
+    """Writes the bundle anew, with a self-test that all engines pass which run here.
+
+    Raises FileExistsError, BundleError, EngineUnavailable.
+    """
+    check_replaceable(out)
+    manifest = replace(bundle.manifest, float_order=FLOAT_ORDER)
+    files = {name: bundle.path / name for name in manifest.files}
+    with tempfile.TemporaryDirectory() as temporary:
+        return write_bundle(out, manifest, add_self_test(manifest, files, Path(temporary)))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m models.upgrade",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="of the new bundle")
+    args = parser.parse_args(arguments)
+    try:
+        old = read_bundle(args.bundle)
+        new = upgrade(old, args.out)
+    except (OSError, RuntimeFault) as error:
+        print(f"models.upgrade: {error}", file=sys.stderr)
+        return 2
+    print(f"{new.path}: {new.manifest.name}, format {old.manifest.format} -> {new.manifest.format}")
+    for name, entry in new.manifest.files.items():
+        print(f"  {name:<24}{entry.bytes:>12,} bytes")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

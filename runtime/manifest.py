@@ -1,0 +1,250 @@
+"""manifest.json: what a bundle says of itself, parsed whole or refused by name, and its digest.
+
+Each change of what a manifest may hold raises FORMAT. Readers take all lower formats, and refuse
+higher ones and keys that a format has not. runtime/README.md describes the keys.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from runtime.canonical_json import canonical, parse_strictly
+from runtime.errors import (
+    REEXPORT,
+    ChecksumMismatch,
+    InvalidManifest,
+    MissingFile,
+    UnsupportedFormat,
+)
+from runtime.plan import check_network
+from runtime.preprocess import Preprocessing
+
+FORMAT = 2
+MANIFEST = "manifest.json"
+FLOAT_ORDER = 1  # BNN_FLOAT_ORDER of csrc/bnn.h, the number that an export records
+
+MAX_MANIFEST_BYTES = 4 * 2**20
+MAX_TEXT = 200  # characters of a label or a file name
+TEMPERATURES = (0.01, 100.0)
+
+_FIRST_KEYS = (
+    *("format", "name", "trained", "architecture", "input", "preprocessing", "labels"),
+    *("training", "parity", "files", "created", "plan"),
+)
+# Format -> the keys that it needs, and those that it may have.
+_KEYS = {
+    1: (_FIRST_KEYS, ("temperature", "quantization")),
+    2: ((*_FIRST_KEYS, "temperature", "float_order", "digest"), ("quantization",)),
+}
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """What the manifest records of a file."""
+
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The bundle's description of itself."""
+
+    name: str
+    architecture: dict[str, Any]
+    input: tuple[int, int, int]  # channels, height, width
+    preprocessing: Preprocessing
+    labels: tuple[str, ...]
+    plan: tuple[dict[str, Any], ...]  # () for a network that only the ONNX graph describes
+    files: dict[str, FileEntry]
+    trained: bool
+    training: dict[str, Any] | None
+    parity: dict[str, Any] = field(default_factory=dict)
+    quantization: dict[str, Any] | None = None  # of the float parts; None: there is none
+    created: dict[str, Any] = field(default_factory=dict)
+    temperature: float = 1.0  # scores are softmax(logits / temperature)
+    float_order: int | None = FLOAT_ORDER  # of the stored logits; None: format 1 has no number
+    format: int = FORMAT
+
+    @property
+    def classes(self) -> int:
+        return len(self.labels)
+
+
+def read_manifest(file: Path) -> Manifest:
+    """Reads, parses and checks a manifest, its digest among the rest.
+
+    Raises MissingFile, UnsupportedFormat, InvalidManifest, ChecksumMismatch, OSError.
+    """
+    if not file.is_file():
+        raise MissingFile(
+            f"{file}: expected a bundle's manifest, found none. Give the directory that "
+            "models.export wrote."
+        )
+    with file.open("rb") as stream:
+        text = stream.read(MAX_MANIFEST_BYTES + 1)
+    if len(text) > MAX_MANIFEST_BYTES:
+        raise InvalidManifest(
+            f"{file}: expected at most {MAX_MANIFEST_BYTES} bytes, found more. {REEXPORT}"
+        )
+    try:
+        content = parse_strictly(text)
+    except (ValueError, RecursionError) as error:
+        raise InvalidManifest(f"{file}: expected JSON, found {error}. {REEXPORT}") from error
+    if not isinstance(content, dict) or type(content.get("format")) is not int:
+        raise InvalidManifest(
+            f"{file}: expected an object with a whole number `format`. {REEXPORT}"
+        )
+    if content["format"] not in _KEYS:
+        raise UnsupportedFormat(
+            f"{file} says format {content['format']}; this build reads "
+            f"{' and '.join(map(str, _KEYS))}. Export the bundle again with this version's "
+            "models.export, or upgrade."
+        )
+    try:
+        manifest = _parse(content)
+        found = find_digest(content)
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
+        what = f"no {error}" if isinstance(error, KeyError) else str(error)
+        raise InvalidManifest(
+            f"{file}: expected the keys of format {content['format']}, found {what}. {REEXPORT}"
+        ) from error
+    if manifest.format > 1 and found != content["digest"]:
+        raise ChecksumMismatch(
+            f"{file}: expected values with the digest {str(content['digest'])[:64]}, found some "
+            f"with {found}: they were changed after the export. {REEXPORT}"
+        )
+    return manifest
+
+
+def find_digest(content: Mapping[str, Any]) -> str:
+    """The hex SHA-256 of the canonical form of a manifest without its key `digest`.
+
+    Raises ValueError and others for what has no canonical form.
+    """
+    rest = {key: value for key, value in content.items() if key != "digest"}
+    return hashlib.sha256(canonical(rest)).hexdigest()
+
+
+def write_manifest(file: Path, manifest: Manifest, files: Mapping[str, FileEntry]) -> None:
+    """Writes a manifest of the newest format that lists `files`. Raises ValueError for a value that
+    JSON has not.
+    """
+    content = {
+        "format": FORMAT,
+        "name": manifest.name,
+        "trained": manifest.trained,
+        "architecture": manifest.architecture,
+        "input": {"shape": list(manifest.input), "dtype": "float32"},
+        "preprocessing": {**asdict(manifest.preprocessing), "channel_order": "RGB"},
+        "labels": list(manifest.labels),
+        "temperature": manifest.temperature,
+        "training": manifest.training,
+        "parity": manifest.parity,
+        **({"quantization": manifest.quantization} if manifest.quantization else {}),
+        "float_order": FLOAT_ORDER if manifest.float_order is None else manifest.float_order,
+        "files": {name: asdict(entry) for name, entry in files.items()},
+        "created": manifest.created,
+        "plan": list(manifest.plan),
+    }
+    content["digest"] = find_digest(content)
+    file.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
+
+
+def is_manifest(file: Path) -> bool:
+    """Whether a file looks like a bundle's manifest, of any format."""
+    try:
+        content = json.loads(file.read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(content, dict) and {"format", "files", "plan"} <= content.keys()
+
+
+def _parse(content: dict[str, Any]) -> Manifest:
+    _check_keys(content, *_KEYS[content["format"]])
+    image, preprocessing = _object(content, "input"), _object(content, "preprocessing")
+    _check_keys(image, ("shape", "dtype"))
+    files, training = _object(content, "files"), content["training"]
+    shape = tuple(_whole(n) for n in image["shape"])
+    if len(shape) != 3 or shape[0] != 3 or image["dtype"] != "float32":
+        raise ValueError(f"input {image} instead of float32 with 3 channels, height, width")
+    if preprocessing.pop("channel_order") != "RGB":
+        raise ValueError("a channel_order that is not RGB")
+    labels, plan = content["labels"], content["plan"]
+    if not isinstance(labels, list) or not labels:
+        raise ValueError("labels that are not a list of texts")
+    if not isinstance(plan, list) or not all(isinstance(step, dict) for step in plan):
+        raise ValueError("a plan that is not a list of objects")
+    if not isinstance(content["trained"], bool):
+        raise ValueError("`trained` that is neither true nor false")
+    quantization = content.get("quantization")
+    for key, value in (("training", training), ("quantization", quantization)):
+        if value is not None and not isinstance(value, dict):
+            raise ValueError(f"`{key}` that is neither an object nor null")
+    for entry in files.values():
+        _check_keys(entry, ("sha256", "bytes"))
+    if plan:
+        check_network(plan, shape, len(labels))
+    return Manifest(
+        name=_text(content["name"]),
+        architecture=_object(content, "architecture"),
+        input=(shape[0], shape[1], shape[2]),
+        preprocessing=Preprocessing(**preprocessing),
+        labels=tuple(_text(label) for label in labels),
+        plan=tuple(plan),
+        files={
+            _text(name): FileEntry(_text(entry["sha256"]), _whole(entry["bytes"]))
+            for name, entry in files.items()
+        },
+        trained=content["trained"],
+        training=training,
+        parity=_object(content, "parity"),
+        quantization=quantization,
+        created=_object(content, "created"),
+        temperature=_temperature(content.get("temperature", 1.0)),
+        float_order=_whole(content["float_order"]) if content["format"] > 1 else None,
+        format=content["format"],
+    )
+
+
+def _check_keys(content: Any, needed: Iterable[str], optional: Iterable[str] = ()) -> None:
+    """Refuses keys that the format has not, and names one that it needs."""
+    if not isinstance(content, dict):
+        raise ValueError(f"{repr(content)[:80]} where an object is expected")
+    known = {*needed, *optional}
+    for key in content:
+        if key not in known:
+            raise ValueError(f"the unknown key {key[:80]!r}")
+    for key in needed:
+        content[key]
+
+
+def _object(content: dict[str, Any], key: str) -> dict[str, Any]:
+    if not isinstance(content[key], dict):
+        raise ValueError(f"{key!r} that is not an object")
+    return dict(content[key])
+
+
+def _text(value: object) -> str:
+    """A text of printable characters: it goes into logs, metrics and answers."""
+    if not isinstance(value, str) or not value.isprintable() or len(value) > MAX_TEXT:
+        raise ValueError(f"{repr(value)[:80]} where a printable text is expected")
+    return value
+
+
+def _whole(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**63:
+        raise ValueError(f"{repr(value)[:80]} where a whole number is expected")
+    return value
+
+
+def _temperature(value: object) -> float:
+    low, high = TEMPERATURES
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise ValueError(f"a temperature of {repr(value)[:80]} instead of {low} to {high}")
+    return float(value)

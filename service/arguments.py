@@ -1,0 +1,84 @@
+"""The command line: what may be asked of the program, and its help."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from runtime import ENGINES
+from service.classifier import DEFAULT_TOP_K
+from service.output import Parser
+from service.settings import CONFIG_VARIABLE, describe_settings
+
+_SCRIPT = "bnn-service"
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser; `command` is None, serve, classify, self-test or make-key."""
+    is_script = Path(sys.argv[0]).name == _SCRIPT
+    parser = Parser(
+        prog=_SCRIPT if is_script else "python -m service",
+        description="Serves a binary neural network over HTTP, or classifies files (classify).",
+        epilog=describe_settings(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_settings(parser, None)
+    _add_printing(parser, False)
+    parser.add_argument("--version", action="store_true", help="print the version, and end")
+    commands = parser.add_subparsers(dest="command", metavar="{serve,classify,self-test,make-key}")
+    # Given before or after the command: a default here would undo what was given before.
+    serve = commands.add_parser("serve", help="serve over HTTP (the default)")
+    _add_settings(serve, argparse.SUPPRESS)
+    _add_printing(serve, argparse.SUPPRESS)
+    classify = commands.add_parser("classify", help="print labels and scores of image files")
+    _add_settings(classify, argparse.SUPPRESS)
+    classify.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    classify.add_argument(
+        "--top-k", type=int, metavar="N", help=f"classes per file (default {DEFAULT_TOP_K})"
+    )
+    classify.add_argument("--json", action="store_true", help="one JSON object per file and line")
+    _add_model(classify)
+    test = commands.add_parser(
+        "self-test",
+        help="compare the engine's answers to the bundle's stored images with the stored ones",
+        description="Compares the engine's logits of the images that the bundle stores with the "
+        "stored ones: status 0 if they are as they should be on this CPU, else 1.",
+    )
+    _add_settings(test, argparse.SUPPRESS)
+    test.add_argument("--json", action="store_true", help="one JSON object")
+    _add_model(test)
+    key = commands.add_parser(
+        "make-key",
+        help="print a new API key, and the lines for the file that BNN_API_KEYS_FILE names",
+        description="Prints a new API key to standard error, once, and to standard output the "
+        "lines that let it in: make-key NAME >> keys.toml. They have the key's SHA-256 alone.",
+    )
+    key.add_argument("name", metavar="NAME", help="who gets it: 1 to 40 letters, digits, - and _")
+    key.add_argument("--rate", type=float, metavar="N", help="images a second (default: any)")
+    key.add_argument(
+        "--burst", type=float, metavar="N", help="images at once (default: those of a second)"
+    )
+    return parser
+
+
+def _add_settings(parser: argparse.ArgumentParser, default: object) -> None:
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        default=default,
+        help=f"TOML file of settings (default: {CONFIG_VARIABLE})",
+    )
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--engine", choices=("auto", *ENGINES), help="default: BNN_ENGINE")
+    parser.add_argument("--bundle", type=Path, metavar="DIR", help="default: BNN_BUNDLE")
+
+
+def _add_printing(parser: argparse.ArgumentParser, default: object) -> None:
+    parser.add_argument(
+        "--print-config",
+        action="store_true",
+        default=default,
+        help="print the effective settings as a settings file, and end",
+    )

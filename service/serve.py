@@ -1,0 +1,99 @@
+"""Serves over HTTP until a signal: listening socket, application and server together."""
+
+import contextlib
+import logging
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from types import FrameType
+
+from runtime import return_freed_memory
+from service.app import create_app
+from service.environment import log_unknown_variables
+from service.logs import configure_logging
+from service.output import print_error
+from service.server import Server
+from service.settings import Settings
+from service.trace_export import export_traces
+
+_log = logging.getLogger("service")
+_BACKLOG = 1024  # connecting clients; the server takes them at once, within its bounds
+_LOOPBACK = ("127.", "::1", "localhost")
+
+
+def serve(settings: Settings) -> int:
+    """Serves until SIGTERM or SIGINT, then answers what was begun and returns 0.
+
+    Returns 1 with a message if it cannot serve. To be called in the main thread. Raises
+    InvalidSettings if the file of keys cannot be used.
+    """
+    configure_logging(settings.log_level, settings.log_format)
+    log_unknown_variables()
+    try:
+        listener = open_listener(settings.host, settings.port)
+    except OSError as fault:
+        print_error(
+            f"cannot listen on {settings.host} port {settings.port}: {fault.strerror or fault}. "
+            "End the program that does, or set BNN_PORT or BNN_HOST."
+        )
+        return 1
+    with listener:
+        return_freed_memory()  # of images: before there is a thread, and the memory of one
+        host, port = listener.getsockname()[:2]
+        app = create_app(settings, bound_host=host)
+        lifecycle = app.state.lifecycle
+        server = Server(app, settings, listener)
+
+        def stop_without_model() -> None:
+            if lifecycle.fault is not None:
+                server.stop()
+
+        lifecycle.on_change = stop_without_model
+        _announce(host, port, is_open=app.state.access.is_open)
+        with _signals_call(server.handle_exit), export_traces(app.version):
+            server.run()
+    if lifecycle.fault is not None:
+        print_error(lifecycle.fault)
+        return 1
+    return 0
+
+
+def open_listener(host: str, port: int) -> socket.socket:
+    """A listening socket, opened before the model is loaded; raises OSError.
+
+    Its protocol is named, not 0 as socket.create_server has it: asyncio turns Nagle's algorithm
+    off only for sockets that say they are TCP, and with it every answer would wait for 40 ms.
+    """
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, flags=socket.AI_PASSIVE
+    )[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+@contextlib.contextmanager
+def _signals_call(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Inside, SIGTERM and SIGINT call `handler`, where their default would end the process.
+
+    uvicorn does the same while it serves, and not before and after.
+    """
+    before = {by: signal.signal(by, handler) for by in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for by, former in before.items():
+            signal.signal(by, former)
+
+
+def _announce(host: str, port: int, is_open: bool) -> None:
+    shown = f"[{host}]" if ":" in host else host
+    _log.info("listening", extra={"url": f"http://{shown}:{port}"})
+    if is_open and not host.startswith(_LOOPBACK):
+        _log.warning("reachable from other machines, without authentication")

@@ -1,0 +1,35 @@
+"""A token bucket: how many images one caller may send now, and when it may send more."""
+
+
+class TokenBucket:
+    """Images that may be taken: `rate` a second are added, up to `capacity`. Not thread-safe."""
+
+    def __init__(self, rate: float, capacity: float, now: float) -> None:
+        self._rate = rate
+        self._capacity = capacity
+        self._tokens = capacity
+        self._at = now
+
+    def take(self, images: int, now: float) -> float:
+        """0 if the images may be taken, and are; else the seconds until they may.
+
+        What is more than the capacity is taken from a full bucket and owed: nothing is refused for
+        ever, and the rate holds on average.
+        """
+        self._fill(now)
+        missing = min(images, self._capacity) - self._tokens
+        if missing > 0:
+            return missing / self._rate
+        self._tokens -= images
+        return 0.0
+
+    def change(self, rate: float, capacity: float, now: float) -> None:
+        """Goes on with another rate and capacity; nothing is given for the change."""
+        self._fill(now)
+        self._rate, self._capacity = rate, capacity
+        self._tokens = min(self._tokens, capacity)
+
+    def _fill(self, now: float) -> None:
+        elapsed = max(0.0, now - self._at)
+        self._tokens = min(self._capacity, self._tokens + elapsed * self._rate)
+        self._at = max(self._at, now)

@@ -1,0 +1,66 @@
+"""models.upgrade: the newest format around the same weights and graphs."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from models.upgrade import main
+from runtime import ENGINES, load_engine, read_bundle, run_self_test
+from runtime.bundle import SELF_TEST
+from runtime.manifest import FLOAT_ORDER, FORMAT, MANIFEST
+from tests.runtime.manifests import edit
+
+FORMAT_1 = Path(__file__).parents[1] / "golden" / "format1"
+
+
+def test_weights_and_graphs_stay_as_they_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "new"
+    assert main([str(FORMAT_1), "--out", str(out)]) == 0
+    assert f"{out}: tiny, format 1 -> {FORMAT}" in capsys.readouterr().out
+    old, new = read_bundle(FORMAT_1), read_bundle(out)
+    for name in old.manifest.files:
+        assert (out / name).read_bytes() == (FORMAT_1 / name).read_bytes()
+    assert new.manifest.files.keys() == {*old.manifest.files, SELF_TEST}
+    expected = replace(
+        old.manifest, format=FORMAT, float_order=FLOAT_ORDER, files=new.manifest.files
+    )
+    assert new.manifest == expected
+    for name in ENGINES:
+        verdict = run_self_test(load_engine(new, name)).verdict
+        assert verdict in (["exact", "within bound"] if name == "onnx" else ["exact"])
+
+
+def test_bundle_may_replace_itself_and_stays_the_second_time(tmp_path: Path) -> None:
+    path = Path(shutil.copytree(FORMAT_1, tmp_path / "bundle"))
+    assert main([str(path), "--out", str(path)]) == 0
+    once = {file.name: file.read_bytes() for file in path.iterdir()}
+    assert json.loads(once[MANIFEST])["format"] == FORMAT
+    assert main([str(path), "--out", str(path)]) == 0
+    assert {file.name: file.read_bytes() for file in path.iterdir()} == once
+
+
+def test_logits_of_another_float_order_are_stored_anew(tmp_path: Path) -> None:
+    path = tmp_path / "bundle"
+    assert main([str(FORMAT_1), "--out", str(path)]) == 0
+    edit(read_bundle(path), lambda m: m.update(float_order=FLOAT_ORDER + 1))
+    assert main([str(path), "--out", str(path)]) == 0
+    assert read_bundle(path).manifest.float_order == FLOAT_ORDER
+
+
+def test_mistakes_are_explained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(tmp_path / "none"), "--out", str(tmp_path / "out")]) == 2
+    assert "expected a bundle's manifest, found none" in capsys.readouterr().err
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "cat.jpg").touch()
+    assert main([str(FORMAT_1), "--out", str(tmp_path / "photos")]) == 2
+    assert "found other files there: cat.jpg" in capsys.readouterr().err
+    damaged = Path(shutil.copytree(FORMAT_1, tmp_path / "damaged"))
+    (damaged / "model.onnx").write_bytes(b"")
+    assert main([str(damaged), "--out", str(tmp_path / "out")]) == 2
+    assert "model.onnx: expected" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

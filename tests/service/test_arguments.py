@@ -1,0 +1,63 @@
+"""service.arguments: what the command line understands, and its name in the help."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from service.arguments import build_parser
+
+
+def test_without_a_command() -> None:
+    options = build_parser().parse_args([])
+    assert (options.command, options.config, options.print_config, options.version) == (
+        None,
+        None,
+        False,
+        False,
+    )
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--config", "f"],
+        ["--config", "f", "serve"],
+        ["serve", "--config", "f"],
+        ["--config", "f", "classify", "x"],
+        ["classify", "--config", "f", "x"],
+    ],
+)
+def test_the_settings_file_is_named_before_or_after_the_command(words: list[str]) -> None:
+    assert build_parser().parse_args(words).config == Path("f")
+
+
+@pytest.mark.parametrize("words", [["--print-config"], ["serve", "--print-config"]])
+def test_printing_the_settings(words: list[str]) -> None:
+    assert build_parser().parse_args(words).print_config is True
+
+
+def test_a_key() -> None:
+    options = build_parser().parse_args(["make-key", "app", "--rate", "2.5"])
+    assert (options.name, options.rate, options.burst) == ("app", 2.5, None)
+
+
+@pytest.mark.parametrize(
+    "words", [["nonsense"], ["classify"], ["make-key"], ["make-key", "a", "--rate", "x"], ["-x"]]
+)
+def test_wrong_usage(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        build_parser().parse_args(words)
+    assert caught.value.code == 2
+    assert "usage: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("program", "name"),
+    [("/usr/bin/bnn-service", "bnn-service"), ("/x/service/__main__.py", "python -m service")],
+)
+def test_the_help_calls_the_program_as_it_was_called(
+    monkeypatch: pytest.MonkeyPatch, program: str, name: str
+) -> None:
+    monkeypatch.setattr(sys, "argv", [program])
+    assert build_parser().format_usage().startswith(f"usage: {name} ")
