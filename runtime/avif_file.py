@@ -12,7 +12,7 @@ from PIL import Image
 
 from runtime.av1_header import Av1Frames, measure_frames
 from runtime.avif_boxes import Place, read_items
-from runtime.image_faults import damaged, unsupported
+from runtime.image_faults import damaged, unreadable
 from runtime.image_formats import list_brands
 from runtime.image_header import ImageHeader, Steps, measure_image
 
@@ -116,7 +116,7 @@ def read_avif(data: bytes) -> AvifHeader:
         InvalidImage: damaged or incomplete; KeyError, IndexError, struct.error: a part is missing.
     """
     if _avif is None:
-        raise unsupported("AVIF, which this build of Pillow cannot read", "Send it as JPEG.")
+        raise unreadable("AVIF")
     steps = Steps("AVIF")
     items = read_items(data, steps)
     coded = (items.places[item] for item, kind in items.kinds.items() if kind == b"av01")

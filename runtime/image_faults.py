@@ -33,6 +33,11 @@ def unsupported(found: str, remedy: str = _CONVERT) -> UnsupportedImage:
     return UnsupportedImage(f"expected a {ACCEPTED} file; found {found}. {remedy}")
 
 
+def unreadable(kind: str) -> UnsupportedImage:
+    """The decoder of a format is missing."""
+    return unsupported(f"{NAMES[kind]}, which this build of Pillow cannot read", "Send a JPEG.")
+
+
 def too_large(unit: str, limit: int, found: int, remedy: str) -> ImageTooLarge:
     """More of something than the limit allows."""
     return ImageTooLarge(f"expected at most {limit} {unit}; found {found}. {remedy}")

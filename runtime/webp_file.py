@@ -4,11 +4,16 @@ import struct
 from dataclasses import dataclass
 from typing import ClassVar
 
-from PIL import Image, _webp
+from PIL import Image
 
 from runtime.exif import read_orientation
-from runtime.image_faults import damaged, incomplete
+from runtime.image_faults import damaged, incomplete, unreadable
 from runtime.image_header import MAX_ELEMENTS, ImageHeader, measure_image
+
+try:
+    from PIL import _webp
+except ImportError:  # Pillow can be built without it
+    _webp = None  # type: ignore[assignment]
 
 _ROW_BYTES = 100  # a pixel of the width, of the rows in work
 
@@ -51,8 +56,11 @@ def read_webp(data: bytes) -> WebpHeader:
     """Reads the first chunk and, of an extended file, finds the one with EXIF metadata.
 
     Raises:
+        UnsupportedImage: a Pillow without WebP.
         InvalidImage: damaged or incomplete; IndexError, struct.error: a field is cut off.
     """
+    if _webp is None:
+        raise unreadable("WEBP")
     (riff_bytes,) = struct.unpack_from("<I", data, 4)
     if riff_bytes + 8 > len(data):
         raise incomplete("WEBP")

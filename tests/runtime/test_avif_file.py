@@ -103,7 +103,9 @@ def test_one_thread_decodes(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_the_codec_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     data = encode(make_photo(), "AVIF")
     monkeypatch.setattr(module, "_avif", None)
-    with pytest.raises(UnsupportedImage, match=r"this build of Pillow.*Send it as JPEG"):
+    with pytest.raises(
+        UnsupportedImage, match=r"found AVIF, which this build of Pillow.*Send a JPEG"
+    ):
         decode_image(data)
 
 

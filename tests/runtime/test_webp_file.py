@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from runtime import InvalidImage, decode_image
+from runtime import InvalidImage, UnsupportedImage, decode_image
+from runtime import webp_file as module
 from runtime.webp_file import read_webp
 from tests.runtime.images import decode_pixels, encode, make_exif, make_photo
 
@@ -114,6 +115,13 @@ def test_the_first_frame_of_an_animation_is_taken() -> None:
 )
 def test_damage_is_refused(data: bytes) -> None:
     with pytest.raises(InvalidImage, match="WebP"):
+        decode_image(data)
+
+
+def test_without_the_codec_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = encode(make_photo(), "WEBP")
+    monkeypatch.setattr(module, "_webp", None)
+    with pytest.raises(UnsupportedImage, match=r"found WebP, which this build of Pillow.*a JPEG"):
         decode_image(data)
 
 

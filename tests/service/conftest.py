@@ -110,7 +110,7 @@ async def open_client(
         if wait:
             await app.state.inference.wait()
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             client.app = app  # type: ignore[attr-defined]
             yield client
         assert app.state.admission.bodies.held == 0, "bytes of bodies that nobody gave back"

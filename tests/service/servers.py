@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 
 from service.app import create_app
-from service.command_line import open_listener
+from service.serve import open_listener
 from service.server import Server
 from service.settings import Settings
 from tests.service.wire import SECONDS, Address
@@ -125,15 +125,7 @@ class ServerThread:
         self.lifecycle = self.app.state.lifecycle
         listener = open_listener("127.0.0.1", 0)
         self.address: Address = listener.getsockname()
-        self.server = Server(
-            self.app,
-            self.settings,
-            listener,
-            self.lifecycle,
-            self.scheduler,
-            self.app.state.metrics,
-            self.app.state.gate,
-        )
+        self.server = Server(self.app, self.settings, listener)
         self._thread = threading.Thread(target=self.server.run, name="server")
         self._thread.start()
         wait_for(lambda: self.lifecycle.is_started, "the start")

@@ -1,78 +1,10 @@
-"""service.command_line: settings, listener and server put together, in this process."""
+"""service.command_line: what was asked for is done, and the status tells how it went."""
 
-import logging
-import os
-import signal
-import socket
-import threading
-from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
-from service.command_line import open_listener, run
-from tests.service.servers import wait_for
-
-
-def test_a_port_in_use_is_said_before_the_model_is_loaded(capsys: Any, monkeypatch: Any) -> None:
-    monkeypatch.setattr("service.command_line.configure_logging", lambda *_: None)
-    with open_listener("127.0.0.1", 0) as taken:
-        port = taken.getsockname()[1]
-        monkeypatch.setenv("BNN_PORT", str(port))
-        assert run([]) == 1
-    error = capsys.readouterr().err
-    assert f"cannot listen on 127.0.0.1 port {port}: Address already in use" in error
-    assert "BNN_PORT" in error
-
-
-@pytest.mark.parametrize("form", ["json", "text"])
-def test_serves_until_interrupted(
-    monkeypatch: pytest.MonkeyPatch, bundle: Path, form: str, capfd: Any
-) -> None:
-    """In this process, where signals, handlers and the event loop are all pytest's."""
-    handlers, level = logging.root.handlers, logging.root.level
-    settings = {"PORT": "0", "BUNDLE": str(bundle), "ENGINE": "onnx", "LOG_FORMAT": form}
-    for name, value in settings.items():
-        monkeypatch.setenv(f"BNN_{name}", value)
-    monkeypatch.setenv("BNN_PROT", "1")
-    ports: list[int] = []
-    listening = threading.Event()
-
-    def announce(listener: socket.socket) -> None:
-        ports.append(listener.getsockname()[1])
-        listening.set()
-
-    monkeypatch.setattr("service.command_line._announce", announce)
-
-    def interrupt() -> None:
-        assert listening.wait(60)
-        try:
-            url = f"http://127.0.0.1:{ports[0]}/readyz"
-            wait_for(lambda: httpx.get(url).status_code == 200)
-        finally:
-            os.kill(os.getpid(), signal.SIGINT)
-
-    helper = threading.Thread(target=interrupt)
-    helper.start()
-    try:
-        assert run([]) == 0
-    finally:
-        helper.join()
-        logging.root.handlers = handlers
-        logging.root.setLevel(level)
-        logging.captureWarnings(False)
-    assert "unknown setting" in capfd.readouterr().err
-
-
-def test_a_model_that_cannot_be_loaded_ends_the_service(
-    monkeypatch: pytest.MonkeyPatch, capsys: Any
-) -> None:
-    monkeypatch.setattr("service.command_line.configure_logging", lambda *_: None)
-    monkeypatch.setenv("BNN_PORT", "0")
-    monkeypatch.setenv("BNN_BUNDLE", "/nowhere")
-    assert run([]) == 1
-    assert capsys.readouterr().err.startswith("error: /nowhere/manifest.json")
+from service.command_line import run
 
 
 def test_help_lists_the_settings(capsys: Any) -> None:
@@ -82,17 +14,3 @@ def test_help_lists_the_settings(capsys: Any) -> None:
     text = capsys.readouterr().out
     for name in ("BNN_HOST", "BNN_BUNDLE", "BNN_FORCE_IMPLEMENTATION", "classify"):
         assert name in text
-
-
-def test_answers_do_not_wait_for_acknowledgements() -> None:
-    """asyncio turns Nagle's algorithm off only where the socket names its protocol."""
-    with open_listener("127.0.0.1", 0) as listener:
-        assert listener.proto == socket.IPPROTO_TCP
-
-
-def test_listens_on_ipv6() -> None:
-    try:
-        with open_listener("::1", 0) as listener:
-            assert listener.family == socket.AF_INET6
-    except OSError as fault:
-        pytest.skip(f"this machine has no IPv6 loopback: {fault}")

@@ -27,7 +27,7 @@ def connect(*origins: str) -> httpx.AsyncClient:
 
     app = Starlette(routes=[Route("/classify", classify, methods=["POST"])])
     app.add_middleware(CORSMiddleware, **describe_cors(Settings(cors_origins=origins)))
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test")
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost")
 
 
 async def ask(client: httpx.AsyncClient, **headers: str) -> httpx.Response:

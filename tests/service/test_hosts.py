@@ -11,7 +11,7 @@ import pytest
 import uvicorn
 
 from service.hosts import AllowedHosts, parse_bound_host
-from service.problems import Problem, answer_problem
+from service.problems import Problem
 from service.settings import Settings
 
 
@@ -100,9 +100,10 @@ def serve(allowed: AllowedHosts) -> Iterator[int]:
         try:
             allowed.check_request(scope)
         except Problem as problem:
-            await answer_problem(problem, "id")(scope, receive, send)
-            return
-        await send({"type": "http.response.start", "status": 204, "headers": []})
+            status = problem.definition.status
+        else:
+            status = 204
+        await send({"type": "http.response.start", "status": status, "headers": []})
         await send({"type": "http.response.body"})
 
     server = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="off", ws="none"))

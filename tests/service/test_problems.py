@@ -45,7 +45,14 @@ def test_headers() -> None:
 
 @pytest.mark.parametrize("code", PROBLEMS)
 def test_whoever_may_come_again_is_told_when(code: str) -> None:
-    may_help = {"overloaded", "rate_limited", "out_of_memory", "not_ready", "draining", "deadline_exceeded"}
+    may_help = {
+        "overloaded",
+        "rate_limited",
+        "out_of_memory",
+        "not_ready",
+        "draining",
+        "deadline_exceeded",
+    }
     assert (PROBLEMS[code].retry_after is not None) is (code in may_help)
 
 

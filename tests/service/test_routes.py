@@ -198,7 +198,7 @@ async def test_without_a_model(tmp_path: Any, picture: Any) -> None:
     async with app.router.lifespan_context(app):
         await app.state.inference.wait()
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             assert (await client.get("/livez")).status_code == 200
             for answer in (
                 await client.get("/readyz"),
