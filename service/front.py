@@ -78,13 +78,13 @@ class Front:
         """Answers; returns the status."""
         scope = exchange.scope
         handlers = self._handlers.get(scope["path"])
+        answer: Answer | None = None
         try:
             self._check_access(exchange)
-            if handlers is None:
-                return await self._pass_on(exchange, send)
-            if exchange.span is not None:
-                describe_route(exchange.span, scope["method"], scope["path"])
-            answer = await _choose_handler(handlers, scope["method"])(exchange)
+            if handlers is not None:
+                if exchange.span is not None:
+                    describe_route(exchange.span, scope["method"], scope["path"])
+                answer = await _choose_handler(handlers, scope["method"])(exchange)
         except Problem as problem:
             answer = self._make_answer(problem, exchange)
         except ClientGone:
@@ -93,6 +93,8 @@ class Front:
             return CLIENT_GONE
         except Exception:
             answer = self._report_failure(exchange)
+        if answer is None:
+            return await self._pass_on(exchange, send)
         return await self._send(exchange, answer, send)
 
     def _check_access(self, exchange: Exchange) -> None:
