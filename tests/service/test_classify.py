@@ -8,8 +8,7 @@ import httpx
 import numpy as np
 import pytest
 
-from service.settings import Settings
-from tests.service.servers import wait_for
+from tests.service.servers import make_settings, wait_for
 
 pytestmark = pytest.mark.anyio
 ONE_WORKER = {"workers": 1, "deadline_ms": 60_000}
@@ -37,7 +36,7 @@ class Client:
         self.leave = asyncio.Event()
         self.statuses: list[int] = []
         self._body: bytes | None = body
-        headers = {"content-length": str(len(body)), **headers}
+        headers = {"host": "localhost", "content-length": str(len(body)), **headers}
         scope = {
             "type": "http",
             "method": "POST",
@@ -101,7 +100,7 @@ async def test_a_batch_may_be_of_one(client: Any, picture: Any) -> None:
 
 
 async def test_a_batch_has_a_bound(connect: Any, picture: Any) -> None:
-    async with connect(Settings(max_batch_images=3)) as client:
+    async with connect(make_settings(max_batch_images=3)) as client:
         four = await client.post("/classify/batch", files=make_files(*[picture()] * 4))
         three = await client.post("/classify/batch", files=make_files(*[picture()] * 3))
         none = await client.post("/classify/batch", files={"other": b"x"})
@@ -126,7 +125,7 @@ async def test_a_network_that_fails_is_a_500_and_leaves_nothing_behind(
             return super().predict(images, threads)
 
     engine = FailingOnce()
-    async with connect(Settings(**ONE_WORKER), engine) as client:
+    async with connect(make_settings(**ONE_WORKER), engine) as client:
         scheduler = client.app.state.inference.scheduler
         scheduler.unit = 1
         submit, jobs = scheduler.submit, []
@@ -203,7 +202,7 @@ async def test_deadlines_that_are_ample(client: Any, picture: Any, given: str) -
 async def test_an_answer_that_is_late_is_a_504_and_never_computed(
     connect: Any, gated: Any, picture: Any
 ) -> None:
-    async with connect(Settings(**ONE_WORKER), gated) as client:
+    async with connect(make_settings(**ONE_WORKER), gated) as client:
         busy = await occupy(client, gated, picture())
         client.app.state.inference.predictor._seconds.clear()  # nothing says that it will be late
         headers = {"X-Deadline-Ms": "60"}
@@ -220,7 +219,7 @@ async def test_an_answer_that_is_late_is_a_504_and_never_computed(
 async def test_an_image_that_computes_for_too_long_is_a_504(
     connect: Any, gated: Any, picture: Any
 ) -> None:
-    async with connect(Settings(workers=1, deadline_ms=60), gated) as client:
+    async with connect(make_settings(workers=1, deadline_ms=60), gated) as client:
         busy = await occupy(client, gated, picture())
         assert (await busy).status_code == 504
         gated.open()
@@ -231,7 +230,7 @@ async def test_an_image_that_computes_for_too_long_is_a_504(
 async def test_a_batch_that_is_late_has_what_was_in_time(
     connect: Any, gated: Any, picture: Any
 ) -> None:
-    async with connect(Settings(workers=1, deadline_ms=1000), gated) as client:
+    async with connect(make_settings(workers=1, deadline_ms=1000), gated) as client:
         client.app.state.inference.scheduler.unit = 1
         gated.close()
         files = make_files(b"no image", picture(), picture())
@@ -256,7 +255,7 @@ async def test_overload_is_said_before_the_body_is_read(
             read += 1
             yield b"x" * 1000
 
-    async with connect(Settings(queue_images=1, **ONE_WORKER), gated) as client:
+    async with connect(make_settings(queue_images=1, **ONE_WORKER), gated) as client:
         busy = await occupy(client, gated, picture())
         waiting = asyncio.create_task(client.post("/classify", content=picture()))
         await until(lambda: client.app.state.inference.scheduler.waiting == 1)
@@ -275,7 +274,7 @@ async def test_overload_is_said_before_the_body_is_read(
 async def test_what_cannot_be_in_time_is_refused_at_once(
     connect: Any, gated: Any, picture: Any
 ) -> None:
-    async with connect(Settings(**ONE_WORKER), gated) as client:
+    async with connect(make_settings(**ONE_WORKER), gated) as client:
         busy = await occupy(client, gated, picture())
         predictor = client.app.state.inference.predictor
         for _ in range(100):
@@ -341,7 +340,7 @@ async def test_a_client_that_left_before_its_body_came_is_not_answered(client: A
 async def test_what_waits_for_a_client_that_left_is_never_computed(
     connect: Any, gated: Any, picture: Any, path: str
 ) -> None:
-    async with connect(Settings(**ONE_WORKER), gated) as client:
+    async with connect(make_settings(**ONE_WORKER), gated) as client:
         app = client.app
         busy = await occupy(client, gated, picture())
         leaving, staying = Client(app, picture(), path), Client(app, picture(), path)
@@ -361,7 +360,7 @@ async def test_what_waits_for_a_client_that_left_is_never_computed(
 async def test_a_client_that_leaves_while_its_image_is_computed(
     connect: Any, gated: Any, picture: Any
 ) -> None:
-    async with connect(Settings(**ONE_WORKER), gated) as client:
+    async with connect(make_settings(**ONE_WORKER), gated) as client:
         client.app.state.inference.scheduler.unit = 1
         gated.close()
         leaving = Client(client.app, picture())
@@ -377,7 +376,7 @@ async def test_a_client_that_leaves_while_its_image_is_computed(
 async def test_a_request_that_is_cancelled_leaves_nothing_behind(
     connect: Any, gated: Any, picture: Any
 ) -> None:
-    async with connect(Settings(**ONE_WORKER), gated) as client:
+    async with connect(make_settings(**ONE_WORKER), gated) as client:
         busy = await occupy(client, gated, picture())
         cancelled = Client(client.app, picture())
         await until(lambda: client.app.state.inference.scheduler.waiting == 1)
@@ -395,7 +394,7 @@ async def test_the_end_of_the_service_answers_what_waits(
     connect: Any, gated: Any, picture: Any
 ) -> None:
     """A deadline that would pass later disturbs nobody."""
-    settings = Settings(workers=1, deadline_ms=300)
+    settings = make_settings(workers=1, deadline_ms=300)
     async with connect(settings, gated) as client:
         busy = await occupy(client, gated, picture())
         waiting = asyncio.create_task(client.post("/classify", content=picture()))
@@ -416,7 +415,7 @@ async def test_the_end_of_the_service_answers_what_waits(
 async def test_any_mix_of_requests_gives_all_back(
     connect: Any, picture: Any, rng: np.random.Generator
 ) -> None:
-    settings = Settings(queue_images=6, max_body_bytes=20_000, workers=2)
+    settings = make_settings(queue_images=6, max_body_bytes=20_000, workers=2)
     async with connect(settings) as client:
 
         async def ask(kind: int) -> int:

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 from starlette.types import Receive, Scope, Send
 
+from service.access import Access
 from service.exchange import Answer, ClientGone, Exchange
 from service.front import Front, Handler
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
 from service.problems import Problem
+from service.settings import Settings
 
 pytestmark = pytest.mark.anyio
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -115,12 +117,15 @@ class Stage:
         self.metrics = Metrics()
         self.lifecycle = Lifecycle(60)
         handlers = {"/here": {"POST": handler, "GET": handler}} if handler else {}
-        self.front = Front(app, self.metrics, self.lifecycle, handlers, frozenset())  # type: ignore[arg-type]
+        access = Access(Settings(), "127.0.0.1")
+        rest: Any = (self.metrics, self.lifecycle, access, handlers, frozenset())
+        self.front = Front(app, *rest)
         self.events: list[str] = []
         self.sent: list[Any] = []
 
     async def ask(self, headers: dict[str, str] | None = None, method: str = "POST") -> None:
-        pairs = [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
+        every = {"host": "localhost", **(headers or {})}
+        pairs = [(name.encode(), value.encode()) for name, value in every.items()]
         scope = {"type": "http", "method": method, "path": "/here", "headers": pairs}
         await self.front({**scope, "query_string": b""}, self._receive, self._send)
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from runtime import SkippedEngine
+from service.budget import Budget
 from service.exchange import Connection
 from service.inference import Classified, Inference
 from service.lifecycle import Lifecycle
@@ -20,6 +21,7 @@ from service.metrics import Metrics
 from service.problems import Problem
 from service.scheduler import Job
 from service.settings import Settings
+from tests.service.servers import make_settings
 from tests.service.wire import SECONDS
 
 pytestmark = pytest.mark.anyio
@@ -28,7 +30,8 @@ STAGES = {"queue", "decode", "preprocess", "infer"}
 
 def make_inference(engine: Any = None, **settings: Any) -> Inference:
     """With parts of its own."""
-    return Inference(Settings(**settings), Metrics(), Lifecycle(60), engine)
+    chosen = make_settings(**settings)
+    return Inference(chosen, Metrics(), Lifecycle(60), Budget(chosen), engine)
 
 
 @asynccontextmanager
@@ -189,7 +192,7 @@ async def test_no_memory_to_decode_is_no_fault_of_the_picture(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    def decode(*_: Any) -> None:
+    def decode(*_: Any, **__: Any) -> None:
         raise MemoryError
 
     async with start(make_engine()) as inference:
@@ -211,7 +214,8 @@ async def test_a_missing_bundle_is_a_fault_that_is_told(
     called = []
     lifecycle = Lifecycle(60)
     lifecycle.on_change = lambda: called.append(lifecycle.fault)
-    inference = Inference(Settings(bundle=tmp_path / "absent"), Metrics(), lifecycle)
+    settings = Settings(bundle=tmp_path / "absent")
+    inference = Inference(settings, Metrics(), lifecycle, Budget(settings))
     inference.start()
     await inference.wait()
     assert called == [lifecycle.fault]
@@ -277,7 +281,8 @@ async def test_closing_finishes_what_was_begun_and_refuses_what_waits(
 
 async def test_the_lifecycle_hears_of_a_hanging_worker(gated: Any, picture: Any) -> None:
     lifecycle = Lifecycle(0.01)
-    inference = Inference(Settings(), Metrics(), lifecycle, gated)
+    settings = Settings()
+    inference = Inference(settings, Metrics(), lifecycle, Budget(settings), gated)
     inference.start()
     await inference.wait()
     gated.close()

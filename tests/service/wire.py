@@ -105,7 +105,7 @@ def ask(address: Address, data: bytes) -> Reply:
 
 def get(path: str = "/livez", *headers: str, method: str = "GET", version: str = "1.1") -> bytes:
     """A request without a body."""
-    lines = [f"{method} {path} HTTP/{version}", "Host: x", *headers, "", ""]
+    lines = [f"{method} {path} HTTP/{version}", "Host: localhost", *headers, "", ""]
     return "\r\n".join(lines).encode()
 
 
