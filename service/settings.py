@@ -145,8 +145,8 @@ class Settings(BaseSettings):
         default_factory=lambda known: max(512, 2 * (known["queue_images"] + known["workers"])),
         ge=8,
         le=_MAX_CONNECTIONS,
-        description="connections at the same time; default: 512, at least twice the images that may "
-        "wait or be in work",
+        description="connections at the same time; default: 512, at least twice the images that "
+        "may wait or be in work",
     )
     header_timeout_ms: int = Field(
         10_000, ge=1, le=_HOUR_MS, description="time for a request's head to arrive"
