@@ -1,18 +1,19 @@
 """The memory that the process may use, and what is left of it for bodies and for decoding."""
 
 import logging
+import resource
 from dataclasses import dataclass, replace
 
 from runtime import ImageLimits, describe_full_size_limits
 from service.cgroup import read_memory_limit
 from service.ledger import Account
-from service.memory import read_memory
+from service.memory import read_allocated, read_memory, read_resident
 from service.settings import Settings
 
 _log = logging.getLogger(__name__)
 _MIB = 2**20
 _UNMEASURED_BYTES = 400 * _MIB  # of the process, until the model is loaded
-_SLACK_BYTES = 16 * _MIB  # what the allocator keeps, logs, scrapes
+_SLACK_BYTES = 16 * _MIB  # what the allocator keeps, logs, scrapes, stacks
 _CONNECTION_BYTES = 32 * 2**10  # of a connection, its objects and buffers
 _TENSOR_BYTES_PER_PIXEL = 60  # of the network's input, while an image is resized and normalised
 _BODIES_SHARE = 0.3  # of what is left; the rest is for decoding
@@ -69,6 +70,21 @@ class Budget:
                 "memory, or serve a smaller model or another engine."
             )
         self._report()
+
+    def enforce(self) -> None:
+        """Makes allocations beyond the budget fail in this process, after `settle`; Linux only.
+
+        The accounts are kept by what headers say. A file may be made so that its decoder takes more
+        than any header tells: it ends with a MemoryError here, instead of the process.
+        """
+        allocated, resident = read_allocated(), read_resident()
+        if not allocated:
+            return
+        most = allocated + max(0, self.limit - resident) + _SLACK_BYTES
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        if hard != resource.RLIM_INFINITY:
+            most = min(most, hard)
+        resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
 
     def _share_out(self, base: int) -> None:
         self.base = base

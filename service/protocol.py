@@ -158,7 +158,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def close_after_answer(self, answer: AnswerTransport) -> None:
         """Ends the connection after its last answer, once the rest of the request has come."""
-        if self._is_refused or self.cycle.transport is not answer:  # what follows has no answer
+        latest: object = self.cycle.transport
+        if self._is_refused or latest is not answer:  # what follows has no answer
             self.close_gently()
         elif self._in_message and not self.transport.is_closing():
             self._closes_when_read = True  # and `sweep` does not wait for ever

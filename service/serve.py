@@ -44,11 +44,13 @@ def serve(settings: Settings) -> int:
         lifecycle = app.state.lifecycle
         server = Server(app, settings, listener)
 
-        def stop_without_model() -> None:
+        def follow() -> None:
             if lifecycle.fault is not None:
                 server.stop()
+            elif not lifecycle.is_draining:
+                app.state.budget.enforce()
 
-        lifecycle.on_change = stop_without_model
+        lifecycle.on_change = follow
         _announce(host, port, is_open=app.state.access.is_open)
         with _signals_call(server.handle_exit), export_traces(app.version):
             server.run()

@@ -43,6 +43,7 @@ _LARGEST_DEFAULT_THREADS = 4  # beyond it a single small image gains little
 #: The longest that X-Deadline-Ms and BNN_DEADLINE_MS may ask for.
 LONGEST_DEADLINE_MS = 60_000
 _MAX_WORKERS = 256
+_MAX_CONNECTIONS = 65_536
 _HOUR_MS = 3_600_000
 # What Kubernetes and Docker write into a variable that links to a service.
 _LINK = re.compile(r"(tcp|udp|sctp)://")
@@ -108,8 +109,13 @@ class Settings(BaseSettings):
         le=_MAX_WORKERS,
         description="images decoded at the same time; default: workers",
     )
-    queue_images: int = Field(64, ge=1, le=100_000, description="images that may wait")
-    max_batch_images: int = Field(16, ge=1, le=1024, description="images of one request")
+    queue_images: int = Field(64, ge=1, le=10_000, description="images that may wait")
+    max_batch_images: int = Field(
+        default_factory=lambda known: min(16, known["queue_images"]),
+        ge=1,
+        le=1024,
+        description="images of one request; default: 16, at most queue_images",
+    )
     memory_budget: Bytes = Field(
         default_factory=_default_memory_budget,
         ge=2**20,
@@ -135,7 +141,13 @@ class Settings(BaseSettings):
     max_scans: int = Field(20, ge=1, le=10_000, description="scans of a progressive JPEG")
 
     # ---- connections
-    max_connections: int = Field(512, ge=8, le=65_536, description="connections at the same time")
+    max_connections: int = Field(
+        default_factory=lambda known: max(512, 2 * (known["queue_images"] + known["workers"])),
+        ge=8,
+        le=_MAX_CONNECTIONS,
+        description="connections at the same time; default: 512, at least twice the images that "
+        "may wait or be in work",
+    )
     header_timeout_ms: int = Field(
         10_000, ge=1, le=_HOUR_MS, description="time for a request's head to arrive"
     )
@@ -221,17 +233,11 @@ class Settings(BaseSettings):
 
     def _list_conflicts(self) -> Iterator[tuple[str, str]]:
         """What is wrong, and the fields that it is about."""
-        if self.hang_ms <= self.deadline_ms:
+        if self.hang_ms < self.deadline_ms:
             yield (
-                "expected hang_ms above deadline_ms: images may take that long, and a service that "
-                "is only busy would be restarted",
+                "expected hang_ms of deadline_ms or more: images may take that long, and a service "
+                "that is only busy would be restarted",
                 "hang_ms deadline_ms",
-            )
-        if self.grace_ms < self.deadline_ms:
-            yield (
-                "expected grace_ms of deadline_ms or more: requests that are in time would be lost "
-                "at the end",
-                "grace_ms deadline_ms",
             )
         if self.max_batch_images > self.queue_images:
             yield (

@@ -6,17 +6,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 
-from runtime import ImageLimits, describe_full_size_limits
 from service.settings import KERNEL_SETTINGS, Settings, name_variable
+from tests.service.servers import ServerProcess
 
 SETTINGS = {name_variable(field) for field in Settings.model_fields} | KERNEL_SETTINGS.keys()
-ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"}  # glibc's
-IDLE_MIB = 140  # of the fallback engine, measured
-WAITING = 10  # requests whose bodies are held, at least
-IN_FLIGHT_S = 5  # left for the requests in flight after preStop, at least
+REST_S = 5  # left for what comes after the grace time, at least
 
 
 def load(path: Path) -> list[dict[str, Any]]:
@@ -87,7 +85,7 @@ def test_kustomization_names_every_file(base: Path) -> None:
 
 
 def test_names_only_settings_that_exist(container: dict[str, Any]) -> None:
-    assert {variable["name"] for variable in container["env"]} <= SETTINGS | ALLOCATOR
+    assert {variable["name"] for variable in container["env"]} <= SETTINGS
 
 
 def test_pod_has_no_privileges(pod: dict[str, Any], container: dict[str, Any]) -> None:
@@ -108,36 +106,27 @@ def test_memory_is_never_overcommitted(container: dict[str, Any]) -> None:
     assert float(resources["limits"]["cpu"]).is_integer()
 
 
-def measure_decoding(settings: Settings) -> int:
-    """Bytes, to whole MiB, with which every image of the most pixels is decoded at full size."""
-    return 2**20 * next(
-        megabytes
-        for megabytes in range(1, 10_000)
-        if set(describe_full_size_limits(limit_memory(settings, megabytes)).values())
-        == {settings.max_pixels}
-    )
+def read_environment(container: dict[str, Any]) -> dict[str, str]:
+    return {variable["name"]: variable["value"] for variable in container["env"]}
 
 
-def limit_memory(settings: Settings, megabytes: int) -> ImageLimits:
-    return ImageLimits(
-        max_bytes=settings.max_body_bytes,
-        max_pixels=settings.max_pixels,
-        max_decoding_bytes=megabytes * 2**20,
-    )
-
-
-def test_memory_covers_the_largest_pictures(container: dict[str, Any]) -> None:
-    given = {
-        variable["name"].removeprefix("BNN_").lower(): variable["value"]
-        for variable in container["env"]
-        if variable["name"] in SETTINGS
-    }
-    settings = Settings(**given)
-    decoding = settings.decode_threads * measure_decoding(settings)
-    bodies = (WAITING + 3) * settings.max_body_bytes  # three more of the one being decoded
-    limit = container["resources"]["limits"]["memory"]
-    assert limit.endswith("Mi")
-    assert int(limit[:-2]) * 2**20 >= IDLE_MIB * 2**20 + decoding + bodies
+def test_memory_suffices_for_ordinary_photos_at_full_size(
+    container: dict[str, Any], tmp_path: Path
+) -> None:
+    """The service itself says what its limits are, with the container's memory and CPUs."""
+    limits = container["resources"]["limits"]
+    environment = read_environment(container)
+    environment |= {"BNN_PORT": "0", "BNN_ENGINE": "native", "BNN_HOST": "127.0.0.1"}
+    environment |= {"BNN_MEMORY_BUDGET": limits["memory"], "BNN_WORKERS": limits["cpu"]}
+    server = ServerProcess(tmp_path / "log", environment)
+    try:
+        found = httpx.get(f"{server.wait_until_ready()}/info").json()["limits"]
+    finally:
+        server.stop()
+    settings = Settings()
+    assert found["max_body_bytes"] == settings.max_body_bytes
+    for kind in ("jpeg", "png", "webp"):
+        assert found[f"max_pixels_{kind}"] == settings.max_pixels
 
 
 def test_probes_ask_the_right_paths(container: dict[str, Any]) -> None:
@@ -146,15 +135,18 @@ def test_probes_ask_the_right_paths(container: dict[str, Any]) -> None:
         for probe in ("startupProbe", "readinessProbe", "livenessProbe")
     }
     assert paths == {
-        "startupProbe": "/readyz",
+        "startupProbe": "/startupz",
         "readinessProbe": "/readyz",
         "livenessProbe": "/livez",
     }
 
 
 def test_pod_has_time_to_stop(pod: dict[str, Any], container: dict[str, Any]) -> None:
+    environment = read_environment(container)
+    delays_ms = sum(int(environment[f"BNN_{name}_MS"]) for name in ("DRAIN_DELAY", "GRACE"))
     withdrawn = container["lifecycle"]["preStop"]["sleep"]["seconds"]
-    assert withdrawn + IN_FLIGHT_S <= pod["terminationGracePeriodSeconds"]
+    needed = withdrawn + delays_ms / 1000 + REST_S
+    assert needed <= pod["terminationGracePeriodSeconds"]
 
 
 def test_ports_and_labels_agree(

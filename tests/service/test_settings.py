@@ -210,12 +210,10 @@ def test_a_former_name_leads_to_its_successor(monkeypatch: pytest.MonkeyPatch) -
     ("values", "texts"),
     [
         (
-            {"deadline_ms": 60_000},
+            {"deadline_ms": 50_000, "hang_ms": 49_999},
             [
-                "expected hang_ms above deadline_ms",
-                "expected grace_ms of deadline_ms or more",
-                "hang_ms = 60000 (default), deadline_ms = 60000 (option --deadline-ms), "
-                "grace_ms = 20000 (default)",
+                "expected hang_ms of deadline_ms or more",
+                "hang_ms = 49999 (option --hang-ms), deadline_ms = 50000 (option --deadline-ms)",
             ],
         ),
         (
@@ -239,8 +237,15 @@ def test_values_that_cannot_work_together_are_named(
 
 
 def test_values_at_the_edge_of_what_works_together_are_accepted() -> None:
-    read_settings(deadline_ms=5000, hang_ms=5001, grace_ms=5000)
+    read_settings(deadline_ms=5000, hang_ms=5000, grace_ms=0)
     read_settings(max_batch_images=64, workers=2, max_connections=67)
+
+
+def test_defaults_follow_the_settings_that_they_depend_on() -> None:
+    small = read_settings(queue_images=2)
+    assert (small.max_batch_images, small.max_connections) == (2, 512)
+    assert read_settings(queue_images=1000, workers=2).max_connections == 2004
+    assert read_settings(workers=3).decode_threads == 3
 
 
 def test_a_port_that_kubernetes_has_set_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
