@@ -206,7 +206,7 @@ class Scheduler:
             if jobs:
                 self._running[worker] = (now, sum(job.cost for job in jobs))
         for job in skipped:
-            _tell_loop(job, job.on_left)
+            _tell_loop(job, functools.partial(_leave, job))
         return jobs
 
     def _pop(self) -> Job | None:
@@ -233,6 +233,11 @@ def _tell_loop(job: Job, what: Callable[[], None]) -> None:
         job.done.get_loop().call_soon_threadsafe(what)
     except RuntimeError:  # the loop is closed: nobody waits any more
         _log.debug("a worker outlived the event loop")
+
+
+def _leave(job: Job) -> None:
+    """On the loop: there nobody is about to set `on_left`."""
+    job.on_left()
 
 
 def _settle_all(jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> None:
