@@ -31,9 +31,7 @@ PROBLEMS = {
     ),
     "not_found": Definition(404, "There is nothing at this path"),
     "method_not_allowed": Definition(405, "The path does not take this method"),
-    "body_timeout": Definition(  # the rest of the body is not waited for
-        408, "The body came too slowly", headers={"Connection": "close"}
-    ),
+    "body_timeout": Definition(408, "The body came too slowly"),
     "too_large": Definition(413, "The picture is too large"),
     "unsupported_format": Definition(415, "The picture's format is not accepted"),
     "unknown_host": Definition(421, "The service is not called by this name"),
