@@ -116,7 +116,7 @@ def test_an_untrained_model_is_noted(
 def test_no_memory_for_one_file_is_an_error_of_that_file(
     classify: Any, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def decode(*_: Any) -> None:
+    def decode(*_: Any, **__: Any) -> None:
         raise MemoryError
 
     monkeypatch.setattr("service.classifier.decode_image", decode)

@@ -29,7 +29,9 @@ async def test_tells_model_engine_and_limits(connect: Any, make_engine: Any) -> 
         "name": "native",
         "implementation": "generic",
         "requested": "auto",
-        "skipped": [{"name": "torchscript", "reason": "torch is missing"}],
+        "skipped": [
+            {"name": "torchscript", "cause": "failed", "reason": "torch is missing"},
+        ],
         "threads": info["engine"]["threads"],
         "model_bytes": 1234,
         "workspace_bytes": 5678,

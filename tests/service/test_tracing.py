@@ -16,6 +16,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from service import tracing
 from service.classifier import Prepared
+from service.access import Access
 from service.exchange import Answer, ClientGone, Connection, Exchange
 from service.front import Front
 from service.inference import Classified
@@ -24,6 +25,7 @@ from service.logs import RequestContext
 from service.metrics import Metrics
 from service.problems import Problem
 from service.scheduler import Job
+from service.settings import Settings
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 CALLER = "b7ad6b7169203331"
@@ -186,11 +188,13 @@ async def test_a_client_that_left_is_no_failure_of_the_service(
         Front,
         metrics=Metrics(),
         lifecycle=Lifecycle(60),
+        access=Access(Settings(), "127.0.0.1"),
         handlers=handlers,
         paths=frozenset(),
     )
     scope = {
-        **{"type": "http", "method": "POST", "path": "/classify", "headers": []},
+        **{"type": "http", "method": "POST", "path": "/classify"},
+        "headers": [(b"host", b"localhost")],
         **{"query_string": b"", "scheme": "http", "http_version": "1.1"},
     }
 
