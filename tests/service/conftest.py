@@ -105,7 +105,7 @@ def encode_picture(
 async def open_client(
     settings: Settings | None = None, engine: Any = None, wait: bool = True
 ) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of an application in this process, its lifespan running; `app` is the application."""
+    """A client of an application in this process, which is its `app`; its lifespan is running."""
     app = create_app(settings or Settings(), engine or FakeEngine())
     async with app.router.lifespan_context(app):
         if wait:

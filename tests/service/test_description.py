@@ -33,8 +33,8 @@ async def description(client: httpx.AsyncClient) -> Any:
 
 async def test_lists_the_public_paths(description: Any) -> None:
     methods = {path: set(operations) for path, operations in description["paths"].items()}
-    posts = dict.fromkeys(("/classify", "/classify/batch"), {"post"})
-    gets = dict.fromkeys(("/info", "/livez", "/readyz", "/startupz", "/metrics"), {"get"})
+    posts = {path: {"post"} for path in ("/classify", "/classify/batch")}
+    gets = {path: {"get"} for path in ("/info", "/livez", "/readyz", "/startupz", "/metrics")}
     assert methods == posts | gets
 
 

@@ -98,9 +98,11 @@ def test_who_gives_up_makes_room_in_the_line() -> None:
             entered.set()
             assert leave.wait(SECONDS)
 
-    impatient = threading.Thread(
-        target=lambda: pytest.raises(TimeoutError, account.hold(9, monotonic() + 0.05).__enter__),
-    )
+    def give_up() -> None:
+        with pytest.raises(TimeoutError):
+            account.hold(9, monotonic() + 0.05).__enter__()
+
+    impatient = threading.Thread(target=give_up)
     impatient.start()
     wait_for(lambda: account._line or not impatient.is_alive(), "the impatient one")
     patient = threading.Thread(target=wait)

@@ -3,12 +3,9 @@
 import json
 import resource
 import signal
-import socket
-import subprocess
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
@@ -16,8 +13,8 @@ import pytest
 
 import service.server
 from service.server import bound_connections
-from tests.service.servers import ServerProcess, ServerThread, wait_for
-from tests.service.wire import Address, Reply, Wire, ask, get, post, post_head
+from tests.service.servers import ServerProcess, wait_for
+from tests.service.wire import Address, Wire, ask, get, post, post_head
 
 RESERVED = service.server._SPARE + service.server._OTHER_FILES
 
@@ -70,6 +67,7 @@ def test_the_bound_fits_the_descriptors(
 def test_the_connection_that_idles_longest_makes_room(serve: Any) -> None:
     server = serve(max_connections=3)
     with ExitStack() as stack:
+
         def connect() -> Wire:
             wire = stack.enter_context(Wire(server.address))
             wire.send(get())
@@ -318,7 +316,9 @@ def test_a_client_that_has_just_connected_may_still_ask(serve: Any) -> None:
 class Caller(threading.Thread):
     """Asks again and again until nobody listens; notes statuses, and what was lost."""
 
-    def __init__(self, address: Address, data: bytes, pause: float = 0.0, anew: bool = False) -> None:
+    def __init__(
+        self, address: Address, data: bytes, pause: float = 0.0, anew: bool = False
+    ) -> None:
         super().__init__()
         self.statuses = Counter[int]()
         self.lost: list[str] = []

@@ -15,8 +15,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from service import tracing
-from service.classifier import Prepared
 from service.access import Access
+from service.classifier import Prepared
 from service.exchange import Answer, ClientGone, Connection, Exchange
 from service.front import Front
 from service.inference import Classified

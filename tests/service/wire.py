@@ -54,6 +54,11 @@ class Wire:
         """Sends all of it."""
         self.socket.sendall(data)
 
+    def send_for_ever(self, data: bytes) -> None:
+        """Sends it again and again; raises ConnectionError or TimeoutError in the end."""
+        while True:
+            self.socket.sendall(data)
+
     def end(self) -> None:
         """Says that nothing more is sent."""
         self.socket.shutdown(socket.SHUT_WR)
