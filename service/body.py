@@ -97,6 +97,8 @@ async def _read_chunk(
     exchange: Exchange, limits: BodyLimits, ticket: Ticket, received: int
 ) -> bytes:
     """The next bytes; a pause returns what the ticket holds for the rest of the body."""
+    if exchange.connection.is_complete:  # there is nothing to wait for
+        return await exchange.read_chunk()
     stall = min(_STALL_SECONDS, limits.idle_seconds)
     try:
         async with asyncio.timeout(stall):

@@ -23,6 +23,7 @@ class Connection:
     """What is known of a connection while a request is on it."""
 
     half_closed: bool = False  # the client sends nothing more: it has left, or waits for the answer
+    is_complete: bool = False  # the whole request has come
     is_lost: bool = False  # nobody is left to answer
     on_lost: Callable[[], None] | None = None  # called when that happens
 

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from time import monotonic, perf_counter
@@ -66,7 +66,8 @@ class Inference:
         self._metrics = metrics
         self._lifecycle = lifecycle
         self._budget = budget
-        self._decoders = threading.BoundedSemaphore(settings.decode_threads)
+        fewer = settings.decode_threads < settings.workers
+        self._decoders = threading.BoundedSemaphore(settings.decode_threads) if fewer else None
         self._given_engine = engine
         self._classifier: Classifier | None = None
         self._self_test: SelfTest | None = None
@@ -126,7 +127,7 @@ class Inference:
                 outcomes.setdefault(job, describe_missed_deadline())
         if prepared:
             threads = self._settings.threads if is_alone() else 1
-            tensors = np.stack([picture.tensor for picture in prepared.values()])
+            tensors = _join([picture.tensor for picture in prepared.values()])
             infer_began = perf_counter()
             try:
                 logits, seconds = classifier.infer(tensors, threads)
@@ -148,7 +149,7 @@ class Inference:
     def _hold(self, size: int, until: float) -> Iterator[None]:
         """The right to decode one image, which takes so many bytes; in line with the others."""
         decoding = self._budget.decoding
-        with self._decoders, decoding.hold(min(size, decoding.capacity), until):
+        with self._decoders or nullcontext(), decoding.hold(min(size, decoding.capacity), until):
             yield
 
     def _prepare(self, classifier: Classifier, job: Job) -> Prepared:
@@ -256,3 +257,8 @@ class Inference:
         if self._given_engine is not None:
             return self._given_engine
         return load_engine(settings.bundle, settings.engine, settings.threads)
+
+
+def _join(tensors: list[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
+    """Tensors [3, H, W] as one [N, 3, H, W]; a single one is not copied."""
+    return tensors[0][np.newaxis] if len(tensors) == 1 else np.stack(tensors)

@@ -38,7 +38,8 @@ class Account:
         """Returns bytes that were taken out."""
         with self._changed:
             self._held -= size
-            self._changed.notify_all()
+            if self._line:
+                self._changed.notify_all()
 
     @contextmanager
     def hold(self, size: int, until: float) -> Iterator[None]:
@@ -52,18 +53,23 @@ class Account:
         """
         if size > self.capacity:
             raise ValueError(f"expected at most {self.capacity} bytes; found {size}")
-        place = object()
         with self._changed:
-            self._line.append(place)
-            try:
-                while self._line[0] is not place or self._held + size > self.capacity:
-                    if not self._changed.wait(until - monotonic()):
-                        raise TimeoutError
-                self._held += size
-            finally:
-                self._line.remove(place)
-                self._changed.notify_all()
+            if self._line or self._held + size > self.capacity:
+                self._wait_in_line(size, until)
+            self._held += size
         try:
             yield
         finally:
             self.give_back(size)
+
+    def _wait_in_line(self, size: int, until: float) -> None:
+        """Returns when it is this thread's turn and the bytes are there. The lock is held."""
+        place = object()
+        self._line.append(place)
+        try:
+            while self._line[0] is not place or self._held + size > self.capacity:
+                if not self._changed.wait(until - monotonic()):
+                    raise TimeoutError
+        finally:
+            self._line.remove(place)
+            self._changed.notify_all()

@@ -256,6 +256,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self.scope["extensions"] = {CONNECTION: self._facts}  # type: ignore[dict-item]
         self._in_message = self._in_head = True
+        self._facts.is_complete = False
         self._is_turned_away = False
         self._discarded = 0
         if not self.is_working:
@@ -328,6 +329,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.parser.should_upgrade() and self._body_headers:
             return  # the parser believes that an upgrade has no body: `_ignore_upgrade` goes on
         self._in_message = False
+        self._facts.is_complete = True
         self._unparsed = 0
         if not self._is_turned_away:
             super().on_message_complete()
