@@ -57,20 +57,21 @@ def test_serves_real_clients(server: Any, picture: Any, tmp_path: Path) -> None:
     assert "Traceback" not in log
 
 
-def test_falling_back_is_visible_everywhere(start_server: Any, bundle: Path) -> None:
-    server = start_server(BNN_BUNDLE=str(bundle))
+def test_engines_that_are_passed_over_are_told_of_everywhere(start_server: Any, tiny: Any) -> None:
+    """This bundle has no files for them, which is somebody's choice: no warning."""
+    server = start_server(**{**tiny, "BNN_ENGINE": "auto"})
     url = server.wait_until_ready()
     info = httpx.get(f"{url}/info").json()
     assert (info["engine"]["requested"], info["engine"]["name"]) == ("auto", "onnx")
     assert tuple(item["name"] for item in info["engine"]["skipped"]) == FALLBACK
     assert all(item["reason"] for item in info["engine"]["skipped"])
     metrics = httpx.get(f"{url}/metrics").text
-    lines = map(json.loads, server.stop().splitlines())
-    (warning,) = [line for line in lines if "fell back" in line["message"]]
-    assert warning["level"] == "warning"
-    for name in FALLBACK:
-        assert f'bnn_engine_skipped{{engine="{name}"' in metrics
-        assert name in warning["skipped"]
+    lines = [json.loads(line) for line in server.stop().splitlines()]
+    assert not [line for line in lines if line["level"] == "warning"]
+    for item in info["engine"]["skipped"]:
+        cause = f'cause="{item["cause"]}"'
+        assert f'bnn_engine_skipped{{{cause},engine="{item["name"]}"' in metrics
+        assert [line for line in lines if f"engine {item['name']} " in line["message"]]
 
 
 @pytest.mark.parametrize(

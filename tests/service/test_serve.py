@@ -2,9 +2,11 @@
 
 import logging
 import os
+import resource
 import signal
 import socket
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,14 @@ import pytest
 from service.command_line import run
 from service.serve import open_listener
 from tests.service.servers import wait_for
+
+
+@pytest.fixture(autouse=True)
+def restore_limit() -> Iterator[None]:
+    """A service bounds the memory of its process, which is the tests' own here."""
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    yield
+    resource.setrlimit(resource.RLIMIT_DATA, before)
 
 
 def test_a_port_in_use_is_said_before_the_model_is_loaded(capsys: Any, monkeypatch: Any) -> None:

@@ -48,7 +48,7 @@ def test_defaults() -> None:
     assert 1 <= settings.workers == settings.decode_threads
     assert (settings.api_keys_file, settings.allowed_hosts, settings.cors_origins) == (None, (), ())
     limits = settings.image_limits
-    assert (limits.max_bytes, limits.max_pixels, limits.max_scans) == (10 * 2**20, 25_000_000, 20)
+    assert (limits.max_bytes, limits.max_pixels, limits.max_scans) == (32 * 2**20, 25_000_000, 20)
 
 
 def test_images_are_decoded_by_as_many_threads_as_there_are_workers() -> None:
