@@ -1,0 +1,122 @@
+"""service.budget: what requests may take together fits beside the process, or nothing starts."""
+
+import logging
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import service.budget
+from service.budget import Budget, NoMemory
+from service.settings import Settings
+from tests.service.servers import make_settings
+
+MIB = 2**20
+GIB = 2**30
+
+
+@pytest.fixture(autouse=True)
+def process(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """A process of 100 MiB, in no container; the test may change both."""
+    numbers: dict[str, Any] = {"rss": 100 * MIB, "container": None}
+    monkeypatch.setattr(service.budget, "read_memory", lambda: {"rss": numbers["rss"]})
+    monkeypatch.setattr(service.budget, "read_memory_limit", lambda: numbers["container"])
+    return numbers
+
+
+def make_budget(limit: int, **changes: Any) -> Budget:
+    """Before the model is loaded."""
+    return Budget(make_settings(memory_budget=limit, workers=2, max_connections=512, **changes))
+
+
+def test_the_smaller_of_container_and_setting_counts(process: dict[str, Any]) -> None:
+    assert Budget(Settings(memory_budget=GIB)).limit == GIB
+    assert Budget(Settings(memory_budget=GIB)).origin == "BNN_MEMORY_BUDGET"
+    assert "half" in Budget(Settings()).origin
+    process["container"] = 300 * MIB
+    assert Budget(Settings(memory_budget=GIB)).limit == 300 * MIB
+    assert "container" in Budget(Settings(memory_budget=GIB)).origin
+    process["container"] = 8 * GIB
+    assert Budget(Settings(memory_budget=GIB)).limit == GIB
+
+
+def test_before_the_model_is_loaded_much_is_set_aside_for_it() -> None:
+    budget = make_budget(640 * MIB)
+    assert budget.base == 400 * MIB
+    assert 0 < budget.bodies.capacity + budget.decoding.capacity <= 240 * MIB
+    bodies = budget.bodies
+    budget.settle(160 * 160)
+    assert budget.bodies is bodies, "who holds the account sees the change"
+    assert bodies.capacity > 0.3 * 240 * MIB
+
+
+def test_ample_memory_lowers_no_limit(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    budget = make_budget(4 * GIB)
+    budget.settle(160 * 160)
+    assert budget.limits.max_body_bytes == 32 * MIB
+    assert [record.levelname for record in caplog.records] == ["INFO"]
+    assert caplog.records[0].limit_mib == 4096
+    assert budget.bodies.capacity == 256 * MIB
+
+
+def test_limits_that_do_not_fit_are_lowered_and_said(caplog: pytest.LogCaptureFixture) -> None:
+    budget = make_budget(256 * MIB)
+    budget.settle(160 * 160)
+    warnings = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert [text.partition(" ")[0] for text in warnings] == ["BNN_MAX_BODY_BYTES", "BNN_MAX_PIXELS"]
+    assert MIB <= budget.limits.max_body_bytes < 32 * MIB
+    assert budget.limits.images.max_decoding_bytes is not None
+    assert budget.limits.images.max_decoding_bytes < budget.decoding.capacity
+
+
+def test_too_little_memory_ends_the_start() -> None:
+    budget = make_budget(150 * MIB)
+    with pytest.raises(NoMemory, match=r"expected a memory budget of at least \d+ MiB") as caught:
+        budget.settle(160 * 160)
+    assert "found 150 MiB (BNN_MEMORY_BUDGET)" in str(caught.value)
+    needed = int(str(caught.value).split("at least ")[1].split(" ")[0])
+    make_budget((needed + 1) * MIB).settle(160 * 160)
+    with pytest.raises(NoMemory):
+        make_budget((needed - 1) * MIB).settle(160 * 160)
+
+
+@given(limit=st.integers(1, 2**36), rss=st.integers(MIB, 2**34), pixels=st.integers(1, 10**6))
+def test_nobody_may_take_more_than_there_is(limit: int, rss: int, pixels: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(service.budget, "read_memory", lambda: {"rss": rss})
+        budget = make_budget(limit)
+        try:
+            budget.settle(pixels)
+        except NoMemory:
+            return
+        bodies, decoding, limits = budget.bodies, budget.decoding, budget.limits
+        assert budget.base + bodies.capacity + decoding.capacity <= limit
+        assert budget.base > rss
+        assert 2 * limits.max_body_bytes <= bodies.capacity
+        assert limits.images.max_decoding_bytes is not None
+        assert limits.max_body_bytes + limits.images.max_decoding_bytes <= decoding.capacity
+
+
+_ENFORCE = """
+from service.budget import Budget
+from service.settings import Settings
+
+budget = Budget(Settings(memory_budget=300 * 2**20))
+budget.enforce()
+kept = bytearray(50 * 2**20)
+try:
+    bytearray(800 * 2**20)
+except MemoryError:
+    print("refused", len(kept))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what a process has allocated")
+def test_the_budget_is_enforced_by_the_system() -> None:
+    command = [sys.executable, "-c", _ENFORCE]
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert answer.stdout == f"refused {50 * MIB}\n"
