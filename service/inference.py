@@ -30,6 +30,7 @@ from service.predictor import Predictor
 from service.problems import Problem, describe_image_fault, describe_missed_deadline
 from service.scheduler import Job, Scheduler
 from service.settings import Settings
+from service.text_bodies import explain_text
 from service.warm_up import WarmUp, warm_up
 
 _log = logging.getLogger(__name__)
@@ -157,6 +158,9 @@ class Inference:
             return classifier.prepare(job.data, partial(self._hold, until=job.deadline))
         except InvalidImage as fault:
             problem = describe_image_fault(fault)
+            text = explain_text(job.data) if problem.code == "unsupported_format" else None
+            if text is not None:
+                problem = Problem(problem.code, text)
             self._metrics.count_decode_failure(problem.code)
             raise problem from fault
         except TimeoutError as fault:  # there was no memory for it by its deadline
