@@ -1,5 +1,6 @@
 """runtime.onnx_sessions: exact products where the CPU has none, and nothing said or kept."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -93,7 +94,7 @@ def run_at(home: Path, program: str, repository: Path) -> str:
         capture_output=True,
         text=True,
         check=True,
-        env={"HOME": str(home), "PYTHONPATH": str(repository)},
+        env={"HOME": str(home), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
     )
     return answer.stderr
 
