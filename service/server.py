@@ -28,6 +28,7 @@ _ACCEPTS = 16  # connections taken at a time, before others get their turn
 _PAUSE_SECONDS = 0.1  # without accepting, where the system has no descriptors left
 _SWEEP_SECONDS = 1.0
 _STALL_SECONDS = 1.0  # without a byte, after which a client makes room for others
+_ASK_SECONDS = 0.25  # in which a connection sends its next request, if it has one
 _LINGER_SECONDS = 1.0  # in which a connection without a request may still send one, at the end
 _QUEUED_SECONDS = 0.2  # in which clients that were connecting when the listener closed get in
 _STEP_SECONDS = 0.05
@@ -210,14 +211,19 @@ class Server(uvicorn.Server):
             self._resume_accepting()
 
     def _evict(self, is_urgent: bool = False) -> None:
-        """Closes the connection that has idled for longest, else the one that has stalled so."""
+        """Closes the connection that has idled for longest, else the one that has stalled so.
+
+        One that is new has hardly had the time to ask for anything.
+        """
+        now = monotonic()
         open_ones = [one for one in self.connections if not one.transport.is_closing()]
-        idle = [one for one in open_ones if not one.is_working]
+        asked_by = now - (0 if is_urgent else _ASK_SECONDS)
+        idle = [one for one in open_ones if not one.is_working and one.idle_since <= asked_by]
         if idle:
             min(idle, key=lambda one: one.idle_since).transport.abort()
             self._metrics.count_evicted()
             return
-        latest = monotonic() - (0 if is_urgent else _STALL_SECONDS)
+        latest = now - (0 if is_urgent else _STALL_SECONDS)
         stalled = [(since, one) for one in open_ones if (since := one.stalled_since) is not None]
         since, slowest = min(stalled, key=lambda pair: pair[0], default=(latest, None))
         if slowest is not None and since < latest:

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import service.server
 from runtime import Bundle, Manifest, Preprocessing, SkippedEngine
 from runtime.bundle import FileEntry, write_bundle
 from service.app import create_app
@@ -254,8 +255,9 @@ def tiny(bundle: Path) -> dict[str, str]:
 
 
 @pytest.fixture
-def serve() -> Iterator[Callable[..., ServerThread]]:
+def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., ServerThread]]:
     """Starts servers in this process: serve(engine=None, **settings); ends them afterwards."""
+    monkeypatch.setattr(service.server, "_QUEUED_SECONDS", 0.02)  # nobody is far away
     started: list[tuple[ServerThread, Any]] = []
 
     def start(engine: Any = None, **settings: Any) -> ServerThread:

@@ -135,6 +135,7 @@ class ServerThread:
         self._thread = threading.Thread(target=self.server.run, name="server")
         self._thread.start()
         wait_for(lambda: self.lifecycle.is_started, "the start")
+        self.scheduler.unit = 1  # whatever the warm-up found
 
     @property
     def held(self) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import service.front
 import service.server
 from service.server import bound_connections
 from tests.service.servers import ServerProcess, wait_for
@@ -64,7 +65,10 @@ def test_the_bound_fits_the_descriptors(
     assert bool(caplog.records) is (expected < 512)
 
 
-def test_the_connection_that_idles_longest_makes_room(serve: Any) -> None:
+def test_the_connection_that_idles_longest_makes_room(
+    serve: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service.server, "_ASK_SECONDS", 60)
     server = serve(max_connections=3)
     with ExitStack() as stack:
 
@@ -77,6 +81,13 @@ def test_the_connection_that_idles_longest_makes_room(serve: Any) -> None:
         first, second, third = (connect() for _ in range(3))
         first.send(get())
         assert first.read().status == 200
+        newcomer = stack.enter_context(Wire(server.address))
+        wait_for(lambda: len(server.server.connections) == 4)
+        newcomer.send(get())
+        assert newcomer.read().status == 200, "it had no time to ask, and the others were young"
+        newcomer.close()
+        wait_for(lambda: len(server.server.connections) == 3)
+        monkeypatch.setattr(service.server, "_ASK_SECONDS", 0)
         fourth = connect()
         assert is_ended(second)
         for wire in (first, third, fourth):
@@ -113,11 +124,13 @@ def test_when_all_are_at_work_new_ones_wait(
     server = serve(gated, max_connections=1, workers=1, deadline_ms=60_000)
     gated.close()
     with ExitStack() as stack:
-        wires = [stack.enter_context(Wire(server.address)) for _ in range(4)]
-        for wire in wires:
-            wire.send(post(picture("blue")))
+        wires = []
+        for at_work in (1, 2, 2, 2):
+            wires.append(stack.enter_context(Wire(server.address)))
+            wires[-1].send(post(picture("blue")))
+            wait_for(lambda: server.scheduler.busy + server.scheduler.waiting == at_work)  # noqa: B023
         wait_for(lambda: "too many connections" in caplog.text)
-        assert server.scheduler.waiting + server.scheduler.busy <= 2
+        assert server.scheduler.waiting + server.scheduler.busy == 2
         gated.open()
         for wire in wires:
             wire.send(get("/livez", "Connection: close"))
@@ -159,7 +172,7 @@ def test_where_the_system_has_no_descriptors_left(start_server: Any, tiny: Any) 
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (10, before[1]))
         wires += [stack.enter_context(Wire(address)) for _ in range(20)]
         wait_for(lambda: "the system takes no more connections" in server.log)
-        time.sleep(2.5)
+        time.sleep(1.5)
         seconds = time.monotonic() - began
         complaints = [line for line in read_lines(server) if "no more" in line["message"]]
         assert 1 <= len(complaints) <= seconds + 1
@@ -173,7 +186,10 @@ def test_where_the_system_has_no_descriptors_left(start_server: Any, tiny: Any) 
 # ---- the end
 
 
-def test_a_drain_goes_by_its_phases(serve: Any, picture: Any) -> None:
+def test_a_drain_goes_by_its_phases(
+    serve: Any, picture: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service.front, "_DISCARD_SECONDS", 0.2)
     server = serve(drain_delay_ms=1_000, grace_ms=60_000)
     with Wire(server.address) as wire, Wire(server.address) as idle, Wire(server.address) as fresh:
         for one in (wire, idle):
