@@ -133,7 +133,7 @@ def _verify_file(path: Path, name: str, entry: FileEntry) -> None:
 def _named_if_unreadable(path: str | Path) -> Iterator[None]:
     try:
         yield
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a path with a null character
         raise MissingFile(
             f"{path}: expected it to be readable, found {error}. Check its permissions, or copy "
             "the bundle again."

@@ -109,6 +109,8 @@ def read_manifest(file: Path) -> Manifest:
     try:
         manifest = _parse(content)
         found = find_digest(content)
+    except InvalidManifest as error:  # of a part, which does not know the file
+        raise InvalidManifest(f"{file}: {error}") from error
     except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         what = f"no {error}" if isinstance(error, KeyError) else str(error)
         raise InvalidManifest(
@@ -175,6 +177,9 @@ def _parse(content: dict[str, Any]) -> Manifest:
         raise ValueError(f"input {image} instead of float32 with 3 channels, height, width")
     if preprocessing.pop("channel_order") != "RGB":
         raise ValueError("a channel_order that is not RGB")
+    pixels = Preprocessing(**preprocessing)
+    if shape[1:] != (pixels.crop, pixels.crop):
+        raise ValueError(f"a crop of {pixels.crop} for an input of {shape[1]} x {shape[2]}")
     labels, plan = content["labels"], content["plan"]
     if not isinstance(labels, list) or not labels:
         raise ValueError("labels that are not a list of texts")
@@ -182,6 +187,8 @@ def _parse(content: dict[str, Any]) -> Manifest:
         raise ValueError("a plan that is not a list of objects")
     if not isinstance(content["trained"], bool):
         raise ValueError("`trained` that is neither true nor false")
+    if content["trained"] != (training is not None):
+        raise ValueError("`trained` that does not fit `training`: a record, or null if untrained")
     quantization = content.get("quantization")
     for key, value in (("training", training), ("quantization", quantization)):
         if value is not None and not isinstance(value, dict):
@@ -194,7 +201,7 @@ def _parse(content: dict[str, Any]) -> Manifest:
         name=_text(content["name"]),
         architecture=_object(content, "architecture"),
         input=(shape[0], shape[1], shape[2]),
-        preprocessing=Preprocessing(**preprocessing),
+        preprocessing=pixels,
         labels=tuple(_text(label) for label in labels),
         plan=tuple(plan),
         files={

@@ -22,6 +22,8 @@ INTERPOLATIONS = {
 }
 LARGEST_SIDE = 4096  # of a network's input
 _LARGEST_RATIO = 16  # above it the resized long side is never materialised
+_LARGEST_NUMBER = 1e6  # of mean and std; pixels are 0..255
+_LEAST_STD = 1e-6
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,8 @@ class Preprocessing:
             _refuse("interpolation", f"one of {', '.join(INTERPOLATIONS)}", self.interpolation)
         for name in ("mean", "std"):
             object.__setattr__(self, name, _three_numbers(name, getattr(self, name)))
-        if min(self.std) <= 0:
-            _refuse("std", "three numbers above 0", self.std)
+        if min(self.std) < _LEAST_STD:
+            _refuse("std", f"three numbers from {_LEAST_STD:g}", self.std)
 
 
 def preprocess(image: Image.Image, spec: Preprocessing) -> npt.NDArray[np.float32]:
@@ -111,8 +113,8 @@ def _three_numbers(name: str, values: object) -> tuple[float, ...]:
     for value in values:
         if isinstance(value, bool) or not isinstance(value, int | float):
             _refuse(name, "three numbers", values)
-        if not math.isfinite(value):
-            _refuse(name, "finite numbers", values)
+        if not abs(value) <= _LARGEST_NUMBER:  # NaN, too
+            _refuse(name, f"numbers of at most {_LARGEST_NUMBER:g}", values)
     return tuple(float(value) for value in values)
 
 

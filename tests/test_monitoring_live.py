@@ -267,7 +267,7 @@ class Load:
     def _leave(self, _: httpx.Client) -> None:
         with socket.create_connection(("127.0.0.1", self._port)) as other:
             size = len(self._image)
-            head = f"POST /classify HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n"
+            head = f"POST /classify HTTP/1.1\r\nHost: localhost\r\nContent-Length: {size}\r\n\r\n"
             other.sendall(head.encode() + self._image[: size // 2])
             time.sleep(0.05)
             reset = struct.pack("ii", 1, 0)

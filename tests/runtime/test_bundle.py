@@ -100,6 +100,11 @@ def test_names_that_lead_outside_are_refused(bundle: Bundle, name: str) -> None:
         read_bundle(bundle.path)
 
 
+def test_a_path_that_no_file_can_have(bundle: Bundle) -> None:
+    with pytest.raises(errors.MissingFile, match="null"):
+        read_bundle(f"{bundle.path}\0")
+
+
 def test_what_may_not_be_read_is_named(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(self: Path, *_: object) -> None:
         raise PermissionError(13, "Permission denied", str(self))

@@ -1,6 +1,7 @@
 """runtime.manifest: every key and value is checked, and none can change unseen."""
 
 import json
+import re
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -262,9 +263,12 @@ def test_oversized_manifest(bundle: Bundle) -> None:
         lambda m: m["preprocessing"].update(crop=0),
         lambda m: m["preprocessing"].update(interpolation="sharpest"),
         lambda m: m["preprocessing"].update(std=[0, 0, 0]),
+        lambda m: m["preprocessing"].update(crop=4),  # the input is 8 x 8
+        lambda m: m.update(trained=False),  # with a record of its training
+        lambda m: m.update(training=None),  # trained, without one
     ],
 )
 def test_invalid_values(bundle: Bundle, change: Callable[[dict[str, Any]], Any]) -> None:
     edit(bundle, change)
-    with pytest.raises(errors.InvalidManifest):
+    with pytest.raises(errors.InvalidManifest, match=re.escape(str(bundle.path / MANIFEST))):
         read_bundle(bundle.path)

@@ -103,6 +103,8 @@ def test_preprocess_refuses_what_is_no_rgb_picture(image: Image.Image) -> None:
         ({"std": (1.0, 0.0, 1.0)}, "std"),
         ({"std": (1.0, float("nan"), 1.0)}, "std"),
         ({"mean": (1.0, 2.0, float("inf"))}, "mean"),
+        ({"mean": (1.0, 2.0, 1e30)}, "mean"),  # logits without a finite value
+        ({"std": (1.0, 1e-30, 1.0)}, "std"),
     ],
 )
 def test_preprocessing_validates_itself(changes: dict[str, Any], text: str) -> None:
