@@ -1,7 +1,7 @@
 """Whom `loadtests.overhead` compares: services and peers, each with its own bare loop."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from loadtests.servers import HOST, ROOT, ServerSpec, WrongUsage
@@ -34,28 +34,41 @@ class _Peer:
     arguments: Sequence[str]
     ready_path: str
     form: bool
+    package: str  # whose environment it runs in, and whose module it is
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def _describe_fastapi(handler: str, form: bool) -> _Peer:
+    arguments = ("-m", "loadtests.peers.fastapi_peer")
+    return _Peer(arguments, "/readyz", form, "fastapi", {"PEER_HANDLER": handler})
 
 
 _PEERS: Mapping[str, _Peer] = {
-    "fastapi": _Peer(("-m", "loadtests.peers.fastapi_peer"), "/readyz", form=False),
-    "litserve": _Peer(("-m", "loadtests.peers.litserve_peer"), "/health", form=True),
+    "fastapi": _describe_fastapi("body", form=False),
+    "fastapi-form": _describe_fastapi("form", form=True),
+    "fastapi-thread": _describe_fastapi("thread", form=True),
+    "litserve": _Peer(("-m", "loadtests.peers.litserve_peer"), "/health", True, "litserve"),
     "bentoml": _Peer(
         (
             *("-m", "bentoml", "serve", "loadtests.peers.bentoml_peer:Classifier"),
             *("--host", HOST, "--port", "{port}"),
         ),
         "/readyz",
-        form=True,
+        True,
+        "bentoml",
     ),
-    "mlserver": _Peer(("-m", "loadtests.peers.mlserver_peer"), "/v2/health/ready", form=False),
+    "mlserver": _Peer(
+        ("-m", "loadtests.peers.mlserver_peer"), "/v2/health/ready", False, "mlserver"
+    ),
 }
 PEERS = tuple(_PEERS)
+PACKAGES = tuple(dict.fromkeys(peer.package for peer in _PEERS.values()))
 
 
 def describe_peer(name: str, bundle: Path, root: Path = ROOT) -> Contestant:
     """A peer in the environment that `make serving-peers` made for it. Raises WrongUsage."""
     peer = _PEERS[name]
-    python = root / f".venv-{name}" / "bin" / "python"
+    python = root / f".venv-{peer.package}" / "bin" / "python"
     if not python.is_file():
         raise WrongUsage(f"peer {name}: expected {python}, found no such file; {REMEDY}")
     environment = {
@@ -63,6 +76,7 @@ def describe_peer(name: str, bundle: Path, root: Path = ROOT) -> Contestant:
         "PEER_BUNDLE": str(bundle.resolve()),
         "PEER_THREADS": "1",
         "BENTOML_DO_NOT_TRACK": "True",
+        **peer.environment,
     }
     spec = ServerSpec(name, (str(python), *peer.arguments), root, environment, peer.ready_path)
     return Contestant(spec, peer.form, "peer", is_peer=True)

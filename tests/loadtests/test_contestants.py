@@ -4,13 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from loadtests.contestants import PEERS, describe_peer
+from loadtests.contestants import PACKAGES, PEERS, describe_peer
 from loadtests.servers import WrongUsage
 
 
 @pytest.mark.parametrize("name", PEERS)
 def test_peer_runs_in_an_environment_of_its_own(name: str, tmp_path: Path) -> None:
-    python = tmp_path / f".venv-{name}" / "bin" / "python"
+    package = name.partition("-")[0]
+    python = tmp_path / f".venv-{package}" / "bin" / "python"
     python.parent.mkdir(parents=True)
     python.touch()
     peer = describe_peer(name, tmp_path / "bundle", tmp_path)
@@ -18,10 +19,10 @@ def test_peer_runs_in_an_environment_of_its_own(name: str, tmp_path: Path) -> No
     assert peer.name == name
     assert peer.python == str(python)
     assert peer.spec.environment["PEER_BUNDLE"] == str(tmp_path / "bundle")
-    assert any(f"loadtests.peers.{name}_peer" in part for part in peer.spec.command)
+    assert any(f"loadtests.peers.{package}_peer" in part for part in peer.spec.command)
 
 
-@pytest.mark.parametrize("name", PEERS)
+@pytest.mark.parametrize("name", PACKAGES)
 def test_module_and_lock_of_each_peer_exist(name: str, repository: Path) -> None:
     assert (repository / "loadtests" / "peers" / f"{name}_peer.py").is_file()
     assert (repository / ".locks" / f"peer-{name}.txt").is_file()

@@ -15,19 +15,24 @@ pytestmark = pytest.mark.anyio
 NAME = "loadtests.peers.fastapi_peer"
 
 
-async def test_routes(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("handler", ["body", "form", "thread"])
+async def test_routes(handler: str, repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bundle = repository / "service" / "bundles" / "mobilenet_v1"
     monkeypatch.setenv("PEER_BUNDLE", str(bundle))
+    monkeypatch.setenv("PEER_HANDLER", handler)
+    monkeypatch.delitem(sys.modules, NAME, raising=False)  # it reads the environment once
     module = importlib.import_module(NAME)
-    monkeypatch.delitem(sys.modules, NAME)
     (picture,) = generate_jpegs(3, 1, (200, 150))
     transport = httpx.ASGITransport(module.app)
     async with httpx.AsyncClient(transport=transport, base_url="http://peer") as client:
         assert (await client.get("/readyz")).status_code == 200
-        answer = await client.post("/classify", content=picture.data)
+        form = {"image": (picture.name, picture.data)}
+        sent = {"content": picture.data} if handler == "body" else {"files": form}
+        answer = await client.post("/classify", **sent)  # type: ignore[arg-type]
     assert answer.json() == Network(bundle).classify(picture.data)
 
 
 @pytest.mark.slow
-async def test_answers_are_the_network_s(repository: Path) -> None:
-    await check_answers("fastapi", repository)
+@pytest.mark.parametrize("name", ["fastapi", "fastapi-form", "fastapi-thread"])
+async def test_answers_are_the_network_s(name: str, repository: Path) -> None:
+    await check_answers(name, repository)
