@@ -127,8 +127,10 @@ def configure_logging(level: str, form: str) -> None:
     root.handlers = [handler]
     root.setLevel(level.upper())
     logging.captureWarnings(True)
-    # Not in our lines: looking them up for each would cost more than the line itself.
+    # Not in our lines: looking them up for each would cost more than the line itself. The last one
+    # is the source file; Python's logging HOWTO has all of them under "Optimization".
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging._srcfile = None
     for name, least in _QUIETED.items():
         logging.getLogger(name).setLevel(max(least, root.level))
 

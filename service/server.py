@@ -62,7 +62,6 @@ class Server(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
-                timeout_keep_alive=settings.idle_timeout_ms / 1000,  # type: ignore[arg-type]
                 timeout_graceful_shutdown=settings.grace_ms // 1000 + _BACKSTOP_SECONDS,
             )
         )
@@ -188,6 +187,7 @@ class Server(uvicorn.Server):
     def _make_protocol(self) -> BoundedProtocol:
         return BoundedProtocol(
             header_seconds=self._settings.header_timeout_ms / 1000,
+            idle_seconds=self._settings.idle_timeout_ms / 1000,
             observer=self._metrics,
             gate=self._gate,
             config=self.config,
