@@ -11,7 +11,7 @@ from PIL import Image
 
 SIZES = ((320, 240), (640, 480), (1280, 960))  # width x height: thumbnail, web, small photo
 FORMATS = ("JPEG", "PNG", "WEBP")
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".avif"})
 GRAIN = 4.0  # levels, of a camera's noise
 BOUNDARY = "bnn-service-load-test-boundary"
 CONTENT_TYPE = f"multipart/form-data; boundary={BOUNDARY}"

@@ -38,7 +38,7 @@ class ModelBody(_Answer):
 class ImageBody(_Answer):
     """The picture as it was understood."""
 
-    format: str = Field(description="JPEG, PNG or WEBP, by its bytes", examples=["JPEG"])
+    format: str = Field(description="JPEG, PNG, WEBP or AVIF, by its bytes", examples=["JPEG"])
     width: int = Field(description="pixels, upright", examples=[512])
     height: int = Field(description="pixels, upright", examples=[341])
 
