@@ -23,6 +23,7 @@ _LONGEST_BOUNDARY = 70  # RFC 2046
 _LONGEST_HEAD = 16 * 2**10  # bytes of a part's headers
 _STALL_SECONDS = 1.0  # a pause after which memory for the rest is not held any longer
 _RATE_SECONDS = 10.0  # before that, slowness is not judged
+_FOLD = re.compile(rb"\r\n[ \t]+")  # a header goes on in the next line
 _PLAIN_OPTION = re.compile(rb'; (name|filename|boundary)="?([\w. ()-]*)"?')
 _PLAIN_OPTIONS = re.compile(
     rb'([\w/-]+)((?:; (?:name|filename|boundary)=(?:"[\w. ()-]*"|[\w.-]+))*)'
@@ -57,7 +58,7 @@ async def read_images(
 ) -> list[bytes]:
     """The files of the form's parts `image`, 1 to `most`; a body that is no form is the one image.
 
-    Where there may be several, some may be of 0 bytes.
+    Of the files of a form where there may be several, some may have 0 bytes.
 
     Raises:
         Problem: bad_request, body_timeout, too_large, overloaded.
@@ -66,7 +67,7 @@ async def read_images(
     boundary = _read_boundary(exchange)
     body = await _read_body(exchange, limits, ticket)
     images = [body] if boundary is None else _choose_images(split_form(body, boundary, most), most)
-    if most == 1 and not images[0]:
+    if not images[0] and (most == 1 or boundary is None):
         raise describe_nothing()
     return images
 
@@ -177,7 +178,7 @@ def _read_part(body: bytes, start: int, end: int) -> Part:
     if head_end < 0:
         raise _describe_broken_form()
     headers: dict[bytes, bytes] = {}
-    for line in body[start:head_end].split(b"\r\n"):
+    for line in _FOLD.sub(b" ", body[start:head_end]).split(b"\r\n"):
         name, _, value = line.partition(b":")
         headers[name.strip().lower()] = value.strip()
     disposition = headers.get(b"content-disposition", b"")

@@ -57,6 +57,8 @@ class BoundedProtocol(HttpToolsProtocol):
     silence after each request, which many thousands of requests would pay for.
     """
 
+    flow: PatientFlow
+
     def __init__(
         self,
         *,
@@ -84,9 +86,13 @@ class BoundedProtocol(HttpToolsProtocol):
         self._closes_when_read = False  # the answer was the last one; the rest of the body comes
         self._is_replaying = False  # a head that only tells the parser what it already knew
         self._facts = Connection()
-        self._paused_since: float | None = None
 
     # ---- what the server asks
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it ends with the loop's next turn: closed, and nothing is left to be sent."""
+        return self.transport.is_closing() and not self.transport.get_write_buffer_size()
 
     @property
     def is_working(self) -> bool:
@@ -102,16 +108,19 @@ class BoundedProtocol(HttpToolsProtocol):
     @property
     def stalled_since(self) -> float | None:
         """When the client last sent or took anything; None while it is our turn."""
-        if self._paused_since is not None:
-            return self._paused_since
+        if self.flow.paused_since is not None:
+            return self.flow.paused_since
         return self._heard_at if self.is_working and self.cycle.more_body else None
 
     def sweep(self, now: float) -> None:
-        """Ends the connection if it has been in its phase for too long."""
-        if self.transport.is_closing() or self.is_over:
-            return
-        if self._paused_since is not None and now - self._paused_since > WRITE_SECONDS:
+        """Ends the connection if it has been in its phase for too long.
+
+        A transport that is closed stays open until the client has taken what was written.
+        """
+        if self.flow.measure_stall(now) > WRITE_SECONDS:
             self.transport.abort()
+        elif self.transport.is_closing() or self.is_over:
+            pass
         elif self.is_working:
             pass  # the body's reader and the deadline watch over it
         elif self._in_head and now - self._since > self._header_seconds:
@@ -236,16 +245,6 @@ class BoundedProtocol(HttpToolsProtocol):
             self.cycle.keep_alive = False
             return True
         return False
-
-    def pause_writing(self) -> None:
-        """The client does not take its answer."""
-        self._paused_since = monotonic()
-        super().pause_writing()
-
-    def resume_writing(self) -> None:
-        """It does again."""
-        self._paused_since = None
-        super().resume_writing()
 
     # ---- the parser's side
 

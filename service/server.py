@@ -32,6 +32,7 @@ _ASK_SECONDS = 0.25  # in which a connection sends its next request, if it has o
 _LINGER_SECONDS = 1.0  # in which a connection without a request may still send one, at the end
 _QUEUED_SECONDS = 0.2  # in which clients that were connecting when the listener closed get in
 _STEP_SECONDS = 0.05
+_LAST_SECONDS = 2.0  # after the grace time, in which clients must take what is written for them
 _BACKSTOP_SECONDS = 3  # after the grace time uvicorn cancels what is left
 
 
@@ -196,10 +197,10 @@ class Server(uvicorn.Server):
         )
 
     def _count_connections(self) -> int:
-        """Those that are open, or will be; what is closing goes with the loop's next turn."""
+        """Those that are open, or will be."""
         count = len(self.connections) + len(self._connecting)
         if count >= self._bound:
-            count -= sum(one.transport.is_closing() for one in self.connections)
+            count -= sum(one.is_gone for one in self.connections)
         return count
 
     def _take_a_break(self) -> None:
@@ -216,7 +217,7 @@ class Server(uvicorn.Server):
         One that is new has hardly had the time to ask for anything.
         """
         now = monotonic()
-        open_ones = [one for one in self.connections if not one.transport.is_closing()]
+        open_ones = [one for one in self.connections if not one.is_gone]
         asked_by = now - (0 if is_urgent else _ASK_SECONDS)
         idle = [one for one in open_ones if not one.is_working and one.idle_since <= asked_by]
         if idle:
@@ -261,6 +262,7 @@ class Server(uvicorn.Server):
                 self._close_idle()
             self._heed_signals()
         await self._refuse_rest()
+        await self._end_connections()
         await super().shutdown(sockets=[])
         _log.info("stopped", extra={"seconds": round(monotonic() - began, 2)})
 
@@ -286,6 +288,14 @@ class Server(uvicorn.Server):
             if connection.is_working:
                 connection.end_with(problem)
         self._close_idle()
+
+    async def _end_connections(self) -> None:
+        """A client that does not take its answer does not keep the service."""
+        until = monotonic() + _LAST_SECONDS
+        while self.connections and monotonic() < until:
+            await asyncio.sleep(_STEP_SECONDS)
+        for connection in self.connections:
+            connection.transport.abort()
 
     def _accept_queued(self) -> None:
         before = -1

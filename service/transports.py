@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from uvicorn.protocols.http.flow_control import FlowControl
@@ -16,12 +17,38 @@ class PatientFlow(FlowControl):
     """Reads nothing more while requests wait for those before them.
 
     uvicorn reads on after each answer: a client that sends requests and nothing else would fill the
-    memory with them.
+    memory with them. And it does not look at who takes no answers: a transport that is closed stays
+    open until all is sent.
     """
 
     def __init__(self, connection: BoundedProtocol) -> None:
         super().__init__(connection.transport)
         self._connection = connection
+        self.paused_since: float | None = None  # more is written than is buffered
+        self._unsent = 0  # bytes, when last measured
+        self._taken_at = monotonic()  # when the client was last seen to have taken some
+
+    def measure_stall(self, now: float) -> float:
+        """Seconds in which the client has taken nothing of what is there for it.
+
+        `now`: of time.monotonic; to be called about once a second.
+        """
+        unsent = self._connection.transport.get_write_buffer_size()
+        if unsent == 0 or unsent < self._unsent:
+            self._taken_at = now
+        self._unsent = unsent
+        return now - self._taken_at
+
+    def pause_writing(self) -> None:
+        """The client does not take its answers."""
+        self.paused_since = monotonic()
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        """It does again."""
+        self.paused_since = None
+        self._taken_at = monotonic()
+        super().resume_writing()
 
     def resume_reading(self) -> None:
         """Reads on, unless requests wait."""

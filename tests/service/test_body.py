@@ -119,6 +119,7 @@ async def test_any_other_type_is_the_bare_picture(content_type: str | None) -> N
         (make_part('form-data; name="image"', b"x", "Content-Type: image/jpeg") + END, b"x"),
         (make_part('form-data; name="image"', b"x", "content-type: IMAGE/JPEG") + END, b"x"),
         (make_part("form-data; name=\"image\"; filename*=UTF-8''%c3%a9.jpg", b"x") + END, b"x"),
+        (make_part('form-data;\r\n name="image";\r\n\tfilename="a.jpg"', b"x") + END, b"x"),
         # RFC 2046: a preamble, an epilogue, spaces after the boundary, a last line without an end.
         (b"\r\n" + make_file(b"bytes") + END, b"bytes"),
         (b"This is a form.\r\n" + make_file(b"bytes") + END, b"bytes"),

@@ -99,6 +99,13 @@ async def test_a_batch_may_be_of_one(client: Any, picture: Any) -> None:
     assert len(answer.json()["results"]) == 1
 
 
+async def test_a_batch_without_a_body_is_none(client: Any) -> None:
+    for options in ({}, {"content": b"", "headers": {"content-type": "image/jpeg"}}):
+        answer = await client.post("/classify/batch", **options)
+        assert answer.status_code == 400
+        assert answer.json()["code"] == "bad_request"
+
+
 async def test_a_batch_has_a_bound(connect: Any, picture: Any) -> None:
     async with connect(make_settings(max_batch_images=3)) as client:
         four = await client.post("/classify/batch", files=make_files(*[picture()] * 4))

@@ -512,6 +512,23 @@ def test_a_client_that_does_not_read_is_cut_off(
     assert server.count("bnn_malformed_requests_total", code="malformed_request") == 0
 
 
+@pytest.mark.parametrize("header", ["Connection: close", "Connection: keep-alive"])
+def test_an_answer_that_is_not_taken_does_not_hold_a_closed_connection(
+    serve: Any, monkeypatch: pytest.MonkeyPatch, header: str
+) -> None:
+    """It is short: writing does not pause, and closing waits until all is sent."""
+    monkeypatch.setattr(service.server, "_SWEEP_SECONDS", 0.05)
+    monkeypatch.setattr(service.protocol, "WRITE_SECONDS", 0.5)
+    server = serve(idle_timeout_ms=50)
+    server.send_little_ahead()
+    with Wire(server.address, takes=4096) as wire:
+        wire.send(get("/openapi.json", header))
+        wait_for(lambda: any(one.transport.is_closing() for one in server.server.connections))
+        wait_for(lambda: not server.server.connections)
+        with pytest.raises((AssertionError, ConnectionResetError)):  # it is cut off
+            wire.read()
+
+
 # ---- clients that leave
 
 

@@ -158,6 +158,19 @@ def test_a_flood_of_silent_connections(start_server: Any, tiny: Any) -> None:
     assert "Traceback" not in server.log
 
 
+def test_closed_connections_whose_answers_are_not_taken_make_room(serve: Any) -> None:
+    server = serve(max_connections=3)
+    server.send_little_ahead()
+    with ExitStack() as stack:
+        for _ in range(3):
+            wire = stack.enter_context(Wire(server.address, takes=4096))
+            wire.send(get("/openapi.json", "Connection: close"))
+        wait_for(lambda: sum(one.transport.is_closing() for one in server.server.connections) == 3)
+        time.sleep(service.server._ASK_SECONDS)  # they are not new
+        assert ask(server.address, get()).status == 200
+        assert server.count("bnn_evicted_connections_total") == 1
+
+
 def test_where_the_system_has_no_descriptors_left(start_server: Any, tiny: Any) -> None:
     server = start_server(**tiny)
     address = server.address
@@ -283,6 +296,23 @@ def test_a_worker_that_hangs_does_not_keep_the_service(
         server.join()
     assert "a worker hangs and is left behind" in caplog.text
     gated.open()
+
+
+@pytest.mark.parametrize("requests", [1, 30])  # all is written, or the rest waits for the client
+def test_an_answer_that_is_not_taken_does_not_keep_the_service(
+    serve: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, requests: int
+) -> None:
+    monkeypatch.setattr(service.server, "_LAST_SECONDS", 0.2)
+    server = serve(drain_delay_ms=0, grace_ms=200)
+    server.send_little_ahead()
+    with Wire(server.address, takes=4096) as wire:
+        wire.send(get("/openapi.json") * requests)
+        wait_for(
+            lambda: any(c.transport.get_write_buffer_size() for c in server.server.connections)
+        )
+        server.signal(signal.SIGTERM)
+        server.join()
+    assert "graceful shutdown exceeded" not in caplog.text
 
 
 def test_a_second_interrupt_does_not_wait(serve: Any, gated: Any, picture: Any) -> None:

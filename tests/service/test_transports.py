@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+import service.transports
 from service.transports import AnswerTransport, PatientFlow
 
 HEAD = b"HTTP/1.1 200 OK\r\n\r\n"
@@ -18,6 +19,10 @@ class Transport(asyncio.Transport):
         super().__init__()
         self.written: list[bytes] = []
         self.is_reading_now = True
+        self.unsent = 0
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent
 
     def write(self, data: Any) -> None:
         self.written.append(bytes(data))
@@ -107,3 +112,24 @@ def test_nothing_is_read_while_requests_wait(connection: Any) -> None:
     connection.pipeline.pop()
     flow.resume_reading()
     assert transport.is_reading_now
+
+
+def test_a_stall_lasts_until_something_is_taken(
+    connection: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service.transports, "monotonic", lambda: 10.0)
+    flow, transport = PatientFlow(connection), connection.transport
+    assert flow.measure_stall(12.0) == 0, "there is nothing to take"
+    transport.unsent = 500
+    assert flow.measure_stall(13.0) == 1
+    transport.unsent = 600
+    assert flow.measure_stall(14.0) == 2
+    transport.unsent = 599
+    assert flow.measure_stall(15.0) == 0
+    assert flow.measure_stall(16.0) == 1
+    monkeypatch.setattr(service.transports, "monotonic", lambda: 16.5)
+    flow.pause_writing()
+    assert flow.paused_since == 16.5
+    flow.resume_writing()
+    assert flow.paused_since is None
+    assert flow.measure_stall(17.0) == 0.5

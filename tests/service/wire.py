@@ -33,10 +33,18 @@ class Reply:
 
 
 class Wire:
-    """A connection to a server."""
+    """A connection to a server. `takes`: bytes that the system takes in before they are read."""
 
-    def __init__(self, address: Address) -> None:
-        self.socket = socket.create_connection(address, timeout=SECONDS)
+    def __init__(self, address: Address, takes: int | None = None) -> None:
+        self.socket = socket.socket()
+        if takes is not None:  # before it connects, or the other side may send more
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, takes)
+        self.socket.settimeout(SECONDS)
+        try:
+            self.socket.connect(address)
+        except OSError:
+            self.socket.close()
+            raise
         self._file = self.socket.makefile("rb")
 
     def __enter__(self) -> "Wire":
