@@ -131,7 +131,11 @@ def _divide(rest: int, settings: Settings) -> tuple[int, int, Limits]:
     max_body = min(settings.max_body_bytes, max(1, bodies // _BODIES_AT_ONCE))
     # The decoder has a copy of the file beside what it decodes.
     most = max(1, decoding - max_body)
-    return bodies, decoding, Limits(max_body, replace(settings.image_limits, max_decoding_bytes=most))
+    return (
+        bodies,
+        decoding,
+        Limits(max_body, replace(settings.image_limits, max_decoding_bytes=most)),
+    )
 
 
 def _suffices(rest: int, settings: Settings) -> bool:

@@ -168,7 +168,7 @@ def test_a_family_of_kernels_that_is_none_is_no_fault_of_the_bundle(
 ) -> None:
     monkeypatch.setenv("BNN_FORCE_KERNEL", "fastest")
     with pytest.raises(
-        ImplementationUnavailable, match="expected popcount or sliced, found 'fastest'$"
+        ImplementationUnavailable, match=r"expected popcount or sliced, found 'fastest'$"
     ):
         load_engine(bundle)
 

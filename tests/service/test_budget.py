@@ -90,7 +90,9 @@ def test_what_starts_has_room_for_ordinary_images_of_every_format(changes: dict[
     """The least budget that the message tells is one in which none of them has to be refused."""
     with pytest.raises(NoMemory) as caught:
         make_budget(120 * MIB, **changes).settle(160 * 160)
-    budget = make_budget(int(str(caught.value).split("at least ")[1].split(" ")[0]) * MIB, **changes)
+    budget = make_budget(
+        int(str(caught.value).split("at least ")[1].split(" ")[0]) * MIB, **changes
+    )
     budget.settle(160 * 160)
     pixels = describe_full_size_limits(budget.limits.images)
     assert pixels.keys() == {"JPEG", "PNG", "WEBP", "AVIF"}
