@@ -109,7 +109,6 @@ class Connection(asyncio.Protocol):
         self._interim: list[int] = []
         self._status = 0
         self.closed = False  # by either side: it takes no further request
-        self.exchanges = 0
 
     # ---- what callers use -----------------------------------------------------------------------
     @property
@@ -128,7 +127,6 @@ class Connection(asyncio.Protocol):
         The future raises Lost. More of the request may follow by `send`.
         """
         self._waiting = asyncio.get_running_loop().create_future()
-        self.exchanges += 1
         if self.closed or self._transport is None:
             self._fail(Lost(How.CLOSED, "before the request was sent"))
         else:

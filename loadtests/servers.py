@@ -45,11 +45,6 @@ class ServerSpec:
     environment: Mapping[str, str] = field(default_factory=dict)
     ready_path: str = "/readyz"
 
-    def with_environment(self, more: Mapping[str, str]) -> "ServerSpec":
-        """The same with further variables."""
-        environment = {**self.environment, **more}
-        return ServerSpec(self.name, self.command, self.folder, environment, self.ready_path)
-
 
 def describe_service(
     name: str, python: str, folder: Path, environment: Mapping[str, str]

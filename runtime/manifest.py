@@ -198,11 +198,11 @@ def _parse(content: dict[str, Any]) -> Manifest:
     if plan:
         check_network(plan, shape, len(labels))
     return Manifest(
-        name=_text(content["name"]),
+        name=_name(content["name"]),
         architecture=_object(content, "architecture"),
         input=(shape[0], shape[1], shape[2]),
         preprocessing=pixels,
-        labels=tuple(_text(label) for label in labels),
+        labels=tuple(_name(label) for label in labels),
         plan=tuple(plan),
         files={
             _text(name): FileEntry(_text(entry["sha256"]), _whole(entry["bytes"]))
@@ -242,6 +242,14 @@ def _text(value: object) -> str:
     if not isinstance(value, str) or not value.isprintable() or len(value) > MAX_TEXT:
         raise ValueError(f"{repr(value)[:80]} where a printable text is expected")
     return value
+
+
+def _name(value: object) -> str:
+    """A text that people tell things apart by."""
+    text = _text(value)
+    if not text.strip():
+        raise ValueError(f"{text!r} where a name is expected")
+    return text
 
 
 def _whole(value: object) -> int:

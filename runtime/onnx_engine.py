@@ -19,13 +19,14 @@ class OnnxEngine:
 
     def __init__(self, bundle: Bundle, threads: int = 1) -> None:
         # A session has its threads for good: for calls that may use one only there is a second.
-        graph = str(bundle.file(ONNX_GRAPH))
+        graph, files = str(bundle.file(ONNX_GRAPH)), bundle.manifest.files
+        if WEIGHTS in files:  # an imported network's graph has its weights in itself
+            bundle.file(WEIGHTS)  # ONNX Runtime opens it by itself
         self.session = open_session(graph, make_options(threads))
         self._single = self.session if threads == 1 else open_session(graph, make_options(1))
         self._check_shapes(bundle)
         self.bundle = bundle
         self.skipped: tuple[SkippedEngine, ...] = ()
-        files = bundle.manifest.files
         self.model_bytes = sum(files[name].bytes for name in (ONNX_GRAPH, WEIGHTS) if name in files)
 
     def _check_shapes(self, bundle: Bundle) -> None:

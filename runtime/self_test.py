@@ -138,7 +138,8 @@ def run_self_test(engine: Engine) -> SelfTest:
     stored = read_stored_answers(engine.bundle)
     if stored is None:
         return SelfTest(
-            "absent", name, implementation, "the bundle stores no images to compare with"
+            *("absent", name, implementation),
+            "the bundle stores no images to compare with; python -m models.upgrade adds some",
         )
     inputs = (make_inputs(image[np.newaxis], manifest) for image in stored.images)  # one at a time
     logits = np.vstack([engine.predict(x) for x in inputs], dtype=np.float32)

@@ -47,7 +47,10 @@ class Access:
             return client[0] if client else ""
         return self._keys.identify(Headers(scope=scope))
 
-    def take(self, caller: Hashable, images: int) -> None:
-        """Counts images against the caller's rate. Raises Problem rate_limited."""
+    def take(self, caller: Hashable, images: int, before: int = 0) -> None:
+        """Counts images against the caller's rate, beside those `before` of the same request.
+
+        Raises Problem rate_limited.
+        """
         if isinstance(caller, Caller):
-            self._keys.take(caller, images)
+            self._keys.take(caller, images, before)

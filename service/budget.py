@@ -2,6 +2,7 @@
 
 import logging
 import resource
+from bisect import bisect_left
 from dataclasses import dataclass, replace
 
 from runtime import ImageLimits, describe_full_size_limits
@@ -20,7 +21,8 @@ _BODIES_SHARE = 0.3  # of what is left; the rest is for decoding
 _BODIES_AT_ONCE = 4  # of the largest, each of which takes twice its bytes while it arrives
 _MOST_BODIES = 256 * _MIB
 _LEAST_BODY = _MIB  # a smaller one would refuse ordinary photos
-_LEAST_DECODING = 16 * _MIB
+_LEAST_PIXELS = 500_000  # of any format, at full size; with fewer, too
+_MOST_BUDGET_MIB = 2**30
 
 
 class NoMemory(Exception):
@@ -61,13 +63,16 @@ class Budget:
         base += self._settings.workers * _TENSOR_BYTES_PER_PIXEL * input_pixels
         base += self._settings.max_connections * _CONNECTION_BYTES + _SLACK_BYTES
         self._share_out(base)
-        least = _LEAST_BODY * _BODIES_AT_ONCE
-        if self.bodies.capacity < least or self.decoding.capacity < _LEAST_DECODING:
-            needed = base + max(least / _BODIES_SHARE, _LEAST_DECODING / (1 - _BODIES_SHARE))
+        if not _suffices(self.limit - base, self._settings):
+            needed = bisect_left(
+                range(_MOST_BUDGET_MIB),
+                True,
+                key=lambda mib: _suffices(mib * _MIB - base, self._settings),
+            )
             raise NoMemory(
-                f"expected a memory budget of at least {needed / _MIB:.0f} MiB for this model; "
-                f"found {self.limit / _MIB:.0f} MiB ({self.origin}). Give the container more "
-                "memory, or serve a smaller model or another engine."
+                f"expected a memory budget of at least {needed} MiB for this model; found "
+                f"{self.limit / _MIB:.0f} MiB ({self.origin}). Give the container more memory, or "
+                "serve a smaller model or another engine."
             )
         self._report()
 
@@ -88,15 +93,9 @@ class Budget:
 
     def _share_out(self, base: int) -> None:
         self.base = base
-        rest = max(0, self.limit - base)
-        bodies = min(int(rest * _BODIES_SHARE), _MOST_BODIES)
-        self.bodies.capacity = bodies
-        self.decoding.capacity = rest - bodies
-        images = self._settings.image_limits
-        max_body = min(self._settings.max_body_bytes, max(1, bodies // _BODIES_AT_ONCE))
-        # The decoder has a copy of the file beside what it decodes.
-        most = max(1, self.decoding.capacity - max_body)
-        self.limits = Limits(max_body, replace(images, max_decoding_bytes=most))
+        self.bodies.capacity, self.decoding.capacity, self.limits = _divide(
+            self.limit - base, self._settings
+        )
 
     def _report(self) -> None:
         settings, limits = self._settings, self.limits
@@ -123,6 +122,28 @@ class Budget:
                 "decoding_mib": self.decoding.capacity // _MIB,
             },
         )
+
+
+def _divide(rest: int, settings: Settings) -> tuple[int, int, Limits]:
+    """What the process leaves of the budget: bytes for bodies, for decoding, limits that fit."""
+    bodies = min(int(max(0, rest) * _BODIES_SHARE), _MOST_BODIES)
+    decoding = max(0, rest) - bodies
+    max_body = min(settings.max_body_bytes, max(1, bodies // _BODIES_AT_ONCE))
+    # The decoder has a copy of the file beside what it decodes.
+    most = max(1, decoding - max_body)
+    return (
+        bodies,
+        decoding,
+        Limits(max_body, replace(settings.image_limits, max_decoding_bytes=most)),
+    )
+
+
+def _suffices(rest: int, settings: Settings) -> bool:
+    """Whether ordinary images of every format have room in what the process leaves."""
+    bodies, _, limits = _divide(rest, settings)
+    least = min(_LEAST_PIXELS, settings.max_pixels)
+    pixels = describe_full_size_limits(limits.images)
+    return bodies >= _LEAST_BODY * _BODIES_AT_ONCE and min(pixels.values()) >= least
 
 
 def _find_limit(settings: Settings) -> tuple[int, str]:

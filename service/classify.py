@@ -111,7 +111,7 @@ class Classify:
             if exchange.is_recorded:
                 add_receive(began, received, sum(map(len, images)))
             if len(images) > 1:
-                self._access.take(exchange.caller, len(images) - 1)
+                self._access.take(exchange.caller, len(images) - 1, before=1)
             outcomes = await self._compute(exchange, ticket, images, top_k, deadline)
         finally:
             ticket.close()

@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.access import Access
 from service.exchange import Answer, ClientGone, Exchange
+from service.keys import Caller
 from service.lifecycle import Lifecycle
 from service.logs import log_with
 from service.metrics import Metrics
@@ -185,6 +186,8 @@ class Front:
                 "status": status,
                 "duration_ms": round(seconds * 1000, 2),
             }
+            if isinstance(exchange.caller, Caller):
+                extra["key"] = exchange.caller.name
             if exchange.problem is not None:
                 extra["code"] = exchange.problem
             if seconds > _SLOW_SECONDS and exchange.stages:

@@ -85,11 +85,14 @@ class KeyRing:
             raise Problem("unauthorized", "expected a known API key; found another.")
         return Caller(found)
 
-    def take(self, caller: Caller, images: int) -> None:
-        """Counts images against the caller's rate. Raises Problem rate_limited."""
+    def take(self, caller: Caller, images: int, before: int = 0) -> None:
+        """Counts images against the caller's rate, beside those `before` of the same request.
+
+        Raises Problem rate_limited.
+        """
         with self._lock:
             bucket = self._buckets.get(caller.name)
-            seconds = bucket.take(images, self._clock()) if bucket is not None else 0.0
+            seconds = 0.0 if bucket is None else bucket.take(images, self._clock(), before)
         if seconds > 0:
             raise Problem(
                 "rate_limited",

@@ -23,7 +23,7 @@ BUCKETS = (
 )
 STAGES = ("receive", "queue", "decode", "preprocess", "infer")
 #: Why a request was refused though nothing was wrong with it.
-REJECTIONS = ("queue", "share", "deadline", "bytes", "connections", "expired")
+REJECTIONS = ("queue", "share", "deadline", "bytes", "expired")
 #: Problems of requests that are not understood.
 MALFORMED = ("malformed_request", "header_timeout", "headers_too_large")
 #: Problems of images that were not decoded.

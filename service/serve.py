@@ -31,10 +31,18 @@ def serve(settings: Settings) -> int:
     log_unknown_variables()
     try:
         listener = open_listener(settings.host, settings.port)
+    except (socket.gaierror, UnicodeError) as fault:  # UnicodeError: no name can be so
+        reason = fault.strerror if isinstance(fault, OSError) else "no host name has this form"
+        print_error(
+            f"BNN_HOST: expected an address or a name of this machine; found "
+            f"{settings.host[:60]!r}: {reason}. 0.0.0.0 stands for all of its addresses."
+        )
+        return 1
     except OSError as fault:
         print_error(
             f"cannot listen on {settings.host} port {settings.port}: {fault.strerror or fault}. "
-            "End the program that does, or set BNN_PORT or BNN_HOST."
+            "Set BNN_HOST to an address of this machine and BNN_PORT to a port that no other "
+            "program listens on."
         )
         return 1
     with listener:
@@ -61,7 +69,7 @@ def serve(settings: Settings) -> int:
 
 
 def open_listener(host: str, port: int) -> socket.socket:
-    """A listening socket, opened before the model is loaded; raises OSError.
+    """A listening socket, opened before the model is loaded; raises OSError, UnicodeError.
 
     Its protocol is named, not 0 as socket.create_server has it: asyncio turns Nagle's algorithm
     off only for sockets that say they are TCP, and with it every answer would wait for 40 ms.

@@ -23,8 +23,8 @@ PREFIX = "BNN_"
 CONFIG_VARIABLE = "BNN_CONFIG"
 #: Read by the kernel library, not here; documented with the others.
 KERNEL_SETTINGS = {
-    "BNN_FORCE_IMPLEMENTATION": "kernels to use: avx512, avx2, neon or generic; unset: the best "
-    "that this CPU can run",
+    "BNN_FORCE_IMPLEMENTATION": "kernels to use: avx512, avx2, neon_dot, neon or generic; unset: "
+    "the best that this CPU can run",
     "BNN_FORCE_KERNEL": "family of binary convolutions, for measurements: popcount or sliced; "
     "unset: chosen for each stage",
 }

@@ -10,14 +10,15 @@ class TokenBucket:
         self._tokens = capacity
         self._at = now
 
-    def take(self, images: int, now: float) -> float:
+    def take(self, images: int, now: float, before: int = 0) -> float:
         """0 if the images may be taken, and are; else the seconds until they may.
 
         What is more than the capacity is taken from a full bucket and owed: nothing is refused for
-        ever, and the rate holds on average.
+        ever, and the rate holds on average. `before`: images that the same request has taken, so
+        that the bucket need not be full again.
         """
         self._fill(now)
-        missing = min(images, self._capacity) - self._tokens
+        missing = min(images, max(0.0, self._capacity - before)) - self._tokens
         if missing > 0:
             return missing / self._rate
         self._tokens -= images

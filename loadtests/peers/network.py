@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 # Read when onnxruntime is imported: no device id is written, no collector is asked.
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 import numpy as np
 import numpy.typing as npt

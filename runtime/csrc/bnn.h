@@ -45,7 +45,7 @@ extern "C" {
 typedef enum {
   BNN_OK = 0,
   BNN_EARGUMENT = 1,    /* a pointer, shape or value that the function does not accept */
-  BNN_EUNSUPPORTED = 2, /* an implementation that is unknown or that this CPU cannot run */
+  BNN_EUNSUPPORTED = 2, /* kernels asked for that are unknown or that this CPU cannot run */
   BNN_ESTATE = 3,       /* a part that was prepared for another implementation, or is no part */
   BNN_ESIZE = 4,        /* a buffer that is too small */
   BNN_ESYSTEM = 5       /* the system gave no memory or no thread */

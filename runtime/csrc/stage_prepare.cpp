@@ -215,7 +215,8 @@ int bnn_stage_prepare(const bnn_stage* stage, void* part, size_t* bytes) {
   const Kernels* kernels = active_kernels();
   if (kernels == nullptr) return BNN_EUNSUPPORTED;
   bool is_popcount, is_forced;
-  if (read_force(&is_popcount, &is_forced) != BNN_OK) return BNN_EARGUMENT;
+  const int force = read_force(&is_popcount, &is_forced);
+  if (force != BNN_OK) return force;
 
   StageRecord record;
   memset(&record, 0, sizeof record);

@@ -109,7 +109,6 @@ def test_service_is_named_by_interpreter_and_tree(repository: Path) -> None:
     assert spec.folder == repository
     assert spec.environment["BNN_ENGINE"] == "native"
     assert spec.environment["BNN_PORT"] == "{port}"
-    assert spec.with_environment({"A": "1"}).environment["A"] == "1"
     assert describe_this_service({}).folder == repository
 
 

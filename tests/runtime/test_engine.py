@@ -163,6 +163,16 @@ def test_kernels_asked_for_by_name_have_no_substitute(bundle: Bundle) -> None:
     assert "generic" in done.stderr  # the available ones are listed
 
 
+def test_a_family_of_kernels_that_is_none_is_no_fault_of_the_bundle(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BNN_FORCE_KERNEL", "fastest")
+    with pytest.raises(
+        ImplementationUnavailable, match=r"expected popcount or sliced, found 'fastest'$"
+    ):
+        load_engine(bundle)
+
+
 def test_kernels_asked_for_by_name_without_a_library_end_the_search(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:

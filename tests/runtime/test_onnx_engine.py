@@ -1,5 +1,6 @@
 """runtime.onnx_engine: refusals, threads, what it reads."""
 
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from models.export import main as export
 from models.import_tflite import import_tflite
 from runtime import EngineUnavailable, read_bundle
 from runtime.bundle import ONNX_GRAPH, WEIGHTS, Bundle, write_bundle
-from runtime.errors import InvalidManifest
+from runtime.errors import ChecksumMismatch, InvalidManifest
 from runtime.onnx_engine import OnnxEngine
 from tests.emulation import NO_VNNI, run_python
 from tests.models.tflite_files import LABELS, make_file
@@ -52,6 +53,19 @@ def test_graph_for_another_manifest_is_refused(bundle: Bundle, change: dict[str,
     other = Bundle(bundle.path, replace(bundle.manifest, **change))
     with pytest.raises(InvalidManifest, match="expected a graph from"):
         OnnxEngine(other)
+
+
+@pytest.mark.parametrize("name", [ONNX_GRAPH, WEIGHTS])
+def test_files_changed_after_the_bundle_was_read_are_refused(
+    bundle: Bundle, tmp_path: Path, name: str
+) -> None:
+    """ONNX Runtime opens the weights by itself, as the graph says: nobody else looks at them."""
+    changing = read_bundle(shutil.copytree(bundle.path, tmp_path / "bundle"))
+    content = bytearray((changing.path / name).read_bytes())
+    content[-9] ^= 4
+    (changing.path / name).write_bytes(content)
+    with pytest.raises(ChecksumMismatch, match=name):
+        OnnxEngine(changing)
 
 
 def test_graph_that_is_none_is_refused(bundle: Bundle, tmp_path: Path) -> None:

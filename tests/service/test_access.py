@@ -78,7 +78,8 @@ def test_with_keys_callers_are_keys(keys: tuple[Path, str, str]) -> None:
         with pytest.raises(Problem, match="unauthorized"):
             access.find_caller(make_scope(*headers))
     access.take(callers[0], 1000)
-    access.take(callers[1], 3)
+    access.take(callers[1], 1)
+    access.take(callers[1], 2, before=1)
     with pytest.raises(Problem, match="rate_limited"):
         access.take(callers[1], 1)
 

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import service.budget
+from runtime import describe_full_size_limits
 from service.budget import Budget, NoMemory
 from service.settings import Settings
 from tests.service.servers import make_settings
@@ -82,6 +83,21 @@ def test_too_little_memory_ends_the_start() -> None:
     make_budget((needed + 1) * MIB).settle(160 * 160)
     with pytest.raises(NoMemory):
         make_budget((needed - 1) * MIB).settle(160 * 160)
+
+
+@pytest.mark.parametrize("changes", [{}, {"max_body_bytes": 2**30}, {"max_pixels": 1000}])
+def test_what_starts_has_room_for_ordinary_images_of_every_format(changes: dict[str, Any]) -> None:
+    """The least budget that the message tells is one in which none of them has to be refused."""
+    with pytest.raises(NoMemory) as caught:
+        make_budget(120 * MIB, **changes).settle(160 * 160)
+    budget = make_budget(
+        int(str(caught.value).split("at least ")[1].split(" ")[0]) * MIB, **changes
+    )
+    budget.settle(160 * 160)
+    pixels = describe_full_size_limits(budget.limits.images)
+    assert pixels.keys() == {"JPEG", "PNG", "WEBP", "AVIF"}
+    assert min(pixels.values()) >= min(500_000, changes.get("max_pixels", 500_000))
+    assert budget.limits.max_body_bytes >= MIB
 
 
 @given(limit=st.integers(1, 2**36), rss=st.integers(MIB, 2**34), pixels=st.integers(1, 10**6))

@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
 
+from service.key_file import make_key
 from tests.service.servers import make_settings, wait_for
 
 pytestmark = pytest.mark.anyio
@@ -159,6 +161,21 @@ async def test_a_network_that_fails_is_a_500_and_leaves_nothing_behind(
 
 
 # ---- parameters
+
+
+async def test_a_batch_above_the_keys_burst_is_let_in_and_owed(
+    connect: Any, picture: Any, tmp_path: Path
+) -> None:
+    key, lines = make_key("app", rate=0.5, burst=2)
+    (tmp_path / "keys.toml").write_text(lines)
+    (tmp_path / "keys.toml").chmod(0o600)
+    async with connect(make_settings(api_keys_file=tmp_path / "keys.toml")) as client:
+        client.headers["X-API-Key"] = key
+        batch = await client.post("/classify/batch", files=make_files(*[picture()] * 6))
+        after = await client.post("/classify", content=picture())
+    assert batch.status_code == 200
+    assert after.json()["code"] == "rate_limited"
+    assert 5 <= int(after.headers["Retry-After"]) <= 10, "4 are owed, and 1 is asked for"
 
 
 async def test_top_k_of_a_batch(client: Any, picture: Any) -> None:

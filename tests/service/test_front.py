@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 from service.access import Access
 from service.exchange import Answer, ClientGone, Exchange
 from service.front import Front, Handler
+from service.key_file import make_key
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
 from service.problems import Problem
@@ -39,6 +41,23 @@ async def test_every_answer_tells_browsers_to_be_careful(
     for answer in answers:
         assert answer.headers.get_list("x-content-type-options") == ["nosniff"]
         assert answer.headers.get_list("referrer-policy") == ["no-referrer"]
+
+
+async def test_the_line_of_a_request_has_the_keys_name_and_never_the_key(
+    connect: Any, picture: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    key, lines = make_key("warehouse")
+    (tmp_path / "keys.toml").write_text(lines)
+    (tmp_path / "keys.toml").chmod(0o600)
+    settings = Settings(api_keys_file=tmp_path / "keys.toml")
+    async with connect(settings) as client:
+        await client.post("/classify", content=picture(), headers={"X-API-Key": key})
+        await client.post("/classify", content=picture())
+        await client.get("/", headers={"X-API-Key": key})
+    answered = [record for record in caplog.records if record.name == "service.requests"]
+    assert [getattr(record, "key", None) for record in answered] == ["warehouse", None, None]
+    assert key not in "".join(str(vars(record)) for record in caplog.records)
 
 
 async def test_one_line_per_request(

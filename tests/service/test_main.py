@@ -81,6 +81,9 @@ def test_engines_that_are_passed_over_are_told_of_everywhere(start_server: Any, 
         ({"BNN_PORT": "tcp://10.96.0.5:80"}, 2, "enableServiceLinks: false"),
         ({"BNN_CONFIG": "/nowhere/service.toml"}, 2, "/nowhere/service.toml: expected a TOML file"),
         ({"BNN_HOST": "192.0.2.1"}, 1, "cannot listen on 192.0.2.1"),  # of no machine: RFC 5737
+        ({"BNN_HOST": "name.invalid"}, 1, "BNN_HOST: expected an address or a name"),  # RFC 2606
+        ({"BNN_HOST": "a..b"}, 1, "no host name has this form"),
+        ({"BNN_HOST": "x" * 64}, 1, "BNN_HOST: expected an address or a name"),
         ({"BNN_BUNDLE": "/nowhere"}, 1, "/nowhere/manifest.json"),
         ({"BNN_ENGINE": "native"}, 1, "error: "),
     ],

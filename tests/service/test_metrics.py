@@ -105,6 +105,12 @@ def test_what_never_happened_is_counted_as_zero() -> None:
     assert all(values[stage] == 0 for stage in stages)
 
 
+def test_every_reason_of_a_rejection_is_one_that_the_service_gives() -> None:
+    given = re.compile(r'(?:refuse|count_rejection)\(\s*"(\w+)"')
+    sources = (source.read_text() for source in Path(service.__file__).parent.glob("*.py"))
+    assert {reason for source in sources for reason in given.findall(source)} == set(REJECTIONS)
+
+
 def test_what_alerts_ask_for_is_there_before_the_first_event() -> None:
     values = read_values(Metrics())
     labels = {

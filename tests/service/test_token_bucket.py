@@ -24,6 +24,17 @@ def test_more_than_the_capacity_is_owed() -> None:
     assert bucket.take(10, 10) == 0
 
 
+def test_a_request_that_has_taken_some_already_may_owe_the_rest() -> None:
+    """The first image is taken before the others are counted."""
+    for images in range(2, 9):
+        bucket = TokenBucket(rate=1, capacity=3, now=0)
+        assert bucket.take(1, 0) == bucket.take(images - 1, 0, before=1) == 0
+        assert bucket.take(1, 0) == max(0, images - 3 + 1)
+    bucket = TokenBucket(rate=1, capacity=3, now=0)
+    assert bucket.take(1, 0) == bucket.take(1, 0) == 0
+    assert bucket.take(5, 0, before=1) == 1, "another request has taken one in between"
+
+
 def test_a_refusal_costs_nothing_and_the_told_time_suffices() -> None:
     bucket = TokenBucket(rate=4, capacity=4, now=0)
     bucket.take(4, 0)

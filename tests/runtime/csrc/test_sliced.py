@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from runtime import bitpack, library
+from runtime.errors import ImplementationUnavailable
 from runtime.parts import BinaryLayer, Stage
 
 # Implementations that have it.
@@ -234,7 +235,7 @@ def test_other_implementations_have_no_such_family(monkeypatch, make):
 
 def test_refuses_an_unknown_family(monkeypatch, make):
     stage = make["stage"](np.random.default_rng(6), 32, 4, 4, -1, "d")
-    with pytest.raises(ValueError, match="expected popcount or sliced, found 'winograd'"):
+    with pytest.raises(ImplementationUnavailable, match="popcount or sliced, found 'winograd'"):
         prepare(monkeypatch, stage, "winograd")
 
 
