@@ -17,11 +17,15 @@ _ORIENTATION_TAG = 274
 
 @dataclass(frozen=True)
 class ImageFile:
-    """A file, and the statuses that are right for it."""
+    """A file, and the statuses that are right for it.
+
+    `is_too_long`: it is above the limit of a body, so a batch with it is refused as a whole.
+    """
 
     name: str
     data: bytes
     allowed: frozenset[int] = OK
+    is_too_long: bool = False
 
 
 def make_good(seed: int) -> list[ImageFile]:
@@ -73,7 +77,9 @@ def make_bad(seed: int) -> list[ImageFile]:
 
 def make_too_long(limit: int) -> ImageFile:
     """A file of more bytes than a service takes."""
-    return ImageFile("too-long.jpg", b"\xff\xd8\xff" + bytes(limit), frozenset({413}))
+    return ImageFile(
+        "too-long.jpg", b"\xff\xd8\xff" + bytes(limit), frozenset({413}), is_too_long=True
+    )
 
 
 def _save(image: Image.Image, file_format: str, **options: object) -> bytes:

@@ -229,8 +229,8 @@ class Mix:
     def _draw_batch(self) -> Planned:
         files = [self._pick(), self._pick(), self._chance.choice((self._pick, self._pick_bad))()]
         data = _join_form(files, "/classify/batch").data
-        too_large = frozenset({413})  # one file that is above the limit of a body makes it so
-        allowed = too_large if any(file.allowed == too_large for file in files) else OK
+        is_too_long = any(file.is_too_long for file in files)
+        allowed = frozenset({413}) if is_too_long else OK  # other bad images have problems inside
         return Planned("batch", data, send_whole, allowed)
 
     def _pick_bad(self) -> ImageFile:

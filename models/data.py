@@ -96,7 +96,7 @@ def decode_pictures(
             pool.map(decode, range(len(files))),
             title,
             len(files),
-            disable=not progress,
+            disable=None if progress else True,
             unit="img",
             leave=False,
         )

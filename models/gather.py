@@ -114,7 +114,9 @@ def gather(sources: Sources, clones: Path, progress: bool = False) -> Gathered:
     for repository, blobs in zip(sources.repositories, listed, strict=True):
         with open_reader(repository.clone_in(clones)) as reader:
             found = find_pictures(repository, blobs, reader)
-            bar = tqdm(found.items(), repository.name, disable=not progress, unit="img")
+            bar = tqdm(
+                found.items(), repository.name, disable=None if progress else True, unit="img"
+            )
             for path, class_name in bar:
                 name = "_".join((*repository.name.split("/"), *path.split("/")))
                 gathered.take(class_name, path, name, reader.read(blobs[path]))

@@ -32,7 +32,7 @@ def predict_logits(
 ) -> Tensor:
     """float32 [N, classes] on the CPU, of `predict`, [n, 3, S, S] -> [n, classes]."""
     parts = images.pixels.split(batch)
-    bar = tqdm(parts, "measuring", disable=not progress, unit="batch", leave=False)
+    bar = tqdm(parts, "measuring", disable=None if progress else True, unit="batch", leave=False)
     return torch.cat([predict(normalize(pixels, preprocessing)).float().cpu() for pixels in bar])
 
 

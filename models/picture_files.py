@@ -15,6 +15,8 @@ from pathlib import Path, PurePosixPath
 from models.errors import DataError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".avif")
+# Of Windows, which hides them by an attribute, not by a dot. In small letters.
+_LITTER = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini"})
 TEST_FILE_PREFIX = "ILSVRC2012_val_"  # of ImageNet's own validation pictures
 
 
@@ -88,10 +90,10 @@ def separate_test_files(files: PictureFiles) -> tuple[PictureFiles, PictureFiles
 def read_folder(path: Path, every_file: bool = False) -> PictureFiles:
     """Indexes a folder with a sub-folder per class, sorted by name; sub-folders may nest.
 
-    Pictures are found by SUFFIXES; hidden files and folders, with a dot before their name, are left
-    alone. With `every_file`, all others count: what is no picture is an error when it is decoded,
-    pictures beside the sub-folders and links that are not followed are errors here, and nothing is
-    left out unseen.
+    Pictures are found by SUFFIXES; hidden files and folders, with a dot before their name, and the
+    files that Windows keeps beside pictures are left alone. With `every_file`, all others count:
+    what is no picture is an error when it is decoded, pictures beside the sub-folders and links
+    that are not followed are errors here, and nothing is left out unseen.
 
     Raises DataError: no folder, fewer than two classes, or a class without pictures.
     """
@@ -144,7 +146,7 @@ def read_folder(path: Path, every_file: bool = False) -> PictureFiles:
 
 
 def _is_hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
+    return path.name.lower() in _LITTER or any(part.startswith(".") for part in path.parts)
 
 
 def join_files(parts: Sequence[PictureFiles]) -> PictureFiles:

@@ -77,7 +77,7 @@ class EpochBar:
             total=steps,
             initial=done,
             desc=title,
-            disable=not shown,
+            disable=None if shown else True,
             unit="batch",
             mininterval=1,
             bar_format="{desc} {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt}{postfix}",

@@ -34,6 +34,8 @@ from service.text_bodies import explain_text
 from service.warm_up import WarmUp, warm_up
 
 _log = logging.getLogger(__name__)
+# At the end, for a worker whose image nobody waits for any more: the grace time is over, or unused.
+_PATIENCE_SECONDS = 1.0
 NO_MEMORY = "expected memory to decode the picture; there is none left. Try later, or shrink it."
 
 
@@ -105,7 +107,7 @@ class Inference:
     async def close(self) -> None:
         """Refuses what waits, finishes what is being computed, frees the model."""
         await self.wait()
-        await self.scheduler.stop(self._settings.grace_ms / 1000)
+        await self.scheduler.stop(_PATIENCE_SECONDS)
         self._classifier = self._given_engine = None
 
     # ---- a worker's side

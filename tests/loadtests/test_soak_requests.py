@@ -130,3 +130,16 @@ def test_batches_are_sent_where_the_description_has_them() -> None:
     assert find_batch({"paths": {"/classify/batch": {}}})
     assert not find_batch({"paths": {"/classify": {}}})
     assert not find_batch({})
+
+
+def test_a_batch_is_refused_as_a_whole_for_its_bytes_alone() -> None:
+    """What is wrong with one image, its pixels too, is that image's problem in an answer 200."""
+    many_pixels = ImageFile("huge.png", b"pixels", frozenset({413}))
+    too_long = ImageFile("too-long.jpg", b"bytes" * 99, frozenset({413}), is_too_long=True)
+    mix = Mix(GOOD, [*BAD, many_pixels, too_long], batch=True, seed=5)
+    batches = [planned for planned in (mix.draw() for _ in range(3000)) if planned.kind == "batch"]
+    refused = [planned for planned in batches if too_long.data in planned.data]
+    assert 0 < len(refused) < len(batches)
+    assert any(many_pixels.data in planned.data for planned in batches)
+    for planned in batches:
+        assert planned.allowed == (frozenset({413}) if planned in refused else OK)

@@ -4,6 +4,7 @@ import csv
 import io
 import re
 import shlex
+import sys
 from pathlib import Path
 from shutil import copyfile, rmtree
 
@@ -59,8 +60,9 @@ def test_pictures_of_all_repositories_become_a_set(
 
 
 def test_the_same_clones_give_the_same_set_with_progress_shown(
-    places: Places, capsys: pytest.CaptureFixture[str]
+    places: Places, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     assert places.gather("--quiet") == 0
     first = open_data_set(places.out).train.sha256()
     (places.out / "train.npz").unlink()

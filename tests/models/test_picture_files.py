@@ -49,6 +49,8 @@ def test_files_of_every_format_that_is_read_are_found(tmp_path: Path) -> None:
 def test_every_file_means_every_file_but_hidden_ones(folder: Path) -> None:
     (folder / "cat" / ".thumbnails").mkdir()
     (folder / "cat" / ".thumbnails" / "a.jpg").touch()
+    for name in ("Thumbs.db", "desktop.ini", ".DS_Store"):  # of Windows and macOS
+        (folder / "cat" / name).touch()
     assert "ant/notes.txt" in read_folder(folder, every_file=True).names
     assert len(read_folder(folder, every_file=True)) == 4
 

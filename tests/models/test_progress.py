@@ -1,5 +1,7 @@
 """models.progress: the remaining time is made of what was measured."""
 
+import sys
+
 import pytest
 
 from models.progress import WINDOW, EpochBar, RemainingTime, format_seconds
@@ -63,7 +65,10 @@ def test_time_between_epochs_is_no_step() -> None:
     assert estimate.seconds_per_step == 1
 
 
-def test_bar_shows_loss_speed_and_end(capsys: pytest.CaptureFixture[str]) -> None:
+def test_bar_shows_loss_speed_and_end_at_a_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     clock = Clock()
     estimate = RemainingTime(8, 0, clock)
     with EpochBar("epoch 1/2", 3, 0, estimate, shown=True) as bar:
@@ -75,6 +80,10 @@ def test_bar_shows_loss_speed_and_end(capsys: pytest.CaptureFixture[str]) -> Non
     assert "loss 1.500, 4 img/s, done in 0:14" in text
     with EpochBar("silent", 3, 0, estimate, shown=False) as bar:
         bar.step(None, 8, 2, 0)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: False)  # a file: thousands of lines in one
+    with EpochBar("epoch 1/2", 3, 0, estimate, shown=True) as bar:
+        bar.step(1.5, 8, 2, 0)
     assert capsys.readouterr().err == ""
 
 

@@ -315,6 +315,24 @@ def test_an_answer_that_is_not_taken_does_not_keep_the_service(
     assert "graceful shutdown exceeded" not in caplog.text
 
 
+def test_a_worker_that_hangs_does_not_get_the_grace_time_twice(
+    serve: Any, gated: Any, picture: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A supervisor ends by force what takes much longer than delay and grace."""
+    server = serve(gated, workers=1, deadline_ms=60_000, grace_ms=600_000)
+    gated.close()
+    with Wire(server.address) as wire:
+        wire.send(post(picture()))
+        gated.wait_for_call()
+        server.signal(signal.SIGINT)
+        wait_for(lambda: server.server._is_closed)
+        server.signal(signal.SIGINT)
+        assert wire.read().problem["code"] == "draining"
+        wait_for(lambda: "hangs and is left behind" in caplog.text)
+        server.join()
+    gated.open()
+
+
 def test_a_second_interrupt_does_not_wait(serve: Any, gated: Any, picture: Any) -> None:
     """In order nevertheless: who has no answer gets a problem, not a cut connection."""
     server = serve(gated, workers=1, deadline_ms=60_000, grace_ms=600_000)
