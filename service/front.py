@@ -13,7 +13,14 @@ from service.exchange import Answer, ClientGone, Exchange
 from service.lifecycle import Lifecycle
 from service.logs import log_with
 from service.metrics import Metrics
-from service.problems import CLIENT_GONE, COMMON_HEADERS, Problem, describe_status, encode_problem
+from service.problems import (
+    CLIENT_GONE,
+    COMMON_HEADERS,
+    Problem,
+    describe_status,
+    encode_problem,
+    release_frames,
+)
 from service.tracing import describe_problem, describe_route, find_span, relate
 
 _log = logging.getLogger("service.requests")
@@ -87,12 +94,15 @@ class Front:
                 answer = await _choose_handler(handlers, scope["method"])(exchange)
         except Problem as problem:
             answer = self._make_answer(problem, exchange)
-        except ClientGone:
+            release_frames(problem)
+        except ClientGone as gone:
+            release_frames(gone)
             if exchange.span is not None:
                 await exchange.receive()  # which tells the span's maker
             return CLIENT_GONE
-        except Exception:
+        except Exception as fault:
             answer = self._report_failure(exchange)
+            release_frames(fault)
         if answer is None:
             return await self._pass_on(exchange, send)
         return await self._send(exchange, answer, send)
