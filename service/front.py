@@ -101,7 +101,7 @@ class Front:
                 await exchange.receive()  # which tells the span's maker
             return CLIENT_GONE
         except Exception as fault:
-            answer = self._report_failure(exchange)
+            answer = self._report_failure(exchange, fault)
             release_frames(fault)
         if answer is None:
             return await self._pass_on(exchange, send)
@@ -161,8 +161,8 @@ class Front:
             await self._app(exchange.scope, exchange.receive, send_with_headers)
         except Problem as problem:
             return await self._send(exchange, self._make_answer(problem, exchange), send)
-        except Exception:
-            answer = self._report_failure(exchange)
+        except Exception as fault:
+            answer = self._report_failure(exchange, fault)
             if status:  # the answer has begun: all that is left is to break it off
                 raise
             return await self._send(exchange, answer, send)
@@ -177,9 +177,13 @@ class Front:
         body, headers = encode_problem(problem, exchange.context.request_id)
         return Answer(problem.definition.status, body, headers)
 
-    def _report_failure(self, exchange: Exchange) -> Answer:
+    def _report_failure(self, exchange: Exchange, fault: Exception) -> Answer:
         _log.exception("a request failed unexpectedly")
         problem = Problem("internal", "The service's log has the reason under the request id.")
+        if isinstance(fault, MemoryError):  # of a body, or of the network: the image may be good
+            problem = Problem(
+                "out_of_memory", "expected memory for the request; there is none left. Try later."
+            )
         return self._make_answer(problem, exchange)
 
     def _record(self, exchange: Exchange, method: str, status: int, seconds: float) -> None:

@@ -20,8 +20,7 @@ from service.transports import AnswerTransport, PatientFlow
 
 _log = logging.getLogger(__name__)
 MAX_HEAD_BYTES = 64 * 2**10
-#: Of the requests on a connection that have no answers yet. One takes 150 bytes, and 4 to send.
-MAX_HEADERS = 256
+MAX_HEADERS = 256  # of requests without answers; each takes 150 bytes, and 4 to send
 #: After a refusal, what is still on its way of the body is read and thrown away, within these.
 MAX_DISCARDED_BYTES = 64 * 2**20
 DISCARD_SECONDS = 10.0
@@ -289,6 +288,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if size > MAX_HEAD_BYTES:
             raise _LargeHead
         self._has_served = True
+        self.expect_100_continue &= self.parser.get_http_version() != "1.0"  # no interim answers
         if not self.is_working and self._turn_away():
             self._in_head = False
             return

@@ -123,9 +123,10 @@ def test_a_client_that_waits_to_be_asked_for_its_body(wire: Wire, picture: Any) 
     assert wire.read_line() == b"\r\n"
     wire.send(data)
     reply = wire.read()
-    assert get_label(reply) == "blue"
-    assert not reply.closes
+    assert (get_label(reply), reply.closes) == ("blue", False)
     assert is_usable(wire)
+    wire.send(post(data, "Expect: 100-continue").replace(b"/1.1", b"/1.0", 1))
+    assert wire.read_line() == b"HTTP/1.1 200 OK\r\n"
 
 
 @pytest.mark.parametrize("step", [1, 100_000])
@@ -327,9 +328,8 @@ def test_headers_of_requests_that_wait_have_a_bound_together(
     gated.close()
     with Wire(server.address) as wire:
         many = get("/livez", *["A:"] * (service.protocol.MAX_HEADERS - 1))
-        for _ in range(3):  # one after another may have as many
-            wire.send(many)
-            assert wire.read().status == 200
+        wire.send(many)
+        assert wire.read().status == 200
         wire.send(post(picture("blue")))
         gated.wait_for_call()
         wire.send(many * 2)
