@@ -16,7 +16,12 @@ from service.exchange import Answer, ClientGone, Exchange
 from service.inference import Classified, Inference
 from service.lifecycle import Lifecycle
 from service.metrics import STAGES, Metrics
-from service.problems import Problem, describe_missed_deadline, describe_problem
+from service.problems import (
+    Problem,
+    describe_missed_deadline,
+    describe_problem,
+    release_frames,
+)
 from service.scheduler import Job
 from service.settings import LONGEST_DEADLINE_MS, Settings
 from service.tracing import add_image, add_receive
@@ -160,6 +165,7 @@ class Classify:
         try:
             outcome: Classified = await job.done
         except Problem as problem:
+            release_frames(problem)
             return problem
         for stage, seconds in outcome.seconds.items():
             self._metrics.count_stage(stage, seconds)

@@ -14,7 +14,14 @@ from service.keys import Caller
 from service.lifecycle import Lifecycle
 from service.logs import log_with
 from service.metrics import Metrics
-from service.problems import CLIENT_GONE, COMMON_HEADERS, Problem, describe_status, encode_problem
+from service.problems import (
+    CLIENT_GONE,
+    COMMON_HEADERS,
+    Problem,
+    describe_status,
+    encode_problem,
+    release_frames,
+)
 from service.tracing import describe_problem, describe_route, find_span, relate
 
 _log = logging.getLogger("service.requests")
@@ -88,12 +95,15 @@ class Front:
                 answer = await _choose_handler(handlers, scope["method"])(exchange)
         except Problem as problem:
             answer = self._make_answer(problem, exchange)
-        except ClientGone:
+            release_frames(problem)
+        except ClientGone as gone:
+            release_frames(gone)
             if exchange.span is not None:
                 await exchange.receive()  # which tells the span's maker
             return CLIENT_GONE
-        except Exception:
-            answer = self._report_failure(exchange)
+        except Exception as fault:
+            answer = self._report_failure(exchange, fault)
+            release_frames(fault)
         if answer is None:
             return await self._pass_on(exchange, send)
         return await self._send(exchange, answer, send)
@@ -152,8 +162,8 @@ class Front:
             await self._app(exchange.scope, exchange.receive, send_with_headers)
         except Problem as problem:
             return await self._send(exchange, self._make_answer(problem, exchange), send)
-        except Exception:
-            answer = self._report_failure(exchange)
+        except Exception as fault:
+            answer = self._report_failure(exchange, fault)
             if status:  # the answer has begun: all that is left is to break it off
                 raise
             return await self._send(exchange, answer, send)
@@ -168,9 +178,13 @@ class Front:
         body, headers = encode_problem(problem, exchange.context.request_id)
         return Answer(problem.definition.status, body, headers)
 
-    def _report_failure(self, exchange: Exchange) -> Answer:
+    def _report_failure(self, exchange: Exchange, fault: Exception) -> Answer:
         _log.exception("a request failed unexpectedly")
         problem = Problem("internal", "The service's log has the reason under the request id.")
+        if isinstance(fault, MemoryError):  # of a body, or of the network: the image may be good
+            problem = Problem(
+                "out_of_memory", "expected memory for the request; there is none left. Try later."
+            )
         return self._make_answer(problem, exchange)
 
     def _record(self, exchange: Exchange, method: str, status: int, seconds: float) -> None:

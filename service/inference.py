@@ -27,7 +27,12 @@ from service.classifier import Classifier, Prediction, Prepared
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
 from service.predictor import Predictor
-from service.problems import Problem, describe_image_fault, describe_missed_deadline
+from service.problems import (
+    Problem,
+    describe_image_fault,
+    describe_missed_deadline,
+    release_frames,
+)
 from service.scheduler import Job, Scheduler
 from service.settings import Settings
 from service.text_bodies import explain_text
@@ -123,6 +128,9 @@ class Inference:
         for job in jobs:
             try:
                 prepared[job] = job.context.run(self._prepare, classifier, job)
+            except Problem as problem:
+                release_frames(problem)
+                outcomes[job] = problem
             except Exception as fault:
                 outcomes[job] = fault
             if job.is_over:  # nobody waits for the rest

@@ -86,6 +86,18 @@ class Problem(Exception):
         return PROBLEMS[self.code]
 
 
+def release_frames(fault: BaseException) -> None:
+    """Lets go of the frames in which an exception and its causes were raised.
+
+    They have the image, and the future that has the exception: a circle that keeps the image until
+    the garbage collector comes by, which counts objects and not bytes.
+    """
+    following: BaseException | None = fault
+    while following is not None:
+        following.__traceback__ = None
+        following = following.__cause__ or following.__context__
+
+
 def describe_image_fault(fault: InvalidImage) -> Problem:
     """The problem of a picture that was refused; the runtime's texts do not quote it."""
     code = next(code for kind, code in _IMAGE_FAULTS if isinstance(fault, kind))

@@ -20,17 +20,19 @@ from service.transports import AnswerTransport, PatientFlow
 
 _log = logging.getLogger(__name__)
 MAX_HEAD_BYTES = 64 * 2**10
+MAX_HEADERS = 256  # of requests without answers; each takes 150 bytes, and 4 to send
 #: After a refusal, what is still on its way of the body is read and thrown away, within these.
 MAX_DISCARDED_BYTES = 64 * 2**20
 DISCARD_SECONDS = 10.0
 WRITE_SECONDS = 30.0  # in which a client must take some of its answer
-MAX_AHEAD = 100  # requests that a client may send before it has their answers
+MAX_AHEAD = 32  # requests that a client may send before it has their answers
 _MALFORMED = (
     "expected an HTTP/1.1 request; found bytes that are none. Send http, not https or another "
     "protocol, and let a library write the request."
 )
 _LARGE_HEAD = (
-    f"expected a head of at most {MAX_HEAD_BYTES} bytes; found more. Send fewer or smaller headers."
+    f"expected a head of at most {MAX_HEAD_BYTES} bytes and {MAX_HEADERS} headers; found more. "
+    "Send fewer or smaller headers."
 )
 
 
@@ -77,6 +79,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._heard_at = self._since
         self._in_message = False  # between a request's first byte and its last
         self._in_head = False
+        self._headers_ahead = 0  # of requests without an answer
         self._unparsed = 0  # bytes since the last head or piece of a body was complete
         self._has_served = False
         self._is_turned_away = False  # the request that is being read is refused already
@@ -262,6 +265,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._discarded = 0
         if not self.is_working:
             self._since = monotonic()
+            self._headers_ahead = 0
 
     def on_url(self, url: bytes) -> None:
         """The target of a request."""
@@ -271,6 +275,9 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header of a request; those behind a chunked body are not asked for by anybody."""
         if self._in_head:
+            self._headers_ahead += 1
+            if self._headers_ahead > MAX_HEADERS:
+                raise _LargeHead
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
@@ -283,6 +290,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if size > MAX_HEAD_BYTES:
             raise _LargeHead
         self._has_served = True
+        self.expect_100_continue &= self.parser.get_http_version() != "1.0"  # no interim answers
         if not self.is_working and self._turn_away():
             self._in_head = False
             return

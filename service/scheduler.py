@@ -187,6 +187,7 @@ class Scheduler:
             with self._lock:
                 del self._running[worker]
             _tell_loop(jobs[0], functools.partial(_settle_all, jobs, outcomes))
+            del jobs, outcomes  # it may be long until the next ones
 
     def _take(self, worker: int) -> list[Job]:
         """The next unit of jobs, marked as begun."""

@@ -1,6 +1,7 @@
 """service.classify: answers, batches, deadlines, refusals, and clients that leave."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from service.key_file import make_key
+from service.scheduler import Job
 from tests.service.servers import make_settings, wait_for
 
 pytestmark = pytest.mark.anyio
@@ -395,6 +397,42 @@ async def test_a_client_that_leaves_while_its_image_is_computed(
         assert count(client, "bnn_dropped_images_total") == 0, "it was begun"
         gated.open()
         assert (await client.post("/classify", content=picture())).status_code == 200
+
+
+def count_jobs() -> int:
+    """Jobs, each with its image, that somebody or a circle of references has."""
+    return sum(type(one) is Job for one in gc.get_objects())
+
+
+@pytest.mark.parametrize("path", ["/classify", "/classify/batch"])
+async def test_images_are_freed_without_the_garbage_collector(
+    connect: Any, gated: Any, picture: Any, path: str
+) -> None:
+    """It counts objects: a few refused images of megabytes each would end a small container."""
+    async with connect(make_settings(**ONE_WORKER), gated) as client:
+        gc.collect()
+        gc.disable()
+        try:
+            contents = [b"no image", picture()[:-40], picture(size=(6000, 6000)), picture()]
+            for content in contents:
+                await client.post(path, files=make_files(content))
+            gated.close()
+            busy = asyncio.create_task(client.post(path, files=make_files(picture())))
+            await until(lambda: client.app.state.inference.scheduler.busy)
+            late = await client.post(
+                path, files=make_files(picture()), headers={"x-deadline-ms": "20"}
+            )
+            assert "deadline_exceeded" in late.text
+            leaving = Client(client.app, picture(), path)
+            await until(lambda: client.app.state.inference.scheduler.waiting == 1)
+            leaving.leave.set()
+            await leaving.task
+            gated.open()
+            assert (await busy).status_code == 200
+            del busy, leaving
+            await until(lambda: not count_jobs())
+        finally:
+            gc.enable()
 
 
 async def test_a_request_that_is_cancelled_leaves_nothing_behind(

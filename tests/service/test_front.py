@@ -81,6 +81,20 @@ async def test_one_line_per_request(
     assert "secret" not in str(ours)
 
 
+async def test_a_lack_of_memory_is_no_fault(
+    client: Any, picture: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object) -> bytes:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("service.body._read_body", fail)
+        answer = await client.post("/classify", content=picture())
+    assert (answer.status_code, answer.json()["code"]) == (503, "out_of_memory")
+    assert "retry-after" in answer.headers
+    assert (await client.post("/classify", content=picture())).status_code == 200
+
+
 async def test_a_fault_is_a_500_without_details_and_logged_with_them(
     connect: Any, make_engine: Any, picture: Any, caplog: pytest.LogCaptureFixture
 ) -> None:

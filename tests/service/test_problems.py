@@ -15,6 +15,7 @@ from service.problems import (
     describe_problem,
     describe_status,
     encode_problem,
+    release_frames,
 )
 
 README = (Path(service.__file__).parent / "README.md").read_text()
@@ -91,3 +92,23 @@ def test_statuses_of_the_framework(status: int, code: str) -> None:
     problem = describe_status(status, {"Allow": "GET"})
     assert problem.code == code
     assert problem.headers == (("Allow", "GET"),)
+
+
+def test_frames_are_released_those_of_causes_too() -> None:
+    def fail() -> None:
+        try:
+            raise KeyError("context")
+        except KeyError:
+            try:
+                raise ValueError("cause")
+            except ValueError as fault:
+                raise Problem("internal", "a detail") from fault
+
+    with pytest.raises(Problem) as caught:
+        fail()
+    problem = caught.value
+    release_frames(problem)
+    cause = problem.__cause__
+    assert isinstance(cause, ValueError)
+    assert isinstance(cause.__context__, KeyError)
+    assert [one.__traceback__ for one in (problem, cause, cause.__context__)] == [None] * 3

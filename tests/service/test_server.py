@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import service.front
+import service.protocol
 import service.server
 from service.server import bound_connections
 from tests.service.servers import ServerProcess, wait_for
@@ -156,6 +157,23 @@ def test_a_flood_of_silent_connections(start_server: Any, tiny: Any) -> None:
     assert sum("fewer connections" in line["message"] for line in lines) == 1
     assert len(lines) < 20 + seconds
     assert "Traceback" not in server.log
+
+
+@pytest.mark.parametrize("header", ["Connection: close", "Connection: keep-alive"])
+def test_an_answer_that_is_not_taken_does_not_hold_a_closed_connection(
+    serve: Any, monkeypatch: pytest.MonkeyPatch, header: str
+) -> None:
+    """It is short: writing does not pause, and closing waits until all is sent."""
+    monkeypatch.setattr(service.server, "_SWEEP_SECONDS", 0.05)
+    monkeypatch.setattr(service.protocol, "WRITE_SECONDS", 0.5)
+    server = serve(idle_timeout_ms=50)
+    server.send_little_ahead()
+    with Wire(server.address, takes=4096) as wire:
+        wire.send(get("/openapi.json", header))
+        wait_for(lambda: any(one.transport.is_closing() for one in server.server.connections))
+        wait_for(lambda: not server.server.connections)
+        with pytest.raises((AssertionError, ConnectionResetError)):  # it is cut off
+            wire.read()
 
 
 def test_closed_connections_whose_answers_are_not_taken_make_room(serve: Any) -> None:
