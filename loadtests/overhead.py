@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from loadtests.bare_loop import BareLoop, BareTurn
-from loadtests.contestants import PEERS, Contestant, describe_peer
+from loadtests.contestants import EVEN, PEERS, Contestant, describe_peer
 from loadtests.http_client import Answer, Pool
 from loadtests.images import Picture, generate_jpegs, read_photos
 from loadtests.loops import ClosedRun, judge_cpu, run_closed_loop
@@ -121,8 +121,8 @@ class _Measurement:
 
     def _list_contestants(self, bundle: str) -> list[Contestant]:
         """The services, the one that is judged first, and the peers where they have the network."""
-        environment = {"BNN_BUNDLE": f"service/bundles/{bundle}", "BNN_ENGINE": BUNDLES[bundle]}
-        specs = choose_services(self._options, environment)
+        chosen = {"BNN_BUNDLE": f"service/bundles/{bundle}", "BNN_ENGINE": BUNDLES[bundle]}
+        specs = choose_services(self._options, {**EVEN, **chosen})
         found = [Contestant(spec, self._options.form, "service") for spec in specs]
         if bundle == PEER_BUNDLE:
             folder = ROOT / "service" / "bundles" / bundle

@@ -182,9 +182,7 @@ class Front:
         _log.exception("a request failed unexpectedly")
         problem = Problem("internal", "The service's log has the reason under the request id.")
         if isinstance(fault, MemoryError):  # of a body, or of the network: the image may be good
-            problem = Problem(
-                "out_of_memory", "expected memory for the request; there is none left. Try later."
-            )
+            problem = describe_no_memory()
         return self._make_answer(problem, exchange)
 
     def _record(self, exchange: Exchange, method: str, status: int, seconds: float) -> None:

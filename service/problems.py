@@ -113,6 +113,13 @@ def describe_missed_deadline() -> Problem:
     )
 
 
+def describe_no_memory() -> Problem:
+    """The problem of a request for which the system had no memory."""
+    return Problem(
+        "out_of_memory", "expected memory for the request; there is none left. Try later."
+    )
+
+
 def describe_status(status: int, headers: Mapping[str, str] | None = None) -> Problem:
     """The problem of an error status that the framework decided on, with its headers."""
     code = _STATUS_CODES.get(status, "bad_request" if status < 500 else "internal")

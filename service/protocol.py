@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import (
@@ -15,7 +15,8 @@ from uvicorn.protocols.http.httptools_impl import (
 from service.exchange import CONNECTION, Connection
 from service.gate import Gate
 from service.logs import RequestContext, read_context
-from service.problems import COMMON_HEADERS, Problem, encode_problem
+from service.metrics import Metrics
+from service.problems import COMMON_HEADERS, Problem, describe_no_memory, encode_problem
 from service.transports import AnswerTransport, PatientFlow
 
 _log = logging.getLogger(__name__)
@@ -44,13 +45,6 @@ class _LargeHead(_Unacceptable):
     """The head of a request is too large."""
 
 
-class Observer(Protocol):
-    """What learns of requests that never reach the application."""
-
-    def count_malformed(self, code: str) -> None:
-        """A request ended with this problem before it was understood."""
-
-
 class BoundedProtocol(HttpToolsProtocol):
     """A connection that can neither hold the service up nor be held up by it.
 
@@ -66,7 +60,7 @@ class BoundedProtocol(HttpToolsProtocol):
         *,
         header_seconds: float,
         idle_seconds: float,
-        observer: Observer,
+        metrics: Metrics,
         gate: Gate,
         **rest: Any,
     ) -> None:
@@ -74,7 +68,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._gate = gate
         self._header_seconds = header_seconds
         self._idle_seconds = idle_seconds  # between two requests
-        self._observer = observer
+        self._metrics = metrics
         self._since = monotonic()  # the beginning of the present phase
         self._heard_at = self._since
         self._in_message = False  # between a request's first byte and its last
@@ -224,6 +218,9 @@ class BoundedProtocol(HttpToolsProtocol):
             self._parse(data)
         except httptools.HttpParserError as fault:
             cause = fault.__context__
+            if isinstance(cause, MemoryError):
+                self.end_with(describe_no_memory())
+                return
             if cause is not None and not isinstance(cause, _Unacceptable):
                 _log.error("a head could not be taken in", exc_info=cause)
             self._refuse_bytes(isinstance(cause, _LargeHead))
@@ -392,7 +389,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """Ends the connection with what came; an answer that needs no more of it is still given."""
         if self.transport.is_closing():
             return
-        self._observer.count_malformed(problem.code)
+        self._metrics.count_malformed(problem.code)
         if self.is_working and not self.cycle.more_body:
             self.cycle.keep_alive = False
             self._is_refused = True

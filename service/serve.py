@@ -18,6 +18,9 @@ from service.trace_export import export_traces
 
 _log = logging.getLogger("service")
 _BACKLOG = 1024  # connecting clients; the server takes them at once, within its bounds
+# Of each connection, for what its client has not taken: the system's own bound is megabytes, which
+# a container pays for. The system doubles the number.
+_SEND_BUFFER = 64 * 2**10
 _LOOPBACK = ("127.", "::1", "localhost")
 
 
@@ -80,6 +83,7 @@ def open_listener(host: str, port: int) -> socket.socket:
     listener = socket.socket(family, kind, protocol)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
         listener.bind(address)
         listener.listen(_BACKLOG)
     except OSError:

@@ -189,7 +189,7 @@ class Server(uvicorn.Server):
         return BoundedProtocol(
             header_seconds=self._settings.header_timeout_ms / 1000,
             idle_seconds=self._settings.idle_timeout_ms / 1000,
-            observer=self._metrics,
+            metrics=self._metrics,
             gate=self._gate,
             config=self.config,
             server_state=self.server_state,
