@@ -18,6 +18,7 @@ from service.problems import (
     CLIENT_GONE,
     COMMON_HEADERS,
     Problem,
+    describe_no_memory,
     describe_status,
     encode_problem,
     release_frames,

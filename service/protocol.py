@@ -27,14 +27,12 @@ MAX_DISCARDED_BYTES = 64 * 2**20
 DISCARD_SECONDS = 10.0
 WRITE_SECONDS = 30.0  # in which a client must take some of its answer
 MAX_AHEAD = 32  # requests that a client may send before it has their answers
-_MALFORMED = (
-    "expected an HTTP/1.1 request; found bytes that are none. Send http, not https or another "
-    "protocol, and let a library write the request."
-)
-_LARGE_HEAD = (
-    f"expected a head of at most {MAX_HEAD_BYTES} bytes and {MAX_HEADERS} headers; found more. "
-    "Send fewer or smaller headers."
-)
+_REFUSALS = {
+    "malformed_request": "expected an HTTP/1.1 request; found bytes that are none. Send http, not "
+    "https or another protocol, and let a library write the request.",
+    "headers_too_large": f"expected a head of at most {MAX_HEAD_BYTES} bytes and {MAX_HEADERS} "
+    "headers; found more. Send fewer or smaller headers.",
+}
 
 
 class _Unacceptable(Exception):
@@ -223,10 +221,11 @@ class BoundedProtocol(HttpToolsProtocol):
                 return
             if cause is not None and not isinstance(cause, _Unacceptable):
                 _log.error("a head could not be taken in", exc_info=cause)
-            self._refuse_bytes(isinstance(cause, _LargeHead))
+            is_large = isinstance(cause, _LargeHead)
+            self._refuse_bytes("headers_too_large" if is_large else "malformed_request")
         else:
             if self._in_message and self._unparsed > MAX_HEAD_BYTES:
-                self._refuse_bytes(is_large=True)
+                self._refuse_bytes("headers_too_large")
 
     def _parse(self, data: bytes) -> None:
         while data:
@@ -379,11 +378,8 @@ class BoundedProtocol(HttpToolsProtocol):
             if name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
         ]
 
-    def _refuse_bytes(self, is_large: bool) -> None:
-        if is_large:
-            self._refuse(Problem("headers_too_large", _LARGE_HEAD))
-        else:
-            self._refuse(Problem("malformed_request", _MALFORMED))
+    def _refuse_bytes(self, code: str) -> None:
+        self._refuse(Problem(code, _REFUSALS[code]))
 
     def _refuse(self, problem: Problem) -> None:
         """Ends the connection with what came; an answer that needs no more of it is still given."""
