@@ -10,7 +10,7 @@ REMEDY = "install it with 'make serving-peers'"
 #: For everything that is compared, or luck decides. glibc's allocator gives blocks of an image back
 #: to the system and asks for them anew, or not, by what else is on the heap: the service tells it
 #: not to, and a loop beside it has to have the same. And libjpeg-turbo's AVX2 code writes past the
-#: cache where a row happens to be aligned to 32 bytes: a quarter slower, for a process's whole life.
+#: cache where a row happens to be aligned to 32 bytes: a quarter slower, while the process lives.
 EVEN = {
     "MALLOC_MMAP_THRESHOLD_": str(8 * 2**20),
     "MALLOC_TRIM_THRESHOLD_": str(16 * 2**20),

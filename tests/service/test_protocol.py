@@ -597,20 +597,3 @@ def test_a_client_that_is_reset_while_its_image_waits_is_not_computed_for(
         assert first.read().status == 200
     wait_for(lambda: server.count("bnn_requests_in_flight") == 0)
     assert len(gated.asked) == (2 if behind else 1)
-
-
-def test_a_body_for_which_there_is_no_memory_is_not_called_malformed(serve: Any) -> None:
-    class Full(bytearray):
-        def __iadd__(self, _: object) -> Any:
-            raise MemoryError
-
-    server = serve()
-    with Wire(server.address) as wire:
-        wire.send(post_head(20))
-        wait_for(lambda: any(c.is_working for c in server.server.connections))
-        (connection,) = server.server.connections
-        connection.cycle.body = Full()
-        wire.send(bytes(20))
-        reply = wire.read()
-    assert (reply.status, reply.problem["code"]) == (503, "out_of_memory")
-    assert server.count("bnn_malformed_requests_total", code="malformed_request") == 0

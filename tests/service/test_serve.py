@@ -95,17 +95,18 @@ def test_answers_do_not_wait_for_acknowledgements() -> None:
 
 
 def test_what_a_client_does_not_take_fills_little_of_the_system_s_memory() -> None:
-    with open_listener("127.0.0.1", 0) as listener:
-        with socket.create_connection(listener.getsockname()) as client:
-            accepted, _ = listener.accept()
-            with accepted:
-                accepted.setblocking(False)
-                sent = 0
-                with contextlib.suppress(BlockingIOError):
-                    while sent < 2**27:
-                        sent += accepted.send(bytes(2**16))
-                held = accepted.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
-                taken = client.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+    with (
+        open_listener("127.0.0.1", 0) as listener,
+        socket.create_connection(listener.getsockname()) as client,
+        listener.accept()[0] as accepted,
+    ):
+        accepted.setblocking(False)
+        sent = 0
+        with contextlib.suppress(BlockingIOError):
+            while sent < 2**27:
+                sent += accepted.send(bytes(2**16))
+        held = accepted.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+        taken = client.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
     assert held <= 256 * 2**10
     assert sent <= held + taken  # the client's buffer is its own
 

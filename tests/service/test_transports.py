@@ -8,6 +8,8 @@ import pytest
 
 import service.transports
 from service.transports import AnswerTransport, PatientFlow
+from tests.service.servers import wait_for
+from tests.service.wire import Wire, post_head
 
 HEAD = b"HTTP/1.1 200 OK\r\n\r\n"
 
@@ -133,3 +135,20 @@ def test_a_stall_lasts_until_something_is_taken(
     flow.resume_writing()
     assert flow.paused_since is None
     assert flow.measure_stall(17.0) == 0.5
+
+
+def test_a_body_for_which_there_is_no_memory_is_not_called_malformed(serve: Any) -> None:
+    class Full(bytearray):
+        def __iadd__(self, _: object) -> Any:
+            raise MemoryError
+
+    server = serve()
+    with Wire(server.address) as wire:
+        wire.send(post_head(20))
+        wait_for(lambda: any(c.is_working for c in server.server.connections))
+        (connection,) = server.server.connections
+        connection.cycle.body = Full()
+        wire.send(bytes(20))
+        reply = wire.read()
+    assert (reply.status, reply.problem["code"]) == (503, "out_of_memory")
+    assert server.count("bnn_malformed_requests_total", code="malformed_request") == 0
