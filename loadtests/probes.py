@@ -10,7 +10,7 @@ from loadtests.http_client import Address, Pool, build_request
 from loadtests.outcomes import Outcome, attempt, attempt_alone
 
 #: Seconds between two: orchestrators and Prometheus ask ten times more rarely.
-PERIODS = {"/livez": 0.1, "/readyz": 0.1, "/metrics": 1.0}
+PERIODS = {"/livez": 0.1, "/readyz": 0.1, "/metrics": 5.0}
 GIVE_UP_SECONDS = 10.0
 NEW, KEPT = "new connections", "kept connection"
 

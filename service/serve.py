@@ -1,6 +1,7 @@
 """Serves over HTTP until a signal: listening socket, application and server together."""
 
 import contextlib
+import gc
 import logging
 import signal
 import socket
@@ -60,6 +61,9 @@ def serve(settings: Settings) -> int:
                 server.stop()
             elif not lifecycle.is_draining:
                 app.state.budget.enforce()
+                # What there is now stays until the end: a collection need not visit all of it.
+                gc.collect()
+                gc.freeze()
 
         lifecycle.on_change = follow
         _announce(host, port, is_open=app.state.access.is_open)

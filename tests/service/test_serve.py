@@ -1,6 +1,7 @@
 """service.serve: settings, listener and server put together, in this process."""
 
 import contextlib
+import gc
 import logging
 import os
 import resource
@@ -25,6 +26,7 @@ def restore_limit() -> Iterator[None]:
     before = resource.getrlimit(resource.RLIMIT_DATA)
     yield
     resource.setrlimit(resource.RLIMIT_DATA, before)
+    gc.unfreeze()
 
 
 def test_a_port_in_use_is_said_before_the_model_is_loaded(capsys: Any, monkeypatch: Any) -> None:
