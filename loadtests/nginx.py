@@ -48,6 +48,7 @@ http {{
     location / {{
       proxy_pass http://service;
       proxy_http_version 1.1;
+      proxy_set_header Host $host;
       proxy_set_header Connection "";
       proxy_request_buffering {buffering};
       proxy_read_timeout 120s;

@@ -12,6 +12,7 @@ from types import FrameType
 import uvicorn
 from fastapi import FastAPI
 
+from service.eviction import Eviction
 from service.gate import Gate
 from service.lifecycle import Lifecycle
 from service.live_metrics import ConnectionCollector
@@ -27,8 +28,6 @@ _OTHER_FILES = 64  # descriptors that are not connections
 _ACCEPTS = 16  # connections taken at a time, before others get their turn
 _PAUSE_SECONDS = 0.1  # without accepting, where the system has no descriptors left
 _SWEEP_SECONDS = 1.0
-_STALL_SECONDS = 1.0  # without a byte, after which a client makes room for others
-_ASK_SECONDS = 0.25  # in which a connection sends its next request, if it has one
 _LINGER_SECONDS = 1.0  # in which a connection without a request may still send one, at the end
 _QUEUED_SECONDS = 0.2  # in which clients that were connecting when the listener closed get in
 _STEP_SECONDS = 0.05
@@ -78,6 +77,8 @@ class Server(uvicorn.Server):
         self._accepting = False
         self._is_closed = False
         self._connecting: set[asyncio.Task[object]] = set()
+        self._eviction = Eviction(lambda: self.connections)
+        self._leaving = 0  # evicted connections that end with the loop's next turn
         self._swept_at = 0.0
         self._complained_at = 0.0
         self._bound = bound_connections(settings.max_connections)
@@ -152,10 +153,10 @@ class Server(uvicorn.Server):
             self._accepting = False
 
     def _accept(self) -> None:
-        """Takes what is connecting, within the bounds; makes room by closing who idles longest."""
+        """Takes what is connecting, within the bounds; makes room by ending silent connections."""
         for _ in range(_ACCEPTS):
-            if self._count_connections() >= self._bound + _SPARE:
-                self._evict(is_urgent=True)
+            is_full = self._count_connections() >= self._bound + _SPARE
+            if is_full and not self._evict(is_urgent=True):
                 self._complain("too many connections are at work; new ones wait")
                 self._take_a_break()
                 return
@@ -198,10 +199,7 @@ class Server(uvicorn.Server):
 
     def _count_connections(self) -> int:
         """Those that are open, or will be."""
-        count = len(self.connections) + len(self._connecting)
-        if count >= self._bound:
-            count -= sum(one.is_gone for one in self.connections)
-        return count
+        return len(self.connections) + len(self._connecting) - self._leaving
 
     def _take_a_break(self) -> None:
         self._pause_accepting()
@@ -211,27 +209,19 @@ class Server(uvicorn.Server):
         if not self._is_closed:
             self._resume_accepting()
 
-    def _evict(self, is_urgent: bool = False) -> None:
-        """Closes the connection that has idled for longest, else the one that has stalled so.
+    def _evict(self, is_urgent: bool = False) -> bool:
+        """Ends a silent connection, if there is one."""
+        ended = self._eviction.evict(is_urgent)
+        if ended is None:
+            return False
+        self._metrics.count_evicted()
+        if ended.is_gone:
+            self._leaving += 1
+            asyncio.get_running_loop().call_soon(self._forget_leaving)  # after its connection_lost
+        return True
 
-        One that is new has hardly had the time to ask for anything.
-        """
-        now = monotonic()
-        open_ones = [one for one in self.connections if not one.is_gone]
-        asked_by = now - (0 if is_urgent else _ASK_SECONDS)
-        idle = [one for one in open_ones if not one.is_working and one.idle_since <= asked_by]
-        if idle:
-            min(idle, key=lambda one: one.idle_since).transport.abort()
-            self._metrics.count_evicted()
-            return
-        latest = now - (0 if is_urgent else _STALL_SECONDS)
-        stalled = [(since, one) for one in open_ones if (since := one.stalled_since) is not None]
-        since, slowest = min(stalled, key=lambda pair: pair[0], default=(latest, None))
-        if slowest is not None and since < latest:
-            slowest.end_with(
-                Problem("body_timeout", "expected steady progress; others wait for the connection.")
-            )
-            self._metrics.count_evicted()
+    def _forget_leaving(self) -> None:
+        self._leaving -= 1
 
     def _sweep(self, now: float) -> None:
         for connection in list(self.connections):

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import service.eviction
 import service.front
 import service.protocol
 import service.server
@@ -69,7 +70,7 @@ def test_the_bound_fits_the_descriptors(
 def test_the_connection_that_idles_longest_makes_room(
     serve: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service.server, "_ASK_SECONDS", 60)
+    monkeypatch.setattr(service.eviction, "ASK_SECONDS", 60)
     server = serve(max_connections=3)
     with ExitStack() as stack:
 
@@ -88,7 +89,7 @@ def test_the_connection_that_idles_longest_makes_room(
         assert newcomer.read().status == 200, "it had no time to ask, and the others were young"
         newcomer.close()
         wait_for(lambda: len(server.server.connections) == 3)
-        monkeypatch.setattr(service.server, "_ASK_SECONDS", 0)
+        monkeypatch.setattr(service.eviction, "ASK_SECONDS", 0)
         fourth = connect()
         assert is_ended(second)
         for wire in (first, third, fourth):
@@ -138,6 +139,23 @@ def test_when_all_are_at_work_new_ones_wait(
             assert [wire.read().status for _ in range(2)] == [200] * 2
 
 
+def test_a_flood_of_stalled_bodies(
+    serve: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """They make room for each other at once: new connections never wait."""
+    monkeypatch.setattr(service.server, "_SPARE", 4)
+    monkeypatch.setattr(service.eviction, "ASK_SECONDS", 0)
+    server = serve(max_connections=8)
+    with ExitStack() as stack:
+        for _ in range(60):
+            wire = stack.enter_context(Wire(server.address))
+            wire.send(post_head(1000) + b"some of it")
+            assert ask(server.address, get()).status == 200
+        assert len(server.server.connections) <= 13
+        assert server.count("bnn_evicted_connections_total") >= 48
+    assert "too many connections" not in caplog.text
+
+
 def test_a_flood_of_silent_connections(start_server: Any, tiny: Any) -> None:
     """300 of them where 128 descriptors are: probes are answered, and the log stays readable."""
     server = start_server(descriptors=128, **tiny)
@@ -184,7 +202,7 @@ def test_closed_connections_whose_answers_are_not_taken_make_room(serve: Any) ->
             wire = stack.enter_context(Wire(server.address, takes=4096))
             wire.send(get("/openapi.json", "Connection: close"))
         wait_for(lambda: sum(one.transport.is_closing() for one in server.server.connections) == 3)
-        time.sleep(service.server._ASK_SECONDS)  # they are not new
+        time.sleep(service.eviction.ASK_SECONDS)  # they are not new
         assert ask(server.address, get()).status == 200
         assert server.count("bnn_evicted_connections_total") == 1
 
