@@ -11,6 +11,7 @@ from types import FrameType
 from runtime import return_freed_memory
 from service.app import create_app
 from service.environment import log_unknown_variables
+from service.listener import open_listener
 from service.logs import configure_logging
 from service.output import print_error
 from service.server import Server
@@ -18,10 +19,6 @@ from service.settings import Settings
 from service.trace_export import export_traces
 
 _log = logging.getLogger("service")
-_BACKLOG = 1024  # connecting clients; the server takes them at once, within its bounds
-# Of each connection, for what its client has not taken: the system's own bound is megabytes, which
-# a container pays for. The system doubles the number.
-_SEND_BUFFER = 64 * 2**10
 _LOOPBACK = ("127.", "::1", "localhost")
 
 
@@ -73,27 +70,6 @@ def serve(settings: Settings) -> int:
         print_error(lifecycle.fault)
         return 1
     return 0
-
-
-def open_listener(host: str, port: int) -> socket.socket:
-    """A listening socket, opened before the model is loaded; raises OSError, UnicodeError.
-
-    Its protocol is named, not 0 as socket.create_server has it: asyncio turns Nagle's algorithm
-    off only for sockets that say they are TCP, and with it every answer would wait for 40 ms.
-    """
-    family, kind, protocol, _, address = socket.getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, flags=socket.AI_PASSIVE
-    )[0]
-    listener = socket.socket(family, kind, protocol)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
-        listener.bind(address)
-        listener.listen(_BACKLOG)
-    except OSError:
-        listener.close()
-        raise
-    return listener
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from service.eviction import Eviction
 from service.gate import Gate
 from service.lifecycle import Lifecycle
+from service.listener import let_nobody_begin
 from service.live_metrics import ConnectionCollector
 from service.metrics import Metrics
 from service.problems import Problem
@@ -257,8 +258,8 @@ class Server(uvicorn.Server):
         _log.info("stopped", extra={"seconds": round(monotonic() - began, 2)})
 
     async def _close_listener(self) -> None:
-        """The system lets no new ones in, those in its queue are accepted, then it is closed."""
-        self._listener.listen(0)
+        """Nobody begins to connect any more; who has begun is accepted; then it is closed."""
+        let_nobody_begin(self._listener)
         await asyncio.sleep(_QUEUED_SECONDS)
         self._is_closed = True
         self._accept_queued()

@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 
 from service.app import create_app
-from service.serve import open_listener
+from service.listener import open_listener
 from service.server import Server
 from service.settings import Settings
 from tests.service.wire import SECONDS, Address

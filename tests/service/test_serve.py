@@ -1,12 +1,10 @@
 """service.serve: settings, listener and server put together, in this process."""
 
-import contextlib
 import gc
 import logging
 import os
 import resource
 import signal
-import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +14,7 @@ import httpx
 import pytest
 
 from service.command_line import run
-from service.serve import open_listener
+from service.listener import open_listener
 from tests.service.servers import wait_for
 
 
@@ -88,34 +86,3 @@ def test_a_model_that_cannot_be_loaded_ends_the_service(
     monkeypatch.setenv("BNN_BUNDLE", "/nowhere")
     assert run([]) == 1
     assert capsys.readouterr().err.startswith("error: /nowhere/manifest.json")
-
-
-def test_answers_do_not_wait_for_acknowledgements() -> None:
-    """asyncio turns Nagle's algorithm off only where the socket names its protocol."""
-    with open_listener("127.0.0.1", 0) as listener:
-        assert listener.proto == socket.IPPROTO_TCP
-
-
-def test_what_a_client_does_not_take_fills_little_of_the_system_s_memory() -> None:
-    with (
-        open_listener("127.0.0.1", 0) as listener,
-        socket.create_connection(listener.getsockname()) as client,
-        listener.accept()[0] as accepted,
-    ):
-        accepted.setblocking(False)
-        sent = 0
-        with contextlib.suppress(BlockingIOError):
-            while sent < 2**27:
-                sent += accepted.send(bytes(2**16))
-        held = accepted.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
-        taken = client.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
-    assert held <= 256 * 2**10
-    assert sent <= held + taken  # the client's buffer is its own
-
-
-def test_listens_on_ipv6() -> None:
-    try:
-        with open_listener("::1", 0) as listener:
-            assert listener.family == socket.AF_INET6
-    except OSError as fault:
-        pytest.skip(f"this machine has no IPv6 loopback: {fault}")
