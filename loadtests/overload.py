@@ -1,9 +1,9 @@
 """Overload: what a service does with more requests than it can answer.
 
-First a closed loop finds the best rate. Then an open loop sends several times as many requests, at
-times that do not depend on answers, and latencies count from the time a request was due. Meanwhile
-probes run on connections of their own, and the server's memory is sampled. Each way to connect gets
-a fresh server.
+First a closed loop finds the best rate of the same requests beside the same probes. Then an open
+loop sends several times as many, at times that do not depend on answers, and latencies count from
+the time a request was due. The probes run on connections of their own, and the server's memory is
+sampled. Each way to connect gets a fresh server.
 """
 
 import argparse
@@ -135,17 +135,19 @@ async def _overload(
     progress: Progress,
 ) -> OverloadRun:
     headers = {DEADLINE_HEADER: str(options.deadline_ms)}
-    kept = [build_classify(picture, options.form, headers).data for picture in pictures]
+    if connections == NEW:
+        headers["Connection"] = "close"
+    requests = [build_classify(picture, options.form, headers) for picture in pictures]
     progress.show(f"{connections} connections: the best rate")
-    best = await _find_best_rate(server, kept, options.capacity_seconds)
+    async with run_probes(server.address):
+        best = await _find_best_rate(
+            server, [request.data for request in requests], options.capacity_seconds
+        )
     run = OverloadRun(connections, best, options.seconds)
     progress.note(
         f"{connections} connections: best rate {best:.1f}/s; "
         f"{best * options.times:.1f}/s for {options.seconds:g} s"
     )
-    if connections == NEW:
-        headers["Connection"] = "close"
-    requests = [build_classify(picture, options.form, headers) for picture in pictures]
     bodies = itertools.cycle([request.data for request in requests])
     run.stalled = StalledClients(server.address, requests[0], options.give_up)
     pool, chance = Pool(server.address), random.Random(options.seed + 1)
@@ -170,7 +172,7 @@ async def _overload(
             asyncio.get_running_loop().call_later(options.seconds, run.stalled.end)
             run.lag = await run_open_loop(fire, times)
     pool.close()
-    await _look_afterwards(server, run, kept[0])
+    await _look_afterwards(server, run, requests[0].data)
     return run
 
 
