@@ -1,4 +1,4 @@
-"""service.trim: memory is given back once after each busy time, and not while work goes on."""
+"""service.trim: memory is given back once after each busy time, and now and then in a long one."""
 
 import asyncio
 import threading
@@ -60,6 +60,17 @@ async def test_once_for_each_busy_time_that_left_something() -> None:
     assert await process.look(10, 12, 13, 14) == 2
     process.resident = 160 * MIB
     assert await process.look(15) == 2, "what could not be given back is no reason to try again"
+
+
+async def test_now_and_then_while_work_goes_on() -> None:
+    process = Process()
+    process.is_idle = False
+    assert await process.look(*range(10)) == 0
+    assert await process.look(*range(10, 20)) == 1
+    assert await process.look(*range(20, 41)) == 4
+    process.is_idle, process.resident = True, 120 * MIB
+    assert await process.look(41, 42) == 4
+    assert await process.look(43.1, 44, 45) == 5, "and once when it is idle"
 
 
 async def test_not_twice_at_the_same_time() -> None:
