@@ -77,7 +77,7 @@ def test_readme_names_the_oldest_version() -> None:
 
 def test_checkov_finds_nothing(tmp_path: Path) -> None:
     checkov = TOOLS / "checkov"
-    if not checkov.exists():
+    if not (TOOLS.parent / "ready").exists():
         pytest.skip("checkov is missing: install it (make manifest-tools)")
     files = write_all(tmp_path)
     options = [word for file in files for word in ("--file", str(file))]
