@@ -79,6 +79,6 @@ class Camera(threading.Thread):
             except (SourceLost, ExchangeFailed) as fault:
                 reason = str(fault)
             except OSError as fault:
-                reason = fault.strerror or str(fault)
+                reason = f"{fault.filename}: {fault.strerror}" if fault.filename else str(fault)
             if not self._stop_event.is_set():
                 self._stop_event.wait(self.outage.fail(reason))

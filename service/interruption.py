@@ -28,6 +28,7 @@ def interruption_calls(callback: Callable[[], None]) -> Iterator[None]:
             # Not the former handler: Python's own for SIGINT would print a traceback.
             signal.signal(by, signal.SIG_DFL)
             os.kill(os.getpid(), by)
+            os._exit(128 + by)  # the first process of a container outlives that
 
     before = {by: signal.getsignal(by) for by in (signal.SIGTERM, signal.SIGINT)}
     try:

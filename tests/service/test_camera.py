@@ -119,6 +119,11 @@ def test_it_survives_what_befalls_it(run: Any, caplog: Any) -> None:
     assert camera.outage.count == 1
 
 
+def test_a_file_that_may_not_be_read_is_named(run: Any, caplog: Any) -> None:
+    run(["a", PermissionError(13, "Permission denied", "frames/1.jpg")])
+    assert caplog.records[0].reason == "frames/1.jpg: Permission denied"
+
+
 def test_a_camera_may_come_later_than_the_watch(run: Any) -> None:
     _, newest, _ = run([ExchangeFailed("refused")], ["a"])
     assert newest.take() is not None
