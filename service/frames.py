@@ -55,7 +55,9 @@ class Frame:
 
 
 class Source(Protocol):
-    """Where frames come from."""
+    """Where frames come from; its name is fit to print."""
+
+    name: str
 
     def frames(self) -> Iterator[Frame]:
         """Frames as they come, until the source ends or is told to stop; may be called again.

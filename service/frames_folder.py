@@ -13,6 +13,7 @@ from service.frames import Frame, NoSuchFolder, SourceLost
 
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".avif")
 _LOOK_SECONDS = 0.2
+_SETTLE_SECONDS = 0.02
 _LOOK_SHARE = 10  # looking takes at most about a tenth of the time
 _QUIET_SECONDS = 2.0  # after which a file is complete, whatever its end
 _MAX_FILES = 100_000
@@ -43,6 +44,7 @@ class ImageFolder:
 
         Raises NoSuchFolder.
         """
+        self.name = str(path)
         self._path = path
         self._limit = limit
         self._stop = stop
@@ -72,22 +74,26 @@ class ImageFolder:
                 raise SourceLost(
                     f"{self._path}: expected a new image within {self._silence:g} s; found none"
                 )
-            took = self._clock() - began
-            self._stop.wait(max(_LOOK_SECONDS, _LOOK_SHARE * took))
+            now = self._clock()
+            # Soon again, where a file may be whole by then: a camera may write over it often.
+            is_new = any(now - since < _QUIET_SECONDS for _, since in self._quiet.values())
+            pause = _SETTLE_SECONDS if is_new else _LOOK_SECONDS
+            self._stop.wait(max(pause, _LOOK_SHARE * (now - began)))
 
     def look(self) -> Frame | None:
         """The newest file that is new and complete; older ones are passed over.
 
         Raises SourceLost, OSError: of a file that may not be read, too.
         """
-        found = self._list()
+        found, now = self._list(), self._clock()
         self._seen = {name: known for name, known in self._seen.items() if name in found}
         changed = [name for name in found if self._seen.get(name) != found[name]]
         changed.sort(key=lambda name: (found[name][0], name))
-        self._quiet = {name: self._follow(name, found[name]) for name in changed}
+        self._quiet = {name: self._follow(name, found[name], now) for name in changed}
         while changed:
             name = changed.pop()
-            data = self._read(name, *self._quiet[name])
+            version, since = self._quiet[name]
+            data = self._read(name, version, now - since)
             if data is not None:
                 for older in (name, *changed):
                     self._seen[older] = found[older]
@@ -95,13 +101,12 @@ class ImageFolder:
                 return Frame(data, str(self._path / name), len(changed))
         return None
 
-    def _follow(self, name: str, version: _Version) -> tuple[_Version, float]:
+    def _follow(self, name: str, version: _Version, now: float) -> tuple[_Version, float]:
         known = self._quiet.get(name)
-        return known if known is not None and known[0] == version else (version, self._clock())
+        return known if known is not None and known[0] == version else (version, now)
 
-    def _read(self, name: str, version: _Version, since: float) -> bytes | None:
-        """The file's bytes; None if it is incomplete, or gone."""
-        waited = self._clock() - since
+    def _read(self, name: str, version: _Version, waited: float) -> bytes | None:
+        """The file's bytes; None if it is incomplete, or gone. `waited`: seconds unchanged."""
         if not version[1] or not waited:
             return None
         try:

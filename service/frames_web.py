@@ -27,6 +27,7 @@ class WebCamera:
 
     def __init__(self, address: WebAddress, every: float, limit: int, patience: Patience) -> None:
         """`every`: seconds from one still image to the next; `limit`: bytes of an image."""
+        self.name = str(address)
         self._address = address
         self._every = every
         self._limit = limit
@@ -47,15 +48,15 @@ class WebCamera:
                         return
                     data = read_whole(answer, self._limit)
             except UntrustedCertificate as fault:
-                raise CameraRefuses(f"{self._address}: {fault}") from fault
-            yield Frame(data, str(self._address))
+                raise CameraRefuses(f"{self.name}: {fault}") from fault
+            yield Frame(data, self.name)
             stop.wait(max(0.0, began + self._every - monotonic()))
 
     def _check(self, answer: http.client.HTTPResponse) -> bool:
         """Whether the answer is a stream; raises if it is no image either."""
         status = answer.status
         if status != 200:
-            text = f"{self._address}: expected status 200; found {status}."
+            text = f"{self.name}: expected status 200; found {status}."
             if 400 <= status < 500 and status not in _PASSING:
                 remedy = (
                     "Name user and password: http://USER:PASSWORD@HOST/ (HTTP's Basic scheme)."
@@ -69,7 +70,7 @@ class WebCamera:
             return True
         if not kind.startswith("image/") and kind not in _UNNAMED:
             raise NotAnImage(
-                f"{self._address}: expected an image or a stream of images "
+                f"{self.name}: expected an image or a stream of images "
                 f"(multipart/x-mixed-replace); found {kind}. Name the URL of the image in the "
                 "page, not that of the page."
             )
@@ -77,12 +78,11 @@ class WebCamera:
 
     def _read_stream(self, answer: http.client.HTTPResponse) -> Iterator[Frame]:
         boundary = answer.headers.get_param("boundary")
-        name = str(self._address)
         try:
             splitter = MjpegSplitter(boundary if isinstance(boundary, str) else "", self._limit)
             while not splitter.has_ended and (piece := read_piece(answer, _PIECE_BYTES)):
                 for data in splitter.feed(piece):
                     self._patience.restart()
-                    yield Frame(data, name)
+                    yield Frame(data, self.name)
         except BrokenStream as fault:
-            raise BrokenStream(f"{name}: {fault}") from fault
+            raise BrokenStream(f"{self.name}: {fault}") from fault

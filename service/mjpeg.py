@@ -127,7 +127,6 @@ class MjpegSplitter:
     def _pass(self, delimiter: "re.Match[bytes]") -> None:
         """Goes on behind a delimiter."""
         end, self.has_ended = delimiter.end(), delimiter["last"] is not None
-        del delimiter
         self._drop(end)
         self._skipped = 0
         self._step = self._read_head

@@ -86,6 +86,7 @@ def _watch(settings: Settings, options: WatchOptions, newest: Newest, stop: thre
     )
     watching = Watching(classifier, settings.threads, top_k, options, newest, reporter, stop)
     began = monotonic()
+    _log.info("watching", extra={"source": source.name, "every": options.every})
     camera.start()
     try:
         watching.run()

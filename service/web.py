@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from time import monotonic
 from typing import Any
 from urllib.parse import quote, unquote, urljoin, urlsplit
@@ -146,7 +147,7 @@ def send(
     timeout = min(patience.silence, patience.whole)
     connection = (
         http.client.HTTPSConnection(
-            address.host, address.port, timeout=timeout, context=ssl.create_default_context()
+            address.host, address.port, timeout=timeout, context=_load_trusted()
         )
         if address.scheme == "https"
         else http.client.HTTPConnection(address.host, address.port, timeout=timeout)
@@ -207,6 +208,12 @@ def describe_type(answer: http.client.HTTPResponse) -> str:
     """The media type of an answer in small letters; "" where it has none that is fit to print."""
     kind = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     return kind if _MEDIA_TYPE.fullmatch(kind) else ""
+
+
+@cache
+def _load_trusted() -> ssl.SSLContext:
+    """Those who sign certificates; reading them takes longer than a request."""
+    return ssl.create_default_context()
 
 
 def _follow(address: WebAddress, place: str) -> WebAddress:

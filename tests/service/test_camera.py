@@ -69,6 +69,8 @@ def test_a_folder_that_is_not_there(tmp_path: Path, stop: threading.Event) -> No
 class Script:
     """A source of which each call does the next of these; then it hangs until it is to stop."""
 
+    name = "camera"
+
     def __init__(self, stop: threading.Event, *calls: list[str | Exception]) -> None:
         self._stop = stop
         self._calls = list(calls)

@@ -1,5 +1,6 @@
 """service.frames_folder: new files, whole ones, the newest; whatever a camera does meanwhile."""
 
+import itertools
 import os
 import threading
 from collections.abc import Callable
@@ -66,6 +67,16 @@ def test_a_new_file_is_a_frame_once(look: Look, tmp_path: Path) -> None:
     assert look() is None, "it could still be written"
     assert look() == JPEG
     assert [look() for _ in range(3)] == [None] * 3
+
+
+def test_a_file_is_read_no_earlier_than_at_the_second_look(
+    tmp_path: Path, stop: threading.Event
+) -> None:
+    """By a real clock, which goes on within a look."""
+    folder = ImageFolder(tmp_path, 1000, stop)
+    (tmp_path / "new.jpg").write_bytes(JPEG)
+    assert folder.look() is None
+    assert folder.look() is not None
 
 
 def test_a_file_that_is_written_anew_is_a_frame_again(look: Look, tmp_path: Path) -> None:
@@ -197,6 +208,26 @@ def test_a_folder_that_goes_away_comes_back(
     assert folder.look() is None
     clock.now += 1
     assert next(folder.frames()).data == JPEG
+
+
+def test_one_file_that_is_written_over_often_is_seen(tmp_path: Path, stop: threading.Event) -> None:
+    """More often than the folder is looked at while nothing happens."""
+    folder = ImageFolder(tmp_path, 1000, stop)
+
+    def write_over() -> None:
+        number = 0
+        while not stop.wait(0.1):
+            number += 1
+            (tmp_path / "new.jpg").write_bytes(b"%d" % number + JPEG)
+
+    camera = threading.Thread(target=write_over)
+    camera.start()
+    try:
+        seen = [frame.data for frame in itertools.islice(folder.frames(), 3)]
+    finally:
+        stop.set()
+        camera.join()
+    assert len(set(seen)) == 3
 
 
 def test_silence_is_told_once(tmp_path: Path, stop: threading.Event, clock: Clock) -> None:

@@ -1,19 +1,25 @@
 """service.web: addresses, and exchanges that end whatever the other side does."""
 
 import base64
+import shutil
+import ssl
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import service.web
 from service.web import (
     ExchangeFailed,
     InvalidAddress,
     Patience,
+    UntrustedCertificate,
     WebAddress,
     describe_type,
     fetch,
@@ -193,6 +199,52 @@ def test_whoever_waits_can_be_stopped(start: Start) -> None:
     with pytest.raises(ExchangeFailed, match="stopped"):
         read(parse_address(start(hang).url), patience)
     assert time.monotonic() - began < SECONDS
+
+
+@pytest.fixture
+def secure(start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WebServer]:
+    """A server with a certificate of its own, which the file that SSL_CERT_FILE names has."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl, the program, is missing")
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    options = (
+        "-x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=test -addext subjectAltName=IP:127.0.0.1"
+    )
+    files = ["-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(["openssl", "req", *options.split(), *files], check=True, capture_output=True)
+    server = start(give(b"image"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    monkeypatch.setattr(server, "handle_error", lambda *_: None)  # of clients that don't trust it
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    service.web._load_trusted.cache_clear()
+    yield server
+    service.web._load_trusted.cache_clear()
+
+
+def test_https(secure: WebServer) -> None:
+    address = parse_address(secure.url.replace("http:", "https:"))
+    assert read(address) == b"image"
+
+    def slow(handler: Handler) -> None:
+        handler.server.released.wait(0.6)  # longer than from one look to the next
+        give(b"late")(handler)
+
+    secure.answer = slow
+    assert read(address) == b"late"
+    secure.answer = redirect(f"http://127.0.0.1:{secure.server_port}/")
+    with pytest.raises(ExchangeFailed, match="to stay with https; found one to http"):
+        read(address)
+
+
+def test_a_certificate_that_nobody_trusts(
+    secure: WebServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE")
+    with pytest.raises(UntrustedCertificate, match=r"found: .*self.signed.* SSL_CERT_FILE"):
+        read(parse_address(secure.url.replace("http:", "https:")))
+    assert not secure.requests
 
 
 def test_pieces_come_as_they_are_sent(start: Start) -> None:
