@@ -1,7 +1,10 @@
 """The command line: what may be asked of the program, and its help."""
 
 import argparse
+import math
+import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from runtime import ENGINES
@@ -13,18 +16,21 @@ _SCRIPT = "bnn-service"
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser; `command` is None, serve, classify, self-test or make-key."""
+    """The parser; `command` is None, serve, classify, watch, self-test or make-key."""
     is_script = Path(sys.argv[0]).name == _SCRIPT
     parser = Parser(
         prog=_SCRIPT if is_script else "python -m service",
-        description="Serves a binary neural network over HTTP, or classifies files (classify).",
+        description="Serves a binary neural network over HTTP, or classifies files (classify) or "
+        "what a camera sees (watch).",
         epilog=describe_settings(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     _add_settings(parser, None)
     _add_printing(parser, False)
     parser.add_argument("--version", action="store_true", help="print the version, and end")
-    commands = parser.add_subparsers(dest="command", metavar="{serve,classify,self-test,make-key}")
+    commands = parser.add_subparsers(
+        dest="command", metavar="{serve,classify,watch,self-test,make-key}"
+    )
     # Given before or after the command: a default here would undo what was given before.
     serve = commands.add_parser("serve", help="serve over HTTP (the default)")
     _add_settings(serve, argparse.SUPPRESS)
@@ -37,6 +43,14 @@ def build_parser() -> argparse.ArgumentParser:
     )
     classify.add_argument("--json", action="store_true", help="one JSON object per file and line")
     _add_model(classify)
+    _add_watch(
+        commands.add_parser(
+            "watch",
+            help="print labels and scores of what a camera sees",
+            description="Classifies the newest image that a camera gives, again and again, until "
+            "SIGTERM or SIGINT. A camera or a receiver that goes away is tried again.",
+        )
+    )
     test = commands.add_parser(
         "self-test",
         help="compare the engine's answers to the bundle's stored images with the stored ones",
@@ -58,6 +72,78 @@ def build_parser() -> argparse.ArgumentParser:
         "--burst", type=float, metavar="N", help="images at once (default: those of a second)"
     )
     return parser
+
+
+def _add_watch(watch: argparse.ArgumentParser) -> None:
+    _add_settings(watch, argparse.SUPPRESS)
+    watch.add_argument(
+        "source",
+        metavar="SOURCE",
+        help="a folder into which images are written, or the http or https URL of a still image "
+        "or of an MJPEG stream",
+    )
+    watch.add_argument(
+        "--every",
+        type=_make_number(0, 86_400),
+        default=1.0,
+        metavar="SECONDS",
+        help="at most one image in so many seconds, the newest (default 1; 0: as many as possible)",
+    )
+    watch.add_argument(
+        "--top-k", type=int, metavar="N", help=f"classes per image (default {DEFAULT_TOP_K})"
+    )
+    watch.add_argument(
+        "--min-score",
+        type=_make_number(0, 1),
+        default=0.0,
+        metavar="SCORE",
+        help="leave out classes below it, and images without any other",
+    )
+    watch.add_argument(
+        "--only-changes", action="store_true", help="a line only when the best label changes"
+    )
+    watch.add_argument(
+        "--count", type=_read_count, metavar="N", help="end after N results (default: never)"
+    )
+    watch.add_argument(
+        "--post", metavar="URL", help="post each result there as JSON instead of printing it"
+    )
+    watch.add_argument(
+        "--timeout",
+        type=_make_number(0.1, 86_400),
+        metavar="SECONDS",
+        help="silence after which camera or receiver are taken to be gone (default 10; a folder: "
+        "never)",
+    )
+    form = watch.add_mutually_exclusive_group()
+    form.add_argument(
+        "--json", action="store_true", help="one JSON object per line (the default for a file)"
+    )
+    form.add_argument(
+        "--text", action="store_true", help="lines for people (the default at a terminal)"
+    )
+    _add_model(watch)
+
+
+def _make_number(least: float, most: float) -> Callable[[str], float]:
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(
+                f"expected a number from {least:g} to {most:g}; found {text[:60]!r}"
+            )
+        return value
+
+    return read
+
+
+def _read_count(text: str) -> int:
+    if not re.fullmatch("0*[1-9][0-9]{0,17}", text):
+        raise argparse.ArgumentTypeError(f"expected a number from 1 on; found {text[:60]!r}")
+    return int(text)
 
 
 def _add_settings(parser: argparse.ArgumentParser, default: object) -> None:

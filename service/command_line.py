@@ -1,5 +1,7 @@
 """The command line: what was asked for is done, and the status tells how it went."""
 
+import argparse
+import sys
 from collections.abc import Sequence
 
 from service.arguments import build_parser
@@ -14,6 +16,7 @@ from service.logs import configure_logging
 from service.output import print_error, run_command
 from service.serve import serve
 from service.settings import InvalidSettings, read_settings
+from service.watch import WatchOptions, watch
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -30,10 +33,13 @@ def _run(arguments: Sequence[str] | None) -> int:
             return print_configuration(options.config)
         if options.command == "make-key":
             return print_new_key(options.name, options.rate, options.burst)
-        if options.command in ("classify", "self-test"):
+        if options.command in ("classify", "watch", "self-test"):
             given = {"bundle": options.bundle, "engine": options.engine}
             given = {field: value for field, value in given.items() if value is not None}
             settings = read_settings(options.config, **given)
+            if options.command == "watch":
+                configure_logging(settings.log_level, settings.log_format)
+                return watch(settings, _read_watch(options))
             configure_logging("warning", "text")
             if options.command == "self-test":
                 return check_engine(settings, options.json)
@@ -43,3 +49,18 @@ def _run(arguments: Sequence[str] | None) -> int:
         for line in str(fault).split("\n"):
             print_error(line)
         return 2
+
+
+def _read_watch(options: argparse.Namespace) -> WatchOptions:
+    is_terminal = sys.stdout is not None and sys.stdout.isatty()
+    return WatchOptions(
+        source=options.source,
+        every=options.every,
+        top_k=options.top_k,
+        min_score=options.min_score,
+        only_changes=options.only_changes,
+        count=options.count,
+        post=options.post,
+        timeout=options.timeout,
+        as_json=options.json or not (options.text or is_terminal),
+    )

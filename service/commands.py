@@ -18,6 +18,14 @@ from service.settings import InvalidSettings, Settings, read_configuration
 from service.toml_file import format_value
 
 
+class CommandFailed(Exception):
+    """A command can't do what it was asked for; `status` is its exit status."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
 def print_version() -> int:
     """Prints name and version of the program; returns 0."""
     print_line(f"{DISTRIBUTION} {read_versions()['service']}")
@@ -74,6 +82,26 @@ def check_engine(settings: Settings, as_json: bool) -> int:
     return 0 if found.verdict in ("exact", "within bound") else 1
 
 
+def load_classifier(settings: Settings, top_k: int | None) -> tuple[Classifier, int]:
+    """The settings' model, ready, and how many classes to show of it: `top_k`, or the default.
+
+    Notes on standard error that the model is untrained. Raises CommandFailed.
+    """
+    try:
+        engine = load_engine(settings.bundle, settings.engine, settings.threads)
+    except RuntimeFault as fault:
+        raise CommandFailed(str(fault), 1) from fault
+    classifier = Classifier(engine, settings.image_limits)
+    classes = len(classifier.manifest.labels)
+    if top_k is not None and not 1 <= top_k <= classes:
+        raise CommandFailed(
+            f"--top-k: expected 1 to {classes}, the model's classes; found {top_k}.", 2
+        )
+    if not classifier.manifest.trained:
+        print_note("note: the model is untrained; its labels mean nothing")
+    return classifier, top_k or min(DEFAULT_TOP_K, classes)
+
+
 def classify_files(
     settings: Settings, files: Sequence[Path], top_k: int | None, as_json: bool
 ) -> int:
@@ -82,16 +110,9 @@ def classify_files(
     Returns 0, or 1 if a file or the model could not be used, or 2 for an impossible `top_k`.
     """
     try:
-        engine = load_engine(settings.bundle, settings.engine, settings.threads)
-    except RuntimeFault as fault:
-        return _fail(str(fault))
-    classifier = Classifier(engine, settings.image_limits)
-    classes = len(classifier.manifest.labels)
-    if top_k is not None and not 1 <= top_k <= classes:
-        return _fail(f"--top-k: expected 1 to {classes}, the model's classes; found {top_k}.", 2)
-    if not classifier.manifest.trained:
-        print_note("note: the model is untrained; its labels mean nothing")
-    count = top_k or min(DEFAULT_TOP_K, classes)
+        classifier, count = load_classifier(settings, top_k)
+    except CommandFailed as fault:
+        return _fail(str(fault), fault.status)
     statuses = [_classify_file(classifier, settings, file, count, as_json) for file in files]
     return max(statuses)
 

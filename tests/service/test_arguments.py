@@ -26,6 +26,7 @@ def test_without_a_command() -> None:
         ["serve", "--config", "f"],
         ["--config", "f", "classify", "x"],
         ["classify", "--config", "f", "x"],
+        ["watch", "--config", "f", "x"],
     ],
 )
 def test_the_settings_file_is_named_before_or_after_the_command(words: list[str]) -> None:
@@ -40,6 +41,53 @@ def test_printing_the_settings(words: list[str]) -> None:
 def test_a_key() -> None:
     options = build_parser().parse_args(["make-key", "app", "--rate", "2.5"])
     assert (options.name, options.rate, options.burst) == ("app", 2.5, None)
+
+
+def test_what_a_watch_is_without_options() -> None:
+    options = build_parser().parse_args(["watch", "frames"])
+    assert (options.source, options.every, options.top_k, options.min_score) == (
+        "frames",
+        1.0,
+        None,
+        0.0,
+    )
+    assert (options.only_changes, options.count, options.post, options.timeout) == (
+        False,
+        None,
+        None,
+        None,
+    )
+    assert not options.json
+    assert not options.text
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--every", "-1"],
+        ["--every", "nan"],
+        ["--every", "inf"],
+        ["--every", "x"],
+        ["--min-score", "1.1"],
+        ["--count", "0"],
+        ["--count", "1.5"],
+        ["--count", "\u0661"],
+        ["--timeout", "0"],
+    ],
+)
+def test_numbers_that_a_watch_does_not_take(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        build_parser().parse_args(["watch", "frames", *words])
+    assert caught.value.code == 2
+    assert f"argument {words[0]}: expected a number from" in capsys.readouterr().err
+
+
+def test_a_watch_prints_json_or_text(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        build_parser().parse_args(["watch", "frames", "--json", "--text"])
+    assert "not allowed with" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

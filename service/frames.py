@@ -1,0 +1,67 @@
+"""Frames of a camera, and what can be wrong with where they come from; see the tree of faults.
+
+SourceUnusable             what was named can't be a source of frames; ends the watch at its start
+├── UnknownSource          neither a folder nor an http or https URL
+├── NoSuchFolder           no folder of this name, or one that can't be read
+├── NotAnImage             the URL answers with something else, a page for one
+├── CameraRefuses          the URL answers with a status that trying again doesn't change
+└── BrokenStream           a stream without boundaries, or with a part that doesn't end
+SourceLost                 the camera was there and gives nothing; it's tried again
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class SourceUnusable(Exception):
+    """What was named can't be a source of frames; the text says expected, found, remedy."""
+
+
+class UnknownSource(SourceUnusable):
+    """The source is neither a folder nor an http or https URL."""
+
+
+class NoSuchFolder(SourceUnusable):
+    """There is no folder of this name, or it can't be read."""
+
+
+class NotAnImage(SourceUnusable):
+    """The URL answers with something else than an image or a stream of images."""
+
+
+class CameraRefuses(SourceUnusable):
+    """The URL answers with a status that trying again doesn't change."""
+
+
+class BrokenStream(SourceUnusable):
+    """The stream has no boundaries, or a part of it doesn't end."""
+
+
+class SourceLost(Exception):
+    """The source gives no frames at the moment; the text says why."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The bytes of an image as the camera gave them, and where they are from.
+
+    `passed_over`: older frames that the source left out for this one.
+    """
+
+    data: bytes
+    name: str
+    passed_over: int = 0
+
+
+class Source(Protocol):
+    """Where frames come from; its name is fit to print."""
+
+    name: str
+
+    def frames(self) -> Iterator[Frame]:
+        """Frames as they come, until the source ends or is told to stop; may be called again.
+
+        Raises SourceUnusable, SourceLost, ExchangeFailed, OSError.
+        """
+        ...
