@@ -134,6 +134,19 @@ def read_kustomization(folder: str) -> dict[str, Any]:
     return content
 
 
+def print_recipe(*arguments: str) -> str:
+    """What make would run, whatever the environment and an outer make say."""
+    answer = subprocess.run(
+        ["make", "--dry-run", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PATH": os.environ["PATH"]},
+    )
+    return answer.stdout
+
+
 def name_variant(variant: tuple[str, ...]) -> str:
     """As tests and files are named after it."""
     return "+".join(variant).replace("/", "-")

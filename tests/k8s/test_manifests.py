@@ -22,6 +22,7 @@ from tests.k8s.rendering import (
     kustomize,
     name_variant,
     parse,
+    print_recipe,
     read_kustomization,
     render,
 )
@@ -175,10 +176,7 @@ def read_version() -> str:
 def test_image_is_the_one_that_make_builds(rendered: Rendered) -> None:
     image = rendered.container["image"]
     assert image == f"bnn-service:{read_version()}"
-    answer = subprocess.run(
-        ["make", "--dry-run", "image"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert f"--tag '{image}'" in answer.stdout
+    assert f"--tag '{image}'" in print_recipe("image")
     assert rendered.container["imagePullPolicy"] == "IfNotPresent"
 
 

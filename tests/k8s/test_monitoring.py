@@ -7,7 +7,15 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.k8s.rendering import MANIFESTS, ROOT, VARIANTS, Rendered, name_variant, render
+from tests.k8s.rendering import (
+    MANIFESTS,
+    ROOT,
+    VARIANTS,
+    Rendered,
+    name_variant,
+    print_recipe,
+    render,
+)
 
 FOLDER = MANIFESTS / "components" / "monitoring"
 MONITORED = [variant for variant in VARIANTS if "monitoring" in variant]
@@ -71,15 +79,8 @@ def test_the_operators_rules_are_made_by_make() -> None:
     """What the recipe prints is the file, so nobody has changed it by hand."""
     path = FOLDER / "prometheusrules.yaml"
     before = path.read_bytes()
-    answer = subprocess.run(
-        ["make", "--dry-run", "--always-make", "prometheus-rules"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    target = str(path.relative_to(ROOT))
-    script, redirected, rest = answer.stdout.rpartition(f" > {target}")
+    recipe = print_recipe("--always-make", "prometheus-rules")
+    script, redirected, rest = recipe.rpartition(f" > {path.relative_to(ROOT)}")
     assert redirected
     assert not rest.strip()
     printed = subprocess.run(["sh", "-c", script], cwd=ROOT, capture_output=True, check=True)
