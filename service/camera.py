@@ -25,7 +25,7 @@ def open_source(
     """The folder, or the camera behind the URL, of this name; a URL is not asked yet.
 
     `every`: seconds between two still images; `silence`: seconds, None for the default, which a
-    folder doesn't have; `limit`: bytes of an image. Raises UnknownSource, NoSuchFolder.
+    folder does not have; `limit`: bytes of an image. Raises UnknownSource, NoSuchFolder.
     """
     if "://" not in name:
         return ImageFolder(Path(name), limit, stop, math.inf if silence is None else silence)
@@ -43,7 +43,7 @@ class Camera(threading.Thread):
     def __init__(
         self, source: Source, newest: Newest, stop: threading.Event, outage: Outage | None = None
     ) -> None:
-        super().__init__(name="camera", daemon=True)  # name resolution can't be interrupted
+        super().__init__(name="camera", daemon=True)  # name resolution cannot be interrupted
         self.outage = outage or Outage(
             "the camera gives no images; trying again", "the camera gives images again"
         )

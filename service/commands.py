@@ -19,7 +19,7 @@ from service.toml_file import format_value
 
 
 class CommandFailed(Exception):
-    """A command can't do what it was asked for; `status` is its exit status."""
+    """A command cannot do what it was asked for; `status` is its exit status."""
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)

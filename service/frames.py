@@ -1,12 +1,12 @@
 """Frames of a camera, and what can be wrong with where they come from; see the tree of faults.
 
-SourceUnusable             what was named can't be a source of frames; ends the watch at its start
+SourceUnusable             what was named cannot be a source of frames; ends the watch at its start
 ├── UnknownSource          neither a folder nor an http or https URL
-├── NoSuchFolder           no folder of this name, or one that can't be read
+├── NoSuchFolder           no folder of this name, or one that cannot be read
 ├── NotAnImage             the URL answers with something else, a page for one
-├── CameraRefuses          the URL answers with a status that trying again doesn't change
-└── BrokenStream           a stream without boundaries, or with a part that doesn't end
-SourceLost                 the camera was there and gives nothing; it's tried again
+├── CameraRefuses          the URL answers with a status that trying again does not change
+└── BrokenStream           a stream without boundaries, or with a part that does not end
+SourceLost                 the camera was there and gives nothing; it is tried again
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from typing import Protocol
 
 
 class SourceUnusable(Exception):
-    """What was named can't be a source of frames; the text says expected, found, remedy."""
+    """What was named cannot be a source of frames; the text says expected, found, remedy."""
 
 
 class UnknownSource(SourceUnusable):
@@ -23,7 +23,7 @@ class UnknownSource(SourceUnusable):
 
 
 class NoSuchFolder(SourceUnusable):
-    """There is no folder of this name, or it can't be read."""
+    """There is no folder of this name, or it cannot be read."""
 
 
 class NotAnImage(SourceUnusable):
@@ -31,11 +31,11 @@ class NotAnImage(SourceUnusable):
 
 
 class CameraRefuses(SourceUnusable):
-    """The URL answers with a status that trying again doesn't change."""
+    """The URL answers with a status that trying again does not change."""
 
 
 class BrokenStream(SourceUnusable):
-    """The stream has no boundaries, or a part of it doesn't end."""
+    """The stream has no boundaries, or a part of it does not end."""
 
 
 class SourceLost(Exception):

@@ -72,7 +72,7 @@ class Printer:
 
 
 class Poster:
-    """Posts each result as JSON, in order; what can't be sent waits, the newest 1000 results."""
+    """Posts each result as JSON, in order; what cannot be sent waits, the newest 1000 results."""
 
     def __init__(
         self,

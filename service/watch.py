@@ -46,8 +46,8 @@ class WatchOptions:
 def watch(settings: Settings, options: WatchOptions) -> int:
     """Watches until `count` results, SIGTERM or SIGINT. To be called in the main thread.
 
-    Returns 0; 1 if the source or the model can't be used, or if results that were to be posted
-    before the end by `count` didn't arrive; 2 for arguments that can't be. Raises OutputLost,
+    Returns 0; 1 if the source or the model cannot be used, or if results that were to be posted
+    before the end by `count` did not arrive; 2 for arguments that cannot be. Raises OutputLost,
     BrokenPipeError.
     """
     stop = threading.Event()
@@ -133,7 +133,7 @@ class Watching:
         self._stop = stop
         self._label: str | None = None
         self._bad = Outage(
-            "the camera's images can't be decoded; they are left out",
+            "the camera's images cannot be decoded; they are left out",
             "the camera's images can be decoded again",
         )
 

@@ -106,6 +106,18 @@ def test_any_bytes_give_the_same_in_any_pieces(
     assert all(len(image) <= LIMIT + 2 for image in whole)
 
 
+@pytest.mark.parametrize("size", range(1, 130))
+def test_pieces_of_every_size(size: int) -> None:
+    """Long and short images in turns, and delimiters with all the spaces that they may have."""
+    images = [b"x" * length + b"\xff\xd9" for length in (90, 1, 250, 30, 2, 60, 3)]
+    delimiter = b"--frame" + b" " * 16 + b"\r\n"
+    stream = b"junk" * 40 + b"".join(
+        delimiter + b"Content-Type: image/jpeg\r\n\r\n" + image + b"\r\n" for image in images
+    )
+    stream += delimiter
+    assert split("frame", stream, list(range(0, len(stream), size))) == images
+
+
 def test_other_parts_than_images_are_left_out() -> None:
     stream = (
         b"--b\r\nContent-Type: text/plain\r\n\r\nhello\r\n"

@@ -319,7 +319,7 @@ def test_bad_images_are_counted_and_said_once(make_engine: Any, picture: Any, ca
     assert scene.end() == ["blue"] * 3
     assert scene.watching.counts["bad"] == 9
     assert [record.getMessage() for record in caplog.records] == [
-        "the camera's images can't be decoded; they are left out"
+        "the camera's images cannot be decoded; they are left out"
     ]
     assert caplog.records[0].reason.startswith("camera: expected")
 
