@@ -54,6 +54,11 @@ class Classifier:
         self.model_id = identify_model(self.manifest)
         self._limits = limits
 
+    @property
+    def engine_name(self) -> str:
+        """The engine and its implementation, as native/avx2."""
+        return f"{self.engine.name}/{self.engine.implementation}"
+
     def prepare(
         self, data: bytes, hold: Callable[[int], AbstractContextManager[None]] = _hold_nothing
     ) -> Prepared:

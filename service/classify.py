@@ -204,7 +204,7 @@ class Classify:
 
     def _describe_model(self) -> dict[str, Any]:
         classifier = self._inference.classifier
-        return {"model": describe_model(classifier), "engine": name_engine(classifier)}
+        return {"model": describe_model(classifier), "engine": classifier.engine_name}
 
 
 def describe_model(classifier: Classifier) -> dict[str, Any]:
@@ -216,11 +216,6 @@ def describe_model(classifier: Classifier) -> dict[str, Any]:
         "trained": manifest.trained,
         "notice": None if manifest.trained else UNTRAINED,
     }
-
-
-def name_engine(classifier: Classifier) -> str:
-    """The engine and its implementation, as native/avx2."""
-    return f"{classifier.engine.name}/{classifier.engine.implementation}"
 
 
 def _describe_predictions(outcome: Classified) -> list[dict[str, Any]]:

@@ -132,7 +132,6 @@ def _classify_file(
         return _report_bad_file(file, describe_image_fault(fault).code, str(fault), as_json)
     logits, seconds = classifier.infer(picture.tensor[np.newaxis], settings.threads)
     predictions = classifier.rank(logits[0], top_k)
-    engine = classifier.engine
     if as_json:
         print_json(
             {
@@ -140,7 +139,7 @@ def _classify_file(
                 "predictions": [asdict(item) for item in predictions],
                 "model": classifier.manifest.name,
                 "trained": classifier.manifest.trained,
-                "engine": f"{engine.name}/{engine.implementation}",
+                "engine": classifier.engine_name,
                 "infer_ms": round(seconds * 1000, 3),
             }
         )

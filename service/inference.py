@@ -256,7 +256,7 @@ class Inference:
                 "model": manifest.name,
                 "model_id": classifier.model_id,
                 "trained": manifest.trained,
-                "engine": f"{engine.name}/{engine.implementation}",
+                "engine": classifier.engine_name,
                 "workers": self._settings.workers,
                 "threads": self._settings.threads,
                 "images_together": found.unit,

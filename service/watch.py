@@ -180,7 +180,6 @@ class Watching:
             self.counts["unchanged"] += 1
             return None
         self._label = predictions[0].label
-        engine = classifier.engine
         took = {
             "decode": image.decode_seconds,
             "preprocess": image.preprocess_seconds,
@@ -192,7 +191,7 @@ class Watching:
             predictions=predictions,
             model=classifier.manifest.name,
             trained=classifier.manifest.trained,
-            engine=f"{engine.name}/{engine.implementation}",
+            engine=classifier.engine_name,
             image={"format": image.format, "width": image.width, "height": image.height},
             timings_ms={name: round(1000 * value, 3) for name, value in took.items()},
         )

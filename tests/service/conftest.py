@@ -23,6 +23,7 @@ from runtime import Bundle, Manifest, Preprocessing, SkippedEngine
 from runtime.bundle import FileEntry, write_bundle
 from service.app import create_app
 from service.settings import Settings
+from tests.service.clocks import Clock
 from tests.service.servers import ROOT, ServerProcess, ServerThread
 from tests.service.wire import SECONDS
 
@@ -118,6 +119,11 @@ async def open_client(
     await asyncio.sleep(0)  # what the workers had to say at the end
     assert app.state.admission.bodies.held == 0, "bytes of bodies that nobody gave back"
     gc.collect(1)  # exceptions that nobody has retrieved are told now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
 
 
 @pytest.fixture(scope="session")

@@ -11,22 +11,9 @@ import pytest
 import service.frames_folder
 from service.frames import NoSuchFolder, SourceLost
 from service.frames_folder import ImageFolder
+from tests.service.clocks import Clock
 
 JPEG = b"\xff\xd8image\xff\xd9"
-
-
-class Clock:
-    """Time that the test makes go by."""
-
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

@@ -14,20 +14,7 @@ from service.key_file import make_key
 from service.keys import Caller, KeyRing
 from service.problems import Problem, encode_problem
 from service.settings import InvalidSettings
-
-
-class Clock:
-    """A clock that is set by hand."""
-
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
+from tests.service.clocks import Clock
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.outage import Backoff, Outage
+from tests.service.clocks import Clock
 
 
 @given(draws=st.lists(st.floats(0, 1, exclude_max=True), min_size=1, max_size=40))
@@ -20,20 +21,6 @@ def test_waits_double_up_to_a_bound_and_are_at_least_half(draws: list[float]) ->
     backoff.reset()
     left.append(0.0)
     assert backoff.advance() == 0.25
-
-
-class Clock:
-    """Time that the test makes go by."""
-
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture
