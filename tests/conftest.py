@@ -23,6 +23,9 @@ hypothesis.settings.load_profile("repeatable")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seed", type=int, default=20, help="seed of every generator in the tests")
+    parser.addoption(
+        "--deploy", action="store_true", help="run the proofs of tests/deploy too, minutes each"
+    )
 
 
 def pytest_report_header(config: pytest.Config) -> str:
