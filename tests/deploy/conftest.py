@@ -9,5 +9,5 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return
     reason = "takes minutes: make prove-containers, make prove-raspberry-pi or make release"
     for item in items:
-        if "deploy" in item.keywords and "tests/deploy" in item.path.as_posix():
+        if item.get_closest_marker("deploy"):
             item.add_marker(pytest.mark.skip(reason=reason))
