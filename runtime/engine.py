@@ -42,7 +42,6 @@ ENGINES = {
 
 #: Why an engine was passed over: only `failed` is a fault, the others are somebody's choice.
 SkipCause = Literal["not_installed", "not_in_bundle", "failed"]
-_ADD = {"torchscript": "make WITH_TORCH=yes setup", "onnx": "pip install '.[onnx]'"}
 
 
 @dataclass(frozen=True)
@@ -78,10 +77,11 @@ def load_engine(bundle: str | Path | Bundle, engine: str = "auto", threads: int 
 
     An engine works if the bundle has its files, the process can run it, and it answers to a stored
     image as the bundle says (runtime.self_test). Each one that does not is kept in Engine.skipped
-    with its reason and logged: as a warning if it is broken, in one line of information if it is
-    absent by choice. A bundle that is wrong in itself has no fallback; an engine given by name
-    never falls back, nor do kernels given by name (BNN_FORCE_IMPLEMENTATION). Raises
-    BundleError, EngineUnavailable (NoEngine with every reason), ValueError for a bad name.
+    with its reason and logged: as a warning if it is broken, as information if the bundle lacks its
+    files, for debugging if it was not installed. A bundle that is wrong in itself has no fallback;
+    an engine given by name never falls back, nor do kernels given by name
+    (BNN_FORCE_IMPLEMENTATION). Raises BundleError, EngineUnavailable (NoEngine with every reason),
+    ValueError for a bad name.
     """
     if engine != "auto" and engine not in ENGINES:
         raise ValueError(f"unknown engine {engine!r}; expected auto, {', '.join(ENGINES)}")
@@ -123,7 +123,7 @@ def _log_skipped(skipped: SkippedEngine) -> None:
     if skipped.cause == "failed":
         logger.warning("engine %s cannot be used: %s", skipped.name, skipped.reason)
     elif skipped.cause == "not_installed":
-        logger.info("engine %s is not installed; %s adds it", skipped.name, _ADD[skipped.name])
+        logger.debug("engine %s is not installed", skipped.name)
     else:
         logger.info("engine %s has no files in this bundle", skipped.name)
 

@@ -24,7 +24,7 @@ RuntimeFault
 """
 
 #: The remedy of most faults of a bundle.
-REEXPORT = "Export the bundle again with python -m models.export, or copy it again."
+REEXPORT = "Export the bundle again with python -m models.export in a checkout, or copy it again."
 
 
 class RuntimeFault(Exception):

@@ -10,6 +10,22 @@ from runtime.errors import NativeUnavailable
 
 DISTRIBUTION: Final = "bnn-service"
 SUFFIX: Final = ".dylib" if sys.platform == "darwin" else ".so"
+# Only a source tree has the kernels' source beside the package.
+IS_SOURCE_TREE: Final = (Path(__file__).parent / "csrc").is_dir()
+#: What to do where a library of ours is missing or does not fit: advice that fits the installation.
+REBUILD: Final = (
+    "Build it with 'make setup' ('make WITH_TORCH=yes setup' for torch's operators), or "
+    "'pip install --no-build-isolation -e .'."
+    if IS_SOURCE_TREE
+    else f"Install it again: pip install --force-reinstall --no-deps {DISTRIBUTION}"
+)
+
+
+def advise_extra(extra: str) -> str:
+    """The command that adds an extra ("torch", "onnx", "otel") to this installation."""
+    if not IS_SOURCE_TREE:
+        return f"pip install '{DISTRIBUTION}[{extra}]'"
+    return "make WITH_TORCH=yes setup" if extra == "torch" else f"pip install '.[{extra}]'"
 
 
 def find_file(name: str) -> Path:
@@ -36,11 +52,7 @@ def find_file(name: str) -> Path:
     if resource.is_file():
         return Path(str(resource)).resolve()
     places.append(f"{resource} (not there)")
-    raise NativeUnavailable(
-        f"expected {name}, found it in none of: {'; '.join(places)}. "
-        "Build it with 'make setup' ('make WITH_TORCH=yes setup' for torch's operators), or "
-        "'pip install --no-build-isolation -e .'."
-    )
+    raise NativeUnavailable(f"expected {name}, found it in none of: {'; '.join(places)}. {REBUILD}")
 
 
 def is_absent(error: Exception, package: str) -> bool:

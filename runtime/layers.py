@@ -21,7 +21,7 @@ from runtime.ops import load_operators  # first: it says what is missing if torc
 import torch
 from torch import Tensor, nn
 
-from runtime.errors import InvalidRecord
+from runtime.errors import REEXPORT, InvalidRecord
 from runtime.parts import Part
 
 load_operators()  # a graph can be scripted, or loaded, only when its operators are known
@@ -99,7 +99,7 @@ def load_network(path: Path) -> torch.jit.ScriptModule:
     if foreign:
         raise InvalidRecord(
             f"{path}: expected a graph that only runs parts, found {', '.join(sorted(foreign))}. "
-            "Export the bundle again with python -m models.export."
+            f"{REEXPORT}"
         )
     return network
 
@@ -113,7 +113,7 @@ def fill_parts(network: nn.Module, names: Sequence[str], prepared: Sequence[Part
     if list(children) != list(names):
         raise InvalidRecord(
             f"the graph has the parts {', '.join(children)}; expected those of the plan: "
-            f"{', '.join(names)}. Export the bundle again with python -m models.export."
+            f"{', '.join(names)}. {REEXPORT}"
         )
     for child, part in zip(children.values(), prepared, strict=True):
         view = part.view()

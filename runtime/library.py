@@ -17,6 +17,7 @@ from runtime.arrays import ALIGNMENT as ALIGNMENT
 from runtime.arrays import allocate as allocate
 from runtime.arrays import require, require_apart
 from runtime.errors import ImplementationUnavailable, NativeUnavailable
+from runtime.installed import REBUILD
 from runtime.installed import SUFFIX as SUFFIX
 from runtime.installed import find_file as find_file
 from runtime.parts import (
@@ -55,12 +56,11 @@ def load_library() -> ctypes.CDLL:
     except (OSError, AttributeError) as error:
         raise NativeUnavailable(
             f"expected a kernel library for this system, but {path} does not load: {error}. "
-            "Build it again with 'make setup'."
+            f"{REBUILD}"
         ) from error
     if abi != ABI:
         raise NativeUnavailable(
-            f"expected a kernel library with ABI {ABI}, found ABI {abi} in {path}. "
-            "Build it again with 'make setup'."
+            f"expected a kernel library with ABI {ABI}, found ABI {abi} in {path}. {REBUILD}"
         )
     pointer, size, i32, i64 = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int32, ctypes.c_int64
     sizes = ctypes.POINTER(size)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from runtime import library
 from runtime.errors import NativeUnavailable, TorchUnavailable
-from runtime.installed import is_absent
+from runtime.installed import IS_SOURCE_TREE, REBUILD, advise_extra, is_absent
 
 OPERATORS = f"libbnn_torch{library.SUFFIX}"
 ABSENCE_RECORD = "libbnn_torch.txt"  # why the build left the operators out; written by CMake
@@ -37,7 +37,15 @@ def _recorded_absence() -> str:
         reason = library.find_file(ABSENCE_RECORD).read_text().strip()
     except NativeUnavailable:
         return ""  # no build left a record: the message has said that nothing was found
-    return f" The build left the torch operators out: {reason}." if reason else ""
+    if not reason:
+        return ""
+    remedy = (
+        ""
+        if IS_SOURCE_TREE
+        else " Where torch is installed, build from the source distribution instead: "
+        "pip install --no-build-isolation --no-binary bnn-service --force-reinstall bnn-service"
+    )
+    return f" The build left the torch operators out: {reason}.{remedy}"
 
 
 find_operators()  # before torch, whose 200 MB would be in memory for nothing
@@ -47,8 +55,7 @@ try:
     from torch import Tensor
 except (ImportError, OSError) as error:  # OSError: one of torch's own libraries does not load
     raise TorchUnavailable(
-        f"expected the package torch >= 2.10, found {error}. "
-        "Install the extra: pip install '.[torch]'",
+        f"expected the package torch >= 2.10, found {error}. Install it: {advise_extra('torch')}",
         installed=not is_absent(error, "torch"),
     ) from error
 
@@ -65,7 +72,7 @@ def load_operators() -> Path:
     except (OSError, RuntimeError) as error:
         raise TorchUnavailable(
             f"expected operators for torch {torch.__version__}, but {path} does not load: {error}. "
-            "Build them again with 'make setup'; they need torch >= 2.10."
+            f"They need torch >= 2.10. {REBUILD}"
         ) from error
     _register_shapes()
     return path

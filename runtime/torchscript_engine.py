@@ -11,7 +11,7 @@ import torch
 from runtime import library
 from runtime.bundle import TORCHSCRIPT_GRAPH, WEIGHTS, Bundle
 from runtime.engine import SkippedEngine, check_images
-from runtime.errors import TorchUnavailable
+from runtime.errors import REEXPORT, TorchUnavailable
 from runtime.parts import Floats
 from runtime.prepare import prepare_bundle
 
@@ -37,7 +37,7 @@ class TorchScriptEngine:
         except (RuntimeError, ValueError) as error:
             raise TorchUnavailable(
                 f"{graph}: expected a graph that torch {torch.__version__} reads, found {error}. "
-                "Export the bundle again with python -m models.export, or use another engine."
+                f"{REEXPORT}"
             ) from error
         fill_parts(self._network, [step["name"] for step in bundle.manifest.plan], prepared)
         self.bundle = bundle

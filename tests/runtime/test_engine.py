@@ -57,7 +57,7 @@ def test_fallback_is_logged_and_kept(bundle: Bundle, caplog: pytest.LogCaptureFi
     assert "engine native/" in caplog.text
 
 
-def test_an_engine_that_is_not_installed_is_one_short_line_of_information(bundle: Bundle) -> None:
+def test_nothing_is_said_of_an_engine_that_is_not_installed(bundle: Bundle) -> None:
     code = (
         "import logging, sys; sys.modules['torch'] = None\n"
         "logging.basicConfig(level='INFO', format='%(levelname)s %(message)s', stream=sys.stdout)\n"
@@ -66,9 +66,7 @@ def test_an_engine_that_is_not_installed_is_one_short_line_of_information(bundle
         "print(engine.name, *(item.cause for item in engine.skipped))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    skipped, loaded, summary = done.stdout.splitlines()
-    assert skipped.startswith("INFO engine torchscript is not installed; make WITH_TORCH=yes setup")
-    assert len(skipped) < 100
+    loaded, summary = done.stdout.splitlines()
     assert loaded.startswith("INFO engine native/")
     assert summary == "native not_installed"
 

@@ -2,7 +2,9 @@
 
 import importlib.metadata
 import importlib.resources
+import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -104,3 +106,33 @@ def test_a_package_that_is_broken_is_not_absent(program, absent):
         exec(program)
     package = "no_such_package" if "such_package" in program else "json"
     assert installed.is_absent(caught.value, package) is absent
+
+
+@pytest.mark.parametrize(
+    ("is_source_tree", "torch", "onnx"),
+    [
+        (True, "make WITH_TORCH=yes setup", "pip install '.[onnx]'"),
+        (False, "pip install 'bnn-service[torch]'", "pip install 'bnn-service[onnx]'"),
+    ],
+)
+def test_advice_fits_the_installation(monkeypatch, is_source_tree, torch, onnx):
+    monkeypatch.setattr(installed, "IS_SOURCE_TREE", is_source_tree)
+    assert installed.advise_extra("torch") == torch
+    assert installed.advise_extra("onnx") == onnx
+
+
+def test_the_checkout_is_a_source_tree(repository):
+    assert (repository / "runtime" / "csrc").is_dir()
+    assert installed.IS_SOURCE_TREE
+    assert "make setup" in installed.REBUILD
+
+
+def test_an_installed_package_is_told_to_be_installed_again(tmp_path):
+    """A copy of the module without the kernels' source beside it, as a wheel has it."""
+    copied = shutil.copy(installed.__file__, tmp_path)
+    spec = importlib.util.spec_from_file_location("copied", copied)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert not module.IS_SOURCE_TREE
+    assert module.REBUILD == "Install it again: pip install --force-reinstall --no-deps bnn-service"
+    assert module.advise_extra("torch") == "pip install 'bnn-service[torch]'"

@@ -318,7 +318,7 @@ def test_without_torch_the_engine_says_what_to_install(repository: Path) -> None
         [sys.executable, "-c", program], cwd=repository, capture_output=True, text=True, check=True
     )
     assert answer.stdout.startswith("expected the package torch >= 2.10, found ")
-    assert "pip install '.[torch]' False" in answer.stdout
+    assert "Install it: make WITH_TORCH=yes setup False" in answer.stdout
 
 
 def test_run_network_refuses_what_does_not_fit() -> None:
