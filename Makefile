@@ -42,7 +42,7 @@ PIP_INSTALL = $(PYTHON) -m pip install --quiet --disable-pip-version-check
 PIP_LOCKED = $(PIP_INSTALL) --require-hashes --only-binary :all:
 
 .PHONY: help serve test setup lint format bench bench-peers serving-peers instruction-counts train-default train-baseline teachers \
-	image image-archive prometheus-rules locks system-test-tools manifest-tools clean
+	image image-archive sdist sbom release prometheus-rules locks system-test-tools manifest-tools clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -218,6 +218,23 @@ image-archive: ## write the built image to dist/, for `k3s ctr images import`, `
 	  buildah push --quiet '$(IMAGE):$(TAG)' 'docker-archive:dist/$(notdir $(IMAGE))-$(TAG).tar:$(IMAGE):$(TAG)'; \
 	else $(NO_BUILDER); fi
 	@echo 'dist/$(notdir $(IMAGE))-$(TAG).tar'
+
+sdist: setup ## build the source distribution into dist/
+	@rm -f dist/bnn_service-*.tar.gz
+	$(PYTHON) -m build --sdist --no-isolation --outdir dist .
+
+# Of an environment with what an installation has: the locked dependencies and nothing else.
+SBOM := dist/bnn_service-$(VERSION).cdx.json
+sbom: setup ## write the software bill of materials (CycloneDX) into dist/
+	@rm -rf .build/sbom && mkdir -p dist && $(PYTHON3) -m venv --without-pip .build/sbom
+	@$(PYTHON) -m pip --python .build/sbom/bin/python install --quiet --disable-pip-version-check --no-compile \
+	  --require-hashes --only-binary :all: -r $(LOCKS)/runtime.txt
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(PYTHON) -m cyclonedx_py environment .build/sbom/bin/python \
+	  --pyproject pyproject.toml --mc-type application --output-reproducible --of JSON -o $(SBOM)
+
+release: sdist wheel wheel-arm64 sbom ## build everything that is released into dist/, and try each package
+	$(PYTHON) -m pytest --deploy tests/deploy/test_release.py -s
+	@cd dist && sha256sum bnn_service-$(VERSION)* > SHA256SUMS && cat SHA256SUMS
 
 # The Prometheus operator wants the rules that Prometheus reads as the spec of an object.
 MONITORING := k8s/components/monitoring
