@@ -42,7 +42,7 @@ PIP_INSTALL = $(PYTHON) -m pip install --quiet --disable-pip-version-check
 PIP_LOCKED = $(PIP_INSTALL) --require-hashes --only-binary :all:
 
 .PHONY: help serve test setup lint format bench bench-peers serving-peers instruction-counts train-default train-baseline teachers \
-	image image-archive sdist sbom release prometheus-rules locks system-test-tools manifest-tools clean
+	wheel wheel-arm64 sdist sbom release image image-archive prometheus-rules locks system-test-tools manifest-tools clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -201,6 +201,13 @@ system-test-tools: ## install the Debian packages some tests use (emulators, cro
 	@$(if $(CI),$(MAKE) manifest-tools || echo 'SKIPPED: kubectl and checkov cannot be installed; tests that need them will be skipped and counted' >&2,:)
 
 # ---- deliver ---------------------------------------------------------------------------------------------------------
+# One wheel serves with and without torch: only the torch engine opens the operators in it.
+wheel: setup ## build the wheel for this machine in dist/, with the torch operators where .venv has torch
+	@BNN_TORCH=$(if $(filter yes,$(WITH_TORCH)),ON,OFF) .ci/build-wheel $(PYTHON) "$$(uname -m)"
+
+wheel-arm64: setup ## build the wheel for 64-bit ARM in dist/ (elsewhere by Debian's g++-aarch64-linux-gnu)
+	@BNN_TORCH=OFF .ci/build-wheel $(PYTHON) aarch64
+
 NO_BUILDER = echo 'error: expected a running docker or buildah; found neither. Install one: sudo apt-get install buildah' >&2; exit 1
 # The two builders name a local image differently: as Kubernetes looks for it, bnn-service:0.1.0 is docker.io/library/...
 $(if $(findstring :,$(notdir $(IMAGE))),$(error expected IMAGE without a tag, found IMAGE=$(IMAGE). Give the tag by TAG=))
@@ -256,6 +263,8 @@ locks: ## resolve the lock files anew (needs uv; UV_ARGS=--upgrade for newer ver
 	$(UV_COMPILE) -c $(LOCKS)/dev.txt pyproject.toml --extra onnx -o $(LOCKS)/runtime.txt
 	$(UV_COMPILE) -c $(LOCKS)/dev.txt $(LOCKS)/build.in -o $(LOCKS)/build.txt
 	$(UV_COMPILE) -c $(LOCKS)/dev.txt $(LOCKS)/torch-dependencies.in -o $(LOCKS)/torch-dependencies.txt
+	$(UV_COMPILE) -c $(LOCKS)/dev.txt pyproject.toml -o $(LOCKS)/native.txt
+	$(UV_COMPILE) $(LOCKS)/pip.in -o $(LOCKS)/pip.txt
 	$(UV_COMPILE) $(LOCKS)/manifests.in -o $(LOCKS)/manifests.txt
 	$(UV_COMPILE) $(LOCKS)/peer-openvino.in -o $(LOCKS)/peer-openvino.txt
 	$(filter-out --universal,$(UV_COMPILE)) $(LOCKS)/peer-larq.in -o $(LOCKS)/peer-larq.txt
@@ -264,6 +273,8 @@ locks: ## resolve the lock files anew (needs uv; UV_ARGS=--upgrade for newer ver
 	@sed -i '1i # What serving takes, the onnx engine included, torch not. Made by `make locks`.' $(LOCKS)/runtime.txt
 	@sed -i '1i # What building the kernel library takes. Made by `make locks`.' $(LOCKS)/build.txt
 	@sed -i "1i # What torch's CPU build (torch.txt) depends on. Made by \`make locks\`." $(LOCKS)/torch-dependencies.txt
+	@sed -i '1i # What serving with the native engine alone takes. Made by `make locks`.' $(LOCKS)/native.txt
+	@sed -i '1i # The pip that installs where there is no other. Made by `make locks`.' $(LOCKS)/pip.txt
 	@sed -i '1i # What checks Kubernetes manifests: checkov. Made by `make locks`.' $(LOCKS)/manifests.txt
 	@sed -i '1i # A peer of the benchmark: OpenVINO. Made by `make locks`.' $(LOCKS)/peer-openvino.txt
 	@sed -i '1i # A peer of the benchmark: larq-compute-engine. Made by `make locks`.' $(LOCKS)/peer-larq.txt

@@ -108,7 +108,7 @@ def test_locks_agree_on_versions(repository: Path) -> None:
         return set(re.findall(r"^[a-z0-9-]+==\S+", text, re.MULTILINE))
 
     everything = read("dev.txt")
-    for name in ("runtime.txt", "build.txt", "torch-dependencies.txt"):
+    for name in ("runtime.txt", "native.txt", "build.txt", "torch-dependencies.txt"):
         assert read(name) - everything == set()
     assert len(read("torch.txt")) == 1
 
