@@ -240,7 +240,7 @@ sbom: setup ## write the software bill of materials (CycloneDX) into dist/
 	  --pyproject pyproject.toml --mc-type application --output-reproducible --of JSON -o $(SBOM)
 
 release: sdist wheel wheel-arm64 sbom ## build everything that is released into dist/, and try each package
-	$(PYTHON) -m pytest --deploy tests/deploy/test_release.py -s
+	TORCH_INDEX='$(TORCH_INDEX)' $(PYTHON) -m pytest --deploy tests/deploy/test_release.py -s
 	@cd dist && sha256sum bnn_service-$(VERSION)* > SHA256SUMS && cat SHA256SUMS
 
 # The Prometheus operator wants the rules that Prometheus reads as the spec of an object.
