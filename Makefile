@@ -42,7 +42,7 @@ PIP_INSTALL = $(PYTHON) -m pip install --quiet --disable-pip-version-check
 PIP_LOCKED = $(PIP_INSTALL) --require-hashes --only-binary :all:
 
 .PHONY: help serve test setup lint format bench bench-peers serving-peers instruction-counts train-default train-baseline teachers \
-	wheel wheel-arm64 sdist sbom release image image-archive prometheus-rules locks system-test-tools manifest-tools clean
+	wheel wheel-arm64 sdist sbom release release-notes image image-archive prometheus-rules locks system-test-tools manifest-tools clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -173,7 +173,9 @@ lint-cpp: setup
 lint-imports: setup
 	$(VENV)/bin/lint-imports --no-cache
 lint-files: setup
-	$(PYTHON) -m yamllint --strict k8s .pre-commit-config.yaml .yamllint
+	$(PYTHON) -m yamllint --strict k8s .github .pre-commit-config.yaml .yamllint
+	$(VENV)/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(VENV)/bin/zizmor --offline --quiet .github/workflows
 	$(VENV)/bin/hadolint Dockerfile
 
 format: setup ## lay out Python and C++, mend what ruff can mend
@@ -242,6 +244,13 @@ sbom: setup ## write the software bill of materials (CycloneDX) into dist/
 release: sdist wheel wheel-arm64 sbom ## build everything that is released into dist/, and try each package
 	TORCH_INDEX='$(TORCH_INDEX)' $(PYTHON) -m pytest --deploy tests/deploy/test_release.py -s
 	@cd dist && sha256sum bnn_service-$(VERSION)* > SHA256SUMS && cat SHA256SUMS
+
+RELEASE_TAG ?= v$(VERSION)
+release-notes: ## print what CHANGELOG.md says of the version (RELEASE_TAG=v1.2.3 has to name it)
+	@test '$(RELEASE_TAG)' = 'v$(VERSION)' || { \
+	  echo "error: expected the tag v$(VERSION), the version of pyproject.toml; found $(RELEASE_TAG). Change one of them." >&2; exit 1; }
+	@awk '/^## /{found = ($$2 == "$(VERSION)"); next} found' CHANGELOG.md | grep . || { \
+	  echo 'error: expected a section "## $(VERSION)" in CHANGELOG.md; found none. Give "Unreleased" the version and a date.' >&2; exit 1; }
 
 # The Prometheus operator wants the rules that Prometheus reads as the spec of an object.
 MONITORING := k8s/components/monitoring
