@@ -22,12 +22,17 @@ START_SECONDS = 60.0
 _PREPARE = {
     "service": """
 import os
-from runtime import decode_image, load_engine, preprocess
-engine = load_engine(os.environ["BNN_BUNDLE"], os.environ.get("BNN_ENGINE", "auto"), 1)
+import runtime
+engine = runtime.load_engine(os.environ["BNN_BUNDLE"], os.environ.get("BNN_ENGINE", "auto"), 1)
 spec = engine.bundle.manifest.preprocessing
 what = f"{engine.name}/{engine.implementation}"
+if hasattr(runtime, "ImageReader"):
+    read = runtime.ImageReader(spec).read_tensor
+else:  # a version before it
+    def read(data):
+        return runtime.preprocess(runtime.decode_image(data), spec)
 def run(data):
-    return engine.predict(preprocess(decode_image(data), spec)[None])
+    return engine.predict(read(data)[None])
 """,
     "peer": """
 import io

@@ -30,7 +30,7 @@ from models.known_sets import NAMES
 from models.packs import LIMITS, NUMPY_DAMAGE, check_no_pictures, fill_together, write_packs
 from models.picture_files import PictureFiles
 from models.splits import hold_back
-from runtime import InvalidImage, Preprocessing, decode_image, resize_and_crop
+from runtime import ImageReader, InvalidImage, Preprocessing
 from runtime.preprocess import LARGEST_SIDE
 
 CACHE_FORMAT = 1
@@ -82,10 +82,11 @@ def decode_pictures(
         pixels = _map(kept, shape)
         return LabelledImages(torch.from_numpy(pixels), torch.tensor(files.labels), files.classes)
     pixels = np.empty(shape, np.uint8)
+    reader = ImageReader(preprocessing, LIMITS)
 
     def decode(i: int) -> str | None:
         try:
-            image = resize_and_crop(decode_image(files.read(i), LIMITS), preprocessing)
+            image = reader.read_pixels(files.read(i))
         except (InvalidImage, OSError) as error:
             return f"{files.names[i]}: {error}"
         pixels[i] = np.asarray(image).transpose(2, 0, 1)
@@ -118,7 +119,10 @@ def decode_pictures(
 
 
 def _cache_key(files: PictureFiles, preprocessing: Preprocessing) -> str:
-    geometry = (preprocessing.resize, preprocessing.crop, preprocessing.interpolation)
+    geometry: tuple[object, ...] = (
+        *(preprocessing.resize, preprocessing.crop, preprocessing.interpolation),
+        *(() if preprocessing.reduce is None else (preprocessing.reduce,)),
+    )
     text = f"{CACHE_FORMAT} {PIL.__version__} {geometry} {files.sha256()}"
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 

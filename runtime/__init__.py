@@ -24,8 +24,9 @@ from runtime.errors import (
     UnsupportedImage,
     WrongAnswer,
 )
+from runtime.image_reader import ImageReader
 from runtime.manifest import Manifest
-from runtime.preprocess import Preprocessing, preprocess, resize_and_crop
+from runtime.preprocess import Preprocessing, normalise, preprocess, resize_and_crop
 from runtime.self_test import SelfTest, check_at_load, run_self_test
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "Engine",
     "EngineUnavailable",
     "ImageLimits",
+    "ImageReader",
     "ImageTooLarge",
     "InvalidImage",
     "InvalidInput",
@@ -51,6 +53,7 @@ __all__ = [
     "decode_image",
     "describe_full_size_limits",
     "load_engine",
+    "normalise",
     "plan_decoding",
     "preprocess",
     "read_bundle",

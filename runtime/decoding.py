@@ -15,6 +15,7 @@ from PIL import Image
 
 from runtime.avif_file import make_demanding_avif, read_avif
 from runtime.errors import InvalidImage
+from runtime.exif import TRANSPOSITIONS
 from runtime.image_faults import NAMES, damaged, too_large
 from runtime.image_formats import sniff_format
 from runtime.image_header import ImageHeader
@@ -33,15 +34,6 @@ _READERS: dict[str, Callable[[bytes], ImageHeader]] = {
     "PNG": read_png,
     "WEBP": read_webp,
     "AVIF": read_avif,
-}
-_ORIENTATIONS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
 }
 _LONGEST = 16  # times the shorter side: of the images that limits are described for
 _BASELINE = "Save it as a baseline JPEG."
@@ -97,9 +89,10 @@ class ImageLimits:
 class DecodingPlan:
     """How one file will be decoded, as its header tells.
 
-    `width` and `height` are as stored, `orientation` is EXIF's, 1 to 8. A JPEG is decoded at
-    1 / `scale` of its size in each direction, the last column and row rounded up. `decoding_bytes`
-    bounds the memory that decoding, turning upright and conversion to RGB take beside the file.
+    `width` and `height` are as stored, `orientation` is EXIF's, 1 to 8. The image is reduced to
+    1 / `scale` of its size in each direction, the last column and row rounded up: a JPEG while it
+    is decoded, others after it, and those only for `decode_stored`. `decoding_bytes` bounds the
+    memory that decoding, turning upright and conversion to RGB take beside the file.
     """
 
     format: str
@@ -122,7 +115,11 @@ class DecodingPlan:
 
 
 def plan_decoding(
-    data: bytes, limits: ImageLimits | None = None, least_side: int = 1
+    data: bytes,
+    limits: ImageLimits | None = None,
+    least_side: int = 1,
+    *,
+    reduce_to: int | None = None,
 ) -> DecodingPlan:
     """Reads the header of a file of unknown origin, in a few milliseconds whatever it says.
 
@@ -151,7 +148,7 @@ def plan_decoding(
             "image."
         )
     _check_work(header, limits)
-    scale, needed = _choose_scale(header, limits, least_side)
+    scale, needed = _choose_scale(header, limits, least_side, reduce_to)
     size = header.width, header.height
     return DecodingPlan(kind, *size, header.orientation, scale, needed, header)
 
@@ -179,24 +176,44 @@ def decode_image(
     """
     plan = plan or plan_decoding(data, limits, least_side)
     with _damage_refused(plan.format):
-        try:
-            result = plan.header.decode(data, plan.scale)
-        except InvalidImage:
-            raise
-        except Exception:
-            # The codecs call a lack of memory damage: where there is none this raises MemoryError.
-            # No page of it is touched.
-            bytearray(plan.decoding_bytes)
-            raise
-        if result.size != plan.header.reduce(plan.scale):
-            raise InvalidImage(
-                f"expected one size in the {NAMES[plan.format]} file; found two. Save the image "
-                "anew."
-            )
-        result = convert_to_rgb(result)
-        if (upright := _ORIENTATIONS.get(plan.orientation)) is not None:
+        result = convert_to_rgb(_decode(data, plan, plan.scale))
+        if (upright := TRANSPOSITIONS.get(plan.orientation)) is not None:
             result = result.transpose(upright)
     result.format = plan.format
+    return result
+
+
+def decode_stored(data: bytes, plan: DecodingPlan) -> Image.Image:
+    """Decodes a file as it is stored, not turned, at 1 / scale of a plan made with `reduce_to`.
+
+    The image is opaque, in mode L, RGB or CMYK: what is transparent is composited on white. Each
+    pixel is the mean of a block of scale x scale pixels.
+
+    Raises:
+        InvalidImage: an accepted format that is damaged or incomplete.
+        MemoryError: the image needs more memory than there is.
+    """
+    with _damage_refused(plan.format):
+        if isinstance(plan.header, JpegHeader):
+            return _decode(data, plan, plan.scale)
+        result = convert_to_rgb(_decode(data, plan, 1))
+        return result.reduce(plan.scale) if plan.scale > 1 else result
+
+
+def _decode(data: bytes, plan: DecodingPlan, scale: int) -> Image.Image:
+    try:
+        result = plan.header.decode(data, scale)
+    except InvalidImage:
+        raise
+    except Exception:
+        # The codecs call a lack of memory damage: where there is none this raises MemoryError.
+        # No page of it is touched.
+        bytearray(plan.decoding_bytes)
+        raise
+    if result.size != plan.header.reduce(scale):
+        raise InvalidImage(
+            f"expected one size in the {NAMES[plan.format]} file; found two. Save the image anew."
+        )
     return result
 
 
@@ -237,15 +254,25 @@ def _check_work(header: ImageHeader, limits: ImageLimits) -> None:
         raise too_large("pixels in all of its frames", most, header.visits, _SHRINK)
 
 
-def _choose_scale(header: ImageHeader, limits: ImageLimits, least_side: int) -> tuple[int, int]:
-    """The least reduction that fits the limits, and the bytes it takes. Raises ImageTooLarge."""
+def _choose_scale(
+    header: ImageHeader, limits: ImageLimits, least_side: int, reduce_to: int | None
+) -> tuple[int, int]:
+    """The least reduction that fits the limits, and the bytes it takes. Raises ImageTooLarge.
+
+    With `reduce_to` the least is the largest that leaves so many pixels of the shorter side.
+    """
     reducible = isinstance(header, JpegHeader)
-    for scale in SCALES if reducible else SCALES[:1]:
+    shorter = min(header.width, header.height)
+    first, measure = 1, header.measure_decoding
+    if reduce_to is not None:
+        first = max(scale for scale in SCALES if scale == 1 or shorter >= reduce_to * scale)
+        measure = header.measure_stored
+    for scale in SCALES[SCALES.index(first) :] if reducible else (first,):
         size = header.reduce(scale)
-        if scale > 1 and (min(size) < least_side or scale > min(header.width, header.height)):
+        if scale > first and (min(size) < least_side or scale > shorter):
             break
         pixels = size[0] * size[1] if reducible else header.pixels
-        needed = header.measure_decoding(scale)
+        needed = measure(scale)
         if pixels <= limits.max_pixels and needed <= (limits.max_decoding_bytes or needed):
             return scale, needed
     remedy = _SHRINK if reducible else _SEND_JPEG

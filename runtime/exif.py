@@ -6,6 +6,18 @@ entry is looked at, so that hostile metadata costs no more than a few millisecon
 
 import struct
 
+from PIL import Image
+
+#: EXIF's orientation -> what turns the stored image upright; 1 needs nothing.
+TRANSPOSITIONS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 _PREFIX = b"Exif\0\0"
 _TAG = 0x0112
 # BYTE, SHORT and LONG, as readers of metadata take it (browsers: SHORT alone). Text is no number.

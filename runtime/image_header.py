@@ -5,7 +5,7 @@ decoding takes, and decodes.
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from PIL import Image
@@ -111,6 +111,14 @@ class ImageHeader(ABC):
         if self.orientation != 1:
             peak = max(peak, measure_image(width, height) + measure_image(height, width))
         return self.kept_bytes + peak + FIXED_BYTES
+
+    def measure_stored(self, scale: int = 1) -> int:
+        """The same of an image that is not turned, and is reduced after it has been decoded."""
+        decoding = replace(self, orientation=1).measure_decoding()
+        if scale == 1:
+            return decoding
+        full, reduced = measure_image(self.width, self.height), measure_image(*self.reduce(scale))
+        return max(decoding, self.kept_bytes + full + reduced + FIXED_BYTES)
 
 
 def measure_image(width: int, height: int, pixel_bytes: int = RGB_BYTES) -> int:

@@ -15,7 +15,7 @@ from PIL import Image
 
 from runtime.exif import read_orientation
 from runtime.image_faults import damaged, incomplete, unsupported
-from runtime.image_header import MAX_ELEMENTS, ImageHeader, measure_image
+from runtime.image_header import FIXED_BYTES, MAX_ELEMENTS, ImageHeader, measure_image
 from runtime.jpeg_decoder import decode_scans
 
 _MAX_SEGMENTS = 5_000  # of a header; real ones have a few hundred, of metadata in pieces, at most
@@ -101,6 +101,10 @@ class JpegHeader(ImageHeader):
         rows = 16 * down * len(self.components) * (width + across)
         image = measure_image(width, height, self.stored_bytes)
         return image + 128 * blocks * units + rows
+
+    def measure_stored(self, scale: int = 1) -> int:
+        """The decoder reduces; an image that is not turned is converted when it is small."""
+        return self.kept_bytes + self.measure_decoder(scale) + FIXED_BYTES
 
     def decode(self, data: bytes, scale: int) -> Image.Image:
         """The image in mode L, RGB or CMYK; raises InvalidImage too if its last scan is cut off."""

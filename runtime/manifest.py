@@ -24,7 +24,7 @@ from runtime.errors import (
 from runtime.plan import check_network
 from runtime.preprocess import Preprocessing
 
-FORMAT = 2
+FORMAT = 3
 MANIFEST = "manifest.json"
 FLOAT_ORDER = 1  # BNN_FLOAT_ORDER of csrc/bnn.h, the number that an export records
 
@@ -40,7 +40,9 @@ _FIRST_KEYS = (
 _KEYS = {
     1: (_FIRST_KEYS, ("temperature", "quantization")),
     2: ((*_FIRST_KEYS, "temperature", "float_order", "digest"), ("quantization",)),
+    3: ((*_FIRST_KEYS, "temperature", "float_order", "digest"), ("quantization",)),
 }
+_REDUCE_FORMAT = 3  # the first whose preprocessing may reduce
 
 
 @dataclass(frozen=True)
@@ -101,10 +103,10 @@ def read_manifest(file: Path) -> Manifest:
             f"{file}: expected an object with a whole number `format`. {REEXPORT}"
         )
     if content["format"] not in _KEYS:
+        older = ", ".join(str(number) for number in _KEYS if number < FORMAT)
         raise UnsupportedFormat(
-            f"{file} says format {content['format']}; this build reads "
-            f"{' and '.join(map(str, _KEYS))}. Export the bundle again with this version's "
-            "models.export, or upgrade."
+            f"{file} says format {content['format']}; this build reads {older} and {FORMAT}. "
+            "Export the bundle again with this version's models.export, or upgrade."
         )
     try:
         manifest = _parse(content)
@@ -177,6 +179,10 @@ def _parse(content: dict[str, Any]) -> Manifest:
         raise ValueError(f"input {image} instead of float32 with 3 channels, height, width")
     if preprocessing.pop("channel_order") != "RGB":
         raise ValueError("a channel_order that is not RGB")
+    if content["format"] < _REDUCE_FORMAT and "reduce" in preprocessing:
+        raise ValueError("the unknown key 'preprocessing.reduce'")
+    if content["format"] >= _REDUCE_FORMAT:
+        preprocessing["reduce"]  # needed
     pixels = Preprocessing(**preprocessing)
     if shape[1:] != (pixels.crop, pixels.crop):
         raise ValueError(f"a crop of {pixels.crop} for an input of {shape[1]} x {shape[2]}")

@@ -9,8 +9,7 @@ from time import perf_counter
 import numpy as np
 import numpy.typing as npt
 
-import runtime  # runtime.preprocess is a module too: named in full, the import stays public
-from runtime import Engine, ImageLimits, Manifest, decode_image, plan_decoding
+from runtime import Engine, ImageLimits, ImageReader, Manifest, normalise
 
 DEFAULT_TOP_K = 5
 
@@ -52,7 +51,7 @@ class Classifier:
         self.engine = engine
         self.manifest: Manifest = engine.bundle.manifest
         self.model_id = identify_model(self.manifest)
-        self._limits = limits
+        self._reader = ImageReader(self.manifest.preprocessing, limits)
 
     @property
     def engine_name(self) -> str:
@@ -66,15 +65,15 @@ class Classifier:
 
         Raises InvalidImage and its kinds, MemoryError, and what `hold` raises.
         """
-        spec = self.manifest.preprocessing
+        reader = self._reader
         started = perf_counter()
-        plan = plan_decoding(data, self._limits, least_side=spec.resize)
+        plan = reader.plan(data)
         planned = perf_counter()
         with hold(plan.decoding_bytes + len(data)):
             begun = perf_counter()
-            image = decode_image(data, self._limits, plan=plan)
+            image = reader.decode(data, plan)
             decoded = perf_counter()
-            tensor = runtime.preprocess(image, spec)
+            tensor = normalise(reader.crop(image, plan), reader.spec)
         width, height = plan.upright_size
         return Prepared(
             tensor=tensor,
@@ -120,6 +119,8 @@ def identify_model(manifest: Manifest) -> str:
     parts: list[object] = [manifest.labels, manifest.preprocessing]
     if manifest.temperature != 1:
         parts.append(manifest.temperature)
+    if manifest.preprocessing.reduce is not None:
+        parts.append(("reduce", manifest.preprocessing.reduce))
     digest = hashlib.sha256(repr(tuple(parts)).encode())
     for name, entry in sorted(manifest.files.items()):
         digest.update(f"{name} {entry.sha256}\n".encode())

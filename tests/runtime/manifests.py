@@ -47,7 +47,7 @@ def make_manifest() -> Manifest:
         name="test",
         architecture={"blocks": [1]},
         input=(3, 8, 8),
-        preprocessing=Preprocessing(9, 8, "bilinear", (1.0, 2.5, 3e-7), (4.0, 5.0, 6.0)),
+        preprocessing=Preprocessing(9, 8, "bilinear", (1.0, 2.5, 3e-7), (4.0, 5.0, 6.0), 1.5),
         labels=("ant", "bée"),
         plan=tuple(make_plan()),
         files={},
@@ -78,7 +78,14 @@ def edit(bundle: Bundle, change: Callable[[dict[str, Any]], Any], seal: bool = T
     path.write_text(json.dumps(content))
 
 
+def as_format_2(content: dict[str, Any]) -> None:
+    """Makes a manifest one of format 2."""
+    content["format"] = 2
+    del content["preprocessing"]["reduce"]
+
+
 def as_format_1(content: dict[str, Any]) -> None:
     """Makes a manifest one of format 1."""
+    as_format_2(content)
     content["format"] = 1
     del content["digest"], content["float_order"]

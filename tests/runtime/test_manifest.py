@@ -16,9 +16,10 @@ from runtime import Bundle, errors, library, read_bundle
 from runtime.bundle import WEIGHTS
 from runtime.canonical_json import canonical
 from runtime.manifest import FLOAT_ORDER, FORMAT, MANIFEST, read_manifest
-from tests.runtime.manifests import as_format_1, edit, make_manifest, write_example
+from tests.runtime.manifests import as_format_1, as_format_2, edit, make_manifest, write_example
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "manifest_format2.json"
+GOLDEN = Path(__file__).parents[1] / "golden" / "manifest_format3.json"
+GOLDEN_2 = GOLDEN.with_name("manifest_format2.json")
 
 
 @pytest.fixture
@@ -30,12 +31,12 @@ def test_what_is_written_is_read(bundle: Bundle) -> None:
     manifest = read_manifest(bundle.path / MANIFEST)
     assert replace(manifest, files={}) == make_manifest()
     assert manifest.classes == 2
-    assert manifest.format == FORMAT == 2
+    assert manifest.format == FORMAT == 3
 
 
 def test_text_is_byte_by_byte_that_of_the_format(bundle: Bundle) -> None:
     """Keys, their order, the spelling of values and the digest are the format: a reader of today
-    must read what a writer of tomorrow calls format 2.
+    must read what a writer of tomorrow calls format 3.
     """
     assert (bundle.path / MANIFEST).read_bytes() == GOLDEN.read_bytes()
     assert read_manifest(GOLDEN) == bundle.manifest
@@ -58,7 +59,9 @@ def test_format_1_is_read_without_digest(bundle: Bundle) -> None:
     edit(bundle, as_format_1)
     manifest = read_bundle(bundle.path).manifest
     assert (manifest.format, manifest.float_order) == (1, None)
-    assert replace(manifest, files={}) == replace(make_manifest(), format=1, float_order=None)
+    full_size = replace(make_manifest().preprocessing, reduce=None)
+    expected = replace(make_manifest(), preprocessing=full_size, format=1, float_order=None)
+    assert replace(manifest, files={}) == expected
     edit(bundle, lambda m: (m.pop("temperature"), m.pop("quantization")))  # its first manifests
     manifest = read_bundle(bundle.path).manifest
     assert (manifest.temperature, manifest.quantization) == (1, None)
@@ -66,11 +69,35 @@ def test_format_1_is_read_without_digest(bundle: Bundle) -> None:
     assert read_bundle(bundle.path).manifest.quantization is None
 
 
+def test_format_2_is_read_and_decodes_at_full_size(bundle: Bundle) -> None:
+    edit(bundle, as_format_2)
+    content = read_manifest(bundle.path / MANIFEST)
+    assert content == read_manifest(GOLDEN_2)
+    assert (content.format, content.preprocessing.reduce) == (2, None)
+
+
+@pytest.mark.parametrize("reduce", [None, 1.0, 2.0])
+def test_reduce_is_of_format_3(tmp_path: Path, reduce: float | None) -> None:
+    manifest = make_manifest()
+    spec = replace(manifest.preprocessing, reduce=reduce)
+    bundle = write_example(tmp_path, replace(manifest, preprocessing=spec))
+    assert read_bundle(bundle.path).manifest.preprocessing.reduce == reduce
+    edit(bundle, lambda m: m.update(format=2))
+    with pytest.raises(errors.InvalidManifest, match=r"unknown key 'preprocessing\.reduce'"):
+        read_bundle(bundle.path)
+
+
+def test_format_3_needs_reduce(bundle: Bundle) -> None:
+    edit(bundle, lambda m: m["preprocessing"].pop("reduce"))
+    with pytest.raises(errors.InvalidManifest, match="no 'reduce'"):
+        read_bundle(bundle.path)
+
+
 @pytest.mark.parametrize("number", [0, -1, FORMAT + 1, 10**30])
 def test_other_formats_are_refused(bundle: Bundle, number: int) -> None:
     edit(bundle, lambda m: m.update(format=number))
     with pytest.raises(
-        errors.UnsupportedFormat, match=f"says format {number}; this build reads 1 and 2"
+        errors.UnsupportedFormat, match=f"says format {number}; this build reads 1, 2 and 3"
     ):
         read_bundle(bundle.path)
 
@@ -97,11 +124,11 @@ LEVELS: dict[str, Callable[[dict[str, Any]], Any]] = {
 
 
 @pytest.mark.parametrize("level", LEVELS)
-@pytest.mark.parametrize("format_", [1, 2])
+@pytest.mark.parametrize("format_", [1, 2, 3])
 def test_unknown_keys_are_refused_by_name(bundle: Bundle, level: str, format_: int) -> None:
     edit(bundle, lambda m: LEVELS[level](m).update(temperbture=1.5))
-    if format_ == 1:
-        edit(bundle, as_format_1)
+    if format_ < FORMAT:
+        edit(bundle, {1: as_format_1, 2: as_format_2}[format_])
     with pytest.raises(errors.InvalidManifest, match="temperbture"):
         read_bundle(bundle.path)
 

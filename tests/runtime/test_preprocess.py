@@ -1,14 +1,19 @@
 """runtime.preprocess: exact geometry and numbers, settings that check themselves."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
-from runtime import InvalidImage, Preprocessing, preprocess, resize_and_crop
+from runtime import InvalidImage, Preprocessing, normalise, preprocess, resize_and_crop
 from runtime.errors import InvalidManifest
-from tests.runtime.images import make_photo
+from runtime.exif import TRANSPOSITIONS
+from runtime.preprocess import _map_to_stored, crop_reduced
+from tests.runtime.images import make_noise, make_photo
 
 SPEC = Preprocessing(36, 32, "bilinear", (123.0, 116.0, 103.0), (58.0, 57.0, 57.0))
 
@@ -118,3 +123,114 @@ def test_preprocessing_takes_json_lists() -> None:
     spec = Preprocessing(8, 8, "area", [1, 2, 3], [4, 5, 6])  # type: ignore[arg-type]
     assert spec.mean == (1.0, 2.0, 3.0)
     assert hash(spec) == hash(Preprocessing(8, 8, "area", (1, 2, 3), (4, 5, 6)))
+
+
+# ---- the reduced crop
+
+
+@pytest.mark.parametrize("value", [0, 0.99, 16.5, float("nan"), float("inf"), "2", True, [2]])
+def test_reduce_out_of_range_is_refused(value: Any) -> None:
+    with pytest.raises(InvalidManifest, match=r"preprocessing\.reduce"):
+        replace(SPEC, reduce=value)
+
+
+def test_reduce_leaves_so_many_pixels_and_older_names_alone() -> None:
+    assert SPEC.least_side == 36
+    assert replace(SPEC, reduce=1).least_side == 36
+    assert replace(SPEC, reduce=1.51).least_side == 55
+    assert repr(replace(SPEC, reduce=2)) == repr(SPEC)
+    assert replace(SPEC, reduce=2) != SPEC
+
+
+@given(
+    width=st.integers(1, 40), height=st.integers(1, 40), orientation=st.integers(1, 8),
+    edges=st.lists(st.floats(0, 1), min_size=4, max_size=4),
+)  # fmt: skip
+def test_box_of_the_upright_image_is_the_same_pixels_of_the_stored_one(
+    width: int, height: int, orientation: int, edges: list[float]
+) -> None:
+    stored = make_noise(width, height, seed=width * 41 + height)
+    turn = TRANSPOSITIONS.get(orientation)
+    upright = stored if turn is None else stored.transpose(turn)
+    left, right = sorted(int(edge * upright.width) for edge in edges[:2])
+    top, bottom = sorted(int(edge * upright.height) for edge in edges[2:])
+    box = _map_to_stored((left, top, right, bottom), stored.size, orientation)
+    piece = stored.crop(tuple(int(edge) for edge in box))
+    piece = piece if turn is None else piece.transpose(turn)
+    assert piece.tobytes() == upright.crop((left, top, right, bottom)).tobytes()
+
+
+@pytest.mark.parametrize("size", [(83, 61), (61, 83), (36, 36), (640, 360), (20, 31), (1, 1)])
+@pytest.mark.parametrize("name", ["bilinear", "bicubic", "area"])
+def test_reduced_crop_at_full_size_is_the_crop_within_rounding(
+    size: tuple[int, int], name: str
+) -> None:
+    spec = replace(SPEC, interpolation=name, reduce=1)
+    image = make_photo(*size)
+    found = np.asarray(crop_reduced(image, size, 1, 1, spec)).astype(int)
+    difference = np.abs(found - np.asarray(resize_and_crop(image, spec)).astype(int))
+    assert difference.mean() < 1
+    if name != "area":  # which takes a pixel on the edge of a block into it or leaves it out
+        assert difference.max() <= 2
+
+
+@pytest.mark.parametrize("scale", [2, 4, 8])
+@pytest.mark.parametrize("size", [(643, 481), (481, 643), (320, 320)])
+def test_window_is_that_of_the_full_image_at_each_scale(size: tuple[int, int], scale: int) -> None:
+    """The last column and row of a block that is cut off do not stretch the others."""
+    image = make_photo(*size)
+    found = crop_reduced(image.reduce(scale), size, scale, 1, replace(SPEC, reduce=1))
+    expected = np.asarray(resize_and_crop(image, SPEC)).astype(int)
+    difference = np.abs(np.asarray(found).astype(int) - expected)
+    assert difference.max() <= 2
+    assert difference.mean() < 0.6
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_reduced_crop_is_upright(orientation: int) -> None:
+    upright = make_photo(401, 299)
+    back = {6: 8, 8: 6}.get(orientation, orientation)
+    turn = TRANSPOSITIONS.get(back)
+    stored = upright if turn is None else upright.transpose(turn)
+    found = crop_reduced(stored, stored.size, 1, orientation, replace(SPEC, reduce=1))
+    expected = np.asarray(resize_and_crop(upright, SPEC)).astype(int)
+    assert np.abs(np.asarray(found).astype(int) - expected).max() <= 2
+
+
+@pytest.mark.parametrize("mode", ["L", "CMYK"])
+def test_other_modes_are_converted_when_they_are_small(mode: str) -> None:
+    image = make_photo(301, 200).convert(mode)
+    found = crop_reduced(image, image.size, 1, 1, replace(SPEC, reduce=1))
+    assert found.mode == "RGB"
+    expected = np.asarray(resize_and_crop(image.convert("RGB"), SPEC)).astype(int)
+    assert np.abs(np.asarray(found).astype(int) - expected).max() <= 2
+
+
+@pytest.mark.parametrize("size", [(1, 3_000_000), (3_000_000, 1), (9000, 40), (40, 9000)])
+def test_reduced_crop_of_extreme_shapes(size: tuple[int, int]) -> None:
+    image = Image.new("RGB", size, (10, 200, 30))
+    levels = np.asarray(crop_reduced(image, size, 1, 1, replace(SPEC, reduce=1)))
+    assert np.array_equal(np.unique(levels), [10, 30, 200])
+
+
+def test_reduced_crop_of_a_long_image_shows_the_middle() -> None:
+    image = make_photo(9000, 450)
+    found = np.asarray(crop_reduced(image, image.size, 1, 1, replace(SPEC, reduce=1))).astype(int)
+    expected = np.asarray(resize_and_crop(image, SPEC)).astype(int)
+    assert np.abs(found - expected).max() <= 2
+
+
+# ---- normalisation
+
+
+@given(
+    mean=st.lists(st.floats(-1e6, 1e6), min_size=3, max_size=3),
+    std=st.lists(st.floats(1e-6, 1e6), min_size=3, max_size=3),
+)
+def test_table_has_the_bits_of_the_formula(mean: list[float], std: list[float]) -> None:
+    spec = Preprocessing(16, 16, "bilinear", (*mean,), (*std,))  # type: ignore[arg-type]
+    levels = np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(3, axis=2)
+    with np.errstate(over="ignore"):
+        found = normalise(Image.fromarray(levels), spec)
+        expected = (levels.astype(np.float32) - np.float32(mean)) / np.float32(std)
+    assert found.tobytes() == expected.transpose(2, 0, 1).tobytes()
