@@ -78,8 +78,8 @@ def load_engine(bundle: str | Path | Bundle, engine: str = "auto", threads: int 
 
     An engine works if the bundle has its files, the process can run it, and it answers to a stored
     image as the bundle says (runtime.self_test). Each one that does not is kept in Engine.skipped
-    with its reason and logged: as a warning if it is broken, in one line of information if it is
-    absent by choice. A bundle that is wrong in itself has no fallback; an engine given by name
+    with its reason and logged: as a warning if it is broken, for debugging alone if it is absent by
+    choice. A bundle that is wrong in itself has no fallback; an engine given by name
     never falls back, nor do kernels given by name (BNN_FORCE_IMPLEMENTATION). Raises
     BundleError, EngineUnavailable (NoEngine with every reason), ValueError for a bad name.
     """
@@ -123,9 +123,9 @@ def _log_skipped(skipped: SkippedEngine) -> None:
     if skipped.cause == "failed":
         logger.warning("engine %s cannot be used: %s", skipped.name, skipped.reason)
     elif skipped.cause == "not_installed":
-        logger.info("engine %s is not installed; %s adds it", skipped.name, _ADD[skipped.name])
+        logger.debug("engine %s is not installed; %s adds it", skipped.name, _ADD[skipped.name])
     else:
-        logger.info("engine %s has no files in this bundle", skipped.name)
+        logger.debug("engine %s has no files in this bundle", skipped.name)
 
 
 def _load(name: str, bundle: Bundle, threads: int) -> Engine:
