@@ -3,6 +3,26 @@
 # 10001:10001 and need no writable root.
 ARG PYTHON_IMAGE=python:3.13-slim-bookworm
 
+# ---- base: what all images share -------------------------------------------------------------------------------------
+# First, because buildah 1.28 looks for every stage's base image with the platform of the first.
+FROM ${PYTHON_IMAGE} AS base
+LABEL org.opencontainers.image.title="bnn-service" \
+      org.opencontainers.image.description="Image classification with bit-packed binary neural networks" \
+      org.opencontainers.image.licenses="Apache-2.0"
+ENV PATH=/opt/bnn/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    BNN_HOST=0.0.0.0 \
+    BNN_PORT=8000
+# An empty directory: the installed package is used, not a source tree beside it.
+WORKDIR /srv/bnn
+USER 10001:10001
+EXPOSE 8000
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=30s --timeout=3s --start-period=30s --retries=3 \
+    CMD ["python", "-c", "import os, urllib.request as r; r.urlopen(f'http://127.0.0.1:{os.environ[\"BNN_PORT\"]}/livez', timeout=2)"]
+ENTRYPOINT ["bnn-service"]
+
 # ---- builder: locked dependencies and the package in /opt/bnn, an environment without pip ---------------------------
 # It runs on the builder's own platform, whatever the image's platform: compiler and pip are told what to make, so nothing
 # is emulated. What follows it for the small images only copies.
@@ -89,25 +109,7 @@ RUN site="$(echo /opt/bnn/lib/python3.*/site-packages)" \
     # torch ships test code for other versions of Python, which does not compile
     && /opt/bnn/bin/python -m compileall -q --invalidation-mode unchecked-hash -x '/torch/testing/' /opt/bnn/lib
 
-# ---- base: what all images share -------------------------------------------------------------------------------------
-FROM ${PYTHON_IMAGE} AS base
-LABEL org.opencontainers.image.title="bnn-service" \
-      org.opencontainers.image.description="Image classification with bit-packed binary neural networks" \
-      org.opencontainers.image.licenses="Apache-2.0"
-ENV PATH=/opt/bnn/bin:$PATH \
-    PYTHONDONTWRITEBYTECODE=1 \
-    PYTHONUNBUFFERED=1 \
-    BNN_HOST=0.0.0.0 \
-    BNN_PORT=8000
-# An empty directory: the installed package is used, not a source tree beside it.
-WORKDIR /srv/bnn
-USER 10001:10001
-EXPOSE 8000
-STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=30s --timeout=3s --start-period=30s --retries=3 \
-    CMD ["python", "-c", "import os, urllib.request as r; r.urlopen(f'http://127.0.0.1:{os.environ[\"BNN_PORT\"]}/livez', timeout=2)"]
-ENTRYPOINT ["bnn-service"]
-
+# ---- the images ------------------------------------------------------------------------------------------------------
 FROM base AS service
 COPY --from=builder-torch /opt/bnn /opt/bnn
 
@@ -116,6 +118,6 @@ ENV BNN_BUNDLE=/opt/bnn/bundles/mobilenet_v1 \
     BNN_ENGINE=onnx
 COPY --from=builder /opt/bnn /opt/bnn
 
-# ---- the default -----------------------------------------------------------------------------------------------------
+# The default.
 FROM base AS service-slim
 COPY --from=builder /opt/bnn /opt/bnn

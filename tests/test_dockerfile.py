@@ -64,7 +64,7 @@ def test_names_only_settings_that_exist(repository: Path, dockerfile: str) -> No
 
 def test_default_stage_is_the_one_without_torch(stages: dict[str, str]) -> None:
     assert list(stages) == [
-        *("builder", "builder-torch", "base"),
+        *("base", "builder", "builder-torch"),
         *("service", "baseline", "service-slim"),
     ]
     assert "--from=builder-torch /opt/bnn" in stages["service"]
