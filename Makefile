@@ -47,7 +47,7 @@ PIP_INSTALL = $(PYTHON) -m pip install --quiet --disable-pip-version-check
 PIP_LOCKED = $(PIP_INSTALL) --require-hashes --only-binary :all:
 
 .PHONY: help serve test setup lint format bench bench-peers serving-peers instruction-counts train-default train-baseline teachers \
-	image image-archive prometheus-rules locks system-test-tools manifest-tools clean
+	image image-archive prove-containers prometheus-rules locks system-test-tools manifest-tools clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -226,6 +226,9 @@ image-archive: ## write the built image to dist/, for `k3s ctr images import`, `
 	  buildah push --quiet '$(IMAGE):$(TAG)' 'docker-archive:dist/$(notdir $(IMAGE))-$(TAG).tar:$(IMAGE):$(TAG)'; \
 	else $(NO_BUILDER); fi
 	@echo 'dist/$(notdir $(IMAGE))-$(TAG).tar'
+
+prove-containers: setup ## build the images, run them under real limits, and compose.yaml (root; buildah, podman, runc, mmdebstrap)
+	$(PYTHON) -m pytest --deploy tests/deploy/test_containers.py -s $(PYTEST_ARGS)
 
 # The Prometheus operator wants the rules that Prometheus reads as the spec of an object.
 MONITORING := k8s/components/monitoring
