@@ -60,7 +60,8 @@ def test_fallback_is_logged_and_kept(bundle: Bundle, caplog: pytest.LogCaptureFi
 def test_an_engine_that_is_not_installed_is_one_short_line_for_debugging(bundle: Bundle) -> None:
     code = (
         "import logging, sys; sys.modules['torch'] = None\n"
-        "logging.basicConfig(level='DEBUG', format='%(levelname)s %(message)s', stream=sys.stdout)\n"
+        "form = '%(levelname)s %(message)s'\n"
+        "logging.basicConfig(level='DEBUG', format=form, stream=sys.stdout)\n"
         "import runtime\n"
         f"engine = runtime.load_engine({str(bundle.path)!r})\n"
         "print(engine.name, *(item.cause for item in engine.skipped))\n"
