@@ -20,7 +20,12 @@ UV ?= uv#     only for `make locks`
 IMAGE ?= bnn-service
 # The version of pyproject.toml, which k8s/base names too.
 VERSION := $(shell sed -n 's/^version = "\(.*\)"$$/\1/p' pyproject.toml)
-TAG ?= $(VERSION)$(TARGET:runtime%=%)
+# The default target, service-slim, has the tag that k8s/ and compose.yaml name.
+TAG_SUFFIX_service := -torch
+TAG_SUFFIX_baseline := -baseline
+TAG ?= $(VERSION)$(TAG_SUFFIX_$(TARGET))
+# For the build of the image, such as '--build-arg PIP_INDEX_URL=URL'; the Dockerfile's ARG lines are what it takes.
+IMAGE_ARGS ?=
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 # On a CPU without bfloat16 add TRAIN_ARGS=--no-mixed-precision.
@@ -42,7 +47,8 @@ PIP_INSTALL = $(PYTHON) -m pip install --quiet --disable-pip-version-check
 PIP_LOCKED = $(PIP_INSTALL) --require-hashes --only-binary :all:
 
 .PHONY: help serve test setup lint format bench bench-peers serving-peers instruction-counts train-default train-baseline teachers \
-	wheel wheel-arm64 sdist sbom release release-notes image image-archive prometheus-rules locks system-test-tools manifest-tools clean
+	wheel wheel-arm64 sdist sbom release release-notes image image-archive prove-containers prometheus-rules locks \
+	system-test-tools manifest-tools clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -173,8 +179,9 @@ lint-cpp: setup
 lint-imports: setup
 	$(VENV)/bin/lint-imports --no-cache
 lint-files: setup
-	$(PYTHON) -m yamllint --strict k8s .github .pre-commit-config.yaml .yamllint
+	$(PYTHON) -m yamllint --strict k8s deploy compose.yaml .github .pre-commit-config.yaml .yamllint
 	$(VENV)/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(VENV)/bin/check-jsonschema --builtin-schema vendor.compose-spec compose.yaml
 	$(VENV)/bin/zizmor --offline --quiet .github/workflows
 	$(VENV)/bin/hadolint Dockerfile
 
@@ -213,12 +220,15 @@ wheel-arm64: setup ## build the wheel for 64-bit ARM in dist/ (elsewhere by Debi
 NO_BUILDER = echo 'error: expected a running docker or buildah; found neither. Install one: sudo apt-get install buildah' >&2; exit 1
 # The two builders name a local image differently: as Kubernetes looks for it, bnn-service:0.1.0 is docker.io/library/...
 $(if $(findstring :,$(notdir $(IMAGE))),$(error expected IMAGE without a tag, found IMAGE=$(IMAGE). Give the tag by TAG=))
-image: ## build the image IMAGE:TAG with docker or buildah (TARGET=runtime-torch, PLATFORM=linux/arm64)
+# buildah 1.28 does not set BUILDPLATFORM when it builds for another platform.
+image: ## build the image IMAGE:TAG with docker or buildah (TARGET=service or baseline, PLATFORM=linux/arm64, IMAGE_ARGS)
 	@if docker info >/dev/null 2>&1; then set -- docker build; \
-	elif command -v buildah >/dev/null 2>&1; then set -- buildah build --format docker; \
+	elif command -v buildah >/dev/null 2>&1; then \
+	  case "$$(uname -m)" in aarch64|arm64) own=arm64 ;; *) own=amd64 ;; esac; \
+	  set -- buildah build --format docker --build-arg "BUILDPLATFORM=linux/$$own"; \
 	else $(NO_BUILDER); fi; \
 	"$$@" --tag '$(IMAGE):$(TAG)' --label 'org.opencontainers.image.version=$(VERSION)' \
-	  $(if $(TARGET),--target '$(TARGET)') $(if $(PLATFORM),--platform '$(PLATFORM)') .
+	  $(if $(TARGET),--target '$(TARGET)') $(if $(PLATFORM),--platform '$(PLATFORM)') $(IMAGE_ARGS) .
 
 image-archive: ## write the built image to dist/, for `k3s ctr images import`, `kind load image-archive`, `minikube image load`
 	@mkdir -p dist && rm -f 'dist/$(notdir $(IMAGE))-$(TAG).tar'
@@ -251,6 +261,9 @@ release-notes: ## print what CHANGELOG.md says of the version (RELEASE_TAG=v1.2.
 	  echo "error: expected the tag v$(VERSION), the version of pyproject.toml; found $(RELEASE_TAG). Change one of them." >&2; exit 1; }
 	@awk '/^## /{found = ($$2 == "$(VERSION)"); next} found' CHANGELOG.md | grep . || { \
 	  echo 'error: expected a section "## $(VERSION)" in CHANGELOG.md; found none. Give "Unreleased" the version and a date.' >&2; exit 1; }
+
+prove-containers: setup ## build the images, run them under real limits, and compose.yaml (root; buildah, podman, runc, mmdebstrap)
+	$(PYTHON) -m pytest --deploy tests/deploy/test_containers.py -s $(PYTEST_ARGS)
 
 # The Prometheus operator wants the rules that Prometheus reads as the spec of an object.
 MONITORING := k8s/components/monitoring

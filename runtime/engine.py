@@ -77,11 +77,10 @@ def load_engine(bundle: str | Path | Bundle, engine: str = "auto", threads: int 
 
     An engine works if the bundle has its files, the process can run it, and it answers to a stored
     image as the bundle says (runtime.self_test). Each one that does not is kept in Engine.skipped
-    with its reason and logged: as a warning if it is broken, as information if the bundle lacks its
-    files, for debugging if it was not installed. A bundle that is wrong in itself has no fallback;
-    an engine given by name never falls back, nor do kernels given by name
-    (BNN_FORCE_IMPLEMENTATION). Raises BundleError, EngineUnavailable (NoEngine with every reason),
-    ValueError for a bad name.
+    with its reason and logged: as a warning if it is broken, for debugging if it is absent by
+    choice. A bundle that is wrong in itself has no fallback; an engine given by name never falls
+    back, nor do kernels given by name (BNN_FORCE_IMPLEMENTATION). Raises BundleError,
+    EngineUnavailable (NoEngine with every reason), ValueError for a bad name.
     """
     if engine != "auto" and engine not in ENGINES:
         raise ValueError(f"unknown engine {engine!r}; expected auto, {', '.join(ENGINES)}")
@@ -125,7 +124,7 @@ def _log_skipped(skipped: SkippedEngine) -> None:
     elif skipped.cause == "not_installed":
         logger.debug("engine %s is not installed", skipped.name)
     else:
-        logger.info("engine %s has no files in this bundle", skipped.name)
+        logger.debug("engine %s has no files in this bundle", skipped.name)
 
 
 def _load(name: str, bundle: Bundle, threads: int) -> Engine:

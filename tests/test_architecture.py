@@ -12,7 +12,7 @@ PACKAGES = ("service", "models", "runtime", "loadtests")
 TOP_LEVEL = {
     *PACKAGES,
     *("findings", "k8s", "tests", "Dockerfile", "pyproject.toml", "README.md"),
-    *("Makefile", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE"),
+    *("compose.yaml", "deploy", "Makefile", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE"),
 }
 CODE = {".py", ".cpp", ".h", ".inc", ".html", ".toml", ".yaml", ".yml"}
 CODE_NAMES = {"Dockerfile", "Makefile", "CMakeLists.txt", ".clang-format", ".gitignore"}

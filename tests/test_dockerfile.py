@@ -1,5 +1,6 @@
 """The Dockerfile: clean for hadolint, unprivileged, and naming only settings that exist."""
 
+import json
 import re
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
 
+from runtime import ENGINES, read_bundle
 from service.settings import KERNEL_SETTINGS, Settings, name_variable
 
 # The last versions with a published fault that concerns this project.
@@ -36,7 +38,7 @@ def dockerfile(repository: Path) -> str:
 @pytest.fixture(scope="module")
 def stages(dockerfile: str) -> dict[str, str]:
     """Name -> text of each stage, in order."""
-    parts = re.split(r"^FROM \S+ AS (\S+)$", dockerfile, flags=re.MULTILINE)
+    parts = re.split(r"^FROM (?:--platform=\S+ )?\S+ AS (\S+)$", dockerfile, flags=re.MULTILINE)
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
@@ -61,28 +63,102 @@ def test_names_only_settings_that_exist(repository: Path, dockerfile: str) -> No
 
 
 def test_default_stage_is_the_one_without_torch(stages: dict[str, str]) -> None:
-    assert list(stages) == ["builder", "builder-torch", "base", "runtime-torch", "runtime"]
-    assert "--from=builder /opt/bnn" in stages["runtime"]
+    assert list(stages) == [
+        *("base", "builder", "builder-torch"),
+        *("service", "baseline", "service-slim"),
+    ]
+    assert "--from=builder-torch /opt/bnn" in stages["service"]
+    for name in ("baseline", "service-slim"):
+        assert "--from=builder /opt/bnn" in stages[name]
     instructions = re.sub(r"^#.*\n", "", stages["builder"], flags=re.MULTILINE)
     assert "torch" not in instructions.replace("BNN_TORCH=OFF", "").lower()
 
 
-def test_runs_unprivileged_and_stops_on_term(stages: dict[str, str]) -> None:
+def test_small_images_are_built_for_any_platform_without_emulation(
+    dockerfile: str, stages: dict[str, str]
+) -> None:
+    """What runs, runs on the builder's platform; on the image's there are only copies."""
+    (native,) = re.findall(r"^FROM --platform=\$BUILDPLATFORM \S+ AS (\S+)$", dockerfile, re.M)
+    assert native == "builder"
+    for name in ("base", "baseline", "service-slim"):
+        assert not re.search(r"^RUN\b", stages[name], re.MULTILINE)
+
+
+def test_base_image_and_package_indexes_are_arguments(dockerfile: str) -> None:
+    assert {image for image in re.findall(r"^FROM (?:--\S+ )?(\S+)", dockerfile, re.M)} == {
+        "${PYTHON_IMAGE}",
+        "base",
+    }
+    for name in ("PYTHON_IMAGE", "PIP_INDEX_URL", "PIP_FIND_LINKS", "TORCH_INDEX"):
+        assert re.search(rf"^ARG {name}\b", dockerfile, re.MULTILINE), name
+    assert not re.search(r"://[^ /\n]*@", dockerfile), "no credentials"
+
+
+def test_runs_unprivileged_and_stops_on_term(
+    repository: Path, dockerfile: str, stages: dict[str, str]
+) -> None:
     base = stages["base"]
     assert "\nUSER 10001:10001\n" in base
     assert "\nSTOPSIGNAL SIGTERM\n" in base
-    assert '\nENTRYPOINT ["python", "-m", "service"]\n' in base
-    for name in ("runtime", "runtime-torch"):
-        assert not re.search(r"^(USER|ENTRYPOINT|RUN)\b", stages[name], re.MULTILINE)
+    (entry,) = re.findall(r"^ENTRYPOINT (.*)$", dockerfile, re.MULTILINE)
+    (program,) = json.loads(entry)
+    project = tomllib.loads((repository / "pyproject.toml").read_text())["project"]
+    assert program in project["scripts"]
+    for name in ("service", "baseline", "service-slim"):
+        assert not re.search(r"^(USER|ENTRYPOINT|CMD|RUN)\b", stages[name], re.MULTILINE)
+
+
+def test_baseline_serves_a_bundle_that_is_in_the_image(
+    repository: Path, stages: dict[str, str]
+) -> None:
+    path = re.search(r"BNN_BUNDLE=/opt/bnn/bundles/(\S+)", stages["baseline"])
+    engine = re.search(r"BNN_ENGINE=(\S+)", stages["baseline"])
+    assert path
+    assert engine
+    bundle = read_bundle(repository / "service" / "bundles" / path[1])
+    for file in ENGINES[engine[1]][2]:
+        assert file in bundle.manifest.files
 
 
 def test_health_check_needs_no_shell_and_no_curl(stages: dict[str, str]) -> None:
     match = re.search(r"^HEALTHCHECK .*\n +CMD (\[.*\])$", stages["base"], re.MULTILINE)
     assert match
-    command = tomllib.loads(f"command = {match[1]}")["command"]
+    command = json.loads(match[1])
     assert command[:2] == ["python", "-c"]
     compile(command[2], "HEALTHCHECK", "exec")
     assert "/livez" in command[2]
+
+
+def test_only_what_the_wheel_is_made_of_is_copied(repository: Path, dockerfile: str) -> None:
+    project = tomllib.loads((repository / "pyproject.toml").read_text())
+    packages = project["tool"]["scikit-build"]["wheel"]["packages"]
+    files = [project["project"]["readme"], *project["project"]["license-files"]]
+    copied = {
+        source
+        for line in re.findall(r"^COPY (?!--from)(.*)$", dockerfile, re.MULTILINE)
+        for source in line.split()[:-1]
+        if not source.startswith(".locks/")
+    }
+    assert copied == {"pyproject.toml", *files, *packages}
+    let_in = re.findall(r"^!(.*)$", (repository / ".dockerignore").read_text(), re.MULTILINE)
+    assert set(let_in) == {".locks/*.txt", *copied}
+
+
+def test_nothing_that_is_left_out_is_needed(repository: Path) -> None:
+    """No module of what is copied imports one that .dockerignore takes out of it."""
+    ignored = (repository / ".dockerignore").read_text().splitlines()
+    out = [path for line in ignored if line.startswith("runtime/") and (path := Path(line))]
+    for path in out:
+        assert (repository / path).exists(), path
+    modules = {".".join(path.with_suffix("").parts) for path in out if path.suffix != ".svg"}
+    assert modules == {"runtime.bench", "runtime.instruction_counts"}
+    for package in ("runtime", "service"):
+        for file in (repository / package).rglob("*.py"):
+            name = ".".join(file.relative_to(repository).with_suffix("").parts)
+            if not any(name == one or name.startswith(f"{one}.") for one in modules):
+                text = file.read_text()
+                for one in modules:
+                    assert not re.search(rf"^\s*(from|import) {re.escape(one)}\b", text, re.M), file
 
 
 def test_every_copied_path_is_in_the_build_context(repository: Path, dockerfile: str) -> None:

@@ -46,27 +46,29 @@ def test_torchscript_comes_first(bundle: Bundle) -> None:
 
 
 def test_fallback_is_logged_and_kept(bundle: Bundle, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO, "runtime.engine"):
+    with caplog.at_level(logging.DEBUG, "runtime.engine"):
         engine = load_engine(without(bundle, "model.ts"))
     assert engine.name == "native"
     assert [item.name for item in engine.skipped] == ["torchscript"]
     assert "model.ts" in engine.skipped[0].reason
     assert engine.skipped[0].cause == "not_in_bundle"
-    assert [record.levelname for record in caplog.records] == ["INFO", "INFO"]
+    assert [record.levelname for record in caplog.records] == ["DEBUG", "INFO"]
     assert "engine torchscript has no files in this bundle" in caplog.text
     assert "engine native/" in caplog.text
 
 
-def test_nothing_is_said_of_an_engine_that_is_not_installed(bundle: Bundle) -> None:
+def test_an_engine_that_is_not_installed_is_one_short_line_for_debugging(bundle: Bundle) -> None:
     code = (
         "import logging, sys; sys.modules['torch'] = None\n"
-        "logging.basicConfig(level='INFO', format='%(levelname)s %(message)s', stream=sys.stdout)\n"
+        "form = '%(levelname)s %(message)s'\n"
+        "logging.basicConfig(level='DEBUG', format=form, stream=sys.stdout)\n"
         "import runtime\n"
         f"engine = runtime.load_engine({str(bundle.path)!r})\n"
         "print(engine.name, *(item.cause for item in engine.skipped))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    loaded, summary = done.stdout.splitlines()
+    skipped, loaded, summary = done.stdout.splitlines()
+    assert skipped == "DEBUG engine torchscript is not installed"
     assert loaded.startswith("INFO engine native/")
     assert summary == "native not_installed"
 
