@@ -13,9 +13,11 @@ from tests.deploy.units import SYSTEMD
 from tests.service.servers import ROOT
 from tests.service.wire import SECONDS
 
-# Its test for a machine that systemd has booted looks for this folder, here in a /run of its own.
+# What a systemd that has booted the machine leaves there, in a /run of its own.
 _START = """
-mount -t tmpfs tmpfs /run && mkdir -p /run/systemd/system || exit 77
+mount -t tmpfs tmpfs /run && mkdir -p /run/systemd/system /run/systemd/inaccessible || exit 77
+cd /run/systemd/inaccessible && mkdir -m 0 dir && mkfifo -m 0 fifo && : >reg || exit 77
+mknod -m 0 chr c 0 0; mknod -m 0 blk b 0 0; mkdir -m 700 /run/own; cd /
 exec {systemd} --user --unit=test.target --log-target=console --log-level=info
 """
 
@@ -28,15 +30,14 @@ class UserManager:
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="systemd-", dir=ROOT / ".build"))
-        self._runtime = Path(tempfile.mkdtemp(prefix="bnn-"))  # a socket's path has few characters
         self._log = self.folder / "log"
         (self.folder / "units").mkdir()
-        self.write("test.target", "[Unit]\nDescription=Nothing\n")
-        self.write("network-online.target", "[Unit]\nDescription=Nothing\n")
+        for name in ("test", "basic", "shutdown", "network-online"):
+            self.write(f"{name}.target", "[Unit]\nDescription=Nothing\n")
         self._environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(self.folder),
-            "XDG_RUNTIME_DIR": str(self._runtime),
+            "XDG_RUNTIME_DIR": "/run/own",
             "SYSTEMD_UNIT_PATH": str(self.folder / "units"),
         }
 
@@ -60,14 +61,15 @@ class UserManager:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.call("exit", check=False)
+        if self._process.poll() is None:
+            self.call("kill", "--signal=KILL", "bnn-*", check=False)
+            self._process.send_signal(signal.SIGRTMIN + 24)  # exit at once
         try:
-            self._process.wait(SECONDS)
+            self._process.wait(10)
         except subprocess.TimeoutExpired:
-            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.kill()
             self._process.wait()
         shutil.rmtree(self.folder)
-        shutil.rmtree(self._runtime, ignore_errors=True)
 
     @property
     def log(self) -> str:
@@ -82,14 +84,15 @@ class UserManager:
 
     def call(self, *words: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
         """systemctl with these words."""
-        return subprocess.run(
+        found = subprocess.run(
             ["nsenter", "--mount", f"--target={self._process.pid}", "systemctl", "--user", *words],
             env=self._environment,
             capture_output=True,
             text=True,
-            check=check,
             timeout=SECONDS,
         )
+        assert not check or found.returncode == 0, f"{found.stderr}\n{self.log}"
+        return found
 
     def ask(self, *words: str) -> str:
         """What systemctl prints."""
