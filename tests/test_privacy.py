@@ -38,7 +38,7 @@ COMMANDS: dict[str, list[str]] = {
     },
     "classify": ["-m", "service", "classify", "IMAGE"],
     "self-test onnx": ["-m", "service", "self-test", "--engine", "onnx"],
-    "export": ["-m", "models.export", "meliusnet22", "--out", "OUT"],
+    "export": ["-m", "models.export", "mobilenet_v1_0.25", "--out", "OUT"],
     "bench": ["-m", "runtime.bench", "--only", "kernels", "--runs", "1"],
     "locust": ["-m", "locust", "-f", "loadtests/locustfile.py", "--list"],
     "pytest": ["-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/runtime/test_errors.py"],
