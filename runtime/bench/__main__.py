@@ -11,8 +11,10 @@ peers     ONNX Runtime and OpenVINO on MobileNet-v1, larq-compute-engine on Meli
 Whatever is compared takes turns on the same CPUs; figures are medians, with the range of 80 % of
 the runs. Without a bundle or network: the default model and meliusnet22, all sections. --network
 exports random weights with models.export in a child process: good for time and memory, never for
-answers. --selftest compares all implementations that this CPU runs, bit for bit, and measures
-nothing.
+answers. --report writes a file for the project with the speed of this board and nothing personal,
+from the bundled models alone: 15 CPU seconds on a server's core, so at most about five minutes on a
+Raspberry Pi 4. --selftest compares all implementations that this CPU runs, bit for bit, and
+measures nothing.
 """
 
 from __future__ import annotations
@@ -23,9 +25,11 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from runtime.bench.contestants import BASELINE, CONTESTANTS, EAGER, run_alone
+from runtime.bench.contribution import describe_heat, format_report, make_report, write_report
 from runtime.bench.interpreters import ENVIRONMENTS, find_interpreters
 from runtime.bench.machine import ROOT, allowed_cpus, describe_machine, format_machine
 from runtime.bench.markdown import split_at_marks, write_markdown
@@ -37,6 +41,9 @@ from runtime.engine import ENGINES
 from runtime.errors import RuntimeFault
 
 DEFAULT_BUNDLE = ROOT / "service" / "bundles" / "default"
+BASELINE_BUNDLE = DEFAULT_BUNDLE.with_name("mobilenet_v1")
+REPORT_FILE = Path("bnn-bench-report.json")
+REPORT_SECTIONS = ["kernels", "layers", "networks", "engines"]
 DEFAULT_NETWORK, DEFAULT_SIZE = "meliusnet22", 224
 
 
@@ -89,6 +96,14 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--from-json", type=Path, metavar="F", help="measure nothing: draw and write these figures"
     )
+    parser.add_argument(
+        "--report",
+        type=Path,
+        nargs="?",
+        const=REPORT_FILE,
+        metavar="F.json",
+        help=f"measure the bundled models, write a file for the project (default: {REPORT_FILE})",
+    )
     parser.add_argument("--selftest", action="store_true", help="compare implementations only")
     parser.add_argument("--alone", choices=(BASELINE, *CONTESTANTS), help=argparse.SUPPRESS)
     args = parser.parse_args(arguments)
@@ -103,7 +118,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         parser.error(str(error))
     if args.plot and args.plot.suffix != ".svg":
         parser.error(f"--plot: expected a name that ends in .svg, found {args.plot}")
-    for option in ("json", "plot", "markdown"):
+    for option in ("json", "plot", "markdown", "report"):
         path = getattr(args, option)
         if path and not path.parent.is_dir():
             parser.error(f"--{option}: expected a folder to write to, found no {path.parent}")
@@ -133,6 +148,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _choose_sections(args: argparse.Namespace) -> list[str]:
     """Raises ValueError for an unknown one."""
     if not args.only:
+        if args.report:
+            return REPORT_SECTIONS
         named = args.bundle or args.network
         return [name for name in SECTIONS if name != "peers" or not named]
     sections = [name.strip() for names in args.only for name in names.split(",")]
@@ -149,6 +166,8 @@ def _open_bundles(args: argparse.Namespace, exports: Exports) -> list[Bundle]:
     if args.network:
         return [exports(args.network, args.size)]
     bundles = [read_bundle(DEFAULT_BUNDLE)]
+    if args.report:
+        return [read_bundle(BASELINE_BUNDLE), *bundles]
     try:
         bundles.append(exports(DEFAULT_NETWORK, args.size))
     except RuntimeFault as error:
@@ -168,12 +187,17 @@ def _run(bundles: Sequence[Bundle], exports: Exports, args: argparse.Namespace) 
     if args.selftest:
         passed = [run_selftest(bundle) for bundle in bundles]
         return 0 if all(passed) else 1
+    began, heat = monotonic(), describe_heat()
     report = Report(args, exports)
     report.run(bundles, args.sections)
     settings = {name: getattr(args, name) for name in ("threads", "batch", "runs", "cpus")}
     figures = {"machine": machine, "settings": settings, **report.figures}
     if args.json:
         args.json.write_text(json.dumps(figures, indent=1) + "\n")
+    if args.report:
+        contribution = make_report(figures, heat, monotonic() - began)
+        write_report(contribution, args.report)
+        print(f"\n{format_report(contribution, args.report)}")
     _write(figures, args)
     return 0
 
