@@ -5,13 +5,14 @@ import platform
 import shutil
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 #: What Raspberry Pi OS Lite has and the install script or Python need.
-PACKAGES = ("dash", "coreutils", "libc-bin", "grep", "sed", "python3", "libstdc++6")
+PACKAGES = ("base-files", "dash", "coreutils", "libc-bin", "grep", "sed", "python3", "libstdc++6")
 NEED = {
     "mmdebstrap": "mmdebstrap",
     "qemu-aarch64-static": "qemu-user-static",
@@ -47,7 +48,7 @@ _FEATURES = {
 }
 
 
-def require_tools(*packages: str) -> None:
+def require_tools() -> None:
     """Skips, naming the packages, where a tool is missing or the kernel is too old."""
     if platform.system() != "Linux":
         pytest.skip("only Linux runs foreign programs so")
@@ -66,43 +67,55 @@ def require_tools(*packages: str) -> None:
 
 
 def _unshare() -> list[str]:
-    return ["unshare", "--user", "--map-root-user", "--mount", "--pid", "--fork", "--mount-proc"]
+    return [
+        *("unshare", "--user", "--map-root-user", "--mount"),
+        *("--pid", "--fork", "--mount-proc", "--kill-child"),
+    ]
+
+
+@dataclass(frozen=True)
+class Board:
+    """What is emulated: the processor and the size of the kernel's pages, in bytes."""
+
+    name: str
+    cpu: str
+    page_size: int
+
+
+PI_4 = Board("Raspberry Pi 4", "cortex-a72", 4096)
+PI_5 = Board("Raspberry Pi 5", "cortex-a76", 16384)
 
 
 class EmulatedPi:
-    """A root file system of Debian for ARM, whose programs can be run as on one processor."""
+    """A root file system of Debian for ARM, whose programs can be run as on a board."""
 
-    def __init__(self, root: Path, machine: str = "aarch64") -> None:
+    def __init__(self, root: Path, board: Board, machine: str = "aarch64") -> None:
         self.root = root
+        self.board = board
         emulator = shutil.which(f"qemu-{machine}-static")
         self._format = f":pi:M::{_FORMATS[machine]}:{_MASK}:{emulator}:F"
 
-    def install_debian(self, suite: str, architecture: str) -> None:
+    def unpack_debian(self, suite: str, architecture: str) -> None:
         """Unpacks Debian's packages; nothing of them is run. Raises CalledProcessError."""
         subprocess.run(
             [
-                "mmdebstrap",
-                "--quiet",
-                "--variant=extract",
-                f"--architectures={architecture}",
-                f"--include={','.join(PACKAGES)}",
-                suite,
-                self.root,
+                *("mmdebstrap", "--quiet", "--variant=extract", f"--architectures={architecture}"),
+                *(f"--include={','.join(PACKAGES)}", suite, self.root),
                 f"deb http://deb.debian.org/debian {suite} main",
             ],
             check=True,
         )
         for name in ("proc", "sys", "run/systemd/system", "etc/systemd/system", "usr/local/bin"):
             (self.root / name).mkdir(parents=True, exist_ok=True)
+        systemctl = self.root / "usr/local/bin/systemctl"  # no systemd runs here
+        systemctl.write_text('#!/bin/sh\necho "$*" >>/var/log/systemctl\n')
+        systemctl.chmod(0o755)
 
     def start(
-        self,
-        command: Sequence[str],
-        cpu: str = "cortex-a72",
-        environment: Mapping[str, str] | None = None,
-        network: bool = False,
+        self, command: Sequence[str], network: bool = False, **environment: str
     ) -> subprocess.Popen[str]:
-        """Starts the command as root of the Pi, with pipes; `stop` ends it."""
+        """Starts the command as root of the Pi, with pipes. Without `network`, it has none."""
+        cpu = self.board.cpu
         lines = [f"Features\t: {_FEATURES[cpu]}", "CPU implementer\t: 0x41"]
         lines.append(f"CPU part\t: {_PARTS[cpu]}")
         (self.root / "etc/cpuinfo").write_text("processor\t: 0\n" + "\n".join(lines) + "\n")
@@ -120,25 +133,19 @@ class EmulatedPi:
                 "HOME": "/root",
                 "LC_ALL": "C.UTF-8",
                 "QEMU_CPU": cpu,
-                **(environment or {}),
+                "QEMU_PAGESIZE": str(self.board.page_size),
+                **environment,
             },
         )
 
-    def run(
-        self,
-        command: Sequence[str],
-        cpu: str = "cortex-a72",
-        environment: Mapping[str, str] | None = None,
-        network: bool = False,
-    ) -> subprocess.CompletedProcess[str]:
-        """Runs the command to its end. Without `network`, it has no network at all."""
-        process = self.start(command, cpu, environment, network)
+    def run(self, command: Sequence[str], **environment: str) -> subprocess.CompletedProcess[str]:
+        """Runs the command to its end, without a network."""
+        process = self.start(command, **environment)
         out, err = process.communicate()
         return subprocess.CompletedProcess(list(command), process.returncode, out, err)
 
 
-def terminate(process: "subprocess.Popen[str]") -> None:
+def terminate(process: subprocess.Popen[str]) -> None:
     """Sends SIGTERM to the emulated program itself: unshare's child, which has become it."""
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    for child in children:
+    for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
         os.kill(int(child), signal.SIGTERM)
