@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 
 from service.arguments import build_parser
 from service.commands import (
@@ -13,6 +14,7 @@ from service.commands import (
     print_version,
 )
 from service.logs import configure_logging
+from service.notify import Notifier
 from service.output import print_error, run_command
 from service.serve import serve
 from service.settings import InvalidSettings, read_settings
@@ -48,6 +50,9 @@ def _run(arguments: Sequence[str] | None) -> int:
     except InvalidSettings as fault:
         for line in str(fault).split("\n"):
             print_error(line)
+        if options.command in (None, "watch"):
+            with closing(Notifier()) as notifier:
+                notifier.tell_failure(str(fault))
         return 2
 
 

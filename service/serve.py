@@ -13,12 +13,15 @@ from service.app import create_app
 from service.environment import log_unknown_variables
 from service.listener import open_listener
 from service.logs import configure_logging
+from service.notify import Notifier, Supervision
 from service.output import print_error
 from service.server import Server
 from service.settings import Settings
 from service.trace_export import export_traces
 
 _log = logging.getLogger("service")
+#: The longest that an end takes beyond the drain delay and the grace time.
+LAST_SECONDS = 5
 _LOOPBACK = ("127.", "::1", "localhost")
 
 
@@ -30,28 +33,39 @@ def serve(settings: Settings) -> int:
     """
     configure_logging(settings.log_level, settings.log_format)
     log_unknown_variables()
+    with contextlib.closing(Notifier()) as notifier:
+        return _serve(settings, notifier)
+
+
+def _serve(settings: Settings, notifier: Notifier) -> int:
+    def fail(text: str, number: int | None = None) -> int:
+        print_error(text)
+        notifier.tell_failure(text, number)
+        return 1
+
     try:
         listener = open_listener(settings.host, settings.port)
     except (socket.gaierror, UnicodeError) as fault:  # UnicodeError: no name can be so
         reason = fault.strerror if isinstance(fault, OSError) else "no host name has this form"
-        print_error(
+        return fail(
             f"BNN_HOST: expected an address or a name of this machine; found "
             f"{settings.host[:60]!r}: {reason}. 0.0.0.0 stands for all of its addresses."
         )
-        return 1
     except OSError as fault:
-        print_error(
+        return fail(
             f"cannot listen on {settings.host} port {settings.port}: {fault.strerror or fault}. "
             "Set BNN_HOST to an address of this machine and BNN_PORT to a port that no other "
-            "program listens on."
+            "program listens on.",
+            fault.errno,
         )
-        return 1
     with listener:
         return_freed_memory()  # of images: before there is a thread, and the memory of one
         host, port = listener.getsockname()[:2]
         app = create_app(settings, bound_host=host)
         lifecycle = app.state.lifecycle
         server = Server(app, settings, listener)
+        drain_seconds = (settings.drain_delay_ms + settings.grace_ms) / 1000 + LAST_SECONDS
+        supervision = Supervision(notifier, lifecycle, drain_seconds)
 
         def follow() -> None:
             if lifecycle.fault is not None:
@@ -61,14 +75,14 @@ def serve(settings: Settings) -> int:
                 # What there is now stays until the end: a collection need not visit all of it.
                 gc.collect()
                 gc.freeze()
+            supervision.follow()
 
         lifecycle.on_change = follow
         _announce(host, port, is_open=app.state.access.is_open)
         with _signals_call(server.handle_exit), export_traces(app.version):
             server.run()
     if lifecycle.fault is not None:
-        print_error(lifecycle.fault)
-        return 1
+        return fail(lifecycle.fault)
     return 0
 
 

@@ -3,7 +3,9 @@
 import logging
 import threading
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import monotonic
@@ -18,6 +20,7 @@ from service.frames import Frame, SourceUnusable
 from service.inference import NO_MEMORY
 from service.interruption import interruption_calls
 from service.newest import Newest
+from service.notify import Notifier
 from service.outage import Outage
 from service.output import print_error
 from service.reporter import Poster, Printer, Reporter, Result
@@ -26,6 +29,7 @@ from service.web import InvalidAddress, parse_address
 
 _log = logging.getLogger(__name__)
 _LEAVE_SECONDS = 2.0
+_END_SECONDS = 15.0  # until results are posted and the camera is left, at most
 
 
 @dataclass(frozen=True)
@@ -57,12 +61,42 @@ def watch(settings: Settings, options: WatchOptions) -> int:
         stop.set()
         newest.wake()
 
-    # The main thread only waits, and so holds nothing that a signal's handler could wait for.
-    with ThreadPoolExecutor(1, "watch") as pool, interruption_calls(end):
-        return pool.submit(_watch, settings, options, newest, stop).result()
+    work = Stopwatch()
+    hang_seconds = settings.hang_ms / 1000
+    # The main thread waits and pings, and so holds nothing that a signal's handler could wait for.
+    with (
+        closing(Notifier()) as notifier,
+        ThreadPoolExecutor(1, "watch") as pool,
+        interruption_calls(end),
+    ):
+        job = pool.submit(_watch, settings, options, newest, stop, work, notifier)
+        _ping_until_done(job, notifier, lambda: work.seconds <= hang_seconds)
+        return job.result()
 
 
-def _watch(settings: Settings, options: WatchOptions, newest: Newest, stop: threading.Event) -> int:
+def _ping_until_done(job: "Future[int]", notifier: Notifier, is_alive: Callable[[], bool]) -> None:
+    was_alive = True
+    while not wait([job], notifier.ping_seconds).done:
+        if is_alive():
+            notifier.ping()
+        elif was_alive:
+            _log.error("an image hangs; the service manager is told no more that all is well")
+        was_alive = is_alive()
+
+
+def _watch(
+    settings: Settings,
+    options: WatchOptions,
+    newest: Newest,
+    stop: threading.Event,
+    work: "Stopwatch",
+    notifier: Notifier,
+) -> int:
+    def fail(text: str, status: int) -> int:
+        print_error(text)
+        notifier.tell_failure(text)
+        return status
+
     try:
         source = open_source(
             options.source, options.every, options.timeout, settings.max_body_bytes, stop
@@ -70,31 +104,29 @@ def _watch(settings: Settings, options: WatchOptions, newest: Newest, stop: thre
         receiver = None if options.post is None else parse_address(options.post)
         classifier, top_k = load_classifier(settings, options.top_k)
     except SourceUnusable as fault:
-        print_error(str(fault))
-        return 2
+        return fail(str(fault), 2)
     except InvalidAddress as fault:
-        print_error(f"--post: {fault}")
-        return 2
+        return fail(f"--post: {fault}", 2)
     except CommandFailed as fault:
-        print_error(str(fault))
-        return fault.status
+        return fail(str(fault), fault.status)
     camera = Camera(source, newest, stop)
     reporter: Reporter = (
         Printer(options.as_json)
         if receiver is None
         else Poster(receiver, options.timeout or DEFAULT_SILENCE)
     )
-    watching = Watching(classifier, settings.threads, top_k, options, newest, reporter, stop)
+    watching = Watching(classifier, settings.threads, top_k, options, newest, reporter, stop, work)
     began = monotonic()
     _log.info("watching", extra={"source": source.name, "every": options.every})
     camera.start()
+    notifier.tell_ready(f"watching {source.name}")
     try:
         watching.run()
     except SourceUnusable as fault:
-        print_error(str(fault))
-        return 1
+        return fail(str(fault), 1)
     finally:
         was_told = stop.is_set()
+        notifier.tell_stopping("the watch ends", _END_SECONDS)
         stop.set()
         unsent = reporter.close()
         camera.join(_LEAVE_SECONDS)
@@ -104,6 +136,26 @@ def _watch(settings: Settings, options: WatchOptions, newest: Newest, stop: thre
             summary["unsent"] = unsent
         _log.info("the watch has ended", extra=summary)
     return 1 if unsent and not was_told else 0
+
+
+class Stopwatch:
+    """How long one piece of work has been going on; another thread looks."""
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
+        self._began: float | None = None
+
+    def __enter__(self) -> None:
+        self._began = self._clock()
+
+    def __exit__(self, *_: object) -> None:
+        self._began = None
+
+    @property
+    def seconds(self) -> float:
+        """Since it began; 0 while there is none."""
+        began = self._began
+        return 0.0 if began is None else self._clock() - began
 
 
 class Watching:
@@ -122,6 +174,7 @@ class Watching:
         newest: Newest,
         reporter: Reporter,
         stop: threading.Event,
+        work: "Stopwatch | None" = None,
     ) -> None:
         self.counts = Counter(frames=0, results=0, bad=0, unsure=0, unchanged=0)
         self._classifier = classifier
@@ -131,6 +184,7 @@ class Watching:
         self._newest = newest
         self._reporter = reporter
         self._stop = stop
+        self._work = work or Stopwatch()
         self._label: str | None = None
         self._bad = Outage(
             "the camera's images cannot be decoded; they are left out",
@@ -150,7 +204,8 @@ class Watching:
                 return
             due = monotonic() + self._options.every
             self.counts["frames"] += 1
-            result = self._classify(frame)
+            with self._work:
+                result = self._classify(frame)
             if result is not None:
                 self._reporter.report(result)
                 self.counts["results"] += 1
