@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -219,8 +220,13 @@ def test_watch_of_a_camera(
     names = ("cat", "owl", "sunflower")
     command = [PROGRAM, "watch", "/run/frames", "--json", "--every", "0", "--count", "3"]
     process = pi.start(command)
+    late = threading.Timer(SECONDS, process.kill)
+    late.start()
     try:
         assert process.stdout is not None
+        assert process.stderr is not None
+        while '"watching"' not in process.stderr.readline():  # what is there before is no frame
+            assert process.poll() is None
         for name in names:
             shutil.copy(photos / f"{name}.jpg", frames / "part")
             (frames / "part").rename(frames / f"{name}.jpg")
@@ -229,6 +235,7 @@ def test_watch_of_a_camera(
         _, log = process.communicate(timeout=SECONDS)
         assert process.returncode == 0, log
     finally:
+        late.cancel()
         process.kill()
         process.communicate()
     say(f"{case.board.name}: watch: {', '.join(names)}, as on a PC")
