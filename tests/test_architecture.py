@@ -11,7 +11,7 @@ import pytest
 PACKAGES = ("service", "models", "runtime", "loadtests")
 TOP_LEVEL = {
     *PACKAGES,
-    *("findings", "k8s", "tests", "Dockerfile", "pyproject.toml", "README.md"),
+    *("deploy", "findings", "k8s", "tests", "Dockerfile", "pyproject.toml", "README.md"),
     *("Makefile", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE"),
 }
 CODE = {".py", ".cpp", ".h", ".inc", ".html", ".toml", ".yaml", ".yml"}
