@@ -47,8 +47,8 @@ PIP_INSTALL = $(PYTHON) -m pip install --quiet --disable-pip-version-check
 PIP_LOCKED = $(PIP_INSTALL) --require-hashes --only-binary :all:
 
 .PHONY: help serve test setup lint format bench bench-peers serving-peers instruction-counts train-default train-baseline teachers \
-	wheel wheel-arm64 sdist sbom release release-notes image image-archive prove-containers prometheus-rules locks \
-	system-test-tools manifest-tools clean
+	wheel wheel-arm64 sdist sbom release release-notes raspberry-pi prove-raspberry-pi image image-archive prove-containers \
+	prometheus-rules locks system-test-tools manifest-tools clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -211,11 +211,20 @@ system-test-tools: ## install the Debian packages some tests use (emulators, cro
 
 # ---- deliver ---------------------------------------------------------------------------------------------------------
 # One wheel serves with and without torch: only the torch engine opens the operators in it.
-wheel: setup ## build the wheel for this machine in dist/, with the torch operators where .venv has torch
+wheel: $(STAMPS)/torch-$(WITH_TORCH) ## build the wheel for this machine in dist/, with the torch operators where .venv has torch
 	@BNN_TORCH=$(if $(filter yes,$(WITH_TORCH)),ON,OFF) .ci/build-wheel $(PYTHON) "$$(uname -m)"
 
-wheel-arm64: setup ## build the wheel for 64-bit ARM in dist/ (elsewhere by Debian's g++-aarch64-linux-gnu)
+wheel-arm64: $(STAMPS)/dependencies ## build the wheel for 64-bit ARM in dist/ (elsewhere by Debian's g++-aarch64-linux-gnu)
 	@BNN_TORCH=OFF .ci/build-wheel $(PYTHON) aarch64
+
+# Debian and Raspberry Pi OS have Python 3.11 in "bookworm", 3.13 in "trixie".
+PI_PYTHONS ?= 3.11 3.13
+PI_ONNX ?= no
+raspberry-pi: wheel-arm64 ## collect in dist/raspberry-pi what a Raspberry Pi needs, without a network (PI_PYTHONS='3.11' PI_ONNX=yes)
+	@.ci/collect-raspberry-pi $(PYTHON) '$(PI_PYTHONS)' '$(PI_ONNX)'
+
+prove-raspberry-pi: setup ## install dist/raspberry-pi in an emulated Raspberry Pi 4 and 5, and classify photos there
+	$(PYTHON) -m pytest --deploy -s tests/deploy/test_raspberry_pi.py $(PYTEST_ARGS)
 
 NO_BUILDER = echo 'error: expected a running docker or buildah; found neither. Install one: sudo apt-get install buildah' >&2; exit 1
 # The two builders name a local image differently: as Kubernetes looks for it, bnn-service:0.1.0 is docker.io/library/...
@@ -293,7 +302,7 @@ locks: ## resolve the lock files anew (needs uv; UV_ARGS=--upgrade for newer ver
 	$(foreach peer,$(SERVING_PEERS),$(UV_COMPILE) $(LOCKS)/peer-$(peer).in -o $(LOCKS)/peer-$(peer).txt &&) true
 	@sed -i '1i # Everything for development: the service, training, tests and lint. Made by `make locks`.' $(LOCKS)/dev.txt
 	@sed -i '1i # What serving takes, the onnx engine included, torch not. Made by `make locks`.' $(LOCKS)/runtime.txt
-	@sed -i '1i # What building the kernel library takes. Made by `make locks`.' $(LOCKS)/build.txt
+	@sed -i '1i # What building the kernel library and its wheel takes. Made by `make locks`.' $(LOCKS)/build.txt
 	@sed -i "1i # What torch's CPU build (torch.txt) depends on. Made by \`make locks\`." $(LOCKS)/torch-dependencies.txt
 	@sed -i '1i # What serving with the native engine alone takes. Made by `make locks`.' $(LOCKS)/native.txt
 	@sed -i '1i # The pip that installs where there is no other. Made by `make locks`.' $(LOCKS)/pip.txt
