@@ -69,7 +69,7 @@ class WebServer(ThreadingHTTPServer):
 def serve_web(answer: Answer) -> Iterator[WebServer]:
     """A server in a thread; at the end hanging answers are released."""
     server = WebServer(answer)
-    thread = threading.Thread(target=lambda: server.serve_forever(0.01), name="web")
+    thread = threading.Thread(target=lambda: server.serve_forever(0.01), name="web", daemon=True)
     thread.start()
     try:
         yield server

@@ -133,7 +133,7 @@ class ServerThread:
         self.address: Address = listener.getsockname()
         self.server = Server(self.app, self.settings, listener)
         self._is_left_behind = False  # a worker is
-        self._thread = threading.Thread(target=self.server.run, name="server")
+        self._thread = threading.Thread(target=self.server.run, name="server", daemon=True)
         self._thread.start()
         wait_for(lambda: self.lifecycle.is_started, "the start")
         self.scheduler.unit = 1  # whatever the warm-up found

@@ -119,7 +119,7 @@ def test_no_memory_for_one_file_is_an_error_of_that_file(
     def decode(*_: Any, **__: Any) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("service.classifier.decode_image", decode)
+    monkeypatch.setattr("runtime.image_reader.decode_image", decode)
     status, output, errors = classify("--json", files["red.jpg"])
     assert status == 1
     assert json.loads(output)["error"]["code"] == "out_of_memory"

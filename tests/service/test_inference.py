@@ -197,7 +197,7 @@ async def test_no_memory_to_decode_is_no_fault_of_the_picture(
 
     async with start(make_engine()) as inference:
         with monkeypatch.context() as patch:
-            patch.setattr("service.classifier.decode_image", decode)
+            patch.setattr("runtime.image_reader.decode_image", decode)
             with pytest.raises(Problem, match="out_of_memory") as caught:
                 await classify(inference, picture())
         assert caught.value.definition.status == 503

@@ -76,7 +76,7 @@ def test_those_who_wait_are_served_in_their_order() -> None:
 
     threads = []
     for size in (8, 2, 10, 1):
-        threads.append(threading.Thread(target=wait, args=(size,)))
+        threads.append(threading.Thread(target=wait, args=(size,), daemon=True))
         threads[-1].start()
         wait_for(lambda: len(account._line) == len(threads), "the line")
     assert served == []
@@ -102,10 +102,10 @@ def test_who_gives_up_makes_room_in_the_line() -> None:
         with pytest.raises(TimeoutError):
             account.hold(9, monotonic() + 0.05).__enter__()
 
-    impatient = threading.Thread(target=give_up)
+    impatient = threading.Thread(target=give_up, daemon=True)
     impatient.start()
     wait_for(lambda: account._line or not impatient.is_alive(), "the impatient one")
-    patient = threading.Thread(target=wait)
+    patient = threading.Thread(target=wait, daemon=True)
     patient.start()
     impatient.join(SECONDS)
     assert entered.wait(SECONDS), "the second one fits, once the first has given up"

@@ -34,7 +34,7 @@ def test_a_frame_is_waited_for(stop: threading.Event) -> None:
 def test_whoever_waits_is_told_to_stop(stop: threading.Event) -> None:
     newest = Newest(stop)
     taken: list[Frame | None] = []
-    waiting = threading.Thread(target=lambda: taken.append(newest.take()))
+    waiting = threading.Thread(target=lambda: taken.append(newest.take()), daemon=True)
     waiting.start()
     stop.set()
     newest.wake()

@@ -84,7 +84,7 @@ def serve(answers: list[tuple[int, dict[str, object] | dict[str, str]]]) -> Iter
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         try:
             yield f"http://127.0.0.1:{server.server_port}/"

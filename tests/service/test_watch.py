@@ -94,7 +94,7 @@ def test_a_folder(watch: Any, picture: Any, tmp_path: Path) -> None:
                 return
             (folder / f"{number % 7}.jpg").write_bytes(picture("blue"))
 
-    camera = threading.Thread(target=write)
+    camera = threading.Thread(target=write, daemon=True)
     camera.start()
     try:
         status, results, _ = watch(folder, "--count", 2)
@@ -273,7 +273,7 @@ class Scene:
         wanted = WatchOptions("camera", **{"every": 0.0, **options})
         classifier = Classifier(engine, Settings().image_limits)
         self.watching = Watching(classifier, 1, 3, wanted, self.newest, self.notes, self.stop)
-        self._thread = threading.Thread(target=self.watching.run)
+        self._thread = threading.Thread(target=self.watching.run, daemon=True)
         self._thread.start()
 
     def show(self, *images: bytes) -> None:
@@ -332,7 +332,7 @@ def test_no_memory_for_an_image_ends_nothing(
 
     scene = Scene(make_engine())
     with monkeypatch.context() as patch:
-        patch.setattr("service.classifier.decode_image", decode)
+        patch.setattr("runtime.image_reader.decode_image", decode)
         scene.show(picture("blue"))
     scene.show(picture("red"))
     assert scene.end() == ["red"]
