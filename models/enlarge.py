@@ -16,7 +16,7 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -190,7 +190,7 @@ def _run(args: argparse.Namespace) -> dict[str, Any]:
     scaled = round(side * trained.resize / trained.crop)
     resize = scaled if args.resize is None else args.resize
     check_sizes(side, resize)
-    larger = Preprocessing(resize, side, trained.interpolation, trained.mean, trained.std)
+    larger = replace(trained, resize=resize, crop=side)
     if args.folder is None:
         data = open_data_set(args.data, args.set)
     else:

@@ -40,7 +40,7 @@ _FIRST_KEYS = (
 _KEYS = {
     1: (_FIRST_KEYS, ("temperature", "quantization")),
     2: ((*_FIRST_KEYS, "temperature", "float_order", "digest"), ("quantization",)),
-    3: ((*_FIRST_KEYS, "temperature", "float_order", "digest"), ("quantization",)),
+    3: ((*_FIRST_KEYS, "temperature", "float_order", "digest"), ("quantization", "reduction")),
 }
 _REDUCE_FORMAT = 3  # the first whose preprocessing may reduce
 
@@ -68,6 +68,7 @@ class Manifest:
     training: dict[str, Any] | None
     parity: dict[str, Any] = field(default_factory=dict)
     quantization: dict[str, Any] | None = None  # of the float parts; None: there is none
+    reduction: dict[str, Any] | None = None  # what preprocessing.reduce changes; None: not measured
     created: dict[str, Any] = field(default_factory=dict)
     temperature: float = 1.0  # scores are softmax(logits / temperature)
     float_order: int | None = FLOAT_ORDER  # of the stored logits; None: format 1 has no number
@@ -151,6 +152,7 @@ def write_manifest(file: Path, manifest: Manifest, files: Mapping[str, FileEntry
         "training": manifest.training,
         "parity": manifest.parity,
         **({"quantization": manifest.quantization} if manifest.quantization else {}),
+        **({"reduction": manifest.reduction} if manifest.reduction else {}),
         "float_order": FLOAT_ORDER if manifest.float_order is None else manifest.float_order,
         "files": {name: asdict(entry) for name, entry in files.items()},
         "created": manifest.created,
@@ -195,8 +197,9 @@ def _parse(content: dict[str, Any]) -> Manifest:
         raise ValueError("`trained` that is neither true nor false")
     if content["trained"] != (training is not None):
         raise ValueError("`trained` that does not fit `training`: a record, or null if untrained")
-    quantization = content.get("quantization")
-    for key, value in (("training", training), ("quantization", quantization)):
+    quantization, reduction = content.get("quantization"), content.get("reduction")
+    records = {"training": training, "quantization": quantization, "reduction": reduction}
+    for key, value in records.items():
         if value is not None and not isinstance(value, dict):
             raise ValueError(f"`{key}` that is neither an object nor null")
     for entry in files.values():
@@ -218,6 +221,7 @@ def _parse(content: dict[str, Any]) -> Manifest:
         training=training,
         parity=_object(content, "parity"),
         quantization=quantization,
+        reduction=reduction,
         created=_object(content, "created"),
         temperature=_temperature(content.get("temperature", 1.0)),
         float_order=_whole(content["float_order"]) if content["format"] > 1 else None,

@@ -26,7 +26,7 @@ def test_untrained_bundle_says_so_and_runs_on_every_engine(
     assert set(manifest.files) == {
         *("packed.safetensors", "model.onnx", "model.ts", "self_test.safetensors")
     }
-    assert (manifest.format, manifest.float_order) == (2, 1)
+    assert (manifest.format, manifest.float_order) == (3, 1)
     for figures in manifest.parity.values():
         assert figures["top1_agreement"] == 1
         assert figures["max_abs_logit_difference"] < 1e-3

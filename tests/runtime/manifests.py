@@ -55,6 +55,7 @@ def make_manifest() -> Manifest:
         training={"data": "none", "seed": 7},
         parity={"onnx": {"inputs": 1, "max_abs_logit_difference": 1.5e-06}},
         quantization={"float_parts": "int8", "layers": ["head"]},
+        reduction={"images": 2, "lost": 0},
         created={"python": "3"},
         temperature=1.5,
     )
@@ -82,6 +83,7 @@ def as_format_2(content: dict[str, Any]) -> None:
     """Makes a manifest one of format 2."""
     content["format"] = 2
     del content["preprocessing"]["reduce"]
+    content.pop("reduction", None)
 
 
 def as_format_1(content: dict[str, Any]) -> None:

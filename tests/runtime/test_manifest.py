@@ -60,7 +60,8 @@ def test_format_1_is_read_without_digest(bundle: Bundle) -> None:
     manifest = read_bundle(bundle.path).manifest
     assert (manifest.format, manifest.float_order) == (1, None)
     full_size = replace(make_manifest().preprocessing, reduce=None)
-    expected = replace(make_manifest(), preprocessing=full_size, format=1, float_order=None)
+    older = replace(make_manifest(), format=1, float_order=None, reduction=None)
+    expected = replace(older, preprocessing=full_size)
     assert replace(manifest, files={}) == expected
     edit(bundle, lambda m: (m.pop("temperature"), m.pop("quantization")))  # its first manifests
     manifest = read_bundle(bundle.path).manifest
@@ -82,7 +83,7 @@ def test_reduce_is_of_format_3(tmp_path: Path, reduce: float | None) -> None:
     spec = replace(manifest.preprocessing, reduce=reduce)
     bundle = write_example(tmp_path, replace(manifest, preprocessing=spec))
     assert read_bundle(bundle.path).manifest.preprocessing.reduce == reduce
-    edit(bundle, lambda m: m.update(format=2))
+    edit(bundle, lambda m: (m.update(format=2), m.pop("reduction")))
     with pytest.raises(errors.InvalidManifest, match=r"unknown key 'preprocessing\.reduce'"):
         read_bundle(bundle.path)
 
@@ -142,7 +143,7 @@ def test_keys_of_a_later_format_are_unknown_to_an_earlier_one(bundle: Bundle, ke
 
 
 @pytest.mark.parametrize(
-    "record", ["architecture", "training", "parity", "quantization", "created"]
+    "record", ["architecture", "training", "parity", "quantization", "reduction", "created"]
 )
 def test_free_records_may_have_any_key(bundle: Bundle, record: str) -> None:
     edit(bundle, lambda m: m[record].update({"ü": [1, {"a": None}]}))
