@@ -111,6 +111,7 @@ RUN site="$(echo /opt/bnn/lib/python3.*/site-packages)" \
 
 # ---- the images ------------------------------------------------------------------------------------------------------
 FROM base AS service
+ENV BNN_ENGINE=torchscript
 COPY --from=builder-torch /opt/bnn /opt/bnn
 
 FROM base AS baseline

@@ -6,12 +6,15 @@ MAKEFLAGS += --no-print-directory
 
 # ---- what may be given on the command line ---------------------------------------------------------------------------
 PYTHON3 ?= python3#     the Python that makes .venv
-# yes or no: torch and its engine; without it the native engine serves. What was set up before stays so; else yes on
-# x86-64, for whose Pythons there is a CPU build.
+# yes or no: torch, for its engine and for training; asked for, `make serve` serves with that engine. What was asked for
+# before stays so; else no to serve, which needs no torch, and yes for the rest on x86-64, for whose Pythons there is a
+# CPU build.
+TORCH_ASKED := $(if $(filter undefined,$(origin WITH_TORCH)),,$(WITH_TORCH))
 ifndef WITH_TORCH
-WITH_TORCH := $(if $(wildcard .venv/stamps/torch-yes),yes,$(if $(wildcard .venv/stamps/torch-no),no,$(shell \
+WITH_TORCH := $(if $(wildcard .venv/stamps/torch-yes),yes,$(if $(wildcard .venv/stamps/torch-unwanted),no,$(if \
+	$(filter-out serve,$(MAKECMDGOALS)),$(shell \
 	$(PYTHON3) -c "import platform, sys; print('yes' if platform.machine() == 'x86_64' and sys.version_info < (3, 14) \
-	else 'no')" 2>/dev/null || echo no)))
+	else 'no')" 2>/dev/null || echo no),no)))
 endif
 # Where torch's CPU build comes from if pip's own configuration offers none; empty: only pip's own configuration.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
@@ -82,7 +85,10 @@ $(STAMPS)/torch-yes: $(STAMPS)/dependencies $(LOCKS)/torch.txt $(LOCKS)/torch-de
 	  exit 1; }
 	@rm -f $@.log && touch $@
 
-$(STAMPS)/torch-no: $(STAMPS)/dependencies
+$(STAMPS)/torch-no: $(STAMPS)/dependencies $(if $(filter no,$(TORCH_ASKED)),$(STAMPS)/torch-unwanted)
+	@touch $@
+
+$(STAMPS)/torch-unwanted: $(STAMPS)/venv
 	@touch $@
 
 $(STAMPS)/extension-torch-$(WITH_TORCH): $(STAMPS)/torch-$(WITH_TORCH) $(BUILD_INPUTS)
@@ -105,7 +111,9 @@ setup: $(STAMPS)/tools $(SERVE_READY) ## create .venv with everything the other 
 
 # ---- use -------------------------------------------------------------------------------------------------------------
 serve: $(SERVE_READY) ## serve the default model on http://127.0.0.1:8000
-	@exec $(PYTHON) -m service
+	@$(if $(filter yes,$(TORCH_ASKED)),if test -z "$$BNN_ENGINE"; then export BNN_ENGINE=torchscript; \
+	  echo 'serving with the torchscript engine, as WITH_TORCH=yes asks for; BNN_ENGINE=native is leaner'; fi;) \
+	exec $(VENV)/bin/bnn-service
 
 bench: setup ## measure kernels, layers, networks, engines and peers (BENCH_ARGS='--only layers --plot F.svg')
 	$(PYTHON) -m runtime.bench $(BENCH_ARGS)

@@ -27,15 +27,16 @@ logger = logging.getLogger(__name__)
 
 FORCE_IMPLEMENTATION = "BNN_FORCE_IMPLEMENTATION"  # read by the kernel library
 
-# In order of preference: name -> (module, class, files of the bundle it cannot do without). A
-# module is imported only if the bundle has its files: torch costs 200 MB of memory.
+# In order of preference, the leanest first: name -> (module, class, files of the bundle it cannot
+# do without). A module is imported only if the bundle has its files: torch costs 200 MB of memory,
+# and its engine runs the same kernels as native does.
 ENGINES = {
+    "native": ("runtime.native_engine", "NativeEngine", (WEIGHTS,)),
     "torchscript": (
         "runtime.torchscript_engine",
         "TorchScriptEngine",
         (TORCHSCRIPT_GRAPH, WEIGHTS),
     ),
-    "native": ("runtime.native_engine", "NativeEngine", (WEIGHTS,)),
     "onnx": ("runtime.onnx_engine", "OnnxEngine", (ONNX_GRAPH,)),
 }
 
@@ -56,7 +57,7 @@ class SkippedEngine:
 class Engine(Protocol):
     """Runs a bundle: pictures to logits. Safe to call from several threads."""
 
-    name: str  # torchscript, native, onnx
+    name: str  # native, torchscript, onnx
     implementation: str  # the kernels behind it: avx512, avx2, neon, generic; cpu for ONNX Runtime
     bundle: Bundle
     model_bytes: int  # of the files this engine reads
@@ -73,7 +74,7 @@ class Engine(Protocol):
 
 
 def load_engine(bundle: str | Path | Bundle, engine: str = "auto", threads: int = 1) -> Engine:
-    """Loads a bundle into an engine: `auto` is the first of torchscript, native, onnx that works.
+    """Loads a bundle into an engine: `auto` is the first of native, torchscript, onnx that works.
 
     An engine works if the bundle has its files, the process can run it, and it answers to a stored
     image as the bundle says (runtime.self_test). Each one that does not is kept in Engine.skipped

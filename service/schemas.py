@@ -161,7 +161,7 @@ class SkippedBody(_Answer):
 class InfoEngineBody(_Answer):
     """What computes the answers."""
 
-    name: str = Field(description="torchscript, native or onnx")
+    name: str = Field(description="native, torchscript or onnx")
     implementation: str = Field(description="avx512, avx2, neon, generic; cpu for onnx")
     requested: str = Field(description="the setting: auto or a name")
     skipped: list[SkippedBody]

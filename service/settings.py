@@ -83,9 +83,9 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", min_length=1, description="address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0: any free one")
     bundle: Path = Field(_DEFAULT_BUNDLE, description="directory of the model to serve")
-    engine: Literal["auto", "torchscript", "native", "onnx"] = Field(
+    engine: Literal["auto", "native", "torchscript", "onnx"] = Field(
         "auto",
-        description="auto: the first of torchscript, native, onnx that can run, with every skipped "
+        description="auto: the first of native, torchscript, onnx that can run, with every skipped "
         "one reported; a name: that one or none",
     )
 

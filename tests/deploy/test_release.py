@@ -203,8 +203,12 @@ def test_source_distribution_builds_the_torch_operators(
 
 
 def check_torch(installation: Installation, image: Path) -> None:
-    """torchscript is the engine by default, its logits bit for bit those of native."""
-    assert installation.classify(image)["engine"].startswith("torchscript/")
+    """torchscript runs where it is asked for, its logits bit for bit those of native."""
+    native = installation.classify(image)
+    asked = installation.classify(image, BNN_ENGINE="torchscript")
+    assert native["engine"].startswith("native/")
+    assert asked["engine"].startswith("torchscript/")
+    assert asked["predictions"] == native["predictions"]
     bundle = "print(__import__('service').__path__[0] + '/bundles/default')"
     program = COMPARE.format(bundle=installation.run("python", "-c", bundle).strip())
     assert installation.run("python", "-c", program) == "(3, 22) True\n"

@@ -39,38 +39,43 @@ def without(bundle: Bundle, *names: str) -> Bundle:
     return Bundle(bundle.path, replace(bundle.manifest, files=files))
 
 
-def test_torchscript_comes_first(bundle: Bundle) -> None:
+def test_native_comes_first(bundle: Bundle) -> None:
     engine = load_engine(bundle)
-    assert engine.name == "torchscript"
+    assert engine.name == "native"
     assert engine.skipped == ()
 
 
-def test_fallback_is_logged_and_kept(bundle: Bundle, caplog: pytest.LogCaptureFixture) -> None:
+def test_fallback_is_logged_and_kept(repository: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG, "runtime.engine"):
-        engine = load_engine(without(bundle, "model.ts"))
-    assert engine.name == "native"
-    assert [item.name for item in engine.skipped] == ["torchscript"]
-    assert "model.ts" in engine.skipped[0].reason
-    assert engine.skipped[0].cause == "not_in_bundle"
-    assert [record.levelname for record in caplog.records] == ["DEBUG", "INFO"]
+        engine = load_engine(repository / "service" / "bundles" / "mobilenet_v1")
+    assert engine.name == "onnx"
+    assert [item.name for item in engine.skipped] == ["native", "torchscript"]
+    assert "packed.safetensors" in engine.skipped[0].reason
+    assert {item.cause for item in engine.skipped} == {"not_in_bundle"}
+    assert [record.levelname for record in caplog.records] == ["DEBUG", "DEBUG", "INFO"]
     assert "engine torchscript has no files in this bundle" in caplog.text
-    assert "engine native/" in caplog.text
+    assert "engine onnx/" in caplog.text
 
 
 def test_an_engine_that_is_not_installed_is_one_short_line_for_debugging(bundle: Bundle) -> None:
+    """Met only where the kernels do not load."""
     code = (
         "import logging, sys; sys.modules['torch'] = None\n"
         "form = '%(levelname)s %(message)s'\n"
         "logging.basicConfig(level='DEBUG', format=form, stream=sys.stdout)\n"
         "import runtime\n"
+        "from runtime.native_engine import NativeEngine\n"
+        "predict = NativeEngine.predict\n"
+        "NativeEngine.predict = lambda self, images: predict(self, images)[:, ::-1].copy()\n"
         f"engine = runtime.load_engine({str(bundle.path)!r})\n"
         "print(engine.name, *(item.cause for item in engine.skipped))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    skipped, loaded, summary = done.stdout.splitlines()
+    wrong, skipped, loaded, summary = done.stdout.splitlines()
+    assert wrong.startswith("WARNING engine native cannot be used: ")
     assert skipped == "DEBUG engine torchscript is not installed"
-    assert loaded.startswith("INFO engine native/")
-    assert summary == "native not_installed"
+    assert loaded.startswith("INFO engine onnx/")
+    assert summary == "onnx failed not_installed"
 
 
 def test_an_engine_that_is_installed_and_fails_is_a_warning_with_the_reason(
@@ -82,7 +87,7 @@ def test_an_engine_that_is_installed_and_fails_is_a_warning_with_the_reason(
     monkeypatch.setattr("runtime.native_engine.NativeEngine.__init__", broken)
     with caplog.at_level(logging.INFO, "runtime.engine"):
         engine = load_engine(without(bundle, "model.ts"))
-    assert [item.cause for item in engine.skipped] == ["not_in_bundle", "failed"]
+    assert [item.cause for item in engine.skipped] == ["failed", "not_in_bundle"]
     (warning,) = [record for record in caplog.records if record.levelname == "WARNING"]
     assert warning.getMessage() == (
         "engine native cannot be used: expected a library that loads, found a broken one"
@@ -111,13 +116,13 @@ def test_named_engine_never_falls_back(bundle: Bundle, name: str) -> None:
 
 def test_all_engines_give_the_same_answer(bundle: Bundle) -> None:
     images = np.random.default_rng(1).standard_normal((4, 3, 16, 16)).astype(np.float32)
-    torchscript, native, onnx = (load_engine(bundle, n).predict(images) for n in ENGINES)
+    native, torchscript, onnx = (load_engine(bundle, n).predict(images) for n in ENGINES)
     assert np.array_equal(torchscript, native)
     assert np.abs(native - onnx).max() < 1e-3
 
 
 def test_wrong_names_and_threads_are_refused(bundle: Bundle) -> None:
-    with pytest.raises(ValueError, match="expected auto, torchscript, native, onnx"):
+    with pytest.raises(ValueError, match="expected auto, native, torchscript, onnx"):
         load_engine(bundle, "fast")
     with pytest.raises(ValueError, match="expected at least 1"):
         load_engine(bundle, threads=0)
@@ -205,7 +210,7 @@ def test_engine_that_answers_wrongly_is_skipped_and_named(
     spoil(monkeypatch, "torchscript", "native")
     engine = load_engine(bundle)
     assert engine.name == "onnx"
-    assert [item.name for item in engine.skipped] == ["torchscript", "native"]
+    assert [item.name for item in engine.skipped] == ["native", "torchscript"]
     for item in engine.skipped:
         assert f"expected the engine {item.name}/" in item.reason
         assert "to a stored image within" in item.reason

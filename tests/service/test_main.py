@@ -15,7 +15,7 @@ import pytest
 import service
 from tests.service.servers import wait_for
 
-FALLBACK = ("torchscript", "native")
+FALLBACK = ("native", "torchscript")
 BUNDLES = Path(service.__file__).parent / "bundles"
 # The libraries that a process with this engine must not have loaded.
 ABSENT = {"torchscript": ["onnxruntime"], "native": ["torch", "onnxruntime"], "onnx": ["torch"]}

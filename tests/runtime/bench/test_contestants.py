@@ -51,7 +51,7 @@ def test_network_without_plan_has_no_float_twin(bundle: Bundle) -> None:
 
 def test_contestants_answer_alike(bundle: Bundle) -> None:
     images = make_images(bundle, 2)
-    names = ["torchscript", "native", "onnx", EAGER]
+    names = ["native", "torchscript", "onnx", EAGER]
     logits = [load_contestant(bundle, name, 1).predict(images) for name in names]
     for found in logits[1:]:
         assert np.abs(found - logits[0]).max() < 1e-4

@@ -44,7 +44,7 @@ def test_report_has_everything(bundle: Bundle) -> None:
     assert result["input"] == [3, 16, 16]
     assert result["not_measured"] == {}
     rows = {row["name"]: row for row in result["engines"]}
-    assert list(rows) == ["torchscript", "native", "onnx", "eager"]
+    assert list(rows) == ["native", "torchscript", "onnx", "eager"]
     for row in rows.values():
         assert all(row[number] > 0 for number in NUMBERS)
         assert row["p10_ms"] <= row["median_ms"] <= row["p90_ms"]
