@@ -1,4 +1,4 @@
-# Every command of the project: set up, serve, test, lint, format, measure, build the image. `make` lists them.
+# Every command of the project: set up, serve, train, test, lint, format, measure, build, release. `make` lists them.
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
@@ -54,7 +54,7 @@ PIP_LOCKED = $(PIP_INSTALL) --require-hashes --only-binary :all:
 	prometheus-rules locks system-test-tools manifest-tools clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo 'Settings of the service (BNN_HOST, BNN_PORT, BNN_BUNDLE, BNN_ENGINE, ...) may be given as in'
 	@echo '  make serve BNN_PORT=9000'
 

@@ -14,8 +14,11 @@ TOP_LEVEL = {
     *("findings", "k8s", "tests", "Dockerfile", "pyproject.toml", "README.md"),
     *("compose.yaml", "deploy", "Makefile", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE"),
 }
-CODE = {".py", ".cpp", ".h", ".inc", ".html", ".toml", ".yaml", ".yml"}
-CODE_NAMES = {"Dockerfile", "Makefile", "CMakeLists.txt", ".clang-format", ".gitignore"}
+CODE = {".py", ".cpp", ".h", ".inc", ".html", ".toml", ".yaml", ".yml", ".sh", ".service"}
+CODE_NAMES = {
+    *("Dockerfile", "Makefile", "CMakeLists.txt", "install"),
+    *(".clang-format", ".dockerignore", ".gitignore"),
+}
 LINES, TEST_LINES = 400, 600
 
 
@@ -101,6 +104,22 @@ def test_first_line_of_each_file_states_its_purpose(repository: Path, files: lis
         if not re.match(r'(r?"""|#|//|/\*) ?[^\s#].{9,}', first):
             unclear.append(f"{path}: {first!r}")
     assert not unclear, f"the first line must say what the file is for: {unclear}"
+
+
+def test_what_names_its_interpreter_can_be_run(repository: Path, files: list[Path]) -> None:
+    """In a clone as here: git keeps the executable bit."""
+    stages = subprocess.run(
+        ["git", "-C", repository, "ls-files", "--stage"], capture_output=True, text=True, check=True
+    ).stdout
+    modes = {line.partition("\t")[2]: line.split()[0] for line in stages.splitlines()}
+    scripts = [path for path in files if (repository / path).read_bytes().startswith(b"#!")]
+    assert {"build-wheel", "install"} <= {path.name for path in scripts}
+    plain = [
+        path
+        for path in scripts
+        if modes.get(str(path), "100755") != "100755" or not os.access(repository / path, os.X_OK)
+    ]
+    assert not plain, f"chmod +x: {show(plain)}"
 
 
 def test_import_rules_hold(repository: Path) -> None:

@@ -1,4 +1,4 @@
-"""README.md: its figures are those of the manifests, its paths and commands exist."""
+"""README.md: its figures are those of the manifests; paths and commands of all READMEs exist."""
 
 import json
 import re
@@ -10,6 +10,10 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
 PROSE = " ".join(README.split())  # wherever its lines end
+FOLDERS = ("deploy", "k8s", "loadtests", "models", "runtime", "service")
+DOCUMENTS = sorted(
+    {*ROOT.glob("*.md"), *(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.md"))}
+)
 
 
 def manifest(bundle: str) -> dict[str, Any]:
@@ -87,11 +91,33 @@ def test_paths_exist() -> None:
         assert (ROOT / path).exists(), path
 
 
+def list_anchors(document: Path) -> set[str]:
+    """Of its headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", document.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(document: Path) -> None:
+    for link in re.findall(r"\]\((?!http)([^)\s]+)\)", document.read_text()):
+        path, _, anchor = link.partition("#")
+        target = document.parent / path if path else document
+        assert target.exists(), link
+        assert not anchor or anchor in list_anchors(target), link
+
+
 def test_make_targets_exist() -> None:
+    """In every document, at the start of a line of code or in a word of it."""
     makefile = (ROOT / "Makefile").read_text()
-    targets = set(re.findall(r"(?m)^    make ([a-z-]+)", README))
-    assert targets >= {"serve", "test", "image"}
-    for target in targets:
+    found = set()
+    for document in DOCUMENTS:
+        text = document.read_text()
+        found |= set(
+            re.findall(r"(?m)(?:^    |&& )make (?:-k )?([a-z][a-z0-9-]+)(?![\w/.-])", text)
+        )
+        found |= set(re.findall(r"`make\s(?:-k )?([a-z][a-z0-9-]+)(?![\w/.-])", text))
+    assert found >= {"serve", "test", "image", "wheel-arm64", "raspberry-pi", "manifest-tools"}
+    for target in found:
         assert re.search(rf"(?m)^{target}:", makefile), target
 
 

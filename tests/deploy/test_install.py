@@ -1,6 +1,7 @@
 """deploy/raspberry-pi/install: what it refuses, installs, keeps and takes away, on this machine."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -55,6 +56,7 @@ def run(pi: Path) -> Run:
             env={
                 "PATH": f"{pi / 'tools'}:{os.environ['PATH']}",
                 "PI": str(pi),
+                "BNN_INSTALL_HIDDEN": "/nowhere",  # these tests lie in /tmp
                 **{f"BNN_INSTALL_{name}": place for name, place in places.items()},
                 **variables,
             },
@@ -64,6 +66,11 @@ def run(pi: Path) -> Run:
         )
 
     return run_script
+
+
+def need_root() -> None:
+    if os.geteuid() != 0:
+        pytest.skip("the service is installed by root alone")
 
 
 def make_wheel(folder: Path, version: str, status: int = 0) -> None:
@@ -108,9 +115,9 @@ def wheels(pi: Path) -> Path:
 def test_shellcheck_finds_nothing(repository: Path) -> None:
     if shutil.which("shellcheck") is None:
         pytest.skip("shellcheck is not installed: make system-test-tools")
-    scripts = [FOLDER / "install", *(repository / ".ci").glob("*-*")]
-    shell = [path for path in scripts if path.read_text().startswith("#!/bin/sh\n")]
-    assert len(shell) >= 4
+    scripts = [FOLDER / "install", *(repository / ".ci").iterdir()]
+    shell = [path for path in scripts if re.match(r"#!.*sh\n", path.read_text())]
+    assert {path.name for path in shell} >= {"install", "preflight", "run", "build-wheel"}
     answer = subprocess.run(["shellcheck", *shell], capture_output=True, text=True, check=False)
     assert answer.returncode == 0, answer.stdout
 
@@ -148,6 +155,7 @@ def test_a_32_bit_system_is_refused(run: Run, variables: dict[str, str], found: 
         (["--prefix", "opt"], {}, "expected an absolute path behind --prefix; found 'opt'"),
         (["--prefix", "/"], {}, "expected an absolute path behind --prefix; found '/'"),
         (["--prefix", "/a b"], {}, "expected a prefix of letters"),
+        (["--prefix", "/opt/../home/x"], {}, "expected a --prefix without ..; found"),
         (["--python", "no-such-python"], {}, "found no command no-such-python"),
         (["--no-service"], {}, "bnn_service-*.whl"),
     ],
@@ -199,6 +207,45 @@ def test_a_folder_of_somebody_else_is_left_alone(run: Run, pi: Path, wheels: Pat
     assert [path.name for path in (pi / "opt").iterdir()] == ["letter"]
 
 
+@pytest.mark.parametrize(
+    ("pythons", "onnx", "found"),
+    [
+        ("3.11 3.10", "no", "expected PI_PYTHONS as versions of Python, 3.11 or newer; found"),
+        ("", "no", "found ''"),
+        ("3.11", "perhaps", "expected PI_ONNX=yes or no; found 'perhaps'"),
+    ],
+)
+def test_a_folder_for_no_such_python_is_not_collected(
+    repository: Path, tmp_path: Path, pythons: str, onnx: str, found: str
+) -> None:
+    command = [repository / ".ci/collect-raspberry-pi", sys.executable, pythons, onnx]
+    answer = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert answer.returncode == 1
+    assert found in answer.stderr
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("place", ["/home", "/root", "/run/user", "/tmp", "/var/tmp", "/dev"])
+def test_a_place_that_the_unit_hides_is_refused(
+    run: Run, pi: Path, wheels: Path, place: str
+) -> None:
+    need_root()
+    answer = run("--prefix", f"{place}/no-such-folder", BNN_INSTALL_HIDDEN="")
+    assert answer.returncode == 1
+    assert f"found {place}/no-such-folder, which its unit hides" in answer.stderr
+    assert not (pi / "systemctl").exists()
+
+
+def test_a_place_that_cannot_be_written_to_is_refused(run: Run, pi: Path, wheels: Path) -> None:
+    (pi / "file").touch()
+    (pi / "locked").mkdir(mode=0o555)
+    for place in ["file"] + ["locked"] * (os.geteuid() != 0):
+        answer = run("--no-service", "--prefix", f"{pi}/{place}/deep/below")
+        assert answer.returncode == 1
+        assert f"found {pi}/{place}/deep/below, and {pi}/{place} is no such place." in answer.stderr
+        assert "--prefix" in answer.stderr
+
+
 @pytest.mark.slow
 def test_without_a_service_nothing_of_systemd_is_touched(run: Run, pi: Path, wheels: Path) -> None:
     answer = run("--no-service")
@@ -207,11 +254,6 @@ def test_without_a_service_nothing_of_systemd_is_touched(run: Run, pi: Path, whe
     assert "installed: bnn-service 1.0" in answer.stdout
     assert not (pi / "systemctl").exists()
     assert not list((pi / "units").iterdir())
-
-
-def need_root() -> None:
-    if os.geteuid() != 0:
-        pytest.skip("the service is installed by root alone")
 
 
 @pytest.mark.slow
