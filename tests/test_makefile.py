@@ -1,10 +1,14 @@
-"""The Makefile: every command is listed by `make help`, which runs nothing else."""
+"""The Makefile: `make help` lists every command; what is set up without being asked for."""
 
+import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+
+STAMPS = ".venv/stamps"
 
 
 @pytest.fixture(scope="module")
@@ -40,3 +44,66 @@ def test_help_runs_two_programs_that_only_print(repository: Path) -> None:
         ["make", "--dry-run"], cwd=repository, capture_output=True, text=True, check=True
     ).stdout
     assert {line.split()[0] for line in planned.splitlines()} == {"awk", "echo"}
+
+
+@pytest.fixture
+def make(repository: Path, tmp_path: Path):
+    """What make would do, in a folder that has the Makefile and these stamps alone."""
+    (tmp_path / "Makefile").write_bytes((repository / "Makefile").read_bytes())
+    for name in (".ci", ".locks", "runtime", "pyproject.toml", "k8s"):
+        (tmp_path / name).symlink_to(repository / name)
+
+    def run(*arguments: str, stamps: tuple[str, ...] = ()) -> str:
+        folder = tmp_path / STAMPS
+        folder.mkdir(parents=True, exist_ok=True)
+        for stamp in stamps:
+            (folder / stamp).touch()
+        hidden = ("BNN_", "MAKE", "MFLAGS", "WITH_TORCH", "CI")
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(hidden)}
+        done = subprocess.run(
+            ["make", "--dry-run", f"PYTHON3={sys.executable}", *arguments],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run
+
+
+def test_serving_installs_no_torch(make) -> None:
+    plan = make("serve")
+    assert "torch.txt" not in plan
+    assert "BNN_TORCH=OFF" in plan
+    assert "export BNN_ENGINE" not in plan
+
+
+def test_who_asks_for_torch_is_served_by_its_engine(make) -> None:
+    plan = make("serve", "WITH_TORCH=yes")
+    assert "torch.txt" in plan
+    assert "export BNN_ENGINE=torchscript" in plan
+
+
+@pytest.mark.skipif(
+    os.uname().machine != "x86_64" or sys.version_info >= (3, 14),
+    reason="torch has no CPU build for this machine or Python",
+)
+@pytest.mark.parametrize("goals", [("setup",), ("test",), ("setup", "serve")])
+def test_setting_up_installs_torch_also_after_serving(make, goals: tuple[str, ...]) -> None:
+    assert "torch.txt" in make(*goals, stamps=("torch-no", "extension-torch-no"))
+
+
+@pytest.mark.parametrize("goal", ["setup", "serve", "test"])
+def test_what_was_asked_for_stays(make, goal: str) -> None:
+    assert "torch.txt" not in make(goal, stamps=("torch-no", "torch-unwanted"))
+    plan = make(goal, stamps=("torch-yes",))
+    assert "BNN_TORCH=ON" in plan
+    assert "export BNN_ENGINE" not in plan
+
+
+def test_a_refusal_is_remembered(make) -> None:
+    assert f"touch {STAMPS}/torch-unwanted" in make("serve", "WITH_TORCH=no")
+    assert f"touch {STAMPS}/torch-unwanted" not in make("serve")
