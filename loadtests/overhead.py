@@ -124,8 +124,10 @@ class _Measurement:
         chosen = {"BNN_BUNDLE": f"service/bundles/{bundle}", "BNN_ENGINE": BUNDLES[bundle]}
         specs = choose_services(self._options, {**EVEN, **chosen})
         found = [Contestant(spec, self._options.form, "service") for spec in specs]
-        if bundle == PEER_BUNDLE:
+        folder = self._options.peer_bundle
+        if folder is None and bundle == PEER_BUNDLE:
             folder = ROOT / "service" / "bundles" / bundle
+        if folder is not None:
             found += [describe_peer(name, folder) for name in self._options.peer]
         return found
 
@@ -261,6 +263,16 @@ def _read_best(name: str, answer: Answer) -> tuple[str, float]:
     return str(found["label"]), float(found["score"])
 
 
+def _read_bundle_folder(text: str) -> Path:
+    folder = Path(text)
+    if not (folder / "model.onnx").is_file():
+        raise argparse.ArgumentTypeError(
+            f"expected a bundle with model.onnx; found none in {folder}. python -m "
+            "models.import_tflite writes one"
+        )
+    return folder
+
+
 def _build_parser() -> argparse.ArgumentParser:
     parser = make_parser("overhead", __doc__ or "")
     parser.add_argument(
@@ -269,6 +281,13 @@ def _build_parser() -> argparse.ArgumentParser:
         default=[],
         choices=PEERS,
         help="compare with it; may be repeated",
+    )
+    parser.add_argument(
+        "--peer-bundle",
+        type=_read_bundle_folder,
+        metavar="DIR",
+        help="a bundle for the onnx engine that peers serve instead, beside every bundle of the "
+        "service: another network, so that only rates and CPU time compare",
     )
     parser.add_argument(
         "--bundle", action="append", choices=BUNDLES, help="measure with this one (default: both)"

@@ -50,7 +50,13 @@ async def test_answers_that_are_not_200_end_it(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [["--peer", "nobody"], ["--bundle", "none"], ["--repeats", "0"], ["--seconds", "-1"]],
+    [
+        ["--peer", "nobody"],
+        ["--peer-bundle", "."],
+        ["--bundle", "none"],
+        ["--repeats", "0"],
+        ["--seconds", "-1"],
+    ],
 )
 def test_wrong_options(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as found:
