@@ -16,8 +16,8 @@ from runtime.installed import advise_extra, is_absent
 # vendor's collector to send them to. Its disable_telemetry_events() comes too late.
 TELEMETRY = "ORT_DISABLE_TELEMETRY"
 EXACT_PRODUCTS = "session.x64quantprecision"
-# Else a session's threads look for work in a loop for some 40 ms after each run: README.md, "Networks
-# and threads", has the price. There is no pool between operators; its entry says the same anyway.
+# Else a session's threads look for work in a loop for some 40 ms after each run: the README beside
+# this has the price. There is no pool between operators; its entry says the same anyway.
 NO_SPINNING = {"session.intra_op.allow_spinning": "0", "session.inter_op.allow_spinning": "0"}
 ERRORS_ONLY = 3  # the rest goes to standard error unasked
 

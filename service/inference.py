@@ -28,6 +28,7 @@ from service.lifecycle import Lifecycle
 from service.metrics import Metrics
 from service.predictor import Predictor
 from service.problems import (
+    NO_MEMORY,
     Problem,
     describe_image_fault,
     describe_missed_deadline,
@@ -41,7 +42,6 @@ from service.warm_up import WarmUp, warm_up
 _log = logging.getLogger(__name__)
 # At the end, for a worker whose image nobody waits for any more: the grace time is over, or unused.
 _PATIENCE_SECONDS = 1.0
-NO_MEMORY = "expected memory to decode the picture; there is none left. Try later, or shrink it."
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ def test_exact_products_are_asked_for_where_they_are_not_given(
 
 
 def test_threads_of_a_session_sleep_between_runs(model: Path, repository: Path) -> None:
-    """CPU time, which other programs don't add to. With spinning this is half a second, not none."""
+    """CPU time, which other programs do not add to. With spinning it is a third of a second."""
     program = (
         "import sys, time, numpy\n"
         "from runtime.onnx_sessions import make_options, open_session\n"
