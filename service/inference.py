@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from time import monotonic, perf_counter
+from time import monotonic, perf_counter, process_time
 
 import numpy as np
 import numpy.typing as npt
@@ -263,6 +263,7 @@ class Inference:
                 "self_test": self.self_test.verdict,
                 "load_ms": round(load_seconds * 1000, 1),
                 "warm_up_ms": round(warm_seconds * 1000, 1),
+                "cpu_ms": round(process_time() * 1000, 1),
             },
         )
 
