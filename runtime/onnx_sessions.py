@@ -16,6 +16,9 @@ from runtime.installed import advise_extra, is_absent
 # vendor's collector to send them to. Its disable_telemetry_events() comes too late.
 TELEMETRY = "ORT_DISABLE_TELEMETRY"
 EXACT_PRODUCTS = "session.x64quantprecision"
+# Else a session's threads look for work in a loop for some 40 ms after each run: the README beside
+# this has the price. There is no pool between operators; its entry says the same anyway.
+NO_SPINNING = {"session.intra_op.allow_spinning": "0", "session.inter_op.allow_spinning": "0"}
 ERRORS_ONLY = 3  # the rest goes to standard error unasked
 
 # The graph c = MatMulInteger(a, b), a uint8 [8, 64], b int8 [64, 8], as onnx.helper writes it.
@@ -40,7 +43,8 @@ def import_onnxruntime() -> Any:
 
 
 def make_options(threads: int = 1) -> Any:
-    """SessionOptions: `threads` threads, one node after another, exact 8-bit products, quiet.
+    """SessionOptions: `threads` threads that sleep when idle, one node after another, exact 8-bit
+    products, quiet.
 
     Raises OnnxUnavailable.
     """
@@ -49,9 +53,8 @@ def make_options(threads: int = 1) -> Any:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-    options.add_session_config_entry(
-        "session.intra_op.allow_spinning", "0" if threads == 1 else "1"
-    )
+    for key, value in NO_SPINNING.items():
+        options.add_session_config_entry(key, value)
     if saturates():  # then int8 weights run as uint8: exact and slower; other graphs as before
         options.add_session_config_entry(EXACT_PRODUCTS, "1")
     options.log_severity_level = ERRORS_ONLY

@@ -21,7 +21,6 @@ from service.description import TITLE, describe_api
 from service.front import QUIET, Front
 from service.gate import Gate
 from service.inference import Inference
-from service.info import read_versions
 from service.lifecycle import Lifecycle
 from service.live_metrics import LiveCollector
 from service.memory import read_resident
@@ -34,6 +33,7 @@ from service.settings import Settings, read_settings
 from service.shedding import Shedding
 from service.tracing import plan_telemetry
 from service.trim import IdleTrim
+from service.versions import read_versions
 
 
 def create_app(

@@ -1,9 +1,13 @@
-"""The command line: what was asked for is done, and the status tells how it went."""
+"""The command line: what was asked for is done, and the status tells how it went.
+
+What only one command needs is imported when it is given: the server, the cameras.
+"""
 
 import argparse
 import sys
 from collections.abc import Sequence
 from contextlib import closing
+from typing import TYPE_CHECKING
 
 from service.arguments import build_parser
 from service.commands import (
@@ -16,9 +20,11 @@ from service.commands import (
 from service.logs import configure_logging
 from service.notify import Notifier
 from service.output import print_error, run_command
-from service.serve import serve
+from service.quick_imports import quick_imports
 from service.settings import InvalidSettings, read_settings
-from service.watch import WatchOptions, watch
+
+if TYPE_CHECKING:
+    from service.watch import WatchOptions
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -40,13 +46,19 @@ def _run(arguments: Sequence[str] | None) -> int:
             given = {field: value for field, value in given.items() if value is not None}
             settings = read_settings(options.config, **given)
             if options.command == "watch":
+                from service.watch import watch
+
                 configure_logging(settings.log_level, settings.log_format)
                 return watch(settings, _read_watch(options))
             configure_logging("warning", "text")
             if options.command == "self-test":
                 return check_engine(settings, options.json)
             return classify_files(settings, options.files, options.top_k, options.json)
-        return serve(read_settings(options.config))
+        settings = read_settings(options.config)
+        with quick_imports():
+            from service.serve import serve
+
+        return serve(settings)
     except InvalidSettings as fault:
         for line in str(fault).split("\n"):
             print_error(line)
@@ -56,7 +68,9 @@ def _run(arguments: Sequence[str] | None) -> int:
         return 2
 
 
-def _read_watch(options: argparse.Namespace) -> WatchOptions:
+def _read_watch(options: argparse.Namespace) -> "WatchOptions":
+    from service.watch import WatchOptions
+
     is_terminal = sys.stdout is not None and sys.stdout.isatty()
     return WatchOptions(
         source=options.source,

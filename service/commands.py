@@ -8,14 +8,13 @@ import numpy as np
 
 from runtime import InvalidImage, RuntimeFault, load_engine, run_self_test
 from service.classifier import DEFAULT_TOP_K, Classifier, Prediction
-from service.inference import NO_MEMORY
-from service.info import DISTRIBUTION, read_versions
 from service.key_file import make_key
 from service.logs import escape_controls
 from service.output import print_error, print_json, print_line, print_note
-from service.problems import describe_image_fault
+from service.problems import NO_MEMORY, describe_image_fault
 from service.settings import InvalidSettings, Settings, read_configuration
 from service.toml_file import format_value
+from service.versions import DISTRIBUTION, read_versions
 
 
 class CommandFailed(Exception):

@@ -11,7 +11,7 @@ from service.body import FIELD
 from service.classifier import DEFAULT_TOP_K
 from service.inference import Inference
 from service.problems import MEDIA_TYPE, PROBLEMS, Problem
-from service.schemas import BatchBody, ClassifyBody, ProblemBody, StateBody
+from service.schemas import BatchBody, ClassifyBody, InfoBody, ProblemBody, StateBody
 from service.settings import LONGEST_DEADLINE_MS, Settings
 
 TITLE = "Binary neural network image classification"
@@ -36,12 +36,13 @@ def describe_api(app: FastAPI, settings: Settings, inference: Inference) -> dict
         routes=app.routes,
     )
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
-    models: list[type[BaseModel]] = [ClassifyBody, BatchBody, StateBody, ProblemBody]
+    models: list[type[BaseModel]] = [ClassifyBody, BatchBody, InfoBody, StateBody, ProblemBody]
     _, definitions = models_json_schema(
         [(model, "serialization") for model in models], ref_template=_REFERENCE
     )
     schemas |= definitions["$defs"]
     parameters = _describe_parameters(_count_classes(inference))
+    document["paths"]["/info"]["get"]["responses"]["200"] = _describe_answer(InfoBody)
     document["paths"] |= {
         "/classify": {"post": _describe_one(parameters)},
         "/classify/batch": {"post": _describe_batch(parameters, settings.max_batch_images)},
@@ -163,15 +164,19 @@ def _describe_probe(summary: str, *codes: str) -> dict[str, Any]:
 def _describe_responses(
     model: type[BaseModel], *codes: str, headers: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    reference = {"$ref": _REFERENCE.format(model=model.__name__)}
-    answer: dict[str, Any] = {
-        "description": "Successful Response",
-        "content": {"application/json": {"schema": reference}},
-    }
+    answer = _describe_answer(model)
     if headers:
         answer["headers"] = headers
     problems = {str(status): row for status, row in describe_problems(*codes).items()}
     return {"200": answer, **dict(sorted(problems.items()))}
+
+
+def _describe_answer(model: type[BaseModel]) -> dict[str, Any]:
+    reference = {"$ref": _REFERENCE.format(model=model.__name__)}
+    return {
+        "description": "Successful Response",
+        "content": {"application/json": {"schema": reference}},
+    }
 
 
 def _describe_header(text: str, kind: str = "string") -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from time import monotonic, perf_counter
+from time import monotonic, perf_counter, process_time
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,7 @@ from service.lifecycle import Lifecycle
 from service.metrics import Metrics
 from service.predictor import Predictor
 from service.problems import (
+    NO_MEMORY,
     Problem,
     describe_image_fault,
     describe_missed_deadline,
@@ -41,7 +42,6 @@ from service.warm_up import WarmUp, warm_up
 _log = logging.getLogger(__name__)
 # At the end, for a worker whose image nobody waits for any more: the grace time is over, or unused.
 _PATIENCE_SECONDS = 1.0
-NO_MEMORY = "expected memory to decode the picture; there is none left. Try later, or shrink it."
 
 
 @dataclass(frozen=True)
@@ -263,6 +263,7 @@ class Inference:
                 "self_test": self.self_test.verdict,
                 "load_ms": round(load_seconds * 1000, 1),
                 "warm_up_ms": round(warm_seconds * 1000, 1),
+                "cpu_ms": round(process_time() * 1000, 1),
             },
         )
 

@@ -2,7 +2,6 @@
 
 import platform
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
 
 from runtime import SelfTest, describe_full_size_limits
 from service.budget import Budget
@@ -11,23 +10,12 @@ from service.cpu import count_cpus, read_cpu_features, read_cpu_model
 from service.memory import read_memory
 from service.schemas import InfoBody, InfoEngineBody, InfoModelBody, SelfTestBody, SkippedBody
 from service.settings import Settings
+from service.versions import read_versions
 
-#: Distribution of this service; its version is the service's.
-DISTRIBUTION = "bnn-service"
-# What a bug report needs to know. Read from package metadata: nothing is imported for it.
-_PACKAGES = ("fastapi", "uvicorn", "numpy", "pillow", "torch", "onnxruntime")
 _LIMITS = (
     *("max_pixels", "max_scans", "body_idle_timeout_ms", "body_min_rate", "deadline_ms"),
     *("queue_images", "max_batch_images", "workers", "decode_threads", "max_connections"),
 )
-
-
-def read_versions() -> dict[str, str]:
-    """Versions of the service, Python and the packages that are installed."""
-    versions = {"service": _read_version(DISTRIBUTION) or "uninstalled"}
-    versions["python"] = platform.python_version()
-    found = {name: _read_version(name) for name in _PACKAGES}
-    return versions | {name: value for name, value in found.items() if value is not None}
 
 
 def describe_service(
@@ -92,10 +80,3 @@ def _describe_limits(settings: Settings, budget: Budget) -> dict[str, int]:
         **{f"max_pixels_{kind.lower()}": most for kind, most in full_size.items()},
         "memory_budget": budget.limit,
     }
-
-
-def _read_version(distribution: str) -> str | None:
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return None

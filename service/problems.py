@@ -12,6 +12,7 @@ MEDIA_TYPE = "application/problem+json"
 #: On every answer: its type is not guessed, and our address is not told to other sites.
 COMMON_HEADERS = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"))
 CLIENT_GONE = 499  # a label in log and metrics: nobody is left to answer
+NO_MEMORY = "expected memory to decode the picture; there is none left. Try later, or shrink it."
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import asyncio
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, JSONResponse
 
 from service.budget import Budget
 from service.description import describe_problems
@@ -24,14 +24,17 @@ def build_router(
     @router.get(
         "/info",
         summary="Model, engine, processor, limits, versions",
-        response_model=InfoBody,
+        response_class=JSONResponse,
         responses=describe_problems("internal", "not_ready", "no_engine"),
     )
-    async def info() -> InfoBody:
+    async def info() -> Response:
         """Everything a person or a program needs to know to judge the answers."""
-        return await asyncio.to_thread(
+        # A model of pydantic as FastAPI's response model would have it import all of pydantic.v1.
+        InfoBody.model_rebuild()  # the first time, and here, where there is one thread
+        body = await asyncio.to_thread(
             describe_service, inference.classifier, inference.self_test, settings, budget
         )
+        return Response(body.model_dump_json(), media_type="application/json")
 
     @router.get(
         "/metrics",

@@ -6,6 +6,7 @@ import logging
 import signal
 import socket
 from collections.abc import Callable, Iterator
+from time import process_time
 from types import FrameType
 
 from runtime import return_freed_memory
@@ -102,6 +103,7 @@ def _signals_call(handler: Callable[[int, FrameType | None], None]) -> Iterator[
 
 def _announce(host: str, port: int, is_open: bool) -> None:
     shown = f"[{host}]" if ":" in host else host
-    _log.info("listening", extra={"url": f"http://{shown}:{port}"})
+    cpu_ms = round(process_time() * 1000, 1)
+    _log.info("listening", extra={"url": f"http://{shown}:{port}", "cpu_ms": cpu_ms})
     if is_open and not host.startswith(_LOOPBACK):
         _log.warning("reachable from other machines, without authentication")

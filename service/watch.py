@@ -17,12 +17,12 @@ from service.camera import DEFAULT_SILENCE, Camera, open_source
 from service.classifier import Classifier
 from service.commands import CommandFailed, load_classifier
 from service.frames import Frame, SourceUnusable
-from service.inference import NO_MEMORY
 from service.interruption import interruption_calls
 from service.newest import Newest
 from service.notify import Notifier
 from service.outage import Outage
 from service.output import print_error
+from service.problems import NO_MEMORY
 from service.reporter import Poster, Printer, Reporter, Result
 from service.settings import Settings
 from service.web import InvalidAddress, parse_address

@@ -1,10 +1,12 @@
 """What a process loads: each engine its own libraries only; and Python runs on meanwhile."""
 
+import json
+import os
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,24 @@ from runtime import library
 from runtime.bundle import Bundle
 from runtime.prepare import prepare_parts
 from tests.runtime.bundles import make_bundle, make_images, make_network
+
+# What the service has no need of before it is ready; some with the MiB and CPU ms that they take.
+UNUSED = (
+    *("torch", "onnxruntime", "models", "loadtests"),
+    "numpy.random",  # 2.7, 5
+    "pydantic.v1",  # 1.5, 16: FastAPI asks it about every type that is a parameter or an answer
+    "opentelemetry.sdk",  # 1.5, 16
+    *("service.watch", "service.camera", "service.mjpeg", "service.web"),  # 0.9, 8
+    *("fastapi.testclient", "starlette.testclient", "httpx", "numpy.testing", "unittest"),
+    *("multiprocessing.managers", "concurrent.futures.process", "xml", "sqlite3", "yaml"),
+)
+# And what a command in the shell does not need.
+SERVER = ("fastapi", "starlette", "uvicorn", "httptools", "prometheus_client", "opentelemetry")
+CLEAN = {
+    **{name: value for name, value in os.environ.items() if not name.startswith("BNN_")},
+    "BNN_ENGINE": "native",
+    "BNN_PORT": "0",
+}
 
 LONG = 0.5  # seconds in one call into a library
 NEVER = 3600.0  # seconds
@@ -48,6 +68,60 @@ def test_each_graph_engine_loads_its_own_library_only(repository: Path, tmp_path
     bundle = make_bundle(tmp_path / "bundle")
     assert loaded_by(bundle, "torchscript", repository) == {"torch"}
     assert loaded_by(bundle, "onnx", repository) == {"onnxruntime"}
+
+
+def loaded_after(program: str, repository: Path) -> set[str]:
+    """The modules of a fresh process at the end of a program, or when it filled `found`.
+
+    The program has `main`, which is what `python -m service` calls.
+    """
+    lines = (
+        "import json, sys",
+        "from service.__main__ import main",
+        "found = []",
+        program,
+        "print(json.dumps(found or list(sys.modules)))",
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)],
+        cwd=repository,
+        env={**CLEAN, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(json.loads(answer.stdout.splitlines()[-1]))
+
+
+def find(names: Sequence[str], loaded: set[str]) -> list[str]:
+    """Those of the names that are loaded, or of which a part is."""
+    return [name for name in names if any(f"{it}.".startswith(f"{name}.") for it in loaded)]
+
+
+READY = """
+from service.lifecycle import Lifecycle
+def finish(self, finish_start=Lifecycle.finish_start):
+    finish_start(self)
+    found.extend(sys.modules)
+    import os, signal
+    os.kill(os.getpid(), signal.SIGINT)
+Lifecycle.finish_start = finish
+assert main(["serve"]) == 0
+"""
+
+
+def test_service_that_is_ready_has_loaded_what_serving_takes(repository: Path) -> None:
+    loaded = loaded_after(READY, repository)
+    assert find(UNUSED, loaded) == []
+    assert find(SERVER, loaded) == list(SERVER)  # else the names above would prove nothing
+    assert "service.classify" in loaded
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["make-key", "me"], ["self-test"]])
+def test_commands_in_the_shell_load_no_server(arguments: list[str], repository: Path) -> None:
+    loaded = loaded_after(f"assert main({arguments!r}) == 0", repository)
+    assert find((*UNUSED, *SERVER), loaded) == []
+    assert find(["service.commands"], loaded)
 
 
 def count_ticks(call: Callable[[Any], object], batch_of: Callable[[int], Any]) -> int:

@@ -23,7 +23,7 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Settings, WatchOption
     """What a watch was asked for, which then is not begun."""
     asked: list[tuple[Settings, WatchOptions]] = []
     monkeypatch.setattr("service.command_line.configure_logging", lambda *_: None)
-    monkeypatch.setattr("service.command_line.watch", lambda *given: asked.append(given) or 0)
+    monkeypatch.setattr("service.watch.watch", lambda *given: asked.append(given) or 0)
     return asked
 
 

@@ -6,7 +6,6 @@ import httpx
 import pytest
 
 from runtime import SkippedEngine
-from service.info import read_versions
 
 pytestmark = pytest.mark.anyio
 
@@ -47,11 +46,6 @@ async def test_an_untrained_model_has_no_training(connect: Any, make_engine: Any
     async with connect(engine=make_engine(trained=False, training=None)) as client:
         model = (await client.get("/info")).json()["model"]
     assert (model["trained"], model["training"]) == (False, None)
-
-
-def test_packages_that_are_not_installed_have_no_version(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.info._PACKAGES", ("numpy", "no-such-package"))
-    assert read_versions().keys() == {"service", "python", "numpy"}
 
 
 async def test_answers_the_same_identity_as_classify(

@@ -105,6 +105,15 @@ def test_being_reachable_from_elsewhere_is_a_warning(start_server: Any, bundle: 
     assert "without authentication" in server.stop()
 
 
+def test_start_says_what_it_cost(start_server: Any, bundle: Path) -> None:
+    server = start_server(BNN_BUNDLE=str(bundle), BNN_ENGINE="onnx")
+    server.wait_until_ready()
+    lines = {line["message"]: line for line in map(json.loads, server.stop().splitlines())}
+    assert 0 < lines["listening"]["cpu_ms"] < lines["ready"]["cpu_ms"]
+    assert lines["ready"]["load_ms"] > 0
+    assert lines["ready"]["warm_up_ms"] > 0
+
+
 # ---- signals before it serves
 
 
