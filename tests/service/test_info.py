@@ -16,7 +16,7 @@ async def test_tells_model_engine_and_limits(connect: Any, make_engine: Any) -> 
     async with connect(engine=engine) as client:
         info = (await client.get("/info")).json()
     model = info["model"]
-    assert (model["name"], model["format"], model["trained"]) == ("tiny", 2, True)
+    assert (model["name"], model["format"], model["trained"]) == ("tiny", 3, True)
     assert model["training"]["accuracy"] == {"top1": 0.9, "images": 10}
     assert (model["classes"], model["labels"]) == (3, ["red", "green", "blue"])
     assert model["input"] == {"shape": [3, 32, 32], "dtype": "float32"}
