@@ -117,12 +117,13 @@ $(STAMPS)/teachers: $(STAMPS)/tools $(SERVE_READY) $(LOCKS)/teachers.txt
 	@touch $@
 
 # Each peer of the benchmark has an environment of its own: their packages do not get on with ours.
-bench-peers: .venv-openvino/ready .venv-larq/ready ## install OpenVINO and larq-compute-engine for `make bench` (x86-64)
+BENCH_PEERS := openvino litert ncnn mnn
+bench-peers: $(BENCH_PEERS:%=.venv-%/ready) .venv-larq/ready ## install what `make bench` compares with (x86-64; Python 3.11)
 
 SERVING_PEERS := fastapi litserve bentoml mlserver
 serving-peers: $(SERVING_PEERS:%=.venv-%/ready) ## install what `python -m loadtests.overhead --peer NAME` compares with
 
-# promise, which larq-zoo needs, has no wheel.
+# promise, which larq-zoo needs, has no wheel. --no-deps: the lock files are whole, but for the torch that pnnx names.
 .venv-%/ready: $(LOCKS)/peer-%.txt
 	@test $* != larq || $(PEER_PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { \
 	  echo 'error: expected Python 3.11, the last one that larq-compute-engine is built for; found' \
@@ -130,7 +131,7 @@ serving-peers: $(SERVING_PEERS:%=.venv-%/ready) ## install what `python -m loadt
 	@echo 'installing $*, a peer to compare with, in .venv-$*'
 	@$(PEER_PYTHON) -m venv .venv-$*
 	@.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
-	  --only-binary :all: --no-binary promise -r $<
+	  --no-deps --only-binary :all: --no-binary promise -r $<
 	@touch $@
 
 instruction-counts: setup ## count the NEON kernels' instructions under emulation (Debian's cross compiler and qemu)
@@ -297,7 +298,7 @@ locks: ## resolve the lock files anew (needs uv; UV_ARGS=--upgrade for newer ver
 	$(UV_COMPILE) -c $(LOCKS)/dev.txt pyproject.toml -o $(LOCKS)/native.txt
 	$(UV_COMPILE) $(LOCKS)/pip.in -o $(LOCKS)/pip.txt
 	$(UV_COMPILE) $(LOCKS)/manifests.in -o $(LOCKS)/manifests.txt
-	$(UV_COMPILE) $(LOCKS)/peer-openvino.in -o $(LOCKS)/peer-openvino.txt
+	$(foreach peer,$(BENCH_PEERS),$(UV_COMPILE) $(LOCKS)/peer-$(peer).in -o $(LOCKS)/peer-$(peer).txt &&) true
 	$(filter-out --universal,$(UV_COMPILE)) $(LOCKS)/peer-larq.in -o $(LOCKS)/peer-larq.txt
 	$(foreach peer,$(SERVING_PEERS),$(UV_COMPILE) $(LOCKS)/peer-$(peer).in -o $(LOCKS)/peer-$(peer).txt &&) true
 	@sed -i '1i # Everything for development: the service, training, tests and lint. Made by `make locks`.' $(LOCKS)/dev.txt
@@ -307,7 +308,8 @@ locks: ## resolve the lock files anew (needs uv; UV_ARGS=--upgrade for newer ver
 	@sed -i '1i # What serving with the native engine alone takes. Made by `make locks`.' $(LOCKS)/native.txt
 	@sed -i '1i # The pip that installs where there is no other. Made by `make locks`.' $(LOCKS)/pip.txt
 	@sed -i '1i # What checks Kubernetes manifests: checkov. Made by `make locks`.' $(LOCKS)/manifests.txt
-	@sed -i '1i # A peer of the benchmark: OpenVINO. Made by `make locks`.' $(LOCKS)/peer-openvino.txt
+	@for peer in $(BENCH_PEERS); do \
+	  sed -i "1i # A peer of the benchmark: $$peer. Made by \`make locks\`." $(LOCKS)/peer-$$peer.txt; done
 	@sed -i '1i # A peer of the benchmark: larq-compute-engine. Made by `make locks`.' $(LOCKS)/peer-larq.txt
 	@for peer in $(SERVING_PEERS); do \
 	  sed -i "1i # A peer of the load tests: $$peer. Made by \`make locks\`." $(LOCKS)/peer-$$peer.txt; done
