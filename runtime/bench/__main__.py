@@ -5,8 +5,9 @@ layers    every binary layer of the network in each kernel family
 networks  milliseconds of each part and what they are spent on, chosen kernels against popcount;
           batches and threads
 engines   latency of every engine beside eager float PyTorch, and peak memory of each
-peers     ONNX Runtime and OpenVINO on MobileNet-v1, larq-compute-engine on MeliusNet22, OpenVINO on
-          binary layers; `make bench-peers` installs the last two
+end-to-end  a JPEG's bytes to a label: the first bundle beside Pillow and ONNX Runtime on a MobileNet-v1
+peers     ONNX Runtime, OpenVINO, LiteRT, ncnn and MNN on MobileNet-v1, V3 and V4, larq-compute-engine
+          on MeliusNet22, OpenVINO on binary layers; `make bench-peers` installs all but the first
 
 Whatever is compared takes turns on the same CPUs; figures are medians, with the range of 80 % of
 the runs. Without a bundle or network: the default model and meliusnet22, all sections. --network
@@ -44,6 +45,7 @@ DEFAULT_BUNDLE = ROOT / "service" / "bundles" / "default"
 BASELINE_BUNDLE = DEFAULT_BUNDLE.with_name("mobilenet_v1")
 REPORT_FILE = Path("bnn-bench-report.json")
 REPORT_SECTIONS = ["kernels", "layers", "networks", "engines"]
+WITHOUT_BUNDLE = ["end-to-end", "peers"]  # sections that bring their own networks
 DEFAULT_NETWORK, DEFAULT_SIZE = "meliusnet22", 224
 
 
@@ -63,7 +65,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         action="append",
         metavar="SECTION",
         help=f"{', '.join(SECTIONS)}; several with commas or by repeating it (default: all; with "
-        "--bundle or --network all but peers)",
+        "--bundle or --network all but peers and end-to-end)",
     )
     parser.add_argument(
         "--engine",
@@ -86,6 +88,13 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         default=[],
         metavar="NAME=PATH",
         help=f"interpreter of a peer: {', '.join(ENVIRONMENTS)}",
+    )
+    parser.add_argument(
+        "--mobilenet",
+        type=Path,
+        metavar="F.tflite",
+        help="Google's mobilenet_v1_0.25_128_quant.tflite, the network of the peer end to end "
+        "(default: random weights)",
     )
     parser.add_argument("--no-memory", action="store_true", help="start no processes for memory")
     parser.add_argument("--json", type=Path, metavar="F", help="write the figures here too")
@@ -151,7 +160,7 @@ def _choose_sections(args: argparse.Namespace) -> list[str]:
         if args.report:
             return REPORT_SECTIONS
         named = args.bundle or args.network
-        return [name for name in SECTIONS if name != "peers" or not named]
+        return [name for name in SECTIONS if name not in WITHOUT_BUNDLE or not named]
     sections = [name.strip() for names in args.only for name in names.split(",")]
     for name in sections:
         if name not in SECTIONS:
@@ -171,10 +180,11 @@ def _open_bundles(args: argparse.Namespace, exports: Exports) -> list[Bundle]:
     try:
         bundles.append(exports(DEFAULT_NETWORK, args.size))
     except RuntimeFault as error:
-        if "peers" in args.sections and args.only:
+        if args.only and any(name in args.sections for name in WITHOUT_BUNDLE):
             raise
-        print(f"{DEFAULT_NETWORK} and peers are left out: {error}", file=sys.stderr)
-        args.sections = [name for name in args.sections if name != "peers"]
+        left_out = ", ".join([DEFAULT_NETWORK, *WITHOUT_BUNDLE])
+        print(f"{left_out} are left out: {error}", file=sys.stderr)
+        args.sections = [name for name in args.sections if name not in WITHOUT_BUNDLE]
     return bundles
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from runtime.bench.networks import CHOSEN, POPCOUNT
-from runtime.bench.peer_networks import FLOAT, INT8, INT8_SUFFIX, LARQ_VARIANT, PAIRS
+from runtime.bench.peer_contestants import FLOAT, INT8
+from runtime.bench.peer_networks import INT8_SUFFIX, LARQ_VARIANT, PAIRS
 from runtime.errors import RuntimeFault
 
 BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"

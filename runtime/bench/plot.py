@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from runtime.bench.machine import format_machine
-from runtime.bench.peer_networks import BINARY, INT8, INT8_SUFFIX, LARQ_VARIANT, PAIRS
+from runtime.bench.peer_contestants import INT8
+from runtime.bench.peer_networks import BINARY, INT8_SUFFIX, LARQ_VARIANT, PAIRS
 from runtime.bench.svg import Bar, Chart, Group, Mark, draw_charts
 from runtime.errors import RuntimeFault
 from runtime.measuring import BINARY_MAC
