@@ -46,7 +46,7 @@ MYPY_ARGS := $(if $(filter yes,$(WITH_TORCH)),,--allow-subclassing-any --allow-u
 PIP_INSTALL = $(PYTHON) -m pip install --quiet --disable-pip-version-check
 PIP_LOCKED = $(PIP_INSTALL) --require-hashes --only-binary :all:
 
-.PHONY: help serve test setup lint format bench bench-peers serving-peers instruction-counts train-default train-baseline teachers \
+.PHONY: help serve test setup lint format bench bench-page bench-peers serving-peers instruction-counts train-default train-baseline teachers \
 	wheel wheel-arm64 sdist sbom release release-notes raspberry-pi prove-raspberry-pi image image-archive prove-containers \
 	prometheus-rules locks system-test-tools manifest-tools clean
 
@@ -119,6 +119,11 @@ $(STAMPS)/teachers: $(STAMPS)/tools $(SERVE_READY) $(LOCKS)/teachers.txt
 # Each peer of the benchmark has an environment of its own: their packages do not get on with ours.
 BENCH_PEERS := openvino litert ncnn mnn
 bench-peers: $(BENCH_PEERS:%=.venv-%/ready) .venv-larq/ready ## install what `make bench` compares with (x86-64; Python 3.11)
+
+bench-page: setup bench-peers ## measure for runtime/bench/README.md, with all instructions and with AVX2's (BENCH_ARGS)
+	$(PYTHON) -m runtime.bench --markdown runtime/bench/README.md --plot runtime/bench.svg $(BENCH_ARGS)
+	BNN_FORCE_IMPLEMENTATION=avx2 ONEDNN_MAX_CPU_ISA=AVX2 $(PYTHON) -m runtime.bench --only engines,end-to-end,peers \
+	  --markdown runtime/bench/README.md --block 'bench avx2' $(BENCH_ARGS)
 
 SERVING_PEERS := fastapi litserve bentoml mlserver
 serving-peers: $(SERVING_PEERS:%=.venv-%/ready) ## install what `python -m loadtests.overhead --peer NAME` compares with

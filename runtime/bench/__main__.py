@@ -5,9 +5,11 @@ layers    every binary layer of the network in each kernel family
 networks  milliseconds of each part and what they are spent on, chosen kernels against popcount;
           batches and threads
 engines   latency of every engine beside eager float PyTorch, and peak memory of each
-end-to-end  a JPEG's bytes to a label: the first bundle beside Pillow and ONNX Runtime on a MobileNet-v1
-peers     ONNX Runtime, OpenVINO, LiteRT, ncnn and MNN on MobileNet-v1, V3 and V4, larq-compute-engine
-          on MeliusNet22, OpenVINO on binary layers; `make bench-peers` installs all but the first
+end-to-end  a JPEG's bytes to a label: the first bundle beside Pillow and ONNX Runtime on a
+          MobileNet-v1
+peers     ONNX Runtime, OpenVINO, LiteRT, ncnn and MNN on MobileNet-v1, V3 and V4,
+          larq-compute-engine on MeliusNet22, OpenVINO on binary layers; `make bench-peers` installs
+          all but the first
 
 Whatever is compared takes turns on the same CPUs; figures are medians, with the range of 80 % of
 the runs. Without a bundle or network: the default model and meliusnet22, all sections. --network
@@ -33,7 +35,7 @@ from runtime.bench.contestants import BASELINE, CONTESTANTS, EAGER, run_alone
 from runtime.bench.contribution import describe_heat, format_report, make_report, write_report
 from runtime.bench.interpreters import ENVIRONMENTS, find_interpreters
 from runtime.bench.machine import ROOT, allowed_cpus, describe_machine, format_machine
-from runtime.bench.markdown import split_at_marks, write_markdown
+from runtime.bench.markdown import BLOCK, split_at_marks, write_markdown
 from runtime.bench.plot import write_plot
 from runtime.bench.report import SECTIONS, Exports, Report
 from runtime.bench.selftest import run_selftest
@@ -103,6 +105,9 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--markdown", type=Path, metavar="F.md", help="tables, in a new file or between its marks"
     )
     parser.add_argument(
+        "--block", default=BLOCK, metavar="NAME", help=f"of the marks (default: {BLOCK})"
+    )
+    parser.add_argument(
         "--from-json", type=Path, metavar="F", help="measure nothing: draw and write these figures"
     )
     parser.add_argument(
@@ -125,6 +130,8 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         args.interpreters = find_interpreters(args.peer_python)
     except ValueError as error:
         parser.error(str(error))
+    if args.mobilenet and not args.mobilenet.is_file():
+        parser.error(f"--mobilenet: expected a file, found no {args.mobilenet}")
     if args.plot and args.plot.suffix != ".svg":
         parser.error(f"--plot: expected a name that ends in .svg, found {args.plot}")
     for option in ("json", "plot", "markdown", "report"):
@@ -141,7 +148,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parse_arguments(arguments)
     try:
         if args.markdown:
-            split_at_marks(args.markdown)  # before anything is measured
+            split_at_marks(args.markdown, args.block)  # before anything is measured
         if args.from_json:
             _write(_read(args.from_json), args)
             return 0
@@ -216,7 +223,7 @@ def _write(figures: dict[str, Any], args: argparse.Namespace) -> None:
     if args.plot:
         write_plot(figures, args.plot)
     if args.markdown:
-        write_markdown(figures, args.markdown)
+        write_markdown(figures, args.markdown, args.block)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -47,7 +47,10 @@ def make_photo(width: int, height: int, seed: int = 0) -> bytes:
 
 
 def import_network(file: Path, folder: Path) -> Bundle:
-    """Google's 8-bit MobileNet-v1 of a .tflite file, by models.import_tflite. Raises RuntimeFault."""
+    """Google's 8-bit MobileNet-v1 of a .tflite file, by models.import_tflite.
+
+    Raises RuntimeFault.
+    """
     command = [sys.executable, "-m", "models.import_tflite", str(file), "--out", str(folder)]
     answer = subprocess.run(
         command, capture_output=True, text=True, check=False, env=environment_of_children()
@@ -85,6 +88,7 @@ def measure_end_to_end(
         logits = engine.predict(reader.read_tensor(data)[None])
         return bundle.manifest.labels[int(logits[0].argmax())]
 
+    samples: dict[tuple[str, str], Seconds]
     samples = {(name, who): {WHOLE: [], CPU: []} for name in photos for who in ("ours", "peer")}
     progress("starting onnxruntime with Pillow")
     missing: dict[str, str] = {}
@@ -98,7 +102,7 @@ def measure_end_to_end(
         for turn in range(-(-runs // RUNS_PER_TURN)):
             for name, data in photos.items():
                 progress(f"turn {turn + 1}: {name}")
-                _extend(samples[name, "ours"], _time_ours(lambda d=data: classify(d)))  # type: ignore[misc]
+                _extend(samples[name, "ours"], _time_ours(lambda d=data: classify(d)))
                 if peer:
                     _extend(samples[name, "peer"], peer.time(name, RUNS_PER_TURN))
     except RuntimeFault as error:

@@ -23,7 +23,8 @@ OURS = ("meliusnetc", "meliusnet22", "meliusnet42", "meliusnet59")
 SIZE = 224  # pixels
 BINARY = "binary"
 
-# Top-1 on ImageNet in percent as published, and where. Nobody has trained ours on ImageNet with this code.
+# Top-1 on ImageNet in percent as published, and where. Nobody has trained ours on ImageNet with
+# this code.
 AUTHORS = "the authors' training logs"
 PUBLISHED: dict[str, tuple[float, str]] = {
     "meliusnetc": (64.1, AUTHORS),
@@ -99,7 +100,8 @@ def format_modern_networks(result: Mapping[str, Any]) -> str:
         f"networks of today, untrained (random weights), input 3x{SIZE}x{SIZE}, batch "
         f"{result['batch']}, threads {result['threads']}, {name_cpus(result['cpus'])}; "
         "top-1: published, on ImageNet",
-        f"  {'network':<28}{'top-1':>6}  {'engine':<16}{'':<8}{'median':>9}{'p10':>9}{'p90':>9}  ms",
+        f"  {'network':<28}{'top-1':>6}  {'engine':<16}{'':<8}{'median':>9}{'p10':>9}{'p90':>9}"
+        "  ms",
     ]
     for row in result["rows"]:
         error = f", differs by {row['answer_error']:.1g}" if "answer_error" in row else ""

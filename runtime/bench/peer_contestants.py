@@ -22,8 +22,8 @@ from runtime.onnx_sessions import saturates
 FLOAT, INT8 = "fp32", "int8"
 REFERENCE = "onnxruntime"
 PEERS = (REFERENCE, "openvino", "litert", "ncnn", "mnn")
-# Root mean square of an answer's differences, by the deviation of ONNX Runtime's float32 logits: float32 differs
-# by rounding, 8 bits by what random weights and ranges of noise make of them.
+# Root mean square of an answer's differences, by the deviation of ONNX Runtime's float32 logits:
+# float32 differs by rounding, 8 bits by what random weights and ranges of noise make of them.
 MOST_ERROR = {FLOAT: 1e-3, INT8: 0.5}
 WITHOUT_INT8 = {
     "ncnn": "its quantizer (ncnn2table, ncnn2int8) is in no package",
@@ -60,7 +60,7 @@ class PeerSettings:
 def add_peers(
     lists: Lists, stack: ExitStack, network: str, graph: Path, settings: PeerSettings
 ) -> None:
-    """Starts every peer on an ONNX graph, float32 and 8 bits; the ones that fail are in lists.missing.
+    """Starts every peer on an ONNX graph, float32 and 8 bits; lists.missing names those that fail.
 
     One process a model: threads of several sessions in one process wait for each other.
     """
@@ -78,13 +78,17 @@ def add_peers(
             settings.progress(f"starting {peer} on {network} {precision}")
             try:
                 process = stack.enter_context(_start(peer, model, settings))
+            except RuntimeFault as reason:
+                lists.missing[name] = explain(peer, reason)
+                continue
+            try:
                 facts = dict(process.facts)
                 answer = np.array(facts.pop("answer"))
                 if peer == REFERENCE and precision == FLOAT:
                     reference = answer
                 error = check_answer(answer, reference, precision)
             except RuntimeFault as reason:
-                lists.missing[name] = explain(peer, reason)
+                lists.missing[name] = str(reason)
                 continue
             timer = process.timer("predict")
             lists.add(network, peer, precision, timer, answer_error=error, **facts)
@@ -124,7 +128,7 @@ def _write_files(
         "litert": settings.folder / f"{network}.tflite",
         "litert int8": settings.folder / f"{network}.int8.tflite",
     }
-    converted = {
+    converted: dict[str, tuple[str, str, dict[str, Any]]] = {
         "int8": (REFERENCE, "quantize_peer", {"model": str(graph), "size": settings.size}),
         "litert": (
             *("litert", "litert_convert_peer"),

@@ -179,7 +179,7 @@ class Report:
         self.figures["end_to_end"] = result
 
     def _write_mobilenet(self) -> Bundle:
-        """MobileNet-v1 0.25 of 128 pixels: Google's where --mobilenet names its file, else random."""
+        """MobileNet-v1 0.25 of 128 pixels: Google's if --mobilenet names its file, else random."""
         file = self._args.mobilenet
         if file is None:
             return self._exports("mobilenet_v1_0.25", 128)

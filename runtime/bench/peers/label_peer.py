@@ -1,4 +1,4 @@
-"""Peer: a JPEG's bytes to a label as most programs do it: Pillow at full size, NumPy, ONNX Runtime."""
+"""Peer: a JPEG's bytes to a label as most programs do: Pillow at full size, ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from typing import Any
 def open_peer(
     options: dict[str, Any],
 ) -> tuple[dict[str, Any], dict[str, Callable[[], dict[str, float]]]]:
-    """options: model (path), preprocessing (resize, crop, mean, std), photos (path by name), saturates
-    (see onnxruntime_peer). Facts: "answers", logits by name. Calls: one a photo, its parts "whole"
-    and "cpu", seconds of the process. On one thread.
+    """options: model (path), preprocessing (resize, crop, mean, std), photos (path by name),
+    saturates (see onnxruntime_peer). Facts: "answers", logits by name. Calls: one a photo, its
+    parts "whole" and "cpu", seconds of the process. On one thread.
     """
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read by the import, see runtime/onnx_sessions.py
     import numpy as np

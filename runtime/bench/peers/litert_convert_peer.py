@@ -1,8 +1,8 @@
-"""Not a contestant: writes an ONNX graph of a MobileNet as a .tflite file, weights unchanged, float32.
+"""Not a contestant: writes an ONNX graph of a MobileNet as a .tflite file with its own weights.
 
-Google's own converters start from PyTorch, JAX or TensorFlow; these networks need few operators. Maps
-become [N, H, W, C] as LiteRT wants them; a padding on all sides becomes a Pad operator, which XNNPACK
-makes part of the convolution behind it.
+Google's converters start from PyTorch, JAX or TensorFlow; these networks need few operators. Maps
+become [N, H, W, C] as LiteRT wants them; a padding on all sides becomes a Pad operator, which
+XNNPACK makes part of the convolution behind it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ class _Writer:
         self.graph.name = self.model.description = graph.name
         self.codes: dict[int, int] = {}
         self.indices: dict[str, int] = {}
-        _, channels, height, width = (d.dim_value for d in graph.input[0].type.tensor_type.shape.dim)
+        _, channels, height, width = (
+            d.dim_value for d in graph.input[0].type.tensor_type.shape.dim
+        )
         self.shapes = {graph.input[0].name: [batch, height, width, channels]}
         self.graph.inputs = [self._tensor(graph.input[0].name)]
         nodes = list(graph.node)
@@ -72,7 +74,7 @@ class _Writer:
             activation, output = self._activation(following, name)
             convert = self._convolve if node.op_type == "Conv" else self._connect
             convert(inputs, output, facts, activation)
-            return output != name
+            return bool(output != name)
         convert_simple = {
             "Add": self._add,
             "Mul": self._multiply,
@@ -174,7 +176,9 @@ class _Writer:
 
     def _hard_swish(self, inputs: list[str], out: str) -> None:
         self.shapes[out] = self.shapes[inputs[0]]
-        self._operator("HARD_SWISH", "HardSwishOptions", self.schema.HardSwishOptionsT(), inputs, out)
+        self._operator(
+            "HARD_SWISH", "HardSwishOptions", self.schema.HardSwishOptionsT(), inputs, out
+        )
 
     def _hard_sigmoid(self, inputs: list[str], out: str) -> None:
         """As TensorFlow writes it: ReLU6(x + 3) / 6."""
@@ -203,7 +207,9 @@ class _Writer:
 
     # ---- the file's tables ----------------------------------------------------------------------
 
-    def _operator(self, kind: str, options_name: str, options: Any, inputs: list[str], out: str) -> None:
+    def _operator(
+        self, kind: str, options_name: str, options: Any, inputs: list[str], out: str
+    ) -> None:
         code = getattr(self.schema.BuiltinOperator, kind)
         if code not in self.codes:
             entry = self.schema.OperatorCodeT()

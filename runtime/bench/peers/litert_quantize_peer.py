@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-CALIBRATION_IMAGES = 4  # of noise: the ranges only have to be plausible, time does not depend on them
+CALIBRATION_IMAGES = (
+    4  # of noise: the ranges only have to be plausible, time does not depend on them
+)
 
 
 def open_peer(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Callable[[], None]]]:

@@ -1,7 +1,7 @@
 """Peer: MNN on an ONNX graph of float32 images [N, 3, S, S], converted by its own converter.
 
-Not by the program `mnnconvert`: that one installs a package for logging with the first pip it finds,
-and reports each conversion to its vendor. The compiled module under it does neither.
+Not by the program `mnnconvert`: that one installs a package for logging with the first pip it
+finds, and reports each conversion to its vendor. The compiled module under it does neither.
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@ from typing import Any
 
 def open_peer(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Callable[[], None]]]:
     """options: model (path), threads, batch, saturates (whether this CPU's 8-bit products are wrong
-    unless ONNX Runtime is asked for exact ones). Facts: "answer", logits of the seeded images. Calls:
-    predict.
+    unless ONNX Runtime is asked for exact ones). Facts: "answer", logits of the seeded images.
+    Calls: predict.
     """
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read by the import, see runtime/onnx_sessions.py
     import numpy as np
