@@ -17,6 +17,7 @@ from runtime.errors import RuntimeFault
 
 BLOCK = "bench"  # the name of the marks
 MIB = 2**20
+WIDE = 1.6  # p90 by median, beyond which a row tells of other work on the CPU
 
 Figures = Mapping[str, Any]
 
@@ -65,7 +66,8 @@ def make_tables(figures: Figures) -> list[str]:
         f"{machine['cpu']} ({machine['system']}), kernels `{machine['implementation']}`"
         f"{' (forced)' if machine.get('forced') else ''}, threads "
         f"{settings['threads']}, batch {settings['batch']}, medians of {settings['runs']} runs, "
-        f"everything compared in turns. Python {machine['python']}, {versions}.",
+        f"everything compared in turns. Python {machine['python']}, {versions}."
+        f"{_describe_scatter(figures)}",
         *tabulate_pairs(figures),
         *tabulate_modern(figures),
         *_larq(figures),
@@ -73,6 +75,20 @@ def make_tables(figures: Figures) -> list[str]:
         *_engines(figures),
         *(table for result in figures.get("networks", []) for table in _network(result)),
     ]
+
+
+def _describe_scatter(figures: Figures) -> str:
+    """A sentence if other work took the CPU while this was measured."""
+    peers = figures.get("peers", {})
+    rows = [row for name in ("networks", "modern") for row in peers.get(name, {}).get("rows", [])]
+    rows += [row for result in figures.get("engines", []) for row in result["engines"]]
+    wide = sum(row["p90_ms"] > WIDE * row["median_ms"] for row in rows)
+    if wide <= len(rows) / 10:
+        return ""
+    return (
+        f" **Provisional**: of {wide} of {len(rows)} rows a tenth of the runs took more than "
+        f"{WIDE:g} times the median, so other work ran meanwhile."
+    )
 
 
 def _larq(figures: Figures) -> list[str]:

@@ -58,6 +58,13 @@ def test_only_what_is_between_the_marks_changes(tmp_path: Path) -> None:
         assert "old" not in text
 
 
+def test_figures_that_scatter_are_called_provisional() -> None:
+    figures = all_figures()
+    assert "**Provisional**" not in make_tables(figures)[0]
+    figures["engines"][0]["engines"][0] |= {"p90_ms": 4.0}
+    assert "**Provisional**: of 1 of 6 rows" in make_tables(figures)[0]
+
+
 def test_kernels_that_were_forced_are_told() -> None:
     figures = all_figures()
     figures["machine"] = {**MACHINE, "forced": True}
