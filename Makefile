@@ -49,7 +49,7 @@ MYPY_ARGS := $(if $(filter yes,$(WITH_TORCH)),,--allow-subclassing-any --allow-u
 PIP_INSTALL = $(PYTHON) -m pip install --quiet --disable-pip-version-check
 PIP_LOCKED = $(PIP_INSTALL) --require-hashes --only-binary :all:
 
-.PHONY: help serve test setup lint format bench bench-peers serving-peers instruction-counts train-default train-baseline teachers \
+.PHONY: help serve test setup lint format bench bench-page bench-peers serving-peers instruction-counts train-default train-baseline teachers \
 	wheel wheel-arm64 sdist sbom release release-notes raspberry-pi prove-raspberry-pi image image-archive prove-containers \
 	prometheus-rules locks system-test-tools manifest-tools clean
 
@@ -125,12 +125,18 @@ $(STAMPS)/teachers: $(STAMPS)/tools $(SERVE_READY) $(LOCKS)/teachers.txt
 	@touch $@
 
 # Each peer of the benchmark has an environment of its own: their packages do not get on with ours.
-bench-peers: .venv-openvino/ready .venv-larq/ready ## install OpenVINO and larq-compute-engine for `make bench` (x86-64)
+BENCH_PEERS := openvino litert ncnn mnn
+bench-peers: $(BENCH_PEERS:%=.venv-%/ready) .venv-larq/ready ## install what `make bench` compares with (x86-64; Python 3.11)
+
+bench-page: setup bench-peers ## measure for runtime/bench/README.md, with all instructions and with AVX2's (BENCH_ARGS)
+	$(PYTHON) -m runtime.bench --markdown runtime/bench/README.md --plot runtime/bench.svg $(BENCH_ARGS)
+	BNN_FORCE_IMPLEMENTATION=avx2 ONEDNN_MAX_CPU_ISA=AVX2 $(PYTHON) -m runtime.bench --only engines,end-to-end,peers \
+	  --markdown runtime/bench/README.md --block 'bench avx2' $(BENCH_ARGS)
 
 SERVING_PEERS := fastapi litserve bentoml mlserver
 serving-peers: $(SERVING_PEERS:%=.venv-%/ready) ## install what `python -m loadtests.overhead --peer NAME` compares with
 
-# promise, which larq-zoo needs, has no wheel.
+# promise, which larq-zoo needs, has no wheel. --no-deps: the lock files are whole, but for the torch that pnnx names.
 .venv-%/ready: $(LOCKS)/peer-%.txt
 	@test $* != larq || $(PEER_PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { \
 	  echo 'error: expected Python 3.11, the last one that larq-compute-engine is built for; found' \
@@ -138,7 +144,7 @@ serving-peers: $(SERVING_PEERS:%=.venv-%/ready) ## install what `python -m loadt
 	@echo 'installing $*, a peer to compare with, in .venv-$*'
 	@$(PEER_PYTHON) -m venv .venv-$*
 	@.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
-	  --only-binary :all: --no-binary promise -r $<
+	  --no-deps --only-binary :all: --no-binary promise -r $<
 	@touch $@
 
 instruction-counts: setup ## count the NEON kernels' instructions under emulation (Debian's cross compiler and qemu)
@@ -305,7 +311,7 @@ locks: ## resolve the lock files anew (needs uv; UV_ARGS=--upgrade for newer ver
 	$(UV_COMPILE) -c $(LOCKS)/dev.txt pyproject.toml -o $(LOCKS)/native.txt
 	$(UV_COMPILE) $(LOCKS)/pip.in -o $(LOCKS)/pip.txt
 	$(UV_COMPILE) $(LOCKS)/manifests.in -o $(LOCKS)/manifests.txt
-	$(UV_COMPILE) $(LOCKS)/peer-openvino.in -o $(LOCKS)/peer-openvino.txt
+	$(foreach peer,$(BENCH_PEERS),$(UV_COMPILE) $(LOCKS)/peer-$(peer).in -o $(LOCKS)/peer-$(peer).txt &&) true
 	$(filter-out --universal,$(UV_COMPILE)) $(LOCKS)/peer-larq.in -o $(LOCKS)/peer-larq.txt
 	$(foreach peer,$(SERVING_PEERS),$(UV_COMPILE) $(LOCKS)/peer-$(peer).in -o $(LOCKS)/peer-$(peer).txt &&) true
 	@sed -i '1i # Everything for development: the service, training, tests and lint. Made by `make locks`.' $(LOCKS)/dev.txt
@@ -315,7 +321,8 @@ locks: ## resolve the lock files anew (needs uv; UV_ARGS=--upgrade for newer ver
 	@sed -i '1i # What serving with the native engine alone takes. Made by `make locks`.' $(LOCKS)/native.txt
 	@sed -i '1i # The pip that installs where there is no other. Made by `make locks`.' $(LOCKS)/pip.txt
 	@sed -i '1i # What checks Kubernetes manifests: checkov. Made by `make locks`.' $(LOCKS)/manifests.txt
-	@sed -i '1i # A peer of the benchmark: OpenVINO. Made by `make locks`.' $(LOCKS)/peer-openvino.txt
+	@for peer in $(BENCH_PEERS); do \
+	  sed -i "1i # A peer of the benchmark: $$peer. Made by \`make locks\`." $(LOCKS)/peer-$$peer.txt; done
 	@sed -i '1i # A peer of the benchmark: larq-compute-engine. Made by `make locks`.' $(LOCKS)/peer-larq.txt
 	@for peer in $(SERVING_PEERS); do \
 	  sed -i "1i # A peer of the load tests: $$peer. Made by \`make locks\`." $(LOCKS)/peer-$$peer.txt; done

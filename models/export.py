@@ -100,9 +100,10 @@ def export_bundle(
     temperature: float = 1.0,
     calibration: Calibration | None = None,
     evaluation: LabelledImages | None = None,
+    self_test: bool = True,
 ) -> Bundle:
     """Converts, writes, measures parity with every engine that runs here, records it in the
-    manifest, and adds a self-test that all of them pass.
+    manifest, and adds a self-test that all of them pass, unless self_test is False.
 
     With calibration, the float parts become 8-bit ones, and parity is that with the 8-bit network
     in float arithmetic; evaluation: pictures to measure accuracy on. Raises ConversionError,
@@ -154,7 +155,9 @@ def export_bundle(
             manifest = replace(
                 manifest, quantization={**manifest.quantization, "accuracy": accuracy}
             )
-        return write_bundle(out, manifest, add_self_test(manifest, files, folder))
+        if self_test:
+            files = add_self_test(manifest, files, folder)
+        return write_bundle(out, manifest, files)
 
 
 def load_checkpoint(path: Path, name: str) -> dict[str, Any]:
@@ -227,6 +230,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--image-size", type=_at_least_1, help="side of the input (default: the network's)"
     )
+    parser.add_argument(
+        "--no-self-test",
+        action="store_true",
+        help="untrained only, for measuring: store no images and answers. Random weights may hang "
+        "on rounding at every image",
+    )
     parser.add_argument("--parity-inputs", type=_at_least_1, default=PARITY_INPUTS)
     parser.add_argument(
         "--onnx-integer", action="store_true", help="8-bit ConvInteger in the ONNX graph, not Conv"
@@ -276,6 +285,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _export(args: argparse.Namespace) -> Bundle:
     if args.checkpoint:
+        if args.no_self_test:
+            raise ValueError(
+                "expected --no-self-test without --checkpoint, found both: a trained network has a "
+                "self-test; leave --no-self-test out"
+            )
         content = load_checkpoint(args.checkpoint, args.name)
         classes, side = len(content["classes"]), content["preprocessing"]["crop"]
         if args.num_classes not in (None, classes):
@@ -303,6 +317,7 @@ def _export(args: argparse.Namespace) -> Bundle:
     calibration, evaluation = _load_pictures(args, preprocessing)
     return export_bundle(
         *(network, args.out, labels, preprocessing, None, args.parity_inputs, args.onnx_integer),
+        self_test=not args.no_self_test,
         calibration=calibration,
         evaluation=evaluation,
     )

@@ -43,7 +43,7 @@ from models.references import (
 from models.scatter import Point, write_scatter
 from runtime import read_bundle
 from runtime.bench.machine import format_machine
-from runtime.bench.markdown import make_table
+from runtime.bench.tables import make_table
 from runtime.errors import RuntimeFault
 
 RUNS = Path(__file__).parent / "runs"

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from runtime.bench.markdown import make_table
+from runtime.bench.tables import make_table
 
 SOURCES = Path(__file__).resolve().parent / "csrc"
 COMPILER = "aarch64-linux-gnu-g++"

@@ -143,7 +143,8 @@ def test_onnxruntime_is_imported_where_it_is_silenced(repository: Path, files: l
         for path in files
         if path.suffix == ".py" and pattern.search((repository / path).read_bytes())
     ]
-    peers = [Path("runtime/bench/peers") / f"{n}_peer.py" for n in ("onnxruntime", "quantize")]
+    names = ("label", "onnxruntime", "quantize")
+    peers = [Path("runtime/bench/peers") / f"{name}_peer.py" for name in names]
     network = Path("loadtests/peers/network.py")
     assert found == [network, *peers, Path("runtime/onnx_sessions.py")]
 

@@ -5,8 +5,11 @@ layers    every binary layer of the network in each kernel family
 networks  milliseconds of each part and what they are spent on, chosen kernels against popcount;
           batches and threads
 engines   latency of every engine beside eager float PyTorch, and peak memory of each
-peers     ONNX Runtime and OpenVINO on MobileNet-v1, larq-compute-engine on MeliusNet22, OpenVINO on
-          binary layers; `make bench-peers` installs the last two
+end-to-end  a JPEG's bytes to a label: the first bundle beside Pillow and ONNX Runtime on a
+          MobileNet-v1
+peers     ONNX Runtime, OpenVINO, LiteRT, ncnn and MNN on MobileNet-v1, V3 and V4,
+          larq-compute-engine on MeliusNet22, OpenVINO on binary layers; `make bench-peers` installs
+          all but the first
 
 Whatever is compared takes turns on the same CPUs; figures are medians, with the range of 80 % of
 the runs. Without a bundle or network: the default model and meliusnet22, all sections. --network
@@ -32,7 +35,7 @@ from runtime.bench.contestants import BASELINE, CONTESTANTS, EAGER, run_alone
 from runtime.bench.contribution import describe_heat, format_report, make_report, write_report
 from runtime.bench.interpreters import ENVIRONMENTS, find_interpreters
 from runtime.bench.machine import ROOT, allowed_cpus, describe_machine, format_machine
-from runtime.bench.markdown import split_at_marks, write_markdown
+from runtime.bench.markdown import BLOCK, split_at_marks, write_markdown
 from runtime.bench.plot import write_plot
 from runtime.bench.report import SECTIONS, Exports, Report
 from runtime.bench.selftest import run_selftest
@@ -44,6 +47,7 @@ DEFAULT_BUNDLE = ROOT / "service" / "bundles" / "default"
 BASELINE_BUNDLE = DEFAULT_BUNDLE.with_name("mobilenet_v1")
 REPORT_FILE = Path("bnn-bench-report.json")
 REPORT_SECTIONS = ["kernels", "layers", "networks", "engines"]
+WITHOUT_BUNDLE = ["end-to-end", "peers"]  # sections that bring their own networks
 DEFAULT_NETWORK, DEFAULT_SIZE = "meliusnet22", 224
 
 
@@ -63,7 +67,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         action="append",
         metavar="SECTION",
         help=f"{', '.join(SECTIONS)}; several with commas or by repeating it (default: all; with "
-        "--bundle or --network all but peers)",
+        "--bundle or --network all but peers and end-to-end)",
     )
     parser.add_argument(
         "--engine",
@@ -87,11 +91,21 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="NAME=PATH",
         help=f"interpreter of a peer: {', '.join(ENVIRONMENTS)}",
     )
+    parser.add_argument(
+        "--mobilenet",
+        type=Path,
+        metavar="F.tflite",
+        help="Google's mobilenet_v1_0.25_128_quant.tflite, the network of the peer end to end "
+        "(default: random weights)",
+    )
     parser.add_argument("--no-memory", action="store_true", help="start no processes for memory")
     parser.add_argument("--json", type=Path, metavar="F", help="write the figures here too")
     parser.add_argument("--plot", type=Path, metavar="F.svg", help="draw the figures")
     parser.add_argument(
         "--markdown", type=Path, metavar="F.md", help="tables, in a new file or between its marks"
+    )
+    parser.add_argument(
+        "--block", default=BLOCK, metavar="NAME", help=f"of the marks (default: {BLOCK})"
     )
     parser.add_argument(
         "--from-json", type=Path, metavar="F", help="measure nothing: draw and write these figures"
@@ -116,6 +130,8 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         args.interpreters = find_interpreters(args.peer_python)
     except ValueError as error:
         parser.error(str(error))
+    if args.mobilenet and not args.mobilenet.is_file():
+        parser.error(f"--mobilenet: expected a file, found no {args.mobilenet}")
     if args.plot and args.plot.suffix != ".svg":
         parser.error(f"--plot: expected a name that ends in .svg, found {args.plot}")
     for option in ("json", "plot", "markdown", "report"):
@@ -132,7 +148,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parse_arguments(arguments)
     try:
         if args.markdown:
-            split_at_marks(args.markdown)  # before anything is measured
+            split_at_marks(args.markdown, args.block)  # before anything is measured
         if args.from_json:
             _write(_read(args.from_json), args)
             return 0
@@ -151,7 +167,7 @@ def _choose_sections(args: argparse.Namespace) -> list[str]:
         if args.report:
             return REPORT_SECTIONS
         named = args.bundle or args.network
-        return [name for name in SECTIONS if name != "peers" or not named]
+        return [name for name in SECTIONS if name not in WITHOUT_BUNDLE or not named]
     sections = [name.strip() for names in args.only for name in names.split(",")]
     for name in sections:
         if name not in SECTIONS:
@@ -171,10 +187,11 @@ def _open_bundles(args: argparse.Namespace, exports: Exports) -> list[Bundle]:
     try:
         bundles.append(exports(DEFAULT_NETWORK, args.size))
     except RuntimeFault as error:
-        if "peers" in args.sections and args.only:
+        if args.only and any(name in args.sections for name in WITHOUT_BUNDLE):
             raise
-        print(f"{DEFAULT_NETWORK} and peers are left out: {error}", file=sys.stderr)
-        args.sections = [name for name in args.sections if name != "peers"]
+        left_out = ", ".join([DEFAULT_NETWORK, *WITHOUT_BUNDLE])
+        print(f"{left_out} are left out: {error}", file=sys.stderr)
+        args.sections = [name for name in args.sections if name not in WITHOUT_BUNDLE]
     return bundles
 
 
@@ -206,7 +223,7 @@ def _write(figures: dict[str, Any], args: argparse.Namespace) -> None:
     if args.plot:
         write_plot(figures, args.plot)
     if args.markdown:
-        write_markdown(figures, args.markdown)
+        write_markdown(figures, args.markdown, args.block)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -9,7 +9,10 @@ from pathlib import Path
 from runtime.bench.machine import ROOT
 
 # Peer -> the environment that `make bench-peers` makes for it; "" is this interpreter's own.
-ENVIRONMENTS = {"onnxruntime": "", "openvino": ".venv-openvino", "larq": ".venv-larq"}
+ENVIRONMENTS = {
+    "onnxruntime": "",
+    **{name: f".venv-{name}" for name in ("openvino", "litert", "ncnn", "mnn", "larq")},
+}
 REMEDY = (
     "install it with 'make bench-peers', or name an interpreter that has it: "
     "--peer-python {name}=/path/to/python"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from runtime import library
+from runtime.engine import FORCE_IMPLEMENTATION
 from runtime.errors import RuntimeFault
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -24,6 +25,7 @@ def describe_machine() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "cores_allowed": len(cpus) if (cpus := allowed_cpus()) else None,
         "implementation": library.active(),
+        "forced": bool(os.environ.get(FORCE_IMPLEMENTATION)),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "packages": _versions("bnn-service", "numpy", "torch", "onnxruntime"),

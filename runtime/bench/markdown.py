@@ -1,4 +1,7 @@
-"""Writes the figures as Markdown tables: a file of their own, or between marks of a document."""
+"""Writes the figures as Markdown tables: a file of their own, or between marks of a document.
+
+Marks have a name, so that a page has the figures of several instruction sets.
+"""
 
 from __future__ import annotations
 
@@ -7,40 +10,50 @@ from pathlib import Path
 from typing import Any
 
 from runtime.bench.networks import CHOSEN, POPCOUNT
-from runtime.bench.peer_networks import FLOAT, INT8, INT8_SUFFIX, LARQ_VARIANT, PAIRS
+from runtime.bench.peer_networks import LARQ_VARIANT
+from runtime.bench.peer_tables import tabulate_end_to_end, tabulate_modern, tabulate_pairs
+from runtime.bench.tables import make_table
 from runtime.errors import RuntimeFault
 
-BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
+BLOCK = "bench"  # the name of the marks
 MIB = 2**20
+WIDE = 1.6  # p90 by median, beyond which a row tells of other work on the CPU
 
 Figures = Mapping[str, Any]
 
 
-def write_markdown(figures: Figures, path: Path) -> None:
+def make_marks(block: str) -> tuple[str, str]:
+    """The lines around the tables."""
+    return f"<!-- {block}: begin -->", f"<!-- {block}: end -->"
+
+
+def write_markdown(figures: Figures, path: Path, block: str = BLOCK) -> None:
     """Writes the tables; a file with the marks keeps all that is not between them.
 
     Raises RuntimeFault as split_at_marks does.
     """
     tables = "\n\n".join(make_tables(figures)) + "\n"
-    around = split_at_marks(path)
+    around = split_at_marks(path, block)
     if around is not None:
-        tables = f"{around[0]}{BEGIN}\n\n{tables}\n{END}{around[1]}"
+        begin, end = make_marks(block)
+        tables = f"{around[0]}{begin}\n\n{tables}\n{end}{around[1]}"
     path.write_text(tables)
 
 
-def split_at_marks(path: Path) -> tuple[str, str] | None:
+def split_at_marks(path: Path, block: str = BLOCK) -> tuple[str, str] | None:
     """What stands before and behind the marks; None for a file that does not exist yet.
 
     Raises RuntimeFault for a file that exists and has no marks.
     """
     if not path.exists():
         return None
-    before, begin, rest = path.read_text().partition(BEGIN)
-    _, end, after = rest.partition(END)
+    marks = make_marks(block)
+    before, begin, rest = path.read_text().partition(marks[0])
+    _, end, after = rest.partition(marks[1])
     if not begin or not end:
         raise RuntimeFault(
-            f"{path}: expected a new file, or the lines {BEGIN} and {END}, found a file without "
-            "them. Add them, or name another file."
+            f"{path}: expected a new file, or the lines {marks[0]} and {marks[1]}, found a file "
+            "without them. Add them, or name another file or block."
         )
     return before, after
 
@@ -50,46 +63,32 @@ def make_tables(figures: Figures) -> list[str]:
     machine, settings = figures["machine"], figures["settings"]
     versions = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
     return [
-        f"{machine['cpu']} ({machine['system']}), kernels `{machine['implementation']}`, threads "
+        f"{machine['cpu']} ({machine['system']}), kernels `{machine['implementation']}`"
+        f"{' (forced)' if machine.get('forced') else ''}, threads "
         f"{settings['threads']}, batch {settings['batch']}, medians of {settings['runs']} runs, "
-        f"everything compared in turns. Python {machine['python']}, {versions}.",
-        *_pairs(figures),
+        f"everything compared in turns. Python {machine['python']}, {versions}."
+        f"{_describe_scatter(figures)}",
+        *tabulate_pairs(figures),
+        *tabulate_modern(figures),
         *_larq(figures),
+        *tabulate_end_to_end(figures),
         *_engines(figures),
         *(table for result in figures.get("networks", []) for table in _network(result)),
     ]
 
 
-def make_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Rows of cells as a Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-
-
-def _pairs(figures: Figures) -> list[str]:
-    """Ours against both runtimes on MobileNet-v1, as times as fast."""
-    found = figures.get("peers", {}).get("networks", {}).get("rows", [])
-    medians = {(r["network"], r["engine"], r["precision"]): r["median_ms"] for r in found}
-    rows = []
-    pairs = [(f"{ours}{suffix}", theirs) for ours, theirs in PAIRS for suffix in ("", INT8_SUFFIX)]
-    for ours, theirs in pairs:
-        mine = [ms for (network, *_), ms in medians.items() if network == ours]
-        if not mine:
-            continue
-        cells = [f"{ours}: {mine[0]:.2f}", theirs]
-        for precision in (FLOAT, INT8):
-            for engine in ("onnxruntime", "openvino"):
-                ms = medians.get((theirs, engine, precision))
-                cells.append("not measured" if ms is None else f"{ms:.2f}: {ms / mine[0]:.2f}x")
-        rows.append(cells)
-    if not rows:
-        return []
-    head = ["ours, ms", "at the same published accuracy"]
-    head += [f"{e} {p}, ms" for p in (FLOAT, INT8) for e in ("ONNX Runtime", "OpenVINO")]
-    return [
-        "Whole networks at 224x224, untrained (random weights). *x*: times as fast as the peer.",
-        make_table(head, rows),
-    ]
+def _describe_scatter(figures: Figures) -> str:
+    """A sentence if other work took the CPU while this was measured."""
+    peers = figures.get("peers", {})
+    rows = [row for name in ("networks", "modern") for row in peers.get(name, {}).get("rows", [])]
+    rows += [row for result in figures.get("engines", []) for row in result["engines"]]
+    wide = sum(row["p90_ms"] > WIDE * row["median_ms"] for row in rows)
+    if wide <= len(rows) / 10:
+        return ""
+    return (
+        f" **Provisional**: of {wide} of {len(rows)} rows a tenth of the runs took more than "
+        f"{WIDE:g} times the median, so other work ran meanwhile."
+    )
 
 
 def _larq(figures: Figures) -> list[str]:

@@ -11,12 +11,12 @@ from typing import Any
 from runtime.bench.contestants import make_images
 from runtime.bench.interpreters import explain
 from runtime.bench.machine import name_cpus, pinned
+from runtime.bench.peer_contestants import Lists, PeerSettings, add_peers
 from runtime.bench.peer_process import PeerProcess
-from runtime.bench.timing import Progress, Timer, summarize, take_turns, time_calls
+from runtime.bench.timing import Progress, summarize, take_turns, time_calls
 from runtime.bundle import ONNX_GRAPH, SELF_TEST, Bundle
 from runtime.engine import load_engine
 from runtime.errors import RuntimeFault
-from runtime.onnx_sessions import saturates
 
 # (ours, theirs): pairs that the MeliusNet paper makes by size and accuracy.
 PAIRS = (
@@ -27,7 +27,7 @@ PAIRS = (
 INT8_SUFFIX = ", 8-bit parts"  # ours with 8-bit stem, transitions and head
 LARQ_NETWORK = "meliusnet22"
 LARQ_VARIANT = f"{LARQ_NETWORK}, larq's variant"
-FLOAT, INT8, BINARY = "fp32", "int8", "binary"
+BINARY = "binary"
 SIZE = 224  # pixels
 LARQ_CALLS = ("indirect BGEMM, XNNPACK", "indirect BGEMM", "default")
 
@@ -55,20 +55,6 @@ def make_larq_variant(bundle: Bundle) -> Bundle:
     return Bundle(bundle.path, manifest)
 
 
-class Lists:
-    """Contestants by name, what is known of each, and why others are missing."""
-
-    def __init__(self) -> None:
-        self.timers: dict[str, Timer] = {}
-        self.facts: dict[str, dict[str, Any]] = {}
-        self.missing: dict[str, str] = {}
-
-    def add(self, network: str, engine: str, precision: str, timer: Timer, **facts: Any) -> None:
-        name = f"{network}: {engine} {precision}"
-        self.timers[name] = timer
-        self.facts[name] = {"network": network, "engine": engine, "precision": precision, **facts}
-
-
 def measure_peer_networks(
     export: Export,
     folder: Path,
@@ -89,13 +75,9 @@ def measure_peer_networks(
     with ExitStack() as stack:
         used = stack.enter_context(pinned(threads, cpus))
         _add_ours(lists, export, threads, batch)
+        settings = PeerSettings(folder, interpreters, threads, batch, SIZE, progress)
         for _, theirs in PAIRS:
-            models = _write_models(lists, export, folder, interpreters, theirs, progress)
-            for precision, model in models.items():
-                for peer in ("onnxruntime", "openvino"):
-                    progress(f"starting {peer} on {theirs} {precision}")
-                    options = {"model": str(model), "threads": threads, "batch": batch}
-                    _add_peer(lists, stack, interpreters, peer, theirs, precision, options)
+            add_peers(lists, stack, theirs, export(theirs).path / ONNX_GRAPH, settings)
         progress("starting larq-compute-engine (the first time it converts for a minute)")
         _add_larq(lists, stack, interpreters, threads, batch)
         seconds, failures = take_turns(lists.timers, runs, progress)
@@ -155,48 +137,6 @@ def _add_ours(lists: Lists, export: Export, threads: int, batch: int) -> None:
                 version="this build",
                 model_bytes=engine.model_bytes,
             )
-
-
-def _write_models(
-    lists: Lists,
-    export: Export,
-    folder: Path,
-    interpreters: Mapping[str, str],
-    name: str,
-    progress: Progress,
-) -> dict[str, Path]:
-    """The ONNX files of a MobileNet by precision; int8 only where the quantizer works."""
-    models = {FLOAT: export(name).path / ONNX_GRAPH}
-    progress(f"quantizing {name}")
-    out = folder / f"{name}.int8.onnx"
-    options = {"model": str(models[FLOAT]), "out": str(out), "size": SIZE}
-    try:
-        PeerProcess(interpreters["onnxruntime"], "quantize_peer", options).close()
-    except RuntimeFault as error:
-        lists.missing[f"{name} {INT8}"] = explain("onnxruntime", error)
-    else:
-        models[INT8] = out
-    return models
-
-
-def _add_peer(
-    lists: Lists,
-    stack: ExitStack,
-    interpreters: Mapping[str, str],
-    peer: str,
-    network: str,
-    precision: str,
-    options: Mapping[str, Any],
-) -> None:
-    """One process a model: threads of several sessions in one process wait for each other."""
-    try:
-        if peer == "onnxruntime":
-            options = {**options, "saturates": saturates()}
-        process = stack.enter_context(PeerProcess(interpreters[peer], f"{peer}_peer", options))
-    except RuntimeFault as error:
-        lists.missing[f"{network}: {peer} {precision}"] = explain(peer, error)
-        return
-    lists.add(network, peer, precision, process.timer("predict"), **process.facts)
 
 
 def _add_larq(

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from runtime.bench.machine import format_machine
-from runtime.bench.peer_networks import BINARY, INT8, INT8_SUFFIX, LARQ_VARIANT, PAIRS
+from runtime.bench.peer_contestants import INT8, PEERS
+from runtime.bench.peer_networks import BINARY, INT8_SUFFIX, LARQ_VARIANT, PAIRS
+from runtime.bench.peer_tables import NAMES
 from runtime.bench.svg import Bar, Chart, Group, Mark, draw_charts
 from runtime.errors import RuntimeFault
 from runtime.measuring import BINARY_MAC
@@ -23,6 +25,9 @@ COLORS = {
     "eager": EAGER_COLOR,
     "onnxruntime": "#e69f00",
     "openvino": "#009e73",
+    "litert": "#d55e00",
+    "ncnn": "#f0e442",
+    "mnn": "#7a5195",
     "larq": "#cc79a7",
 }
 SPREAD = "bars are medians, whiskers hold 80 % of the runs"
@@ -98,8 +103,7 @@ def _peer_networks(figures: Figures) -> list[Chart]:
             f"224 x 224, untrained, {_setting(result)}; {SPREAD}",
             "ms",
             groups,
-            legend={"ours": OURS, "ONNX Runtime": _color("onnxruntime")}
-            | {"OpenVINO": _color("openvino")},
+            legend={"ours": OURS} | {NAMES[peer]: _color(peer) for peer in PEERS},
         )
     ]
 

@@ -10,11 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from runtime.bench.contestants import CONTESTANTS, EAGER, load_contestants
+from runtime.bench.end_to_end import (
+    format_end_to_end,
+    import_network,
+    measure_end_to_end,
+)
 from runtime.bench.engines import format_engines, measure_engines
 from runtime.bench.kernels import format_kernels, measure_kernels
 from runtime.bench.layers import chosen_families, format_layers, measure_layers
 from runtime.bench.limits import LimitMeter, format_limits
 from runtime.bench.machine import environment_of_children, pinned, show_progress
+from runtime.bench.modern_networks import format_modern_networks, measure_modern_networks
 from runtime.bench.networks import format_network, measure_network
 from runtime.bench.peer_layers import format_peer_layers, measure_peer_layers
 from runtime.bench.peer_networks import (
@@ -27,7 +33,7 @@ from runtime.bundle import Bundle, read_bundle
 from runtime.errors import RuntimeFault
 from runtime.plan import ARITHMETICS
 
-SECTIONS = ("kernels", "layers", "networks", "engines", "peers")
+SECTIONS = ("kernels", "layers", "networks", "engines", "end-to-end", "peers")
 
 
 class Exports:
@@ -48,7 +54,8 @@ class Exports:
         show_progress(f"exporting {name} at {size} pixels, float parts in {float_parts}")
         out = self._folder / f"{name}-{size}-{float_parts}"
         command = [sys.executable, "-m", "models.export", name, "--image-size", str(size)]
-        command += ["--parity-inputs", "1", "--float-parts", float_parts, "--out", str(out)]
+        command += ["--parity-inputs", "1", "--no-self-test", "--float-parts", float_parts]
+        command += ["--out", str(out)]
         answer = subprocess.run(
             command, capture_output=True, text=True, check=False, env=environment_of_children()
         )
@@ -75,7 +82,7 @@ class Report:
         """
         for section in SECTIONS:
             if section in sections:
-                getattr(self, f"_run_{section}")(bundles)
+                getattr(self, f"_run_{section.replace('-', '_')}")(bundles)
         if self._meter.has_samples:
             self.figures["limits"] = self._meter.describe()
             self._print(format_limits(self._meter.implementation, self.figures["limits"]))
@@ -139,18 +146,44 @@ class Report:
             progress=show_progress,
         )
         self._print(format_peer_layers(layers))
-        networks = measure_peer_networks(
-            self._exports,
-            self._args.folder,
-            self._args.interpreters,
-            threads=self._args.threads,
-            batch=self._args.batch,
-            runs=self._args.runs,
-            cpus=self._args.cpus,
-            progress=show_progress,
-        )
-        self._print(format_peer_networks(networks))
-        self.figures["peers"] = {"layers": layers, "networks": networks}
+        self.figures["peers"] = {"layers": layers}
+        reports = {
+            "networks": (measure_peer_networks, format_peer_networks),
+            "modern": (measure_modern_networks, format_modern_networks),
+        }
+        for name, (measure, show) in reports.items():
+            result = measure(
+                self._exports,
+                self._args.folder,
+                self._args.interpreters,
+                threads=self._args.threads,
+                batch=self._args.batch,
+                runs=self._args.runs,
+                cpus=self._args.cpus,
+                progress=show_progress,
+            )
+            self._print(show(result))
+            self.figures["peers"][name] = result
+
+    def _run_end_to_end(self, bundles: Sequence[Bundle]) -> None:
+        with pinned(1, self._args.cpus) as cpus:
+            result = measure_end_to_end(
+                bundles[0],
+                self._write_mobilenet(),
+                self._args.interpreters,
+                folder=self._args.folder,
+                runs=self._args.runs,
+                progress=show_progress,
+            )
+        self._print(format_end_to_end(result, cpus))
+        self.figures["end_to_end"] = result
+
+    def _write_mobilenet(self) -> Bundle:
+        """MobileNet-v1 0.25 of 128 pixels: Google's if --mobilenet names its file, else random."""
+        file = self._args.mobilenet
+        if file is None:
+            return self._exports("mobilenet_v1_0.25", 128)
+        return import_network(file, self._args.folder / "mobilenet")
 
     def _leave_out(self, section: str, bundle: Bundle) -> None:
         self._print(

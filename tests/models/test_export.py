@@ -185,3 +185,15 @@ def test_mistakes_are_explained(
     out = [] if "--out" in arguments else ["--out", str(tmp_path / "out")]
     assert main([*arguments, *out]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_networks_for_measuring_do_without_stored_answers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "bundle"
+    options = ["meliusnet13", "--num-classes", "4", "--image-size", "16", "--no-self-test"]
+    assert main([*options, "--out", str(out)]) == 0
+    assert "self_test.safetensors" not in read_bundle(out).manifest.files
+    capsys.readouterr()
+    assert main([*options, "--checkpoint", "c.pt", "--out", str(tmp_path / "no")]) == 2
+    assert "expected --no-self-test without --checkpoint, found both" in capsys.readouterr().err

@@ -7,7 +7,9 @@ from typing import Any
 
 
 def open_peer(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Callable[[], None]]]:
-    """options: model (path), threads, batch. Calls: predict."""
+    """options: model (path), threads, batch. Facts: "answer", logits of the seeded images;
+    "instructions", of its kernels, which ONEDNN_MAX_CPU_ISA limits. Calls: predict.
+    """
     import numpy as np
     import openvino as ov
 
@@ -23,10 +25,20 @@ def open_peer(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Callab
         "INFERENCE_NUM_THREADS": options["threads"],
         "INFERENCE_PRECISION_HINT": "f32",  # else bfloat16 where the CPU has it
     }
-    request = core.compile_model(model, "CPU", settings).create_infer_request()
+    compiled = core.compile_model(model, "CPU", settings)
+    request = compiled.create_infer_request()
     images = ov.Tensor(np.random.default_rng(0).standard_normal(shape).astype(np.float32))
 
     def predict() -> None:
         request.infer([images])
 
-    return {"version": f"openvino {ov.__version__.split('-')[0]}"}, {"predict": predict}
+    predict()
+    answer = np.array(request.get_output_tensor().data).tolist()
+    nodes = compiled.get_runtime_model().get_ops()
+    kinds = {node.get_rt_info()["primitiveType"].astype(str) for node in nodes}
+    found = {isa for isa in ("avx2", "avx512") if any(f"conv_{isa}" in kind for kind in kinds)}
+    return {
+        "version": f"openvino {ov.__version__.split('-')[0]}",
+        "answer": answer,
+        "instructions": sorted(found),
+    }, {"predict": predict}

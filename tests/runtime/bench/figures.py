@@ -10,7 +10,8 @@ MACHINE = {
 
 
 def peer_row(network: str, engine: str, precision: str) -> dict[str, Any]:
-    return {"network": network, "engine": engine, "precision": precision, **TIMES}
+    known = {"network": network, "engine": engine, "precision": precision, "version": "1"}
+    return {**known, **TIMES}
 
 
 def all_figures() -> dict[str, Any]:

@@ -15,7 +15,7 @@ def test_peers_run_here_unless_an_environment_was_made_for_them(tmp_path: Path) 
     python.touch()
     found = find_interpreters([], tmp_path)
     assert found["openvino"] == str(python)
-    assert found["onnxruntime"] == found["larq"] == sys.executable
+    assert found["onnxruntime"] == found["larq"] == found["ncnn"] == sys.executable
 
 
 def test_interpreter_that_is_named_is_used(tmp_path: Path) -> None:

@@ -94,7 +94,8 @@ def test_places_to_write_to_are_checked_before_measuring(
 
 def test_peers_are_measured_only_where_no_network_is_named() -> None:
     assert parse_arguments([]).sections == list(SECTIONS)
-    assert parse_arguments(["--bundle", "x"]).sections == [n for n in SECTIONS if n != "peers"]
+    own = [name for name in SECTIONS if name not in ("peers", "end-to-end")]
+    assert parse_arguments(["--bundle", "x"]).sections == own
     assert parse_arguments(["--network", "x", "--only", "peers"]).sections == ["peers"]
 
 
@@ -128,7 +129,7 @@ def test_default_is_the_default_model_and_meliusnet22(
     assert main(options) == 0
     answer = capsys.readouterr()
     assert answer.out.count("engines on random") == 1
-    assert "meliusnet22 and peers are left out: no exporter here" in answer.err
+    assert "meliusnet22, end-to-end, peers are left out: no exporter here" in answer.err
     assert main([*options, "--only", "peers"]) == 2
     assert "runtime.bench: no exporter here" in capsys.readouterr().err
 
@@ -146,7 +147,8 @@ def test_wrong_bundle_ends_with_its_error(
         (["--runs", "0"], "--runs must be at least 1"),
         (["--threads", "-1"], "--threads must be at least 1"),
         (["--engine", "abacus"], "invalid choice: 'abacus'"),
-        (["--only", "kernels,tea"], "--only: expected kernels, layers, networks, engines, peers"),
+        (["--only", "kernels,tea"], "--only: expected kernels, layers, networks, engines, end-"),
+        (["--mobilenet", "no.tflite"], "--mobilenet: expected a file, found no no.tflite"),
         (["--cpus", "one"], "invalid literal"),
         (["--peer-python", "larq"], "expected NAME=PATH"),
         (["--peer-python", "larq=/no/python"], "found no file '/no/python'"),

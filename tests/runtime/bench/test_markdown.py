@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.bench.markdown import BEGIN, END, make_tables, write_markdown
+from runtime.bench.markdown import make_marks, make_tables, split_at_marks, write_markdown
 from runtime.errors import RuntimeFault
 from tests.runtime.bench.figures import MACHINE, all_figures
 
@@ -15,7 +15,7 @@ def test_every_section_has_its_table() -> None:
         "CPU of a test (x), kernels `avx2`, threads 1, batch 1, medians of 3 runs, everything "
         "compared in turns. Python 3, numpy 2.",
         "| meliusnetc: 2.00 | mobilenet_v1_0.5 | 2.00: 1.00x | not measured | not measured | "
-        "2.00: 1.00x |",
+        "not measured | not measured | not measured | 2.00: 1.00x | not measured |",
         "| larq, default | 2.00 | 1.0 |",
         "| n, 4x4 | ms | times as fast as eager | peak MiB | model MiB |",
         "| `native/avx2` | 2.00 |  |  | 1.00 |",
@@ -47,13 +47,28 @@ def test_new_file_holds_the_tables(tmp_path: Path) -> None:
 
 def test_only_what_is_between_the_marks_changes(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text(f"# Title\n\n{BEGIN}\nold\n{END}\n\nThe end.\n")
+    begin, end = make_marks("bench avx2")
+    other = "\n".join(make_marks("bench"))
+    page.write_text(f"# Title\n{other}\n\n{begin}\nold\n{end}\n\nThe end.\n")
     for _ in range(2):  # a second time finds the marks again
-        write_markdown(all_figures(), page)
+        write_markdown(all_figures(), page, "bench avx2")
         text = page.read_text()
-        assert text.startswith(f"# Title\n\n{BEGIN}\n\n{MACHINE['cpu']}")
-        assert text.endswith(f"\n\n{END}\n\nThe end.\n")
+        assert text.startswith(f"# Title\n{other}\n\n{begin}\n\n{MACHINE['cpu']}")
+        assert text.endswith(f"\n\n{end}\n\nThe end.\n")
         assert "old" not in text
+
+
+def test_figures_that_scatter_are_called_provisional() -> None:
+    figures = all_figures()
+    assert "**Provisional**" not in make_tables(figures)[0]
+    figures["engines"][0]["engines"][0] |= {"p90_ms": 4.0}
+    assert "**Provisional**: of 1 of 6 rows" in make_tables(figures)[0]
+
+
+def test_kernels_that_were_forced_are_told() -> None:
+    figures = all_figures()
+    figures["machine"] = {**MACHINE, "forced": True}
+    assert "kernels `avx2` (forced), threads 1" in make_tables(figures)[0]
 
 
 def test_file_without_marks_is_left_alone(tmp_path: Path) -> None:
@@ -62,3 +77,9 @@ def test_file_without_marks_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(RuntimeFault, match="found a file without them"):
         write_markdown(all_figures(), page)
     assert page.read_text() == "precious\n"
+
+
+@pytest.mark.parametrize("block", ["bench", "bench avx2"])
+def test_page_of_the_benchmark_has_its_marks(repository: Path, block: str) -> None:
+    assert split_at_marks(repository / "runtime" / "bench" / "README.md", block) is not None
+    assert block == "bench" or f"--block '{block}'" in (repository / "Makefile").read_text()

@@ -12,6 +12,7 @@ import pytest
 from models.mobilenet import MobileNetV1, find_mobilenet_spec
 from models.mobilenet_graph import build_mobilenet_graph
 from runtime.bench import peer_networks
+from runtime.bench.peer_contestants import PEERS
 from runtime.bench.peer_networks import (
     BINARY,
     LARQ_NETWORK,
@@ -65,7 +66,10 @@ def _few_small_networks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_peers_that_are_installed_take_turns_with_ours(export: Export, tmp_path: Path) -> None:
-    missing = {"openvino": "/bin/true", "larq": "/bin/false"}
+    missing = {
+        "openvino": "/bin/true",
+        **dict.fromkeys(("litert", "ncnn", "mnn", "larq"), "/bin/false"),
+    }
     result = measure(export, tmp_path, {"onnxruntime": sys.executable, **missing})
     rows = [(row["network"], row["engine"].partition("/")[0]) for row in result["rows"]]
     assert rows == [
@@ -77,8 +81,13 @@ def test_peers_that_are_installed_take_turns_with_ours(export: Export, tmp_path:
         ("mobilenet_v1_0.5", "onnxruntime"),
     ]
     assert list(result["not_measured"]) == [
+        "mobilenet_v1_0.5 litert",
         "mobilenet_v1_0.5: openvino fp32",
+        "mobilenet_v1_0.5: ncnn fp32",
+        "mobilenet_v1_0.5: mnn fp32",
         "mobilenet_v1_0.5: openvino int8",
+        "mobilenet_v1_0.5: ncnn int8",
+        "mobilenet_v1_0.5: mnn int8",
         "larq-compute-engine",
     ]
     assert [r["network"] for r in result["ratios"]] == ["meliusnetc", "meliusnetc, 8-bit parts"]
@@ -91,7 +100,7 @@ def test_peers_that_are_installed_take_turns_with_ours(export: Export, tmp_path:
 
 
 def test_without_any_peer_ours_are_measured(export: Export, tmp_path: Path) -> None:
-    nobody = dict.fromkeys(("onnxruntime", "openvino", "larq"), "/bin/false")
+    nobody = dict.fromkeys((*PEERS, "larq"), "/bin/false")
     result = measure(export, tmp_path, nobody, batch=2)
     assert {row["precision"] for row in result["rows"]} == {BINARY}
     assert result["ratios"] == []
@@ -117,7 +126,7 @@ def test_larq_takes_part_with_each_of_its_settings(
             python, str(module) if name == "larq_peer" else name, *rest
         ),
     )
-    nobody = dict.fromkeys(("onnxruntime", "openvino"), "/bin/false")
+    nobody = dict.fromkeys(PEERS, "/bin/false")
     result = measure(export, tmp_path, {**nobody, "larq": sys.executable})
     engines = [ratio["engine"] for ratio in result["ratios"]]
     assert engines == [f"larq, {call}" for call in peer_networks.LARQ_CALLS]

@@ -6,9 +6,10 @@ from xml.etree import ElementTree
 
 import pytest
 
+from runtime.bench.peer_contestants import PEERS
 from runtime.bench.plot import write_plot
 from runtime.errors import RuntimeFault
-from tests.runtime.bench.figures import MACHINE, all_figures
+from tests.runtime.bench.figures import MACHINE, all_figures, peer_row
 
 
 def draw(figures: dict[str, Any], folder: Path) -> list[str]:
@@ -54,3 +55,10 @@ def test_peers_that_are_missing_leave_no_chart(tmp_path: Path) -> None:
 def test_nothing_to_draw_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(RuntimeFault, match="expected figures to draw, found none"):
         write_plot({"machine": MACHINE}, tmp_path / "plot.svg")
+
+
+def test_every_peer_has_its_bar(tmp_path: Path) -> None:
+    figures = all_figures()
+    rows = [peer_row("mobilenet_v1_0.5", peer, "fp32") for peer in PEERS]
+    figures["peers"]["networks"]["rows"] += rows
+    assert {f"{peer} fp32" for peer in PEERS} <= set(draw(figures, tmp_path))

@@ -79,14 +79,38 @@ def test_peers_get_what_the_command_line_says(
 
     monkeypatch.setattr(report, "measure_peer_layers", measure_layers)
     monkeypatch.setattr(report, "measure_peer_networks", measure_networks)
+    monkeypatch.setattr(report, "measure_modern_networks", measure_networks)
     ours.run([], ["peers"])
     assert asked["layers"] == 4
     assert (asked["threads"], asked["batch"], asked["interpreters"]) == (2, 3, {"larq": "x"})
     assert set(ours.figures) == {"peers"}
+    assert set(ours.figures["peers"]) == {"layers", "networks", "modern"}
+
+
+def test_end_to_end_takes_the_first_bundle_and_a_mobilenet(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+
+    def measure(*arguments: Any, **options: Any) -> dict[str, Any]:
+        asked.extend(arguments)
+        return {"rows": [], "not_measured": {}}
+
+    monkeypatch.setattr(report, "measure_end_to_end", measure)
+    monkeypatch.setattr(report, "import_network", lambda file, folder: (file, folder))
+    file = tmp_path / "google.tflite"
+    ours = make_report(tmp_path, mobilenet=file)
+    ours.run([bundle], ["end-to-end"])
+    assert asked[:2] == [bundle, (file, tmp_path / "mobilenet")]
+    ours = make_report(tmp_path, mobilenet=None)
+    monkeypatch.setattr(ours, "_exports", lambda name, size: (name, size))
+    ours.run([bundle], ["end-to-end"])
+    assert asked[4] == ("mobilenet_v1_0.25", 128)
+    assert set(ours.figures) == {"end_to_end"}
 
 
 def test_each_section_can_run() -> None:
-    assert all(hasattr(Report, f"_run_{section}") for section in SECTIONS)
+    assert all(hasattr(Report, f"_run_{section.replace('-', '_')}") for section in SECTIONS)
 
 
 def test_network_is_exported_once_by_a_child_process(tmp_path: Path) -> None:

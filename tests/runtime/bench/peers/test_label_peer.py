@@ -1,0 +1,32 @@
+"""The peer from bytes to label: its logits are those of our reader and our engine for ONNX."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from runtime.bench.end_to_end import make_photo
+from runtime.bench.peers.label_peer import open_peer
+from runtime.bundle import ONNX_GRAPH, read_bundle
+from runtime.engine import load_engine
+from runtime.image_reader import ImageReader
+from runtime.onnx_sessions import saturates
+
+
+def test_logits_are_those_of_the_reader(repository: Path, tmp_path: Path) -> None:
+    bundle = read_bundle(repository / "service" / "bundles" / "mobilenet_v1")
+    photo = tmp_path / "photo.jpg"
+    photo.write_bytes(make_photo(150, 100))
+    facts, calls = open_peer(
+        {
+            "model": str(bundle.path / ONNX_GRAPH),
+            "preprocessing": asdict(bundle.manifest.preprocessing),
+            "photos": {"one": str(photo)},
+            "saturates": saturates(),
+        }
+    )
+    assert "Pillow" in facts["version"]
+    tensor = ImageReader(bundle.manifest.preprocessing).read_tensor(photo.read_bytes())
+    expected = load_engine(bundle, "onnx").predict(tensor[None])
+    np.testing.assert_allclose(facts["answers"]["one"], expected, atol=1e-3)
+    assert set(calls["one"]()) == {"whole", "cpu"}
