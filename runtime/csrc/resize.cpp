@@ -245,7 +245,10 @@ class Resizer {
     const int64_t pixels = 2 * across_.pairs;
     if (view_.pixel_bytes == kPixelBytes && pixels <= view_.width) return row;
     if (view_.pixel_bytes == 1) {
-      for (int64_t x = 0; x < view_.width; ++x) memset(line + x * kPixelBytes, row[x], kPixelBytes);
+      for (int64_t x = 0; x < view_.width; ++x) {
+        const uint32_t pixel = row[x] * 0x01010101u;
+        memcpy(line + x * kPixelBytes, &pixel, kPixelBytes);
+      }
     } else {
       memcpy(line, row, static_cast<size_t>(row_bytes_));
     }
