@@ -92,9 +92,7 @@ def resample(
     workspace = allocate(size.value)
     out = np.empty((3, side, side), np.float32)
     library.check(
-        kernels.bnn_resize(
-            view, levels_address, side, out.ctypes.data, workspace.ctypes.data, size
-        )
+        kernels.bnn_resize(view, levels_address, side, out.ctypes.data, workspace.ctypes.data, size)
     )
     return out
 
@@ -107,7 +105,7 @@ def _find_pixels(image: Image.Image) -> tuple[int, object] | None:
     image.load()
     # With another alignment Pillow 13 gives the block's address instead of the first pixel's, and
     # a read-only image lies in a buffer of somebody else.
-    if image.readonly or Image.core.get_alignment() != 1:
+    if image.readonly or Image.core.get_alignment() != 1:  # type: ignore[attr-defined]
         return None
     try:
         _, keeper = image.__arrow_c_array__()
