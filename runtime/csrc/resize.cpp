@@ -14,7 +14,7 @@ namespace bnn {
 namespace {
 
 constexpr int32_t kMaxImageSide = 1 << 20;
-constexpr int32_t kLevels = 256, kColours = 3;
+constexpr int64_t kLevels = 256;
 
 double absolute(double x) { return x < 0.0 ? -x : x; }
 
@@ -124,21 +124,17 @@ Turn find_turn(int32_t orientation, int64_t side) {
 // A row of pixels -> its place in each of the planes.
 void write_levels(const uint8_t* row, const float* levels, int64_t side, const Turn& turn,
                   float* out) {
-  for (int32_t colour = 0; colour < kColours; ++colour) {
-    const float* table = levels + colour * kLevels;
-    float* plane = out + colour * side * side;
-    if (turn.step_x == 1) {
-      for (int64_t x = 0; x < side; ++x) plane[x] = table[row[x * kPixelBytes + colour]];
-    } else {
-      for (int64_t x = 0; x < side; ++x)
-        plane[x * turn.step_x] = table[row[x * kPixelBytes + colour]];
-    }
+  const int64_t plane = side * side;
+  for (int64_t x = 0; x < side; ++x, row += kPixelBytes, out += turn.step_x) {
+    out[0] = levels[row[0]];
+    out[plane] = levels[kLevels + row[1]];
+    out[2 * plane] = levels[2 * kLevels + row[2]];
   }
 }
 
 // The memory that one call needs.
 struct Room {
-  size_t weights, first[2], taps[2], lines, ring, row, pointers, bytes;
+  size_t weights, first[2], taps[2], lines, ring, result, pointers, bytes;
   int64_t line_bytes, pitch, capacity;
 
   Room(const Axis& across, const Axis& down) {
@@ -152,9 +148,9 @@ struct Room {
       first[i] = layout.take(across.side, sizeof(int32_t));
       taps[i] = layout.take(across.side * pairs[i] * kPairSize, sizeof(int16_t));
     }
-    lines = layout.take(kRowsTogether, static_cast<size_t>(line_bytes));
+    lines = layout.take(2 * kRowsTogether, static_cast<size_t>(line_bytes));
     ring = layout.take(capacity, static_cast<size_t>(pitch));
-    row = layout.take(1, static_cast<size_t>(pitch));
+    result = layout.take(kRowsTogether, static_cast<size_t>(pitch));
     pointers = layout.take(2 * pairs[1], sizeof(uint8_t*));
     bytes = layout.bytes();
   }
@@ -174,10 +170,9 @@ class Resizer {
         out_(out),
         turn_(find_turn(view.orientation, across.side)),
         ring_(at<uint8_t>(workspace, room.ring)),
-        row_(at<uint8_t>(workspace, room.row)),
+        lines_(at<uint8_t>(workspace, room.lines)),
+        result_(at<uint8_t>(workspace, room.result)),
         rows_(at<const uint8_t*>(workspace, room.pointers)) {
-    for (int i = 0; i < kRowsTogether; ++i)
-      lines_[i] = at<uint8_t>(workspace, room.lines) + i * room.line_bytes;
     across_.first = at<int32_t>(workspace, room.first[0]);
     across_.taps = at<int16_t>(workspace, room.taps[0]);
     down_.first = at<int32_t>(workspace, room.first[1]);
@@ -191,17 +186,16 @@ class Resizer {
     int64_t next = down_.first[0];  // row of the image that is not yet in the ring
     for (int64_t y = 0; y < side_; ++y) {
       for (; next < find_end(y); next += kRowsTogether) {
-        const uint8_t* in[kRowsTogether];
-        uint8_t* out[kRowsTogether];
-        for (int64_t i = 0; i < kRowsTogether; ++i) {
-          in[i] = prepare_row(find_row(next + i), lines_[i]);
-          out[i] = find_slot(next + i);
+        AcrossJob job = make_job();
+        for (int i = 0; i < kRowsTogether; ++i) {
+          job.rows[i] = prepare_row(find_row(next + i), find_line(i));
+          job.out[i] = find_slot(next + i);
         }
-        resize_rows(in, out);
+        kernels_.across(job);
       }
       point_to_rows(y, true);
-      kernels_.down({rows_, find_taps(y), down_.pairs, room_.pitch, row_});
-      write(y);
+      kernels_.down({rows_, find_taps(y), down_.pairs, room_.pitch, result_});
+      write(result_, y);
     }
   }
 
@@ -209,16 +203,20 @@ class Resizer {
     const bool is_narrow = row_bytes_ < kRowBytes;  // too narrow for a kernel: copied to the ring
     const int64_t bytes = is_narrow ? kRowBytes : row_bytes_;
     int64_t next = down_.first[0];
-    for (int64_t y = 0; y < side_; ++y) {
-      for (; is_narrow && next < find_end(y); ++next)
-        memcpy(find_slot(next), find_row(next), static_cast<size_t>(row_bytes_));
-      point_to_rows(y, is_narrow);
-      kernels_.down({rows_, find_taps(y), down_.pairs, bytes, lines_[0]});
-      const uint8_t* line = prepare_row(lines_[0], lines_[1]);
-      const uint8_t* in[kRowsTogether] = {line, line};
-      uint8_t* out[kRowsTogether] = {row_, row_};
-      resize_rows(in, out);
-      write(y);
+    for (int64_t start = 0; start < side_; start += kRowsTogether) {
+      AcrossJob job = make_job();
+      for (int i = 0; i < kRowsTogether; ++i) {
+        const int64_t y = start + i < side_ ? start + i : side_ - 1;
+        for (; is_narrow && next < find_end(y); ++next)
+          memcpy(find_slot(next), find_row(next), static_cast<size_t>(row_bytes_));
+        point_to_rows(y, is_narrow);
+        uint8_t* line = find_line(kRowsTogether + i);
+        kernels_.down({rows_, find_taps(y), down_.pairs, bytes, line});
+        job.rows[i] = prepare_row(line, find_line(i));
+        job.out[i] = result_ + i * room_.pitch;
+      }
+      kernels_.across(job);
+      for (int i = 0; i < kRowsTogether && start + i < side_; ++i) write(job.out[i], start + i);
     }
   }
 
@@ -231,6 +229,7 @@ class Resizer {
   // Rows beyond the image have the factor 0.
   int64_t clamp(int64_t row) const { return row < view_.height ? row : view_.height - 1; }
   const uint8_t* find_row(int64_t row) const { return view_.pixels + clamp(row) * view_.row_bytes; }
+  uint8_t* find_line(int i) const { return lines_ + i * room_.line_bytes; }
   uint8_t* find_slot(int64_t row) const { return ring_ + row % room_.capacity * room_.pitch; }
 
   void point_to_rows(int64_t y, bool in_ring) {
@@ -256,14 +255,10 @@ class Resizer {
     return line;
   }
 
-  void resize_rows(const uint8_t* const (&in)[kRowsTogether],
-                   uint8_t* const (&out)[kRowsTogether]) {
-    kernels_.across(
-        {{in[0], in[1]}, across_.first, across_.taps, side_, across_.pairs, {out[0], out[1]}});
-  }
+  AcrossJob make_job() const { return {{}, across_.first, across_.taps, side_, across_.pairs, {}}; }
 
-  void write(int64_t y) {
-    write_levels(row_, levels_, side_, turn_, out_ + turn_.start + y * turn_.step_y);
+  void write(const uint8_t* row, int64_t y) {
+    write_levels(row, levels_, side_, turn_, out_ + turn_.start + y * turn_.step_y);
   }
 
   const ResizeKernels& kernels_;
@@ -273,7 +268,7 @@ class Resizer {
   const float* levels_;
   float* out_;
   const Turn turn_;
-  uint8_t *ring_, *row_, *lines_[kRowsTogether];
+  uint8_t *ring_, *lines_, *result_;
   const uint8_t** rows_;
   Taps across_, down_;
 };

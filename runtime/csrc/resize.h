@@ -16,10 +16,10 @@ constexpr int kResizeBits = 22;    // behind the point of a coefficient
 constexpr int kLowBits = 15;       // of its lower half
 constexpr int kPairSize = 4;       // 16-bit numbers of a pair
 constexpr int kPixelBytes = 4;     // red, green, blue and one more
-constexpr int kRowsTogether = 2;   // rows that share the loads of their coefficients
+constexpr int kRowsTogether = 4;   // rows that share the loads of their coefficients
 constexpr int64_t kRowBytes = 32;  // the least of a DownJob
 
-// Columns of two rows: out[row][column] = sum over taps of rows[row][first[column] + tap].
+// Columns of some rows: out[row][column] = sum over taps of rows[row][first[column] + tap].
 struct AcrossJob {
   const uint8_t* rows[kRowsTogether];  // of pixels
   const int32_t* first;                // [columns]

@@ -47,28 +47,52 @@ BNN_INLINE __m128i load(const uint8_t* bytes) {
   return _mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes));
 }
 
-void across_avx2(const AcrossJob& job) {
-  const __m128i neighbours = _mm_setr_epi8(0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15);
+// Two pixels of two rows -> each byte beside the one of the other pixel.
+BNN_INLINE __m128i load_neighbours(const uint8_t* row, const uint8_t* other) {
+  const __m128i pixels =
+      _mm_unpacklo_epi64(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(row)),
+                         _mm_loadl_epi64(reinterpret_cast<const __m128i*>(other)));
+  return _mm_shuffle_epi8(pixels,
+                          _mm_setr_epi8(0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15));
+}
+
+// Inlined with a constant number of pairs: a loop around it would cost as much as the sums.
+BNN_INLINE void across_columns(const AcrossJob& job, const int64_t pairs) {
   const int16_t* taps = job.taps;
   for (int64_t column = 0; column < job.columns; ++column) {
     const int64_t start = int64_t{job.first[column]} * kPixelBytes;
-    const uint8_t *one = job.rows[0] + start, *other = job.rows[1] + start;
-    Sums sums = begin();
-    for (int64_t pair = 0; pair < job.pairs; ++pair, taps += kPairSize) {
-      const __m128i both =
-          _mm_unpacklo_epi64(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(one)),
-                             _mm_loadl_epi64(reinterpret_cast<const __m128i*>(other)));
-      add_pair(&sums, _mm_shuffle_epi8(both, neighbours), load_pair(taps));
-      one += 2 * kPixelBytes;
-      other += 2 * kPixelBytes;
+    Sums front = begin(), back = begin();
+    for (int64_t pair = 0; pair < pairs; ++pair, taps += kPairSize) {
+      const Pair factors = load_pair(taps);
+      const int64_t at = start + pair * 2 * kPixelBytes;
+      add_pair(&front, load_neighbours(job.rows[0] + at, job.rows[1] + at), factors);
+      add_pair(&back, load_neighbours(job.rows[2] + at, job.rows[3] + at), factors);
     }
-    const __m256i levels = finish(sums);  // one row in each half
-    const __m256i words = _mm256_packs_epi32(levels, levels);
+    // Rows 0 and 2 in one half, 1 and 3 in the other.
+    const __m256i words = _mm256_packs_epi32(finish(front), finish(back));
     const __m256i bytes = _mm256_packus_epi16(words, words);
-    const int32_t first = _mm_cvtsi128_si32(_mm256_castsi256_si128(bytes));
-    const int32_t second = _mm_cvtsi128_si32(_mm256_extracti128_si256(bytes, 1));
-    memcpy(job.out[0] + column * kPixelBytes, &first, kPixelBytes);
-    memcpy(job.out[1] + column * kPixelBytes, &second, kPixelBytes);
+    const int64_t even = _mm_cvtsi128_si64(_mm256_castsi256_si128(bytes));
+    const int64_t odd = _mm_cvtsi128_si64(_mm256_extracti128_si256(bytes, 1));
+    const int64_t pixels[2] = {even, odd};
+    for (int i = 0; i < kRowsTogether; ++i) {
+      const uint32_t pixel = static_cast<uint32_t>(pixels[i % 2] >> (i / 2 * 32));
+      memcpy(job.out[i] + column * kPixelBytes, &pixel, kPixelBytes);
+    }
+  }
+}
+
+void across_avx2(const AcrossJob& job) {
+  switch (job.pairs) {
+    case 1:
+      return across_columns(job, 1);
+    case 2:
+      return across_columns(job, 2);
+    case 3:
+      return across_columns(job, 3);
+    case 4:
+      return across_columns(job, 4);
+    default:
+      return across_columns(job, job.pairs);
   }
 }
 

@@ -37,21 +37,22 @@ void across_neon(const AcrossJob& job) {
   const int16_t* taps = job.taps;
   for (int64_t column = 0; column < job.columns; ++column) {
     const int64_t start = int64_t{job.first[column]} * kPixelBytes;
-    const uint8_t *one = job.rows[0] + start, *other = job.rows[1] + start;
-    Sums sums[kRowsTogether] = {begin(), begin()};
+    Sums sums[kRowsTogether];
+    for (int i = 0; i < kRowsTogether; ++i) sums[i] = begin();
     for (int64_t pair = 0; pair < job.pairs; ++pair, taps += kPairSize) {
       const int16x4_t factors = vld1_s16(taps);
-      const int16x8_t a = widen(vld1_u8(one)), b = widen(vld1_u8(other));
-      add_pair(&sums[0], vget_low_s16(a), vget_high_s16(a), factors);
-      add_pair(&sums[1], vget_low_s16(b), vget_high_s16(b), factors);
-      one += 2 * kPixelBytes;
-      other += 2 * kPixelBytes;
+      for (int i = 0; i < kRowsTogether; ++i) {
+        const int16x8_t pixels = widen(vld1_u8(job.rows[i] + start + pair * 2 * kPixelBytes));
+        add_pair(&sums[i], vget_low_s16(pixels), vget_high_s16(pixels), factors);
+      }
     }
-    const uint8x8_t bytes = vqmovn_u16(vcombine_u16(finish(sums[0]), finish(sums[1])));
-    const uint32x2_t pixels = vreinterpret_u32_u8(bytes);
-    const uint32_t first = vget_lane_u32(pixels, 0), second = vget_lane_u32(pixels, 1);
-    memcpy(job.out[0] + column * kPixelBytes, &first, kPixelBytes);
-    memcpy(job.out[1] + column * kPixelBytes, &second, kPixelBytes);
+    for (int i = 0; i < kRowsTogether; i += 2) {
+      const uint8x8_t bytes = vqmovn_u16(vcombine_u16(finish(sums[i]), finish(sums[i + 1])));
+      const uint32x2_t pixels = vreinterpret_u32_u8(bytes);
+      const uint32_t first = vget_lane_u32(pixels, 0), second = vget_lane_u32(pixels, 1);
+      memcpy(job.out[i] + column * kPixelBytes, &first, kPixelBytes);
+      memcpy(job.out[i + 1] + column * kPixelBytes, &second, kPixelBytes);
+    }
   }
 }
 
