@@ -15,7 +15,7 @@ from PIL import Image
 
 from runtime.errors import InvalidImage, InvalidManifest
 from runtime.exif import TRANSPOSITIONS
-from runtime.resampling import Box, resample
+from runtime.resampling import Box, is_quicker, resample
 
 #: Manifest name of an interpolation -> Pillow's filter; every one of them averages when shrinking.
 INTERPOLATIONS = {
@@ -155,8 +155,8 @@ def crop_reduced(
     last.
     """
     image, box = _find_box(image, full_size, scale, orientation, spec)
-    resample = INTERPOLATIONS[spec.interpolation]
-    cropped = image.resize((spec.crop, spec.crop), resample, box=box)
+    interpolation = INTERPOLATIONS[spec.interpolation]
+    cropped = image.resize((spec.crop, spec.crop), interpolation, box=box)
     if cropped.mode != "RGB":
         cropped = cropped.convert("RGB")
     turn = TRANSPOSITIONS.get(orientation)
@@ -172,15 +172,16 @@ def prepare_reduced(
 ) -> npt.NDArray[np.float32]:
     """`crop_reduced` and `normalise` in one: float32 [3, crop, crop], contiguous, the same bits.
 
-    In one call of the kernel library, which takes an eighth of the time, where that is installed
-    and knows the image's mode and memory; else by Pillow.
+    In one call of the kernel library where that is quicker, a quarter of the time, and knows the
+    image's mode and memory; else by Pillow.
     """
-    piece, box = _find_box(image, full_size, scale, orientation, spec)
-    levels = _tabulate(spec.mean, spec.std)
-    tensor = resample(piece, box, spec.interpolation, orientation, levels, spec.crop)
-    if tensor is None:
-        tensor = normalise(crop_reduced(image, full_size, scale, orientation, spec), spec)
-    return tensor
+    if is_quicker():
+        piece, box = _find_box(image, full_size, scale, orientation, spec)
+        levels = _tabulate(spec.mean, spec.std)
+        tensor = resample(piece, box, spec.interpolation, orientation, levels, spec.crop)
+        if tensor is not None:
+            return tensor
+    return normalise(crop_reduced(image, full_size, scale, orientation, spec), spec)
 
 
 def _find_box(

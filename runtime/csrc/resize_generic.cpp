@@ -21,9 +21,11 @@ void across_generic(const AcrossJob& job) {
     for (int row = 0; row < kRowsTogether; ++row) {
       const uint8_t* in = job.rows[row] + int64_t{job.first[column]} * kPixelBytes;
       uint32_t sums[kPixelBytes] = {};
-      for (int64_t tap = 0; tap < 2 * job.pairs; ++tap) {
-        const uint32_t k = coefficient(taps + tap / 2 * kPairSize, tap % 2);
-        for (int i = 0; i < kPixelBytes; ++i) sums[i] += k * in[tap * kPixelBytes + i];
+      for (int64_t pair = 0; pair < job.pairs; ++pair, in += 2 * kPixelBytes) {
+        const uint32_t first = coefficient(taps + pair * kPairSize, 0);
+        const uint32_t second = coefficient(taps + pair * kPairSize, 1);
+        for (int i = 0; i < kPixelBytes; ++i)
+          sums[i] += first * in[i] + second * in[kPixelBytes + i];
       }
       for (int i = 0; i < kPixelBytes; ++i)
         job.out[row][column * kPixelBytes + i] = round_sum(sums[i]);
@@ -36,10 +38,11 @@ void down_generic(const DownJob& job) {
     const int64_t start =
         next + kRowBytes <= job.bytes ? next : job.bytes - kRowBytes;  // the last: again
     uint32_t sums[kRowBytes] = {};
-    for (int64_t tap = 0; tap < 2 * job.pairs; ++tap) {
-      const uint32_t k = coefficient(job.taps + tap / 2 * kPairSize, tap % 2);
-      const uint8_t* in = job.rows[tap] + start;
-      for (int64_t i = 0; i < kRowBytes; ++i) sums[i] += k * in[i];
+    for (int64_t pair = 0; pair < job.pairs; ++pair) {
+      const uint32_t first = coefficient(job.taps + pair * kPairSize, 0);
+      const uint32_t second = coefficient(job.taps + pair * kPairSize, 1);
+      const uint8_t *above = job.rows[2 * pair] + start, *below = job.rows[2 * pair + 1] + start;
+      for (int64_t i = 0; i < kRowBytes; ++i) sums[i] += first * above[i] + second * below[i];
     }
     for (int64_t i = 0; i < kRowBytes; ++i) job.out[start + i] = round_sum(sums[i]);
   }

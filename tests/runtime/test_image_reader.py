@@ -171,6 +171,9 @@ def test_tensor_is_the_same_by_the_kernel_library_and_by_pillow(
         image = reader.decode(data, plan)
         expected = normalise(reader.crop(image, plan), spec)
         assert reader.prepare(image, plan).tobytes() == expected.tobytes()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("runtime.resampling._load", lambda: None)
+            assert reader.prepare(image, plan).tobytes() == expected.tobytes()
 
 
 def test_a_jpeg_is_resized_where_pillow_keeps_it() -> None:

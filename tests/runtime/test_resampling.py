@@ -12,7 +12,7 @@ from runtime import library, resampling
 from runtime.errors import NativeUnavailable
 from runtime.exif import TRANSPOSITIONS
 from runtime.preprocess import INTERPOLATIONS
-from runtime.resampling import Box, resample
+from runtime.resampling import Box, is_quicker, resample
 from tests.runtime.images import make_noise
 
 #: Tells the levels of a channel from those of another.
@@ -159,6 +159,13 @@ def test_without_the_kernel_library(monkeypatch: pytest.MonkeyPatch, fresh_load:
 
     monkeypatch.setattr(library, "load_library", fail)
     assert declines(make_noise(9, 9))
+    assert not is_quicker()
+
+
+def test_the_generic_implementation_is_not_quicker() -> None:
+    for name in NAMES:
+        library.select(name)
+        assert is_quicker() == (name != "generic")
 
 
 def test_the_memory_outlives_the_image() -> None:
