@@ -172,8 +172,8 @@ def prepare_reduced(
 ) -> npt.NDArray[np.float32]:
     """`crop_reduced` and `normalise` in one: float32 [3, crop, crop], contiguous, the same bits.
 
-    In one call of the kernel library where that is quicker, a quarter of the time, and knows the
-    image's mode and memory; else by Pillow.
+    In one call of the kernel library where that is quicker and knows the image's mode and
+    memory; else by Pillow.
     """
     if is_quicker():
         piece, box = _find_box(image, full_size, scale, orientation, spec)
