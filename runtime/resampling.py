@@ -6,6 +6,7 @@ keeps them, through the Arrow C data interface.
 
 import ctypes
 import functools
+import platform
 from typing import Any, Final
 
 import numpy as np
@@ -18,6 +19,12 @@ from runtime.parts import Floats
 
 #: Manifest name of an interpolation -> BNN_FILTER_*.
 _FILTERS: Final = {"area": 0, "bilinear": 1, "bicubic": 2}
+# Compilers for ARM fuse the multiplications and additions of Pillow's coefficients. The last bit of
+# a coefficient, which that may change, is far below a level; but "area" takes a pixel at the edge
+# of a block or leaves it by that bit.
+_EXACT: Final = {"area", "bilinear", "bicubic"} - (
+    set() if platform.machine() in ("x86_64", "AMD64") else {"area"}
+)
 _PIXEL_BYTES: Final = {"L": 1, "RGB": 4}  # as Pillow keeps them
 Box = tuple[float, float, float, float]
 
@@ -77,11 +84,11 @@ def resample(
     """The part of an image in the box, resized, turned upright, each channel's pixels looked up.
 
     levels [3, 256] -> float32 [3, side, side]. None where it takes Pillow: without the kernel
-    library, for other modes than L and RGB, and for an image that Pillow does not keep in one
-    piece, as above 16 MB. Raises ValueError for a box that is not inside the image.
+    library, for other modes than L and RGB, for "area" on ARM, and for an image that Pillow does
+    not keep in one piece, as above 16 MB. Raises ValueError for a box that is not inside the image.
     """
     kernels = _load()
-    if kernels is None or image.mode not in _PIXEL_BYTES:
+    if kernels is None or image.mode not in _PIXEL_BYTES or interpolation not in _EXACT:
         return None
     if (found := _find_pixels(image)) is None:
         return None

@@ -17,6 +17,7 @@ from tests.runtime.images import make_noise
 
 #: Tells the levels of a channel from those of another.
 LEVELS = np.float32([0, 1000, 2000])[:, np.newaxis] + np.arange(256, dtype=np.float32)
+EXACT = sorted(resampling._EXACT)
 NAMES = [entry.name for entry in library.implementations() if entry.supported]
 
 
@@ -55,7 +56,7 @@ EDGES = st.floats(0, 1) | st.sampled_from([0.0, 0.5, 1.0])
 
 @given(
     width=SIDES, height=SIDES, side=st.integers(1, 70), orientation=st.integers(1, 8),
-    mode=st.sampled_from(["RGB", "L"]), interpolation=st.sampled_from(sorted(INTERPOLATIONS)),
+    mode=st.sampled_from(["RGB", "L"]), interpolation=st.sampled_from(EXACT),
     edges=st.tuples(EDGES, EDGES, EDGES, EDGES), extreme=st.booleans(),
 )  # fmt: skip
 def test_pixels_are_those_of_pillow(
@@ -70,7 +71,7 @@ def test_pixels_are_those_of_pillow(
     check(image, (left, top, right, bottom), interpolation, orientation, side)
 
 
-@pytest.mark.parametrize("interpolation", sorted(INTERPOLATIONS))
+@pytest.mark.parametrize("interpolation", EXACT)
 @pytest.mark.parametrize("mode", ["RGB", "L"])
 @pytest.mark.parametrize("size", [(512, 341), (341, 512), (360, 640), (1024, 768), (3, 500)])
 def test_photos_of_usual_sizes(size: tuple[int, int], mode: str, interpolation: str) -> None:
@@ -82,13 +83,13 @@ def test_photos_of_usual_sizes(size: tuple[int, int], mode: str, interpolation: 
 
 @pytest.mark.parametrize("size", [(16, 16), (16, 40), (40, 16)])
 def test_a_pass_that_changes_nothing(size: tuple[int, int]) -> None:
-    for interpolation in INTERPOLATIONS:
+    for interpolation in EXACT:
         check(make_noise(*size), (0, 0, *size), interpolation)
 
 
 @pytest.mark.parametrize("size", [(1, 4000), (4000, 1), (1, 1), (2, 2)])
 def test_extreme_shapes(size: tuple[int, int]) -> None:
-    for interpolation in INTERPOLATIONS:
+    for interpolation in EXACT:
         for mode in ("RGB", "L"):
             check(make_noise(*size).convert(mode), (0, 0, *size), interpolation)
 
@@ -144,6 +145,14 @@ def test_rows_that_pillow_aligns() -> None:
         assert declines(make_noise(9, 9))
     finally:
         Image.core.set_alignment(1)
+
+
+def test_area_where_pillow_rounds_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compilers for ARM fuse operations on its coefficients."""
+    monkeypatch.setattr(resampling, "_EXACT", {"bilinear", "bicubic"})
+    image, box = make_noise(9, 9), (0.0, 0.0, 9.0, 9.0)
+    assert resample(image, box, "area", 1, LEVELS, 8) is None
+    assert resample(image, box, "bicubic", 1, LEVELS, 8) is not None
 
 
 @pytest.fixture
