@@ -59,7 +59,6 @@ def decode_scans(
     finally:
         decoder.cleanup()
     image.tile = []
-    image.readonly = 0  # as load() says of pixels in memory of their own
     return image
 
 

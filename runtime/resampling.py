@@ -112,16 +112,12 @@ def resample(
 def _find_pixels(image: Image.Image) -> tuple[int, object] | None:
     """The address of an image's first pixel, and the object that keeps the memory there.
 
-    The rows follow each other without a gap. None where they do not, or where that is not known.
+    The rows follow each other without a gap: Pillow 13 refuses others. None for those.
     """
     image.load()
-    # With another alignment Pillow 13 gives the block's address instead of the first pixel's, and
-    # a read-only image lies in a buffer of somebody else.
-    if image.readonly or Image.core.get_alignment() != 1:  # type: ignore[attr-defined]
-        return None
     try:
         _, keeper = image.__arrow_c_array__()
-    except ValueError:  # more than one piece
+    except ValueError:
         return None
     array = _Array.from_address(_load_capsules()(keeper, b"arrow_array"))
     if array.length != image.width * image.height:
