@@ -9,7 +9,13 @@ import numpy.typing as npt
 from PIL import Image
 
 from runtime.decoding import DecodingPlan, ImageLimits, decode_image, decode_stored, plan_decoding
-from runtime.preprocess import Preprocessing, crop_reduced, normalise, resize_and_crop
+from runtime.preprocess import (
+    Preprocessing,
+    crop_reduced,
+    normalise,
+    prepare_reduced,
+    resize_and_crop,
+)
 
 
 class ImageReader:
@@ -37,6 +43,16 @@ class ImageReader:
         size = plan.width, plan.height
         return crop_reduced(image, size, plan.scale, plan.orientation, self.spec)
 
+    def prepare(self, image: Image.Image, plan: DecodingPlan) -> npt.NDArray[np.float32]:
+        """The network's input of what `decode` gave: `crop`, normalised, float32 [3, crop, crop].
+
+        With `reduce` in one call of the kernel library, where that is installed.
+        """
+        if self.spec.reduce is None:
+            return normalise(self.crop(image, plan), self.spec)
+        size = plan.width, plan.height
+        return prepare_reduced(image, size, plan.scale, plan.orientation, self.spec)
+
     def read_pixels(self, data: bytes) -> Image.Image:
         """All steps: a file's bytes to the upright RGB pixels, crop x crop.
 
@@ -50,4 +66,5 @@ class ImageReader:
 
         Raises InvalidImage and its kinds, MemoryError.
         """
-        return normalise(self.read_pixels(data), self.spec)
+        plan = self.plan(data)
+        return self.prepare(self.decode(data, plan), plan)

@@ -37,7 +37,7 @@ from runtime.parts import (
 )
 from runtime.plan import GROWTH as GROWTH
 
-ABI: Final = 2
+ABI: Final = 3
 
 _OK, _EUNSUPPORTED = 0, 2
 

@@ -76,3 +76,12 @@ class PartInfo(ctypes.Structure):
         ("output", _I32 * 3),
         ("workspace_bytes", ctypes.c_size_t),
     )
+
+
+class View(ctypes.Structure):
+    _fields_ = (
+        ("pixels", _POINTER),
+        ("row_bytes", ctypes.c_int64),
+        *((name, _I32) for name in ("width", "height", "pixel_bytes", "filter", "orientation")),
+        ("box", ctypes.c_float * 4),
+    )

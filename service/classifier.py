@@ -9,7 +9,7 @@ from time import perf_counter
 import numpy as np
 import numpy.typing as npt
 
-from runtime import Engine, ImageLimits, ImageReader, Manifest, normalise
+from runtime import Engine, ImageLimits, ImageReader, Manifest
 
 DEFAULT_TOP_K = 5
 
@@ -73,7 +73,7 @@ class Classifier:
             begun = perf_counter()
             image = reader.decode(data, plan)
             decoded = perf_counter()
-            tensor = normalise(reader.crop(image, plan), reader.spec)
+            tensor = reader.prepare(image, plan)
         width, height = plan.upright_size
         return Prepared(
             tensor=tensor,

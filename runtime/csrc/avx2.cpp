@@ -261,7 +261,7 @@ const CountFamily kFamilies[] = {{"popcount", suits_all, weight_bytes_nibbles, p
 
 const Kernels kAvx2Kernels = {
     "avx2",    "AVX2 FMA", pack_floats_avx2, pack_counts_avx2, transpose_avx2, unpack_counts_avx2,
-    kFamilies, 1,          kAvx2Floats,      kAvx2Int8,        &kAvx2Sliced};
+    kFamilies, 1,          kAvx2Floats,      kAvx2Int8,        kAvx2Resize,    &kAvx2Sliced};
 
 }  // namespace bnn
 

@@ -310,7 +310,7 @@ const Kernels kAvx512Kernels = {
     transpose_avx512,   unpack_counts_avx512,
     kFamilies,          1,
     kAvx512Floats,      kAvx512Int8,
-    &kAvx512Sliced};
+    kAvx2Resize,        &kAvx512Sliced};
 
 }  // namespace bnn
 

@@ -37,7 +37,7 @@ extern "C" {
 #endif
 
 #define BNN_API __attribute__((visibility("default")))
-#define BNN_ABI 2
+#define BNN_ABI 3
 /* Raised when the order of float operations changes, and with it the last bits of logits. */
 #define BNN_FLOAT_ORDER 1
 #define BNN_ALIGNMENT 64
@@ -223,6 +223,28 @@ BNN_API int bnn_network_workspace(const bnn_part* parts, int32_t count, int32_t 
 BNN_API int bnn_network_run(const bnn_part* parts, int32_t count, const float* x, int64_t n,
                             float* y, void* workspace, size_t workspace_bytes, bnn_pool* pool,
                             int32_t threads);
+
+/* ---- images ---- */
+
+enum { BNN_FILTER_AREA = 0, BNN_FILTER_BILINEAR = 1, BNN_FILTER_BICUBIC = 2 };
+
+/* What a network sees of an image: the part in the box. */
+typedef struct {
+  const uint8_t* pixels; /* [height] rows of `width` pixels, row_bytes apart */
+  int64_t row_bytes;
+  int32_t width, height;
+  int32_t pixel_bytes; /* 1: grey; 4: red, green, blue and one that is not looked at */
+  int32_t filter;      /* BNN_FILTER_*; each averages where it shrinks */
+  int32_t orientation; /* 1 to 8, EXIF's: how to turn what is seen */
+  float box[4];        /* left, top, right, bottom, inside the image */
+} bnn_view;
+
+/* Resizes what is in the box to `side` x `side` pixels of 8 bits, the ones that Pillow's
+ * Image.resize computes, turns it upright, and looks each pixel up: levels [3][256] -> out [3,
+ * side, side]. Runs on the calling thread. Call with workspace NULL to learn *workspace_bytes;
+ * pixels, levels and out may then be NULL. */
+BNN_API int bnn_resize(const bnn_view* view, const float* levels, int32_t side, float* out,
+                       void* workspace, size_t* workspace_bytes);
 
 /* ---- measuring: rates of this CPU, for benchmarks; nothing above depends on it ---- */
 

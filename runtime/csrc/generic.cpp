@@ -105,16 +105,11 @@ const CountFamily kFamilies[] = {{"popcount", suits_all, weight_bytes_generic, p
 
 }  // namespace
 
-const Kernels kGenericKernels = {"generic",
-                                 "none",
-                                 pack_floats_generic,
-                                 pack_counts_generic,
-                                 transpose_generic,
-                                 unpack_counts_generic,
-                                 kFamilies,
-                                 1,
-                                 kGenericFloats,
-                                 kGenericInt8,
-                                 nullptr};
+const Kernels kGenericKernels = {"generic",           "none",
+                                 pack_floats_generic, pack_counts_generic,
+                                 transpose_generic,   unpack_counts_generic,
+                                 kFamilies,           1,
+                                 kGenericFloats,      kGenericInt8,
+                                 kGenericResize,      nullptr};
 
 }  // namespace bnn

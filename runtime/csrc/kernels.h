@@ -13,6 +13,7 @@
 #define BNN_KERNELS_H_
 
 #include "bnn.h"
+#include "resize.h"
 #include "team.h"
 
 namespace bnn {
@@ -171,6 +172,7 @@ struct Kernels {
   int family_count;
   const FloatKernels& floats;
   const Int8Kernels& int8;
+  const ResizeKernels& resize;
   const SlicedKernels* sliced;  // NULL: none
 };
 

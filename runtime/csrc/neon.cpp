@@ -303,12 +303,12 @@ const CountFamily kFamilies[] = {{"popcount", suits_all, weight_bytes_prefix, pa
 
 const Kernels kNeonKernels = {
     "neon",    "ASIMD", pack_floats_neon, pack_counts_neon, transpose_neon, unpack_counts_neon,
-    kFamilies, 1,       kNeonFloats,      kNeonInt8,        &kNeonSliced};
+    kFamilies, 1,       kNeonFloats,      kNeonInt8,        kNeonResize,    &kNeonSliced};
 
 const Kernels kNeonDotKernels = {
     "neon_dot",     "ASIMD ASIMDDP",    pack_floats_neon, pack_counts_neon,
     transpose_neon, unpack_counts_neon, kFamilies,        1,
-    kNeonFloats,    kNeonDotInt8,       &kNeonSliced};
+    kNeonFloats,    kNeonDotInt8,       kNeonResize,      &kNeonSliced};
 
 }  // namespace bnn
 #endif

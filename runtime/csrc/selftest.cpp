@@ -13,6 +13,7 @@
 
 #include "bnn.h"
 #include "selftest_floats.h"
+#include "selftest_resize.h"
 #include "selftest_tools.h"
 
 namespace {
@@ -259,6 +260,7 @@ void check_implementation(const char* name) {
     check_head(name, 96, 4, 10, is_int8);
     check_head(name, 70, 7, 101, is_int8);
   }
+  check_resizing(name);
 }
 
 }  // namespace

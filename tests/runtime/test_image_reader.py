@@ -13,6 +13,7 @@ from runtime import ImageLimits, ImageReader, InvalidImage, Preprocessing, norma
 from runtime.decoding import decode_image
 from runtime.errors import ImageTooLarge
 from runtime.exif import TRANSPOSITIONS
+from runtime.resampling import _find_pixels
 from tests.runtime.images import encode, make_noise, make_photo
 
 FULL = Preprocessing(36, 32, "bilinear", (123.0, 116.0, 103.0), (58.0, 57.0, 57.0))
@@ -147,6 +148,40 @@ def test_tensor_is_the_normalised_pixels() -> None:
     reader = ImageReader(REDUCED)
     expected = normalise(reader.read_pixels(data), REDUCED)
     assert reader.read_tensor(data).tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("kind", "mode"),
+    [
+        *(("JPEG", "RGB"), ("JPEG", "L"), ("JPEG", "CMYK"), ("PNG", "RGB"), ("PNG", "L")),
+        *(("WEBP", "RGB"), ("AVIF", "RGB")),
+    ],
+)
+@pytest.mark.parametrize("name", ["bilinear", "bicubic", "area"])
+@pytest.mark.parametrize("size", [(300, 200), (90, 401)])
+def test_tensor_is_the_same_by_the_kernel_library_and_by_pillow(
+    kind: str, mode: str, name: str, size: tuple[int, int]
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = encode(make_noise(*size).convert(mode), kind, exif=exif)
+    for spec in (FULL, REDUCED, replace(REDUCED, interpolation=name, reduce=2)):
+        reader = ImageReader(spec)
+        plan = reader.plan(data)
+        image = reader.decode(data, plan)
+        expected = normalise(reader.crop(image, plan), spec)
+        assert reader.prepare(image, plan).tobytes() == expected.tobytes()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("runtime.resampling._load", lambda: None)
+            assert reader.prepare(image, plan).tobytes() == expected.tobytes()
+
+
+def test_a_jpeg_is_resized_where_pillow_keeps_it() -> None:
+    """No copy is made of it: the kernel library takes what the decoder gives."""
+    for mode in ("RGB", "L"):
+        reader = ImageReader(REDUCED)
+        data = encode(make_photo().convert(mode), "JPEG")
+        assert _find_pixels(reader.decode(data, reader.plan(data))) is not None
 
 
 def test_a_jpeg_of_48_megapixels_is_read_within_eight_mebibytes() -> None:

@@ -15,7 +15,7 @@ SCRIPT = '''
 import ctypes, mmap, os, sys
 from dataclasses import replace
 import numpy as np
-from runtime import bitpack, library
+from runtime import bitpack, library, structs
 from runtime.parts import BinaryLayer, Convolution, Head, Int8, Stage, Stem, Transition, Window
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -126,6 +126,27 @@ for size in (5, 17, 33):
     head = Head(floats(6), floats(6), floats(67, 6), floats(67), size, size)
     for layer in (head, int8(head)):
         assert np.isfinite(run(library.prepare_head, layer, maps)).all()
+shapes = ((70, 40, 4), (40, 70, 4), (40, 70, 1), (2, 9, 4), (2, 9, 1), (9, 2, 4))
+for width, height, pixel_bytes in shapes:
+    pixels = place(rng.integers(0, 256, (height, width, pixel_bytes), dtype=np.uint8))
+    levels = floats(3, 256)
+    for filter in range(3):
+        view = structs.View(pixels.ctypes.data, width * pixel_bytes, width, height, pixel_bytes,
+                            filter, 1, (ctypes.c_float * 4)(0, 0, width, height))
+        for side in (1, 7, 20):
+            results = []
+            for name in ("generic", implementation):
+                library.select(name)
+                size, out = ctypes.c_size_t(), guarded(3 * side * side * 4)
+                resize = library.load_library().bnn_resize
+                for workspace in (None, 0):
+                    if workspace == 0:
+                        workspace = ctypes.c_void_p(guarded(size.value).ctypes.data)
+                    assert resize(ctypes.byref(view), ctypes.c_void_p(levels.ctypes.data), side,
+                                  ctypes.c_void_p(out.ctypes.data), workspace,
+                                  ctypes.byref(size)) == 0
+                results.append(out.tobytes())
+            assert results[0] == results[1]
 print("intact", library.active())
 '''
 

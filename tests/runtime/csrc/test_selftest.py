@@ -184,4 +184,5 @@ def test_neon(neon):
         for family in ("popcount", "sliced"):
             assert re.search(f"ok   {name} stage .*, {family}\n", output)
         assert f"ok   {name} stem 29x70, 8-bit\n" in output
+        assert f"ok   {name} resize 90x160x1 to 40, filter 1, orientation 1, inset 0\n" in output
     assert accepted(run(emulator, selftest.with_name("bnn_randomtest"), "200")) > 100
