@@ -1,12 +1,13 @@
 """The peers' network gives the labels and scores of the service, or a comparison would be void."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from loadtests.images import generate_jpegs
 from loadtests.peers.network import Network, open_network
-from runtime import ImageLimits, load_engine
+from runtime import Bundle, ImageLimits, load_engine, read_bundle
 from service.classifier import Classifier
 
 SIZES = [(73, 73), (512, 384), (200, 333), (64, 64)]
@@ -16,13 +17,16 @@ SIZES = [(73, 73), (512, 384), (200, 333), (64, 64)]
 def test_answers_are_the_service_s(repository: Path, size: tuple[int, int]) -> None:
     bundle = repository / "service" / "bundles" / "mobilenet_v1"
     peer = Network(bundle)
-    ours = Classifier(load_engine(bundle, "onnx"), ImageLimits())
+    found = read_bundle(bundle)
+    spec = replace(found.manifest.preprocessing, reduce=None)  # peers decode at full size
+    full_size = Bundle(found.path, replace(found.manifest, preprocessing=spec))
+    ours = Classifier(load_engine(full_size, "onnx"), ImageLimits())
     for picture in generate_jpegs(5, 2, size):
         logits, _ = ours.infer(ours.prepare(picture.data).tensor[None], 1)
         (best,) = ours.rank(logits[0], 1)
-        found = peer.classify(picture.data)
-        assert found["label"] == best.label
-        assert found["score"] == pytest.approx(best.score, abs=1e-5)
+        answer = peer.classify(picture.data)
+        assert answer["label"] == best.label
+        assert answer["score"] == pytest.approx(best.score, abs=1e-5)
 
 
 def test_network_is_named_by_the_environment(
