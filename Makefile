@@ -111,8 +111,8 @@ setup: $(STAMPS)/tools $(SERVE_READY) ## create .venv with everything the other 
 
 # ---- use -------------------------------------------------------------------------------------------------------------
 serve: $(SERVE_READY) ## serve the default model on http://127.0.0.1:8000
-	@$(if $(filter yes,$(TORCH_ASKED)),if test -z "$$BNN_ENGINE"; then export BNN_ENGINE=torchscript; \
-	  echo 'serving with the torchscript engine, as WITH_TORCH=yes asks for; BNN_ENGINE=native is leaner'; fi;) \
+	@if test '$(TORCH_ASKED)' = yes && test -z "$$BNN_ENGINE"; then export BNN_ENGINE=torchscript; \
+	  echo 'serving with the torchscript engine, as WITH_TORCH=yes asks for; BNN_ENGINE=native is leaner'; fi; \
 	exec $(VENV)/bin/bnn-service
 
 bench: setup ## measure kernels, layers, networks, engines and peers (BENCH_ARGS='--only layers --plot F.svg')
