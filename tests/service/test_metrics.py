@@ -63,7 +63,7 @@ def test_counts(make_engine: Any) -> None:
     assert values['bnn_event_loop_lag_seconds_bucket{le="0.25"}'] == 0
     assert values['bnn_event_loop_lag_seconds_bucket{le="0.5"}'] == 1
     assert values['bnn_engine_info{engine="native",implementation="generic"}'] == 1
-    assert values['bnn_model_info{format="2",id="abc",name="tiny",trained="true"}'] == 1
+    assert values['bnn_model_info{format="3",id="abc",name="tiny",trained="true"}'] == 1
     assert values['bnn_model_file_bytes{file="model.onnx"}'] == 1234
     assert (values["bnn_model_bytes"], values["bnn_workspace_bytes"]) == (1234, 5678)
     assert values['bnn_startup_seconds{phase="load"}'] == 0.5
