@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -15,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from runtime.bench.interpreters import explain
-from runtime.bench.machine import environment_of_children, name_cpus
+from runtime.bench.machine import name_cpus, run_module
 from runtime.bench.peer_contestants import INT8, REFERENCE, check_answer
 from runtime.bench.peer_process import PeerProcess
 from runtime.bench.timing import RUNS_PER_TURN, Progress, summarize
@@ -51,15 +49,10 @@ def import_network(file: Path, folder: Path) -> Bundle:
 
     Raises RuntimeFault.
     """
-    command = [sys.executable, "-m", "models.import_tflite", str(file), "--out", str(folder)]
-    answer = subprocess.run(
-        command, capture_output=True, text=True, check=False, env=environment_of_children()
+    run_module(
+        *("models.import_tflite", str(file), "--out", str(folder)),
+        expected="--mobilenet: expected a file that models.import_tflite takes",
     )
-    if answer.returncode:
-        raise RuntimeFault(
-            f"--mobilenet: expected a file that models.import_tflite takes, but it ended with "
-            f"{answer.returncode}: {answer.stderr.strip()[-500:]}"
-        )
     return read_bundle(folder / INT8)
 
 

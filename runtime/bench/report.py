@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,7 @@ from runtime.bench.engines import format_engines, measure_engines
 from runtime.bench.kernels import format_kernels, measure_kernels
 from runtime.bench.layers import chosen_families, format_layers, measure_layers
 from runtime.bench.limits import LimitMeter, format_limits
-from runtime.bench.machine import environment_of_children, pinned, show_progress
+from runtime.bench.machine import pinned, run_module, show_progress
 from runtime.bench.modern_networks import format_modern_networks, measure_modern_networks
 from runtime.bench.networks import format_network, measure_network
 from runtime.bench.peer_layers import format_peer_layers, measure_peer_layers
@@ -30,7 +28,6 @@ from runtime.bench.peer_networks import (
     measure_peer_networks,
 )
 from runtime.bundle import Bundle, read_bundle
-from runtime.errors import RuntimeFault
 from runtime.plan import ARITHMETICS
 
 SECTIONS = ("kernels", "layers", "networks", "engines", "end-to-end", "peers")
@@ -53,17 +50,11 @@ class Exports:
     def _export(self, name: str, size: int, float_parts: str) -> Bundle:
         show_progress(f"exporting {name} at {size} pixels, float parts in {float_parts}")
         out = self._folder / f"{name}-{size}-{float_parts}"
-        command = [sys.executable, "-m", "models.export", name, "--image-size", str(size)]
-        command += ["--parity-inputs", "1", "--no-self-test", "--float-parts", float_parts]
-        command += ["--out", str(out)]
-        answer = subprocess.run(
-            command, capture_output=True, text=True, check=False, env=environment_of_children()
+        run_module(
+            *("models.export", name, "--image-size", str(size), "--parity-inputs", "1"),
+            *("--no-self-test", "--float-parts", float_parts, "--out", str(out)),
+            expected=f"expected python -m models.export to write {name}",
         )
-        if answer.returncode:
-            raise RuntimeFault(
-                f"expected python -m models.export to write {name}, but it ended with "
-                f"{answer.returncode}: {answer.stderr.strip()[-500:]}"
-            )
         return read_bundle(out)
 
 
