@@ -138,10 +138,10 @@ COMPARED := .build/compare
 COMPARED_AT_224 := meliusnetc mobilenet_v1_0.5 meliusnet42 mobilenet_v1_0.75 meliusnet59 mobilenet_v1
 $(COMPARED)/float32/%/manifest.json: | setup
 	@rm -rf $(@D)
-	$(PYTHON) -m models.export $* --no-self-test --out $(@D)
+	$(PYTHON) -m models.export $* --no-self-test --parity-inputs 2 --out $(@D)
 $(COMPARED)/int8/meliusnet%/manifest.json: | setup
 	@rm -rf $(@D)
-	$(PYTHON) -m models.export meliusnet$* --float-parts int8 --no-self-test --out $(@D)
+	$(PYTHON) -m models.export meliusnet$* --float-parts int8 --no-self-test --parity-inputs 2 --out $(@D)
 $(COMPARED)/int8/mobilenet%/manifest.json: $(COMPARED)/float32/mobilenet%/manifest.json
 	@rm -rf $(@D)
 	$(PYTHON) -m models.quantize_onnx $(<D) --no-self-test --out $(@D)
@@ -160,10 +160,11 @@ COMPARED_BUNDLES := $(if $(MOBILENET),$(COMPARED)/google/float $(COMPARED)/googl
 	service/bundles/mobilenet_v1 $(COMPARED)/repository/$(RANGES)
 pair = --brief-case '$(1) and $(2), 224x224, random weights' \
 	$(foreach network,$(1) $(2),$(COMPARED)/float32/$(network) $(COMPARED)/int8/$(network))
-COMPARISON := loadtests/results/comparison
+COMPARISON ?= runs/comparison
 COMPARED_READY := $(foreach kind,float32 int8,$(COMPARED_AT_224:%=$(COMPARED)/$(kind)/%/manifest.json)) \
 	$(addsuffix /manifest.json,$(COMPARED_BUNDLES))
 compare: setup $(COMPARED_READY) ## load MeliusNet and MobileNet-v1 in turns, write one report (MOBILENET=F.tflite PHOTOS=DIR DATA=DIR)
+	@mkdir -p $(dir $(COMPARISON))
 	$(PYTHON) -m loadtests.comparison --case 'The default model and MobileNet-v1' service/bundles/default $(COMPARED_BUNDLES) \
 	  $(call pair,meliusnetc,mobilenet_v1_0.5) $(call pair,meliusnet42,mobilenet_v1_0.75) $(call pair,meliusnet59,mobilenet_v1) \
 	  $(if $(PHOTOS),--photos '$(PHOTOS)') $(if $(DATA),--data '$(DATA)') \

@@ -95,7 +95,7 @@ def _choose_cases(options: argparse.Namespace) -> list[Case]:
 
 
 def _describe(options: argparse.Namespace) -> str:
-    photos = f"the photos of {options.photos.name}" if options.photos else "generated photos"
+    photos = f"the photos in {options.photos.name}/" if options.photos else "generated photos"
     width, height = PHOTO_SIZE
     size = "" if options.photos else f" of {width}x{height} pixels"
     return (
