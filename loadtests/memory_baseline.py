@@ -6,7 +6,7 @@ from pathlib import Path
 
 from loadtests.contestants import describe_peer
 from loadtests.memory_steps import break_down
-from loadtests.servers import ROOT, Server
+from loadtests.servers import ROOT, Server, ServerSpec
 
 
 async def measure_no_model(
@@ -33,7 +33,11 @@ async def measure_peer_no_model(
 
     Raises WrongUsage, ServerFault.
     """
-    spec = describe_peer(name, bundle, root).spec
+    return await measure_server_no_model(describe_peer(name, bundle, root).spec, cpus)
+
+
+async def measure_server_no_model(spec: ServerSpec, cpus: Sequence[int] = ()) -> int:
+    """The same of a peer's server as it would be started. Raises ServerFault."""
     spec = replace(spec, environment={**spec.environment, "PEER_MODEL": "none"})
     with Server(spec, cpus) as server:
         await server.wait_until_ready()
