@@ -103,8 +103,8 @@ def _add_sides(report: Report, found: Sequence[Measured], options: argparse.Name
     report.add_table(
         "RSS in MiB. *Before the model*: the same server with everything imported that serving "
         "takes, ONNX Runtime or torch included, and no model loaded. Of several processes the sum, "
-        "in which a shared page counts in each; *PSS* counts it once. *After the load*: idle again, "
-        "for five seconds.",
+        "in which a shared page counts in each; *PSS* counts it once. *After the load*: idle for "
+        "five seconds again.",
         head,
         rows,
     )

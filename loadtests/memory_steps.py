@@ -145,7 +145,8 @@ async def break_down(
     """Builds the service of a source tree up to its application, or up to its first answers.
 
     `engine` is native, onnx or torchscript; `environment` has further BNN_ variables, as
-    BNN_BUNDLE; it may be a ServerSpec's. With the model, each of `files` is decoded at the end. Raises ServerFault.
+    BNN_BUNDLE; it may be a ServerSpec's. With the model, each of `files` is decoded at the end.
+    Raises ServerFault.
     """
     own = {k: v for k, v in os.environ.items() if not k.upper().startswith("BNN_")}
     chosen = {k: v for k, v in (environment or {}).items() if "{port}" not in v}
