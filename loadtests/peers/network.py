@@ -66,6 +66,15 @@ class Network:
         return np.ascontiguousarray(((pixels - self._mean) / self._std).transpose(2, 0, 1))
 
 
+class NoNetwork(Network):
+    """Stands where a network would be: for the memory of a server before it loads one."""
+
+    def __init__(self) -> None:
+        """Loads nothing; it can't classify."""
+
+
 def open_network() -> Network:
-    """The network that the environment names."""
+    """The network that the environment names; with PEER_MODEL=none one that loads nothing."""
+    if os.environ.get("PEER_MODEL") == "none":
+        return NoNetwork()
     return Network(Path(os.environ["PEER_BUNDLE"]), int(os.environ.get("PEER_THREADS", "1")))
