@@ -7,18 +7,20 @@ which stays the same where latencies do not. `make compare` prepares the bundles
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from loadtests.comparison.accuracy import list_labelled
 from loadtests.comparison.page import write_between_marks, write_page
 from loadtests.comparison.plots import draw_case
 from loadtests.comparison.run import CaseRun, Material
-from loadtests.comparison.sides import Case, make_case
+from loadtests.comparison.sides import Case, choose_engine, make_case
 from loadtests.comparison.summary import summarize
 from loadtests.comparison.tables import add_case
+from loadtests.contestants import EVEN
 from loadtests.images import generate_jpegs, read_photos
 from loadtests.machine import read_load
+from loadtests.memory_baseline import measure_no_model
 from loadtests.options import (
     choose_cpus,
     describe_options,
@@ -59,7 +61,7 @@ async def _run(options: argparse.Namespace) -> int:
         generate_jpegs(options.seed, PHONES, PHONE_SIZE) if any(c.whole for c in cases) else (),
         labelled,
     )
-    no_model: dict[str, float] = {}
+    no_model = await _measure_no_model(cases, environment, options)
     runs = []
     for case in cases:
         run = CaseRun(case, options, environment, material, progress)
@@ -79,6 +81,19 @@ async def _run(options: argparse.Namespace) -> int:
     if options.readme and not report.unfit:
         write_between_marks(options.readme, summarize(report, runs))
     return status
+
+
+async def _measure_no_model(
+    cases: Sequence[Case], environment: Mapping[str, str], options: argparse.Namespace
+) -> dict[str, float]:
+    """By engine: RSS, bytes, of the service before it loads a model."""
+    engines = {choose_engine(bundle) for case in cases for bundle in case.bundles}
+    return {
+        engine: await measure_no_model(
+            *(sys.executable, ROOT, engine, {**EVEN, **environment}, options.server_cpus)
+        )
+        for engine in sorted(engines)
+    }
 
 
 def _choose_cases(options: argparse.Namespace) -> list[Case]:
