@@ -1,5 +1,6 @@
 """Load shapes as Locust knows them: users over time, or the one user of an open loop."""
 
+from argparse import Namespace
 from typing import Any
 
 from locust import LoadTestShape
@@ -7,6 +8,7 @@ from locust import LoadTestShape
 from loadtests.users.options import choose_seconds
 from loadtests.users.session import Session
 from loadtests.users.stages import Ramp, Stage, find_stage, plan_stages
+from loadtests.users.turns import Director
 
 MAX_SPAWN_RATE = 100.0  # users a second; Locust advises against more
 Tick = tuple[int, float]
@@ -97,3 +99,24 @@ def choose_shape(session: Session) -> Any:
     if session.is_open:
         return OneUser()
     return None if session.options.shape == "steady" else UserStages(session)
+
+
+class UsersUntil(LoadTestShape):
+    """As many users as -u says, until the turns of two services are over."""
+
+    use_common_options = True
+
+    def __init__(self, options: Namespace, director: Director) -> None:
+        super().__init__()
+        self._options, self._director = options, director
+
+    def reset_time(self) -> None:
+        """A test starts."""
+        super().reset_time()
+        self._director.reset()
+
+    def tick(self) -> Tick | None:
+        """All users at once or, after the end, None."""
+        if self._director.is_over:
+            return None
+        return int(self._options.num_users), MAX_SPAWN_RATE
