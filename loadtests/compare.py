@@ -21,6 +21,7 @@ from loadtests.servers import ServerFault, WrongUsage
 from loadtests.users import shapes  # a shape among the names here would be used by Locust
 from loadtests.users.options import add_image_options, add_result_options, build_payloads
 from loadtests.users.payloads import Payload
+from loadtests.users.schedule import start_clock
 from loadtests.users.sending import send
 from loadtests.users.services import read_consumption, read_info
 from loadtests.users.turns import Director, Turn
@@ -93,6 +94,7 @@ def prepare(environment: Environment, **_: Any) -> None:
     shape = shapes.UsersUntil(options, CompareUser.director)
     shape.runner = runner
     environment.shape_class = shape
+    start_clock()
 
 
 @events.test_start.add_listener

@@ -33,6 +33,7 @@ from loadtests.users.options import (
     check_distributed,
 )
 from loadtests.users.reporting import build_report
+from loadtests.users.schedule import start_clock
 from loadtests.users.sending import send
 from loadtests.users.session import Session
 from loadtests.users.tally import Tally
@@ -71,6 +72,7 @@ def prepare(environment: Environment, **_: Any) -> None:
     if not isinstance(runner, WorkerRunner) and (shape := shapes.choose_shape(session)):
         shape.runner = runner
         environment.shape_class = shape
+    start_clock()
 
 
 @events.test_start.add_listener

@@ -19,3 +19,12 @@ def run_schedule(
         due = began + moment
         gevent.sleep(max(due - perf_counter(), 0.0))  # even when late: answers are read in time
         group.spawn(fire, due)
+
+
+def start_clock() -> None:
+    """Tells gevent what time it is, after work that kept its loop from running.
+
+    A timer of `gevent.spawn_later`, as Locust has for -t, counts from when the loop last looked at
+    the clock: what had been prepared in the meantime would be taken off the length of the test.
+    """
+    gevent.get_hub().loop.update_now()

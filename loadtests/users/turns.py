@@ -9,8 +9,8 @@ from time import perf_counter
 import gevent
 from gevent.event import Event
 
-from loadtests.users.payloads import Payload
 from loadtests.servers import ServerFault
+from loadtests.users.payloads import Payload
 from loadtests.users.services import UNKNOWN, Consumption
 from loadtests.users.tally import Tally
 
