@@ -60,8 +60,9 @@ def prepare(environment: Environment, **_: Any) -> None:
     raise_descriptor_limit()
     try:
         check_distributed(options, isinstance(runner, MasterRunner | WorkerRunner))
-        is_master = isinstance(runner, MasterRunner)
-        payloads = [] if is_master else build_payloads(options, environment.host or HOST)
+        # By a master too, though it sends none: workers count as ready before they have theirs, and
+        # so it begins when they have them.
+        payloads = build_payloads(options, environment.host or HOST)
         session = Session(options, choose_limits(options), payloads)
     except (WrongUsage, FileNotFoundError, ServerFault) as fault:
         print(f"error: {fault}", file=sys.stderr)

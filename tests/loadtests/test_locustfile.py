@@ -274,7 +274,8 @@ def test_a_distributed_open_loop_is_refused_and_a_closed_one_adds_up(
     assert refused.returncode == 2, refused.stderr
     assert "expected one process for --loop open" in refused.stderr
     report = tmp_path / "report.json"
-    whole = run_locust(repository, host, "--processes", "2", *port, "--report-json", str(report))
+    closed = ("--processes", "2", *port, "-t", "3s", "--picture-count", "1")
+    whole = run_locust(repository, host, *closed, "--report-json", str(report))
     assert whole.returncode == 0, whole.stderr
     total = json.loads(report.read_text())["results"]["total"]
     assert 0 < total["latency"]["count"] <= service.requests.total()
