@@ -1,5 +1,6 @@
 """Asks a running service what it is: GET and POST outside the load, answers as JSON or text."""
 
+import http.client
 import json
 import urllib.error
 import urllib.request
@@ -24,7 +25,7 @@ def ask(address: str, path: str, body: bytes | None = None) -> tuple[int, bytes]
     except urllib.error.HTTPError as fault:
         with fault:
             return fault.code, fault.read()
-    except (OSError, ValueError) as fault:  # URLError is an OSError; of a port that is no number
+    except (OSError, ValueError, http.client.HTTPException) as fault:  # URLError is an OSError
         reason = getattr(fault, "reason", fault)
         raise ServerFault(
             f"expected a service at {address}, found none: {reason}; start one "

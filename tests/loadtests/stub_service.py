@@ -93,6 +93,7 @@ def run_stub(service: StubService) -> Iterator[str]:
     config = uvicorn.Config(service, port=0, log_level="warning", lifespan="off")
     server = uvicorn.Server(config)
     listener = config.bind_socket()
+    listener.listen()  # who comes before the server runs waits
     loop = asyncio.new_event_loop()
     thread = threading.Thread(
         target=lambda: loop.run_until_complete(server.serve(sockets=[listener]))

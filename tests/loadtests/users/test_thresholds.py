@@ -35,11 +35,12 @@ def test_the_command_line_wins(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["max_p99 = 5", "max_p99_ms = '5'", "min_rate = -1", "min_rate = nan", "a b", "a = true"]
+    "text",
+    ["max_p99 = 5", "max_p99_ms = '5'", "min_rate = -1", "min_rate = nan", "a b", "a = true"],
 )
 def test_what_is_no_threshold_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "limits.toml").write_text(text)
-    with pytest.raises(WrongUsage, match="expected .* found"):
+    with pytest.raises(WrongUsage, match=r"expected .* found"):
         read_limits(tmp_path / "limits.toml")
     with pytest.raises(WrongUsage, match="No such file"):
         read_limits(tmp_path / "none.toml")
