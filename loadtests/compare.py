@@ -19,7 +19,12 @@ from locust.runners import MasterRunner, WorkerRunner
 from loadtests.options import WRONG_USAGE, parse_count, parse_positive, raise_descriptor_limit
 from loadtests.servers import ServerFault, WrongUsage
 from loadtests.users import shapes  # a shape among the names here would be used by Locust
-from loadtests.users.options import add_image_options, add_result_options, build_payloads
+from loadtests.users.options import (
+    add_help_option,
+    add_image_options,
+    add_result_options,
+    build_payloads,
+)
 from loadtests.users.payloads import Payload
 from loadtests.users.schedule import start_clock
 from loadtests.users.sending import send
@@ -35,6 +40,7 @@ PAUSE_SECONDS = 0.1  # after a request without an answer
 @events.init_command_line_parser.add_listener
 def add_options(parser: ArgumentParser) -> None:
     """What can be chosen besides Locust's own options."""
+    add_help_option(parser)
     group = parser.add_argument_group("two services")
     group.add_argument("--first", default=FIRST, metavar="URL", help=f"({FIRST})")
     group.add_argument("--second", default=SECOND, metavar="URL", help=f"({SECOND})")

@@ -26,6 +26,7 @@ from loadtests.servers import ServerFault, WrongUsage
 from loadtests.users import shapes  # a shape among the names here would be used by Locust
 from loadtests.users.open_loop import run_open_loop
 from loadtests.users.options import (
+    add_help_option,
     add_image_options,
     add_load_options,
     add_threshold_options,
@@ -47,6 +48,7 @@ PAUSE_SECONDS = 0.1  # after a request without an answer: who refuses is not ask
 @events.init_command_line_parser.add_listener
 def add_options(parser: ArgumentParser) -> None:
     """What can be chosen besides Locust's own options."""
+    add_help_option(parser)
     add_load_options(parser)
     add_image_options(parser)
     add_threshold_options(parser)

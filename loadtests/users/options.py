@@ -18,6 +18,15 @@ SECONDS = 60.0  # of a test without -t
 SOAK_SECONDS = 600.0
 
 
+def add_help_option(parser: ArgumentParser) -> None:
+    """Locust's --help ends before it has read the file, and so knows none of the file's options."""
+    parser.add_argument(
+        "--all-options",
+        action="help",
+        help="print all options, those of this file included, which --help leaves out",
+    )
+
+
 def add_image_options(parser: ArgumentParser, sent: tuple[str, ...] = SENT) -> None:
     """Which images are sent, and how."""
     group = parser.add_argument_group("images of the load test")

@@ -116,10 +116,11 @@ def _add_knee(report: Report, session: Session, ramp: Ramp) -> None:
     report.paragraphs.append(ramp.describe(unit))
     report.data["knee"] = {"held": ramp.knee, "broken": ramp.broken, "reasons": ramp.reasons}
     limit = session.limits.min_rate
+    wanted = "a stage that holds" if limit is None else f">= {limit:g}"
     report.checks = [
-        Check("knee", f"{ramp.knee:.4g}", f">= {limit or 0:g}", ramp.knee >= (limit or 0))
+        Check("knee", f"{ramp.knee:.4g}", wanted, ramp.knee >= (limit or 0))
         if ramp.knee is not None
-        else Check("knee", "none", "a stage that holds", False)
+        else Check("knee", "none", wanted, False)
     ]
     # The total is mostly of stages that held: the last one says whose limit was found.
     report.unfit = report.unfit or judge_generator(session.limits, session.stages[-1][1])

@@ -63,6 +63,13 @@ def test_what_cannot_be_compared(repository: Path) -> None:
         assert "expected one process" in answer.stderr
 
 
+def test_its_options_are_told(repository: Path) -> None:
+    """Locust's own --help does not know them."""
+    answer = compare(repository, "http://a", "http://b", "--all-options")
+    assert answer.returncode == 0, answer.stderr
+    assert "--turn-seconds" in answer.stdout
+
+
 def test_failures_are_told(repository: Path) -> None:
     with run_stub(StubService(status=500)) as first, run_stub(StubService()) as second:
         answer = compare(repository, first, second)

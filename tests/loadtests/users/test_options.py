@@ -6,6 +6,7 @@ import pytest
 
 from loadtests.servers import WrongUsage
 from loadtests.users.options import (
+    add_help_option,
     add_image_options,
     add_load_options,
     add_threshold_options,
@@ -18,6 +19,7 @@ from loadtests.users.thresholds import Limits, choose_limits
 
 def parse(*arguments: str) -> Namespace:
     parser = ArgumentParser()
+    add_help_option(parser)
     add_load_options(parser)
     add_image_options(parser)
     add_threshold_options(parser)
@@ -29,6 +31,12 @@ def test_defaults() -> None:
     assert (options.loop, options.shape, options.arrivals) == ("closed", "steady", "poisson")
     assert choose_limits(options) == Limits()
     assert len(build_payloads(options, "http://127.0.0.1:9")) == 9
+
+
+def test_all_options_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        parse("--all-options")
+    assert "--max-p99-ms" in capsys.readouterr().out
 
 
 def test_thresholds() -> None:
