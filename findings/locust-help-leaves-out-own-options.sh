@@ -23,7 +23,7 @@ def add_options(parser):
 
 class Idle(User):
     @task
-    def run(self):
+    def work(self):
         pass
 PYTHON
 cd "$folder"

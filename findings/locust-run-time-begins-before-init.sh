@@ -40,7 +40,7 @@ class Sleeper(User):
     wait_time = constant(0.1)
 
     @task
-    def run(self):
+    def work(self):
         global runs
         runs += 1
 PYTHON
