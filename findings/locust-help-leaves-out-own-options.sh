@@ -10,7 +10,7 @@ set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
-"$folder/venv/bin/pip" install --quiet --disable-pip-version-check locust==2.47.0 2>/dev/null
+"$folder/venv/bin/pip" install --quiet --disable-pip-version-check locust==2.47.0
 cat >"$folder/locustfile.py" <<'PYTHON'
 from locust import User, events, task
 
