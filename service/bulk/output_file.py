@@ -131,6 +131,7 @@ class OutputFile:
             os.fsync(file.fileno())
         os.replace(new, self._beside)
         header = self._form.encode_header()
+        os.lseek(self._descriptor, 0, os.SEEK_SET)
         _write(self._descriptor, header)
         self._end = len(header)
         self._sync()

@@ -57,10 +57,11 @@ class Progress:
     def clear(self) -> None:
         """Takes the line away, before something else is written there and at the end."""
         if self._width:
-            self._write("")
+            self._write(" " * self._width)
+            self._width = 0
 
     def _write(self, text: str) -> None:
         with contextlib.suppress(OSError):  # a terminal that is gone
-            sys.stderr.write(f"\r{text:<{self._width}}" + ("" if text else "\r"))
+            sys.stderr.write(f"\r{text:<{self._width}}\r")
             sys.stderr.flush()
         self._width = len(text)
