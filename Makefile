@@ -39,7 +39,7 @@ PYTHON := $(VENV)/bin/python
 STAMPS := $(VENV)/stamps
 LOCKS := .locks
 BUILD_INPUTS := pyproject.toml $(wildcard runtime/csrc/*)
-CPP := $(wildcard runtime/csrc/*.cpp runtime/csrc/*.h runtime/csrc/*.inc)
+CPP := $(wildcard runtime/csrc/*.cpp runtime/csrc/*.h runtime/csrc/*.inc runtime/bench/arm/*.c)
 
 # Without torch, mypy does not know the classes that models derive from.
 MYPY_ARGS := $(if $(filter yes,$(WITH_TORCH)),,--allow-subclassing-any --allow-untyped-decorators \
@@ -49,7 +49,7 @@ MYPY_ARGS := $(if $(filter yes,$(WITH_TORCH)),,--allow-subclassing-any --allow-u
 PIP_INSTALL = $(PYTHON) -m pip install --quiet --disable-pip-version-check
 PIP_LOCKED = $(PIP_INSTALL) --require-hashes --only-binary :all:
 
-.PHONY: help serve test setup lint format bench bench-page bench-peers serving-peers instruction-counts train-default train-baseline teachers \
+.PHONY: help serve test setup lint format bench bench-page bench-peers bench-arm serving-peers instruction-counts train-default train-baseline teachers \
 	wheel wheel-arm64 sdist sbom release release-notes raspberry-pi prove-raspberry-pi image image-archive prove-containers \
 	prometheus-rules locks system-test-tools manifest-tools clean
 
@@ -132,6 +132,9 @@ bench-page: setup bench-peers ## measure for runtime/bench/README.md, with all i
 	$(PYTHON) -m runtime.bench --markdown runtime/bench/README.md --plot runtime/bench.svg $(BENCH_ARGS)
 	BNN_FORCE_IMPLEMENTATION=avx2 ONEDNN_MAX_CPU_ISA=AVX2 $(PYTHON) -m runtime.bench --only engines,end-to-end,peers \
 	  --markdown runtime/bench/README.md --block 'bench avx2' $(BENCH_ARGS)
+
+bench-arm: setup .venv-litert/ready ## model networks on an emulated Raspberry Pi 4 and 5, for runtime/bench/README.md (BENCH_ARGS=--parts)
+	$(PYTHON) -m runtime.bench.arm --markdown runtime/bench/README.md $(BENCH_ARGS)
 
 SERVING_PEERS := fastapi litserve bentoml mlserver
 serving-peers: $(SERVING_PEERS:%=.venv-%/ready) ## install what `python -m loadtests.overhead --peer NAME` compares with
