@@ -54,6 +54,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--parts", action="store_true", help="of ours also stem, stages, transitions and head"
     )
+    parser.add_argument("--no-peers", action="store_true", help="ours alone, while kernels change")
     parser.add_argument(
         "--peer-python",
         action="append",
@@ -118,6 +119,7 @@ def _measure(args: argparse.Namespace) -> dict[str, Any]:
             pairs=[pair for pair in PAIRS if not args.network or pair[0] in args.network],
             boards=args.board or list(BOARDS),
             with_parts=args.parts,
+            with_peers=not args.no_peers,
             progress=show_progress,
         )
 

@@ -61,6 +61,7 @@ def compare_networks(
     pairs: Sequence[tuple[str, str]],
     boards: Sequence[str],
     with_parts: bool,
+    with_peers: bool,
     progress: Progress,
 ) -> dict[str, Any]:
     """Figures of all networks on all boards; one that fails is among "not_measured".
@@ -72,11 +73,12 @@ def compare_networks(
     models = {board: CoreModel(machine.tools, BOARDS[board].model) for board in boards}
     for ours, theirs in pairs:
         contestants = open_ours(export, ours)
-        try:
-            graph = export(theirs).path / ONNX_GRAPH
-            contestants += open_litert(theirs, graph, folder, interpreters, progress)
-        except RuntimeFault as error:
-            missing[f"{theirs}: {LITERT}"] = explain(LITERT, error)
+        if with_peers:
+            try:
+                graph = export(theirs).path / ONNX_GRAPH
+                contestants += open_litert(theirs, graph, folder, interpreters, progress)
+            except RuntimeFault as error:
+                missing[f"{theirs}: {LITERT}"] = explain(LITERT, error)
         for board in boards:
             for one in contestants:
                 progress(f"emulating a {BOARDS[board].name}: {one.name}")

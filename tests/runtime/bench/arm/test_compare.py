@@ -78,7 +78,7 @@ class Fixture:
             return {"version": "neon", "parts": []}, answer
         return {"version": "litert", "parts": []}, self.logits
 
-    def compare(self, folder: Path) -> dict[str, Any]:
+    def compare(self, folder: Path, with_peers: bool = True) -> dict[str, Any]:
         return compare_networks(
             self.machine,
             self.export,
@@ -87,6 +87,7 @@ class Fixture:
             pairs=[PAIR],
             boards=["pi4", "pi5"],
             with_parts=True,
+            with_peers=with_peers,
             progress=lambda text: None,
         )
 
@@ -130,6 +131,13 @@ def test_ours_run_without_litert(
     found = small.compare(tmp_path)
     assert len(found["rows"]) == 4
     assert "make bench-peers" in found["not_measured"]["mobilenet_v1_0.5: litert"]
+
+
+def test_ours_run_alone(small: Fixture, tmp_path: Path) -> None:
+    found = small.compare(tmp_path, with_peers=False)
+    assert {row["engine"] for row in found["rows"]} == {"native"}
+    assert found["not_measured"] == {}
+    assert {name for name, _ in small.exported} == {"meliusnetc"}
 
 
 def test_ours_are_compared_with_this_machine(small: Fixture) -> None:

@@ -72,11 +72,21 @@ def test_what_is_asked_for_is_compared(
     monkeypatch.setattr(command, "make_machine", lambda tools: None)
     monkeypatch.setattr(command, "compare_networks", compare)
     out = tmp_path / "f.json"
-    options = ["--network", "meliusnet42", "--board", "pi5", "--parts", "--json", str(out)]
+    options = [
+        "--network",
+        "meliusnet42",
+        "--board",
+        "pi5",
+        "--parts",
+        "--no-peers",
+        "--json",
+        str(out),
+    ]
     assert command.main(options) == 0
     assert command.main([]) == 0
     assert asked[0]["pairs"] == [("meliusnet42", "mobilenet_v1_0.75")]
     assert (asked[0]["boards"], asked[0]["with_parts"]) == (["pi5"], True)
+    assert (asked[0]["with_peers"], asked[1]["with_peers"]) == (False, True)
     assert (asked[1]["boards"], len(asked[1]["pairs"])) == (list(BOARDS), 3)
     assert json.loads(out.read_text())["rows"] == make_figures()["rows"]
     assert "| Raspberry Pi 4 | meliusnetc |" in capsys.readouterr().out
