@@ -39,7 +39,7 @@ PYTHON := $(VENV)/bin/python
 STAMPS := $(VENV)/stamps
 LOCKS := .locks
 BUILD_INPUTS := pyproject.toml $(wildcard runtime/csrc/*)
-CPP := $(wildcard runtime/csrc/*.cpp runtime/csrc/*.h runtime/csrc/*.inc)
+CPP := $(wildcard runtime/csrc/*.cpp runtime/csrc/*.h runtime/csrc/*.inc runtime/bench/arm/*.c)
 
 # Without torch, mypy does not know the classes that models derive from.
 MYPY_ARGS := $(if $(filter yes,$(WITH_TORCH)),,--allow-subclassing-any --allow-untyped-decorators \
@@ -49,7 +49,7 @@ MYPY_ARGS := $(if $(filter yes,$(WITH_TORCH)),,--allow-subclassing-any --allow-u
 PIP_INSTALL = $(PYTHON) -m pip install --quiet --disable-pip-version-check
 PIP_LOCKED = $(PIP_INSTALL) --require-hashes --only-binary :all:
 
-.PHONY: help serve test setup lint format bench bench-page bench-peers serving-peers instruction-counts train-default train-baseline teachers \
+.PHONY: help serve test setup lint format bench bench-page bench-peers bench-arm serving-peers instruction-counts train-default train-baseline teachers \
 	wheel wheel-arm64 sdist sbom release release-notes raspberry-pi prove-raspberry-pi image image-archive prove-containers \
 	prometheus-rules locks system-test-tools manifest-tools clean
 
@@ -169,6 +169,8 @@ compare: setup $(COMPARED_READY) ## load MeliusNet and MobileNet-v1 in turns, wr
 	  $(call pair,meliusnetc,mobilenet_v1_0.5) $(call pair,meliusnet42,mobilenet_v1_0.75) $(call pair,meliusnet59,mobilenet_v1) \
 	  $(if $(PHOTOS),--photos '$(PHOTOS)') $(if $(DATA),--data '$(DATA)') \
 	  --html $(COMPARISON).html --markdown $(COMPARISON).md --json $(COMPARISON).json $(COMPARE_ARGS)
+bench-arm: setup .venv-litert/ready ## model networks on an emulated Raspberry Pi 4 and 5, for runtime/bench/README.md (BENCH_ARGS=--parts)
+	$(PYTHON) -m runtime.bench.arm --markdown runtime/bench/README.md $(BENCH_ARGS)
 
 SERVING_PEERS := fastapi litserve bentoml mlserver
 serving-peers: $(SERVING_PEERS:%=.venv-%/ready) ## install what `python -m loadtests.overhead --peer NAME` compares with
