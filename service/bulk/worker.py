@@ -11,17 +11,13 @@ import numpy as np
 from runtime import InvalidImage, load_engine
 from service.bulk.object_store import is_url, read_url
 from service.bulk.rows import Row, describe_failure
-from service.classifier import DEFAULT_TOP_K, Classifier
+from service.classifier import Classifier
 from service.problems import NO_MEMORY, describe_image_fault
 from service.settings import Settings
 
 _log = logging.getLogger(__name__)
 _AHEAD = 4  # files behind URLs that are read while an image is computed
 STANDARD_INPUT = "-"
-
-
-class InvalidTopK(ValueError):
-    """More classes are asked for than the model has, or none."""
 
 
 class ImageWorker:
@@ -49,10 +45,7 @@ class ImageWorker:
             settings, top_k, threads = self._arguments
             engine = load_engine(settings.bundle, settings.engine, threads)
             classifier = Classifier(engine, settings.image_limits)
-            classes = len(classifier.manifest.labels)
-            if top_k is not None and not 1 <= top_k <= classes:
-                raise InvalidTopK(f"expected 1 to {classes}, the model's classes; found {top_k}.")
-            self._loaded = classifier, top_k or min(DEFAULT_TOP_K, classes)
+            self._loaded = classifier, classifier.resolve_top_k(top_k)
         return self._loaded
 
     def classify(self, names: Sequence[str]) -> list[Row]:

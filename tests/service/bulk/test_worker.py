@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from runtime import BundleError
-from service.bulk.worker import ImageWorker, InvalidTopK
-from service.classifier import Classifier
+from service.bulk.worker import ImageWorker
+from service.classifier import Classifier, InvalidTopK
 from service.settings import Settings
 
 
