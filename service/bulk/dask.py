@@ -5,6 +5,7 @@ import math
 import os
 import socket
 import threading
+from collections import deque
 from collections.abc import Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from runtime import RuntimeFault
 from service.bulk.forms import RowForm
 from service.bulk.object_store import StoreUnusable, is_url, open_store
-from service.bulk.process import Encoded, encode_rows
+from service.bulk.process import Encoded, Unusable, encode_rows
 from service.bulk.rows import describe_failure
 from service.bulk.worker import ImageWorker
 from service.classifier import InvalidTopK
@@ -44,8 +45,8 @@ class ClusterUnusable(Exception):
     """The scheduler cannot be reached or is lost, or a worker cannot do the work; says why."""
 
 
-class WorkerUnusable(Exception):
-    """Raised on a worker, which cannot do what is asked for; says which machine, and why."""
+class OtherModel(Exception):
+    """A worker has another version or another model than the run; says which."""
 
 
 class _Answer(NamedTuple):
@@ -62,7 +63,7 @@ class _Batch:
 
 @dataclass(frozen=True)
 class _Task:
-    """Names of a batch that are sent together: all of them, or after several deaths one."""
+    """Names of a batch that are sent together: all of them, or after workers' deaths one."""
 
     batch: _Batch
     start: int
@@ -94,8 +95,9 @@ class DaskPool:
         self._worker = worker
         self._form = form
         self._folder = os.getcwd()
-        self._pending: dict[Future[_Answer], _Task] = {}
-        self._done: SimpleQueue[Future[_Answer]] = SimpleQueue()
+        self._pending: dict[Future[_Answer | Unusable], _Task] = {}
+        self._done: SimpleQueue[Future[_Answer | Unusable]] = SimpleQueue()
+        self._suspects: deque[_Task] = deque()  # with one of them workers died
         self._threads = 0
         self._asked = self._looked = -math.inf  # when, of time.monotonic
         self._is_told = False  # that there is no worker
@@ -128,7 +130,7 @@ class DaskPool:
     @property
     def has_room(self) -> bool:
         """Whether a worker would get a new batch soon. Raises ClusterUnusable."""
-        return len(self._pending) < _AHEAD * self._count_threads()
+        return not self._suspects and len(self._pending) < _AHEAD * self._count_threads()
 
     def submit(self, number: int, names: Sequence[str]) -> None:
         """Takes a batch; `wait` gives its rows back with the number. Raises ClusterUnusable."""
@@ -150,6 +152,9 @@ class DaskPool:
         with suppress(Empty):
             while True:
                 self._receive(self._done.get_nowait(), done)
+        # Alone: Dask suspects all that a worker had when it died, not only what it worked on.
+        if self._suspects and not self._pending:
+            self._send(self._suspects.popleft())
         if done:
             self._looked = monotonic()
         elif self._pending:
@@ -159,6 +164,7 @@ class DaskPool:
     def close(self) -> None:
         """Leaves the cluster; what is still on its way there is cancelled."""
         self._pending.clear()
+        self._suspects.clear()
         with suppress(OSError):  # of a scheduler that is gone
             self._client.close(timeout=_CLOSE_SECONDS)
         os.close(self._bell)
@@ -175,24 +181,26 @@ class DaskPool:
             self._pending[future] = task
             future.add_done_callback(self._ring)
 
-    def _ring(self, future: "Future[_Answer]") -> None:
+    def _ring(self, future: "Future[_Answer | Unusable]") -> None:
         """In a thread of Dask's."""
         self._done.put(future)
         with suppress(OSError):  # as many bytes as fit are enough; nobody may listen any more
             os.write(self._bell, b"\0")
 
-    def _receive(self, future: "Future[_Answer]", done: list[tuple[int, Encoded]]) -> None:
+    def _receive(
+        self, future: "Future[_Answer | Unusable]", done: list[tuple[int, Encoded]]
+    ) -> None:
         from distributed import CancelledError, KilledWorker
 
         task = self._pending.pop(future)
         try:
             with _scheduler():
-                answer: _Answer = future.result()
+                answer = future.result()
         except KilledWorker:
             self.deaths += 1
             if len(task.names) > 1:  # the others may be good
                 for place, name in enumerate(task.names, task.start):
-                    self._send(_Task(task.batch, place, (name,)))
+                    self._suspects.append(_Task(task.batch, place, (name,)))
                 return
             row = describe_failure(
                 task.names[0],
@@ -202,13 +210,13 @@ class DaskPool:
             answer = _Answer(encode_rows([row], self._form), False)
         except CancelledError as fault:
             raise ClusterUnusable(_GONE) from fault
-        except WorkerUnusable as fault:
-            raise ClusterUnusable(str(fault)) from fault
         except ImportError as fault:
             raise ClusterUnusable(
                 f"expected {DISTRIBUTION} {self._version} on each Dask worker; found: {fault}. "
                 f"There, too: {EXTRA}"
             ) from fault
+        if isinstance(answer, Unusable):
+            raise ClusterUnusable(answer.reason)
         if answer.is_all_unreadable and any(map(os.path.isfile, task.names)):
             raise ClusterUnusable(
                 "expected the images under the same names on the workers' machines; a worker could "
@@ -266,35 +274,39 @@ _loading = threading.Lock()
 
 def classify_there(
     worker: ImageWorker, form: RowForm, wanted: tuple[str, str], folder: str, names: list[str]
-) -> _Answer:
+) -> _Answer | Unusable:
     """The rows of a batch; local names are taken from `folder`. `wanted`: version and model.
 
-    Raises WorkerUnusable.
+    Raises nothing: Dask's client waits for ever for what raised where pickle cannot take the
+    traceback.
     """
     where = f"Dask worker on {socket.gethostname()}"
     try:
-        own = _load(worker, wanted, where)
+        own = _load(worker, wanted)
         url = next(filter(is_url, names), None)
         if url is not None:
             open_store(url)
         found = own.classify([n if is_url(n) else os.path.join(folder, n) for n in names])
-    except (RuntimeFault, InvalidTopK, StoreUnusable) as fault:
-        raise WorkerUnusable(f"{where}: {fault}") from fault
-    rows = [replace(row, name=name) for row, name in zip(found, names, strict=True)]
-    is_unreadable = [row.error is not None and row.error.code == "unreadable" for row in rows]
-    return _Answer(encode_rows(rows, form), all(is_unreadable))
+        rows = [replace(row, name=name) for row, name in zip(found, names, strict=True)]
+        is_unreadable = [row.error is not None and row.error.code == "unreadable" for row in rows]
+        return _Answer(encode_rows(rows, form), all(is_unreadable))
+    except (RuntimeFault, InvalidTopK, StoreUnusable, OtherModel) as fault:
+        return Unusable(f"{where}: {fault}")
+    except Exception as fault:
+        _log.exception("a batch could not be classified")
+        return Unusable(f"{where}: {type(fault).__name__}: {str(fault)[:500]}; its log has more")
 
 
-def _load(worker: ImageWorker, wanted: tuple[str, str], where: str) -> ImageWorker:
+def _load(worker: ImageWorker, wanted: tuple[str, str]) -> ImageWorker:
     key = repr(worker.__reduce__())
     with _loading:
         if key not in _loaded:
             classifier, _ = worker.load()
             found = read_versions()["service"], classifier.model_id
             if found != wanted:
-                raise WorkerUnusable(
-                    f"{where}: expected {DISTRIBUTION} {wanted[0]} with the model {wanted[1]}; "
-                    f"found {found[0]} with {found[1]}. Install and copy the same there."
+                raise OtherModel(
+                    f"expected {DISTRIBUTION} {wanted[0]} with the model {wanted[1]}; found "
+                    f"{found[0]} with {found[1]}. Install and copy the same there."
                 )
             _loaded[key] = worker
         return _loaded[key]

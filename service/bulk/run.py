@@ -11,6 +11,7 @@ from pathlib import Path
 from time import monotonic
 
 from runtime import RuntimeFault
+from service.bulk.dask import ClusterUnusable, DaskPool
 from service.bulk.feed import Feed
 from service.bulk.forms import Kind, RowForm
 from service.bulk.name_lists import InvalidList
@@ -49,6 +50,8 @@ class BulkOptions:
     output: Path | None = None
     overwrite: bool = False
     retry_errors: bool = False
+    accept_errors: bool = False  # rows of errors do not change the status
+    dask: str | None = None  # address of a scheduler, whose workers do the work
 
 
 class CannotRun(Exception):
@@ -73,7 +76,7 @@ def classify_images(settings: Settings, options: BulkOptions) -> int:
     except OutputRefused as fault:
         print_error(str(fault))
         return 2
-    except (OutputFailed, PoolBroken) as fault:
+    except (OutputFailed, PoolBroken, ClusterUnusable) as fault:
         print_error(str(fault))
         return 1
 
@@ -87,6 +90,7 @@ class _Run:
         classifier, top_k = _load(self._worker)
         self._form = _choose_form(options, top_k)
         self._engine = classifier.engine.name
+        self._model_id = classifier.model_id
         self._output: OutputFile | None = None
         if options.output is not None:
             self._output = OutputFile(
@@ -119,7 +123,8 @@ class _Run:
                     print_bytes(self._form.encode_header())
                 fault = None
                 few = None
-                if self._output is None and self._options.workers is None:
+                options = self._options
+                if (self._output, options.workers, options.dask) == (None, None, None):
                     few = feed.peek(_FEW, _PEEK_SECONDS)
                 try:
                     if few is None:
@@ -173,19 +178,19 @@ class _Run:
     def _run_processes(self, feed: Feed) -> None:
         # The engine that was found here, or none: workers do not fall back each for itself.
         settings = self._settings.model_copy(update={"engine": self._engine})
-        workers = self._options.workers or _limit_workers(settings)
-        pool = WorkerPool(
-            ImageWorker(settings, self._options.top_k),
-            self._form,
-            workers,
-            self._settings.hang_ms / 1000,
-        )
+        worker = ImageWorker(settings, self._options.top_k)
+        pool: WorkerPool | DaskPool
+        if self._options.dask is not None:
+            pool = DaskPool(self._options.dask, worker, self._form, self._model_id)
+        else:
+            size = self._options.workers or _limit_workers(settings)
+            pool = WorkerPool(worker, self._form, size, self._settings.hang_ms / 1000)
         try:
-            self._drive(pool, feed, workers)
+            self._drive(pool, feed)
         finally:
             pool.close()
 
-    def _drive(self, pool: WorkerPool, feed: Feed, workers: int) -> None:
+    def _drive(self, pool: WorkerPool | DaskPool, feed: Feed) -> None:
         submitted = written = 0
         waiting: dict[int, Encoded] = {}
         fault: Exception | None = None
@@ -194,7 +199,7 @@ class _Run:
             if self._must_stop and leave_at is None:
                 leave_at = monotonic() + _LEAVE_SECONDS
             is_open = fault is None and leave_at is None
-            while is_open and pool.has_room and submitted - written < _WINDOW * workers:
+            while is_open and pool.has_room and submitted - written < _WINDOW * pool.size:
                 try:
                     names = feed.take(_BATCH)
                 except (InvalidList, StoreUnusable) as raised:
@@ -271,8 +276,10 @@ class _Run:
             return 1
         if passed.folders:
             print_note(f"note: {passed.folders:,} folders were not entered; -r enters them")
+        if self._unlisted:
+            return 1
         earlier = 0 if self._output is None else self._output.failed
-        return 1 if self._failed or self._unlisted or earlier else 0
+        return 1 if (self._failed or earlier) and not self._options.accept_errors else 0
 
 
 def _check(options: BulkOptions) -> None:
@@ -283,6 +290,12 @@ def _check(options: BulkOptions) -> None:
         raise CannotRun(
             "-: expected it alone, for one image from standard input; found other names beside "
             "it. --from-file - reads names from there",
+            2,
+        )
+    if options.dask is not None and (STANDARD_INPUT in sources.names or options.workers):
+        raise CannotRun(
+            "--dask: expected names that its workers can read, and no --workers; found - or "
+            "--workers",
             2,
         )
     if options.output is None:
