@@ -136,10 +136,11 @@ def _add_classify(classify: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="write rows there; a file that an earlier run left is gone on with",
     )
-    classify.add_argument(
+    again = classify.add_mutually_exclusive_group()
+    again.add_argument(
         "--retry-errors", action="store_true", help="of FILE, rows of errors are made anew"
     )
-    classify.add_argument("--overwrite", action="store_true", help="begin FILE anew")
+    again.add_argument("--overwrite", action="store_true", help="begin FILE anew")
     classify.add_argument(
         "--accept-errors", action="store_true", help="status 0 also where images have errors"
     )

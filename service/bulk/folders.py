@@ -3,6 +3,7 @@
 import os
 import stat
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import islice
 
 #: Of files that are taken for images where nobody named them.
@@ -10,12 +11,12 @@ SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".avif")
 _SORTED = 10_000  # entries of a folder that are held and sorted at a time
 
 
+@dataclass
 class Passed:
     """What listings passed over: `other` files by their names, `folders` that were not entered."""
 
-    def __init__(self) -> None:
-        self.other = 0
-        self.folders = 0
+    other: int = 0
+    folders: int = 0
 
 
 def is_image_name(name: str) -> bool:

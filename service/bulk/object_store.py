@@ -37,7 +37,7 @@ def open_store(url: str) -> tuple[Any, str]:
         store, path = url_to_fs(url, use_listings_cache=False)
     except ImportError as fault:  # fsspec names the package
         raise StoreUnusable(
-            f"expected the package of this kind of URL; found: {fault}. For s3: {EXTRA}"
+            f"expected the package that {url[:60]} takes; found: {fault}. For s3: {EXTRA}"
         ) from fault
     except ValueError as fault:
         raise StoreUnusable(f"expected a URL that fsspec knows; found: {fault}") from fault

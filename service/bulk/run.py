@@ -13,6 +13,7 @@ from time import monotonic
 from runtime import RuntimeFault
 from service.bulk.dask import ClusterUnusable, DaskPool
 from service.bulk.feed import Feed
+from service.bulk.folders import Passed
 from service.bulk.forms import Kind, RowForm
 from service.bulk.name_lists import InvalidList
 from service.bulk.object_store import StoreUnusable, is_url
@@ -155,7 +156,7 @@ class _Run:
                 self._there += 1
 
     def _report(self, name: str, fault: Exception) -> None:
-        text = (fault.strerror or str(fault)) if isinstance(fault, OSError) else repr(fault)
+        text = (fault.strerror or str(fault)) if isinstance(fault, OSError) else str(fault)
         self._faults.append(f"{name}: expected to list it; found: {text}")
 
     def _count(self) -> None:
@@ -163,7 +164,7 @@ class _Run:
         sources = self._options.sources
         if any(map(is_url, sources.names)) or not all(map(_is_regular, sources.lists)):
             return
-        again = replace(sources, passed=type(sources.passed)(), seen=0)
+        again = replace(sources, passed=Passed(), seen=0)
         try:
             self._progress.total = sum(1 for _ in again.list_names(lambda *_: None))
         except (InvalidList, StoreUnusable):
@@ -183,7 +184,7 @@ class _Run:
         if self._options.dask is not None:
             pool = DaskPool(self._options.dask, worker, self._form, self._model_id)
         else:
-            size = self._options.workers or _limit_workers(settings)
+            size = self._options.workers or limit_workers(settings)
             pool = WorkerPool(worker, self._form, size, self._settings.hang_ms / 1000)
         try:
             self._drive(pool, feed)
@@ -251,14 +252,17 @@ class _Run:
 
     def _summarise(self) -> None:
         seconds = monotonic() - self._began
+        rate = self._done / max(seconds, 1e-9)
         text = (
-            f"{self._done:,} images in {seconds:.1f} s ({self._done / max(seconds, 1e-9):.1f} a "
-            f"second): {self._done - self._failed:,} classified, {self._failed:,} failed"
+            f"{_count(self._done, 'image')} in {seconds:.1f} s ({rate:.1f} a second): "
+            f"{self._done - self._failed:,} classified, {self._failed:,} failed"
         )
         if self._output is not None:
             text += f"; {self._there:,} were in {self._options.output} already"
-            if self._output.failed:
-                text += f", {self._output.failed:,} of its rows are errors (--retry-errors)"
+            failed = self._output.failed
+            if failed:
+                are = "is an error" if failed == 1 else "are errors"
+                text += f", {failed:,} of its rows {are} (--retry-errors)"
         if self._must_stop:
             text += "; interrupted"
         print_note(text)
@@ -270,12 +274,14 @@ class _Run:
         passed = sources.passed
         if not sources.seen and not self._unlisted:
             print_error(
-                f"expected images; found none, {passed.other} other files and {passed.folders} "
-                "folders that were not entered (-r enters them)"
+                f"expected images; found none, but {_count(passed.other, 'other file')} and "
+                f"{_count(passed.folders, 'folder')} not entered (-r)"
             )
             return 1
         if passed.folders:
-            print_note(f"note: {passed.folders:,} folders were not entered; -r enters them")
+            were, them = ("was", "it") if passed.folders == 1 else ("were", "them")
+            folders = _count(passed.folders, "folder")
+            print_note(f"note: {folders} {were} not entered; -r enters {them}")
         if self._unlisted:
             return 1
         earlier = 0 if self._output is None else self._output.failed
@@ -292,6 +298,8 @@ def _check(options: BulkOptions) -> None:
             "it. --from-file - reads names from there",
             2,
         )
+    if sources.by_nul and not sources.lists:
+        raise CannotRun("-0: expected a list, --from-file LIST; found none", 2)
     if options.dask is not None and (STANDARD_INPUT in sources.names or options.workers):
         raise CannotRun(
             "--dask: expected names that its workers can read, and no --workers; found - or "
@@ -348,7 +356,7 @@ def _describe_making(
     }
 
 
-def _limit_workers(settings: Settings) -> int:
+def limit_workers(settings: Settings) -> int:
     """The usable CPUs, or as many as there is memory for."""
     room = max(1, (settings.memory_budget - _PARENT_BYTES) // _WORKER_BYTES)
     if room < settings.workers:
@@ -357,6 +365,10 @@ def _limit_workers(settings: Settings) -> int:
             "(BNN_MEMORY_BUDGET); --workers says another number"
         )
     return min(settings.workers, room)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _is_terminal(stream: object) -> bool:

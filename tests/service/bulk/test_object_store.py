@@ -2,9 +2,12 @@
 
 import sys
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from service.__main__ import main
 from service.bulk import object_store
 from service.bulk.object_store import Entry, StoreUnusable, is_prefix, is_url, list_prefix, read_url
 from tests.service.bulk.object_stores import serve_s3
@@ -108,3 +111,22 @@ def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "fsspec.core", None)
     with pytest.raises(StoreUnusable, match=r"bnn-service\[bulk\]"):
         read_url("s3://bucket/a.jpg", 1)
+
+
+def test_processes_read_from_a_bucket(
+    s3: str, bundle: Path, picture: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of them finds the server by the environment, as at a cloud."""
+    monkeypatch.setattr("service.command_line.configure_logging", lambda *_: None)
+    store, _ = object_store.open_store("s3://bucket/photos/")
+    for number in range(20):
+        data = picture(("red", "blue")[number % 2], kind="PNG")
+        store.pipe_file(f"bucket/photos/{number % 3}/{number:02}.png", data)
+    rows = tmp_path / "rows.csv"
+    words = ["classify", "--bundle", str(bundle), "--engine", "onnx", "--top-k", "1"]
+    words += ["-r", "s3://bucket/photos", "--workers", "2", "-o", str(rows)]
+    assert main(words) == 0
+    _, *found = (line.split(",")[:2] for line in rows.read_text().splitlines())
+    assert sorted(found) == sorted(
+        [f"s3://bucket/photos/{n % 3}/{n:02}.png", ("red", "blue")[n % 2]] for n in range(20)
+    )
