@@ -23,7 +23,7 @@ from service.quick_imports import quick_imports
 from service.settings import InvalidSettings, read_settings
 
 if TYPE_CHECKING:
-    from service.bulk.run import BulkOptions
+    from service.bulk.options import BulkOptions
     from service.watch import WatchOptions
 
 
@@ -71,7 +71,7 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 
 def _read_bulk(options: argparse.Namespace) -> "BulkOptions":
-    from service.bulk.run import BulkOptions
+    from service.bulk.options import BulkOptions
     from service.bulk.shards import WHOLE
     from service.bulk.sources import Sources
 

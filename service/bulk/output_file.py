@@ -220,7 +220,7 @@ class OutputFile:
 
     def _sync(self) -> None:
         try:
-            os.fdatasync(self._descriptor)
+            getattr(os, "fdatasync", os.fsync)(self._descriptor)
         except OSError as fault:
             if fault.errno != errno.EINVAL:  # a file system without it
                 raise

@@ -219,7 +219,7 @@ class WorkerPool:
                 ]
             else:
                 code_word, detail = (
-                    ("hanging", f"expected an answer within {self._hang_seconds:g} s")
+                    ("hanging", f"expected rows within {self._hang_seconds:g} s; found none")
                     if is_hanging
                     else ("worker_died", f"expected a worker that outlives the image; found {how}")
                 )

@@ -33,8 +33,8 @@ class Progress:
         self._width = 0
         self._due = clock() + _EVERY_SECONDS
 
-    def show(self, done: int, failed: int) -> None:
-        """Tells the counts so far, if it is time to."""
+    def show(self, done: int, failed: int, there: int = 0) -> None:
+        """Tells the counts so far, if it is time to; `there`: that an earlier run has done."""
         now = self._clock()
         if not self._is_shown or now < self._due:
             return
@@ -42,16 +42,15 @@ class Progress:
         self._recent.append((now, done))
         while len(self._recent) > 2 and now - self._recent[0][0] > _RATE_SECONDS:
             self._recent.popleft()
-        self._write(self.describe(now, done, failed))
+        self._write(self._describe(now, done, failed, there))
 
-    def describe(self, now: float, done: int, failed: int) -> str:
-        """The line's text."""
+    def _describe(self, now: float, done: int, failed: int, there: int) -> str:
         began, before = self._recent[0]
         rate = (done - before) / max(now - began, 1e-9)
         of_total = "" if self.total is None else f" of {self.total:,}"
-        parts = [f"{done:,}{of_total} images", f"{rate:.1f} a second", f"{failed:,} failed"]
+        parts = [f"{done + there:,}{of_total} images", f"{rate:.1f} a second", f"{failed:,} failed"]
         if self.total is not None and rate > 0:
-            parts.append(f"{describe_seconds(max(0, self.total - done) / rate)} left")
+            parts.append(f"{describe_seconds(max(0, self.total - done - there) / rate)} left")
         return ", ".join(parts)
 
     def clear(self) -> None:

@@ -6,23 +6,29 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from time import monotonic
 
 from runtime import RuntimeFault
 from service.bulk.dask import ClusterUnusable, DaskPool
 from service.bulk.feed import Feed
 from service.bulk.folders import Passed
-from service.bulk.forms import Kind, RowForm
 from service.bulk.name_lists import InvalidList
 from service.bulk.object_store import StoreUnusable, is_url
+from service.bulk.options import (
+    STANDARD_INPUT,
+    BulkOptions,
+    CannotRun,
+    check_options,
+    choose_form,
+    describe_making,
+    limit_workers,
+)
 from service.bulk.output_file import OutputFailed, OutputFile, OutputRefused
 from service.bulk.pool import PoolBroken, WorkerPool
 from service.bulk.process import Encoded, encode_rows
 from service.bulk.progress import Progress
-from service.bulk.sources import Sources
-from service.bulk.worker import STANDARD_INPUT, ImageWorker
+from service.bulk.worker import ImageWorker
 from service.classifier import Classifier, InvalidTopK
 from service.interruption import interruption_calls
 from service.output import print_bytes, print_error, print_note
@@ -35,32 +41,6 @@ _BATCH = 16
 _WINDOW = 16  # batches for each worker that may wait for an earlier one, so that order is kept
 _LOOK_SECONDS = 0.5
 _LEAVE_SECONDS = 10.0  # until batches in work are done, after an interruption
-_PARENT_BYTES = 96 * 2**20
-_WORKER_BYTES = 128 * 2**20
-
-
-@dataclass(frozen=True)
-class BulkOptions:
-    """What the command line asks for; None where it says nothing."""
-
-    sources: Sources
-    top_k: int | None = None
-    kind: Kind | None = None
-    timed: bool = False
-    workers: int | None = None
-    output: Path | None = None
-    overwrite: bool = False
-    retry_errors: bool = False
-    accept_errors: bool = False  # rows of errors do not change the status
-    dask: str | None = None  # address of a scheduler, whose workers do the work
-
-
-class CannotRun(Exception):
-    """The run cannot begin, or go on; `status` is its exit status."""
-
-    def __init__(self, message: str, status: int) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 def classify_images(settings: Settings, options: BulkOptions) -> int:
@@ -86,10 +66,10 @@ class _Run:
     def __init__(self, settings: Settings, options: BulkOptions) -> None:
         self._options = options
         self._settings = settings
-        _check(options)
+        check_options(options)
         self._worker = ImageWorker(settings, options.top_k, settings.threads)
         classifier, top_k = _load(self._worker)
-        self._form = _choose_form(options, top_k)
+        self._form = choose_form(options, top_k)
         self._engine = classifier.engine.name
         self._model_id = classifier.model_id
         self._output: OutputFile | None = None
@@ -97,7 +77,7 @@ class _Run:
             self._output = OutputFile(
                 options.output,
                 self._form,
-                _describe_making(classifier, self._form, options, settings),
+                describe_making(classifier, self._form, options, settings),
                 overwrite=options.overwrite,
                 retry_errors=options.retry_errors,
             )
@@ -128,7 +108,9 @@ class _Run:
                 if (self._output, options.workers, options.dask) == (None, None, None):
                     few = feed.peek(_FEW, _PEEK_SECONDS)
                 try:
-                    if few is None:
+                    if STANDARD_INPUT in self._options.sources.names:
+                        self._run_on_input()
+                    elif few is None:
                         is_quiet = False
                         self._run_processes(feed)
                     else:
@@ -170,11 +152,15 @@ class _Run:
         except (InvalidList, StoreUnusable):
             return  # the run itself tells it
 
-    # ---- the two ways
+    # ---- here, or in processes
 
     def _run_here(self, feed: Feed) -> None:
         while not self._must_stop and (names := feed.take(1)):
             self._emit(encode_rows(self._worker.classify(names), self._form))
+
+    def _run_on_input(self) -> None:
+        row = self._worker.classify_one(STANDARD_INPUT, lambda: _read_input(self._settings))
+        self._emit(encode_rows([row], self._form))
 
     def _run_processes(self, feed: Feed) -> None:
         # The engine that was found here, or none: workers do not fall back each for itself.
@@ -224,7 +210,7 @@ class _Run:
                 self._emit(waiting.pop(written))
                 written += 1
             self._tell_faults()
-            self._progress.show(self._done + self._there, self._failed)
+            self._progress.show(self._done, self._failed, self._there)
         for number in sorted(waiting):  # behind one that an interruption did not wait for
             self._emit(waiting[number])
         if fault is not None:
@@ -257,12 +243,11 @@ class _Run:
             f"{_count(self._done, 'image')} in {seconds:.1f} s ({rate:.1f} a second): "
             f"{self._done - self._failed:,} classified, {self._failed:,} failed"
         )
-        if self._output is not None:
+        if self._there:
             text += f"; {self._there:,} were in {self._options.output} already"
-            failed = self._output.failed
-            if failed:
-                are = "is an error" if failed == 1 else "are errors"
-                text += f", {failed:,} of its rows {are} (--retry-errors)"
+        if self._output is not None and (failed := self._output.failed):
+            are = "is an error" if failed == 1 else "are errors"
+            text += f"; {failed:,} of its rows {are} (--retry-errors)"
         if self._must_stop:
             text += "; interrupted"
         print_note(text)
@@ -288,34 +273,6 @@ class _Run:
         return 1 if (self._failed or earlier) and not self._options.accept_errors else 0
 
 
-def _check(options: BulkOptions) -> None:
-    sources = options.sources
-    if not sources.names and not sources.lists:
-        raise CannotRun("expected files, folders, URLs or --from-file; found none", 2)
-    if STANDARD_INPUT in sources.names and (len(sources.names) > 1 or sources.lists):
-        raise CannotRun(
-            "-: expected it alone, for one image from standard input; found other names beside "
-            "it. --from-file - reads names from there",
-            2,
-        )
-    if sources.by_nul and not sources.lists:
-        raise CannotRun("-0: expected a list, --from-file LIST; found none", 2)
-    if options.dask is not None and (STANDARD_INPUT in sources.names or options.workers):
-        raise CannotRun(
-            "--dask: expected names that its workers can read, and no --workers; found - or "
-            "--workers",
-            2,
-        )
-    if options.output is None:
-        if options.overwrite or options.retry_errors:
-            raise CannotRun("--overwrite and --retry-errors: expected --output FILE; found none", 2)
-        return
-    if options.kind == "text":
-        raise CannotRun("--output: expected --format jsonl or csv; found text", 2)
-    if STANDARD_INPUT in sources.names:
-        raise CannotRun("--output: expected names that a later run finds again; found -", 2)
-
-
 def _load(worker: ImageWorker) -> tuple[Classifier, int]:
     try:
         classifier, top_k = worker.load()
@@ -328,47 +285,14 @@ def _load(worker: ImageWorker) -> tuple[Classifier, int]:
     return classifier, top_k
 
 
-def _choose_form(options: BulkOptions, top_k: int) -> RowForm:
-    kind: Kind = options.kind or "text"
-    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    if options.output is not None:
-        encoding = "utf-8"
-        if options.kind is None:
-            kind = "csv" if options.output.suffix.lower() == ".csv" else "jsonl"
-    return RowForm(kind, top_k, encoding, options.timed)
-
-
-def _describe_making(
-    classifier: Classifier, form: RowForm, options: BulkOptions, settings: Settings
-) -> dict[str, object]:
-    """All that changes rows: rows of one file are made alike."""
-    return {
-        "model": classifier.manifest.name,
-        "model_id": classifier.model_id,
-        "engine": classifier.engine.name,
-        "format": form.kind,
-        "timed": form.timed,
-        "top_k": form.top_k,
-        "shard": str(options.sources.shard),
-        "max_body_bytes": settings.max_body_bytes,
-        "max_pixels": settings.max_pixels,
-        "max_scans": settings.max_scans,
-    }
-
-
-def limit_workers(settings: Settings) -> int:
-    """The usable CPUs, or as many as there is memory for."""
-    room = max(1, (settings.memory_budget - _PARENT_BYTES) // _WORKER_BYTES)
-    if room < settings.workers:
-        print_note(
-            f"note: {room} workers, not {settings.workers}: for more there is no memory "
-            "(BNN_MEMORY_BUDGET); --workers says another number"
-        )
-    return min(settings.workers, room)
-
-
 def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _read_input(settings: Settings) -> bytes:
+    if sys.stdin is None:  # so Python has it where the descriptor was closed at the start
+        raise OSError("expected a standard input; it is closed")
+    return sys.stdin.buffer.read(settings.max_body_bytes + 1)
 
 
 def _is_terminal(stream: object) -> bool:

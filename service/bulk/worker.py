@@ -1,7 +1,6 @@
 """Names of images in, a row for each out: what every process of a bulk run does."""
 
 import logging
-import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,13 +16,12 @@ from service.settings import Settings
 
 _log = logging.getLogger(__name__)
 _AHEAD = 4  # files behind URLs that are read while an image is computed
-STANDARD_INPUT = "-"
 
 
 class ImageWorker:
     """Classifies images one after another; can be pickled, and then loads its model anew.
 
-    A name is a local path, a URL that fsspec knows, or `-`, the standard input.
+    A name is a local path or a URL that fsspec knows.
     """
 
     def __init__(self, settings: Settings, top_k: int | None, threads: int = 1) -> None:
@@ -54,37 +52,13 @@ class ImageWorker:
         Raises RuntimeFault, InvalidTopK, at the first call: the model cannot be used.
         """
         self.load()
-        return [self._classify(name, read) for name, read in self._read_ahead(names)]
+        return [self.classify_one(name, read) for name, read in self._read_ahead(names)]
 
-    def _read_ahead(self, names: Sequence[str]) -> Iterator[tuple[str, Callable[[], bytes]]]:
-        """Each name with the call that gives its bytes; those behind URLs are read in advance."""
-        waiting: deque[Future[bytes]] = deque()
-        urls = iter([name for name in names if is_url(name)])
+    def classify_one(self, name: str, read: Callable[[], bytes]) -> Row:
+        """The row of the image whose bytes `read` gives, at most one more than the limit.
 
-        def ask() -> None:
-            for url in urls:
-                if self._readers is None:
-                    self._readers = ThreadPoolExecutor(_AHEAD, "read")
-                waiting.append(self._readers.submit(read_url, url, self._limit + 1))
-                return
-
-        for _ in range(_AHEAD):
-            ask()
-        for name in names:
-            if is_url(name):
-                job = waiting.popleft()
-                yield name, job.result
-                ask()
-            else:
-                yield name, lambda name=name: self._read_file(name)  # type: ignore[misc]
-
-    def _read_file(self, name: str) -> bytes:
-        if name == STANDARD_INPUT:
-            return sys.stdin.buffer.read(self._limit + 1)
-        with open(name, "rb") as stream:
-            return stream.read(self._limit + 1)
-
-    def _classify(self, name: str, read: Callable[[], bytes]) -> Row:
+        Raises RuntimeFault, InvalidTopK, at the first call.
+        """
         classifier, top_k = self.load()
         try:
             data = read()
@@ -113,3 +87,29 @@ class ImageWorker:
             engine=classifier.engine_name,
             infer_ms=round(1000 * seconds, 3),
         )
+
+    def _read_ahead(self, names: Sequence[str]) -> Iterator[tuple[str, Callable[[], bytes]]]:
+        """Each name with the call that gives its bytes; those behind URLs are read in advance."""
+        waiting: deque[Future[bytes]] = deque()
+        urls = iter([name for name in names if is_url(name)])
+
+        def ask() -> None:
+            for url in urls:
+                if self._readers is None:
+                    self._readers = ThreadPoolExecutor(_AHEAD, "read")
+                waiting.append(self._readers.submit(read_url, url, self._limit + 1))
+                return
+
+        for _ in range(_AHEAD):
+            ask()
+        for name in names:
+            if is_url(name):
+                job = waiting.popleft()
+                yield name, job.result
+                ask()
+            else:
+                yield name, lambda name=name: self._read_file(name)  # type: ignore[misc]
+
+    def _read_file(self, name: str) -> bytes:
+        with open(name, "rb") as stream:
+            return stream.read(self._limit + 1)

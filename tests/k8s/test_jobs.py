@@ -15,6 +15,7 @@ from PIL import Image
 
 from service.arguments import build_parser
 from service.bulk.object_store import is_url
+from service.bulk.options import limit_workers
 from service.settings import Settings
 from tests.k8s.rendering import JOBS, ROOT, VARIANTS, Rendered, name_variant, render
 from tests.k8s.test_manifests import read_version
@@ -212,8 +213,6 @@ def test_all_indices_together_are_one_run(folders: dict[str, Path]) -> None:
 
 def test_memory_suffices_for_one_worker() -> None:
     """The run and its worker have a model each."""
-    from service.bulk.run import limit_workers
-
     memory = get_container(render(("jobs/classify",)))["resources"]["limits"]["memory"]
     settings = Settings(memory_budget=memory, workers=1)
     assert limit_workers(settings) == 1

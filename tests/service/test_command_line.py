@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from service.bulk.run import BulkOptions
+from service.bulk.options import BulkOptions
 from service.bulk.shards import Shard
 from service.bulk.sources import Sources
 from service.command_line import run

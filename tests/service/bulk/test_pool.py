@@ -68,7 +68,7 @@ def test_both_workers_work(pools: list[WorkerPool]) -> None:
 
 
 def test_a_worker_that_hangs_is_killed(pools: list[WorkerPool]) -> None:
-    pool = WorkerPool(ObedientWorker(), FORM, 1, 0.3)
+    pool = WorkerPool(ObedientWorker(), FORM, 1, 1.5)
     pools.append(pool)
     rows = run(pool, [["hang"], ["a"]])
     assert rows[0][0]["error"]["code"] == "hanging"

@@ -23,8 +23,8 @@ def test_a_line_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == "\r1,000 images, 100.0 a second, 2 failed\r"
     progress.total = 7000
     now[0] = 20.0
-    progress.show(2000, 2)
-    text = "2,000 of 7,000 images, 100.0 a second, 2 failed, 50 s left"
+    progress.show(2000, 2, there=1000)  # what was there says nothing of the speed
+    text = "3,000 of 7,000 images, 100.0 a second, 2 failed, 40 s left"
     assert capsys.readouterr().err == f"\r{text}\r"
     progress.clear()
     assert capsys.readouterr().err == f"\r{' ' * len(text)}\r"

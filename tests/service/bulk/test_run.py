@@ -18,8 +18,7 @@ from PIL import Image
 from runtime import Bundle, load_engine, read_bundle
 from runtime.bundle import write_bundle
 from service.__main__ import main
-from service.bulk.run import limit_workers
-from service.settings import Settings, read_settings
+from service.settings import Settings
 
 ROOT = Path(__file__).parents[3]
 SECONDS = 120
@@ -271,7 +270,7 @@ def test_a_later_run_goes_on_and_can_try_errors_again(
     status, _, errors = classify("-r", folder, "-o", rows)
     assert status == 1  # the file has an error
     assert "10 images in" in errors
-    assert f"30 were in {rows} already, 1 of its rows is an error (--retry-errors)" in errors
+    assert f"30 were in {rows} already; 1 of its rows is an error (--retry-errors)" in errors
     assert rows.read_text().startswith(first)
     (folder / "05.png").write_bytes(picture("red", kind="PNG"))
     status, _, errors = classify("-r", folder, "-o", rows, "--retry-errors")
@@ -312,16 +311,6 @@ def test_what_cannot_be_run(
     assert (found, output) == (status, "")
     assert text in errors
     assert not (tmp_path / "x").exists()
-
-
-def test_workers_take_no_more_memory_than_there_is(
-    classify: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("BNN_MEMORY_BUDGET", "256MiB")
-    monkeypatch.setenv("BNN_WORKERS", "8")
-    settings = read_settings()
-    assert limit_workers(settings) == 1
-    assert limit_workers(settings.model_copy(update={"memory_budget": 2**34})) == 8
 
 
 # ---- as processes
@@ -434,6 +423,12 @@ def test_standard_input_is_one_image_and_names_are_asked_for(
     status, output, errors = start("-", "--top-k", 1).end(Path(names[0]).read_bytes())
     assert (status, errors) == (0, "")
     assert output.startswith("-: red 0.9")
+    status, output, _ = start("-", "--workers", 2, "--json").end(b"")
+    assert status == 1
+    assert json.loads(output)["error"]["code"] == "invalid_image"
+    status, output, errors = start("--from-file", "-").end(b"-\n")  # there, a file of this name
+    assert (status, output) == (1, "")
+    assert "-: No such file" in errors
     status, output, _ = start("--from-file", "-", "-0").end("\0".join(names[:2]).encode())
     assert status == 0
     assert [line.partition(": ")[0] for line in output.splitlines()] == names[:2]
