@@ -17,7 +17,17 @@ from service.arguments import build_parser
 from service.bulk.object_store import is_url
 from service.bulk.options import limit_workers
 from service.settings import Settings
-from tests.k8s.rendering import JOBS, ROOT, VARIANTS, Rendered, name_variant, render
+from tests.k8s.rendering import (
+    JOBS,
+    MANIFESTS,
+    ROOT,
+    VARIANTS,
+    Rendered,
+    kustomize,
+    name_variant,
+    parse,
+    render,
+)
 from tests.k8s.test_manifests import read_version
 
 SECONDS = 120
@@ -74,6 +84,22 @@ def test_each_index_has_a_shard_and_a_file_of_its_own(
         shards.add(options.shard)
         files.add(options.output)
     assert len(shards) == len(files) == spec["completions"] >= spec["parallelism"] > 1
+
+
+def test_readme_shows_how_to_have_more_shards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (MANIFESTS / "README.md").read_text()
+    block = re.search(r"      # mine/kustomization\.yaml\n((?:      .*\n)+)", text)
+    assert block is not None
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "kustomization.yaml").write_text(re.sub("(?m)^      ", "", block[1]))
+    (tmp_path / "k8s").symlink_to(MANIFESTS)
+    job = parse(kustomize(tmp_path / "mine"))
+    monkeypatch.setenv(INDEX, "63")
+    options = build_parser().parse_args(expand(job, 63)[0])
+    assert options.shard.index == options.shard.count == get_spec(job)["completions"] == 64
+    assert options.names == ["/images"]
 
 
 def test_what_is_read_is_there_and_what_is_written_can_be(
