@@ -105,7 +105,8 @@ def _add_classify(classify: argparse.ArgumentParser) -> None:
         "--shard",
         type=_read_shard,
         metavar="I/N",
-        help="only the images of the I-th of N shards, from 1/N to N/N",
+        help="only the images of the I-th of N shards, from 1/N to N/N; or NAME/N, where the "
+        "variable NAME has the number, from 0 on",
     )
     classify.add_argument(
         "--workers",
@@ -140,6 +141,14 @@ def _add_classify(classify: argparse.ArgumentParser) -> None:
         "--retry-errors", action="store_true", help="of FILE, rows of errors are made anew"
     )
     again.add_argument("--overwrite", action="store_true", help="begin FILE anew")
+    classify.add_argument(
+        "--accept-errors", action="store_true", help="status 0 also where images have errors"
+    )
+    classify.add_argument(
+        "--dask",
+        metavar="ADDRESS",
+        help="let the workers of a Dask scheduler, as tcp://HOST:8786, do the work",
+    )
     _add_model(classify)
 
 

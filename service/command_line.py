@@ -90,6 +90,8 @@ def _read_bulk(options: argparse.Namespace) -> "BulkOptions":
         output=options.output,
         overwrite=options.overwrite,
         retry_errors=options.retry_errors,
+        accept_errors=options.accept_errors,
+        dask=options.dask,
     )
 
 

@@ -28,6 +28,8 @@ class BulkOptions:
     output: Path | None = None
     overwrite: bool = False
     retry_errors: bool = False
+    accept_errors: bool = False  # rows of errors do not change the status
+    dask: str | None = None  # address of a scheduler, whose workers do the work
 
 
 class CannotRun(Exception):
@@ -51,6 +53,12 @@ def check_options(options: BulkOptions) -> None:
         )
     if sources.by_nul and not sources.lists:
         raise CannotRun("-0: expected a list, --from-file LIST; found none", 2)
+    if options.dask is not None and (STANDARD_INPUT in sources.names or options.workers):
+        raise CannotRun(
+            "--dask: expected names that its workers can read, and no --workers; found - or "
+            "--workers",
+            2,
+        )
     if options.output is None:
         if options.overwrite or options.retry_errors:
             raise CannotRun("--overwrite and --retry-errors: expected --output FILE; found none", 2)

@@ -67,7 +67,7 @@ class WorkerPool:
         """`hang_seconds`: for one image, after which its worker is taken to hang."""
         self._worker = worker
         self._form = form
-        self._size = size
+        self.size = size
         self._hang_seconds = hang_seconds
         self._processes: list[_Process] = []
         self._waiting: deque[_Task] = deque()
@@ -77,7 +77,7 @@ class WorkerPool:
     @property
     def has_room(self) -> bool:
         """Whether a worker would get a new batch at once."""
-        room = self._size * _AHEAD - sum(len(each.tasks) for each in self._processes)
+        room = self.size * _AHEAD - sum(len(each.tasks) for each in self._processes)
         return len(self._waiting) < room
 
     def submit(self, number: int, names: Sequence[str]) -> None:
@@ -121,7 +121,7 @@ class WorkerPool:
     def _assign(self) -> None:
         while self._waiting:
             idle = min(self._processes, key=lambda each: len(each.tasks), default=None)
-            if idle is None or (idle.tasks and len(self._processes) < self._size):
+            if idle is None or (idle.tasks and len(self._processes) < self.size):
                 idle = self._start()
             if len(idle.tasks) >= _AHEAD:
                 return

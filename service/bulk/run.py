@@ -10,6 +10,7 @@ from dataclasses import replace
 from time import monotonic
 
 from runtime import RuntimeFault
+from service.bulk.dask import ClusterUnusable, DaskPool
 from service.bulk.feed import Feed
 from service.bulk.folders import Passed
 from service.bulk.name_lists import InvalidList
@@ -56,7 +57,7 @@ def classify_images(settings: Settings, options: BulkOptions) -> int:
     except OutputRefused as fault:
         print_error(str(fault))
         return 2
-    except (OutputFailed, PoolBroken) as fault:
+    except (OutputFailed, PoolBroken, ClusterUnusable) as fault:
         print_error(str(fault))
         return 1
 
@@ -70,6 +71,7 @@ class _Run:
         classifier, top_k = _load(self._worker)
         self._form = choose_form(options, top_k)
         self._engine = classifier.engine.name
+        self._model_id = classifier.model_id
         self._output: OutputFile | None = None
         if options.output is not None:
             self._output = OutputFile(
@@ -102,7 +104,8 @@ class _Run:
                     print_bytes(self._form.encode_header())
                 fault = None
                 few = None
-                if self._output is None and self._options.workers is None:
+                options = self._options
+                if (self._output, options.workers, options.dask) == (None, None, None):
                     few = feed.peek(_FEW, _PEEK_SECONDS)
                 try:
                     if STANDARD_INPUT in self._options.sources.names:
@@ -162,19 +165,19 @@ class _Run:
     def _run_processes(self, feed: Feed) -> None:
         # The engine that was found here, or none: workers do not fall back each for itself.
         settings = self._settings.model_copy(update={"engine": self._engine})
-        workers = self._options.workers or limit_workers(settings)
-        pool = WorkerPool(
-            ImageWorker(settings, self._options.top_k),
-            self._form,
-            workers,
-            self._settings.hang_ms / 1000,
-        )
+        worker = ImageWorker(settings, self._options.top_k)
+        pool: WorkerPool | DaskPool
+        if self._options.dask is not None:
+            pool = DaskPool(self._options.dask, worker, self._form, self._model_id)
+        else:
+            size = self._options.workers or limit_workers(settings)
+            pool = WorkerPool(worker, self._form, size, self._settings.hang_ms / 1000)
         try:
-            self._drive(pool, feed, workers)
+            self._drive(pool, feed)
         finally:
             pool.close()
 
-    def _drive(self, pool: WorkerPool, feed: Feed, workers: int) -> None:
+    def _drive(self, pool: WorkerPool | DaskPool, feed: Feed) -> None:
         submitted = written = 0
         waiting: dict[int, Encoded] = {}
         fault: Exception | None = None
@@ -183,7 +186,7 @@ class _Run:
             if self._must_stop and leave_at is None:
                 leave_at = monotonic() + _LEAVE_SECONDS
             is_open = fault is None and leave_at is None
-            while is_open and pool.has_room and submitted - written < _WINDOW * workers:
+            while is_open and pool.has_room and submitted - written < _WINDOW * pool.size:
                 try:
                     names = feed.take(_BATCH)
                 except (InvalidList, StoreUnusable) as raised:
@@ -264,8 +267,10 @@ class _Run:
             were, them = ("was", "it") if passed.folders == 1 else ("were", "them")
             folders = _count(passed.folders, "folder")
             print_note(f"note: {folders} {were} not entered; -r enters {them}")
+        if self._unlisted:
+            return 1
         earlier = 0 if self._output is None else self._output.failed
-        return 1 if self._failed or self._unlisted or earlier else 0
+        return 1 if (self._failed or earlier) and not self._options.accept_errors else 0
 
 
 def _load(worker: ImageWorker) -> tuple[Classifier, int]:

@@ -229,6 +229,26 @@ def test_processes_give_the_same_rows_in_the_same_order(
         assert line == row
 
 
+def test_errors_can_be_accepted(classify: Any, files: dict[str, Path], tmp_path: Path) -> None:
+    """Rows of bad images are no reason for a job to begin anew; a folder that is absent is."""
+    output = tmp_path / "rows.jsonl"
+    words = [*files.values(), "--output", output]
+    assert classify(*words)[0] == 1
+    assert classify(*words)[0] == 1
+    assert classify(*words, "--accept-errors")[0] == 0
+    assert classify(*words, "--accept-errors", "--overwrite")[0] == 0
+    assert len(read_rows(output)) == len(files)
+    status, _, errors = classify(*words, "--accept-errors", "--from-file", tmp_path / "none")
+    assert status != 0, errors
+
+
+def test_a_cluster_cannot_read_our_standard_input(classify: Any, files: dict[str, Path]) -> None:
+    for words in (["-"], [files["red.jpg"], "--workers", 2]):
+        status, _, errors = classify("--dask", "tcp://127.0.0.1:1", *words)
+        assert status == 2
+        assert "--dask: expected" in errors
+
+
 def test_two_shards_equal_one_run(classify: Any, folder: Path, tmp_path: Path) -> None:
     classify("-r", folder, "--workers", 2, "-o", tmp_path / "all.csv")
     for index in (1, 2):

@@ -32,6 +32,26 @@ def test_what_is_no_shard(text: str) -> None:
         parse_shard(text)
 
 
+def test_a_variable_counts_from_0(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Kubernetes, AWS Batch and Slurm number the parts of a job."""
+    found = set()
+    for number in range(3):
+        monkeypatch.setenv("JOB_COMPLETION_INDEX", str(number))
+        found.add(parse_shard("JOB_COMPLETION_INDEX/3"))
+    assert found == {Shard(1, 3), Shard(2, 3), Shard(3, 3)}
+
+
+@pytest.mark.parametrize("value", [None, "", "3", "-1", "one", "1.0"])
+def test_a_variable_without_a_number_of_a_shard(
+    value: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("JOB_COMPLETION_INDEX", raising=False)
+    if value is not None:
+        monkeypatch.setenv("JOB_COMPLETION_INDEX", value)
+    with pytest.raises(ValueError, match="JOB_COMPLETION_INDEX to be from 0 to 2"):
+        parse_shard("JOB_COMPLETION_INDEX/3")
+
+
 def test_hashes_never_change() -> None:
     """Else shards of two releases would not be one whole."""
     assert hash_name("a/b.jpg") == 0x67ED673B4D9FCCAE  # printf a/b.jpg | b2sum -l 64
