@@ -21,10 +21,12 @@ from service.description import TITLE, describe_api
 from service.front import QUIET, Front
 from service.gate import Gate
 from service.inference import Inference
+from service.intake import Intake
 from service.lifecycle import Lifecycle
 from service.live_metrics import LiveCollector
 from service.memory import read_resident
 from service.metrics import Metrics
+from service.oip.routes import OpenInference
 from service.probes import list_probes
 from service.problems import Problem, describe_status
 from service.pulse import Pulse
@@ -63,7 +65,8 @@ def create_app(
         scheduler, inference.predictor, budget.bodies, metrics, settings.queue_images
     )
     access = Access(settings, bound_host or settings.host)
-    classify = Classify(settings, metrics, lifecycle, inference, admission, budget, access)
+    intake = Intake(settings, metrics, inference, admission, budget, access)
+    classify = Classify(settings, lifecycle, inference, intake)
     metrics.watch(LiveCollector(lifecycle, scheduler, admission, budget, settings))
     shedding = Shedding(metrics.read_rejections)
     idle_trim = IdleTrim(lambda: scheduler.is_idle, read_resident, trim_memory)
@@ -117,6 +120,7 @@ def create_app(
             "/classify/batch": {"POST": classify.answer_batch},
             **list_probes(lifecycle),
         },
+        family=OpenInference(lifecycle, inference, intake),
         paths=frozenset({"/openapi.json", "/info", "/metrics", "/"}),
     )
     if settings.cors_origins:

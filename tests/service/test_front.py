@@ -88,7 +88,7 @@ async def test_a_lack_of_memory_is_no_fault(
         raise MemoryError
 
     with monkeypatch.context() as patch:
-        patch.setattr("service.body._read_body", fail)
+        patch.setattr("service.body.read_body", fail)
         answer = await client.post("/classify", content=picture())
     assert (answer.status_code, answer.json()["code"]) == (503, "out_of_memory")
     assert "retry-after" in answer.headers
