@@ -10,6 +10,7 @@ from pydantic.json_schema import models_json_schema
 from service.body import FIELD
 from service.classifier import DEFAULT_TOP_K
 from service.inference import Inference
+from service.oip.description import SCHEMAS, describe_open_inference
 from service.problems import MEDIA_TYPE, PROBLEMS, Problem
 from service.schemas import BatchBody, ClassifyBody, InfoBody, ProblemBody, StateBody
 from service.settings import LONGEST_DEADLINE_MS, Settings
@@ -40,7 +41,7 @@ def describe_api(app: FastAPI, settings: Settings, inference: Inference) -> dict
     _, definitions = models_json_schema(
         [(model, "serialization") for model in models], ref_template=_REFERENCE
     )
-    schemas |= definitions["$defs"]
+    schemas |= definitions["$defs"] | SCHEMAS
     parameters = _describe_parameters(_count_classes(inference))
     document["paths"]["/info"]["get"]["responses"]["200"] = _describe_answer(InfoBody)
     document["paths"] |= {
@@ -53,6 +54,7 @@ def describe_api(app: FastAPI, settings: Settings, inference: Inference) -> dict
             )
         },
         "/startupz": {"get": _describe_probe("Is the start over?", "not_ready", "no_engine")},
+        **describe_open_inference(),
     }
     return document
 

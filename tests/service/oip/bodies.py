@@ -2,7 +2,8 @@
 
 import json
 import struct
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -10,10 +11,22 @@ from runtime import ImageLimits
 from service.admission import Ticket
 from service.classifier import Classifier
 from service.oip.models import Model
+from service.problems import Problem
 from tests.service.conftest import FakeEngine
 
+Outcome = TypeVar("Outcome")
 MOST = 4  # images of a request
 TENSOR = np.linspace(-1, 1, 3 * 32 * 32, dtype=np.float32).reshape(3, 32, 32)
+
+
+def attempt(call: Callable[[], Outcome]) -> Outcome | None:
+    """What it returns; None: it refused the request, as it may."""
+    try:
+        return call()
+    except Problem as problem:
+        if problem.code != "bad_request":
+            raise
+    return None
 
 
 class FreeTicket(Ticket):

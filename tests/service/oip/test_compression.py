@@ -1,5 +1,6 @@
 """service.oip.compression: what was compressed comes back, and no more than there is room for."""
 
+import asyncio
 import gzip
 import zlib
 
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from service.oip.compression import inflate, read_encoding
 from service.problems import Problem
-from tests.service.oip.bodies import FreeTicket
+from tests.service.oip.bodies import FreeTicket, attempt
 
 pytestmark = pytest.mark.anyio
 MIB = 2**20
@@ -63,11 +64,9 @@ async def test_round_trip(encoding: str, compress: object, data: bytes, times: i
 
 
 @given(data=st.binary(max_size=100), encoding=st.sampled_from(["gzip", "deflate"]))
-async def test_any_bytes_are_inflated_or_refused(data: bytes, encoding: str) -> None:
-    try:
-        assert isinstance(await inflate(data, encoding, MIB, FreeTicket()), bytes)
-    except Problem as problem:
-        assert problem.code == "bad_request"
+def test_any_bytes_are_inflated_or_refused(data: bytes, encoding: str) -> None:
+    whole = attempt(lambda: asyncio.run(inflate(data, encoding, MIB, FreeTicket())))
+    assert whole is None or isinstance(whole, bytes)
 
 
 @pytest.mark.parametrize(("encoding", "compress"), FORMS)
