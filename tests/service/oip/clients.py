@@ -23,17 +23,18 @@ async def ask(url, photo):
     found["model"] = await client.is_model_ready(url, "tiny")
     given = InferInput("image_bytes", [1, 1], "BYTES")
     given.set_data_from_numpy(np.array([[photo]], dtype=np.object_), binary_data=True)
-    answer = await client.infer(url, InferRequest("tiny_image", [given], request_id="k1"))
+    request = InferRequest("tiny_image", [given], request_id="k1")
+    answer = await client.infer(url, request, model_name="tiny_image")
     found["id"] = answer.id
     found["scores"] = answer.outputs[0].as_numpy().tolist()
     for is_binary in (False, True):
         tensor = np.full((2, 3, 32, 32), [[[[1.0]], [[0.0]], [[0.0]]]], np.float32)
         given = InferInput("input", list(tensor.shape), "FP32")
         given.set_data_from_numpy(tensor, binary_data=is_binary)
-        answer = await client.infer(url, InferRequest("tiny", [given]))
+        answer = await client.infer(url, InferRequest("tiny", [given]), model_name="tiny")
         found["logits" + str(is_binary)] = answer.outputs[1].as_numpy().tolist()
     try:
-        await client.infer(url, InferRequest("other", [given]))
+        await client.infer(url, InferRequest("other", [given]), model_name="other")
     except Exception as fault:
         found["fault"] = str(fault)
     await client.close()

@@ -11,6 +11,7 @@ import tritonclient.http as triton
 import tritonclient.http.aio as triton_aio
 from tritonclient.utils import InferenceServerException
 
+from service.key_file import make_key
 from service.oip.routes import OpenInference
 from service.problems import Problem
 from service.settings import Settings
@@ -275,7 +276,8 @@ async def test_labels_are_templates(client: httpx.AsyncClient) -> None:
 
 async def test_work_and_facts_are_those_who_have_a_key(connect: Any, tmp_path: Path) -> None:
     keys = tmp_path / "keys.toml"
-    keys.write_text('[keys.one]\nsecret = "bnn_one_of_at_least_twenty_characters"\n')
+    key, line = make_key("one")
+    keys.write_text(line)
     keys.chmod(0o600)
     async with connect(Settings(api_keys_file=keys)) as client:
         for path in ("/v2/health/live", "/v2/health/ready", "/v2/models/tiny/ready"):
@@ -292,6 +294,8 @@ async def test_work_and_facts_are_those_who_have_a_key(connect: Any, tmp_path: P
             answer = await client.request(method, path)
             assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")
             assert answer.headers["www-authenticate"]
+        known = {"authorization": f"Bearer {key}"}
+        assert (await client.get("/v2/models/tiny", headers=known)).status_code == 200
 
 
 async def test_before_the_model_is_loaded(connect: Any, gated: Any) -> None:
