@@ -18,7 +18,7 @@ from service.budget import Budget
 from service.classify import Classify
 from service.cors import describe_cors
 from service.description import TITLE, describe_api
-from service.front import QUIET, Front
+from service.front import QUIET, Family, Front, LateFamily
 from service.gate import Gate
 from service.inference import Inference
 from service.intake import Intake
@@ -26,7 +26,6 @@ from service.lifecycle import Lifecycle
 from service.live_metrics import LiveCollector
 from service.memory import read_resident
 from service.metrics import Metrics
-from service.oip.routes import OpenInference
 from service.probes import list_probes
 from service.problems import Problem, describe_status
 from service.pulse import Pulse
@@ -77,6 +76,11 @@ def create_app(
 
     pulse = Pulse(metrics.count_lag, wake)
 
+    def make_open_inference() -> Family:
+        from service.oip.routes import OpenInference  # a MiB that most never need
+
+        return OpenInference(lifecycle, inference, intake)
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         inference.start()
@@ -120,7 +124,7 @@ def create_app(
             "/classify/batch": {"POST": classify.answer_batch},
             **list_probes(lifecycle),
         },
-        family=OpenInference(lifecycle, inference, intake),
+        family=LateFamily("/v2", make_open_inference),
         paths=frozenset({"/openapi.json", "/info", "/metrics", "/"}),
     )
     if settings.cors_origins:

@@ -10,7 +10,6 @@ from pydantic.json_schema import models_json_schema
 from service.body import FIELD
 from service.classifier import DEFAULT_TOP_K
 from service.inference import Inference
-from service.oip.description import SCHEMAS, describe_open_inference
 from service.problems import MEDIA_TYPE, PROBLEMS, Problem
 from service.schemas import BatchBody, ClassifyBody, InfoBody, ProblemBody, StateBody
 from service.settings import LONGEST_DEADLINE_MS, Settings
@@ -30,6 +29,9 @@ _ONE_IMAGE = ("unsupported_format", "invalid_image", "out_of_memory")
 
 def describe_api(app: FastAPI, settings: Settings, inference: Inference) -> dict[str, Any]:
     """The whole OpenAPI document; the bound of `top_k` is the loaded model's."""
+    # Of no use to anybody else: a service that nobody asks for the document does without.
+    from service.oip.description import SCHEMAS, describe_open_inference
+
     document = get_openapi(
         title=app.title,
         version=app.version,

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from time import perf_counter
 from typing import Protocol
 
@@ -55,9 +56,6 @@ class Route:
 class Family(Protocol):
     """Routes below one prefix, with names in their paths and errors of their own form."""
 
-    prefix: str
-    templates: frozenset[str]
-
     def find(self, path: str) -> Route:
         """Raises Problem not_found."""
         ...
@@ -65,6 +63,23 @@ class Family(Protocol):
     def encode_problem(self, problem: Problem) -> Answer:
         """The answer that tells of a problem."""
         ...
+
+
+class LateFamily:
+    """A family made for the first request below `prefix`: until then it costs nothing."""
+
+    def __init__(self, prefix: str, make: Callable[[], Family]) -> None:
+        self.prefix = prefix
+        self._make = make
+
+    @cached_property
+    def routes(self) -> Family:
+        """What was made."""
+        return self._make()
+
+    def owns(self, path: str) -> bool:
+        """Whether a path is the prefix or below it."""
+        return path.startswith(self.prefix) and path[len(self.prefix) :][:1] in ("", "/")
 
 
 class Front:
@@ -83,7 +98,7 @@ class Front:
         access: Access,
         handlers: Mapping[str, Mapping[str, Handler]],
         paths: frozenset[str],
-        family: Family | None = None,
+        family: LateFamily | None = None,
     ) -> None:
         self._app = app
         self._metrics = metrics
@@ -92,8 +107,6 @@ class Front:
         self._handlers = handlers
         self._family = family
         self._paths = paths | handlers.keys()
-        if family is not None:
-            self._paths |= family.templates
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request; a lifespan event passes through."""
@@ -222,9 +235,7 @@ class Front:
     def _find_family(self, path: str) -> Family | None:
         """The family that the path belongs to."""
         family = self._family
-        if family is None or not path.startswith(family.prefix):
-            return None
-        return family if path[len(family.prefix) :][:1] in ("", "/") else None
+        return family.routes if family is not None and family.owns(path) else None
 
     def _report_failure(self, exchange: Exchange, fault: Exception) -> Answer:
         _log.exception("a request failed unexpectedly")
@@ -235,8 +246,8 @@ class Front:
 
     def _record(self, exchange: Exchange, method: str, status: int, seconds: float) -> None:
         scope = exchange.scope
-        path = exchange.route or getattr(scope.get("route"), "path", None) or scope["path"]
-        route = path if path in self._paths else _UNMATCHED
+        path = getattr(scope.get("route"), "path", None) or scope["path"]
+        route = exchange.route or (path if path in self._paths else _UNMATCHED)
         self._metrics.count_request(route, method, status, seconds)
         level = logging.DEBUG if route in QUIET and status != 500 else logging.INFO
         if _log.isEnabledFor(level):

@@ -19,7 +19,6 @@ from service.oip.statistics import Statistics
 from service.problems import Problem
 from service.versions import read_versions
 
-PREFIX = "/v2"
 MODEL, VERSION = "/v2/models/{model}", "/versions/{version}"
 _JSON = [(b"content-type", b"application/json")]
 
@@ -28,8 +27,6 @@ _OfModel = Callable[[Exchange, Model], Awaitable[Answer]]
 
 class OpenInference:
     """The protocol's routes, bound to one application's parts: a Family of the Front."""
-
-    prefix = PREFIX
 
     def __init__(self, lifecycle: Lifecycle, inference: Inference, intake: Intake) -> None:
         self._lifecycle = lifecycle
@@ -51,7 +48,12 @@ class OpenInference:
             "/stats": ("GET", self._answer_statistics),
             "/infer": ("POST", self._infer.answer),
         }
-        self.templates = frozenset(list_routes(self._plain, self._of_models))
+
+    @property
+    def templates(self) -> frozenset[str]:
+        """All of its paths."""
+        of_models = (f"{MODEL}{v}{action}" for v in ("", VERSION) for action in self._of_models)
+        return frozenset((*self._plain, *of_models))
 
     def find(self, path: str) -> Route:
         """The route of a path. Raises Problem not_found."""
@@ -121,14 +123,6 @@ def _split(path: str) -> tuple[str | None, str | None, str]:
     if len(rest) >= 2 and rest[0] == "versions":
         version, rest = rest[1], rest[2:]
     return name, version, "".join(f"/{step}" for step in rest)
-
-
-def list_routes(plain: Any, of_models: Any) -> list[str]:
-    """The templates of all paths."""
-    return [
-        *plain,
-        *(f"{MODEL}{version}{action}" for version in ("", VERSION) for action in of_models),
-    ]
 
 
 def _encode(content: Any) -> Answer:

@@ -33,6 +33,9 @@ VARIANTS: tuple[tuple[str, ...], ...] = (
     ("overlays/raspberry-pi", "bundle-configmap"),
 )
 
+# With another kind of object in the place of the Deployment.
+KSERVE = ("base", "kserve")
+
 
 @dataclass(frozen=True)
 class Rendered:

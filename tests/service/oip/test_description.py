@@ -6,7 +6,6 @@ import httpx
 import pytest
 
 from service.app import create_app
-from service.front import Family
 from service.oip.description import SCHEMAS, describe_open_inference
 from service.oip.routes import OpenInference
 from service.settings import Settings
@@ -14,7 +13,7 @@ from service.settings import Settings
 pytestmark = pytest.mark.anyio
 
 
-def find_family() -> Family:
+def find_family() -> OpenInference:
     """The routes of an application."""
     nothing: Any = None
     state = create_app(Settings()).state
