@@ -15,7 +15,7 @@ from service.key_file import make_key
 from service.oip.routes import OpenInference
 from service.problems import Problem
 from service.settings import Settings
-from tests.service.oip.clients import KSERVE, MLSERVER, run_client
+from tests.service.oip.clients import KSERVE, MLSERVER, ROOT, run_client
 from tests.service.servers import ServerProcess
 
 pytestmark = pytest.mark.anyio
@@ -162,6 +162,25 @@ def test_statistics_count_what_was_asked(client_of_triton: Any) -> None:
         client_of_triton.infer("tiny", [make_tensor(RED[:, :, :8])])
     assert read() == (images + 2, failures + 1)
     assert len(client_of_triton.get_inference_statistics()["model_stats"]) == 2
+
+
+def test_the_example_of_the_readme(
+    server: ServerProcess, picture: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (ROOT / "service" / "README.md").read_text()
+    start = text.index("    from pathlib import Path\n\n    import numpy")
+    lines = text[start : text.index("\nand without a client", start)].splitlines()
+    photo = tmp_path / "cat.jpg"
+    photo.write_bytes(picture("lime"))
+    host, port = server.address
+    code = "\n".join(line[4:] for line in lines)
+    for before, after in (("localhost:8000", f"{host}:{port}"), ("cat.jpg", str(photo))):
+        assert before in code
+        code = code.replace(before, after)
+    exec(compile(code + "\nclient.close()", "README.md", "exec"), {})
+    printed = capsys.readouterr().out
+    assert "1:green" in printed
+    assert "(2, 3)" in printed
 
 
 async def test_the_asynchronous_client(server: ServerProcess, picture: Any) -> None:
