@@ -133,6 +133,43 @@ bench-page: setup bench-peers ## measure for runtime/bench/README.md, with all i
 	BNN_FORCE_IMPLEMENTATION=avx2 ONEDNN_MAX_CPU_ISA=AVX2 $(PYTHON) -m runtime.bench --only engines,end-to-end,peers \
 	  --markdown runtime/bench/README.md --block 'bench avx2' $(BENCH_ARGS)
 
+# What is compared, by arithmetic; networks of 224x224 pixels have random weights, and are small enough to be made again.
+COMPARED := .build/compare
+COMPARED_AT_224 := meliusnetc mobilenet_v1_0.5 meliusnet42 mobilenet_v1_0.75 meliusnet59 mobilenet_v1
+$(COMPARED)/float32/%/manifest.json: | setup
+	@rm -rf $(@D)
+	$(PYTHON) -m models.export $* --no-self-test --parity-inputs 2 --out $(@D)
+$(COMPARED)/int8/meliusnet%/manifest.json: | setup
+	@rm -rf $(@D)
+	$(PYTHON) -m models.export meliusnet$* --float-parts int8 --no-self-test --parity-inputs 2 --out $(@D)
+$(COMPARED)/int8/mobilenet%/manifest.json: $(COMPARED)/float32/mobilenet%/manifest.json
+	@rm -rf $(@D)
+	$(PYTHON) -m models.quantize_onnx $(<D) --no-self-test --out $(@D)
+# With 8 bits Google's own network and the repository's have the ranges of PHOTOS, or those of noise.
+$(COMPARED)/google/float/manifest.json: $(MOBILENET) | setup
+	@rm -rf $(COMPARED)/google && mkdir -p $(COMPARED)
+	$(PYTHON) -m models.import_tflite $(MOBILENET) --reduce 2 --out $(COMPARED)/google
+RANGES := $(if $(PHOTOS),photos,noise)
+$(COMPARED)/google/$(RANGES)/manifest.json: $(COMPARED)/google/float/manifest.json
+$(COMPARED)/repository/$(RANGES)/manifest.json: service/bundles/mobilenet_v1/manifest.json
+$(COMPARED)/%/$(RANGES)/manifest.json: | setup
+	@rm -rf $(@D) && mkdir -p $(dir $(@D))
+	$(PYTHON) -m models.quantize_onnx $(<D) $(if $(PHOTOS),--calibration '$(PHOTOS)',--noise) --out $(@D)
+
+COMPARED_BUNDLES := $(if $(MOBILENET),$(COMPARED)/google/float $(COMPARED)/google/$(RANGES)) \
+	service/bundles/mobilenet_v1 $(COMPARED)/repository/$(RANGES)
+pair = --brief-case '$(1) and $(2), 224x224, random weights' \
+	$(foreach network,$(1) $(2),$(COMPARED)/float32/$(network) $(COMPARED)/int8/$(network))
+COMPARISON ?= runs/comparison
+COMPARED_READY := $(foreach kind,float32 int8,$(COMPARED_AT_224:%=$(COMPARED)/$(kind)/%/manifest.json)) \
+	$(addsuffix /manifest.json,$(COMPARED_BUNDLES))
+compare: setup $(COMPARED_READY) ## load MeliusNet and MobileNet-v1 in turns, write one report (MOBILENET=F.tflite PHOTOS=DIR DATA=DIR)
+	@mkdir -p $(dir $(COMPARISON))
+	$(PYTHON) -m loadtests.comparison --case 'The default model and MobileNet-v1' service/bundles/default $(COMPARED_BUNDLES) \
+	  $(call pair,meliusnetc,mobilenet_v1_0.5) $(call pair,meliusnet42,mobilenet_v1_0.75) $(call pair,meliusnet59,mobilenet_v1) \
+	  $(if $(PHOTOS),--photos '$(PHOTOS)') $(if $(DATA),--data '$(DATA)') \
+	  --html $(COMPARISON).html --markdown $(COMPARISON).md --json $(COMPARISON).json $(COMPARE_ARGS)
+
 SERVING_PEERS := fastapi litserve bentoml mlserver
 serving-peers: $(SERVING_PEERS:%=.venv-%/ready) ## install what `python -m loadtests.overhead --peer NAME` compares with
 

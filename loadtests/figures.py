@@ -1,6 +1,7 @@
 """Statistics of measured values: percentiles by nearest rank, medians with their spread."""
 
 import math
+import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
@@ -83,6 +84,39 @@ def divide_pairwise(above: Sequence[float], below: Sequence[float]) -> Spread:
     return measure_spread(a / b for a, b in zip(above, below, strict=True))
 
 
-def to_json(value: "Spread | Latencies") -> Mapping[str, float]:
+@dataclass(frozen=True)
+class Ratio:
+    """A ratio of two medians and its 95 % bootstrap interval over the rounds."""
+
+    value: float
+    low: float
+    high: float
+
+    def format(self, digits: int = 2) -> str:
+        """`0.68 (0.66 to 0.70)`."""
+        return f"{self.value:.{digits}f} ({self.low:.{digits}f} to {self.high:.{digits}f})"
+
+
+def bootstrap_ratio(
+    above: Sequence[float], below: Sequence[float], seed: int = 1, samples: int = 2000
+) -> Ratio:
+    """median(above) / median(below); above[i] and below[i] are of one round and stay together.
+
+    The interval is the middle 95 % of the ratios that rounds drawn with replacement give (Efron's
+    percentile bootstrap). Raises ValueError for lists that are empty or not of one length.
+    """
+    if len(above) != len(below):
+        raise ValueError(f"expected as many values, found {len(above)} and {len(below)}")
+    chance, rounds = random.Random(seed), range(len(above))
+    ratios = []
+    for _ in range(samples):
+        drawn = chance.choices(rounds, k=len(rounds)) if rounds else []
+        ratios.append(find_median(above[i] for i in drawn) / find_median(below[i] for i in drawn))
+    ratios.sort()
+    value = find_median(above) / find_median(below)
+    return Ratio(value, pick(ratios, 0.025), pick(ratios, 0.975))
+
+
+def to_json(value: "Spread | Latencies | Ratio") -> Mapping[str, float]:
     """Its fields, rounded to what a measurement can mean."""
     return {name: round(number, 4) for name, number in asdict(value).items()}

@@ -58,13 +58,14 @@ def generate_jpegs(
     pictures = []
     for index in range(count):
         stream = io.BytesIO()
-        _draw_photo(generator, size).save(stream, "JPEG", quality=quality)
+        draw_photo(generator, size).save(stream, "JPEG", quality=quality)
         name = f"seed{seed}-{index}-{size[0]}x{size[1]}.jpg"
         pictures.append(build_picture(name, stream.getvalue()))
     return pictures
 
 
-def _draw_photo(generator: np.random.Generator, size: tuple[int, int]) -> Image.Image:
+def draw_photo(generator: np.random.Generator, size: tuple[int, int]) -> Image.Image:
+    """Width x height pixels that compress as a photo does."""
     width, height = size
     levels = np.zeros((height, width, 3), np.float32)
     for share, weight in ((4, 0.6), (16, 0.3), (64, 0.15)):  # of the width: large, middle, small

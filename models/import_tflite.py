@@ -38,9 +38,11 @@ class InvalidLabels(TfliteError):
     """A file of labels that is missing, or not for the network."""
 
 
-def import_tflite(files: Sequence[Path], out: Path, labels: Path | None = None) -> list[Bundle]:
+def import_tflite(
+    files: Sequence[Path], out: Path, labels: Path | None = None, reduce: float | None = None
+) -> list[Bundle]:
     """Writes the bundles out/float and out/int8; `labels` is by default imagenet_labels.txt beside
-    the first file.
+    the first file, `reduce` that of the preprocessing.
 
     Both are built and pass their self-test before the first of them is written, each as a whole.
     Raises TfliteError, OSError, BundleError, EngineUnavailable.
@@ -55,7 +57,7 @@ def import_tflite(files: Sequence[Path], out: Path, labels: Path | None = None) 
     with tempfile.TemporaryDirectory() as temporary:
         ready = []
         for precision in PRECISIONS:
-            manifest = _describe(layers, names, files[0], precision, record)
+            manifest = _describe(layers, names, files[0], precision, record, reduce)
             graph = Path(temporary) / f"{precision}.onnx"
             onnx.save(build_tflite_graph(layers, manifest.name, precision == "int8"), graph)
             folder = Path(temporary) / precision
@@ -110,6 +112,7 @@ def _describe(
     file: Path,
     precision: str,
     record: dict[str, Any],
+    reduce: float | None,
 ) -> Manifest:
     """The manifest: pictures are cropped to the network's input as in ImageNet's evaluation, and
     normalised by the scale and zero point that the file gives the input.
@@ -130,6 +133,7 @@ def _describe(
             interpolation="bilinear",
             mean=(quantization.zero_point,) * 3,
             std=(1 / quantization.scale,) * 3,
+            reduce=reduce,
         ),
         labels=labels,
         plan=(),
@@ -168,9 +172,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="DIR",
         help="the bundles become its folders float and int8",
     )
+    parser.add_argument(
+        "--reduce",
+        type=float,
+        metavar="FACTOR",
+        help="let large JPEGs be decoded at a fraction of their size, 1 to 16 times what the "
+        "network sees, as our own bundles are (2); default: at full size",
+    )
     args = parser.parse_args(arguments)
     try:
-        bundles = import_tflite(args.files, args.out, args.labels)
+        bundles = import_tflite(args.files, args.out, args.labels, args.reduce)
     except (TfliteError, OSError, RuntimeFault) as error:
         print(f"models.import_tflite: {error}", file=sys.stderr)
         return 2

@@ -12,9 +12,9 @@ _M_ARENA_MAX = -8
 
 #: Blocks of this size and more are mapped for themselves and unmapped when they are freed.
 MAPPED_BYTES = 8 * 2**20
-#: What an arena keeps at its top, at most, for the next allocations.
-KEPT_BYTES = 16 * 2**20
-_ARENAS = 2
+#: What the arena keeps at its top, at most: for images in work on two threads.
+KEPT_BYTES = 32 * 2**20
+_ARENAS = 1
 
 
 def trim_memory() -> bool:
@@ -29,11 +29,14 @@ def trim_memory() -> bool:
 
 
 def return_freed_memory() -> bool:
-    """Makes the allocator return large blocks at once and share few arenas among threads.
+    """Makes the allocator return large blocks at once and share one arena among all threads.
 
     glibc otherwise raises its threshold for mapped blocks to the largest that was freed, 32 MiB at
     most, and keeps as much in each thread's arena: after some large images the process stays as
-    large as if they were there. False where the C library is another one.
+    large as if they were there. And `trim_memory` can return the free top of the first arena alone:
+    in a second one up to KEPT_BYTES would stay for good. Threads hardly wait for each other: images
+    take few and large blocks, and Python's small objects come from its own allocator. To be called
+    before there is a thread. False where the C library is another one.
     """
     if sys.platform != "linux":
         return False

@@ -42,6 +42,22 @@ def import_onnxruntime() -> Any:
     return onnxruntime
 
 
+def import_quantizer() -> Any:
+    """The module onnxruntime.quantization, which wants the package onnx. Raises OnnxUnavailable."""
+    import_onnxruntime()
+    try:
+        import onnxruntime.quantization.shape_inference as shape_inference  # not of its own accord
+        from onnxruntime import quantization
+    except ImportError as error:
+        raise OnnxUnavailable(
+            f"expected the package onnx for the quantizer, found {error}. Install it: "
+            f"{advise_extra('train')}",
+            installed=not is_absent(error, "onnx"),
+        ) from error
+    assert quantization.shape_inference is shape_inference
+    return quantization
+
+
 def make_options(threads: int = 1) -> Any:
     """SessionOptions: `threads` threads that sleep when idle, one node after another, exact 8-bit
     products, quiet.

@@ -39,6 +39,10 @@ class Prepared:
     preprocess_seconds: float
 
 
+class InvalidTopK(ValueError):
+    """More classes are asked for than the model has, or none."""
+
+
 @contextmanager
 def _hold_nothing(_: int) -> Iterator[None]:
     yield
@@ -57,6 +61,13 @@ class Classifier:
     def engine_name(self) -> str:
         """The engine and its implementation, as native/avx2."""
         return f"{self.engine.name}/{self.engine.implementation}"
+
+    def resolve_top_k(self, top_k: int | None) -> int:
+        """How many classes to show: `top_k`, or of None the default. Raises InvalidTopK."""
+        classes = len(self.manifest.labels)
+        if top_k is not None and not 1 <= top_k <= classes:
+            raise InvalidTopK(f"expected 1 to {classes}, the model's classes; found {top_k}.")
+        return top_k or min(DEFAULT_TOP_K, classes)
 
     def prepare(
         self, data: bytes, hold: Callable[[int], AbstractContextManager[None]] = _hold_nothing

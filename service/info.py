@@ -39,6 +39,8 @@ def describe_service(
             temperature=manifest.temperature,
             files={name: entry.bytes for name, entry in manifest.files.items()},
             parity=dict(manifest.parity),
+            quantization=manifest.quantization,
+            reduction=manifest.reduction,
         ),
         engine=InfoEngineBody(
             name=engine.name,

@@ -148,6 +148,12 @@ class InfoModelBody(_Answer):
     parity: dict[str, Any] = Field(
         description="by engine: difference to the training graph, measured at export"
     )
+    quantization: dict[str, Any] | None = Field(
+        description="what 8-bit float parts changed, measured at export; null where there are none"
+    )
+    reduction: dict[str, Any] | None = Field(
+        description="what decoding at a fraction of the size changed; null where nobody measured it"
+    )
 
 
 class SkippedBody(_Answer):

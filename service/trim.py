@@ -7,7 +7,7 @@ from collections.abc import Callable
 _log = logging.getLogger(__name__)
 _IDLE_SECONDS = 2.0
 _BUSY_SECONDS = 10.0  # between two times, as long as it is not idle; each takes some milliseconds
-_WORTH_BYTES = 16 * 2**20
+_WORTH_BYTES = 4 * 2**20
 
 
 class IdleTrim:

@@ -1,7 +1,8 @@
 """The work that every peer does for an image: decode, preprocess, MobileNet-v1, the best label.
 
 The constants are those of the bundle's manifest, the arithmetic that of the service. It is called
-with the path of the bundle in PEER_BUNDLE and the threads of one inference in PEER_THREADS.
+with the path of the bundle in PEER_BUNDLE and the threads of one inference in PEER_THREADS. With
+PEER_MODEL=none nothing is loaded, and nothing can be classified.
 """
 
 import io
@@ -66,6 +67,15 @@ class Network:
         return np.ascontiguousarray(((pixels - self._mean) / self._std).transpose(2, 0, 1))
 
 
+class NoNetwork(Network):
+    """Stands where a network would be: for the memory of a server before it loads one."""
+
+    def __init__(self) -> None:
+        """Loads nothing; it can't classify."""
+
+
 def open_network() -> Network:
-    """The network that the environment names."""
+    """The network that the environment names; with PEER_MODEL=none one that loads nothing."""
+    if os.environ.get("PEER_MODEL") == "none":
+        return NoNetwork()
     return Network(Path(os.environ["PEER_BUNDLE"]), int(os.environ.get("PEER_THREADS", "1")))

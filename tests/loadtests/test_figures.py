@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from loadtests.figures import (
     LATENCY_HEAD,
+    bootstrap_ratio,
     divide_pairwise,
     find_median,
     format_ms,
@@ -65,3 +66,26 @@ def test_ratios_are_made_within_a_round() -> None:
 @pytest.mark.parametrize(("ms", "text"), [(0.123, "0.12"), (12.34, "12.3"), (123.4, "123")])
 def test_milliseconds_have_three_digits(ms: float, text: str) -> None:
     assert format_ms(ms) == text
+
+
+@given(st.lists(st.floats(0.1, 100), min_size=1, max_size=12), st.floats(0.1, 10))
+def test_bootstrap_of_a_constant_ratio_is_that_ratio(values: list[float], ratio: float) -> None:
+    found = bootstrap_ratio([ratio * value for value in values], values, samples=50)
+    assert found.low == pytest.approx(found.high) == pytest.approx(ratio) == found.value
+
+
+def test_bootstrap_interval_holds_the_ratio_and_widens_with_the_spread() -> None:
+    narrow = bootstrap_ratio([1.0, 1.01, 0.99, 1.0, 1.0], [2.0] * 5)
+    wide = bootstrap_ratio([1.0, 1.4, 0.6, 1.2, 0.8], [2.0] * 5)
+    assert narrow.low <= narrow.value <= narrow.high
+    assert wide.low < narrow.low
+    assert wide.high > narrow.high
+    assert bootstrap_ratio([1.0], [2.0]) == bootstrap_ratio([1.0], [2.0])
+    assert wide.format().startswith("0.50 (")
+
+
+def test_bootstrap_wants_rounds_of_both() -> None:
+    with pytest.raises(ValueError, match="as many values"):
+        bootstrap_ratio([1.0], [1.0, 2.0])
+    with pytest.raises(ValueError, match="at least one value"):
+        bootstrap_ratio([], [])

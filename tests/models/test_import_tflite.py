@@ -136,6 +136,18 @@ def test_labels_without_background_are_all_kept(rng: np.random.Generator, tmp_pa
         assert bundle.manifest.labels == ("ä", "b", "c", "d", "e")
 
 
+def test_decoding_is_reduced_only_where_it_was_asked_for(
+    rng: np.random.Generator, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = write_network(rng, tmp_path)
+    for reduce in (None, 2.0):
+        for bundle in import_tflite(files, tmp_path / "out", reduce=reduce):
+            assert bundle.manifest.preprocessing.reduce == reduce
+            assert bundle.manifest.reduction is None  # nobody measured what it changes
+    assert main([*map(str, files), "--reduce", "0.5", "--out", str(tmp_path / "no")]) == 2
+    assert "reduce: expected a number from 1" in capsys.readouterr().err
+
+
 def test_importing_again_replaces_the_bundles(rng: np.random.Generator, tmp_path: Path) -> None:
     files = write_network(rng, tmp_path)
     one, two = (import_tflite(files, tmp_path / "out") for _ in range(2))

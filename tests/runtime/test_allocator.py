@@ -22,7 +22,8 @@ def work(found):
     found.append(resident())
     size, count = eval(sys.argv[2])
     blocks = [bytearray(b"x") * size for _ in range(count)]
-    keep = bytearray(b"x") * 1000  # above the others in its arena: without trimming nothing goes
+    if sys.argv[3] == "kept":
+        keep = bytearray(b"x") * 1000  # above the others in its arena: it keeps them from going
     found.append(resident())
     del blocks
     found.append(resident())
@@ -40,9 +41,12 @@ print(*found)
 MIB = 2**20
 
 
-def measure(tuned: bool, size: int, count: int) -> list[int]:
-    """Resident MiB: before, with the blocks, after they are freed, after trimming."""
-    arguments = ["tuned" if tuned else "as it is", repr((size, count))]
+def measure(tuned: bool, size: int, count: int, kept: bool = True) -> list[int]:
+    """Resident MiB: before, with the blocks, after they are freed, after trimming.
+
+    kept: a block that is not freed lies above them.
+    """
+    arguments = ["tuned" if tuned else "as it is", repr((size, count)), "kept" if kept else "free"]
     output = subprocess.run(
         [sys.executable, "-c", PROGRAM, *arguments],
         cwd=Path(__file__).parents[2],
@@ -70,6 +74,12 @@ def test_the_rest_goes_back_when_it_is_trimmed() -> None:
     before, full, _, trimmed = measure(True, MIB // 4, 200)
     assert full - before >= 45
     assert trimmed - before <= 10
+
+
+def test_the_free_top_of_a_thread_s_memory_goes_back_too() -> None:
+    before, full, _, trimmed = measure(True, MIB // 4, 56, kept=False)  # less than is kept at once
+    assert full - before >= 12
+    assert trimmed - before <= 4
 
 
 def test_trimming_says_whether_there_was_anything() -> None:

@@ -15,6 +15,7 @@ from runtime.onnx_sessions import (
     PRODUCT_GRAPH,
     TELEMETRY,
     import_onnxruntime,
+    import_quantizer,
     make_options,
     open_session,
     saturates,
@@ -161,3 +162,10 @@ def test_onnxruntime_as_it_comes_does_keep_something(repository: Path, tmp_path:
     if not list(tmp_path.rglob("*")):
         pytest.skip(f"this onnxruntime has no telemetry: nothing for {TELEMETRY} to switch off")
     assert list(tmp_path.rglob("deviceid"))
+
+
+def test_quantizer_comes_with_what_prepares_a_graph_for_it() -> None:
+    quantizer = import_quantizer()
+    assert callable(quantizer.quantize_static)
+    assert callable(quantizer.shape_inference.quant_pre_process)
+    assert os.environ[TELEMETRY] == "1"

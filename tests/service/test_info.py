@@ -24,6 +24,7 @@ async def test_tells_model_engine_and_limits(connect: Any, make_engine: Any) -> 
     assert model["temperature"] == 1
     assert model["files"] == {"model.onnx": 1234}
     assert model["parity"] == {"onnx": {"max_abs_logit_difference": 0.0}}
+    assert (model["quantization"], model["reduction"]) == (None, None)
     assert info["engine"] == {
         "name": "native",
         "implementation": "generic",
@@ -46,6 +47,13 @@ async def test_an_untrained_model_has_no_training(connect: Any, make_engine: Any
     async with connect(engine=make_engine(trained=False, training=None)) as client:
         model = (await client.get("/info")).json()["model"]
     assert (model["trained"], model["training"]) == (False, None)
+
+
+async def test_tells_of_8_bit_parts_and_reduced_decoding(connect: Any, make_engine: Any) -> None:
+    engine = make_engine(quantization={"float_parts": "int8"}, reduction={"images": 7})
+    async with connect(engine=engine) as client:
+        model = (await client.get("/info")).json()["model"]
+    assert (model["quantization"], model["reduction"]) == ({"float_parts": "int8"}, {"images": 7})
 
 
 async def test_answers_the_same_identity_as_classify(

@@ -52,13 +52,13 @@ async def test_it_waits_until_the_service_has_been_idle_for_a_while() -> None:
 async def test_once_for_each_busy_time_that_left_something() -> None:
     process = Process()
     assert await process.look(0, 2, 3, 4, 5) == 1
-    process.resident = 110 * MIB  # too little to be worth it
+    process.resident = 103 * MIB  # too little to be worth it
     assert await process.look(6, 7, 8) == 1
     process.is_idle = False
     assert await process.look(9) == 1
     process.is_idle, process.resident, process.smallest = True, 300 * MIB, 150 * MIB
     assert await process.look(10, 12, 13, 14) == 2
-    process.resident = 160 * MIB
+    process.resident = 153 * MIB
     assert await process.look(15) == 2, "what could not be given back is no reason to try again"
 
 

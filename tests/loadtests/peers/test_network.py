@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from loadtests.images import generate_jpegs
-from loadtests.peers.network import Network, open_network
+from loadtests.peers.network import Network, NoNetwork, open_network
 from runtime import Bundle, ImageLimits, load_engine, read_bundle
 from service.classifier import Classifier
 
@@ -36,3 +36,9 @@ def test_network_is_named_by_the_environment(
     monkeypatch.setenv("PEER_THREADS", "2")
     (picture,) = generate_jpegs(5, 1, (80, 80))
     assert 0 < open_network().classify(picture.data)["score"] <= 1
+
+
+def test_without_a_model_nothing_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PEER_BUNDLE", "/nowhere")
+    monkeypatch.setenv("PEER_MODEL", "none")
+    assert isinstance(open_network(), NoNetwork)

@@ -1,0 +1,188 @@
+"""Compares MeliusNet and MobileNet-v1 in the same service: python -m loadtests.comparison.
+
+Each case has bundles that are served at the same time, each by a service of its own, all on the
+same CPUs, and loaded in turns, A B B A, with the same images. The headline is CPU time an image,
+which stays the same where latencies do not. `make compare` prepares the bundles and calls this.
+"""
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from loadtests.comparison.accuracy import list_labelled
+from loadtests.comparison.page import write_between_marks, write_page
+from loadtests.comparison.plots import draw_case
+from loadtests.comparison.run import CaseRun, Material
+from loadtests.comparison.sides import Case, choose_engine, make_case
+from loadtests.comparison.summary import summarize
+from loadtests.comparison.tables import add_case
+from loadtests.contestants import EVEN
+from loadtests.images import generate_jpegs, read_photos
+from loadtests.machine import read_load
+from loadtests.memory_baseline import measure_no_model
+from loadtests.options import (
+    choose_cpus,
+    describe_options,
+    make_parser,
+    parse_count,
+    parse_environment,
+    parse_positive,
+    run_tool,
+)
+from loadtests.progress import Progress
+from loadtests.report import Report
+from loadtests.servers import ROOT, WrongUsage
+
+TITLE = "MeliusNet and MobileNet-v1 in the same service"
+PHOTOS, PHOTO_SIZE = 8, (512, 384)
+PHONES, PHONE_SIZE = 2, (4032, 3024)
+_DEFAULT = ("The repository's bundles", "service/bundles/default", "service/bundles/mobilenet_v1")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns the exit status."""
+    options = _build_parser().parse_args(arguments)
+    _, client_cpus = choose_cpus(options)
+    return run_tool(lambda: _run(options), client_cpus)
+
+
+async def _run(options: argparse.Namespace) -> int:
+    progress = Progress()
+    report = Report(TITLE, describe_options(options))
+    cases = _choose_cases(options)
+    labelled = list_labelled(options.data) if options.data else ()
+    environment = parse_environment(options.env)
+    progress.note("making the images")
+    material = Material(
+        read_photos(options.photos)
+        if options.photos
+        else generate_jpegs(options.seed, PHOTOS, PHOTO_SIZE),
+        generate_jpegs(options.seed, PHONES, PHONE_SIZE) if any(c.whole for c in cases) else (),
+        labelled,
+    )
+    no_model = await _measure_no_model(cases, environment, options)
+    runs = []
+    for case in cases:
+        run = CaseRun(case, options, environment, material, progress)
+        await run.run()
+        runs.append(run)
+    report.paragraphs.append(_describe(options))
+    for run in runs:
+        add_case(report, run, options, no_model)
+    progress.clear()
+    plots = {case["plot"]: draw_case(case) for case in report.data["cases"]}
+    if options.markdown:
+        for name, svg in plots.items():
+            options.markdown.with_name(name).write_text(svg)
+    status = report.write(options.json, options.markdown)
+    if options.html:
+        write_page(TITLE, report.format_markdown(read_load()), plots, options.html)
+    if options.readme and not report.unfit:
+        write_between_marks(options.readme, summarize(report, runs))
+    return status
+
+
+async def _measure_no_model(
+    cases: Sequence[Case], environment: Mapping[str, str], options: argparse.Namespace
+) -> dict[str, float]:
+    """By engine: RSS, bytes, of the service before it loads a model."""
+    engines = {choose_engine(bundle) for case in cases for bundle in case.bundles}
+    return {
+        engine: await measure_no_model(
+            *(sys.executable, ROOT, engine, {**EVEN, **environment}, options.server_cpus)
+        )
+        for engine in sorted(engines)
+    }
+
+
+def _choose_cases(options: argparse.Namespace) -> list[Case]:
+    cases = [make_case(words, whole=True) for words in options.case]
+    cases += [make_case(words, whole=False) for words in options.brief_case]
+    if options.service:
+        raise WrongUsage("expected no --service: both sides are the service of this source tree")
+    if not cases:
+        title, *folders = _DEFAULT
+        cases = [make_case([title, *(str(ROOT / folder) for folder in folders)], whole=True)]
+    if len({case.title for case in cases}) < len(cases):
+        raise WrongUsage("expected a title of its own for each case, found one twice")
+    return cases
+
+
+def _describe(options: argparse.Namespace) -> str:
+    photos = f"the photos in {options.photos.name}/" if options.photos else "generated photos"
+    width, height = PHOTO_SIZE
+    size = "" if options.photos else f" of {width}x{height} pixels"
+    return (
+        "All sides are the same code with the same settings, on the same CPU; only the bundle and "
+        f"its engine differ. Images: {photos}{size}, and generated ones of 12 megapixels; the same "
+        f"requests for all. Of each side {options.repeats} turns of {options.seconds:g} s in the "
+        f"order A B B A, each after {options.warm_up:g} s that do not count: medians [lowest, "
+        "highest]."
+    )
+
+
+def _build_parser() -> argparse.ArgumentParser:
+    parser = make_parser("comparison", __doc__ or "")
+    parser.add_argument(
+        "--case",
+        action="append",
+        nargs="+",
+        default=[],
+        metavar="TITLE BUNDLE",
+        help="a title and two bundles or more, ours first; may be repeated (default: the two "
+        "bundles of the repository)",
+    )
+    parser.add_argument(
+        "--brief-case",
+        action="append",
+        nargs="+",
+        default=[],
+        metavar="TITLE BUNDLE",
+        help="the same, CPU time, throughput and memory alone",
+    )
+    parser.add_argument("--photos", type=Path, metavar="DIR", help="send these, not generated ones")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="measure accuracy on DIR/test/LABEL/*.jpg (default: the manifests' records)",
+    )
+    parser.add_argument("--clients", type=parse_count, default=8, help="of a closed loop (8)")
+    parser.add_argument("--repeats", type=parse_count, default=5, metavar="N", help="turns (5)")
+    parser.add_argument(
+        "--seconds", type=parse_positive, default=12.0, metavar="S", help="of a turn (12)"
+    )
+    parser.add_argument(
+        "--warm-up", type=parse_positive, default=1.0, metavar="S", help="before each turn (1)"
+    )
+    parser.add_argument(
+        "--slo-ms", type=parse_positive, default=100.0, help="target for 99 %% of requests (100)"
+    )
+    parser.add_argument(
+        "--slo-steps", type=parse_count, default=3, metavar="N", help="rates to try (3)"
+    )
+    parser.add_argument(
+        "--step-seconds", type=parse_positive, default=60.0, metavar="S", help="of each rate (60)"
+    )
+    parser.add_argument(
+        "--phone-seconds",
+        type=parse_positive,
+        default=2.0,
+        metavar="S",
+        help="of a turn with 12-megapixel photos (2)",
+    )
+    parser.add_argument(
+        "--starts", type=parse_count, default=3, metavar="N", help="starts to measure (3)"
+    )
+    parser.add_argument("--seed", type=int, default=1, help="of images and times")
+    group = parser.add_argument_group("more results")
+    group.add_argument("--html", type=Path, metavar="FILE", help="write the report with plots here")
+    group.add_argument(
+        "--readme", type=Path, metavar="FILE", help="write the table between the marks of this file"
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,121 @@
+"""Cross-checks: does the service itself, and another load generator, say what this one says?"""
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from loadtests.comparison.sides import Side
+from loadtests.comparison.turns import Turn, take_closed_turn
+from loadtests.figures import Latencies, measure_latencies
+from loadtests.images import Picture
+from loadtests.outcomes import build_classify
+from loadtests.report import Check, check_at_most
+from loadtests.scrape import Histogram, scrape
+from loadtests.wrk import WrkRun, run_wrk
+
+MAX_CPU_DIFFERENCE = 0.05  # /metrics is read a little before and after
+MAX_RATE_DIFFERENCE = 0.1  # between two generators, one after the other
+#: Of the client's mean latency: what passes between its sockets and the service's clock.
+MAX_OUTSIDE = 0.35
+
+
+@dataclass(frozen=True)
+class OwnMetrics:
+    """One closed loop as this generator and as the service's own metrics have it."""
+
+    turn: Turn
+    cpu_seconds: float
+    durations: Histogram
+
+    @property
+    def client(self) -> Latencies:
+        """Of this generator."""
+        return measure_latencies(o.latency for o in self.turn.outcomes)
+
+    @property
+    def client_mean_ms(self) -> float:
+        """Of this generator."""
+        return sum(o.latency for o in self.turn.outcomes) / len(self.turn.outcomes) * 1000
+
+    @property
+    def service_mean_ms(self) -> float:
+        """Of the service's histogram."""
+        return self.durations.sum / self.durations.count * 1000
+
+
+async def check_metrics(
+    side: Side, bodies: Sequence[bytes], clients: int, seconds: float
+) -> OwnMetrics:
+    """A closed loop between two readings of /metrics. Raises ServerFault."""
+    before = await scrape(side.server.address)
+    turn = await take_closed_turn(side, bodies, clients, seconds, 0)
+    after = await scrape(side.server.address)
+    return OwnMetrics(
+        turn, after.cpu_seconds - before.cpu_seconds, after.classify - before.classify
+    )
+
+
+def judge_metrics(name: str, found: OwnMetrics) -> list[Check]:
+    """The service counted every request, used as much CPU time, and took no longer than seen."""
+    sent = len(found.turn.outcomes)
+    difference = abs(found.cpu_seconds - found.turn.cpu) / found.turn.cpu
+    outside = 1 - found.service_mean_ms / found.client_mean_ms
+    return [
+        Check(
+            f"{name}: requests that the service counted",
+            f"{found.durations.count:.0f}",
+            f"= {sent}",
+            found.durations.count == sent,
+        ),
+        check_at_most(
+            f"{name}: CPU time by its own metrics, off by", difference, MAX_CPU_DIFFERENCE
+        ),
+        Check(
+            f"{name}: latency that the service does not see",
+            f"{outside:.2f} of the mean",
+            f"0 to {MAX_OUTSIDE:g}",
+            0 <= outside <= MAX_OUTSIDE,
+        ),
+    ]
+
+
+@dataclass(frozen=True)
+class OtherGenerator:
+    """One image, the same clients: this generator before and after wrk."""
+
+    own: Sequence[Turn]
+    wrk: WrkRun
+
+    @property
+    def own_rate(self) -> float:
+        """Images a second, in the mean of the turns."""
+        return sum(turn.rate for turn in self.own) / len(self.own)
+
+    @property
+    def own_latencies(self) -> Latencies:
+        """Of all turns."""
+        return measure_latencies(o.latency for turn in self.own for o in turn.outcomes)
+
+
+async def check_generator(
+    side: Side, picture: Picture, clients: int, seconds: float, cpus: Sequence[int]
+) -> OtherGenerator:
+    """Raises ServerFault."""
+    bodies = [build_classify(picture, form=False).data]
+    with tempfile.TemporaryDirectory() as folder:
+        image = Path(folder) / "image"
+        image.write_bytes(picture.data)
+        first = await take_closed_turn(side, bodies, clients, seconds / 2, 0)
+        other = await run_wrk(side.server.address, image, clients, seconds, cpus, Path(folder))
+        second = await take_closed_turn(side, bodies, clients, seconds / 2, 0)
+    return OtherGenerator((first, second), other)
+
+
+def judge_generator(name: str, found: OtherGenerator) -> list[Check]:
+    """Both generators have about the same rate, and wrk lost nothing."""
+    difference = abs(found.wrk.rate / found.own_rate - 1)
+    return [
+        check_at_most(f"{name}: images/s by wrk, off by", difference, MAX_RATE_DIFFERENCE),
+        check_at_most(f"{name}: failures that wrk saw", found.wrk.failed, 0),
+    ]

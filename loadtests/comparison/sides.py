@@ -1,0 +1,148 @@
+"""What is compared: bundles in the service of this source tree, each in a process of its own."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from loadtests.contestants import EVEN
+from loadtests.http_client import Address, Pool, ask, build_request
+from loadtests.processes import MIB, Usage
+from loadtests.servers import Server, ServerFault, ServerSpec, WrongUsage, describe_this_service
+
+MANIFEST, PACKED = "manifest.json", "packed.safetensors"
+NATIVE, ONNX = "native", "onnx"
+_ASK_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Case:
+    """Bundles that are compared with each other; the first one is the one that is judged."""
+
+    title: str
+    bundles: Sequence[Path]
+    whole: bool = True  # else CPU time, throughput and memory alone
+
+
+def make_case(words: Sequence[str], whole: bool) -> Case:
+    """TITLE BUNDLE BUNDLE...; raises WrongUsage."""
+    title, *folders = words
+    if len(folders) < 2:
+        raise WrongUsage(
+            f"case {title!r}: expected a title and two bundles or more to compare, found "
+            f"{len(folders)}"
+        )
+    for folder in folders:
+        if not (Path(folder) / MANIFEST).is_file():
+            raise WrongUsage(
+                f"case {title!r}: expected a bundle, found no {MANIFEST} in {folder}; python -m "
+                "models.export and models.import_tflite write bundles"
+            )
+    return Case(title, [Path(folder).resolve() for folder in folders], whole)
+
+
+def choose_engine(bundle: Path) -> str:
+    """Binary networks run in the native engine, all others in ONNX Runtime."""
+    return NATIVE if (bundle / PACKED).is_file() else ONNX
+
+
+def describe_side(bundle: Path, extra: Mapping[str, str]) -> ServerSpec:
+    """How the service is started with a bundle; everything else is the same for all."""
+    engine = choose_engine(bundle)
+    chosen = {"BNN_BUNDLE": str(bundle), "BNN_ENGINE": engine}
+    spec = describe_this_service({**EVEN, "BNN_LOG_LEVEL": "warning", **extra, **chosen})
+    return ServerSpec(f"{bundle.name}", spec.command, spec.folder, spec.environment)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a running service says of its model, and what the engine reads from the disk."""
+
+    name: str
+    pixels: int
+    engine: str
+    model_bytes: int
+    trained: bool
+    eight_bit_parts: bool  # of a binary network: stem, transitions and head
+    labels: Sequence[str]
+    record: str  # the accuracy that its manifest has, labelled as such
+
+    @property
+    def title(self) -> str:
+        """As tables have it."""
+        parts = ", 8-bit parts" if self.eight_bit_parts else ""
+        untrained = "" if self.trained else ", untrained"
+        return f"{self.name}, {self.pixels}x{self.pixels}{parts}{untrained}"
+
+
+class Side:
+    """A bundle that is served now: its process, its kept connections, its facts."""
+
+    def __init__(self, bundle: Path, server: Server, start_seconds: float) -> None:
+        self.bundle = bundle
+        self.server = server
+        self.pool = Pool(server.address)
+        self.start_seconds = start_seconds
+        self.start_cpu = server.read_cpu_seconds()
+        self.idle: Usage = server.read_usage()
+        self.facts = Facts("", 0, "", 0, False, False, (), "")
+
+    async def read_facts(self) -> Self:
+        """Asks the service what it serves. Raises ServerFault."""
+        self.facts = read_facts(await ask_json(self.server.address, "/info"))
+        return self
+
+    @property
+    def name(self) -> str:
+        """As tables have it."""
+        return self.facts.title
+
+
+def read_facts(info: Mapping[str, Any]) -> Facts:
+    """The facts out of the answer of /info. Raises ServerFault."""
+    try:
+        model, engine = info["model"], info["engine"]
+        facts = Facts(
+            name=str(model["name"]),
+            pixels=int(model["input"]["shape"][-1]),
+            engine=f"{engine['name']}/{engine['implementation']}",
+            model_bytes=int(engine["model_bytes"]),
+            trained=bool(model["trained"]),
+            eight_bit_parts=bool(model.get("quantization")) and engine["name"] != ONNX,
+            labels=tuple(model["labels"]),
+            record=_read_record(model.get("training") or {}, bool(model["trained"])),
+        )
+    except (KeyError, TypeError, IndexError) as fault:
+        raise ServerFault(
+            f"expected /info with model and engine, found {json.dumps(info)[:300]}: no {fault}"
+        ) from fault
+    return facts
+
+
+def _read_record(training: Mapping[str, Any], trained: bool) -> str:
+    accuracy = training.get("accuracy")
+    if isinstance(accuracy, Mapping) and "top1" in accuracy:
+        return (
+            f"{accuracy['top1']:.1f} % of {accuracy.get('images', '?')} images of its own "
+            f"{accuracy.get('split', '')} part"
+        )
+    return "not measured" if trained else "none: random weights"
+
+
+async def ask_json(address: Address, path: str) -> dict[str, Any]:
+    """GET, as an object. Raises ServerFault."""
+    answer = await ask(
+        address, build_request("GET", path, headers={"Connection": "close"}), _ASK_SECONDS
+    )
+    if answer.status != 200:
+        raise ServerFault(f"GET {path}: expected 200, found {answer.status}")
+    content = json.loads(answer.body)
+    if not isinstance(content, dict):
+        raise ServerFault(f"GET {path}: expected an object, found {type(content).__name__}")
+    return content
+
+
+def format_mib(count: float) -> str:
+    """MiB with one digit."""
+    return f"{count / MIB:.1f}"
