@@ -110,16 +110,24 @@ class Classifier:
     def rank(self, logits: npt.NDArray[np.float32], top_k: int) -> list[Prediction]:
         """The `top_k` best classes, best first; of equal scores the lower index first.
 
+        Raises ArithmeticError as `score` does.
+        """
+        scores = self.score(logits)
+        best = np.argsort(-scores, kind="stable")[:top_k]
+        return [Prediction(self.manifest.labels[i], int(i), float(scores[i])) for i in best]
+
+    def score(self, logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+        """The scores of all classes, softmax(logits / temperature): [classes], 0..1.
+
         Raises:
             ArithmeticError: the network answered with NaN or infinity.
         """
         if not np.isfinite(logits).all():
             raise ArithmeticError("expected finite logits; the network answered with NaN or inf")
         scaled = logits.astype(np.float64) / self.manifest.temperature
-        scores = np.exp(scaled - scaled.max())
+        scores: npt.NDArray[np.float64] = np.exp(scaled - scaled.max())
         scores /= scores.sum()
-        best = np.argsort(-scores, kind="stable")[:top_k]
-        return [Prediction(self.manifest.labels[i], int(i), float(scores[i])) for i in best]
+        return scores
 
 
 def identify_model(manifest: Manifest) -> str:

@@ -26,6 +26,7 @@ UNUSED = (
     "opentelemetry.sdk",  # 1.5, 16
     "service.bulk",
     *("service.watch", "service.camera", "service.mjpeg", "service.web"),  # 0.9, 8
+    "service.oip",  # 0.2, 12
     *("fastapi.testclient", "starlette.testclient", "httpx", "numpy.testing", "unittest"),
     *("multiprocessing.managers", "concurrent.futures.process", "xml", "sqlite3", "yaml"),
 )

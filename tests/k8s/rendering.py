@@ -35,6 +35,9 @@ VARIANTS: tuple[tuple[str, ...], ...] = (
 # Folders of Jobs, which stand for themselves.
 JOBS: tuple[tuple[str, ...], ...] = (("jobs/classify",), ("jobs/classify-objects",))
 
+# With another kind of object in the place of the Deployment.
+KSERVE = ("base", "kserve")
+
 
 @dataclass(frozen=True)
 class Rendered:

@@ -15,6 +15,7 @@ import yaml
 from tests.k8s.rendering import (
     CUSTOM_KINDS,
     JOBS,
+    KSERVE,
     MANIFESTS,
     ROOT,
     TOOLS,
@@ -129,7 +130,7 @@ def list_used(folder: str) -> set[Path]:
 
 def test_every_folder_is_in_a_variant() -> None:
     used = {MANIFESTS / overlay for overlay, *_ in (*VARIANTS, *JOBS)}
-    used |= {MANIFESTS / "components" / name for _, *names in VARIANTS for name in names}
+    used |= {MANIFESTS / "components" / name for _, *names in (*VARIANTS, KSERVE) for name in names}
     used |= {found for overlay, *_ in (*VARIANTS, *JOBS) for found in list_used(overlay)}
     expected = {path.parent for path in MANIFESTS.rglob("kustomization.yaml")}
     assert used == expected
