@@ -42,7 +42,6 @@ import pydantic, pydantic_settings
     ),
     ("Prometheus client", "import prometheus_client"),
     ("uvicorn with httptools", "import uvicorn, uvicorn.server, httptools"),
-    ("Starlette, FastAPI", "import starlette.applications, fastapi"),
 )
 _MODULES = """
 import service.command_line, service.serve
@@ -69,6 +68,7 @@ manifest = engine.bundle.manifest
 channels, height, width = manifest.input
 for _ in range(2):
     engine.predict(numpy.zeros((1, channels, height, width), numpy.float32), 1)
+runtime.trim_memory()  # the workspace is free again
 """
 _DECODE = """
 reader = runtime.ImageReader(manifest.preprocessing)

@@ -6,7 +6,8 @@ container's (irot, imir): the format does not let EXIF tell it.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from functools import cache
+from typing import Any, ClassVar
 
 from PIL import Image
 
@@ -15,11 +16,6 @@ from runtime.avif_boxes import Place, read_items
 from runtime.image_faults import damaged, unreadable
 from runtime.image_formats import list_brands
 from runtime.image_header import ImageHeader, Steps, measure_image
-
-try:
-    from PIL import _avif
-except ImportError:  # Pillow can be built without it
-    _avif = None  # type: ignore[assignment]
 
 _USUAL_IMAGES = 4  # as large as the one that is shown: itself, transparency, gain map, depth
 _CONTEXT_BYTES = 2  # a pixel: kept beside a frame; measured 0.8, of many tiles 1.7
@@ -93,13 +89,24 @@ class AvifHeader(ImageHeader):
 
     def decode(self, data: bytes, scale: int) -> Image.Image:
         """The image in mode L, RGB or RGBA, decoded by one thread."""
-        decoder = _avif.AvifDecoder(_declare_still(data) if self.copied_bytes else data, "auto", 1)
+        content = _declare_still(data) if self.copied_bytes else data
+        decoder = _find_codec().AvifDecoder(content, "auto", 1)
         size, _, mode, *_ = decoder.get_info()
         if size != (self.width, self.height):
             raise damaged("AVIF")
         channels, *_ = decoder.get_frame(0)
         del decoder  # and its planes
         return Image.frombytes(mode, size, channels)
+
+
+@cache
+def _find_codec() -> Any:
+    """Pillow's module, half a MiB that few need before the first AVIF; None: it has none."""
+    try:
+        from PIL import _avif
+    except ImportError:  # Pillow can be built without it
+        return None
+    return _avif
 
 
 def make_demanding_avif(width: int, height: int, file_bytes: int) -> AvifHeader:
@@ -115,7 +122,7 @@ def read_avif(data: bytes) -> AvifHeader:
         UnsupportedImage: a sequence alone, or a Pillow without AVIF.
         InvalidImage: damaged or incomplete; KeyError, IndexError, struct.error: a part is missing.
     """
-    if _avif is None:
+    if _find_codec() is None:
         raise unreadable("AVIF")
     steps = Steps("AVIF")
     items = read_items(data, steps)

@@ -61,7 +61,7 @@ class Engine(Protocol):
     implementation: str  # the kernels behind it: avx512, avx2, neon, generic; cpu for ONNX Runtime
     bundle: Bundle
     model_bytes: int  # of the files this engine reads
-    workspace_bytes: int  # activations allocated beforehand; 0 if the library below allocates
+    workspace_bytes: int  # of activations, all calls together; 0 if the library below allocates
     skipped: tuple[SkippedEngine, ...]
 
     def predict(self, images: np.ndarray, threads: int | None = None) -> np.ndarray:

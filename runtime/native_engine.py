@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from queue import PriorityQueue
@@ -9,6 +10,7 @@ from queue import PriorityQueue
 import numpy as np
 
 from runtime import library
+from runtime.allocator import MAPPED_BYTES
 from runtime.bundle import WEIGHTS, Bundle
 from runtime.engine import SkippedEngine, check_images
 from runtime.network import Network
@@ -18,11 +20,11 @@ from runtime.prepare import prepare_bundle
 
 @dataclass(frozen=True, order=True)
 class Room:
-    """The memory for one call; the one for most threads is taken first."""
+    """The right to one call, with its memory; the one for most threads is taken first."""
 
     order: int
     threads: int
-    workspace: Part = field(compare=False)
+    borrow: Callable[[], Part] = field(compare=False)
 
 
 class NativeEngine:
@@ -31,7 +33,9 @@ class NativeEngine:
     A batch is shared out, whole images to each thread; what does not make a full round is computed
     image by image by all threads, as a single image is. Kernels run with the interpreter lock
     released. predict may be called from any number of threads: together they use no more than
-    `threads` at a time. Raises NativeUnavailable, BundleError.
+    `threads` at a time. What a call computes in (`workspace_bytes`, all calls together) is
+    allocated for it: between two calls decoding has these pages. Only where it is so large that the
+    allocator would map and unmap it each time it stays. Raises NativeUnavailable, BundleError.
     """
 
     name = "native"
@@ -45,9 +49,9 @@ class NativeEngine:
         self.workspace_bytes = 0
         for i in range(threads):
             most = threads if i == 0 else 1  # one call at a time may use more than one thread
-            room = Room(i, most, self._network.allocate_workspace(most))
-            self.workspace_bytes += room.workspace.size
-            self._rooms.put(room)
+            size = self._network.measure_workspace(most)
+            self.workspace_bytes += size
+            self._rooms.put(Room(i, most, _plan_workspace(size)))
         self._threads = threads
         self._pool = ThreadPoolExecutor(threads, "bnn-native") if threads > 1 else None
         self.model_bytes = bundle.manifest.files[WEIGHTS].bytes
@@ -76,6 +80,14 @@ class NativeEngine:
     def _run(self, images: Floats, logits: Floats, threads: int) -> None:
         room = self._rooms.get()
         try:
-            self._network.run(images, room.workspace, logits, min(threads, room.threads))
+            self._network.run(images, room.borrow(), logits, min(threads, room.threads))
         finally:
             self._rooms.put(room)
+
+
+def _plan_workspace(size: int) -> Callable[[], Part]:
+    """What gives a call its workspace of so many bytes: a new one, or always the same."""
+    if size < MAPPED_BYTES:
+        return lambda: library.allocate(size)
+    kept = library.allocate(size)
+    return lambda: kept

@@ -73,15 +73,19 @@ class Network:
         self.input = library.describe_part(parts[0]).input
         self.classes = library.describe_part(parts[-1]).output[0]
 
-    def allocate_workspace(self, threads: int) -> Part:
-        """Memory for one call at a time, of at most that many threads."""
+    def measure_workspace(self, threads: int) -> int:
+        """Bytes of memory for one call at a time, of at most that many threads."""
         size = _SIZE()
         library.check(
             self._kernels.bnn_network_workspace(
                 self._parts, len(self._parts), threads, ctypes.byref(size)
             )
         )
-        return allocate(size.value)
+        return size.value
+
+    def allocate_workspace(self, threads: int) -> Part:
+        """Memory for one call at a time, of at most that many threads."""
+        return allocate(self.measure_workspace(threads))
 
     def run(self, images: Floats, workspace: Part, out: Floats, threads: int) -> None:
         """images [N, C, H, W] -> out [N, classes], written; the three must not share memory.

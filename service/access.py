@@ -2,7 +2,6 @@
 
 from collections.abc import Hashable
 
-from starlette.datastructures import Headers
 from starlette.types import Scope
 
 from service.hosts import AllowedHosts
@@ -45,6 +44,8 @@ class Access:
         if self._keys.is_open:
             client = scope.get("client")
             return client[0] if client else ""
+        from starlette.datastructures import Headers  # with anyio, that nothing else needs
+
         return self._keys.identify(Headers(scope=scope))
 
     def take(self, caller: Hashable, images: int, before: int = 0) -> None:

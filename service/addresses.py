@@ -3,8 +3,6 @@
 import re
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 
-import idna
-
 #: A name in lower case, without the root's dot, or an address.
 Host = str | IPv4Address | IPv6Address
 #: `*` for every host, `*.name` for every name below, a name, an address or a network.
@@ -117,6 +115,8 @@ def _encode(name: str) -> str:
     """A name with letters beyond ASCII as browsers send it."""
     if name.isascii():
         return name
+    import idna  # half a MiB of tables for names that few have
+
     try:
         return idna.encode(name, uts46=True).decode()
     except idna.IDNAError as fault:

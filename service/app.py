@@ -1,47 +1,48 @@
 """The application: settings, metrics, model and routes put together by create_app."""
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
+from __future__ import annotations
 
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from starlette.exceptions import HTTPException
-from starlette.middleware.cors import CORSMiddleware
-from starlette.responses import Response
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from starlette.types import ASGIApp
 
 from runtime import Engine, trim_memory
 from service.access import Access
 from service.admission import Admission
+from service.application import Application, State
 from service.budget import Budget
 from service.classify import Classify
 from service.cors import describe_cors
-from service.description import TITLE, describe_api
-from service.front import QUIET, Family, Front, LateFamily
+from service.front import Family, Front, Handler, LateFamily
 from service.gate import Gate
 from service.inference import Inference
 from service.intake import Intake
+from service.late_api import LateApi
 from service.lifecycle import Lifecycle
 from service.live_metrics import LiveCollector
 from service.memory import read_resident
 from service.metrics import Metrics
 from service.probes import list_probes
-from service.problems import Problem, describe_status
 from service.pulse import Pulse
-from service.routes import build_router
+from service.routes import Routes
 from service.settings import Settings, read_settings
 from service.shedding import Shedding
-from service.tracing import plan_telemetry
+from service.tracing import heed_environment
 from service.trim import IdleTrim
 from service.versions import read_versions
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 
 def create_app(
     settings: Settings | None = None,
     engine: Engine | None = None,
     bound_host: str | None = None,
-) -> FastAPI:
+) -> Application:
     """The service as an ASGI application; `settings` default to the environment's.
 
     The model is loaded in the background of the lifespan: /livez answers at once, /readyz when it
@@ -53,6 +54,7 @@ def create_app(
         InvalidSettings: a setting has a value that is not allowed, or the file of keys has.
     """
     settings = settings or read_settings()
+    heed_environment()
     versions = read_versions()
     metrics = Metrics()
     metrics.describe_build(versions)
@@ -82,7 +84,7 @@ def create_app(
         return OpenInference(lifecycle, inference, intake)
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan() -> AsyncIterator[None]:
         inference.start()
         pulse.start()
         try:
@@ -92,66 +94,31 @@ def create_app(
             pulse.stop()
             shedding.close(asyncio.get_running_loop().time())
 
-    # Swagger's page would load its scripts from elsewhere; the description itself stays.
-    app = FastAPI(
-        title=TITLE,
-        version=versions["service"],
-        lifespan=lifespan,
-        docs_url=None,
-        redoc_url=None,
-        redirect_slashes=False,
-        telemetry=plan_telemetry(QUIET),
-    )
-    app.state.inference = inference
-    app.state.admission = admission
-    app.state.lifecycle = lifecycle
-    app.state.budget = budget
-    app.state.admission = admission
-    app.state.metrics = metrics
-    app.state.access = access
-    app.state.gate = Gate(
-        *(settings, metrics, lifecycle, admission, access),
-        frozenset({b"/classify", b"/classify/batch"}),
-    )
-    router = build_router(settings, metrics, inference, budget)
-    app.add_middleware(
-        Front,
-        metrics=metrics,
-        lifecycle=lifecycle,
-        access=access,
-        handlers={
-            "/classify": {"POST": classify.answer_one},
-            "/classify/batch": {"POST": classify.answer_batch},
-            **list_probes(lifecycle),
-        },
-        family=LateFamily("/v2", make_open_inference),
-        paths=frozenset({"/openapi.json", "/info", "/metrics", "/"}),
-    )
-    if settings.cors_origins:
-        app.add_middleware(CORSMiddleware, **describe_cors(settings))  # answers before the Front
-    app.include_router(router)
-    _answer_with_problems(app)
+    def make_fastapi() -> FastAPI:
+        from service.api import make_api  # MiB that serving does without
 
-    def openapi() -> dict[str, Any]:
-        if app.openapi_schema is not None:
-            return app.openapi_schema
-        document = describe_api(app, settings, inference)
-        if lifecycle.is_started:  # before, the model's part of it is unknown
-            app.openapi_schema = document
-        return document
+        version = versions["service"]
+        return make_api(version, settings, lifecycle, inference, surround, lifespan)
 
-    app.openapi = openapi  # type: ignore[method-assign]
-    return app
+    late_api = LateApi(make_fastapi)
+    routes = Routes(settings, metrics, inference, budget, late_api)
+    handlers: dict[str, Mapping[str, Handler]] = {
+        "/classify": {"POST": classify.answer_one},
+        "/classify/batch": {"POST": classify.answer_batch},
+        **list_probes(lifecycle),
+        **routes.list_handlers(),
+    }
+    open_inference = LateFamily("/v2", make_open_inference)
 
+    def surround(app: ASGIApp) -> ASGIApp:
+        front = Front(app, metrics, lifecycle, access, handlers, open_inference)
+        if not settings.cors_origins:
+            return front
+        from starlette.middleware.cors import CORSMiddleware
 
-def _answer_with_problems(app: FastAPI) -> None:
-    """Every error leaves the routes as a Problem; what the client sent is never quoted."""
+        return CORSMiddleware(front, **describe_cors(settings))  # answers before the Front
 
-    @app.exception_handler(RequestValidationError)
-    async def on_invalid(request: Request, fault: RequestValidationError) -> Response:
-        texts = [f"{error['loc'][-1]}: {error['msg']}" for error in fault.errors()]
-        raise Problem("invalid_parameter", f"{'; '.join(texts)}.") from fault
-
-    @app.exception_handler(HTTPException)
-    async def on_status(request: Request, fault: HTTPException) -> Response:
-        raise describe_status(fault.status_code, fault.headers) from fault
+    gated = frozenset({b"/classify", b"/classify/batch"})
+    gate = Gate(settings, metrics, lifecycle, admission, access, gated)
+    state = State(inference, lifecycle, admission, budget, metrics, access, gate)
+    return Application(versions["service"], state, surround, late_api, lifespan)

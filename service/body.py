@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from time import monotonic
 
-from python_multipart.multipart import parse_options_header
+import numpy as np
 
 from service.admission import Ticket
 from service.exchange import Exchange
@@ -55,7 +55,7 @@ def measure_announced(exchange: Exchange, max_bytes: int) -> int | None:
 
 async def read_images(
     exchange: Exchange, limits: BodyLimits, ticket: Ticket, most: int = 1
-) -> list[bytes]:
+) -> list[bytes | memoryview]:
     """The files of the form's parts `image`, 1 to `most`; a body that is no form is the one image.
 
     Of the files of a form where there may be several, some may have 0 bytes.
@@ -65,11 +65,59 @@ async def read_images(
         ClientGone: the client left.
     """
     boundary = _read_boundary(exchange)
-    body = await read_body(exchange, limits, ticket)
-    images = [body] if boundary is None else _choose_images(split_form(body, boundary, most), most)
+    images: list[bytes | memoryview]
+    if boundary is None:
+        images = [await read_file(exchange, limits, ticket)]
+    else:
+        body = await read_body(exchange, limits, ticket)
+        images = [*_choose_images(split_form(body, boundary, most), most)]
     if not images[0] and (most == 1 or boundary is None):
         raise describe_nothing()
     return images
+
+
+class _Arrival:
+    """A body as it arrives: in one block of the announced size, or in pieces.
+
+    The block is not touched before bytes come, and pieces would be there twice at the end.
+    """
+
+    def __init__(self, announced: int | None) -> None:
+        self.received = 0
+        self._announced = announced or 0
+        self._block: memoryview | None = None
+        self._pieces: list[bytes] = []
+
+    def add(self, piece: bytes) -> None:
+        """Takes in the next bytes; all that were announced, if they come at once, as they are."""
+        if self._block is None and not self._pieces and len(piece) < self._announced:
+            self._block = _make_block(self._announced)
+        end = self.received + len(piece)
+        if self._block is not None and end <= self._announced:
+            self._block[self.received : end] = piece
+        else:
+            self.forget_rest()
+            self._pieces.append(piece)
+        self.received = end
+
+    def forget_rest(self) -> None:
+        """Nothing is kept ready any longer for what has not come."""
+        self._announced = 0
+        if self._block is not None:
+            self._pieces = [bytes(self._block[: self.received])]
+            self._block = None
+
+    def take(self) -> bytes | memoryview:
+        """What has come."""
+        return self.join() if self._block is None else self._block[: self.received]
+
+    def join(self) -> bytes:
+        """The same, where no size was announced."""
+        return self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+
+
+def _make_block(size: int) -> memoryview:
+    return memoryview(np.empty(size, np.uint8))
 
 
 async def read_body(exchange: Exchange, limits: BodyLimits, ticket: Ticket) -> bytes:
@@ -79,12 +127,30 @@ async def read_body(exchange: Exchange, limits: BodyLimits, ticket: Ticket) -> b
         Problem: body_timeout, too_large, overloaded.
         ClientGone: the client left.
     """
-    chunks: list[bytes] = []
-    received = 0
+    arrival = _Arrival(None)
+    await _receive(exchange, limits, ticket, arrival)
+    return arrival.join()
+
+
+async def read_file(exchange: Exchange, limits: BodyLimits, ticket: Ticket) -> bytes | memoryview:
+    """The same, in the memory that it arrived in.
+
+    Raises:
+        Problem: body_timeout, too_large, overloaded.
+        ClientGone: the client left.
+    """
+    arrival = _Arrival(measure_announced(exchange, limits.max_bytes))
+    await _receive(exchange, limits, ticket, arrival)
+    return arrival.take()
+
+
+async def _receive(
+    exchange: Exchange, limits: BodyLimits, ticket: Ticket, arrival: _Arrival
+) -> None:
     began = monotonic()
     while exchange.body_pending:
-        chunk = await _read_chunk(exchange, limits, ticket, received)
-        received += len(chunk)
+        piece = await _read_piece(exchange, limits, ticket, arrival)
+        received = arrival.received + len(piece)
         if received > limits.max_bytes:
             raise describe_excess(limits.max_bytes)
         ticket.grow(received)
@@ -95,14 +161,13 @@ async def read_body(exchange: Exchange, limits: BodyLimits, ticket: Ticket) -> b
                 f"expected at least {limits.min_rate:.0f} bytes a second; found "
                 f"{received / seconds:.0f}. Send a smaller image, or over a faster connection.",
             )
-        chunks.append(chunk)
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        arrival.add(piece)
 
 
-async def _read_chunk(
-    exchange: Exchange, limits: BodyLimits, ticket: Ticket, received: int
+async def _read_piece(
+    exchange: Exchange, limits: BodyLimits, ticket: Ticket, arrival: _Arrival
 ) -> bytes:
-    """The next bytes; a pause returns what the ticket holds for the rest of the body."""
+    """The next bytes; a pause returns what is held for the rest of the body."""
     if exchange.connection.is_complete:  # there is nothing to wait for
         return await exchange.read_chunk()
     stall = min(_STALL_SECONDS, limits.idle_seconds)
@@ -110,10 +175,11 @@ async def _read_chunk(
         async with asyncio.timeout(stall):
             return await exchange.read_chunk()
     except TimeoutError:
-        ticket.stall(received)
+        ticket.stall(arrival.received)
+        arrival.forget_rest()
     try:
         async with asyncio.timeout(limits.idle_seconds - stall):
-            chunk = await exchange.read_chunk()
+            piece = await exchange.read_chunk()
     except TimeoutError as fault:
         raise Problem(
             "body_timeout",
@@ -121,7 +187,7 @@ async def _read_chunk(
             "longer one. Send it again, over a steadier connection.",
         ) from fault
     ticket.resume()
-    return chunk
+    return piece
 
 
 @dataclass(frozen=True)
@@ -243,6 +309,8 @@ def _parse_options(header: bytes) -> tuple[bytes, dict[bytes, bytes]]:
     """The value of a header and its parameters; the plain ones, which are most, in one step."""
     plain = _PLAIN_OPTIONS.fullmatch(header)
     if plain is None:
+        from python_multipart.multipart import parse_options_header  # few headers need it
+
         return parse_options_header(header)
     return plain[1].lower(), dict(_PLAIN_OPTION.findall(plain[2]))
 

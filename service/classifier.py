@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 
 import numpy as np
@@ -30,13 +30,17 @@ class Prediction:
 class Prepared:
     """A decoded picture: its tensor, what the picture was, and the seconds both steps took."""
 
-    tensor: npt.NDArray[np.float32]  # [3, H, W]
+    tensor: npt.NDArray[np.float32]  # [3, H, W]; [0, H, W]: it is not needed any more
     format: str
     width: int
     height: int
     began: float  # of time.perf_counter
     decode_seconds: float
     preprocess_seconds: float
+
+    def without_tensor(self) -> "Prepared":
+        """The same without the pixels: an answer may live on while the next image is decoded."""
+        return replace(self, tensor=np.empty((0, *self.tensor.shape[1:]), np.float32))
 
 
 class InvalidTopK(ValueError):

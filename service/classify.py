@@ -91,7 +91,9 @@ class Classify:
             began = perf_counter()
             images = await read_images(exchange, limits, ticket, most)
             received = self._intake.count_received(exchange, began, images)
-            outcomes = await self._intake.compute(exchange, ticket, images, top_k, deadline)
+            computing = self._intake.compute(exchange, ticket, images, top_k, deadline)
+            del images  # so that each is let go of when it is decoded
+            outcomes = await computing
         finally:
             ticket.close()
         total = perf_counter() - exchange.started

@@ -1,4 +1,4 @@
-"""What /openapi.json says: FastAPI's routes, those answered before them, every problem."""
+"""What /openapi.json says: the service's routes, those added to FastAPI, every problem."""
 
 from typing import Any
 
@@ -45,8 +45,9 @@ def describe_api(app: FastAPI, settings: Settings, inference: Inference) -> dict
     )
     schemas |= definitions["$defs"] | SCHEMAS
     parameters = _describe_parameters(_count_classes(inference))
-    document["paths"]["/info"]["get"]["responses"]["200"] = _describe_answer(InfoBody)
     document["paths"] |= {
+        "/info": {"get": _describe_info()},
+        "/metrics": {"get": _describe_metrics()},
         "/classify": {"post": _describe_one(parameters)},
         "/classify/batch": {"post": _describe_batch(parameters, settings.max_batch_images)},
         "/livez": {"get": _describe_probe("Is the process alive?", "hanging")},
@@ -127,6 +128,25 @@ def _describe_batch(parameters: list[dict[str, Any]], most: int) -> dict[str, An
             "content": _describe_form(several),
         },
         "responses": _describe_responses(BatchBody, *_CLASSIFY),
+    }
+
+
+def _describe_info() -> dict[str, Any]:
+    return {
+        "summary": "Model, engine, processor, limits, versions",
+        "description": "Everything a person or a program needs to know to judge the answers.",
+        "operationId": "info_info_get",
+        "responses": _describe_responses(InfoBody, *_ANY_ROUTE, "not_ready", "no_engine"),
+    }
+
+
+def _describe_metrics() -> dict[str, Any]:
+    text = {"text/plain": {"schema": {"type": "string"}}}
+    return {
+        "summary": "Prometheus metrics",
+        "description": "Text format; OpenMetrics if Accept asks for it.",
+        "operationId": "expose_metrics_metrics_get",
+        "responses": {"200": {"description": "Successful Response", "content": text}},
     }
 
 

@@ -1,14 +1,19 @@
 """One request as the routes that must be fast see it, and the answer that they give."""
 
+from __future__ import annotations
+
 import asyncio
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from opentelemetry.trace import Span
 from starlette.types import Message, Receive, Scope
 
 from service.logs import read_context
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
 
 #: ASGI extension: what our server says of a request's connection (service.protocol).
 CONNECTION = "bnn.connection"

@@ -83,10 +83,10 @@ class LateFamily:
 
 
 class Front:
-    """Pure ASGI, in front of the application's routes; `handlers` answer before them.
+    """Pure ASGI, in front of whatever routes `app` has; `handlers` answer before them.
 
-    They are few and must cost little, or answer when nothing else does: path -> method -> handler.
-    So do the routes of `family`, and nothing else does below its prefix.
+    They are path -> method -> handler. So do the routes of `family`, and nothing else does below
+    its prefix.
     Unlike Starlette's base class for middleware it hides no disconnect and adds no task.
     """
 
@@ -97,7 +97,6 @@ class Front:
         lifecycle: Lifecycle,
         access: Access,
         handlers: Mapping[str, Mapping[str, Handler]],
-        paths: frozenset[str],
         family: LateFamily | None = None,
     ) -> None:
         self._app = app
@@ -106,7 +105,6 @@ class Front:
         self._access = access
         self._handlers = handlers
         self._family = family
-        self._paths = paths | handlers.keys()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request; a lifespan event passes through."""
@@ -246,8 +244,9 @@ class Front:
 
     def _record(self, exchange: Exchange, method: str, status: int, seconds: float) -> None:
         scope = exchange.scope
-        path = getattr(scope.get("route"), "path", None) or scope["path"]
-        route = exchange.route or (path if path in self._paths else _UNMATCHED)
+        added = getattr(scope.get("route"), "path", None)  # by somebody, to FastAPI
+        path = scope["path"]
+        route = exchange.route or added or (path if path in self._handlers else _UNMATCHED)
         self._metrics.count_request(route, method, status, seconds)
         level = logging.DEBUG if route in QUIET and status != 500 else logging.INFO
         if _log.isEnabledFor(level):

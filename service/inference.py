@@ -49,7 +49,7 @@ class Classified:
     """A classified image: the best classes, what the image was, and seconds by stage."""
 
     predictions: list[Prediction]
-    picture: Prepared
+    picture: Prepared  # without its tensor
     seconds: dict[str, float]
     unit: int  # images that were computed together with it, itself included
     infer_began: float  # of time.perf_counter
@@ -165,7 +165,7 @@ class Inference:
             yield
 
     def _prepare(self, classifier: Classifier, job: Job) -> Prepared:
-        data = job.data
+        data = job.take_data()
         if not isinstance(data, bytes):
             _, height, width = data.shape
             return Prepared(data, "tensor", width, height, perf_counter(), 0.0, 0.0)
@@ -205,6 +205,7 @@ class Inference:
             predictions = classifier.rank(logits, job.top_k)
         except ArithmeticError as fault:  # of this image alone, not of its unit
             return fault
+        picture = picture.without_tensor()
         return Classified(predictions, picture, stages, unit, infer_began, logits)
 
     # ---- loading

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from time import monotonic, perf_counter
 
 import numpy as np
-import numpy.typing as npt
 
 from service.access import Access
 from service.admission import Admission, Ticket
@@ -15,12 +14,9 @@ from service.exchange import ClientGone, Exchange
 from service.inference import Classified, Inference
 from service.metrics import Metrics
 from service.problems import Problem, describe_missed_deadline, release_frames
-from service.scheduler import Job
+from service.scheduler import Data, Job
 from service.settings import LONGEST_DEADLINE_MS, Settings
 from service.tracing import add_image, add_receive
-
-#: An image as a file, or the tensor [3, H, W] that the network sees.
-Image = bytes | npt.NDArray[np.float32]
 
 
 class Intake:
@@ -98,7 +94,7 @@ class Intake:
             raise
         return ticket
 
-    def count_received(self, exchange: Exchange, began: float, images: Sequence[Image]) -> float:
+    def count_received(self, exchange: Exchange, began: float, images: Sequence[Data]) -> float:
         """The body is there, since `began` (of time.perf_counter); the seconds that it took.
 
         Images beyond the first are counted against the caller's rate. Raises Problem rate_limited.
@@ -115,26 +111,29 @@ class Intake:
         self,
         exchange: Exchange,
         ticket: Ticket,
-        images: Sequence[Image],
+        images: Sequence[Data],
         top_k: int,
         deadline: float,
     ) -> list[Classified | Problem]:
         """What becomes of each image within `deadline` seconds.
+
+        An image whose caller does not hold it either is let go of when it is decoded.
 
         Raises:
             Problem: overloaded, draining.
             ClientGone: the client left.
             ArithmeticError: the network answered with NaN or infinity.
         """
-        are_tensors = not isinstance(images[0], bytes)
+        are_tensors = isinstance(images[0], np.ndarray)
         costs = ticket.complete([_measure(image) for image in images], are_tensors)
         until = monotonic() + deadline
         jobs = [
             Job(image, top_k, exchange.caller, exchange.connection, cost, until)
             for image, cost in zip(images, costs, strict=True)
         ]
+        del images
         for job in jobs:
-            if isinstance(job.data, bytes) and not job.data:
+            if not are_tensors and not job.encoded_bytes:
                 job.done.set_exception(describe_nothing())
         scheduler = self._inference.scheduler
         loop = asyncio.get_running_loop()
@@ -191,5 +190,5 @@ class Intake:
                 job.done.set_exception(describe_missed_deadline())
 
 
-def _measure(image: Image) -> int:
+def _measure(image: Data) -> int:
     return len(image) if isinstance(image, bytes) else image.nbytes

@@ -119,7 +119,9 @@ class Metrics:
             "bnn_model_bytes", "Bytes of the files that the engine reads.", registry=of
         )
         self._workspace = Gauge(
-            "bnn_workspace_bytes", "Bytes of activations set aside by the engine.", registry=of
+            "bnn_workspace_bytes",
+            "Bytes of activations that the engine takes while it computes.",
+            registry=of,
         )
         self._engine = Info("bnn_engine", "The engine that answers.", registry=of)
         self._skipped = Gauge(

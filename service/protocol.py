@@ -327,6 +327,8 @@ class BoundedProtocol(HttpToolsProtocol):
             if self._discarded > MAX_DISCARDED_BYTES:
                 self.close_gently()
             return
+        if not self.cycle.body:  # a piece is handed on as it is: uvicorn's bytearray copies it twice
+            self.cycle.body = b""  # type: ignore[assignment]
         super().on_body(body)
 
     def on_message_complete(self) -> None:

@@ -1,55 +1,80 @@
-"""The routes that are asked for now and then: facts, metrics, the page."""
+"""The routes that are asked for now and then: facts, metrics, the API's document, the page."""
 
 import asyncio
+import json
+from collections.abc import Mapping
 
-from fastapi import APIRouter, Request, Response
-from fastapi.responses import HTMLResponse, JSONResponse
-
+from runtime import SelfTest
 from service.budget import Budget
-from service.description import describe_problems
+from service.classifier import Classifier
+from service.exchange import Answer, Exchange
+from service.front import Handler
 from service.inference import Inference
-from service.info import describe_service
+from service.late_api import LateApi
 from service.metrics import Metrics
 from service.page import CONTENT_SECURITY_POLICY, PAGE
-from service.schemas import InfoBody
 from service.settings import Settings
 
+_JSON = [(b"content-type", b"application/json")]
 
-def build_router(
-    settings: Settings, metrics: Metrics, inference: Inference, budget: Budget
-) -> APIRouter:
+
+class Routes:
     """The routes, bound to one application's parts."""
-    router = APIRouter()
 
-    @router.get(
-        "/info",
-        summary="Model, engine, processor, limits, versions",
-        response_class=JSONResponse,
-        responses=describe_problems("internal", "not_ready", "no_engine"),
-    )
-    async def info() -> Response:
-        """Everything a person or a program needs to know to judge the answers."""
-        # A model of pydantic as FastAPI's response model would have it import all of pydantic.v1.
-        InfoBody.model_rebuild()  # the first time, and here, where there is one thread
-        body = await asyncio.to_thread(
-            describe_service, inference.classifier, inference.self_test, settings, budget
-        )
-        return Response(body.model_dump_json(), media_type="application/json")
+    def __init__(
+        self,
+        settings: Settings,
+        metrics: Metrics,
+        inference: Inference,
+        budget: Budget,
+        late_api: LateApi,
+    ) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._inference = inference
+        self._budget = budget
+        self._late_api = late_api
 
-    @router.get(
-        "/metrics",
-        summary="Prometheus metrics",
-        response_class=Response,
-        responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
-    )
-    async def expose_metrics(request: Request) -> Response:
+    def list_handlers(self) -> dict[str, Mapping[str, Handler]]:
+        """Path -> method -> handler."""
+        return {
+            "/info": {"GET": self.answer_info},
+            "/metrics": {"GET": self.answer_metrics},
+            "/openapi.json": {"GET": self.answer_document},
+            "/": {"GET": answer_page},
+        }
+
+    async def answer_info(self, exchange: Exchange) -> Answer:
+        """Everything a person or a program needs to know to judge the answers.
+
+        Raises Problem not_ready, no_engine.
+        """
+        classifier, self_test = self._inference.classifier, self._inference.self_test
+        return Answer(200, await asyncio.to_thread(self._tell, classifier, self_test), _JSON)
+
+    def _tell(self, classifier: Classifier, self_test: SelfTest) -> bytes:
+        from service.info import describe_service  # with pydantic's models of it
+
+        body = describe_service(classifier, self_test, self._settings, self._budget)
+        return body.model_dump_json().encode()
+
+    async def answer_metrics(self, exchange: Exchange) -> Answer:
         """Text format; OpenMetrics if Accept asks for it."""
-        accept = request.headers.get("accept", "")
-        body, content_type = await asyncio.to_thread(metrics.expose, accept)
-        return Response(body, headers={"Content-Type": content_type})
+        accept = exchange.headers.get(b"accept", b"").decode("latin-1")
+        body, content_type = await asyncio.to_thread(self._metrics.expose, accept)
+        return Answer(200, body, [(b"content-type", content_type.encode())])
 
-    @router.get("/", include_in_schema=False)
-    async def page() -> HTMLResponse:
-        return HTMLResponse(PAGE, headers={"Content-Security-Policy": CONTENT_SECURITY_POLICY})
+    async def answer_document(self, exchange: Exchange) -> Answer:
+        """The OpenAPI document."""
+        document = await self._late_api.describe()
+        text = json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        return Answer(200, text.encode(), _JSON)
 
-    return router
+
+async def answer_page(_: Exchange) -> Answer:
+    """The page for people."""
+    headers = [
+        (b"content-type", b"text/html; charset=utf-8"),
+        (b"content-security-policy", CONTENT_SECURITY_POLICY.encode()),
+    ]
+    return Answer(200, PAGE.encode(), headers)

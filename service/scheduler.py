@@ -20,8 +20,12 @@ from service.problems import Problem
 _log = logging.getLogger(__name__)
 
 
+#: An image as the bytes of a file, or as the tensor [3, H, W] that the network sees.
+Data = bytes | memoryview | npt.NDArray[np.float32]
+
+
 class Job:
-    """One image on its way through a worker: a file, or the tensor [3, H, W] that it became.
+    """One image on its way through a worker.
 
     `done` is resolved on the event loop with what the work returned, or with its exception. Times
     are of time.monotonic.
@@ -34,7 +38,7 @@ class Job:
 
     def __init__(
         self,
-        data: bytes | npt.NDArray[np.float32],
+        data: Data,
         top_k: int,
         caller: Hashable,
         connection: Connection,
@@ -43,7 +47,7 @@ class Job:
     ) -> None:
         self.data = data
         # Of the file that is to be decoded; 0: it is a tensor.
-        self.encoded_bytes = len(data) if isinstance(data, bytes) else 0
+        self.encoded_bytes = 0 if isinstance(data, np.ndarray) else len(data)
         self.top_k = top_k
         self.caller = caller
         self.connection = connection
@@ -55,6 +59,11 @@ class Job:
         self.began = 0.0  # 0: not yet
         self.abandoned = False  # nobody wants the answer any more
         self.on_left: Callable[[], None] = lambda: None  # called once: no worker has it any more
+
+    def take_data(self) -> bytes | npt.NDArray[np.float32]:
+        """The image, once: the job holds it no longer, and the file is one block of bytes."""
+        data, self.data = self.data, b""
+        return bytes(data) if isinstance(data, memoryview) else data
 
     @property
     def is_over(self) -> bool:

@@ -174,7 +174,7 @@ class InfoEngineBody(_Answer):
     threads: int
     model_bytes: int = Field(description="of the files this engine reads")
     workspace_bytes: int = Field(
-        description="activations set aside; 0: the library below allocates as it goes"
+        description="activations, while it computes; 0: the library below allocates as it goes"
     )
 
 

@@ -10,17 +10,13 @@ from time import monotonic
 from types import FrameType
 
 import uvicorn
-from fastapi import FastAPI
 
+from service.application import Application
 from service.eviction import Eviction
-from service.gate import Gate
-from service.lifecycle import Lifecycle
 from service.listener import let_nobody_begin
 from service.live_metrics import ConnectionCollector
-from service.metrics import Metrics
 from service.problems import Problem
 from service.protocol import BoundedProtocol
-from service.scheduler import Scheduler
 from service.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -48,7 +44,7 @@ class Server(uvicorn.Server):
 
     def __init__(
         self,
-        app: FastAPI,
+        app: Application,
         settings: Settings,
         listener: socket.socket,
     ) -> None:
@@ -68,10 +64,10 @@ class Server(uvicorn.Server):
         )
         self._settings = settings
         self._listener = listener
-        self._lifecycle: Lifecycle = app.state.lifecycle
-        self._scheduler: Scheduler = app.state.inference.scheduler
-        self._metrics: Metrics = app.state.metrics
-        self._gate: Gate = app.state.gate
+        self._lifecycle = app.state.lifecycle
+        self._scheduler = app.state.inference.scheduler
+        self._metrics = app.state.metrics
+        self._gate = app.state.gate
         self._drain_at: float | None = None  # when the delay is over, of time.monotonic
         self._is_hurried = False
         self._signals: list[signal.Signals] = []

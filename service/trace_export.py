@@ -6,8 +6,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from opentelemetry import trace
-
 _log = logging.getLogger(__name__)
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _EXPORTER = "OTEL_TRACES_EXPORTER"
@@ -29,11 +27,11 @@ def export_traces(version: str) -> Iterator[None]:
     answer lets it: longer than an orchestrator waits for the service. Nothing is done where
     somebody has set up a provider already, opentelemetry-instrument for one.
     """
-    is_ours = isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
-    if not (is_ours and _are_wanted()):
+    if not (_find(_ENDPOINTS) and _is_nobodys() and _are_wanted()):
         yield
         return
     try:
+        from opentelemetry import trace
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
         from opentelemetry.sdk.resources import OTELResourceDetector, Resource
         from opentelemetry.sdk.trace import TracerProvider
@@ -58,8 +56,15 @@ def export_traces(version: str) -> Iterator[None]:
             _log.warning("the last traces are lost: the collector does not take them")
 
 
+def _is_nobodys() -> bool:
+    """Whether no provider is set up yet."""
+    from opentelemetry import trace
+
+    return isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
+
+
 def _are_wanted() -> bool:
-    if _find(_ENDPOINTS) is None or os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
+    if os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return False
     exporter = os.environ.get(_EXPORTER) or "otlp"
     if exporter not in ("otlp", "none"):

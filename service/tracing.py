@@ -1,25 +1,48 @@
 """OpenTelemetry: the stages of a request as spans under the server's span, which FastAPI makes.
 
 Nothing here measures: spans are made after the fact, of times that are known anyway, and only where
-a request is traced. Without an SDK there are no spans; all that is done is to look for one.
+a request is traced. Without an SDK there are no spans; all that is done is to look for one. Who
+sets one up has imported OpenTelemetry: where nobody has, it stays so.
 """
 
+from __future__ import annotations
+
+import os
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from time import monotonic, perf_counter, time_ns
-
-from fastapi.telemetry import TelemetryConfig
-from opentelemetry import trace
-from opentelemetry.trace import Span
-from opentelemetry.util.types import Attributes, AttributeValue
+from typing import TYPE_CHECKING
 
 from service.inference import Classified
 from service.logs import RequestContext
 from service.problems import Problem
 from service.scheduler import Job
 
-_tracer = trace.get_tracer("bnn-service")
+if TYPE_CHECKING:
+    from fastapi.telemetry import TelemetryConfig
+    from opentelemetry.trace import Span, Tracer
+    from opentelemetry.util.types import Attributes, AttributeValue
+
+_OPENTELEMETRY = "opentelemetry.trace"
+_PROVIDER = "OTEL_PYTHON_TRACER_PROVIDER"
 _NANOSECONDS = 1_000_000_000
+
+
+def heed_environment() -> None:
+    """Imports OpenTelemetry if the environment names a provider, which it looks for itself."""
+    if os.environ.get(_PROVIDER):
+        import opentelemetry.trace  # noqa: F401
+
+
+def are_requests_traced() -> bool:
+    """Whether somebody has set up a provider of spans in this process."""
+    if _OPENTELEMETRY not in sys.modules:
+        return False
+    from opentelemetry import trace
+
+    nobodys = (trace.ProxyTracerProvider, trace.NoOpTracerProvider)
+    return not isinstance(trace.get_tracer_provider(), nobodys)
 
 
 def plan_telemetry(excluded: frozenset[str]) -> TelemetryConfig:
@@ -38,12 +61,18 @@ def plan_telemetry(excluded: frozenset[str]) -> TelemetryConfig:
 
 def find_span() -> Span | None:
     """The span of the present request; None: it is not traced."""
+    if _OPENTELEMETRY not in sys.modules:
+        return None
+    from opentelemetry import trace
+
     span = trace.get_current_span()
     return None if span is trace.INVALID_SPAN else span
 
 
 def relate(context: RequestContext, span: Span) -> RequestContext:
     """The context with the ids of this span, for the log."""
+    from opentelemetry import trace
+
     ids = span.get_span_context()
     trace_id = trace.format_trace_id(ids.trace_id)
     parent = context.parent_span_id if context.trace_id == trace_id else None
@@ -98,5 +127,11 @@ def _add(
 ) -> None:
     """A span that is over, under the present one; `began` is of this clock."""
     start = time_ns() - int((clock() - began) * _NANOSECONDS)
-    span = _tracer.start_span(name, start_time=start, attributes=attributes)
+    span = _find_tracer().start_span(name, start_time=start, attributes=attributes)
     span.end(start + int(seconds * _NANOSECONDS))
+
+
+def _find_tracer() -> Tracer:
+    from opentelemetry import trace
+
+    return trace.get_tracer("bnn-service")

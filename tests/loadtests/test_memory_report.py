@@ -76,7 +76,7 @@ assert BREAKDOWN is not None
         ({"loads": [Load(8, [91 * MIB] * 3, 1, 1.0)]}, "peak RSS of the native service"),
         (
             {"breakdown": replace(BREAKDOWN, steps=[Step(MODEL, make_memory(70))])},
-            "model and arena",
+            "model, arena and workspace",
         ),
         ({"idle": make_memory(84)}, "parts together, away from the idle service"),
         ({"heavy": ["libtorch"]}, "torch or ONNX Runtime in it"),

@@ -87,7 +87,7 @@ def test_a_file_cut_anywhere_is_refused(mode: str, options: dict[str, Any]) -> N
 
 def test_one_thread_decodes(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
-    decoder = module._avif.AvifDecoder
+    decoder = module._find_codec().AvifDecoder
 
     class Codec:
         @staticmethod
@@ -95,14 +95,14 @@ def test_one_thread_decodes(monkeypatch: pytest.MonkeyPatch) -> None:
             calls.append(arguments[1:])
             return decoder(*arguments)
 
-    monkeypatch.setattr(module, "_avif", Codec)
+    monkeypatch.setattr(module, "_find_codec", lambda: Codec)
     decode_image(encode(make_photo(), "AVIF"))
     assert calls == [("auto", 1)]
 
 
 def test_without_the_codec_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     data = encode(make_photo(), "AVIF")
-    monkeypatch.setattr(module, "_avif", None)
+    monkeypatch.setattr(module, "_find_codec", lambda: None)
     with pytest.raises(
         UnsupportedImage, match=r"found AVIF, which this build of Pillow.*Send a JPEG"
     ):

@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from runtime import InvalidInput, library, load_engine
+from runtime import InvalidInput, library, load_engine, native_engine
 from runtime.bundle import WEIGHTS, Bundle, read_bundle
 from runtime.errors import BundleError, NativeUnavailable
 from runtime.native_engine import NativeEngine
 from runtime.network import Network
+from runtime.parts import Part
 from runtime.prepare import prepare_bundle
 from tests.runtime.bundles import make_bundle, make_images
 
@@ -76,6 +77,25 @@ def test_workspace_grows_with_threads_only(bundle: Bundle) -> None:
     size = three.workspace_bytes
     three.predict(pictures(bundle, 7))
     assert three.workspace_bytes == size
+
+
+@pytest.mark.parametrize(("mapped", "calls"), [(2**30, 3), (1, 0)])
+def test_workspaces_are_allocated_by_call_unless_they_are_large(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch, mapped: int, calls: int
+) -> None:
+    monkeypatch.setattr(native_engine, "MAPPED_BYTES", mapped)
+    engine = NativeEngine(bundle)
+    sizes: list[int] = []
+    allocate = library.allocate
+
+    def note(size: int) -> Part:
+        sizes.append(size)
+        return allocate(size)
+
+    monkeypatch.setattr(library, "allocate", note)
+    kept = [engine.predict(pictures(bundle, 2)) for _ in range(3)]
+    assert sizes == [engine.workspace_bytes] * calls
+    assert np.array_equal(kept[0], kept[2])
 
 
 def test_wrong_input_is_refused_and_the_engine_lives_on(bundle: Bundle) -> None:

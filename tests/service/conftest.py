@@ -109,7 +109,7 @@ async def open_client(
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A client of an application in this process, which is its `app`; its lifespan is running."""
     app = create_app(settings or Settings(), engine or FakeEngine())
-    async with app.router.lifespan_context(app):
+    async with app.lifespan():
         if wait:
             await app.state.inference.wait()
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import re
 import time
+import weakref
 from collections.abc import AsyncIterator, Callable
 from itertools import pairwise
 from typing import Any
@@ -15,7 +16,16 @@ from hypothesis import strategies as st
 from python_multipart.multipart import MultipartParser
 
 import service.body
-from service.body import FIELD, BodyLimits, Part, measure_announced, read_images, split_form
+from service.body import (
+    FIELD,
+    BodyLimits,
+    Part,
+    measure_announced,
+    read_body,
+    read_file,
+    read_images,
+    split_form,
+)
 from service.exchange import ClientGone, Exchange
 from service.problems import Problem
 from service.settings import Settings
@@ -73,13 +83,27 @@ def make_exchange(
     return Exchange({"type": "http", "method": "POST", "headers": pairs}, receive, 0.0)
 
 
+def watch_blocks(monkeypatch: pytest.MonkeyPatch) -> list[weakref.ref[Any]]:
+    """The memory of the blocks that files arrive in from now on, as long as it is there."""
+    blocks: list[weakref.ref[Any]] = []
+    make_block = service.body._make_block
+
+    def note(size: int) -> memoryview:
+        block = make_block(size)
+        blocks.append(weakref.ref(block.obj))
+        return block
+
+    monkeypatch.setattr(service.body, "_make_block", note)
+    return blocks
+
+
 async def read(
     content_type: str | None,
     chunks: list[bytes],
     headers: dict[str, str] | None = None,
     max_bytes: int = 10_000,
     most: int = 1,
-) -> list[bytes]:
+) -> list[bytes | memoryview]:
     """The images of a request whose body arrives in these chunks."""
     ticket: Any = Pauses()
     limits = BodyLimits(max_bytes, 60.0, 1024)
@@ -421,6 +445,80 @@ async def test_a_body_that_pauses_gives_its_memory_back_meanwhile(
     exchange = make_exchange("image/png", [b"abc", b"de"], pause=0.2)
     assert await read_images(exchange, BodyLimits(100, 60.0, 0), ticket) == [b"abcde"]
     assert ticket.told == [0, "resume", 3, "resume", 5, "resume"]
+
+
+@given(
+    body=st.binary(min_size=1, max_size=200),
+    cuts=st.lists(st.integers(0, 200), max_size=6),
+    announced=st.none() | st.integers(0, 220),
+    chunked=st.booleans(),
+)
+async def test_a_file_in_any_cut_whatever_was_announced(
+    body: bytes, cuts: list[int], announced: int | None, chunked: bool
+) -> None:
+    places = [0, *sorted(min(cut, len(body)) for cut in cuts), len(body)]
+    pieces = [body[start:end] for start, end in pairwise(places)]
+    headers = {} if announced is None else {"content-length": str(announced)}
+    if announced == 0 or chunked:
+        headers["transfer-encoding"] = "chunked"  # else there is no body
+    ticket: Any = Pauses()
+    limits = BodyLimits(250, 60.0, 0)
+    file = await read_file(make_exchange(None, pieces, headers), limits, ticket)
+    assert file == body
+    assert await read_body(make_exchange(None, pieces, headers), limits, ticket) == body
+
+
+async def test_a_file_arrives_in_one_block_of_its_size() -> None:
+    ticket: Any = Pauses()
+    limits = BodyLimits(100, 60.0, 0)
+    headers = {"content-length": "5"}
+    cut_file = await read_file(make_exchange(None, [b"ab", b"cde"], headers), limits, ticket)
+    assert isinstance(cut_file, memoryview)
+    assert cut_file.obj.size == len(cut_file) == 5  # type: ignore[attr-defined]
+    whole = await read_file(make_exchange(None, [b"abcde"], headers), limits, ticket)
+    assert isinstance(whole, bytes), "it came at once: it is not copied"
+
+
+async def test_a_block_is_given_back_while_its_file_pauses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(service.body, "_STALL_SECONDS", 0.01)
+    blocks = watch_blocks(monkeypatch)
+
+    class Watching(Pauses):
+        def resume(self) -> None:
+            super().resume()
+            self.told += [block() is None for block in blocks]
+
+    ticket: Any = Watching()
+    exchange = make_exchange(None, [b"abc", b"de"], {"content-length": "9"}, pause=0.2)
+    file = await read_file(exchange, BodyLimits(100, 60.0, 0), ticket)
+    assert file == b"abcde"
+    assert ticket.told == [0, "resume", 3, "resume", True, 5, "resume", True]
+
+
+async def test_a_file_is_let_go_of_when_it_is_decoded(
+    connect: Callable[..., Any],
+    gated: Any,
+    picture: Callable[..., bytes],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And the network computes without it."""
+    blocks = watch_blocks(monkeypatch)
+    data = picture()
+
+    async def cut_up() -> AsyncIterator[bytes]:
+        for piece in cut(data, 100):
+            yield piece
+
+    async with connect(engine=gated) as client:
+        gated.close()
+        headers = {"Content-Length": str(len(data))}
+        asked = asyncio.create_task(client.post("/classify", content=cut_up(), headers=headers))
+        await asyncio.to_thread(gated.wait_for_call)
+        assert [block() for block in blocks] == [None]
+        gated.open()
+        assert (await asked).status_code == 200
 
 
 async def test_steady_progress_may_take_as_long_as_it_likes(

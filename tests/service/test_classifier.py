@@ -31,6 +31,13 @@ def test_prepares_infers_and_ranks(classifier: Classifier, picture: Any) -> None
     assert best.score == pytest.approx(np.exp(3) / (np.exp(3) + 2 * np.exp(-3)), abs=1e-3)
 
 
+def test_pixels_may_be_let_go_of(classifier: Classifier, picture: Any) -> None:
+    prepared = classifier.prepare(picture())
+    without = prepared.without_tensor()
+    assert (without.tensor.nbytes, without.tensor.base) == (0, None)
+    assert (without.format, without.width, without.began) == ("JPEG", 60, prepared.began)
+
+
 def test_how_many_classes_are_shown(classifier: Classifier) -> None:
     assert [classifier.resolve_top_k(top_k) for top_k in (None, 1, 3)] == [3, 1, 3]
     for top_k in (0, -1, 4):

@@ -88,7 +88,7 @@ async def test_a_lack_of_memory_is_no_fault(
         raise MemoryError
 
     with monkeypatch.context() as patch:
-        patch.setattr("service.body.read_body", fail)
+        patch.setattr("service.body.read_file", fail)
         answer = await client.post("/classify", content=picture())
     assert (answer.status_code, answer.json()["code"]) == (503, "out_of_memory")
     assert "retry-after" in answer.headers
@@ -151,7 +151,7 @@ class Stage:
         self.lifecycle = Lifecycle(60)
         handlers = {"/here": {"POST": handler, "GET": handler}} if handler else {}
         access = Access(Settings(), "127.0.0.1")
-        rest: Any = (self.metrics, self.lifecycle, access, handlers, frozenset())
+        rest: Any = (self.metrics, self.lifecycle, access, handlers)
         self.front = Front(app, *rest)
         self.events: list[str] = []
         self.sent: list[Any] = []

@@ -89,6 +89,13 @@ async def test_works_on_threads_of_its_own(make_engine: Any, picture: Any) -> No
     assert not [one for one in set(threading.enumerate()) - before if "bnn-" in one.name]
 
 
+async def test_an_answer_holds_neither_file_nor_pixels(make_engine: Any, picture: Any) -> None:
+    async with start(make_engine()) as inference:
+        job = submit(inference, picture())
+        outcome = await job.done
+    assert (job.data, outcome.picture.tensor.nbytes) == (b"", 0)
+
+
 async def test_the_event_loop_runs_while_the_network_computes(gated: Any, picture: Any) -> None:
     async with start(gated) as inference:
         gated.close()

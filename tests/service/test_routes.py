@@ -195,7 +195,7 @@ async def test_before_the_model_is_loaded(connect: Any, picture: Any, gated: Any
 
 async def test_without_a_model(tmp_path: Any, picture: Any) -> None:
     app = create_app(Settings(bundle=tmp_path))
-    async with app.router.lifespan_context(app):
+    async with app.lifespan():
         await app.state.inference.wait()
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:

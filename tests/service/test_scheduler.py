@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from time import monotonic
 from typing import Any
 
+import numpy as np
 import pytest
 
 from service.exchange import Connection
@@ -84,6 +85,17 @@ async def until(condition: Callable[[], bool]) -> None:
 async def gather(jobs: Sequence[Job]) -> list[Any]:
     """What became of each job."""
     return await asyncio.gather(*(job.done for job in jobs), return_exceptions=True)
+
+
+async def test_a_jobs_image_is_taken_once() -> None:
+    for data in (b"file", memoryview(b"a file")[2:]):
+        job = make_job(data)  # type: ignore[arg-type]
+        assert job.take_data() == b"file"
+        assert (job.data, job.encoded_bytes) == (b"", 4)
+    tensor = np.zeros((3, 2, 2), np.float32)
+    job = make_job(tensor)  # type: ignore[arg-type]
+    assert job.take_data() is tensor
+    assert job.encoded_bytes == 0
 
 
 async def test_answers_and_faults_come_back_to_the_loop() -> None:

@@ -47,7 +47,7 @@ class Collected:
 @pytest.fixture
 def collected(monkeypatch: pytest.MonkeyPatch) -> Collected:
     collected = Collected()
-    monkeypatch.setattr(tracing, "_tracer", collected.tracer)
+    monkeypatch.setattr(tracing, "_find_tracer", lambda: collected.tracer)
     return collected
 
 
@@ -192,7 +192,6 @@ async def test_a_client_that_left_is_no_failure_of_the_service(
         lifecycle=Lifecycle(60),
         access=Access(Settings(), "127.0.0.1"),
         handlers=handlers,
-        paths=frozenset(),
     )
     scope = {
         **{"type": "http", "method": "POST", "path": "/classify"},
