@@ -59,6 +59,7 @@ _MODEL = """
 engine = runtime.load_engine(settings.bundle, settings.engine, settings.threads)
 import gc
 gc.collect()
+runtime.trim_memory()
 told["engine"] = f"{engine.name}/{engine.implementation}"
 told["weights_bytes"] = engine.model_bytes
 told["workspace_bytes"] = engine.workspace_bytes

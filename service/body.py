@@ -6,6 +6,7 @@ a tenth of the time of a parser that follows every byte. Starlette's reader writ
 """
 
 import asyncio
+import mmap
 import re
 from dataclasses import dataclass
 from time import monotonic
@@ -23,6 +24,7 @@ _LONGEST_BOUNDARY = 70  # RFC 2046
 _LONGEST_HEAD = 16 * 2**10  # bytes of a part's headers
 _STALL_SECONDS = 1.0  # a pause after which memory for the rest is not held any longer
 _RATE_SECONDS = 10.0  # before that, slowness is not judged
+_MAPPED_BYTES = 128 * 2**10  # below, mapping and unmapping would cost more than it is worth
 _FOLD = re.compile(rb"\r\n[ \t]+")  # a header goes on in the next line
 _PLAIN_OPTION = re.compile(rb'; (name|filename|boundary)="?([\w. ()-]*)"?')
 _PLAIN_OPTIONS = re.compile(
@@ -102,7 +104,6 @@ class _Arrival:
 
     def forget_rest(self) -> None:
         """Nothing is kept ready any longer for what has not come."""
-        self._announced = 0
         if self._block is not None:
             self._pieces = [bytes(self._block[: self.received])]
             self._block = None
@@ -117,7 +118,17 @@ class _Arrival:
 
 
 def _make_block(size: int) -> memoryview:
-    return memoryview(np.empty(size, np.uint8))
+    """Memory of which no page is touched; a large block apart from the allocator's.
+
+    Bodies that wait among the blocks of decoders, which come and go, would leave gaps between them
+    that the next image does not fit into. Raises MemoryError.
+    """
+    if size < _MAPPED_BYTES:
+        return np.empty(size, np.uint8).data
+    try:
+        return memoryview(mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
+    except OSError as fault:
+        raise MemoryError from fault
 
 
 async def read_body(exchange: Exchange, limits: BodyLimits, ticket: Ticket) -> bytes:

@@ -23,9 +23,8 @@ class LateApi:
     def get(self) -> FastAPI:
         """What was made, or is made now."""
         with self._making:
-            if self._made is None:
-                self._made = self._make()
-            return self._made
+            made = self._made = self._made or self._make()
+        return made
 
     async def load(self) -> FastAPI:
         """The same while the event loop runs on; whoever else asks meanwhile waits for it."""

@@ -327,7 +327,7 @@ class BoundedProtocol(HttpToolsProtocol):
             if self._discarded > MAX_DISCARDED_BYTES:
                 self.close_gently()
             return
-        if not self.cycle.body:  # a piece is handed on as it is: uvicorn's bytearray copies it twice
+        if not self.cycle.body:  # uvicorn's bytearray would copy a piece twice
             self.cycle.body = b""  # type: ignore[assignment]
         super().on_body(body)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import mmap
 import re
 import time
 import weakref
@@ -477,6 +478,24 @@ async def test_a_file_arrives_in_one_block_of_its_size() -> None:
     assert cut_file.obj.size == len(cut_file) == 5  # type: ignore[attr-defined]
     whole = await read_file(make_exchange(None, [b"abcde"], headers), limits, ticket)
     assert isinstance(whole, bytes), "it came at once: it is not copied"
+
+
+@pytest.mark.parametrize("size", [10, service.body._MAPPED_BYTES, 300_000])
+async def test_large_blocks_are_mapped(size: int) -> None:
+    ticket: Any = Pauses()
+    limits = BodyLimits(size, 60.0, 0)
+    data = bytes(range(250)) * (size // 250 + 1)
+    pieces = cut(data[:size], size // 3)
+    exchange = make_exchange(None, pieces, {"content-length": str(size)})
+    file = await read_file(exchange, limits, ticket)
+    assert file == data[:size]
+    assert isinstance(file, memoryview)
+    assert isinstance(file.obj, mmap.mmap) is (size >= service.body._MAPPED_BYTES)
+
+
+def test_a_block_that_there_is_no_room_for_is_a_lack_of_memory() -> None:
+    with pytest.raises(MemoryError):
+        service.body._make_block(2**60)
 
 
 async def test_a_block_is_given_back_while_its_file_pauses(
