@@ -24,7 +24,7 @@ _LONGEST_BOUNDARY = 70  # RFC 2046
 _LONGEST_HEAD = 16 * 2**10  # bytes of a part's headers
 _STALL_SECONDS = 1.0  # a pause after which memory for the rest is not held any longer
 _RATE_SECONDS = 10.0  # before that, slowness is not judged
-_MAPPED_BYTES = 128 * 2**10  # below, mapping and unmapping would cost more than it is worth
+_MAPPED_BYTES = 32 * 2**10  # below, mapping and unmapping would cost more than it is worth
 _FOLD = re.compile(rb"\r\n[ \t]+")  # a header goes on in the next line
 _PLAIN_OPTION = re.compile(rb'; (name|filename|boundary)="?([\w. ()-]*)"?')
 _PLAIN_OPTIONS = re.compile(
