@@ -23,13 +23,16 @@ class LateApi:
     def get(self) -> FastAPI:
         """What was made, or is made now."""
         with self._making:
-            made = self._made = self._made or self._make()
+            made = self._made or self._make()
+            self._made = made
         return made
 
     async def load(self) -> FastAPI:
         """The same while the event loop runs on; whoever else asks meanwhile waits for it."""
         async with self._turn:
-            return self._made or await asyncio.to_thread(self.get)
+            if self._made is None:
+                return await asyncio.to_thread(self.get)
+            return self._made
 
     async def describe(self) -> dict[str, Any]:
         """The document of the API."""
