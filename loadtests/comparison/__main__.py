@@ -7,6 +7,7 @@ which stays the same where latencies do not. `make compare` prepares the bundles
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -67,7 +68,7 @@ async def _run(options: argparse.Namespace) -> int:
         run = CaseRun(case, options, environment, material, progress)
         await run.run()
         runs.append(run)
-    report.paragraphs.append(_describe(options))
+    report.paragraphs.append(_describe(options, material))
     for run in runs:
         add_case(report, run, options, no_model)
     progress.clear()
@@ -109,7 +110,7 @@ def _choose_cases(options: argparse.Namespace) -> list[Case]:
     return cases
 
 
-def _describe(options: argparse.Namespace) -> str:
+def _describe(options: argparse.Namespace, material: Material) -> str:
     photos = f"the photos in {options.photos.name}/" if options.photos else "generated photos"
     width, height = PHOTO_SIZE
     size = "" if options.photos else f" of {width}x{height} pixels"
@@ -118,8 +119,16 @@ def _describe(options: argparse.Namespace) -> str:
         f"its engine differ. Images: {photos}{size}, and generated ones of 12 megapixels; the same "
         f"requests for all. Of each side {options.repeats} turns of {options.seconds:g} s in the "
         f"order A B B A, each after {options.warm_up:g} s that do not count: medians [lowest, "
-        "highest]."
+        f"highest].{_describe_labelled(options, material)}"
     )
+
+
+def _describe_labelled(options: argparse.Namespace, material: Material) -> str:
+    if not material.labelled:
+        return ""
+    counts = Counter(file.label for file in material.labelled)
+    shown = ", ".join(f"{count} {label}" for label, count in sorted(counts.items()))
+    return f" Labelled images in {options.data.name}/: {len(material.labelled)} ({shown})."
 
 
 def _build_parser() -> argparse.ArgumentParser:

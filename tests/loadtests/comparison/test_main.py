@@ -57,6 +57,7 @@ def test_measures_accuracy_on_the_same_files(
     for side in found["results"]["cases"][0]["sides"]:
         assert side["accuracy"] == {"images": 2, "top1": 2, "top5": 2, "refused": 0}
     assert "100.0% / 100.0% of 2" in printed
+    assert "Labelled images in data/: 2 (1 cat, 1 flower)." in printed
 
 
 @pytest.mark.parametrize(
