@@ -22,7 +22,7 @@ class ClassActivation:
     The head takes the mean of its normalised map over all positions, then a dense layer. The same
     layer at each position gives the map of a class: its mean and the class's bias are the logit. Of
     an 8-bit head the weights are taken at what they are worth; the logit differs by the rounding of
-    the means to levels. Thread-safe; one call computes at a time, so that all take the memory of one.
+    the means to levels. Thread-safe; one call computes at a time: all take the memory of one.
     """
 
     def __init__(self, bundle: Bundle, parts: Sequence[Part]) -> None:
@@ -45,7 +45,7 @@ class ClassActivation:
     def compute(self, images: Floats, class_index: int) -> Floats:
         """float32 [N, 3, H, W] -> the class's maps, float32 [N, h, w], in units of its logit.
 
-        h and w are those of the last feature map. Raises InvalidInput for a class that is not there.
+        h and w are those of the last feature map. Raises InvalidInput for no class.
         """
         classes = len(self._weight)
         if not 0 <= class_index < classes:

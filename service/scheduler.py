@@ -11,6 +11,7 @@ from time import monotonic
 from typing import Any
 
 from service.exchange import Connection
+from service.explanation import Wish
 from service.fair_queue import FairQueue
 from service.problems import Problem
 
@@ -26,7 +27,7 @@ class Job:
 
     __slots__ = (
         *("abandoned", "began", "caller", "connection", "context", "cost", "data", "deadline"),
-        *("done", "on_left", "queued", "top_k"),
+        *("done", "on_left", "queued", "top_k", "wish"),
     )
 
     def __init__(
@@ -37,6 +38,7 @@ class Job:
         connection: Connection,
         cost: float,
         deadline: float,
+        wish: Wish | None = None,
     ) -> None:
         self.data = data
         self.top_k = top_k
@@ -44,6 +46,7 @@ class Job:
         self.connection = connection
         self.cost = cost  # seconds a worker will be busy with it, by prediction
         self.deadline = deadline
+        self.wish = wish  # to be shown what the answer rests on
         self.context = contextvars.copy_context()  # what the worker logs belongs to the request
         self.done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self.queued = monotonic()

@@ -1,4 +1,4 @@
-"""runtime.class_activation: a map's mean and its class's bias are the logit, whatever the engine."""
+"""runtime.class_activation: a map's mean and its class's bias are the logit."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -66,8 +66,8 @@ def test_of_an_8_bit_head_the_logit_differs_by_what_its_levels_lose(tmp_path: Pa
     logits = engine.predict(images)
     means = measure_means(bundle, images) * read_head(bundle, "inverse_step")
     lost = np.abs(means - np.rint(means.clip(0, 255)))  # rounded, and those above 255 cut off
-    worth = np.abs(read_head(bundle, "weight").astype(np.float32)).T * read_head(bundle, "sum_scale")
-    bound = lost @ worth + 1e-4
+    weight, scale = read_head(bundle, "weight"), read_head(bundle, "sum_scale")
+    bound = lost @ np.abs(weight.astype(np.float32)).T * scale + 1e-4
     for index in range(bundle.manifest.classes):
         found = engine.explain(images, index).mean(axis=(1, 2)) + read_head(bundle, "bias")[index]
         assert (np.abs(found - logits[:, index]) < bound[:, index]).all()
@@ -106,5 +106,5 @@ def test_the_onnx_engine_says_that_it_cannot(bundle: Bundle) -> None:
     engines = {name: load_engine(bundle, name) for name in ENGINES}
     explains = {name: engine.explains for name, engine in engines.items()}
     assert explains == {"native": True, "torchscript": True, "onnx": False}
-    with pytest.raises(NotExplainable, match="found onnx.*Use the native or the torchscript"):
+    with pytest.raises(NotExplainable, match=r"found onnx.*Use the native or the torchscript"):
         engines["onnx"].explain(make_inputs(bundle, 1), 0)
