@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -40,6 +41,14 @@ class ClassActivation:
             weight = weight * worth[:, np.newaxis]
         self._weight: Floats = weight.astype(np.float32, copy=False)
         self._parts = list(parts[:-1])
+        infos = [library.describe_part(part) for part in self._parts]
+        maps = [4 * (math.prod(info.input) + math.prod(info.output)) for info in infos]
+        last = 4 * math.prod(head["input"])
+        #: What one image takes at most.
+        self.bytes = max(
+            3 * last,  # before and after the head's scale and shift
+            *(size + info.workspace_bytes for size, info in zip(maps, infos, strict=True)),
+        )
         self._lock = threading.Lock()
 
     def compute(self, images: Floats, class_index: int) -> Floats:

@@ -64,6 +64,7 @@ class Engine(Protocol):
     workspace_bytes: int  # activations allocated beforehand; 0 if the library below allocates
     skipped: tuple[SkippedEngine, ...]
     explains: bool  # whether `explain` can answer
+    explain_bytes: int  # what it takes for an image; 0 if it cannot
 
     def predict(self, images: np.ndarray, threads: int | None = None) -> np.ndarray:
         """Preprocessed pictures float32 [N, 3, H, W] -> logits float32 [N, classes].

@@ -45,6 +45,7 @@ class NativeEngine:
         parts = prepare_bundle(bundle)
         self._network = Network(parts, threads)
         self._activation = ClassActivation(bundle, parts)
+        self.explain_bytes = self._activation.bytes
         self._rooms: PriorityQueue[Room] = PriorityQueue()
         self.workspace_bytes = 0
         for i in range(threads):

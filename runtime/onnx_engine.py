@@ -15,6 +15,7 @@ class OnnxEngine:
 
     name = "onnx"
     explains = False
+    explain_bytes = 0
     implementation = "cpu"
     workspace_bytes = 0  # ONNX Runtime allocates
 

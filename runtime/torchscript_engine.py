@@ -43,6 +43,7 @@ class TorchScriptEngine:
             ) from error
         fill_parts(self._network, [step["name"] for step in bundle.manifest.plan], prepared)
         self._activation = ClassActivation(bundle, prepared)  # by the same parts
+        self.explain_bytes = self._activation.bytes
         self.bundle = bundle
         self.skipped: tuple[SkippedEngine, ...] = ()
         self.model_bytes = sum(

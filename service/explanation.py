@@ -97,9 +97,9 @@ def explain(
 
 
 def measure_explanation(classifier: Classifier) -> int:
-    """Bytes that `explain` takes at most."""
+    """Bytes that `explain` takes at most: first for the map, then for drawing it."""
     _, height, width = classifier.manifest.input
-    return BYTES_PER_PIXEL * height * width
+    return max(classifier.engine.explain_bytes, BYTES_PER_PIXEL * height * width)
 
 
 def _read_last(values: Mapping[str, list[str]], name: str) -> str | None:

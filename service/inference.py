@@ -202,6 +202,8 @@ class Inference:
         try:
             predictions = classifier.rank(logits, job.top_k)
             if job.wish is not None:
+                if job.is_over:
+                    return describe_missed_deadline()
                 explaining = perf_counter()
                 with self._hold(measure_explanation(classifier), job.deadline):
                     explanation = explain(classifier, picture.tensor, logits, job.wish)

@@ -49,7 +49,9 @@ def draw_overlay(
 def encode_png(pixels: npt.NDArray[np.uint8]) -> bytes:
     """The file of uint8 [H, W, 3]."""
     stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, "PNG")
+    Image.fromarray(pixels).save(
+        stream, "PNG", compress_level=1
+    )  # a fifth of the time, a tenth more
     return stream.getvalue()
 
 

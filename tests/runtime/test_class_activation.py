@@ -1,5 +1,6 @@
 """runtime.class_activation: a map's mean and its class's bias are the logit."""
 
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,21 @@ def test_concurrent_calls_do_not_disturb_each_other(bundle: Bundle) -> None:
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda image: engine.explain(image, 2), images))
     assert all(np.array_equal(*pair) for pair in zip(found, expected, strict=True))
+
+
+@pytest.mark.parametrize("options", VARIANTS)
+def test_takes_no_more_memory_than_it_says(options: dict[str, Any], tmp_path: Path) -> None:
+    bundle = make_bundle(tmp_path / "bundle", graphs=False, **{**options, "image": 96})
+    engine = load_engine(bundle, "native")
+    images = make_inputs(bundle, 1)
+    engine.explain(images, 0)
+    tracemalloc.start()
+    try:
+        engine.explain(images, 0)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert engine.explain_bytes / 4 < peak < engine.explain_bytes + 65536  # Python's own
 
 
 @pytest.mark.parametrize("index", [-1, 7, 10**9])

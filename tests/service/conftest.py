@@ -36,6 +36,7 @@ class FakeEngine:
     model_bytes = 1234
     workspace_bytes = 5678
     explains = True
+    explain_bytes = 4096
 
     def __init__(self, **changes: Any) -> None:
         self.skipped: tuple[SkippedEngine, ...] = ()
