@@ -5,7 +5,8 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TextIO
 
 from service.logs import escape_controls
@@ -20,10 +21,26 @@ def print_line(text: str) -> None:
 
     Raises OutputLost, BrokenPipeError.
     """
+    with _taking_output() as stream:
+        stream.write(_fit(text, stream) + "\n")
+
+
+def print_bytes(data: bytes) -> None:
+    """Writes whole lines, in the encoding of standard output, as they are.
+
+    Raises OutputLost, BrokenPipeError.
+    """
+    with _taking_output() as stream:
+        stream.flush()
+        stream.buffer.write(data)
+
+
+@contextmanager
+def _taking_output() -> Iterator[TextIO]:
     if sys.stdout is None:  # so Python has it where the descriptor was closed at the start
         raise OutputLost("expected a standard output to write to; it is closed")
     try:
-        sys.stdout.write(_fit(text, sys.stdout) + "\n")
+        yield sys.stdout
         sys.stdout.flush()  # a full disk is told by this, not at the interpreter's exit
     except BrokenPipeError:
         raise

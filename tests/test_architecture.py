@@ -15,7 +15,7 @@ TOP_LEVEL = {
     *("compose.yaml", "deploy", "Makefile", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE"),
 }
 CODE = {
-    *(".py", ".cpp", ".h", ".inc", ".html", ".css", ".js"),
+    *(".py", ".c", ".cpp", ".h", ".inc", ".html", ".css", ".js"),
     *(".toml", ".yaml", ".yml", ".sh", ".service"),
 }
 CODE_NAMES = {

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from service.output import (
     OutputLost,
     Parser,
+    print_bytes,
     print_error,
     print_json,
     print_line,
@@ -72,6 +73,21 @@ def test_json_stays_json_in_every_encoding(encoding: str, text: str) -> None:
 def test_json_is_readable_where_it_can_be(capsys: pytest.CaptureFixture[str]) -> None:
     print_json({"label": "é中"})
     assert capsys.readouterr().out == '{"label": "é中"}\n'
+
+
+def test_bytes_are_written_as_they_are_behind_earlier_lines(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    output = open_stream("ascii")
+    monkeypatch.setattr(sys, "stdout", output)
+    output.write("a\n")
+    print_bytes(b"\xff\n")
+    buffer = output.buffer
+    assert isinstance(buffer, io.BytesIO)
+    assert buffer.getvalue() == b"a\n\xff\n"
+    monkeypatch.setattr(sys, "stdout", None)
+    with pytest.raises(OutputLost, match="it is closed"):
+        print_bytes(b"")
 
 
 def test_notes_steer_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
