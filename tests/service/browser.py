@@ -98,7 +98,7 @@ class Tab:
 
     def list_events(self, method: str) -> list[dict[str, Any]]:
         """The parameters of the events of this name so far."""
-        self.evaluate("0")  # what has happened before is told before
+        self._browser.send("Browser.getVersion")  # what has happened before is told before
         return [
             event["params"]
             for event in self._browser.events
@@ -114,8 +114,21 @@ class Tab:
 
     def go(self, url: str) -> None:
         """Shows a page, once it is loaded."""
-        self.send("Page.navigate", url=url)
+        self._load("Page.navigate", url=url)
         self.wait_for(f"location.href === {json.dumps(url)} && document.readyState === 'complete'")
+
+    def reload(self) -> None:
+        """Loads the page anew."""
+        self._load("Page.reload")
+
+    def _load(self, method: str, **parameters: Any) -> None:
+        """Meanwhile there may be no page to ask, so the browser has to tell."""
+        before = len(self.list_events("Page.loadEventFired"))
+        self.send(method, **parameters)
+        until = time.monotonic() + SECONDS
+        while len(self.list_events("Page.loadEventFired")) == before:
+            assert time.monotonic() < until, f"never loaded: {method} {parameters}"
+            time.sleep(0.02)
 
     def evaluate(self, expression: str) -> Any:
         """The value of a JavaScript expression, or of its promise."""

@@ -376,7 +376,7 @@ def test_a_key_is_asked_for_and_kept_for_the_tab(
         {"bnn-service-key": key}, separators=(",", ":")
     )
     assert tab.evaluate(STORED) == 0
-    tab.send("Page.reload")
+    tab.reload()
     tab.wait_for("document.querySelector('#model').innerText.startsWith('tiny')")
     assert tab.evaluate("document.querySelector('#access').hidden")
     assert key not in tab.evaluate("document.documentElement.outerHTML")
