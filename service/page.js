@@ -26,19 +26,20 @@ function keep(given) {
 }
 
 async function ask(path, options = {}) {
-  let response;
+  let response, image, answer;
   const used = key;
   const headers = used ? { "X-API-Key": used } : {};
   try {
     response = await fetch(path, { ...options, headers });
+    const isImage = (response.headers.get("content-type") || "").startsWith("image");
+    if (isImage) image = await response.blob();
+    else answer = parse(await response.text());
   } catch (error) {
     return { fault: "The service does not answer: expected a connection; found none (" +
       error.message + "). See whether it runs and the network is there, then try again." };
   }
-  const kind = response.headers.get("content-type") || "";
-  if (response.ok && kind.startsWith("image")) return { response, image: await response.blob() };
-  const answer = kind.includes("json") ? await response.json().catch(() => null) : null;
-  if (answer === null) {
+  if (response.ok && image) return { response, image };
+  if (!answer) {
     return { fault: `Expected an answer of the service; found another, with status ${
       response.status}. Ask who runs what is between this page and the service.` };
   }
@@ -53,6 +54,10 @@ async function ask(path, options = {}) {
   }
   const wait = Number(response.headers.get("retry-after"));
   return { fault: `${answer.title}: ${answer.detail}`, code: answer.code, wait };
+}
+
+function parse(text) {
+  try { return JSON.parse(text); } catch { return null; }
 }
 
 /* Asks until there is an answer or a fault that waiting does not mend. */
@@ -161,7 +166,9 @@ class Card {
     this.accuse("");
     this.find(".again").hidden = true;
     this.say("waits for its turn");
-    queue = queue.then(() => this.isGone || this.classify());
+    queue = queue.then(() => this.isGone || this.classify()).catch((error) => {
+      this.end(`Expected an answer; found a fault of this page: ${error.message}. Load it anew.`);
+    });
   }
 
   form() {
@@ -174,6 +181,12 @@ class Card {
     const say = (text) => this.say(text);
     this.root.setAttribute("aria-busy", "true");
     say("looking …");
+    try {
+      await this.file.slice(0, 1).arrayBuffer();
+    } catch {
+      this.end("Expected a file; found a folder, or a file that cannot be read. Choose files.");
+      return;
+    }
     let { blob, note } = await shrink(this.file, false);
     this.blob = blob;
     this.show(blob);
@@ -184,14 +197,15 @@ class Card {
       this.blob = blob;
       if (blob !== this.file) got = await insist("classify", () => this.form(), say);
     }
+    this.end(got.fault || "");
+    if (!got.fault) this.answer(got.answer, note);
+  }
+
+  end(fault) {
     this.root.setAttribute("aria-busy", "false");
-    say("");
-    if (got.fault) {
-      this.accuse(got.fault);
-      this.find(".again").hidden = false;
-    } else {
-      this.answer(got.answer, note);
-    }
+    this.say("");
+    this.accuse(fault);
+    this.find(".again").hidden = !fault;
   }
 
   answer({ predictions, timings_ms: ms, engine, image, model }, note) {

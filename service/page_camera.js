@@ -11,6 +11,7 @@ at("capture-label").hidden = hasCamera;
 
 async function openCamera() {
   warn("");
+  at("camera-open").disabled = true;  /* a second click would open a second one */
   try {
     stream = await navigator.mediaDevices.getUserMedia({
       video: { facingMode: "environment", width: { ideal: 1280 }, height: { ideal: 960 } },
@@ -24,6 +25,8 @@ async function openCamera() {
     closeCamera();
     warn("Expected " + (CAMERA_FAULTS[error.name] || `a camera that works; found: ${error.message}. ` +
       "Choose a file") + ", then try again.");
+  } finally {
+    at("camera-open").disabled = false;
   }
 }
 

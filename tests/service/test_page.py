@@ -367,7 +367,7 @@ def test_a_key_is_asked_for_and_kept_for_the_tab(
     tab.choose("#files", make_file("a.jpg", "red"))
     tab.wait_for("document.querySelector('.state').innerText === 'waits for an API key'")
     for given in ("wrong", key):
-        tab.click("#key")
+        tab.evaluate("document.querySelector('#key').focus()")
         tab.write(given)
         tab.press("Enter")
     assert read_labels(tab) == {"a.jpg": "red"}
@@ -396,6 +396,54 @@ def test_a_service_that_is_gone_is_told_and_asked_again(
     tab.click(".again")
     tab.wait_for("document.querySelector('.row')")
     assert read_labels(tab) == {"a.jpg": "red"}
+
+
+def test_a_late_refusal_of_another_key_does_not_forget_this_one(
+    show: Open, serve: Any, tmp_path: Path
+) -> None:
+    key, lines = make_key("app")
+    (tmp_path / "keys.toml").write_text(lines)
+    (tmp_path / "keys.toml").chmod(0o600)
+    tab = show(serve(api_keys_file=tmp_path / "keys.toml"))
+    tab.wait_for("!document.querySelector('#access').hidden")
+    tab.evaluate(
+        "(() => { const real = fetch; window.waiting = null; fetch = async (...given) => { "
+        "const answer = await real(...given); if (given[1].headers['X-API-Key'] === 'wrong') "
+        "await new Promise((go) => { window.waiting = go; }); return answer; }; })()"
+    )
+    for given, condition in [
+        ("wrong", "window.waiting"),
+        (key, "document.querySelector('#model').innerText.startsWith('tiny')"),
+    ]:
+        tab.evaluate("document.querySelector('#key').focus()")
+        tab.write(given)
+        tab.press("Enter")
+        tab.wait_for(condition)
+    tab.evaluate("window.waiting(); new Promise((go) => setTimeout(go, 200))")
+    assert tab.evaluate("sessionStorage.getItem('bnn-service-key')") == key
+    assert tab.evaluate("document.querySelector('#access').hidden")
+
+
+def test_an_answer_that_is_not_the_services_is_told(show: Open, make_file: Any) -> None:
+    tab = show()
+    tab.wait_for("document.querySelector('#model').innerText.startsWith('tiny')")
+    tab.evaluate("fetch = async () => new Response('<h1>Bad gateway', {status: 502}); 0")
+    tab.choose("#files", make_file("a.jpg", "red"))
+    tab.wait_for("!document.querySelector('article .fault').hidden")
+    assert "found another, with status 502" in tab.read("article .fault")
+
+
+def test_what_cannot_be_read_is_told_and_holds_up_nothing(show: Open, make_file: Any) -> None:
+    tab = show()
+    lost, good = make_file("lost.jpg", "red"), make_file("good.jpg", "blue")
+    tab.evaluate(
+        "window.real = File.prototype.slice; File.prototype.slice = function () { "
+        "if (this.name === 'lost.jpg') throw new Error('gone'); "
+        "return window.real.apply(this, arguments); }; 0"
+    )
+    tab.choose("#files", lost, good)
+    assert read_labels(tab) == {"lost.jpg": "", "good.jpg": "blue"}
+    assert "found a folder, or a file that cannot be read" in tab.read("article .fault")
 
 
 # ---- for everybody
