@@ -262,7 +262,7 @@ manifest-tools: .venv-manifests/ready ## install kubectl (x86-64) and checkov fo
 	else echo 'not x86-64: install kubectl 1.27 or newer yourself' >&2; fi
 	@touch $@
 
-system-test-tools: ## install the Debian packages some tests use (emulators, cross compiler, promtool); needs root
+system-test-tools: ## install the Debian packages some tests use (emulators, cross compiler, promtool, Chromium); needs root
 	@.ci/system-test-tools
 	@$(if $(CI),$(MAKE) manifest-tools || echo 'SKIPPED: kubectl and checkov cannot be installed; tests that need them will be skipped and counted' >&2,:)
 

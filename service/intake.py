@@ -12,6 +12,7 @@ from service.admission import Admission, Ticket
 from service.body import BodyLimits, describe_nothing
 from service.budget import Budget
 from service.exchange import ClientGone, Exchange
+from service.explanation import Wish
 from service.inference import Classified, Inference
 from service.metrics import Metrics
 from service.problems import Problem, describe_missed_deadline, release_frames
@@ -118,8 +119,9 @@ class Intake:
         images: Sequence[Image],
         top_k: int,
         deadline: float,
+        wish: Wish | None = None,
     ) -> list[Classified | Problem]:
-        """What becomes of each image within `deadline` seconds.
+        """What becomes of each image within `deadline` seconds; explained where that is wished.
 
         Raises:
             Problem: overloaded, draining.
@@ -130,7 +132,7 @@ class Intake:
         costs = ticket.complete([_measure(image) for image in images], are_tensors)
         until = monotonic() + deadline
         jobs = [
-            Job(image, top_k, exchange.caller, exchange.connection, cost, until)
+            Job(image, top_k, exchange.caller, exchange.connection, cost, until, wish)
             for image, cost in zip(images, costs, strict=True)
         ]
         for job in jobs:

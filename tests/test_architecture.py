@@ -14,7 +14,10 @@ TOP_LEVEL = {
     *("findings", "k8s", "tests", "Dockerfile", "pyproject.toml", "README.md"),
     *("compose.yaml", "deploy", "Makefile", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE"),
 }
-CODE = {".py", ".c", ".cpp", ".h", ".inc", ".html", ".toml", ".yaml", ".yml", ".sh", ".service"}
+CODE = {
+    *(".py", ".c", ".cpp", ".h", ".inc", ".html", ".css", ".js"),
+    *(".toml", ".yaml", ".yml", ".sh", ".service"),
+}
 CODE_NAMES = {
     *("Dockerfile", "Makefile", "CMakeLists.txt", "install"),
     *(".clang-format", ".dockerignore", ".gitignore"),
