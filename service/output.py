@@ -5,7 +5,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TextIO
 
 from service.logs import escape_controls
@@ -20,15 +20,14 @@ def print_line(text: str) -> None:
 
     Raises OutputLost, BrokenPipeError.
     """
-    if sys.stdout is None:  # so Python has it where the descriptor was closed at the start
-        raise OutputLost("expected a standard output to write to; it is closed")
-    try:
-        sys.stdout.write(_fit(text, sys.stdout) + "\n")
-        sys.stdout.flush()  # a full disk is told by this, not at the interpreter's exit
-    except BrokenPipeError:
-        raise
-    except OSError as fault:
-        raise OutputLost(f"expected to write all output; found: {fault.strerror}") from fault
+    with _open_output() as output:
+        output.write(_fit(text, output) + "\n")
+
+
+def print_bytes(content: bytes) -> None:
+    """Writes bytes to standard output as they are. Raises OutputLost, BrokenPipeError."""
+    with _open_output() as output:
+        output.buffer.write(content)
 
 
 def print_json(content: dict[str, Any]) -> None:
@@ -78,6 +77,20 @@ class Parser(argparse.ArgumentParser):
                 print_note(line)
         else:
             print_line(message.removesuffix("\n"))
+
+
+@contextlib.contextmanager
+def _open_output() -> Iterator[TextIO]:
+    """Standard output, flushed at the end. Raises OutputLost, BrokenPipeError."""
+    if sys.stdout is None:  # so Python has it where the descriptor was closed at the start
+        raise OutputLost("expected a standard output to write to; it is closed")
+    try:
+        yield sys.stdout
+        sys.stdout.flush()  # a full disk is told by this, not at the interpreter's exit
+    except BrokenPipeError:
+        raise
+    except OSError as fault:
+        raise OutputLost(f"expected to write all output; found: {fault.strerror}") from fault
 
 
 def _fit(text: str, stream: TextIO) -> str:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from service.output import (
     OutputLost,
     Parser,
+    print_bytes,
     print_error,
     print_json,
     print_line,
@@ -154,3 +155,13 @@ def test_lost_output_is_one_line_and_a_status(redirection: str, status: int, tex
         pytest.skip("this system has no /dev/full")
     done = run(redirection)
     assert (done.returncode, done.stderr) == (status, text)
+
+
+def test_bytes_are_written_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    output = open_stream("ascii")
+    monkeypatch.setattr(sys, "stdout", output)
+    print_bytes(b"\xff\n\x00")
+    assert output.buffer.getvalue() == b"\xff\n\x00"  # type: ignore[attr-defined]
+    monkeypatch.setattr(sys, "stdout", None)
+    with pytest.raises(OutputLost, match="closed"):
+        print_bytes(b"")
