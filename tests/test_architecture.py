@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-PACKAGES = ("service", "models", "runtime", "loadtests")
+PACKAGES = ("service", "models", "runtime", "loadtests", "bnn_client")
 TOP_LEVEL = {
     *PACKAGES,
-    *("findings", "k8s", "tests", "Dockerfile", "pyproject.toml", "README.md"),
+    *("examples", "findings", "k8s", "tests", "Dockerfile", "pyproject.toml", "README.md"),
     *("compose.yaml", "deploy", "Makefile", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE"),
 }
 CODE = {".py", ".cpp", ".h", ".inc", ".html", ".toml", ".yaml", ".yml", ".sh", ".service"}
