@@ -85,7 +85,7 @@ def create_app(
             pulse.stop()
             shedding.close(asyncio.get_running_loop().time())
 
-    # Swagger's page would load its scripts from elsewhere; the description itself stays.
+    # Swagger's page would load its scripts from elsewhere; /docs is our own (service.docs).
     app = FastAPI(
         title=TITLE,
         version=versions["service"],
@@ -117,7 +117,7 @@ def create_app(
             "/classify/batch": {"POST": classify.answer_batch},
             **list_probes(lifecycle),
         },
-        paths=frozenset({"/openapi.json", "/info", "/metrics", "/"}),
+        paths=frozenset({"/openapi.json", "/docs", "/info", "/metrics", "/"}),
     )
     if settings.cors_origins:
         app.add_middleware(CORSMiddleware, **describe_cors(settings))  # answers before the Front

@@ -5,7 +5,7 @@ import hashlib
 from pathlib import Path
 
 
-def _hash_element(page: str, element: str) -> str:
+def hash_element(page: str, element: str) -> str:
     """The CSP source expression that allows the page's one inline <script> or <style>."""
     content = page.partition(f"<{element}>")[2].partition(f"</{element}>")[0]
     digest = hashlib.sha256(content.encode()).digest()
@@ -16,8 +16,8 @@ PAGE = (Path(__file__).parent / "page.html").read_text(encoding="utf-8")
 CONTENT_SECURITY_POLICY = "; ".join(
     (
         "default-src 'none'",
-        f"script-src {_hash_element(PAGE, 'script')}",
-        f"style-src {_hash_element(PAGE, 'style')}",
+        f"script-src {hash_element(PAGE, 'script')}",
+        f"style-src {hash_element(PAGE, 'style')}",
         "img-src blob: data:",
         "connect-src 'self'",
         "base-uri 'none'",
