@@ -28,10 +28,12 @@ from bnn_client import (
     Overloaded,
     RateLimited,
     Retry,
+    TooLarge,
     Unauthorized,
     UnsupportedFormat,
 )
 from tests.bnn_client.answers import GOOD, refuse
+from tests.service.servers import ServerProcess
 
 ROOT = Path(__file__).parents[2]
 ONCE = Retry(attempts=1)
@@ -251,3 +253,25 @@ def test_the_wheel_s_version_is_the_service_s(repository: Path) -> None:
         for folder in folders
     )
     assert one == other
+
+
+def test_a_service_that_was_started_anew_is_asked_over_a_new_connection(
+    image: bytes, tmp_path: Path
+) -> None:
+    first = ServerProcess(tmp_path / "first.log", {})
+    url = first.wait_until_ready()
+    with Client(url, retry=ONCE) as client:
+        client.classify(image)
+        first.stop()
+        second = ServerProcess(tmp_path / "second.log", {"BNN_PORT": str(httpx.URL(url).port)})
+        try:
+            client.wait_until_ready()
+            assert client.classify(image).best.label == "flower"
+        finally:
+            second.stop()
+
+
+def test_an_image_that_is_refused_before_it_is_sent_whole(service_url: str) -> None:
+    with Client(service_url) as client, pytest.raises(TooLarge) as caught:
+        client.classify(bytes(40 * 2**20))
+    assert caught.value.status == 413
