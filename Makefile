@@ -39,7 +39,7 @@ PYTHON := $(VENV)/bin/python
 STAMPS := $(VENV)/stamps
 LOCKS := .locks
 BUILD_INPUTS := pyproject.toml $(wildcard runtime/csrc/*)
-CPP := $(wildcard runtime/csrc/*.cpp runtime/csrc/*.h runtime/csrc/*.inc)
+CPP := $(wildcard runtime/csrc/*.cpp runtime/csrc/*.h runtime/csrc/*.inc runtime/bench/arm/*.c)
 
 # Without torch, mypy does not know the classes that models derive from.
 MYPY_ARGS := $(if $(filter yes,$(WITH_TORCH)),,--allow-subclassing-any --allow-untyped-decorators \
@@ -49,7 +49,7 @@ MYPY_ARGS := $(if $(filter yes,$(WITH_TORCH)),,--allow-subclassing-any --allow-u
 PIP_INSTALL = $(PYTHON) -m pip install --quiet --disable-pip-version-check
 PIP_LOCKED = $(PIP_INSTALL) --require-hashes --only-binary :all:
 
-.PHONY: help serve test setup lint format bench bench-page bench-peers serving-peers instruction-counts train-default train-baseline teachers \
+.PHONY: help serve test setup lint format bench bench-page bench-peers bench-arm serving-peers protocol-clients compare instruction-counts train-default train-baseline teachers \
 	wheel wheel-arm64 client sdist sbom release release-notes raspberry-pi prove-raspberry-pi image image-archive prove-containers \
 	prometheus-rules locks system-test-tools manifest-tools clean
 
@@ -169,9 +169,15 @@ compare: setup $(COMPARED_READY) ## load MeliusNet and MobileNet-v1 in turns, wr
 	  $(call pair,meliusnetc,mobilenet_v1_0.5) $(call pair,meliusnet42,mobilenet_v1_0.75) $(call pair,meliusnet59,mobilenet_v1) \
 	  $(if $(PHOTOS),--photos '$(PHOTOS)') $(if $(DATA),--data '$(DATA)') \
 	  --html $(COMPARISON).html --markdown $(COMPARISON).md --json $(COMPARISON).json $(COMPARE_ARGS)
+bench-arm: setup .venv-litert/ready ## model networks on an emulated Raspberry Pi 4 and 5, for runtime/bench/README.md (BENCH_ARGS=--parts)
+	$(PYTHON) -m runtime.bench.arm --markdown runtime/bench/README.md $(BENCH_ARGS)
 
 SERVING_PEERS := fastapi litserve bentoml mlserver
 serving-peers: $(SERVING_PEERS:%=.venv-%/ready) ## install what `python -m loadtests.overhead --peer NAME` compares with
+
+# Clients of the Open Inference Protocol that tests ask the service with; tritonclient is in the dev extra.
+CLIENT_PEERS := kserve
+protocol-clients: $(CLIENT_PEERS:%=.venv-%/ready) .venv-mlserver/ready ## install KServe's and MLServer's clients for the tests
 
 # promise, which larq-zoo needs, has no wheel. --no-deps: the lock files are whole, but for the torch that pnnx names.
 .venv-%/ready: $(LOCKS)/peer-%.txt
@@ -355,7 +361,7 @@ locks: ## resolve the lock files anew (needs uv; UV_ARGS=--upgrade for newer ver
 	$(UV_COMPILE) $(LOCKS)/manifests.in -o $(LOCKS)/manifests.txt
 	$(foreach peer,$(BENCH_PEERS),$(UV_COMPILE) $(LOCKS)/peer-$(peer).in -o $(LOCKS)/peer-$(peer).txt &&) true
 	$(filter-out --universal,$(UV_COMPILE)) $(LOCKS)/peer-larq.in -o $(LOCKS)/peer-larq.txt
-	$(foreach peer,$(SERVING_PEERS),$(UV_COMPILE) $(LOCKS)/peer-$(peer).in -o $(LOCKS)/peer-$(peer).txt &&) true
+	$(foreach peer,$(SERVING_PEERS) $(CLIENT_PEERS),$(UV_COMPILE) $(LOCKS)/peer-$(peer).in -o $(LOCKS)/peer-$(peer).txt &&) true
 	@sed -i '1i # Everything for development: the service, training, tests and lint. Made by `make locks`.' $(LOCKS)/dev.txt
 	@sed -i '1i # What serving takes, the onnx engine included, torch not. Made by `make locks`.' $(LOCKS)/runtime.txt
 	@sed -i '1i # What building the kernel library and its wheel takes. Made by `make locks`.' $(LOCKS)/build.txt
@@ -368,6 +374,8 @@ locks: ## resolve the lock files anew (needs uv; UV_ARGS=--upgrade for newer ver
 	@sed -i '1i # A peer of the benchmark: larq-compute-engine. Made by `make locks`.' $(LOCKS)/peer-larq.txt
 	@for peer in $(SERVING_PEERS); do \
 	  sed -i "1i # A peer of the load tests: $$peer. Made by \`make locks\`." $(LOCKS)/peer-$$peer.txt; done
+	@for peer in $(CLIENT_PEERS); do \
+	  sed -i "1i # A client of the protocol: $$peer. Made by \`make locks\`." $(LOCKS)/peer-$$peer.txt; done
 
 clean: ## remove .venv, build products and caches
 	rm -rf $(VENV) .venv-* .build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage htmlcov

@@ -53,6 +53,7 @@ from bnn_client.errors import (
     TooLarge,
     Unauthorized,
     UnknownHost,
+    UnsupportedEncoding,
     UnsupportedFormat,
 )
 from bnn_client.images import ImageSource
@@ -105,5 +106,6 @@ __all__ = [
     "TooLarge",
     "Unauthorized",
     "UnknownHost",
+    "UnsupportedEncoding",
     "UnsupportedFormat",
 ]

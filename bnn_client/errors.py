@@ -125,6 +125,12 @@ class UnsupportedFormat(ServiceError):
     known_code = "unsupported_format"
 
 
+class UnsupportedEncoding(ServiceError):
+    """The body is compressed in a way that the service does not accept."""
+
+    known_code = "unsupported_encoding"
+
+
 class UnknownHost(ServiceError):
     """The service may not be called by this name; its operator sets BNN_ALLOWED_HOSTS."""
 

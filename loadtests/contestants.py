@@ -13,7 +13,7 @@ REMEDY = "install it with 'make serving-peers'"
 #: cache where a row happens to be aligned to 32 bytes: a quarter slower, while the process lives.
 EVEN = {
     "MALLOC_MMAP_THRESHOLD_": str(8 * 2**20),
-    "MALLOC_TRIM_THRESHOLD_": str(16 * 2**20),
+    "MALLOC_TRIM_THRESHOLD_": str(32 * 2**20),
     "JSIMD_FORCESSE2": "1",
 }
 

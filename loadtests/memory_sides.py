@@ -17,6 +17,7 @@ _SERVICES = {
 SERVICES = tuple(_SERVICES)
 SLIM = "native"
 NAMES = (*SERVICES, *PEERS)
+_PATIENCE = {"BNN_DEADLINE_MS": "60000"}  # slow engines refuse nobody: all hold as many bodies
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def describe_side(
     if name in _SERVICES:
         engine, is_mobilenet = _SERVICES[name]
         bundle = _require(networks.mobilenet if is_mobilenet else networks.binary)
-        chosen = {**environment, "BNN_BUNDLE": str(bundle), "BNN_ENGINE": engine}
+        chosen = {**_PATIENCE, **environment, "BNN_BUNDLE": str(bundle), "BNN_ENGINE": engine}
         spec = describe_service(name, python, folder, chosen)
         return Side(name, spec, bundle, engine=engine)
     bundle = _require(networks.mobilenet)

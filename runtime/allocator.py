@@ -12,8 +12,8 @@ _M_ARENA_MAX = -8
 
 #: Blocks of this size and more are mapped for themselves and unmapped when they are freed.
 MAPPED_BYTES = 8 * 2**20
-#: What the arena keeps at its top, at most, for the next allocations.
-KEPT_BYTES = 16 * 2**20
+#: What the arena keeps at its top, at most: for images in work on two threads.
+KEPT_BYTES = 32 * 2**20
 _ARENAS = 1
 
 

@@ -65,16 +65,21 @@ class Ticket:
         Raises Problem overloaded if there is no room for it.
         """
         if _measure(received) > self._full_size:
-            self._full_size = _measure(received + _STEP)
-            self._extend(self._full_size)
+            self.reserve(_measure(received + _STEP))
 
-    def complete(self, sizes: list[int]) -> list[float]:
+    def reserve(self, size: int) -> None:
+        """So many bytes in all are needed. Raises Problem overloaded if there is no room."""
+        if size > self._full_size:
+            self._full_size = size
+            self._extend(size)
+
+    def complete(self, sizes: list[int], are_tensors: bool = False) -> list[float]:
         """The body is there and has images of these sizes; the seconds that each will take.
 
         Raises Problem overloaded if they can't be answered in time any more.
         """
         was_young = self._admission.forget(self)
-        costs = [self._admission.predict(size) for size in sizes]
+        costs = [self._admission.predict(0 if are_tensors else size) for size in sizes]
         if not was_young or len(sizes) > 1:
             self._admission.check(self.caller, len(sizes), sum(costs), self._deadline)
         self._hold(min(self._size, sum(sizes)))
@@ -124,13 +129,19 @@ class Admission:
         self._share = queue_images
         self._shared_at = 0.0
 
-    def admit(self, caller: Hashable, announced: int | None, deadline: float) -> Ticket:
+    def admit(
+        self,
+        caller: Hashable,
+        announced: int | None,
+        deadline: float,
+        are_tensors: bool = False,
+    ) -> Ticket:
         """Lets in a request for one image or more, or raises Problem overloaded.
 
         `announced`: bytes of the body, None where nobody knows; `deadline`: seconds that the answer
-        may take, from the complete body on.
+        may take, from the complete body on; `are_tensors`: nothing is to be decoded.
         """
-        cost, size = self.check_entry(caller, announced, deadline)
+        cost, size = self.check_entry(caller, announced, deadline, are_tensors)
         self.bodies.take(size)
         ticket = Ticket(self, caller, size, cost, deadline)
         self._young[ticket] = None
@@ -139,12 +150,16 @@ class Admission:
         return ticket
 
     def check_entry(
-        self, caller: Hashable, announced: int | None, deadline: float
+        self,
+        caller: Hashable,
+        announced: int | None,
+        deadline: float,
+        are_tensors: bool = False,
     ) -> tuple[float, int]:
         """What `admit` checks, without letting in; the seconds and the bytes that it would hold."""
         self._note_presence(caller)
         expected = _STEP if announced is None else announced
-        cost = self._predictor.predict(expected)
+        cost = self._predictor.predict(0 if are_tensors else expected)
         self.check(caller, 1, cost, deadline)
         size = _measure(expected)
         if self.bodies.held + size > self.bodies.capacity:

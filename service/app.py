@@ -18,9 +18,10 @@ from service.budget import Budget
 from service.classify import Classify
 from service.cors import describe_cors
 from service.description import TITLE, describe_api
-from service.front import QUIET, Front
+from service.front import QUIET, Family, Front, LateFamily
 from service.gate import Gate
 from service.inference import Inference
+from service.intake import Intake
 from service.lifecycle import Lifecycle
 from service.live_metrics import LiveCollector
 from service.memory import read_resident
@@ -63,7 +64,8 @@ def create_app(
         scheduler, inference.predictor, budget.bodies, metrics, settings.queue_images
     )
     access = Access(settings, bound_host or settings.host)
-    classify = Classify(settings, metrics, lifecycle, inference, admission, budget, access)
+    intake = Intake(settings, metrics, inference, admission, budget, access)
+    classify = Classify(settings, lifecycle, inference, intake)
     metrics.watch(LiveCollector(lifecycle, scheduler, admission, budget, settings))
     shedding = Shedding(metrics.read_rejections)
     idle_trim = IdleTrim(lambda: scheduler.is_idle, read_resident, trim_memory)
@@ -73,6 +75,11 @@ def create_app(
         idle_trim.update(now)
 
     pulse = Pulse(metrics.count_lag, wake)
+
+    def make_open_inference() -> Family:
+        from service.oip.routes import OpenInference  # a MiB that most never need
+
+        return OpenInference(lifecycle, inference, intake)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -117,6 +124,7 @@ def create_app(
             "/classify/batch": {"POST": classify.answer_batch},
             **list_probes(lifecycle),
         },
+        family=LateFamily("/v2", make_open_inference),
         paths=frozenset({"/openapi.json", "/docs", "/info", "/metrics", "/"}),
     )
     if settings.cors_origins:

@@ -6,11 +6,15 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from runtime import ENGINES
 from service.classifier import DEFAULT_TOP_K
 from service.output import Parser
-from service.settings import CONFIG_VARIABLE, describe_settings
+from service.settings import CONFIG_VARIABLE, MAX_WORKERS, describe_settings
+
+if TYPE_CHECKING:
+    from service.bulk.shards import Shard
 
 _SCRIPT = "bnn-service"
 
@@ -35,14 +39,15 @@ def build_parser() -> argparse.ArgumentParser:
     serve = commands.add_parser("serve", help="serve over HTTP (the default)")
     _add_settings(serve, argparse.SUPPRESS)
     _add_printing(serve, argparse.SUPPRESS)
-    classify = commands.add_parser("classify", help="print labels and scores of image files")
-    _add_settings(classify, argparse.SUPPRESS)
-    classify.add_argument("files", nargs="+", type=Path, metavar="FILE")
-    classify.add_argument(
-        "--top-k", type=int, metavar="N", help=f"classes per file (default {DEFAULT_TOP_K})"
+    _add_classify(
+        commands.add_parser(
+            "classify",
+            help="print labels and scores of images: files, folders, lists, object stores",
+            description="Writes labels and scores of each image, in the order of the names, on all "
+            "cores. Status 0; 1 if an image or a folder could not be used; 2 for wrong usage; 130 "
+            "if SIGINT or SIGTERM ended it.",
+        )
     )
-    classify.add_argument("--json", action="store_true", help="one JSON object per file and line")
-    _add_model(classify)
     _add_watch(
         commands.add_parser(
             "watch",
@@ -78,6 +83,95 @@ def build_parser() -> argparse.ArgumentParser:
         "program draws: sample-image > sample.jpg.",
     )
     return parser
+
+
+def _add_classify(classify: argparse.ArgumentParser) -> None:
+    _add_settings(classify, argparse.SUPPRESS)
+    classify.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help="an image file, a folder, a URL that fsspec knows (s3://bucket/prefix/), or - for one "
+        "image from standard input",
+    )
+    classify.add_argument(
+        "-r", "--recursive", action="store_true", help="enter the folders in folders, too"
+    )
+    classify.add_argument(
+        "--from-file",
+        action="append",
+        default=[],
+        metavar="LIST",
+        help="a file of names, one a line; - for standard input",
+    )
+    classify.add_argument(
+        "-0", "--null", action="store_true", help="names in lists end with NUL (find -print0)"
+    )
+    classify.add_argument(
+        "--shard",
+        type=_read_shard,
+        metavar="I/N",
+        help="only the images of the I-th of N shards, from 1/N to N/N; or NAME/N, where the "
+        "variable NAME has the number, from 0 on",
+    )
+    classify.add_argument(
+        "--workers",
+        type=_read_workers,
+        metavar="N",
+        help="processes, one thread each (default: usable CPUs, if there is memory)",
+    )
+    classify.add_argument(
+        "--top-k", type=int, metavar="N", help=f"classes per image (default {DEFAULT_TOP_K})"
+    )
+    form = classify.add_mutually_exclusive_group()
+    form.add_argument(
+        "--format",
+        choices=("text", "jsonl", "csv"),
+        help="lines for people, JSON or CSV (default: text; with --output by its ending, else "
+        "jsonl)",
+    )
+    form.add_argument(
+        "--json",
+        action="store_true",
+        help="JSON lines with the time of each inference; errors on standard error, too",
+    )
+    classify.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="write rows there; a file that an earlier run left is gone on with",
+    )
+    again = classify.add_mutually_exclusive_group()
+    again.add_argument(
+        "--retry-errors", action="store_true", help="of FILE, rows of errors are made anew"
+    )
+    again.add_argument("--overwrite", action="store_true", help="begin FILE anew")
+    classify.add_argument(
+        "--accept-errors", action="store_true", help="status 0 also where images have errors"
+    )
+    classify.add_argument(
+        "--dask",
+        metavar="ADDRESS",
+        help="let the workers of a Dask scheduler, as tcp://HOST:8786, do the work",
+    )
+    _add_model(classify)
+
+
+def _read_shard(text: str) -> "Shard":
+    from service.bulk.shards import parse_shard  # serving has no need of it
+
+    try:
+        return parse_shard(text)
+    except ValueError as fault:
+        raise argparse.ArgumentTypeError(str(fault)) from fault
+
+
+def _read_workers(text: str) -> int:
+    count = _read_count(text)
+    if count > MAX_WORKERS:
+        raise argparse.ArgumentTypeError(f"expected at most {MAX_WORKERS}; found {count}")
+    return count
 
 
 def _add_watch(watch: argparse.ArgumentParser) -> None:

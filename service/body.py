@@ -49,7 +49,7 @@ def measure_announced(exchange: Exchange, max_bytes: int) -> int | None:
     if announced is None or not announced.isdigit():
         return None if exchange.body_pending else 0
     if len(announced) > 18 or int(announced) > max_bytes:  # Python limits the digits of an int
-        raise _describe_excess(max_bytes)
+        raise describe_excess(max_bytes)
     return int(announced)
 
 
@@ -65,15 +65,20 @@ async def read_images(
         ClientGone: the client left.
     """
     boundary = _read_boundary(exchange)
-    body = await _read_body(exchange, limits, ticket)
+    body = await read_body(exchange, limits, ticket)
     images = [body] if boundary is None else _choose_images(split_form(body, boundary, most), most)
     if not images[0] and (most == 1 or boundary is None):
         raise describe_nothing()
     return images
 
 
-async def _read_body(exchange: Exchange, limits: BodyLimits, ticket: Ticket) -> bytes:
-    """All of the body. Its time is not limited, only silence and a rate that leads nowhere."""
+async def read_body(exchange: Exchange, limits: BodyLimits, ticket: Ticket) -> bytes:
+    """All of the body. Its time is not limited, only silence and a rate that leads nowhere.
+
+    Raises:
+        Problem: body_timeout, too_large, overloaded.
+        ClientGone: the client left.
+    """
     chunks: list[bytes] = []
     received = 0
     began = monotonic()
@@ -81,7 +86,7 @@ async def _read_body(exchange: Exchange, limits: BodyLimits, ticket: Ticket) -> 
         chunk = await _read_chunk(exchange, limits, ticket, received)
         received += len(chunk)
         if received > limits.max_bytes:
-            raise _describe_excess(limits.max_bytes)
+            raise describe_excess(limits.max_bytes)
         ticket.grow(received)
         seconds = monotonic() - began
         if seconds > _RATE_SECONDS and received < limits.min_rate * seconds:
@@ -255,7 +260,8 @@ def _describe_broken_form() -> Problem:
     )
 
 
-def _describe_excess(max_bytes: int) -> Problem:
+def describe_excess(max_bytes: int) -> Problem:
+    """The problem of a body with more bytes than it may have."""
     return Problem(
         "too_large",
         f"expected a body of at most {max_bytes} bytes; found more. Send a smaller file.",

@@ -39,6 +39,10 @@ class Prepared:
     preprocess_seconds: float
 
 
+class InvalidTopK(ValueError):
+    """More classes are asked for than the model has, or none."""
+
+
 @contextmanager
 def _hold_nothing(_: int) -> Iterator[None]:
     yield
@@ -57,6 +61,13 @@ class Classifier:
     def engine_name(self) -> str:
         """The engine and its implementation, as native/avx2."""
         return f"{self.engine.name}/{self.engine.implementation}"
+
+    def resolve_top_k(self, top_k: int | None) -> int:
+        """How many classes to show: `top_k`, or of None the default. Raises InvalidTopK."""
+        classes = len(self.manifest.labels)
+        if top_k is not None and not 1 <= top_k <= classes:
+            raise InvalidTopK(f"expected 1 to {classes}, the model's classes; found {top_k}.")
+        return top_k or min(DEFAULT_TOP_K, classes)
 
     def prepare(
         self, data: bytes, hold: Callable[[int], AbstractContextManager[None]] = _hold_nothing
@@ -99,16 +110,24 @@ class Classifier:
     def rank(self, logits: npt.NDArray[np.float32], top_k: int) -> list[Prediction]:
         """The `top_k` best classes, best first; of equal scores the lower index first.
 
+        Raises ArithmeticError as `score` does.
+        """
+        scores = self.score(logits)
+        best = np.argsort(-scores, kind="stable")[:top_k]
+        return [Prediction(self.manifest.labels[i], int(i), float(scores[i])) for i in best]
+
+    def score(self, logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+        """The scores of all classes, softmax(logits / temperature): [classes], 0..1.
+
         Raises:
             ArithmeticError: the network answered with NaN or infinity.
         """
         if not np.isfinite(logits).all():
             raise ArithmeticError("expected finite logits; the network answered with NaN or inf")
         scaled = logits.astype(np.float64) / self.manifest.temperature
-        scores = np.exp(scaled - scaled.max())
+        scores: npt.NDArray[np.float64] = np.exp(scaled - scaled.max())
         scores /= scores.sum()
-        best = np.argsort(-scores, kind="stable")[:top_k]
-        return [Prediction(self.manifest.labels[i], int(i), float(scores[i])) for i in best]
+        return scores
 
 
 def identify_model(manifest: Manifest) -> str:

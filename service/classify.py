@@ -1,30 +1,20 @@
 """POST /classify and /classify/batch: admitted, read, computed, answered; plain ASGI."""
 
-import asyncio
-from time import monotonic, perf_counter
+from time import perf_counter
 from typing import Any
 from urllib.parse import parse_qs
 
 from pydantic_core import to_json
 
-from service.access import Access
-from service.admission import Admission, Ticket
-from service.body import BodyLimits, describe_nothing, measure_announced, read_images
-from service.budget import Budget
+from service.body import measure_announced, read_images
 from service.classifier import DEFAULT_TOP_K, Classifier
-from service.exchange import Answer, ClientGone, Exchange
+from service.exchange import Answer, Exchange
 from service.inference import Classified, Inference
+from service.intake import Intake
 from service.lifecycle import Lifecycle
-from service.metrics import STAGES, Metrics
-from service.problems import (
-    Problem,
-    describe_missed_deadline,
-    describe_problem,
-    release_frames,
-)
-from service.scheduler import Job
-from service.settings import LONGEST_DEADLINE_MS, Settings
-from service.tracing import add_image, add_receive
+from service.metrics import STAGES
+from service.problems import Problem, describe_problem
+from service.settings import Settings
 
 UNTRAINED = "untrained: random weights, the labels mean nothing"
 _TIME_HEADERS = {name: f"x-time-{name}-ms".encode() for name in (*STAGES, "total")}
@@ -35,22 +25,12 @@ class Classify:
     """The two routes, bound to one application's parts."""
 
     def __init__(
-        self,
-        settings: Settings,
-        metrics: Metrics,
-        lifecycle: Lifecycle,
-        inference: Inference,
-        admission: Admission,
-        budget: Budget,
-        access: Access,
+        self, settings: Settings, lifecycle: Lifecycle, inference: Inference, intake: Intake
     ) -> None:
         self._settings = settings
-        self._metrics = metrics
         self._lifecycle = lifecycle
         self._inference = inference
-        self._admission = admission
-        self._budget = budget
-        self._access = access
+        self._intake = intake
 
     async def answer_one(self, exchange: Exchange) -> Answer:
         """One image. Raises Problem, ClientGone."""
@@ -103,104 +83,19 @@ class Classify:
         self._lifecycle.check_open()
         classifier = self._inference.classifier
         top_k = _read_top_k(exchange, len(classifier.manifest.labels))
-        deadline = _read_deadline(exchange, self._settings.deadline_ms)
-        limits = self._describe_limits()
+        deadline = self._intake.read_deadline(exchange)
+        limits = self._intake.limits
         announced = measure_announced(exchange, limits.max_bytes)
-        ticket = self._admission.admit(exchange.caller, announced, deadline)
+        ticket = self._intake.admit(exchange, announced, deadline)
         try:
-            self._access.take(exchange.caller, 1)
             began = perf_counter()
             images = await read_images(exchange, limits, ticket, most)
-            received = perf_counter() - began
-            self._metrics.count_stage("receive", received)
-            if exchange.is_recorded:
-                add_receive(began, received, sum(map(len, images)))
-            if len(images) > 1:
-                self._access.take(exchange.caller, len(images) - 1, before=1)
-            outcomes = await self._compute(exchange, ticket, images, top_k, deadline)
+            received = self._intake.count_received(exchange, began, images)
+            outcomes = await self._intake.compute(exchange, ticket, images, top_k, deadline)
         finally:
             ticket.close()
         total = perf_counter() - exchange.started
         return outcomes, {"receive": received * 1000, "total": total * 1000}
-
-    async def _compute(
-        self,
-        exchange: Exchange,
-        ticket: Ticket,
-        images: list[bytes],
-        top_k: int,
-        deadline: float,
-    ) -> list[Classified | Problem]:
-        costs = ticket.complete([len(image) for image in images])
-        until = monotonic() + deadline
-        jobs = [
-            Job(image, top_k, exchange.caller, exchange.connection, cost, until)
-            for image, cost in zip(images, costs, strict=True)
-        ]
-        for job in jobs:
-            if not job.data:
-                job.done.set_exception(describe_nothing())
-        scheduler = self._inference.scheduler
-        loop = asyncio.get_running_loop()
-        timer = loop.call_later(deadline, self._expire, jobs)
-        try:
-            for job in jobs:
-                if not job.done.done():
-                    scheduler.submit(job)
-                    ticket.share()
-                    job.on_left = ticket.close
-            with exchange.watch_client(lambda: self._drop(jobs)):
-                outcomes = [await self._take_outcome(job) for job in jobs]
-        except BaseException:
-            self._abandon(jobs)
-            raise
-        finally:
-            timer.cancel()
-        if exchange.is_recorded:
-            for index, (job, outcome) in enumerate(zip(jobs, outcomes, strict=True)):
-                add_image(index, job, outcome)
-        return outcomes
-
-    async def _take_outcome(self, job: Job) -> Classified | Problem:
-        try:
-            outcome: Classified = await job.done
-        except Problem as problem:
-            release_frames(problem)
-            return problem
-        for stage, seconds in outcome.seconds.items():
-            self._metrics.count_stage(stage, seconds)
-        self._metrics.count_unit(outcome.unit)
-        return outcome
-
-    def _abandon(self, jobs: list[Job]) -> None:
-        """The request has ended without these: what has not begun never does."""
-        for job in jobs:
-            self._inference.scheduler.withdraw(job)
-            if not job.done.cancel() and not job.done.cancelled():
-                job.done.exception()  # nobody else looks at it
-
-    def _drop(self, jobs: list[Job]) -> None:
-        """The client has left: what has not begun never does, and no answer is waited for."""
-        for job in jobs:
-            if not job.done.done():
-                self._metrics.count_dropped(self._inference.scheduler.withdraw(job))
-                job.done.set_exception(ClientGone())
-
-    def _expire(self, jobs: list[Job]) -> None:
-        """The deadline has passed: what has not been computed is not waited for."""
-        for job in jobs:
-            if not job.done.done():
-                self._inference.scheduler.withdraw(job)
-                self._metrics.count_rejection("expired")
-                job.done.set_exception(describe_missed_deadline())
-
-    def _describe_limits(self) -> BodyLimits:
-        settings = self._settings
-        return BodyLimits(
-            self._budget.limits.max_body_bytes,
-            settings.body_idle_timeout_ms / 1000,
-            settings.body_min_rate,
-        )
 
     def _describe_model(self) -> dict[str, Any]:
         classifier = self._inference.classifier
@@ -250,18 +145,3 @@ def _read_top_k(exchange: Exchange, classes: int) -> int:
             "something else. Ask for fewer, or leave it out.",
         )
     return int(text)
-
-
-def _read_deadline(exchange: Exchange, default_ms: int) -> float:
-    """Seconds that the answer may take, from the complete body on."""
-    given = exchange.headers.get(b"x-deadline-ms")
-    if given is None:
-        return default_ms / 1000
-    text = given.strip()
-    if not (text.isdigit() and len(text) < 10 and 1 <= int(text) <= LONGEST_DEADLINE_MS):
-        raise Problem(
-            "invalid_parameter",
-            f"X-Deadline-Ms: expected whole milliseconds from 1 to {LONGEST_DEADLINE_MS}; found "
-            "something else.",
-        )
-    return int(text) / 1000

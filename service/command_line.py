@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from service.arguments import build_parser
 from service.commands import (
     check_engine,
-    classify_files,
     print_configuration,
     print_new_key,
     print_sample_image,
@@ -25,6 +24,7 @@ from service.quick_imports import quick_imports
 from service.settings import InvalidSettings, read_settings
 
 if TYPE_CHECKING:
+    from service.bulk.options import BulkOptions
     from service.watch import WatchOptions
 
 
@@ -56,7 +56,9 @@ def _run(arguments: Sequence[str] | None) -> int:
             configure_logging("warning", "text")
             if options.command == "self-test":
                 return check_engine(settings, options.json)
-            return classify_files(settings, options.files, options.top_k, options.json)
+            from service.bulk.run import classify_images
+
+            return classify_images(settings, _read_bulk(options))
         settings = read_settings(options.config)
         with quick_imports():
             from service.serve import serve
@@ -69,6 +71,31 @@ def _run(arguments: Sequence[str] | None) -> int:
             with closing(Notifier()) as notifier:
                 notifier.tell_failure(str(fault))
         return 2
+
+
+def _read_bulk(options: argparse.Namespace) -> "BulkOptions":
+    from service.bulk.options import BulkOptions
+    from service.bulk.shards import WHOLE
+    from service.bulk.sources import Sources
+
+    return BulkOptions(
+        Sources(
+            names=tuple(options.names),
+            lists=tuple(options.from_file),
+            is_recursive=options.recursive,
+            by_nul=options.null,
+            shard=options.shard or WHOLE,
+        ),
+        top_k=options.top_k,
+        kind="jsonl" if options.json else options.format,
+        timed=options.json,
+        workers=options.workers,
+        output=options.output,
+        overwrite=options.overwrite,
+        retry_errors=options.retry_errors,
+        accept_errors=options.accept_errors,
+        dask=options.dask,
+    )
 
 
 def _read_watch(options: argparse.Namespace) -> "WatchOptions":

@@ -1,18 +1,14 @@
-"""What the program does in the shell, without a server: classify files, print settings, a key."""
+"""What the program does in the shell, without a server: loads a model, prints settings, a key."""
 
 import sys
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
-
-from runtime import InvalidImage, RuntimeFault, load_engine, run_self_test
-from service.classifier import DEFAULT_TOP_K, Classifier, Prediction
+from runtime import RuntimeFault, load_engine, run_self_test
+from service.classifier import Classifier, InvalidTopK
 from service.key_file import make_key
 from service.logs import escape_controls
 from service.output import print_bytes, print_error, print_json, print_line, print_note
-from service.problems import NO_MEMORY, describe_image_fault
 from service.settings import InvalidSettings, Settings, read_configuration
 from service.toml_file import format_value
 from service.versions import DISTRIBUTION, read_versions
@@ -104,71 +100,13 @@ def load_classifier(settings: Settings, top_k: int | None) -> tuple[Classifier, 
     except RuntimeFault as fault:
         raise CommandFailed(str(fault), 1) from fault
     classifier = Classifier(engine, settings.image_limits)
-    classes = len(classifier.manifest.labels)
-    if top_k is not None and not 1 <= top_k <= classes:
-        raise CommandFailed(
-            f"--top-k: expected 1 to {classes}, the model's classes; found {top_k}.", 2
-        )
+    try:
+        count = classifier.resolve_top_k(top_k)
+    except InvalidTopK as fault:
+        raise CommandFailed(f"--top-k: {fault}", 2) from fault
     if not classifier.manifest.trained:
         print_note("note: the model is untrained; its labels mean nothing")
-    return classifier, top_k or min(DEFAULT_TOP_K, classes)
-
-
-def classify_files(
-    settings: Settings, files: Sequence[Path], top_k: int | None, as_json: bool
-) -> int:
-    """Prints one line per file; bad files are reported and the others go on.
-
-    Returns 0, or 1 if a file or the model could not be used, or 2 for an impossible `top_k`.
-    """
-    try:
-        classifier, count = load_classifier(settings, top_k)
-    except CommandFailed as fault:
-        return _fail(str(fault), fault.status)
-    statuses = [_classify_file(classifier, settings, file, count, as_json) for file in files]
-    return max(statuses)
-
-
-def _classify_file(
-    classifier: Classifier, settings: Settings, file: Path, top_k: int, as_json: bool
-) -> int:
-    try:
-        with file.open("rb") as stream:
-            data = stream.read(settings.max_body_bytes + 1)
-        picture = classifier.prepare(data)
-    except OSError as fault:
-        return _report_bad_file(file, "unreadable", fault.strerror or str(fault), as_json)
-    except MemoryError:
-        return _report_bad_file(file, "out_of_memory", NO_MEMORY, as_json)
-    except InvalidImage as fault:
-        return _report_bad_file(file, describe_image_fault(fault).code, str(fault), as_json)
-    logits, seconds = classifier.infer(picture.tensor[np.newaxis], settings.threads)
-    predictions = classifier.rank(logits[0], top_k)
-    if as_json:
-        print_json(
-            {
-                "file": str(file),
-                "predictions": [asdict(item) for item in predictions],
-                "model": classifier.manifest.name,
-                "trained": classifier.manifest.trained,
-                "engine": classifier.engine_name,
-                "infer_ms": round(seconds * 1000, 3),
-            }
-        )
-    else:
-        line = f"{file}: {', '.join(_describe(item) for item in predictions)}"
-        print_line(escape_controls(line))
-    return 0
-
-
-def _describe(prediction: Prediction) -> str:
-    return f"{prediction.label} {prediction.score:.3f}"
-
-
-def _report_bad_file(file: Path, code: str, detail: str, as_json: bool) -> int:
-    if as_json:
-        print_json({"file": str(file), "error": {"code": code, "detail": detail}})
-    return _fail(f"{file}: {detail}")
+    return classifier, count
 
 
 def _fail(message: str, status: int = 1) -> int:

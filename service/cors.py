@@ -6,9 +6,10 @@ from service.addresses import ANY
 from service.metrics import STAGES
 from service.settings import Settings
 
+_HEADER_LENGTH = "Inference-Header-Content-Length"
 _REQUEST_HEADERS = (
     *("Authorization", "Content-Type", "X-API-Key"),
-    *("X-Deadline-Ms", "X-Request-Id", "traceparent"),
+    *("X-Deadline-Ms", "X-Request-Id", "traceparent", _HEADER_LENGTH),
 )
 _MAX_AGE_SECONDS = 600
 
@@ -27,6 +28,6 @@ def describe_cors(settings: Settings) -> dict[str, Any]:
         # Of a page elsewhere that calls a service in the local network: for origins named one by
         # one; without it Starlette refuses the question that browsers ask before.
         "allow_private_network": ANY not in settings.cors_origins,
-        "expose_headers": ("X-Request-Id", *times, "Retry-After"),
+        "expose_headers": ("X-Request-Id", *times, "Retry-After", _HEADER_LENGTH),
         "max_age": _MAX_AGE_SECONDS,
     }

@@ -29,6 +29,9 @@ _ONE_IMAGE = ("unsupported_format", "invalid_image", "out_of_memory")
 
 def describe_api(app: FastAPI, settings: Settings, inference: Inference) -> dict[str, Any]:
     """The whole OpenAPI document; the bound of `top_k` is the loaded model's."""
+    # Of no use to anybody else: a service that nobody asks for the document does without.
+    from service.oip.description import SCHEMAS, describe_open_inference
+
     document = get_openapi(
         title=app.title,
         version=app.version,
@@ -40,7 +43,7 @@ def describe_api(app: FastAPI, settings: Settings, inference: Inference) -> dict
     _, definitions = models_json_schema(
         [(model, "serialization") for model in models], ref_template=_REFERENCE
     )
-    schemas |= definitions["$defs"]
+    schemas |= definitions["$defs"] | SCHEMAS
     parameters = _describe_parameters(_count_classes(inference))
     document["paths"]["/info"]["get"]["responses"]["200"] = _describe_answer(InfoBody)
     document["paths"] |= {
@@ -53,6 +56,7 @@ def describe_api(app: FastAPI, settings: Settings, inference: Inference) -> dict
             )
         },
         "/startupz": {"get": _describe_probe("Is the start over?", "not_ready", "no_engine")},
+        **describe_open_inference(),
     }
     return document
 

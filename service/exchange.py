@@ -52,6 +52,7 @@ class Exchange:
         self._connection_tells = known is not None
         self.caller: Hashable = ""  # who asks; service.access finds out
         self.span: Span | None = None  # of OpenTelemetry; None: the request is not traced
+        self.route: str | None = None  # template of the path, where it has names in it
         self.problem: str | None = None  # the code of the answer, if it is one
         self.stages: dict[str, float] = {}  # milliseconds by stage, as far as they are known
         #: Whether there is more of the body to come.

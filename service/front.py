@@ -4,7 +4,10 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
 from time import perf_counter
+from typing import Protocol
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -29,8 +32,10 @@ _log = logging.getLogger("service.requests")
 _CLOSE = (b"connection", b"close")
 _UNMATCHED = "unmatched"
 # Asked for every few seconds by machines: logged for debugging only.
-PROBES = frozenset({"/livez", "/readyz", "/startupz"})
-QUIET = PROBES | {"/metrics"}
+PROBES = frozenset({"/livez", "/readyz", "/startupz", "/v2/health/live", "/v2/health/ready"})
+QUIET = PROBES | {
+    *("/metrics", "/v2/models/{model}/ready", "/v2/models/{model}/versions/{version}/ready")
+}
 _GUARDED = frozenset({"/classify", "/classify/batch", "/info"})
 _SLOW_SECONDS = 1.0  # above which the log's line of a request says where the time went
 _DISCARD_BYTES = 64 * 2**20
@@ -39,10 +44,49 @@ _DISCARD_SECONDS = 5.0
 Handler = Callable[[Exchange], Awaitable[Answer]]
 
 
+@dataclass(frozen=True)
+class Route:
+    """A path with names in it: its template, handlers by method, whether no key is asked for."""
+
+    template: str
+    handlers: Mapping[str, Handler]
+    is_open: bool = False
+
+
+class Family(Protocol):
+    """Routes below one prefix, with names in their paths and errors of their own form."""
+
+    def find(self, path: str) -> Route:
+        """Raises Problem not_found."""
+        ...
+
+    def encode_problem(self, problem: Problem) -> Answer:
+        """The answer that tells of a problem."""
+        ...
+
+
+class LateFamily:
+    """A family made for the first request below `prefix`: until then it costs nothing."""
+
+    def __init__(self, prefix: str, make: Callable[[], Family]) -> None:
+        self.prefix = prefix
+        self._make = make
+
+    @cached_property
+    def routes(self) -> Family:
+        """What was made."""
+        return self._make()
+
+    def owns(self, path: str) -> bool:
+        """Whether a path is the prefix or below it."""
+        return path.startswith(self.prefix) and path[len(self.prefix) :][:1] in ("", "/")
+
+
 class Front:
     """Pure ASGI, in front of the application's routes; `handlers` answer before them.
 
     They are few and must cost little, or answer when nothing else does: path -> method -> handler.
+    So do the routes of `family`, and nothing else does below its prefix.
     Unlike Starlette's base class for middleware it hides no disconnect and adds no task.
     """
 
@@ -54,12 +98,14 @@ class Front:
         access: Access,
         handlers: Mapping[str, Mapping[str, Handler]],
         paths: frozenset[str],
+        family: LateFamily | None = None,
     ) -> None:
         self._app = app
         self._metrics = metrics
         self._lifecycle = lifecycle
         self._access = access
         self._handlers = handlers
+        self._family = family
         self._paths = paths | handlers.keys()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -89,10 +135,15 @@ class Front:
         handlers = self._handlers.get(scope["path"])
         answer: Answer | None = None
         try:
-            self._check_access(exchange)
+            is_open = False
+            if handlers is None and (family := self._find_family(scope["path"])) is not None:
+                route = family.find(scope["path"])
+                exchange.route, handlers, is_open = route.template, route.handlers, route.is_open
+            self._check_access(exchange, is_open)
             if handlers is not None:
                 if exchange.span is not None:
-                    describe_route(exchange.span, scope["method"], scope["path"])
+                    template = exchange.route or scope["path"]
+                    describe_route(exchange.span, scope["method"], template)
                 answer = await _choose_handler(handlers, scope["method"])(exchange)
         except Problem as problem:
             answer = self._make_answer(problem, exchange)
@@ -109,7 +160,7 @@ class Front:
             return await self._pass_on(exchange, send)
         return await self._send(exchange, answer, send)
 
-    def _check_access(self, exchange: Exchange) -> None:
+    def _check_access(self, exchange: Exchange, is_open: bool) -> None:
         """Who asks for what: probes are everyone's, work and facts are those' who have a key.
 
         Raises Problem bad_request, unknown_host, unauthorized.
@@ -118,7 +169,7 @@ class Front:
         if path in PROBES:
             return
         self._access.check_host(exchange.scope, exchange.headers)
-        if path in _GUARDED:
+        if path in _GUARDED or (exchange.route is not None and not is_open):
             exchange.caller = self._access.find_caller(exchange.scope)
 
     async def _send(self, exchange: Exchange, answer: Answer, send: Send) -> int:
@@ -176,8 +227,15 @@ class Front:
             self._metrics.count_problem(problem.code)
         if exchange.span is not None:
             describe_problem(exchange.span, problem.code)
+        if (family := self._find_family(exchange.scope["path"])) is not None:
+            return family.encode_problem(problem)
         body, headers = encode_problem(problem, exchange.context.request_id)
         return Answer(problem.definition.status, body, headers)
+
+    def _find_family(self, path: str) -> Family | None:
+        """The family that the path belongs to."""
+        family = self._family
+        return family.routes if family is not None and family.owns(path) else None
 
     def _report_failure(self, exchange: Exchange, fault: Exception) -> Answer:
         _log.exception("a request failed unexpectedly")
@@ -189,7 +247,7 @@ class Front:
     def _record(self, exchange: Exchange, method: str, status: int, seconds: float) -> None:
         scope = exchange.scope
         path = getattr(scope.get("route"), "path", None) or scope["path"]
-        route = path if path in self._paths else _UNMATCHED
+        route = exchange.route or (path if path in self._paths else _UNMATCHED)
         self._metrics.count_request(route, method, status, seconds)
         level = logging.DEBUG if route in QUIET and status != 500 else logging.INFO
         if _log.isEnabledFor(level):

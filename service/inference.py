@@ -53,6 +53,7 @@ class Classified:
     seconds: dict[str, float]
     unit: int  # images that were computed together with it, itself included
     infer_began: float  # of time.perf_counter
+    logits: npt.NDArray[np.float32]  # [classes]
 
 
 class Inference:
@@ -153,7 +154,7 @@ class Inference:
         for job in jobs:
             # Bytes that are no image are refused at once: they say nothing of those that are.
             if job in prepared or each > job.cost:
-                self.predictor.learn(len(job.data), each)
+                self.predictor.learn(job.encoded_bytes, each)
         return [outcomes[job] for job in jobs]
 
     @contextmanager
@@ -164,11 +165,15 @@ class Inference:
             yield
 
     def _prepare(self, classifier: Classifier, job: Job) -> Prepared:
+        data = job.data
+        if not isinstance(data, bytes):
+            _, height, width = data.shape
+            return Prepared(data, "tensor", width, height, perf_counter(), 0.0, 0.0)
         try:
-            return classifier.prepare(job.data, partial(self._hold, until=job.deadline))
+            return classifier.prepare(data, partial(self._hold, until=job.deadline))
         except InvalidImage as fault:
             problem = describe_image_fault(fault)
-            text = explain_text(job.data) if problem.code == "unsupported_format" else None
+            text = explain_text(data) if problem.code == "unsupported_format" else None
             if text is not None:
                 problem = Problem(problem.code, text)
             self._metrics.count_decode_failure(problem.code)
@@ -176,7 +181,7 @@ class Inference:
         except TimeoutError as fault:  # there was no memory for it by its deadline
             raise describe_missed_deadline() from fault
         except MemoryError as fault:
-            _log.exception("no memory to decode a picture", extra={"bytes": len(job.data)})
+            _log.exception("no memory to decode a picture", extra={"bytes": len(data)})
             self._metrics.count_decode_failure("out_of_memory")
             raise Problem("out_of_memory", NO_MEMORY) from fault
 
@@ -200,7 +205,7 @@ class Inference:
             predictions = classifier.rank(logits, job.top_k)
         except ArithmeticError as fault:  # of this image alone, not of its unit
             return fault
-        return Classified(predictions, picture, stages, unit, infer_began)
+        return Classified(predictions, picture, stages, unit, infer_began, logits)
 
     # ---- loading
 

@@ -33,7 +33,7 @@ UNITS = (1, 2, 4, 8, 16)
 LAGS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 # A series that begins with its first event hides that event from every rate(): those that alerts
 # ask for are there from the start.
-_WATCHED_ROUTES = ("/classify", "/classify/batch")
+_WATCHED_ROUTES = ("/classify", "/classify/batch", "/v2/models/{model}/infer")
 _WATCHED_STATUSES = (200, 400, 401, 408, 413, 415, 421, 422, 429, CLIENT_GONE, 500, 503, 504)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _LONGEST_REASON = 300

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TextIO
 
 from service.logs import escape_controls
@@ -20,14 +21,31 @@ def print_line(text: str) -> None:
 
     Raises OutputLost, BrokenPipeError.
     """
-    with _open_output() as output:
-        output.write(_fit(text, output) + "\n")
+    with _taking_output() as stream:
+        stream.write(_fit(text, stream) + "\n")
 
 
-def print_bytes(content: bytes) -> None:
-    """Writes bytes to standard output as they are. Raises OutputLost, BrokenPipeError."""
-    with _open_output() as output:
-        output.buffer.write(content)
+def print_bytes(data: bytes) -> None:
+    """Writes bytes to standard output as they are; text has to be in its encoding.
+
+    Raises OutputLost, BrokenPipeError.
+    """
+    with _taking_output() as stream:
+        stream.flush()
+        stream.buffer.write(data)
+
+
+@contextmanager
+def _taking_output() -> Iterator[TextIO]:
+    if sys.stdout is None:  # so Python has it where the descriptor was closed at the start
+        raise OutputLost("expected a standard output to write to; it is closed")
+    try:
+        yield sys.stdout
+        sys.stdout.flush()  # a full disk is told by this, not at the interpreter's exit
+    except BrokenPipeError:
+        raise
+    except OSError as fault:
+        raise OutputLost(f"expected to write all output; found: {fault.strerror}") from fault
 
 
 def print_json(content: dict[str, Any]) -> None:
@@ -77,20 +95,6 @@ class Parser(argparse.ArgumentParser):
                 print_note(line)
         else:
             print_line(message.removesuffix("\n"))
-
-
-@contextlib.contextmanager
-def _open_output() -> Iterator[TextIO]:
-    """Standard output, flushed at the end. Raises OutputLost, BrokenPipeError."""
-    if sys.stdout is None:  # so Python has it where the descriptor was closed at the start
-        raise OutputLost("expected a standard output to write to; it is closed")
-    try:
-        yield sys.stdout
-        sys.stdout.flush()  # a full disk is told by this, not at the interpreter's exit
-    except BrokenPipeError:
-        raise
-    except OSError as fault:
-        raise OutputLost(f"expected to write all output; found: {fault.strerror}") from fault
 
 
 def _fit(text: str, stream: TextIO) -> str:

@@ -11,7 +11,7 @@ class Predictor:
 
     Bytes are what a request announces before its body is read, and decoding takes about as long as
     a file is large. A class without a measurement takes its nearest neighbour's, in proportion to
-    the bytes where the neighbour is smaller.
+    the bytes where the neighbour is smaller. 0 bytes stand for what need not be decoded.
     """
 
     def __init__(self) -> None:

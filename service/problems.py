@@ -35,6 +35,7 @@ PROBLEMS = {
     "body_timeout": Definition(408, "The body came too slowly"),
     "too_large": Definition(413, "The picture is too large"),
     "unsupported_format": Definition(415, "The picture's format is not accepted"),
+    "unsupported_encoding": Definition(415, "The body is encoded in a way that is not accepted"),
     "unknown_host": Definition(421, "The service is not called by this name"),
     "invalid_image": Definition(422, "The picture cannot be decoded"),
     "invalid_parameter": Definition(422, "A parameter has a value that is not allowed"),

@@ -10,6 +10,9 @@ from queue import SimpleQueue
 from time import monotonic
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from service.exchange import Connection
 from service.fair_queue import FairQueue
 from service.problems import Problem
@@ -18,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 
 class Job:
-    """One image on its way through a worker.
+    """One image on its way through a worker: a file, or the tensor [3, H, W] that it became.
 
     `done` is resolved on the event loop with what the work returned, or with its exception. Times
     are of time.monotonic.
@@ -26,12 +29,12 @@ class Job:
 
     __slots__ = (
         *("abandoned", "began", "caller", "connection", "context", "cost", "data", "deadline"),
-        *("done", "on_left", "queued", "top_k"),
+        *("done", "encoded_bytes", "on_left", "queued", "top_k"),
     )
 
     def __init__(
         self,
-        data: bytes,
+        data: bytes | npt.NDArray[np.float32],
         top_k: int,
         caller: Hashable,
         connection: Connection,
@@ -39,6 +42,8 @@ class Job:
         deadline: float,
     ) -> None:
         self.data = data
+        # Of the file that is to be decoded; 0: it is a tensor.
+        self.encoded_bytes = len(data) if isinstance(data, bytes) else 0
         self.top_k = top_k
         self.caller = caller
         self.connection = connection

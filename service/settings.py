@@ -42,7 +42,8 @@ _DEFAULT_BUNDLE = Path(__file__).resolve().parent / "bundles" / "default"
 _LARGEST_DEFAULT_THREADS = 4  # beyond it a single small image gains little
 #: The longest that X-Deadline-Ms and BNN_DEADLINE_MS may ask for.
 LONGEST_DEADLINE_MS = 60_000
-_MAX_WORKERS = 256
+#: Threads of the server, or processes of a bulk run.
+MAX_WORKERS = 256
 _MAX_CONNECTIONS = 65_536
 _HOUR_MS = 3_600_000
 # What Kubernetes and Docker write into a variable that links to a service.
@@ -54,7 +55,7 @@ class InvalidSettings(Exception):
 
 
 def _default_workers() -> int:
-    return min(count_cpus(), _MAX_WORKERS)
+    return min(count_cpus(), MAX_WORKERS)
 
 
 def _default_threads() -> int:
@@ -93,7 +94,7 @@ class Settings(BaseSettings):
     workers: int = Field(
         default_factory=_default_workers,
         ge=1,
-        le=_MAX_WORKERS,
+        le=MAX_WORKERS,
         description="images in work at the same time, one thread each; default: usable CPUs",
     )
     threads: int = Field(
@@ -106,7 +107,7 @@ class Settings(BaseSettings):
     decode_threads: int = Field(
         default_factory=lambda known: known["workers"],
         ge=1,
-        le=_MAX_WORKERS,
+        le=MAX_WORKERS,
         description="images decoded at the same time; default: workers",
     )
     queue_images: int = Field(64, ge=1, le=10_000, description="images that may wait")

@@ -80,7 +80,7 @@ def add_image(index: int, job: Job, outcome: Classified | Problem) -> None:
         return
     picture, seconds = outcome.picture, outcome.seconds
     shape: dict[str, AttributeValue] = {
-        "bnn.bytes": len(job.data),
+        "bnn.bytes": job.encoded_bytes,
         "bnn.format": picture.format,
         "bnn.width": picture.width,
         "bnn.height": picture.height,

@@ -14,7 +14,20 @@ TOP_LEVEL = {
     *("examples", "findings", "k8s", "tests", "Dockerfile", "pyproject.toml", "README.md"),
     *("compose.yaml", "deploy", "Makefile", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE"),
 }
-CODE = {".py", ".mjs", ".cpp", ".h", ".inc", ".html", ".toml", ".yaml", ".yml", ".sh", ".service"}
+CODE = {
+    ".py",
+    ".mjs",
+    ".c",
+    ".cpp",
+    ".h",
+    ".inc",
+    ".html",
+    ".toml",
+    ".yaml",
+    ".yml",
+    ".sh",
+    ".service",
+}
 CODE_NAMES = {
     *("Dockerfile", "Makefile", "CMakeLists.txt", "install"),
     *(".clang-format", ".dockerignore", ".gitignore"),

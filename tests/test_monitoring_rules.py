@@ -16,6 +16,7 @@ from tests.promql import list_metrics
 FOLDER = Path("k8s", "components", "monitoring", "rules")
 ME = 'job="bnn-service",instance="a:8000"'
 CLASSIFY = f'{ME},route="/classify",method="POST"'
+INFER = f'{ME},route="/v2/models/{{model}}/versions/{{version}}/infer",method="POST"'
 SEVERITIES = {"critical", "warning", "info"}
 
 
@@ -26,10 +27,10 @@ class Case(NamedTuple):
     minute: int = 30
 
 
-def requests(**per_minute: int) -> dict[str, str]:
-    """Counters of /classify by status: `s429=60` is one a second."""
+def requests(labels: str = CLASSIFY, **per_minute: int) -> dict[str, str]:
+    """Counters of a route, /classify, by status: `s429=60` is one a second."""
     return {
-        f'bnn_requests_total{{{CLASSIFY},status="{status[1:]}"}}': f"0+{count}x60"
+        f'bnn_requests_total{{{labels},status="{status[1:]}"}}': f"0+{count}x60"
         for status, count in per_minute.items()
     }
 
@@ -134,7 +135,11 @@ CASES: dict[str, tuple[list[Case], list[Case]]] = {
         [Case({f"bnn_event_loop_lag_seconds_count{{{ME}}}": "0+600x20 0+600x40"})],
     ),
     "BnnErrorRate": (
-        [Case(requests(s200=950, s500=50)), Case(requests(s200=900, s503=30, s422=70))],
+        [
+            Case(requests(s200=950, s500=50)),
+            Case(requests(s200=900, s503=30, s422=70)),
+            Case(requests(INFER, s200=950, s500=50)),
+        ],
         [
             Case(requests(s200=995, s500=5)),
             Case(requests(s200=500, s429=300, s422=100, s504=100)),

@@ -37,6 +37,7 @@ COMMANDS: dict[str, list[str]] = {
         for engine, port in (("native", 8741), ("onnx", 8742), ("torchscript", 8743))
     },
     "classify": ["-m", "service", "classify", "IMAGE"],
+    "classify in processes": ["-m", "service", "classify", "IMAGE", "--workers", "2"],
     "self-test onnx": ["-m", "service", "self-test", "--engine", "onnx"],
     "export": ["-m", "models.export", "mobilenet_v1_0.25", "--out", "OUT"],
     "bench": ["-m", "runtime.bench", "--only", "kernels", "--runs", "1"],

@@ -72,6 +72,25 @@ def test_the_fair_comparison_is_told_as_measured() -> None:
     assert {record["recipe"]["epochs"] for record in records} == {36}
 
 
+def test_ratios_of_raspberry_pis_are_those_of_the_emulated_table() -> None:
+    """The range of each board and precision, of ours with either kind of float parts."""
+    page = (ROOT / "runtime" / "bench" / "README.md").read_text()
+    block = page.partition("<!-- bench arm: begin -->")[2].partition("<!-- bench arm: end -->")[0]
+    rows = [line.strip("| ").split(" | ") for line in block.splitlines() if "mobilenet_v1" in line]
+    assert len(rows) == 12
+
+    def describe(board: str, column: int) -> tuple[str, str]:
+        ratios = [row[column].partition(": ")[2].rstrip("x") for row in rows if row[0] == board]
+        return min(ratios), max(ratios)
+
+    pi4, pi5 = "Raspberry Pi 4", "Raspberry Pi 5"
+    (low4, high4), (low5, high5) = describe(pi4, 7), describe(pi5, 7)
+    assert f"are {low4} to {high4} times as fast on a Raspberry Pi 4" in PROSE
+    assert f"float32, and {low5} to {high5} times on a Pi 5" in PROSE
+    (low4, high4), (low5, high5) = describe(pi4, 9), describe(pi5, 9)
+    assert f"{low4} to {high4} and {low5} to {high5} times as fast as its int8 form" in PROSE
+
+
 def test_training_is_described_as_it_was() -> None:
     for bundle in ("service/bundles/default", "service/bundles/mobilenet_v1"):
         training = manifest(bundle)["training"]

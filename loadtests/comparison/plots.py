@@ -1,7 +1,7 @@
 """Draws a comparison as SVG: CPU time, latency percentiles, latency by rate, accuracy by cost."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import matplotlib
@@ -11,21 +11,24 @@ from matplotlib.figure import Figure
 _OURS, _OTHERS = "#1f5fa8", ("#c8641e", "#8a8a8a", "#3c8c5a", "#8a5aa8", "#b03060")
 
 
+_Drawing = Callable[[Axes, Sequence[dict[str, Any]]], None]
+
+
 def draw_case(case: dict[str, Any]) -> str:
     """One SVG of a case's figures (`results.cases[i]` of the JSON)."""
     sides = case["sides"]
-    whole = "open_loop" in sides[0]
-    figure = Figure(figsize=(11, 7 if whole else 2 + 0.4 * len(sides)), layout="constrained")
-    if whole:
-        above, below = figure.subplots(2, 2)
-        _draw_cpu(above[0], sides)
-        _draw_percentiles(above[1], sides)
-        _draw_rates(below[0], sides)
-        _draw_memory(below[1], sides)
-    else:
-        left, right = figure.subplots(1, 2)
-        _draw_cpu(left, sides)
-        _draw_memory(right, sides)
+    rows: list[Sequence[_Drawing]] = [(_draw_cpu, _draw_memory)]
+    if "open_loop" in sides[0]:
+        rows.append((_draw_percentiles, _draw_rates))
+    if sum("accuracy" in side for side in sides) > 1:  # on the same files, or they do not compare
+        rows.append((_draw_accuracy_by_cpu, _draw_accuracy_by_memory))
+    height = 1.5 + 0.4 * len(sides) + 4 * (len(rows) - 1)
+    figure = Figure(figsize=(12, height), layout="constrained")
+    heights = [1.5 + 0.4 * len(sides), *[4.0] * (len(rows) - 1)]
+    table = figure.subplots(len(rows), 2, squeeze=False, height_ratios=heights)
+    for axes, drawings in zip(table, rows, strict=True):
+        for one, draw in zip(axes, drawings, strict=True):
+            draw(one, sides)
     stream = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": "bnn"}):  # the same figures give the same file
         figure.savefig(stream, format="svg", metadata={"Date": None})
@@ -52,7 +55,7 @@ def _draw_cpu(axes: Axes, sides: Sequence[dict[str, Any]]) -> None:
         axes.barh(row, middle, xerr=reach, color=_color(row), capsize=2)
         axes.annotate(f" {middle:.2f}", (found["high"], row), va="center", fontsize=8)
     axes.set_xlim(0, 1.15 * max(side["cpu_ms"]["high"] for side in sides))
-    axes.set_title("CPU time an image, ms (median and range of the rounds)", fontsize=9)
+    axes.set_title("CPU time an image, ms: median, range", fontsize=9)
 
 
 def _draw_percentiles(axes: Axes, sides: Sequence[dict[str, Any]]) -> None:
@@ -97,4 +100,24 @@ def _draw_memory(axes: Axes, sides: Sequence[dict[str, Any]]) -> None:
         axes.barh(row, peak - idle, left=idle, color=_color(row), alpha=0.4)
         axes.annotate(f" {peak:.0f}", (peak, row), va="center", fontsize=8)
     axes.set_xlim(0, 1.15 * max(side["peak_rss_bytes"] for side in sides) / 2**20)
-    axes.set_title("resident memory, MiB: idle, and the peak under load (pale)", fontsize=9)
+    axes.set_title("resident memory, MiB: idle, peak (pale)", fontsize=9)
+
+
+def _draw_accuracy_by_cpu(axes: Axes, sides: Sequence[dict[str, Any]]) -> None:
+    _draw_accuracy(axes, sides, [side["cpu_ms"]["median"] for side in sides])
+    axes.set_title("top-1 on the same files, %, by CPU time an image, ms", fontsize=9)
+
+
+def _draw_accuracy_by_memory(axes: Axes, sides: Sequence[dict[str, Any]]) -> None:
+    _draw_accuracy(axes, sides, [side["peak_rss_bytes"] / 2**20 for side in sides])
+    axes.set_title("top-1 on the same files, %, by peak memory, MiB", fontsize=9)
+
+
+def _draw_accuracy(axes: Axes, sides: Sequence[dict[str, Any]], costs: Sequence[float]) -> None:
+    for index, (side, cost) in enumerate(zip(sides, costs, strict=True)):
+        if found := side.get("accuracy"):
+            top1 = 100 * found["top1"] / found["images"]
+            axes.plot(cost, top1, marker="o", color=_color(index))
+            axes.annotate(f"  {side['name']}", (cost, top1), va="center", fontsize=8)
+    axes.set_xlim(0, 2 * max(costs))
+    axes.set_ylim(0, 100)

@@ -1,7 +1,8 @@
 """The work that every peer does for an image: decode, preprocess, MobileNet-v1, the best label.
 
 The constants are those of the bundle's manifest, the arithmetic that of the service. It is called
-with the path of the bundle in PEER_BUNDLE and the threads of one inference in PEER_THREADS.
+with the path of the bundle in PEER_BUNDLE and the threads of one inference in PEER_THREADS. With
+PEER_MODEL=none nothing is loaded, and nothing can be classified.
 """
 
 import io

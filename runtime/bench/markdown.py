@@ -28,11 +28,16 @@ def make_marks(block: str) -> tuple[str, str]:
 
 
 def write_markdown(figures: Figures, path: Path, block: str = BLOCK) -> None:
-    """Writes the tables; a file with the marks keeps all that is not between them.
+    """Writes the tables of these figures. Raises RuntimeFault as split_at_marks does."""
+    write_block("\n\n".join(make_tables(figures)), path, block)
+
+
+def write_block(tables: str, path: Path, block: str) -> None:
+    """Writes tables; a file with the marks keeps all that is not between them.
 
     Raises RuntimeFault as split_at_marks does.
     """
-    tables = "\n\n".join(make_tables(figures)) + "\n"
+    tables += "\n"
     around = split_at_marks(path, block)
     if around is not None:
         begin, end = make_marks(block)

@@ -32,6 +32,11 @@ VARIANTS: tuple[tuple[str, ...], ...] = (
     ("overlays/cloud", "autoscaling-queue", "bundle-volume", "monitoring"),
     ("overlays/raspberry-pi", "bundle-configmap"),
 )
+# Folders of Jobs, which stand for themselves.
+JOBS: tuple[tuple[str, ...], ...] = (("jobs/classify",), ("jobs/classify-objects",))
+
+# With another kind of object in the place of the Deployment.
+KSERVE = ("base", "kserve")
 
 
 @dataclass(frozen=True)

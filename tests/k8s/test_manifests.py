@@ -14,6 +14,8 @@ import yaml
 
 from tests.k8s.rendering import (
     CUSTOM_KINDS,
+    JOBS,
+    KSERVE,
     MANIFESTS,
     ROOT,
     TOOLS,
@@ -40,7 +42,7 @@ SUPPORTED = [version for version in VERSIONS if version >= OLDEST]
 def write_all(folder: Path) -> list[Path]:
     """The objects that Kubernetes itself knows, a file for each variant."""
     files = []
-    for variant in VARIANTS:
+    for variant in (*VARIANTS, *JOBS):
         files.append(folder / f"{name_variant(variant)}.yaml")
         known = [one for one in render(variant).objects if one["kind"] not in CUSTOM_KINDS]
         files[-1].write_text(yaml.safe_dump_all(known))
@@ -127,9 +129,9 @@ def list_used(folder: str) -> set[Path]:
 
 
 def test_every_folder_is_in_a_variant() -> None:
-    used = {MANIFESTS / overlay for overlay, *_ in VARIANTS}
-    used |= {MANIFESTS / "components" / name for _, *names in VARIANTS for name in names}
-    used |= {found for overlay, *_ in VARIANTS for found in list_used(overlay)}
+    used = {MANIFESTS / overlay for overlay, *_ in (*VARIANTS, *JOBS)}
+    used |= {MANIFESTS / "components" / name for _, *names in (*VARIANTS, KSERVE) for name in names}
+    used |= {found for overlay, *_ in (*VARIANTS, *JOBS) for found in list_used(overlay)}
     expected = {path.parent for path in MANIFESTS.rglob("kustomization.yaml")}
     assert used == expected
 
@@ -148,7 +150,8 @@ def test_kustomizations_name_every_file() -> None:
 def test_readme_names_every_folder_with_its_command() -> None:
     text = (MANIFESTS / "README.md").read_text()
     commands = set(re.findall(r"kubectl apply (?:--server-side )?-k (k8s/[\w/-]+)", text))
-    assert commands == {"k8s/base"} | {f"k8s/overlays/{name}" for name in list_folders("overlays")}
+    folders = {f"{kind}/{name}" for kind in ("overlays", "jobs") for name in list_folders(kind)}
+    assert commands == {f"k8s/{name}" for name in ("base", *folders)}
     components = set(re.findall(r"^\| `components/([\w-]+)` \|", text, re.MULTILINE))
     assert components == list_folders("components")
 

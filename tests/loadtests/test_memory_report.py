@@ -9,7 +9,7 @@ import pytest
 
 from loadtests.memory import Load, Measured
 from loadtests.memory_images import generate_photos
-from loadtests.memory_report import DECODING, REQUESTS, RUNNING, add_results, list_parts
+from loadtests.memory_report import add_results
 from loadtests.memory_sides import SLIM, Side
 from loadtests.memory_steps import ARENA, MODEL, Breakdown, Step
 from loadtests.processes import MIB, Usage
@@ -54,21 +54,6 @@ def judge(*found: Measured) -> Report:
     report = Report("t", {}, machine={})
     add_results(report, found, PICTURES, options)
     return report
-
-
-def test_parts_add_up_to_the_peak() -> None:
-    found = make_measured()
-    parts = {part.name: part.rss for part in list_parts(found)}
-    assert sum(parts.values()) == found.peak == 85 * MIB
-    assert parts[RUNNING] == 2 * MIB
-    assert parts[DECODING] == 5 * MIB
-    assert parts[REQUESTS] == 8 * MIB
-
-
-def test_decoding_is_no_more_than_the_load() -> None:
-    found = make_measured(loads=[Load(1, [73 * MIB] * 3, 1, 1.0)])
-    parts = {part.name: part.rss for part in list_parts(found)}
-    assert (parts[DECODING], parts[REQUESTS]) == (MIB, 0)
 
 
 def test_all_held() -> None:

@@ -43,6 +43,43 @@ def test_a_key() -> None:
     assert (options.name, options.rate, options.burst) == ("app", 2.5, None)
 
 
+def test_what_classify_is_without_options() -> None:
+    options = build_parser().parse_args(["classify", "a.jpg", "folder"])
+    assert options.names == ["a.jpg", "folder"]
+    assert (options.from_file, options.recursive, options.null, options.shard) == (
+        [],
+        False,
+        False,
+        None,
+    )
+    assert (options.format, options.json, options.workers, options.output) == (
+        None,
+        False,
+        None,
+        None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["--shard", "0/2"], "expected I/N"),
+        (["--workers", "0"], "expected a number from 1 on"),
+        (["--workers", "257"], "expected at most 256"),
+        (["--format", "xml"], "invalid choice"),
+        (["--json", "--format", "csv"], "not allowed with"),
+        (["--overwrite", "--retry-errors"], "not allowed with"),
+    ],
+)
+def test_what_classify_does_not_take(
+    words: list[str], text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        build_parser().parse_args(["classify", "a.jpg", *words])
+    assert caught.value.code == 2
+    assert text in capsys.readouterr().err
+
+
 def test_what_a_watch_is_without_options() -> None:
     options = build_parser().parse_args(["watch", "frames"])
     assert (options.source, options.every, options.top_k, options.min_score) == (
@@ -91,7 +128,7 @@ def test_a_watch_prints_json_or_text(capsys: pytest.CaptureFixture[str]) -> None
 
 
 @pytest.mark.parametrize(
-    "words", [["nonsense"], ["classify"], ["make-key"], ["make-key", "a", "--rate", "x"], ["-x"]]
+    "words", [["nonsense"], ["make-key"], ["make-key", "a", "--rate", "x"], ["-x"]]
 )
 def test_wrong_usage(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:

@@ -7,7 +7,7 @@ import pytest
 
 from runtime import ImageLimits, ImageTooLarge
 from runtime.bundle import FileEntry
-from service.classifier import Classifier, Prediction, identify_model
+from service.classifier import Classifier, InvalidTopK, Prediction, identify_model
 
 
 @pytest.fixture
@@ -29,6 +29,13 @@ def test_prepares_infers_and_ranks(classifier: Classifier, picture: Any) -> None
     best = classifier.rank(logits[0], 1)[0]
     assert (best.label, best.index) == ("blue", 2)
     assert best.score == pytest.approx(np.exp(3) / (np.exp(3) + 2 * np.exp(-3)), abs=1e-3)
+
+
+def test_how_many_classes_are_shown(classifier: Classifier) -> None:
+    assert [classifier.resolve_top_k(top_k) for top_k in (None, 1, 3)] == [3, 1, 3]
+    for top_k in (0, -1, 4):
+        with pytest.raises(InvalidTopK, match=f"expected 1 to 3, .* found {top_k}"):
+            classifier.resolve_top_k(top_k)
 
 
 def test_scores_sum_to_one_and_never_overflow(classifier: Classifier) -> None:

@@ -1,9 +1,13 @@
 """service.command_line: what was asked for is done, and the status tells how it went."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from service.bulk.options import BulkOptions
+from service.bulk.shards import Shard
+from service.bulk.sources import Sources
 from service.command_line import run
 from service.settings import Settings
 from service.watch import WatchOptions
@@ -56,3 +60,24 @@ def test_people_get_text_and_programs_json(
     monkeypatch.setattr("sys.stdout.isatty", lambda: is_terminal)
     assert run(["watch", "frames", *words]) == 0
     assert watched[0][1].as_json is as_json
+
+
+def test_what_classify_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[BulkOptions] = []
+    monkeypatch.setattr("service.command_line.configure_logging", lambda *_: None)
+    monkeypatch.setattr(
+        "service.bulk.run.classify_images", lambda _, options: asked.append(options) or 3
+    )
+    words = "-r a b --from-file l --from-file - -0 --shard 2/3 --workers 4 -o f.csv --retry-errors"
+    assert run(["classify", *words.split(), "--top-k", "2"]) == 3
+    assert run(["classify", "a", "--json"]) == 3
+    assert asked == [
+        BulkOptions(
+            Sources(("a", "b"), ("l", "-"), True, True, Shard(2, 3)),
+            top_k=2,
+            workers=4,
+            output=Path("f.csv"),
+            retry_errors=True,
+        ),
+        BulkOptions(Sources(("a",)), kind="jsonl", timed=True),
+    ]

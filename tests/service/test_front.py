@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from service.access import Access
 from service.exchange import Answer, ClientGone, Exchange
-from service.front import Front, Handler
+from service.front import Front, Handler, LateFamily, Route
 from service.key_file import make_key
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
@@ -88,7 +88,7 @@ async def test_a_lack_of_memory_is_no_fault(
         raise MemoryError
 
     with monkeypatch.context() as patch:
-        patch.setattr("service.body._read_body", fail)
+        patch.setattr("service.body.read_body", fail)
         answer = await client.post("/classify", content=picture())
     assert (answer.status_code, answer.json()["code"]) == (503, "out_of_memory")
     assert "retry-after" in answer.headers
@@ -156,10 +156,12 @@ class Stage:
         self.events: list[str] = []
         self.sent: list[Any] = []
 
-    async def ask(self, headers: dict[str, str] | None = None, method: str = "POST") -> None:
+    async def ask(
+        self, headers: dict[str, str] | None = None, method: str = "POST", path: str = "/here"
+    ) -> None:
         every = {"host": "localhost", **(headers or {})}
         pairs = [(name.encode(), value.encode()) for name, value in every.items()]
-        scope = {"type": "http", "method": method, "path": "/here", "headers": pairs}
+        scope = {"type": "http", "method": method, "path": path, "headers": pairs}
         await self.front({**scope, "query_string": b""}, self._receive, self._send)
 
     async def _receive(self) -> dict[str, Any]:
@@ -310,3 +312,57 @@ async def test_other_events_pass_through() -> None:
 
     await Stage(app=app).front({"type": "lifespan"}, None, None)  # type: ignore[arg-type]
     assert seen == ["lifespan"]
+
+
+class Rooms:
+    """A family of routes with a name in their paths."""
+
+    made = 0
+
+    def __init__(self, asked: list[str]) -> None:
+        Rooms.made += 1
+        self._asked = asked
+
+    def find(self, path: str) -> Route:
+        if path == "/rooms/none":
+            raise Problem("not_found", "expected a room")
+        return Route("/rooms/{name}", {"POST": self._answer}, is_open=path.endswith("open"))
+
+    def encode_problem(self, problem: Problem) -> Answer:
+        return Answer(problem.definition.status, b"oh: " + problem.code.encode())
+
+    async def _answer(self, exchange: Exchange) -> Answer:
+        self._asked.append(exchange.scope["path"])
+        return Answer(200, b"in")
+
+
+async def test_a_family_is_made_when_it_is_asked_for_and_has_its_own_errors() -> None:
+    asked: list[str] = []
+    Rooms.made = 0
+    stage = Stage(accept)
+    stage.front._family = LateFamily("/rooms", lambda: Rooms(asked))
+    await stage.ask()
+    assert Rooms.made == 0
+    for path, status, body in (
+        ("/rooms/one", 200, b"in"),
+        ("/rooms/open", 200, b"in"),
+        ("/rooms/none", 404, b"oh: not_found"),
+    ):
+        stage.sent.clear()
+        await stage.ask(path=path)
+        assert (stage.sent[0]["status"], stage.sent[1]["body"]) == (status, body)
+        assert b"x-request-id" in stage.headers
+    stage.sent.clear()
+    await stage.ask(path="/rooms/one", method="GET")
+    assert (stage.sent[0]["status"], stage.sent[1]["body"]) == (405, b"oh: method_not_allowed")
+    assert (Rooms.made, asked) == (1, ["/rooms/one", "/rooms/open"])
+    metrics = stage.metrics.expose("")[0].decode()
+    assert 'bnn_requests_total{method="POST",route="/rooms/{name}",status="200"} 2.0' in metrics
+
+
+@pytest.mark.parametrize(
+    ("path", "owns"),
+    [("/rooms", True), ("/rooms/", True), ("/rooms/a/b", True), ("/roomsx", False), ("/", False)],
+)
+def test_what_is_below_a_prefix(path: str, owns: bool) -> None:
+    assert LateFamily("/rooms", lambda: Rooms([])).owns(path) is owns

@@ -75,6 +75,21 @@ def test_json_is_readable_where_it_can_be(capsys: pytest.CaptureFixture[str]) ->
     assert capsys.readouterr().out == '{"label": "é中"}\n'
 
 
+def test_bytes_are_written_as_they_are_behind_earlier_lines(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    output = open_stream("ascii")
+    monkeypatch.setattr(sys, "stdout", output)
+    output.write("a\n")
+    print_bytes(b"\xff\n")
+    buffer = output.buffer
+    assert isinstance(buffer, io.BytesIO)
+    assert buffer.getvalue() == b"a\n\xff\n"
+    monkeypatch.setattr(sys, "stdout", None)
+    with pytest.raises(OutputLost, match="it is closed"):
+        print_bytes(b"")
+
+
 def test_notes_steer_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     print_note("a\x1b[2J\nb")
     assert capsys.readouterr().err == "a\\x1b[2J\\nb\n"
@@ -155,13 +170,3 @@ def test_lost_output_is_one_line_and_a_status(redirection: str, status: int, tex
         pytest.skip("this system has no /dev/full")
     done = run(redirection)
     assert (done.returncode, done.stderr) == (status, text)
-
-
-def test_bytes_are_written_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    output = open_stream("ascii")
-    monkeypatch.setattr(sys, "stdout", output)
-    print_bytes(b"\xff\n\x00")
-    assert output.buffer.getvalue() == b"\xff\n\x00"  # type: ignore[attr-defined]
-    monkeypatch.setattr(sys, "stdout", None)
-    with pytest.raises(OutputLost, match="closed"):
-        print_bytes(b"")

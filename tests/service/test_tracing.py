@@ -73,7 +73,9 @@ async def test_stages_of_an_image_lie_where_they_were(collected: Collected) -> N
     seconds = {"queue": 4.0, "decode": 1.5, "preprocess": 0.5, "infer": 0.25}
     now = time.time()
     with collected.tracer.start_as_current_span("server") as server:
-        tracing.add_image(2, job, Classified([], picture, seconds, 4, began + 3))
+        tracing.add_image(
+            2, job, Classified([], picture, seconds, 4, began + 3, np.zeros(3, np.float32))
+        )
     spans = collected.take()
     assert {name: measure(spans[name]) for name in seconds} == pytest.approx(seconds)
     starts = {name: (spans[name].start_time or 0) / 1e9 - now for name in seconds}
@@ -147,8 +149,8 @@ async def test_without_an_sdk_no_span_is_made(
         "describe_problem",
     ):
         watch(tracing, name)
-    monkeypatch.setattr("service.classify.add_image", tracing.add_image)
-    monkeypatch.setattr("service.classify.add_receive", tracing.add_receive)
+    monkeypatch.setattr("service.intake.add_image", tracing.add_image)
+    monkeypatch.setattr("service.intake.add_receive", tracing.add_receive)
     for name in ("relate", "describe_route", "describe_problem"):
         monkeypatch.setattr(f"service.front.{name}", getattr(tracing, name))
     sent = picture() if body == "a picture" else b"GIF89a, no picture"

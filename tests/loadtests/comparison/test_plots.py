@@ -21,3 +21,12 @@ def test_draws_every_side(whole: bool) -> None:
         assert text in svg  # as comments beside the outlines of its letters
     assert ("p99 by rate" in svg) == whole
     assert svg == draw_case(report.data["cases"][0])
+
+
+def test_accuracy_is_drawn_where_two_have_it_on_the_same_files() -> None:
+    report, run = Report("t", {}), make_run(whole=False, measured=True)
+    add_case(report, run, OPTIONS, {})
+    run.results[1].accuracy = run.results[0].accuracy
+    add_case(report, run, OPTIONS, {})
+    one, two = (draw_case(case) for case in report.data["cases"])
+    assert ("top-1 on the same files" in one, "top-1 on the same files" in two) == (False, True)

@@ -1,0 +1,1 @@
+"""What the Locust files share: images, intended times, shapes, statistics, thresholds."""

@@ -1,0 +1,86 @@
+"""Images of a folder, as they are found: by the ends of their names, a part of it at a time."""
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+#: Of files that are taken for images where nobody named them.
+SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".avif")
+_SORTED = 10_000  # entries of a folder that are held and sorted at a time
+
+
+@dataclass
+class Passed:
+    """What listings passed over: `other` files by their names, `folders` that were not entered."""
+
+    other: int = 0
+    folders: int = 0
+
+
+def is_image_name(name: str) -> bool:
+    """Whether a file of this name is taken: not hidden, and with the end of an image's name.
+
+    So not Thumbs.db, desktop.ini or .DS_Store, nor what macOS writes beside photo.jpg, ._photo.jpg.
+    """
+    return not name.startswith(".") and name.lower().endswith(SUFFIXES)
+
+
+def list_folder(
+    folder: str,
+    is_recursive: bool,
+    passed: Passed,
+    report: Callable[[str, Exception], None],
+) -> Iterator[str]:
+    """Paths of the images of a folder, and of those in it: first files, by name, then folders.
+
+    Of a larger folder 10 000 entries at a time. Links to files are followed, links to folders not:
+    they may lead in a circle. Hidden folders are left out. A folder that cannot be read is told to
+    `report`, and the others go on.
+    """
+    open_folders = [_list_entries(folder, passed, report)]
+    while open_folders:
+        for path, is_folder in open_folders[-1]:
+            if not is_folder:
+                yield path
+            elif is_recursive:
+                open_folders.append(_list_entries(path, passed, report))
+                break
+            else:
+                passed.folders += 1
+        else:
+            open_folders.pop()
+
+
+def _list_entries(
+    folder: str, passed: Passed, report: Callable[[str, Exception], None]
+) -> Iterator[tuple[str, bool]]:
+    """Paths of images and of folders, and which of both they are."""
+    try:
+        with os.scandir(folder) as entries:
+            while chunk := list(islice(entries, _SORTED)):
+                chunk.sort(key=lambda entry: entry.name)
+                folders = []
+                for entry in chunk:
+                    if entry.is_dir(follow_symlinks=False):
+                        if not entry.name.startswith("."):
+                            folders.append(entry.path)
+                    elif is_image_name(entry.name) and _is_file(entry):
+                        yield entry.path, False
+                    else:
+                        passed.other += 1
+                for path in folders:
+                    yield path, True
+    except OSError as fault:
+        report(folder, fault)
+
+
+def _is_file(entry: "os.DirEntry[str]") -> bool:
+    """No pipe or device, which may never end. A link that leads nowhere is left for its row."""
+    if entry.is_file(follow_symlinks=False):
+        return True
+    try:
+        return stat.S_ISREG(os.stat(entry.path).st_mode)
+    except OSError:
+        return True

@@ -1,0 +1,112 @@
+"""Where names come from: files, folders, prefixes of object stores and lists, one after another."""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from service.bulk.folders import Passed, is_image_name, list_folder
+from service.bulk.name_lists import InvalidList, read_list
+from service.bulk.object_store import StoreUnusable, is_prefix, is_url, list_prefix
+from service.bulk.shards import WHOLE, Shard
+
+
+class Listed(NamedTuple):
+    """An image's name, as its row has it, and its key, by which it belongs to a shard."""
+
+    name: str
+    key: str
+
+
+@dataclass
+class Sources:
+    """What was given on the command line. `passed` and `seen` count what listings came by.
+
+    A key is the name below a folder or prefix that was given, so that a folder that another machine
+    has elsewhere falls into the same shards; else the name as it was given.
+    """
+
+    names: tuple[str, ...] = ()
+    lists: tuple[str, ...] = ()
+    is_recursive: bool = False
+    by_nul: bool = False
+    shard: Shard = WHOLE
+    passed: Passed = field(default_factory=Passed)
+    seen: int = 0
+
+    def list_names(self, report: Callable[[str, Exception], None]) -> Iterator[str]:
+        """The names of the shard. What cannot be listed is told to `report`; the others go on.
+
+        Raises InvalidList, StoreUnusable.
+        """
+        for name, key in self._list_all(report):
+            self.seen += 1
+            if self.shard.has(key):
+                yield name
+
+    def _list_all(self, report: Callable[[str, Exception], None]) -> Iterator[Listed]:
+        for name in self.names:
+            if is_url(name):
+                yield from self._list_url(name, report)
+            elif os.path.isdir(name):
+                root = len(os.path.join(name, ""))
+                for path in list_folder(name, self.is_recursive, self.passed, report):
+                    yield Listed(path, path[root:])
+            else:
+                yield Listed(name, name)
+        for file in self.lists:
+            for name in self._read_list(file, report):
+                yield Listed(name, name)
+
+    def _list_url(self, url: str, report: Callable[[str, Exception], None]) -> Iterator[Listed]:
+        try:
+            is_one = not url.endswith("/") and (
+                is_image_name(url.rpartition("/")[2]) or not is_prefix(url)
+            )
+        except StoreUnusable:
+            raise
+        except Exception as fault:  # a store raises what its library does
+            report(url, fault)
+            return
+        if is_one:
+            yield Listed(url, url)
+            return
+        root = len(url.rstrip("/")) + 1
+        waiting = [url]
+        while waiting:
+            prefix = waiting.pop()
+            folders = []
+            try:
+                for entry in list_prefix(prefix):
+                    last = entry.url.rstrip("/").rpartition("/")[2]
+                    if not entry.is_folder:
+                        if is_image_name(last):
+                            yield Listed(entry.url, entry.url[root:])
+                        else:
+                            self.passed.other += 1
+                    elif not self.is_recursive:
+                        self.passed.folders += 1
+                    elif not last.startswith("."):
+                        folders.append(entry.url)
+            except StoreUnusable:
+                raise
+            except Exception as fault:
+                report(prefix, fault)
+            waiting += reversed(folders)
+
+    def _read_list(self, file: str, report: Callable[[str, Exception], None]) -> Iterator[str]:
+        is_input = file == "-"
+        title = "--from-file -" if is_input else f"--from-file {file}"
+        try:
+            descriptor = 0 if is_input else os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as fault:
+            raise InvalidList(
+                f"{title}: expected a list of names; found: {fault.strerror}"
+            ) from fault
+        try:
+            yield from read_list(descriptor, self.by_nul, title)
+        except OSError as fault:
+            report(title, fault)
+        finally:
+            if not is_input:
+                os.close(descriptor)

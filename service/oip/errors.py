@@ -1,0 +1,23 @@
+"""Errors as the protocol's clients read them: a JSON object whose `error` is a text."""
+
+from pydantic_core import to_json
+
+from service.exchange import Answer
+from service.problems import Problem, encode_problem
+
+# Statuses that its clients know; what is wrong with a request is 400 to them.
+_STATUSES = {"unsupported_format": 400, "invalid_image": 400, "invalid_parameter": 400}
+
+
+def encode_error(problem: Problem) -> Answer:
+    """The answer that tells of a problem; `code` is beside the protocol's `error`."""
+    _, headers = encode_problem(problem, "")
+    kept = [(name, value) for name, value in headers if name != b"content-type"]
+    body = to_json({"error": problem.detail, "code": problem.code})
+    status = _STATUSES.get(problem.code, problem.definition.status)
+    return Answer(status, body, [(b"content-type", b"application/json"), *kept])
+
+
+def refuse(expected: str, found: str, remedy: str = "Correct the request.") -> Problem:
+    """The problem of a request that is not as the protocol has it."""
+    return Problem("bad_request", f"expected {expected}; found {found}. {remedy}")
