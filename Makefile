@@ -50,7 +50,7 @@ PIP_INSTALL = $(PYTHON) -m pip install --quiet --disable-pip-version-check
 PIP_LOCKED = $(PIP_INSTALL) --require-hashes --only-binary :all:
 
 .PHONY: help serve test setup lint format bench bench-page bench-peers bench-arm serving-peers protocol-clients compare instruction-counts train-default train-baseline teachers \
-	wheel wheel-arm64 sdist sbom release release-notes raspberry-pi prove-raspberry-pi image image-archive prove-containers \
+	wheel wheel-arm64 client sdist sbom release release-notes raspberry-pi prove-raspberry-pi image image-archive prove-containers \
 	prometheus-rules locks system-test-tools manifest-tools clean
 
 help: ## list the targets
@@ -274,6 +274,11 @@ wheel: $(STAMPS)/torch-$(WITH_TORCH) ## build the wheel for this machine in dist
 wheel-arm64: $(STAMPS)/dependencies ## build the wheel for 64-bit ARM in dist/ (elsewhere by Debian's g++-aarch64-linux-gnu)
 	@BNN_TORCH=OFF .ci/build-wheel $(PYTHON) aarch64
 
+client: $(STAMPS)/dependencies ## build the wheel of the Python client in dist/, for every system
+	@mkdir -p dist && rm -f dist/bnn_client-*.whl
+	@$(PYTHON) -m pip wheel --quiet --disable-pip-version-check --no-build-isolation --no-deps --wheel-dir dist ./bnn_client
+	@ls dist/bnn_client-*.whl
+
 # Debian and Raspberry Pi OS have Python 3.11 in "bookworm", 3.13 in "trixie".
 PI_PYTHONS ?= 3.11 3.13
 PI_ONNX ?= no
@@ -317,9 +322,9 @@ sbom: setup ## write the software bill of materials (CycloneDX) into dist/
 	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(PYTHON) -m cyclonedx_py environment .build/sbom/bin/python \
 	  --pyproject pyproject.toml --mc-type application --output-reproducible --of JSON -o $(SBOM)
 
-release: sdist wheel wheel-arm64 sbom ## build everything that is released into dist/, and try each package
+release: sdist wheel wheel-arm64 client sbom ## build everything that is released into dist/, and try each package
 	TORCH_INDEX='$(TORCH_INDEX)' $(PYTHON) -m pytest --deploy tests/deploy/test_release.py -s
-	@cd dist && sha256sum bnn_service-$(VERSION)* > SHA256SUMS && cat SHA256SUMS
+	@cd dist && sha256sum bnn_service-$(VERSION)* bnn_client-$(VERSION)* > SHA256SUMS && cat SHA256SUMS
 
 RELEASE_TAG ?= v$(VERSION)
 release-notes: ## print what CHANGELOG.md says of the version (RELEASE_TAG=v1.2.3 has to name it)
@@ -374,4 +379,4 @@ locks: ## resolve the lock files anew (needs uv; UV_ARGS=--upgrade for newer ver
 
 clean: ## remove .venv, build products and caches
 	rm -rf $(VENV) .venv-* .build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage htmlcov
-	find service models runtime loadtests tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find service models runtime loadtests bnn_client tests -name __pycache__ -type d -prune -exec rm -rf {} +

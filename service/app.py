@@ -92,7 +92,7 @@ def create_app(
             pulse.stop()
             shedding.close(asyncio.get_running_loop().time())
 
-    # Swagger's page would load its scripts from elsewhere; the description itself stays.
+    # Swagger's page would load its scripts from elsewhere; /docs is our own (service.docs).
     app = FastAPI(
         title=TITLE,
         version=versions["service"],
@@ -125,7 +125,7 @@ def create_app(
             **list_probes(lifecycle),
         },
         family=LateFamily("/v2", make_open_inference),
-        paths=frozenset({"/openapi.json", "/info", "/metrics", "/"}),
+        paths=frozenset({"/openapi.json", "/docs", "/info", "/metrics", "/"}),
     )
     if settings.cors_origins:
         app.add_middleware(CORSMiddleware, **describe_cors(settings))  # answers before the Front

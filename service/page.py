@@ -19,7 +19,7 @@ def _fill(page: str, element: str, content: str) -> str:
     return f"{before}<{element}>{content}</{element}>{after}"
 
 
-def _hash(content: str) -> str:
+def hash_content(content: str) -> str:
     """The CSP source expression that allows an element with just this content."""
     digest = hashlib.sha256(content.encode()).digest()
     return f"'sha256-{base64.b64encode(digest).decode()}'"
@@ -31,8 +31,8 @@ PAGE = _fill(_fill(_read("page.html"), "style", _STYLE), "script", _SCRIPT)
 CONTENT_SECURITY_POLICY = "; ".join(
     (
         "default-src 'none'",
-        f"script-src {_hash(_SCRIPT)}",
-        f"style-src {_hash(_STYLE)}",
+        f"script-src {hash_content(_SCRIPT)}",
+        f"style-src {hash_content(_STYLE)}",
         "img-src blob: data:",
         "connect-src 'self'",
         "base-uri 'none'",

@@ -1,6 +1,7 @@
-"""The routes that are asked for now and then: facts, metrics, the page."""
+"""The routes that are asked for now and then: facts, metrics, the pages."""
 
 import asyncio
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
@@ -51,5 +52,18 @@ def build_router(
     @router.get("/", include_in_schema=False)
     async def page() -> HTMLResponse:
         return HTMLResponse(PAGE, headers={"Content-Security-Policy": CONTENT_SECURITY_POLICY})
+
+    made: list[
+        tuple[dict[str, Any], str]
+    ] = []  # the document that /docs was last made of, the page
+
+    @router.get("/docs", include_in_schema=False)
+    async def docs(request: Request) -> HTMLResponse:
+        from service.docs import DOCS_POLICY, render_docs  # few ask for it
+
+        document = request.app.openapi()
+        if not made or made[0][0] is not document:
+            made[:] = [(document, render_docs(document))]
+        return HTMLResponse(made[0][1], headers={"Content-Security-Policy": DOCS_POLICY})
 
     return router

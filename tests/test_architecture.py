@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-PACKAGES = ("service", "models", "runtime", "loadtests")
+PACKAGES = ("service", "models", "runtime", "loadtests", "bnn_client")
 TOP_LEVEL = {
     *PACKAGES,
-    *("findings", "k8s", "tests", "Dockerfile", "pyproject.toml", "README.md"),
+    *("examples", "findings", "k8s", "tests", "Dockerfile", "pyproject.toml", "README.md"),
     *("compose.yaml", "deploy", "Makefile", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE"),
 }
 CODE = {
-    *(".py", ".c", ".cpp", ".h", ".inc", ".html", ".css", ".js"),
+    *(".py", ".c", ".cpp", ".h", ".inc", ".html", ".css", ".js", ".mjs"),
     *(".toml", ".yaml", ".yml", ".sh", ".service"),
 }
 CODE_NAMES = {

@@ -25,7 +25,7 @@ UNUSED = (
     "pydantic.v1",  # 1.5, 16: FastAPI asks it about every type that is a parameter or an answer
     "opentelemetry.sdk",  # 1.5, 16
     "service.bulk",
-    *("service.watch", "service.camera", "service.mjpeg", "service.web"),  # 0.9, 8
+    *("service.watch", "service.camera", "service.mjpeg", "service.web", "service.docs"),  # 0.9, 8
     "service.oip",  # 0.2, 12
     *("fastapi.testclient", "starlette.testclient", "httpx", "numpy.testing", "unittest"),
     *("multiprocessing.managers", "concurrent.futures.process", "xml", "sqlite3", "yaml"),
