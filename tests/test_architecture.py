@@ -48,6 +48,8 @@ def show(paths: list[Path]) -> str:
 
 
 def is_code(path: Path) -> bool:
+    if path.parent == Path("loadtests/results"):  # reports, which the tools have written
+        return False
     return path.suffix in CODE or path.name in CODE_NAMES or path.parent == Path(".ci")
 
 
