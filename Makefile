@@ -136,27 +136,41 @@ bench-page: setup bench-peers ## measure for runtime/bench/README.md, with all i
 # What is compared, by arithmetic; networks of 224x224 pixels have random weights, and are small enough to be made again.
 COMPARED := .build/compare
 COMPARED_AT_224 := meliusnetc mobilenet_v1_0.5 meliusnet42 mobilenet_v1_0.75 meliusnet59 mobilenet_v1
-$(COMPARED)/float32/%/manifest.json: | setup
+COMPARED_CODE := $(wildcard models/*.py runtime/*.py)
+$(COMPARED)/float32/%/manifest.json: $(COMPARED_CODE) | setup
 	@rm -rf $(@D)
 	$(PYTHON) -m models.export $* --no-self-test --parity-inputs 2 --out $(@D)
-$(COMPARED)/int8/meliusnet%/manifest.json: | setup
+$(COMPARED)/int8/meliusnet%/manifest.json: $(COMPARED_CODE) | setup
 	@rm -rf $(@D)
 	$(PYTHON) -m models.export meliusnet$* --float-parts int8 --no-self-test --parity-inputs 2 --out $(@D)
 $(COMPARED)/int8/mobilenet%/manifest.json: $(COMPARED)/float32/mobilenet%/manifest.json
 	@rm -rf $(@D)
 	$(PYTHON) -m models.quantize_onnx $(<D) --no-self-test --out $(@D)
-# With 8 bits Google's own network and the repository's have the ranges of PHOTOS, or those of noise.
-$(COMPARED)/google/float/manifest.json: $(MOBILENET) | setup
-	@rm -rf $(COMPARED)/google && mkdir -p $(COMPARED)
-	$(PYTHON) -m models.import_tflite $(MOBILENET) --reduce 2 --out $(COMPARED)/google
-RANGES := $(if $(PHOTOS),photos,noise)
-$(COMPARED)/google/$(RANGES)/manifest.json: $(COMPARED)/google/float/manifest.json
+# With 8 bits Google's own network and the repository's have the ranges of PHOTOS, or those of noise. Folders are named by what
+# the bundles in them are made from, so that another file or other photos make others.
+RANGES := noise
+ifneq (,$(filter compare,$(MAKECMDGOALS)))
+ifdef MOBILENET
+$(if $(wildcard $(MOBILENET)),,$(error expected MOBILENET=FILE, a .tflite file, found no file $(MOBILENET). README.md says where Google's are))
+GOOGLE := $(COMPARED)/google-$(shell sha256sum '$(MOBILENET)' | cut -c1-12)
+$(GOOGLE)/float/manifest.json: $(COMPARED_CODE) | setup
+	@rm -rf $(GOOGLE) && mkdir -p $(GOOGLE)
+	$(PYTHON) -m models.import_tflite '$(MOBILENET)' --reduce 2 --out $(GOOGLE)
+endif
+ifdef PHOTOS
+$(if $(wildcard $(PHOTOS)/.),,$(error expected PHOTOS=DIR, a folder of photos, found no folder $(PHOTOS). Name one, or leave it out))
+RANGES := photos-$(shell find -L '$(PHOTOS)' -type f -printf '%P %s %T@\n' | sort | sha256sum | cut -c1-12)
+endif
+ifdef MOBILENET
+$(GOOGLE)/$(RANGES)/manifest.json: $(GOOGLE)/float/manifest.json
+endif
+endif
 $(COMPARED)/repository/$(RANGES)/manifest.json: service/bundles/mobilenet_v1/manifest.json
 $(COMPARED)/%/$(RANGES)/manifest.json: | setup
 	@rm -rf $(@D) && mkdir -p $(dir $(@D))
 	$(PYTHON) -m models.quantize_onnx $(<D) $(if $(PHOTOS),--calibration '$(PHOTOS)',--noise) --out $(@D)
 
-COMPARED_BUNDLES := $(if $(MOBILENET),$(COMPARED)/google/float $(COMPARED)/google/$(RANGES)) \
+COMPARED_BUNDLES := $(if $(MOBILENET),$(GOOGLE)/float $(GOOGLE)/$(RANGES)) \
 	service/bundles/mobilenet_v1 $(COMPARED)/repository/$(RANGES)
 pair = --brief-case '$(1) and $(2), 224x224, random weights' \
 	$(foreach network,$(1) $(2),$(COMPARED)/float32/$(network) $(COMPARED)/int8/$(network))
