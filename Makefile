@@ -50,7 +50,7 @@ PIP_INSTALL = $(PYTHON) -m pip install --quiet --disable-pip-version-check
 PIP_LOCKED = $(PIP_INSTALL) --require-hashes --only-binary :all:
 
 .PHONY: help serve test setup lint format bench bench-page bench-peers bench-arm serving-peers protocol-clients compare instruction-counts train-default train-baseline teachers \
-	wheel wheel-arm64 sdist sbom release release-notes raspberry-pi prove-raspberry-pi image image-archive prove-containers \
+	wheel wheel-arm64 client sdist sbom release release-notes raspberry-pi prove-raspberry-pi image image-archive prove-containers \
 	prometheus-rules locks system-test-tools manifest-tools clean
 
 help: ## list the targets
@@ -136,27 +136,41 @@ bench-page: setup bench-peers ## measure for runtime/bench/README.md, with all i
 # What is compared, by arithmetic; networks of 224x224 pixels have random weights, and are small enough to be made again.
 COMPARED := .build/compare
 COMPARED_AT_224 := meliusnetc mobilenet_v1_0.5 meliusnet42 mobilenet_v1_0.75 meliusnet59 mobilenet_v1
-$(COMPARED)/float32/%/manifest.json: | setup
+COMPARED_CODE := $(wildcard models/*.py runtime/*.py)
+$(COMPARED)/float32/%/manifest.json: $(COMPARED_CODE) | setup
 	@rm -rf $(@D)
 	$(PYTHON) -m models.export $* --no-self-test --parity-inputs 2 --out $(@D)
-$(COMPARED)/int8/meliusnet%/manifest.json: | setup
+$(COMPARED)/int8/meliusnet%/manifest.json: $(COMPARED_CODE) | setup
 	@rm -rf $(@D)
 	$(PYTHON) -m models.export meliusnet$* --float-parts int8 --no-self-test --parity-inputs 2 --out $(@D)
 $(COMPARED)/int8/mobilenet%/manifest.json: $(COMPARED)/float32/mobilenet%/manifest.json
 	@rm -rf $(@D)
 	$(PYTHON) -m models.quantize_onnx $(<D) --no-self-test --out $(@D)
-# With 8 bits Google's own network and the repository's have the ranges of PHOTOS, or those of noise.
-$(COMPARED)/google/float/manifest.json: $(MOBILENET) | setup
-	@rm -rf $(COMPARED)/google && mkdir -p $(COMPARED)
-	$(PYTHON) -m models.import_tflite $(MOBILENET) --reduce 2 --out $(COMPARED)/google
-RANGES := $(if $(PHOTOS),photos,noise)
-$(COMPARED)/google/$(RANGES)/manifest.json: $(COMPARED)/google/float/manifest.json
+# With 8 bits Google's own network and the repository's have the ranges of PHOTOS, or those of noise. Folders are named by what
+# the bundles in them are made from, so that another file or other photos make others.
+RANGES := noise
+ifneq (,$(filter compare,$(MAKECMDGOALS)))
+ifdef MOBILENET
+$(if $(wildcard $(MOBILENET)),,$(error expected MOBILENET=FILE, a .tflite file, found no file $(MOBILENET). README.md says where Google's are))
+GOOGLE := $(COMPARED)/google-$(shell sha256sum '$(MOBILENET)' | cut -c1-12)
+$(GOOGLE)/float/manifest.json: $(COMPARED_CODE) | setup
+	@rm -rf $(GOOGLE) && mkdir -p $(GOOGLE)
+	$(PYTHON) -m models.import_tflite '$(MOBILENET)' --reduce 2 --out $(GOOGLE)
+endif
+ifdef PHOTOS
+$(if $(wildcard $(PHOTOS)/.),,$(error expected PHOTOS=DIR, a folder of photos, found no folder $(PHOTOS). Name one, or leave it out))
+RANGES := photos-$(shell find -L '$(PHOTOS)' -type f -printf '%P %s %T@\n' | sort | sha256sum | cut -c1-12)
+endif
+ifdef MOBILENET
+$(GOOGLE)/$(RANGES)/manifest.json: $(GOOGLE)/float/manifest.json
+endif
+endif
 $(COMPARED)/repository/$(RANGES)/manifest.json: service/bundles/mobilenet_v1/manifest.json
 $(COMPARED)/%/$(RANGES)/manifest.json: | setup
 	@rm -rf $(@D) && mkdir -p $(dir $(@D))
 	$(PYTHON) -m models.quantize_onnx $(<D) $(if $(PHOTOS),--calibration '$(PHOTOS)',--noise) --out $(@D)
 
-COMPARED_BUNDLES := $(if $(MOBILENET),$(COMPARED)/google/float $(COMPARED)/google/$(RANGES)) \
+COMPARED_BUNDLES := $(if $(MOBILENET),$(GOOGLE)/float $(GOOGLE)/$(RANGES)) \
 	service/bundles/mobilenet_v1 $(COMPARED)/repository/$(RANGES)
 pair = --brief-case '$(1) and $(2), 224x224, random weights' \
 	$(foreach network,$(1) $(2),$(COMPARED)/float32/$(network) $(COMPARED)/int8/$(network))
@@ -262,7 +276,7 @@ manifest-tools: .venv-manifests/ready ## install kubectl (x86-64) and checkov fo
 	else echo 'not x86-64: install kubectl 1.27 or newer yourself' >&2; fi
 	@touch $@
 
-system-test-tools: ## install the Debian packages some tests use (emulators, cross compiler, promtool); needs root
+system-test-tools: ## install the Debian packages some tests use (emulators, cross compiler, promtool, Chromium); needs root
 	@.ci/system-test-tools
 	@$(if $(CI),$(MAKE) manifest-tools || echo 'SKIPPED: kubectl and checkov cannot be installed; tests that need them will be skipped and counted' >&2,:)
 
@@ -273,6 +287,11 @@ wheel: $(STAMPS)/torch-$(WITH_TORCH) ## build the wheel for this machine in dist
 
 wheel-arm64: $(STAMPS)/dependencies ## build the wheel for 64-bit ARM in dist/ (elsewhere by Debian's g++-aarch64-linux-gnu)
 	@BNN_TORCH=OFF .ci/build-wheel $(PYTHON) aarch64
+
+client: $(STAMPS)/dependencies ## build the wheel of the Python client in dist/, for every system
+	@mkdir -p dist && rm -f dist/bnn_client-*.whl
+	@$(PYTHON) -m pip wheel --quiet --disable-pip-version-check --no-build-isolation --no-deps --wheel-dir dist ./bnn_client
+	@ls dist/bnn_client-*.whl
 
 # Debian and Raspberry Pi OS have Python 3.11 in "bookworm", 3.13 in "trixie".
 PI_PYTHONS ?= 3.11 3.13
@@ -317,9 +336,9 @@ sbom: setup ## write the software bill of materials (CycloneDX) into dist/
 	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(PYTHON) -m cyclonedx_py environment .build/sbom/bin/python \
 	  --pyproject pyproject.toml --mc-type application --output-reproducible --of JSON -o $(SBOM)
 
-release: sdist wheel wheel-arm64 sbom ## build everything that is released into dist/, and try each package
+release: sdist wheel wheel-arm64 client sbom ## build everything that is released into dist/, and try each package
 	TORCH_INDEX='$(TORCH_INDEX)' $(PYTHON) -m pytest --deploy tests/deploy/test_release.py -s
-	@cd dist && sha256sum bnn_service-$(VERSION)* > SHA256SUMS && cat SHA256SUMS
+	@cd dist && sha256sum bnn_service-$(VERSION)* bnn_client-$(VERSION)* > SHA256SUMS && cat SHA256SUMS
 
 RELEASE_TAG ?= v$(VERSION)
 release-notes: ## print what CHANGELOG.md says of the version (RELEASE_TAG=v1.2.3 has to name it)
@@ -374,4 +393,4 @@ locks: ## resolve the lock files anew (needs uv; UV_ARGS=--upgrade for newer ver
 
 clean: ## remove .venv, build products and caches
 	rm -rf $(VENV) .venv-* .build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage htmlcov
-	find service models runtime loadtests tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find service models runtime loadtests bnn_client tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -29,6 +29,7 @@ from loadtests.options import (
     make_parser,
     parse_count,
     parse_positive,
+    parse_result,
     run_tool,
 )
 from loadtests.outcomes import build_classify, count_labels
@@ -227,7 +228,7 @@ def _build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--photos", type=Path, metavar="DIR", help="send these instead")
     parser.add_argument("--seed", type=int, default=20, help="of generated photos (20)")
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw bars: SVG or PNG")
+    parser.add_argument("--plot", type=parse_result, metavar="FILE", help="draw bars: SVG or PNG")
     limits = parser.add_argument_group("thresholds, of the native service")
     limits.add_argument(
         "--max-mib", type=parse_positive, default=90.0, help="peak RSS under load (90)"

@@ -52,8 +52,10 @@ def make_parser(name: str, description: str) -> argparse.ArgumentParser:
     group.add_argument(
         "--client-cpus", type=parse_cpus, metavar="N,N", help="CPUs of the generator (the others)"
     )
-    group.add_argument("--json", type=Path, metavar="FILE", help="write the figures here")
-    group.add_argument("--markdown", type=Path, metavar="FILE", help="write the report here")
+    group.add_argument("--json", type=parse_result, metavar="FILE", help="write the figures here")
+    group.add_argument(
+        "--markdown", type=parse_result, metavar="FILE", help="write the report here"
+    )
     return parser
 
 
@@ -68,6 +70,17 @@ def parse_cpus(text: str) -> tuple[int, ...]:
             f"expected CPUs out of {sorted(os.sched_getaffinity(0))}; found {missing} in {text!r}"
         )
     return cpus
+
+
+def parse_result(text: str) -> Path:
+    """A file that can be written when all is measured: its folder is there; for argparse."""
+    path = Path(text)
+    if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        raise argparse.ArgumentTypeError(
+            f"expected a file in a folder that can be written to; found {text!r}. Make the folder, "
+            "or name another"
+        )
+    return path
 
 
 def parse_positive(text: str) -> float:

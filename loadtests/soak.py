@@ -12,7 +12,6 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from time import perf_counter
 
 from loadtests.http_client import Answer, Lost, Pool, ask, build_request
@@ -24,6 +23,7 @@ from loadtests.options import (
     make_parser,
     parse_count,
     parse_positive,
+    parse_result,
     run_tool,
 )
 from loadtests.plot import draw_usage
@@ -163,7 +163,10 @@ def _build_parser() -> argparse.ArgumentParser:
         help="of RSS, descriptors, threads after the first tenth (0.05)",
     )
     parser.add_argument(
-        "--plot", type=Path, metavar="FILE", help="draw usage over time (SVG or PNG; matplotlib)"
+        "--plot",
+        type=parse_result,
+        metavar="FILE",
+        help="draw usage over time (SVG or PNG; matplotlib)",
     )
     return parser
 

@@ -20,13 +20,14 @@ from runtime.errors import (
     InvalidImage,
     InvalidInput,
     NoEngine,
+    NotExplainable,
     RuntimeFault,
     UnsupportedImage,
     WrongAnswer,
 )
 from runtime.image_reader import ImageReader
 from runtime.manifest import Manifest
-from runtime.preprocess import Preprocessing, normalise, preprocess, resize_and_crop
+from runtime.preprocess import Preprocessing, normalise, preprocess, resize_and_crop, restore_pixels
 from runtime.self_test import SelfTest, check_at_load, run_self_test
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "InvalidInput",
     "Manifest",
     "NoEngine",
+    "NotExplainable",
     "Preprocessing",
     "RuntimeFault",
     "SelfTest",
@@ -58,6 +60,7 @@ __all__ = [
     "preprocess",
     "read_bundle",
     "resize_and_crop",
+    "restore_pixels",
     "return_freed_memory",
     "run_self_test",
     "trim_memory",

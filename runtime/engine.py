@@ -63,12 +63,21 @@ class Engine(Protocol):
     model_bytes: int  # of the files this engine reads
     workspace_bytes: int  # of activations, all calls together; 0 if the library below allocates
     skipped: tuple[SkippedEngine, ...]
+    explains: bool  # whether `explain` can answer
+    explain_bytes: int  # what it takes for an image; 0 if it cannot
 
     def predict(self, images: np.ndarray, threads: int | None = None) -> np.ndarray:
         """Preprocessed pictures float32 [N, 3, H, W] -> logits float32 [N, classes].
 
         `threads`: at most so many for this call; None: all that the engine was loaded with. They do
         not change the answer. Raises InvalidInput.
+        """
+        ...
+
+    def explain(self, images: np.ndarray, class_index: int) -> np.ndarray:
+        """Preprocessed pictures float32 [N, 3, H, W] -> class activation maps float32 [N, h, w].
+
+        The mean of a map and the class's bias are its logit. Raises InvalidInput, NotExplainable.
         """
         ...
 

@@ -18,6 +18,7 @@ RuntimeFault
 │   ├── WrongAnswer           it answers otherwise than the bundle's stored image
 │   └── NoEngine              none of them
 ├── InvalidInput              predict() got another shape, type or non-finite values
+├── NotExplainable            an engine cannot say what in an image its answer rests on
 └── InvalidImage              bytes that are no acceptable image
     ├── UnsupportedImage      a format, or a kind of one, outside the allow-list
     └── ImageTooLarge         more bytes, pixels, scans or memory than the limits
@@ -109,6 +110,10 @@ class NoEngine(EngineUnavailable):
 
 class InvalidInput(RuntimeFault):
     """predict() got a tensor of another shape or type, or with non-finite values."""
+
+
+class NotExplainable(RuntimeFault):
+    """An engine cannot say what in an image its answer rests on."""
 
 
 class InvalidImage(RuntimeFault):

@@ -12,6 +12,7 @@ import numpy as np
 from runtime import library
 from runtime.allocator import MAPPED_BYTES
 from runtime.bundle import WEIGHTS, Bundle
+from runtime.class_activation import ClassActivation
 from runtime.engine import SkippedEngine, check_images
 from runtime.network import Network
 from runtime.parts import Floats, Part
@@ -39,12 +40,16 @@ class NativeEngine:
     """
 
     name = "native"
+    explains = True
 
     def __init__(self, bundle: Bundle, threads: int = 1) -> None:
         self.implementation = library.active()
         self.bundle = bundle
         self.skipped: tuple[SkippedEngine, ...] = ()
-        self._network = Network(prepare_bundle(bundle), threads)
+        parts = prepare_bundle(bundle)
+        self._network = Network(parts, threads)
+        self._activation = ClassActivation(bundle, parts)
+        self.explain_bytes = self._activation.bytes
         self._rooms: PriorityQueue[Room] = PriorityQueue()
         self.workspace_bytes = 0
         for i in range(threads):
@@ -76,6 +81,11 @@ class NativeEngine:
         if shared < len(images):
             self._run(images[shared:], logits[shared:], most)
         return logits
+
+    def explain(self, images: Floats, class_index: int) -> Floats:
+        """float32 [N, 3, H, W] -> class activation maps float32 [N, h, w]. Raises InvalidInput."""
+        images = check_images(images, self.bundle.manifest.input)
+        return self._activation.compute(images, class_index)
 
     def _run(self, images: Floats, logits: Floats, threads: int) -> None:
         room = self._rooms.get()

@@ -6,7 +6,7 @@ import numpy as np
 
 from runtime.bundle import ONNX_GRAPH, WEIGHTS, Bundle
 from runtime.engine import SkippedEngine, check_images
-from runtime.errors import REEXPORT, InvalidManifest
+from runtime.errors import REEXPORT, InvalidManifest, NotExplainable
 from runtime.onnx_sessions import make_options, open_session
 
 
@@ -14,6 +14,8 @@ class OnnxEngine:
     """Runs model.onnx; no native code of ours. Raises OnnxUnavailable, BundleError."""
 
     name = "onnx"
+    explains = False
+    explain_bytes = 0
     implementation = "cpu"
     workspace_bytes = 0  # ONNX Runtime allocates
 
@@ -49,3 +51,11 @@ class OnnxEngine:
         session = self._single if threads == 1 else self.session
         (logits,) = session.run(["logits"], {"images": images})
         return np.asarray(logits, np.float32)
+
+    def explain(self, images: np.ndarray, class_index: int) -> np.ndarray:
+        """Raises NotExplainable: the graph is run as a whole."""
+        raise NotExplainable(
+            "expected an engine that shows the network's last feature map; found onnx, which shows "
+            "the logits alone. Use the native or the torchscript engine, with a bundle that has a "
+            "plan of packed parts."
+        )

@@ -107,6 +107,13 @@ def normalise(image: Image.Image, spec: Preprocessing) -> npt.NDArray[np.float32
     return out
 
 
+def restore_pixels(tensor: npt.NDArray[np.float32], spec: Preprocessing) -> npt.NDArray[np.uint8]:
+    """The pixels that `normalise` made float32 [3, height, width] of: uint8 [height, width, 3]."""
+    mean, std = (np.array(values)[:, np.newaxis, np.newaxis] for values in (spec.mean, spec.std))
+    levels = np.rint(tensor * std + mean).clip(0, 255)  # in float64
+    return np.ascontiguousarray(levels.astype(np.uint8).transpose(1, 2, 0))
+
+
 @lru_cache(maxsize=8)
 def _tabulate(mean: tuple[float, ...], std: tuple[float, ...]) -> npt.NDArray[np.float32]:
     """The 256 values of each channel: float32 [3, 256]."""

@@ -10,6 +10,7 @@ import torch
 
 from runtime import library
 from runtime.bundle import TORCHSCRIPT_GRAPH, WEIGHTS, Bundle
+from runtime.class_activation import ClassActivation
 from runtime.engine import SkippedEngine, check_images
 from runtime.errors import REEXPORT, TorchUnavailable
 from runtime.parts import Floats
@@ -25,6 +26,7 @@ class TorchScriptEngine:
     """
 
     name = "torchscript"
+    explains = True
     workspace_bytes = 0  # torch allocates
 
     def __init__(self, bundle: Bundle, threads: int = 1) -> None:
@@ -40,6 +42,8 @@ class TorchScriptEngine:
                 f"{REEXPORT}"
             ) from error
         fill_parts(self._network, [step["name"] for step in bundle.manifest.plan], prepared)
+        self._activation = ClassActivation(bundle, prepared)  # by the same parts
+        self.explain_bytes = self._activation.bytes
         self.bundle = bundle
         self.skipped: tuple[SkippedEngine, ...] = ()
         self.model_bytes = sum(
@@ -62,3 +66,8 @@ class TorchScriptEngine:
         with torch.inference_mode():
             logits: Floats = self._network(torch.from_numpy(images)).numpy()
         return logits
+
+    def explain(self, images: Floats, class_index: int) -> Floats:
+        """float32 [N, 3, H, W] -> class activation maps float32 [N, h, w]. Raises InvalidInput."""
+        images = check_images(images, self.bundle.manifest.input)
+        return self._activation.compute(images, class_index)

@@ -6,6 +6,7 @@ from starlette.types import Scope
 
 from service.hosts import AllowedHosts
 from service.keys import Caller, KeyRing
+from service.problems import Problem
 from service.settings import Settings
 
 _MOST_KNOWN = 256
@@ -38,6 +39,14 @@ class Access:
         self._hosts.check_request(scope)
         if len(self._known_hosts) < _MOST_KNOWN:
             self._known_hosts.add(host)
+
+    def allows_host(self, host: str) -> bool:
+        """Whether the service answers to this address or name."""
+        try:
+            self._hosts.check(host)
+        except Problem:
+            return False
+        return True
 
     def find_caller(self, scope: Scope) -> Hashable:
         """Who asks: by key, or where none is asked for, by address. Raises Problem unauthorized."""

@@ -31,7 +31,7 @@ def make_api(
     lifespan: Callable[[], AbstractAsyncContextManager[None]],
 ) -> FastAPI:
     """FastAPI without routes; `surround` puts the service's own before those that are added."""
-    # Swagger's page would load its scripts from elsewhere; the description itself stays.
+    # Swagger's page would load its scripts from elsewhere; /docs is our own (service.docs).
     api = FastAPI(
         title=TITLE,
         version=version,

@@ -20,7 +20,7 @@ _SCRIPT = "bnn-service"
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser; `command` is None, serve, classify, watch, self-test or make-key."""
+    """The parser; `command` is None or the name of one."""
     is_script = Path(sys.argv[0]).name == _SCRIPT
     parser = Parser(
         prog=_SCRIPT if is_script else "python -m service",
@@ -33,7 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_printing(parser, False)
     parser.add_argument("--version", action="store_true", help="print the version, and end")
     commands = parser.add_subparsers(
-        dest="command", metavar="{serve,classify,watch,self-test,make-key}"
+        dest="command", metavar="{serve,classify,watch,self-test,make-key,sample-image}"
     )
     # Given before or after the command: a default here would undo what was given before.
     serve = commands.add_parser("serve", help="serve over HTTP (the default)")
@@ -75,6 +75,12 @@ def build_parser() -> argparse.ArgumentParser:
     key.add_argument("--rate", type=float, metavar="N", help="images a second (default: any)")
     key.add_argument(
         "--burst", type=float, metavar="N", help="images at once (default: those of a second)"
+    )
+    commands.add_parser(
+        "sample-image",
+        help="write a drawn sunflower as a JPEG, for a first request without a photo at hand",
+        description="Writes a JPEG of 640x480 pixels to standard output, a sunflower that this "
+        "program draws: sample-image > sample.jpg.",
     )
     return parser
 

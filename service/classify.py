@@ -9,6 +9,7 @@ from pydantic_core import to_json
 from service.body import measure_announced, read_images
 from service.classifier import DEFAULT_TOP_K, Classifier
 from service.exchange import Answer, Exchange
+from service.explanation import Wish, read_wish, refuse_wish
 from service.inference import Classified, Inference
 from service.intake import Intake
 from service.lifecycle import Lifecycle
@@ -34,13 +35,17 @@ class Classify:
 
     async def answer_one(self, exchange: Exchange) -> Answer:
         """One image. Raises Problem, ClientGone."""
-        (outcome,), timings = await self._classify(exchange, 1)
+        (outcome,), timings = await self._classify(exchange, 1, is_batch=False)
         if isinstance(outcome, Problem):
             raise outcome
         assert isinstance(outcome, Classified)
         stages = {name: 1000 * seconds for name, seconds in outcome.seconds.items()}
         rounded = _round({"receive": timings["receive"], **stages, "total": timings["total"]})
         exchange.stages = rounded
+        times = [(_TIME_HEADERS[name], b"%.3f" % value) for name, value in rounded.items()]
+        if outcome.explanation is not None:
+            headers = outcome.explanation.list_headers()
+            return Answer(200, outcome.explanation.png, [*headers, *times])
         body = {
             "predictions": _describe_predictions(outcome),
             **self._describe_model(),
@@ -48,12 +53,12 @@ class Classify:
             "timings_ms": rounded,
             "request_id": exchange.context.request_id,
         }
-        headers = [(_TIME_HEADERS[name], b"%.3f" % value) for name, value in rounded.items()]
-        return Answer(200, to_json(body), [_JSON, *headers])
+        return Answer(200, to_json(body), [_JSON, *times])
 
     async def answer_batch(self, exchange: Exchange) -> Answer:
         """Several images; each has its answer or its problem. Raises Problem, ClientGone."""
-        outcomes, timings = await self._classify(exchange, self._settings.max_batch_images)
+        most = self._settings.max_batch_images
+        outcomes, timings = await self._classify(exchange, most, is_batch=True)
         results: list[dict[str, Any]] = []
         for index, outcome in enumerate(outcomes):
             if isinstance(outcome, Problem):
@@ -77,12 +82,13 @@ class Classify:
         return Answer(200, to_json(body), [_JSON])
 
     async def _classify(
-        self, exchange: Exchange, most: int
+        self, exchange: Exchange, most: int, is_batch: bool
     ) -> tuple[list[Classified | Problem], dict[str, float]]:
         """What became of each image, and milliseconds of the whole request by stage."""
         self._lifecycle.check_open()
         classifier = self._inference.classifier
         top_k = _read_top_k(exchange, len(classifier.manifest.labels))
+        wish = _read_wish(exchange, classifier, is_batch)
         deadline = self._intake.read_deadline(exchange)
         limits = self._intake.limits
         announced = measure_announced(exchange, limits.max_bytes)
@@ -91,7 +97,7 @@ class Classify:
             began = perf_counter()
             images = await read_images(exchange, limits, ticket, most)
             received = self._intake.count_received(exchange, began, images)
-            computing = self._intake.compute(exchange, ticket, images, top_k, deadline)
+            computing = self._intake.compute(exchange, ticket, images, top_k, deadline, wish)
             del images  # so that each is let go of when it is decoded
             outcomes = await computing
         finally:
@@ -147,3 +153,13 @@ def _read_top_k(exchange: Exchange, classes: int) -> int:
             "something else. Ask for fewer, or leave it out.",
         )
     return int(text)
+
+
+def _read_wish(exchange: Exchange, classifier: Classifier, is_batch: bool) -> Wish | None:
+    query: bytes = exchange.scope["query_string"]
+    if not query:
+        return None
+    if is_batch:
+        refuse_wish(query)
+        return None
+    return read_wish(query, classifier)

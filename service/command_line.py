@@ -14,6 +14,7 @@ from service.commands import (
     check_engine,
     print_configuration,
     print_new_key,
+    print_sample_image,
     print_version,
 )
 from service.logs import configure_logging
@@ -41,6 +42,8 @@ def _run(arguments: Sequence[str] | None) -> int:
             return print_configuration(options.config)
         if options.command == "make-key":
             return print_new_key(options.name, options.rate, options.burst)
+        if options.command == "sample-image":
+            return print_sample_image()
         if options.command in ("classify", "watch", "self-test"):
             given = {"bundle": options.bundle, "engine": options.engine}
             given = {field: value for field, value in given.items() if value is not None}

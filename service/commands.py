@@ -1,5 +1,6 @@
 """What the program does in the shell, without a server: loads a model, prints settings, a key."""
 
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -7,7 +8,7 @@ from runtime import RuntimeFault, load_engine, run_self_test
 from service.classifier import Classifier, InvalidTopK
 from service.key_file import make_key
 from service.logs import escape_controls
-from service.output import print_error, print_json, print_line, print_note
+from service.output import print_bytes, print_error, print_json, print_line, print_note
 from service.settings import InvalidSettings, Settings, read_configuration
 from service.toml_file import format_value
 from service.versions import DISTRIBUTION, read_versions
@@ -58,6 +59,18 @@ def print_new_key(name: str, rate: float | None, burst: float | None) -> int:
         return _fail(str(fault), 2)
     print_line(lines)
     print_note(f"key for {name}, shown this once: {key}")
+    return 0
+
+
+def print_sample_image() -> int:
+    """Writes a drawn image as a JPEG to standard output; returns 0, or 2 if that is a terminal."""
+    if sys.stdout is not None and sys.stdout.isatty():
+        return _fail(
+            "expected a file for the JPEG; found a terminal. Name one: sample-image > sample.jpg", 2
+        )
+    from service.sample_image import draw_sample_image
+
+    print_bytes(draw_sample_image())
     return 0
 
 

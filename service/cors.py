@@ -11,6 +11,7 @@ _REQUEST_HEADERS = (
     *("Authorization", "Content-Type", "X-API-Key"),
     *("X-Deadline-Ms", "X-Request-Id", "traceparent", _HEADER_LENGTH),
 )
+_CLASS_HEADERS = ("X-Class-Label", "X-Class-Index", "X-Class-Score")
 _MAX_AGE_SECONDS = 600
 
 
@@ -28,6 +29,9 @@ def describe_cors(settings: Settings) -> dict[str, Any]:
         # Of a page elsewhere that calls a service in the local network: for origins named one by
         # one; without it Starlette refuses the question that browsers ask before.
         "allow_private_network": ANY not in settings.cors_origins,
-        "expose_headers": ("X-Request-Id", *times, "Retry-After", _HEADER_LENGTH),
+        "expose_headers": (
+            *("X-Request-Id", *times, *_CLASS_HEADERS),
+            *("Retry-After", _HEADER_LENGTH),
+        ),
         "max_age": _MAX_AGE_SECONDS,
     }

@@ -9,6 +9,7 @@ from pydantic.json_schema import models_json_schema
 
 from service.body import FIELD
 from service.classifier import DEFAULT_TOP_K
+from service.explanation import METHODS
 from service.inference import Inference
 from service.problems import MEDIA_TYPE, PROBLEMS, Problem
 from service.schemas import BatchBody, ClassifyBody, InfoBody, ProblemBody, StateBody
@@ -19,6 +20,26 @@ _REFERENCE = "#/components/schemas/{model}"
 _IMAGE = {"schema": {"type": "string", "format": "binary"}}
 _IMAGE_TYPES = ("image/jpeg", "image/png", "image/webp", "image/avif", "application/octet-stream")
 _TIMES = ("Receive", "Queue", "Decode", "Preprocess", "Infer", "Total")
+_EXPLANATION_HEADERS = {
+    "X-Time-Explain-Ms": "milliseconds of drawing the map, with explain=cam",
+    "X-Class-Label": "whose map it is, percent-encoded, with explain=cam",
+    "X-Class-Index": "its index, with explain=cam",
+    "X-Class-Score": "its score, with explain=cam",
+}
+_EXPLAIN_PARAMETERS = [
+    {
+        "name": "explain",
+        "in": "query",
+        "description": "cam: answer with a class activation map, drawn over the image (image/png)",
+        "schema": {"type": "string", "enum": list(METHODS)},
+    },
+    {
+        "name": "class",
+        "in": "query",
+        "description": "with explain: the label or the index of the class; else the best one",
+        "schema": {"type": "string"},
+    },
+]
 _ANY_ROUTE = ("internal",)
 _CLASSIFY = (
     *("bad_request", "body_timeout", "too_large", "invalid_parameter", "overloaded", "not_ready"),
@@ -91,12 +112,18 @@ def _describe_one(parameters: list[dict[str, Any]]) -> dict[str, Any]:
     headers |= {
         f"X-Time-{stage}-Ms": _describe_header(f"as timings_ms.{stage.lower()}") for stage in _TIMES
     }
+    headers |= {name: _describe_header(text) for name, text in _EXPLANATION_HEADERS.items()}
+    responses = _describe_responses(
+        ClassifyBody, *_CLASSIFY, *_ONE_IMAGE, "not_explainable", headers=headers
+    )
+    responses["200"]["content"]["image/png"] = _IMAGE  # for explain=cam
     one = {"type": "string", "format": "binary"}
     return {
         "summary": "Classify one image",
-        "description": "Labels, indices and scores of one image, best first.",
+        "description": "Labels, indices and scores of one image, best first; with `explain=cam` "
+        "instead a PNG of what the network saw, coloured by the class activation map of a class.",
         "operationId": "classify",
-        "parameters": parameters,
+        "parameters": [*parameters, *_EXPLAIN_PARAMETERS],
         "requestBody": {
             "required": True,
             "description": f"The image: as the file field `{FIELD}` of a form, or bare. JPEG, PNG, "
@@ -106,7 +133,7 @@ def _describe_one(parameters: list[dict[str, Any]]) -> dict[str, Any]:
                 **dict.fromkeys(_IMAGE_TYPES, _IMAGE),
             },
         },
-        "responses": _describe_responses(ClassifyBody, *_CLASSIFY, *_ONE_IMAGE, headers=headers),
+        "responses": responses,
     }
 
 

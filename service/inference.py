@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -24,6 +24,7 @@ from runtime import (
 )
 from service.budget import Budget, NoMemory
 from service.classifier import Classifier, Prediction, Prepared
+from service.explanation import Explanation, explain, measure_explanation
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
 from service.predictor import Predictor
@@ -54,6 +55,7 @@ class Classified:
     unit: int  # images that were computed together with it, itself included
     infer_began: float  # of time.perf_counter
     logits: npt.NDArray[np.float32]  # [classes]
+    explanation: Explanation | None = None  # where it was asked for
 
 
 class Inference:
@@ -150,7 +152,7 @@ class Inference:
                     outcomes[job] = self._finish(
                         classifier, job, picture, row, seconds, len(logits), infer_began
                     )
-        each = (monotonic() - began) / len(jobs)
+        each = (monotonic() - began - _sum_explaining(outcomes.values())) / len(jobs)
         for job in jobs:
             # Bytes that are no image are refused at once: they say nothing of those that are.
             if job in prepared or each > job.cost:
@@ -194,19 +196,29 @@ class Inference:
         seconds: float,
         unit: int,
         infer_began: float,
-    ) -> Classified | ArithmeticError:
+    ) -> Classified | Exception:
         stages = {
             "queue": job.began - job.queued,
             "decode": picture.decode_seconds,
             "preprocess": picture.preprocess_seconds,
             "infer": seconds,
         }
+        explanation = None
         try:
             predictions = classifier.rank(logits, job.top_k)
-        except ArithmeticError as fault:  # of this image alone, not of its unit
+            if job.wish is not None:
+                if job.is_over:
+                    return describe_missed_deadline()
+                explaining = perf_counter()
+                with self._hold(measure_explanation(classifier), job.deadline):
+                    explanation = explain(classifier, picture.tensor, logits, job.wish)
+                stages["explain"] = perf_counter() - explaining
+        except TimeoutError:  # there was no memory for it by its deadline
+            return describe_missed_deadline()
+        except Exception as fault:  # of this image alone, not of its unit
             return fault
         picture = picture.without_tensor()
-        return Classified(predictions, picture, stages, unit, infer_began, logits)
+        return Classified(predictions, picture, stages, unit, infer_began, logits, explanation)
 
     # ---- loading
 
@@ -278,6 +290,15 @@ class Inference:
         if self._given_engine is not None:
             return self._given_engine
         return load_engine(settings.bundle, settings.engine, settings.threads)
+
+
+def _sum_explaining(outcomes: Iterable[Classified | BaseException]) -> float:
+    """Seconds that images took because somebody asked why: they say nothing of others."""
+    return sum(
+        outcome.seconds.get("explain", 0.0)
+        for outcome in outcomes
+        if isinstance(outcome, Classified)
+    )
 
 
 def _join(tensors: list[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:

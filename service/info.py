@@ -51,6 +51,7 @@ def describe_service(
                 for item in engine.skipped
             ],
             threads=settings.threads,
+            explains=engine.explains,
             model_bytes=engine.model_bytes,
             workspace_bytes=engine.workspace_bytes,
         ),

@@ -11,6 +11,7 @@ from service.admission import Admission, Ticket
 from service.body import BodyLimits, describe_nothing
 from service.budget import Budget
 from service.exchange import ClientGone, Exchange
+from service.explanation import Wish
 from service.inference import Classified, Inference
 from service.metrics import Metrics
 from service.problems import Problem, describe_missed_deadline, release_frames
@@ -114,8 +115,9 @@ class Intake:
         images: Sequence[Data],
         top_k: int,
         deadline: float,
+        wish: Wish | None = None,
     ) -> list[Classified | Problem]:
-        """What becomes of each image within `deadline` seconds.
+        """What becomes of each image within `deadline` seconds; explained where that is wished.
 
         An image whose caller does not hold it either is let go of when it is decoded.
 
@@ -128,7 +130,7 @@ class Intake:
         costs = ticket.complete([_measure(image) for image in images], are_tensors)
         until = monotonic() + deadline
         jobs = [
-            Job(image, top_k, exchange.caller, exchange.connection, cost, until)
+            Job(image, top_k, exchange.caller, exchange.connection, cost, until, wish)
             for image, cost in zip(images, costs, strict=True)
         ]
         del images

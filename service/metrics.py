@@ -21,7 +21,7 @@ BUCKETS = (
     *(0.001, 0.0025, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05),
     *(0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
 )
-STAGES = ("receive", "queue", "decode", "preprocess", "infer")
+STAGES = ("receive", "queue", "decode", "preprocess", "infer", "explain")
 #: Why a request was refused though nothing was wrong with it.
 REJECTIONS = ("queue", "share", "deadline", "bytes", "expired")
 #: Problems of requests that are not understood.

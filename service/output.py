@@ -26,7 +26,7 @@ def print_line(text: str) -> None:
 
 
 def print_bytes(data: bytes) -> None:
-    """Writes whole lines, in the encoding of standard output, as they are.
+    """Writes bytes to standard output as they are; text has to be in its encoding.
 
     Raises OutputLost, BrokenPipeError.
     """

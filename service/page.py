@@ -4,20 +4,35 @@ import base64
 import hashlib
 from pathlib import Path
 
+_FOLDER = Path(__file__).parent
 
-def _hash_element(page: str, element: str) -> str:
-    """The CSP source expression that allows the page's one inline <script> or <style>."""
-    content = page.partition(f"<{element}>")[2].partition(f"</{element}>")[0]
+
+def _read(name: str) -> str:
+    return (_FOLDER / name).read_text(encoding="utf-8")
+
+
+def _fill(page: str, element: str, content: str) -> str:
+    """The page with `content` in its one, empty <script> or <style>."""
+    empty = f"<{element}></{element}>"
+    before, found, after = page.partition(empty)
+    assert found, f"page.html has no {empty}"
+    return f"{before}<{element}>{content}</{element}>{after}"
+
+
+def hash_content(content: str) -> str:
+    """The CSP source expression that allows an element with just this content."""
     digest = hashlib.sha256(content.encode()).digest()
     return f"'sha256-{base64.b64encode(digest).decode()}'"
 
 
-PAGE = (Path(__file__).parent / "page.html").read_text(encoding="utf-8")
+_STYLE = _read("page.css")
+_SCRIPT = _read("page.js") + _read("page_camera.js")
+PAGE = _fill(_fill(_read("page.html"), "style", _STYLE), "script", _SCRIPT)
 CONTENT_SECURITY_POLICY = "; ".join(
     (
         "default-src 'none'",
-        f"script-src {_hash_element(PAGE, 'script')}",
-        f"style-src {_hash_element(PAGE, 'style')}",
+        f"script-src {hash_content(_SCRIPT)}",
+        f"style-src {hash_content(_STYLE)}",
         "img-src blob: data:",
         "connect-src 'self'",
         "base-uri 'none'",

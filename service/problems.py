@@ -39,6 +39,7 @@ PROBLEMS = {
     "unknown_host": Definition(421, "The service is not called by this name"),
     "invalid_image": Definition(422, "The picture cannot be decoded"),
     "invalid_parameter": Definition(422, "A parameter has a value that is not allowed"),
+    "not_explainable": Definition(422, "The model's answers cannot be explained"),
     "rate_limited": Definition(429, "The key's rate is used up", retry_after=1),
     "overloaded": Definition(429, "There is more work than the service can do in time", 1),
     "malformed_request": Definition(400, "The bytes are no HTTP request"),

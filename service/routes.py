@@ -1,8 +1,9 @@
-"""The routes that are asked for now and then: facts, metrics, the API's document, the page."""
+"""The routes that are asked for now and then: facts, metrics, the API's document, the pages."""
 
 import asyncio
 import json
 from collections.abc import Mapping
+from typing import Any
 
 from runtime import SelfTest
 from service.budget import Budget
@@ -34,6 +35,7 @@ class Routes:
         self._inference = inference
         self._budget = budget
         self._late_api = late_api
+        self._docs: tuple[dict[str, Any], str] | None = None  # the document, the page made of it
 
     def list_handlers(self) -> dict[str, Mapping[str, Handler]]:
         """Path -> method -> handler."""
@@ -41,6 +43,7 @@ class Routes:
             "/info": {"GET": self.answer_info},
             "/metrics": {"GET": self.answer_metrics},
             "/openapi.json": {"GET": self.answer_document},
+            "/docs": {"GET": self.answer_docs},
             "/": {"GET": answer_page},
         }
 
@@ -70,11 +73,25 @@ class Routes:
         text = json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         return Answer(200, text.encode(), _JSON)
 
+    async def answer_docs(self, exchange: Exchange) -> Answer:
+        """The page that describes the API to people."""
+        from service.docs import DOCS_POLICY, render_docs  # few ask for it
+
+        document = await self._late_api.describe()
+        if self._docs is None or self._docs[0] is not document:
+            self._docs = (document, render_docs(document))
+        return _show(self._docs[1], DOCS_POLICY)
+
 
 async def answer_page(_: Exchange) -> Answer:
     """The page for people."""
+    return _show(PAGE, CONTENT_SECURITY_POLICY)
+
+
+def _show(page: str, policy: str) -> Answer:
+    """A page of HTML that may do what `policy`, a Content-Security-Policy, allows."""
     headers = [
         (b"content-type", b"text/html; charset=utf-8"),
-        (b"content-security-policy", CONTENT_SECURITY_POLICY.encode()),
+        (b"content-security-policy", policy.encode()),
     ]
-    return Answer(200, PAGE.encode(), headers)
+    return Answer(200, page.encode(), headers)

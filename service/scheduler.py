@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from service.exchange import Connection
+from service.explanation import Wish
 from service.fair_queue import FairQueue
 from service.problems import Problem
 
@@ -33,7 +34,7 @@ class Job:
 
     __slots__ = (
         *("abandoned", "began", "caller", "connection", "context", "cost", "data", "deadline"),
-        *("done", "encoded_bytes", "on_left", "queued", "top_k"),
+        *("done", "encoded_bytes", "on_left", "queued", "top_k", "wish"),
     )
 
     def __init__(
@@ -44,6 +45,7 @@ class Job:
         connection: Connection,
         cost: float,
         deadline: float,
+        wish: Wish | None = None,
     ) -> None:
         self.data = data
         # Of the file that is to be decoded; 0: it is a tensor.
@@ -53,6 +55,7 @@ class Job:
         self.connection = connection
         self.cost = cost  # seconds a worker will be busy with it, by prediction
         self.deadline = deadline
+        self.wish = wish  # to be shown what the answer rests on
         self.context = contextvars.copy_context()  # what the worker logs belongs to the request
         self.done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self.queued = monotonic()

@@ -172,6 +172,7 @@ class InfoEngineBody(_Answer):
     requested: str = Field(description="the setting: auto or a name")
     skipped: list[SkippedBody]
     threads: int
+    explains: bool = Field(description="whether /classify?explain=cam has an answer")
     model_bytes: int = Field(description="of the files this engine reads")
     workspace_bytes: int = Field(
         description="activations, while it computes; 0: the library below allocates as it goes"

@@ -10,8 +10,10 @@ from time import process_time
 from types import FrameType
 
 from runtime import return_freed_memory
+from service.access import Access
 from service.app import create_app
 from service.environment import log_unknown_variables
+from service.interfaces import list_addresses
 from service.listener import open_listener
 from service.logs import configure_logging
 from service.notify import Notifier, Supervision
@@ -24,6 +26,7 @@ _log = logging.getLogger("service")
 #: The longest that an end takes beyond the drain delay and the grace time.
 LAST_SECONDS = 5
 _LOOPBACK = ("127.", "::1", "localhost")
+_ALL_ADDRESSES = ("0.0.0.0", "::")
 
 
 def serve(settings: Settings) -> int:
@@ -80,6 +83,7 @@ def _serve(settings: Settings, notifier: Notifier) -> int:
 
         lifecycle.on_change = follow
         _announce(host, port, is_open=app.state.access.is_open)
+        _announce_to_other_devices(host, port, app.state.access)
         with _signals_call(server.handle_exit), export_traces(app.version):
             server.run()
     if lifecycle.fault is not None:
@@ -107,3 +111,10 @@ def _announce(host: str, port: int, is_open: bool) -> None:
     _log.info("listening", extra={"url": f"http://{shown}:{port}", "cpu_ms": cpu_ms})
     if is_open and not host.startswith(_LOOPBACK):
         _log.warning("reachable from other machines, without authentication")
+
+
+def _announce_to_other_devices(host: str, port: int, access: Access) -> None:
+    """Names what to open on a phone in the same network, where the service answers to it."""
+    if host in _ALL_ADDRESSES:
+        for address in filter(access.allows_host, list_addresses()):
+            _log.info("to open on another device", extra={"url": f"http://{address}:{port}"})

@@ -120,6 +120,9 @@ def add_image(index: int, job: Job, outcome: Classified | Problem) -> None:
     _add("preprocess", perf_counter, decoded, seconds["preprocess"], image)
     together: dict[str, AttributeValue] = {"bnn.images_together": outcome.unit}
     _add("infer", perf_counter, outcome.infer_began, seconds["infer"], image | together)
+    if "explain" in seconds:
+        inferred = outcome.infer_began + seconds["infer"]
+        _add("explain", perf_counter, inferred, seconds["explain"], image)
 
 
 def _add(

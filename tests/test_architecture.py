@@ -8,13 +8,16 @@ from pathlib import Path
 
 import pytest
 
-PACKAGES = ("service", "models", "runtime", "loadtests")
+PACKAGES = ("service", "models", "runtime", "loadtests", "bnn_client")
 TOP_LEVEL = {
     *PACKAGES,
-    *("findings", "k8s", "tests", "Dockerfile", "pyproject.toml", "README.md"),
+    *("examples", "findings", "k8s", "tests", "Dockerfile", "pyproject.toml", "README.md"),
     *("compose.yaml", "deploy", "Makefile", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE"),
 }
-CODE = {".py", ".c", ".cpp", ".h", ".inc", ".html", ".toml", ".yaml", ".yml", ".sh", ".service"}
+CODE = {
+    *(".py", ".c", ".cpp", ".h", ".inc", ".html", ".css", ".js", ".mjs"),
+    *(".toml", ".yaml", ".yml", ".sh", ".service"),
+}
 CODE_NAMES = {
     *("Dockerfile", "Makefile", "CMakeLists.txt", "install"),
     *(".clang-format", ".dockerignore", ".gitignore"),
@@ -45,6 +48,8 @@ def show(paths: list[Path]) -> str:
 
 
 def is_code(path: Path) -> bool:
+    if path.parent == Path("loadtests/results"):  # reports, which the tools have written
+        return False
     return path.suffix in CODE or path.name in CODE_NAMES or path.parent == Path(".ci")
 
 

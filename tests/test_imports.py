@@ -29,7 +29,7 @@ UNUSED = (
     *("idna", "PIL._avif"),  # 0.5 each
     "pydantic.v1",  # 1.5, 16: FastAPI asks it about every type that is a parameter or an answer
     "service.bulk",
-    *("service.watch", "service.camera", "service.mjpeg", "service.web"),  # 0.9, 8
+    *("service.watch", "service.camera", "service.mjpeg", "service.web", "service.docs"),  # 0.9, 8
     "service.oip",  # 0.2, 12
     *("fastapi.testclient", "starlette.testclient", "httpx", "numpy.testing", "unittest"),
     *("multiprocessing.managers", "concurrent.futures.process", "xml", "sqlite3", "yaml"),
@@ -157,11 +157,14 @@ def test_service_that_is_ready_has_loaded_what_serving_takes(repository: Path) -
     assert "service.classify" in loaded
 
 
-def test_fastapi_is_loaded_for_the_document_of_the_api_alone(repository: Path) -> None:
+@pytest.mark.parametrize("document", ["GET /openapi.json", "GET /docs"])
+def test_fastapi_is_loaded_for_the_document_of_the_api_alone(
+    document: str, repository: Path
+) -> None:
     asked = ["POST /classify", "GET /metrics", "GET /info", "GET /", "GET /nothing", "GET /readyz"]
-    by_moment = loaded_at([*asked, "GET /openapi.json"], repository)
+    by_moment = loaded_at([*asked, document], repository)
     for moment, loaded in by_moment.items():
-        expected = list(LATE) if "openapi" in moment else []
+        expected = list(LATE) if moment.startswith(document) else []
         assert find(LATE, loaded) == expected, moment
     statuses = [moment.split()[-1] for moment in by_moment]
     assert statuses == ["ready", "200", "200", "200", "200", "404", "200", "200"]

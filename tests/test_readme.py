@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
 PROSE = " ".join(README.split())  # wherever its lines end
-FOLDERS = ("deploy", "k8s", "loadtests", "models", "runtime", "service")
+FOLDERS = ("bnn_client", "deploy", "examples", "k8s", "loadtests", "models", "runtime", "service")
 DOCUMENTS = sorted(
     {*ROOT.glob("*.md"), *(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.md"))}
 )
@@ -102,7 +102,8 @@ def test_training_is_described_as_it_was() -> None:
 def test_paths_exist() -> None:
     linked = re.findall(r"\]\((?!http)([^)#]+)\)", README)
     named = re.findall(
-        r"`((?:service|models|runtime|loadtests|k8s|tests|\.locks)/[\w./-]*)`", README
+        r"`((?:service|models|runtime|loadtests|bnn_client|examples|k8s|tests|\.locks)/[\w./-]*)`",
+        README,
     )
     assert linked
     assert named

@@ -7,11 +7,12 @@ which stays the same where latencies do not. `make compare` prepares the bundles
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from loadtests.comparison.accuracy import list_labelled
-from loadtests.comparison.page import write_between_marks, write_page
+from loadtests.comparison.page import split_at_marks, write_between_marks, write_page
 from loadtests.comparison.plots import draw_case
 from loadtests.comparison.run import CaseRun, Material
 from loadtests.comparison.sides import Case, choose_engine, make_case
@@ -28,6 +29,7 @@ from loadtests.options import (
     parse_count,
     parse_environment,
     parse_positive,
+    parse_result,
     run_tool,
 )
 from loadtests.progress import Progress
@@ -67,7 +69,7 @@ async def _run(options: argparse.Namespace) -> int:
         run = CaseRun(case, options, environment, material, progress)
         await run.run()
         runs.append(run)
-    report.paragraphs.append(_describe(options))
+    report.paragraphs.append(_describe(options, material, any(case.whole for case in cases)))
     for run in runs:
         add_case(report, run, options, no_model)
     progress.clear()
@@ -99,6 +101,8 @@ async def _measure_no_model(
 def _choose_cases(options: argparse.Namespace) -> list[Case]:
     cases = [make_case(words, whole=True) for words in options.case]
     cases += [make_case(words, whole=False) for words in options.brief_case]
+    if options.readme:
+        split_at_marks(options.readme)  # before all is measured
     if options.service:
         raise WrongUsage("expected no --service: both sides are the service of this source tree")
     if not cases:
@@ -109,17 +113,28 @@ def _choose_cases(options: argparse.Namespace) -> list[Case]:
     return cases
 
 
-def _describe(options: argparse.Namespace) -> str:
+def _describe(options: argparse.Namespace, material: Material, has_phone: bool) -> str:
     photos = f"the photos in {options.photos.name}/" if options.photos else "generated photos"
     width, height = PHOTO_SIZE
     size = "" if options.photos else f" of {width}x{height} pixels"
+    phone = ", and generated ones of 12 megapixels" if has_phone else ""
     return (
         "All sides are the same code with the same settings, on the same CPU; only the bundle and "
-        f"its engine differ. Images: {photos}{size}, and generated ones of 12 megapixels; the same "
+        "its engine differ. libjpeg-turbo is kept to SSE2: with AVX2 its time hangs on where a "
+        "process happens to have its buffers. So decoding, which is the same for all, is a little "
+        f"slower than it can be. Images: {photos}{size}{phone}; the same "
         f"requests for all. Of each side {options.repeats} turns of {options.seconds:g} s in the "
         f"order A B B A, each after {options.warm_up:g} s that do not count: medians [lowest, "
-        "highest]."
+        f"highest].{_describe_labelled(options, material)}"
     )
+
+
+def _describe_labelled(options: argparse.Namespace, material: Material) -> str:
+    if not material.labelled:
+        return ""
+    counts = Counter(file.label for file in material.labelled)
+    shown = ", ".join(f"{count} {label}" for label, count in sorted(counts.items()))
+    return f" Labelled images in {options.data.name}/: {len(material.labelled)} ({shown})."
 
 
 def _build_parser() -> argparse.ArgumentParser:
@@ -177,7 +192,9 @@ def _build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--seed", type=int, default=1, help="of images and times")
     group = parser.add_argument_group("more results")
-    group.add_argument("--html", type=Path, metavar="FILE", help="write the report with plots here")
+    group.add_argument(
+        "--html", type=parse_result, metavar="FILE", help="write the report with plots here"
+    )
     group.add_argument(
         "--readme", type=Path, metavar="FILE", help="write the table between the marks of this file"
     )

@@ -36,11 +36,22 @@ def write_page(title: str, markdown: str, plots: Mapping[str, str], path: Path) 
 
 def write_between_marks(path: Path, text: str) -> None:
     """Replaces what stands between the marks of a document. Raises WrongUsage if it has none."""
-    before, begin, rest = path.read_text().partition(MARKS[0])
+    before, after = split_at_marks(path)
+    path.write_text(f"{before}{MARKS[0]}\n\n{text}\n\n{MARKS[1]}{after}")
+
+
+def split_at_marks(path: Path) -> tuple[str, str]:
+    """What stands before and behind the marks. Raises WrongUsage."""
+    try:
+        before, begin, rest = path.read_text().partition(MARKS[0])
+    except OSError as fault:
+        raise WrongUsage(
+            f"{path}: expected a document with marks, found: {fault.strerror}"
+        ) from fault
     _, end, after = rest.partition(MARKS[1])
     if not begin or not end:
         raise WrongUsage(
             f"{path}: expected the lines {MARKS[0]} and {MARKS[1]}, found a document without them; "
             "add them where the table belongs"
         )
-    path.write_text(f"{before}{MARKS[0]}\n\n{text}\n\n{MARKS[1]}{after}")
+    return before, after

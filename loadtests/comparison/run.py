@@ -20,7 +20,7 @@ from loadtests.images import Picture
 from loadtests.outcomes import build_classify
 from loadtests.processes import Usage
 from loadtests.progress import Progress
-from loadtests.servers import Server
+from loadtests.servers import Server, WrongUsage
 from loadtests.wrk import is_installed
 
 PHONE_CLIENTS = 2
@@ -91,6 +91,7 @@ class CaseRun:
                 await self._start(running)
         with contextlib.ExitStack() as running:
             await self._start(running)
+            self._check_labels()
             await self._measure_closed()
             if self.case.whole:
                 await self._measure_open()
@@ -100,7 +101,7 @@ class CaseRun:
             for side, result in zip(self._sides, self.results, strict=True):
                 result.peak = side.server.read_usage()
             for side, result in zip(self._sides, self.results, strict=True):
-                if self._material.labelled:
+                if self._material.labelled and not side.facts.is_rough:
                     result.accuracy = await measure_accuracy(
                         side, self._material.labelled, self._progress
                     )
@@ -121,6 +122,18 @@ class CaseRun:
             result.starts.append(side.start_seconds)
             result.start_cpu.append(side.start_cpu)
             result.idle.append(side.idle)
+
+    def _check_labels(self) -> None:
+        """Labels that no trained model of the case knows are a mistake. Raises WrongUsage."""
+        wanted = {file.label for file in self._material.labelled}
+        trained = [side.facts for side in self._sides if side.facts.trained]
+        if not trained or any(wanted <= set(facts.labels) for facts in trained):
+            return
+        unknown = sorted(wanted - set(trained[0].labels)) or sorted(wanted)
+        raise WrongUsage(
+            f"--data: expected folders named like labels of {trained[0].name} "
+            f"({', '.join(trained[0].labels[:5])}, ...), found {', '.join(unknown[:5])}"
+        )
 
     async def _in_turns(
         self,

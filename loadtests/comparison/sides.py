@@ -59,12 +59,14 @@ def describe_side(bundle: Path, extra: Mapping[str, str]) -> ServerSpec:
 class Facts:
     """What a running service says of its model, and what the engine reads from the disk."""
 
+    folder: str  # of the bundle: tells two bundles of one network apart
     name: str
     pixels: int
     engine: str
     model_bytes: int
     trained: bool
     eight_bit_parts: bool  # of a binary network: stem, transitions and head
+    is_rough: bool  # its 8-bit ranges are of noise: good for time and memory alone
     labels: Sequence[str]
     record: str  # the accuracy that its manifest has, labelled as such
 
@@ -86,11 +88,11 @@ class Side:
         self.start_seconds = start_seconds
         self.start_cpu = server.read_cpu_seconds()
         self.idle: Usage = server.read_usage()
-        self.facts = Facts("", 0, "", 0, False, False, (), "")
+        self.facts = Facts("", "", 0, "", 0, False, False, False, (), "")
 
     async def read_facts(self) -> Self:
         """Asks the service what it serves. Raises ServerFault."""
-        self.facts = read_facts(await ask_json(self.server.address, "/info"))
+        self.facts = read_facts(await ask_json(self.server.address, "/info"), self.bundle.name)
         return self
 
     @property
@@ -99,19 +101,25 @@ class Side:
         return self.facts.title
 
 
-def read_facts(info: Mapping[str, Any]) -> Facts:
+def read_facts(info: Mapping[str, Any], folder: str) -> Facts:
     """The facts out of the answer of /info. Raises ServerFault."""
     try:
         model, engine = info["model"], info["engine"]
+        quantization = model.get("quantization") or {}
+        is_rough = quantization.get("calibration", {}).get("source") == "noise"
         facts = Facts(
+            folder=folder,
             name=str(model["name"]),
             pixels=int(model["input"]["shape"][-1]),
             engine=f"{engine['name']}/{engine['implementation']}",
             model_bytes=int(engine["model_bytes"]),
             trained=bool(model["trained"]),
-            eight_bit_parts=bool(model.get("quantization")) and engine["name"] != ONNX,
+            eight_bit_parts=bool(quantization) and engine["name"] != ONNX,
+            is_rough=is_rough and bool(model["trained"]),
             labels=tuple(model["labels"]),
-            record=_read_record(model.get("training") or {}, bool(model["trained"])),
+            record="not measured: ranges of noise"
+            if is_rough and model["trained"]
+            else _read_record(model.get("training") or {}, bool(model["trained"])),
         )
     except (KeyError, TypeError, IndexError) as fault:
         raise ServerFault(

@@ -27,13 +27,17 @@ _SHORT_HEAD = [
 
 
 class Names:
-    """Short names of a case's sides: the title, and the engine where titles are equal."""
+    """Short names of a case's sides: the title, and where titles are equal the bundle's folder."""
 
     def __init__(self, results: Sequence[Result]) -> None:
         titles = [result.facts.title for result in results]
-        self.of = [
-            title if titles.count(title) == 1 else f"{title} ({result.facts.engine})"
+        named = [
+            title if titles.count(title) == 1 else f"{title} ({result.facts.folder})"
             for title, result in zip(titles, results, strict=True)
+        ]
+        self.of = [
+            name if named.count(name) == 1 else f"{name} #{number}"
+            for number, name in enumerate(named, 1)
         ]
 
 
@@ -78,7 +82,9 @@ def add_case(
     report.paragraphs += [f"## {run.case.title}", f"![{run.case.title}]({plot})"]
     report.add_table(
         f"Closed loop, {options.clients} clients. *of ours*: CPU time of the row by that of the "
-        "first row, with its 95 % bootstrap interval; below 1, the row costs less. *above no "
+        "first row, with its 95 % bootstrap interval, which of few rounds is nearly lowest to "
+        "highest; below 1, the row costs less. "
+        f"{'The peak is that after photos of 12 megapixels. ' if run.case.whole else ''}*above no "
         "model*: the peak less the resident memory of the same process without a model. Accuracy: "
         f"{_say_accuracy(run)}",
         _SHORT_HEAD,
@@ -155,7 +161,8 @@ def _add_rates(
         rows.append([name, held, share, tried])
     report.add_table(
         "Throughput at the target: the highest rate tried at which 99 % of all requests of an open "
-        f"loop were answered within {options.slo_ms:g} ms; {options.step_seconds:g} s a step.",
+        f"loop were answered within {options.slo_ms:g} ms; each rate once, for "
+        f"{options.step_seconds:g} s.",
         ["network", "images/s", "of the closed loop", "tried (ms)"],
         rows,
     )
@@ -171,7 +178,7 @@ def _add_phone(report: Report, run: CaseRun, names: Sequence[str]) -> None:
         for name, result in zip(names, run.results, strict=True)
     ]
     report.add_table(
-        "12-megapixel photos, two clients, closed loop.",
+        "12-megapixel photos, two clients, closed loop, without a warm-up.",
         ["network", "CPU ms an image", "images/s"],
         rows,
     )

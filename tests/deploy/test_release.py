@@ -38,12 +38,13 @@ def version(repository: Path) -> str:
 
 @pytest.fixture(scope="module")
 def dist(repository: Path, version: str) -> dict[str, Path]:
-    """The packages that were built: sdist, x86_64, aarch64, sbom."""
+    """The packages that were built: sdist, x86_64, aarch64, client, sbom."""
     folder = repository / "dist"
     patterns = {
         "sdist": f"bnn_service-{version}.tar.gz",
         "x86_64": f"bnn_service-{version}-py3-none-manylinux*_x86_64.whl",
         "aarch64": f"bnn_service-{version}-py3-none-manylinux*_aarch64.whl",
+        "client": f"bnn_client-{version}-py3-none-any.whl",
         "sbom": f"bnn_service-{version}.cdx.json",
     }
     found = {name: sorted(folder.glob(pattern)) for name, pattern in patterns.items()}
@@ -212,6 +213,26 @@ def check_torch(installation: Installation, image: Path) -> None:
     bundle = "print(__import__('service').__path__[0] + '/bundles/default')"
     program = COMPARE.format(bundle=installation.run("python", "-c", bundle).strip())
     assert installation.run("python", "-c", program) == "(3, 22) True\n"
+
+
+def test_client_is_installed_alone_and_asks_the_service(
+    dist: dict[str, Path], plain: Installation, tmp_path: Path, image: Path, version: str
+) -> None:
+    members = read_members(dist["client"])
+    tops = {PurePosixPath(name).parts[0] for name in members}
+    assert tops == {"bnn_client", f"bnn_client-{version}.dist-info"}
+    assert "bnn_client/py.typed" in members
+    installation = Installation(tmp_path)
+    installation.install(dist["client"])
+    program = (
+        "import sys\n"
+        "from bnn_client import Client\n"
+        "with Client(sys.argv[1]) as client:\n"
+        "    print(client.classify(sys.argv[2]).engine, 'numpy' in sys.modules)\n"
+    )
+    with plain.serve() as (url, _):
+        printed = installation.run("python", "-c", program, url, image)
+    assert printed == f"{plain.classify(image)['engine']} False\n"
 
 
 def test_sbom_names_what_is_locked(dist: dict[str, Path], repository: Path, version: str) -> None:

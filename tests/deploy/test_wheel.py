@@ -81,7 +81,8 @@ def test_wheel_holds_what_serving_needs(wheel: Path, machine: str) -> None:
     assert {top for top in tops if not top.endswith(".dist-info")} == {"runtime", "service"}
     operators = machine == platform.machine() and HAVE_TORCH
     assert ("runtime/libbnn_torch.so" in names) == operators
-    for name in ("runtime/libbnn.so", "service/bundles/default/manifest.json", "service/page.html"):
+    page = {f"service/page{name}" for name in (".html", ".css", ".js", "_camera.js")}
+    for name in ("runtime/libbnn.so", "service/bundles/default/manifest.json", *page):
         assert name in names
     assert not [name for name in names if "csrc" in name or name.endswith(".pyc")]
 

@@ -115,3 +115,13 @@ def test_tool_has_all_descriptors_and_its_status_is_passed_on() -> None:
         assert run_tool(tell, sorted(os.sched_getaffinity(0))[:1]) == 3
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+
+
+def test_results_can_be_written_when_all_is_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert parse("--json", str(tmp_path / "new.json")).json == tmp_path / "new.json"
+    for place in (tmp_path / "none" / "x.json", tmp_path):
+        with pytest.raises(SystemExit):
+            parse("--markdown", str(place))
+        assert "expected a file in a folder that can be written to" in capsys.readouterr().err

@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from runtime import InvalidImage, Preprocessing, normalise, preprocess, resize_and_crop
+from runtime import (
+    InvalidImage,
+    Preprocessing,
+    normalise,
+    preprocess,
+    resize_and_crop,
+    restore_pixels,
+)
 from runtime.errors import InvalidManifest
 from runtime.exif import TRANSPOSITIONS
 from runtime.preprocess import _map_to_stored, crop_reduced
@@ -234,3 +241,16 @@ def test_table_has_the_bits_of_the_formula(mean: list[float], std: list[float]) 
         found = normalise(Image.fromarray(levels), spec)
         expected = (levels.astype(np.float32) - np.float32(mean)) / np.float32(std)
     assert found.tobytes() == expected.transpose(2, 0, 1).tobytes()
+
+
+@given(
+    mean=st.lists(st.floats(-1e6, 1e6, width=32), min_size=3, max_size=3),
+    std=st.lists(st.floats(1e-6, 1e6), min_size=3, max_size=3),
+)
+def test_pixels_come_back_from_their_tensor(mean: list[float], std: list[float]) -> None:
+    spec = replace(SPEC, mean=tuple(mean), std=tuple(std))
+    levels = np.arange(256, dtype=np.uint8).reshape(8, 32)
+    pixels = np.stack([levels, levels[::-1], levels.T.reshape(8, 32)], axis=-1)
+    restored = restore_pixels(normalise(Image.fromarray(pixels), spec), spec)
+    assert restored.dtype == np.uint8
+    assert np.array_equal(restored, pixels)

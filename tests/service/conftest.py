@@ -35,6 +35,8 @@ class FakeEngine:
     implementation = "generic"
     model_bytes = 1234
     workspace_bytes = 5678
+    explains = True
+    explain_bytes = 4096
 
     def __init__(self, **changes: Any) -> None:
         self.skipped: tuple[SkippedEngine, ...] = ()
@@ -60,6 +62,11 @@ class FakeEngine:
         self.threads.add(threading.current_thread().name)
         self.asked.append((len(images), threads))
         return 3 * images.mean(axis=(2, 3))
+
+    def explain(self, images: np.ndarray, class_index: int) -> np.ndarray:
+        """float32 [N, 3, 32, 32] -> float32 [N, 4, 4]: the brightness of the class's channel."""
+        blocks = images.reshape(len(images), 3, 4, 8, 4, 8).mean(axis=(3, 5))
+        return 3 * blocks[:, class_index]
 
 
 class GatedEngine(FakeEngine):

@@ -123,7 +123,7 @@ class ServerProcess:
 class ServerThread:
     """The service's server in this process, on a real socket, with an engine of the test's."""
 
-    def __init__(self, engine: Any, **settings: Any) -> None:
+    def __init__(self, engine: Any, wait: bool = True, **settings: Any) -> None:
         self.engine = engine
         self.settings = make_settings(port=0, **settings)
         self.app = create_app(self.settings, engine)
@@ -135,6 +135,11 @@ class ServerThread:
         self._is_left_behind = False  # a worker is
         self._thread = threading.Thread(target=self.server.run, name="server", daemon=True)
         self._thread.start()
+        if wait:
+            self.wait()
+
+    def wait(self) -> None:
+        """Until the model is loaded and warm."""
         wait_for(lambda: self.lifecycle.is_started, "the start")
         self.scheduler.unit = 1  # whatever the warm-up found
 

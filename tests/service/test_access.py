@@ -87,3 +87,9 @@ def test_with_keys_callers_are_keys(keys: tuple[Path, str, str]) -> None:
 def test_a_file_of_keys_that_cannot_be_used_ends_the_start(tmp_path: Path) -> None:
     with pytest.raises(InvalidSettings, match="absent"):
         Access(Settings(api_keys_file=tmp_path / "absent"), "127.0.0.1")
+
+
+def test_tells_by_which_hosts_the_service_may_be_called() -> None:
+    access = Access(Settings(allowed_hosts=["10.0.0.0/8"]), "0.0.0.0")
+    assert access.allows_host("10.1.2.3")
+    assert not access.allows_host("192.168.1.20")

@@ -88,3 +88,14 @@ def test_a_key_whose_lines_are_lost_is_not_shown(
     monkeypatch.setattr(sys, "stdout", None)
     assert main(["make-key", "app"]) == 1
     assert "bnn_" not in capsys.readouterr().err
+
+
+def test_a_jpeg_is_not_written_to_a_terminal(monkeypatch: Any, capsysbinary: Any) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert main(["sample-image"]) == 2
+    output, errors = capsysbinary.readouterr()
+    assert output == b""
+    assert b"sample-image > sample.jpg" in errors
+    monkeypatch.setattr("sys.stdout.isatty", lambda: False)
+    assert main(["sample-image"]) == 0
+    assert capsysbinary.readouterr().out.startswith(b"\xff\xd8\xff")

@@ -84,7 +84,9 @@ async def test_a_batch_is_a_form_of_several(connect: Any) -> None:
 
 @pytest.mark.parametrize("path", ["/classify", "/classify/batch"])
 async def test_parameters(description: Any, path: str) -> None:
-    top_k, deadline = description["paths"][path]["post"]["parameters"]
+    top_k, deadline, *others = description["paths"][path]["post"]["parameters"]
+    explains = path == "/classify"
+    assert [item["name"] for item in others] == (["explain", "class"] if explains else [])
     assert (top_k["name"], top_k["in"]) == ("top_k", "query")
     assert top_k["schema"] == {"type": "integer", "minimum": 1, "maximum": 3, "default": 3}
     assert (deadline["name"], deadline["in"]) == ("X-Deadline-Ms", "header")
@@ -133,8 +135,10 @@ async def test_answers_headers_are_described(
     client: httpx.AsyncClient, picture: Any, description: Any
 ) -> None:
     described = description["paths"]["/classify"]["post"]["responses"]["200"]["headers"]
-    answer = await client.post("/classify", content=picture())
-    sent = {name for name in answer.headers if name.startswith("x-time-")}
+    sent: set[str] = set()
+    for query in ("", "?explain=cam"):
+        answer = await client.post(f"/classify{query}", content=picture())
+        sent |= {name for name in answer.headers if name.startswith(("x-time-", "x-class-"))}
     assert {name.lower() for name in described} == {*sent, "x-request-id"}
 
 

@@ -33,6 +33,7 @@ async def test_tells_model_engine_and_limits(connect: Any, make_engine: Any) -> 
             {"name": "torchscript", "cause": "failed", "reason": "torch is missing"},
         ],
         "threads": info["engine"]["threads"],
+        "explains": True,
         "model_bytes": 1234,
         "workspace_bytes": 5678,
     }

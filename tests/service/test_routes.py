@@ -133,7 +133,8 @@ async def test_bad_pictures_are_4xx_and_counted(
         ("GET", "/nothing", 404),
         ("GET", "/classify/", 404),
         ("POST", "/../etc/passwd", 404),
-        ("GET", "/docs", 404),
+        ("POST", "/docs", 405),
+        ("GET", "/redoc", 404),
     ],
 )
 async def test_other_paths_and_methods(

@@ -13,8 +13,12 @@ from typing import Any
 import httpx
 import pytest
 
+from service.access import Access
 from service.command_line import run
+from service.interfaces import list_addresses
 from service.listener import open_listener
+from service.serve import _announce_to_other_devices
+from service.settings import Settings
 from tests.service.servers import wait_for
 
 
@@ -86,3 +90,28 @@ def test_a_model_that_cannot_be_loaded_ends_the_service(
     monkeypatch.setenv("BNN_BUNDLE", "/nowhere")
     assert run([]) == 1
     assert capsys.readouterr().err.startswith("error: /nowhere/manifest.json")
+
+
+def test_on_all_addresses_the_log_names_what_a_phone_can_open(
+    start_server: Any, tiny: dict[str, str]
+) -> None:
+    addresses = list_addresses()
+    server = start_server(**tiny, BNN_HOST="0.0.0.0", BNN_LOG_FORMAT="text")
+    url = server.wait_until_ready()
+    port = httpx.URL(url).port
+    for address in addresses:
+        there = f"http://{address}:{port}"
+        assert f"to open on another device url={there}" in server.log
+        assert httpx.get(f"{there}/info").status_code == 200
+    assert server.stop().count("to open on another device") == len(addresses)
+
+
+def test_the_log_names_no_address_by_which_the_service_may_not_be_called(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("service.serve.list_addresses", lambda: ["192.168.1.20", "10.0.0.5"])
+    access = Access(Settings(allowed_hosts=["10.0.0.0/8"]), "0.0.0.0")
+    with caplog.at_level("INFO", logger="service"):
+        _announce_to_other_devices("127.0.0.1", 80, access)
+        _announce_to_other_devices("0.0.0.0", 80, access)
+    assert [record.url for record in caplog.records] == ["http://10.0.0.5:80"]  # type: ignore[attr-defined]

@@ -17,7 +17,7 @@ from loadtests.scrape import Histogram
 from loadtests.wrk import WrkRun
 
 OPTIONS = argparse.Namespace(
-    clients=8, slo_ms=100.0, step_seconds=60.0, markdown=Path("out/comparison.md")
+    clients=8, repeats=3, slo_ms=100.0, step_seconds=60.0, markdown=Path("out/comparison.md")
 )
 
 
@@ -29,7 +29,10 @@ def make_turn(cpu_ms: float, latency: float = 0.02, count: int = 100) -> Turn:
 
 def make_result(name: str, engine: str, cpu_ms: float, whole: bool = True) -> Result:
     """A side whose turns took about `cpu_ms` an image."""
-    facts = Facts(name, 160, engine, 2**20, True, False, ("cat",), "86.0 % of its own")
+    facts = Facts(
+        *(f"folder-of-{name}", name, 160, engine, 2**20, True, False, False, ("cat",)),
+        "86.0 % of its own",
+    )
     result = Result(facts)
     result.starts, result.start_cpu = [0.5, 0.7, 0.6], [0.4, 0.4, 0.4]
     result.idle = [Usage(70 * 2**20, 71 * 2**20, 4, 17)] * 3

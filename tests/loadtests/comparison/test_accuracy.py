@@ -63,7 +63,7 @@ async def measure(files: list[Labelled], labels: tuple[str, ...] = LABELS) -> Ac
     async with serve(answer_by_name) as seen:
         with Server(IDLE) as server:
             side = Side(Path("bundle"), server, 0.1)
-            side.facts = Facts("net", 32, "onnx/cpu", 1, True, False, labels, "")
+            side.facts = Facts("b", "net", 32, "onnx/cpu", 1, True, False, False, labels, "")
             side.pool = Pool(seen.address)
             return await measure_accuracy(side, files, Progress())
 
@@ -90,7 +90,7 @@ async def test_an_answer_that_is_neither_ends_it(tmp_path: Path) -> None:
     async with serve(fail) as seen:
         with Server(IDLE) as server:
             side = Side(Path("bundle"), server, 0.1)
-            side.facts = Facts("net", 32, "onnx/cpu", 1, True, False, LABELS, "")
+            side.facts = Facts("b", "net", 32, "onnx/cpu", 1, True, False, False, LABELS, "")
             side.pool = Pool(seen.address)
             with pytest.raises(ServerFault, match="expected 200"):
                 await measure_accuracy(side, files, Progress())

@@ -57,6 +57,17 @@ def test_measures_accuracy_on_the_same_files(
     for side in found["results"]["cases"][0]["sides"]:
         assert side["accuracy"] == {"images": 2, "top1": 2, "top5": 2, "refused": 0}
     assert "100.0% / 100.0% of 2" in printed
+    assert "Labelled images in data/: 2 (1 cat, 1 flower)." in printed
+
+
+def test_labels_that_no_model_knows(run_tool: RunTool, tmp_path: Path) -> None:
+    (tmp_path / "data" / "cats").mkdir(parents=True)
+    (tmp_path / "data" / "cats" / "1.jpg").write_bytes(b"never sent")
+    case = ["--brief-case", "x", "service/bundles/default", "service/bundles/mobilenet_v1"]
+    status, _, printed = run_tool("comparison", *SHORT, "--data", str(tmp_path / "data"), *case)
+    assert status == 2
+    assert "expected folders named like labels of meliusnet13 (bird" in printed
+    assert "found cats" in printed
 
 
 @pytest.mark.parametrize(
@@ -66,6 +77,7 @@ def test_measures_accuracy_on_the_same_files(
         (["--case", "x", "tests", "service"], "no manifest.json"),
         (["--service", "a=b:c"], "expected no --service"),
         (["--data", "k8s"], "--data: expected images"),
+        (["--readme", "LICENSE"], "expected the lines"),
         (2 * ["--case", "x", *2 * ["service/bundles/default"]], "title of its own"),
     ],
 )

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from loadtests.comparison.page import MARKS, write_between_marks, write_page
+from loadtests.comparison.page import MARKS, split_at_marks, write_between_marks, write_page
 from loadtests.servers import WrongUsage
 
 REPORT = (
@@ -38,3 +38,8 @@ def test_a_document_without_marks_is_left_alone(tmp_path: Path, text: str) -> No
     with pytest.raises(WrongUsage, match="expected the lines"):
         write_between_marks(page, "new")
     assert page.read_text() == text
+
+
+def test_a_document_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(WrongUsage, match="expected a document with marks, found: No such file"):
+        split_at_marks(tmp_path / "none.md")

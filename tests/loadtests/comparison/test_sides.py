@@ -60,7 +60,7 @@ def test_bundle_and_engine_are_not_overruled() -> None:
 
 
 def test_facts_of_a_trained_model() -> None:
-    facts = read_facts(INFO)
+    facts = read_facts(INFO, "default")
     assert facts.title == "meliusnet13, 160x160"
     assert facts.engine == "native/avx2"
     assert facts.model_bytes == 966512
@@ -68,16 +68,25 @@ def test_facts_of_a_trained_model() -> None:
 
 
 def test_facts_that_must_not_be_overlooked() -> None:
-    untrained = read_facts(change(trained=False, training=None, quantization={"float_parts": 1}))
+    untrained = read_facts(
+        change(trained=False, training=None, quantization={"float_parts": 1}), "x"
+    )
     assert untrained.title == "meliusnet13, 160x160, 8-bit parts, untrained"
     assert untrained.record == "none: random weights"
-    assert read_facts(change(training={"data": "x"})).record == "not measured"
+    assert read_facts(change(training={"data": "x"}), "x").record == "not measured"
+
+
+def test_ranges_of_noise_are_no_accuracy() -> None:
+    noise = {"calibration": {"source": "noise"}}
+    facts = read_facts(change(quantization=noise), "x")
+    assert (facts.is_rough, facts.record) == (True, "not measured: ranges of noise")
+    assert not read_facts(change(quantization={"calibration": {"source": "photos"}}), "x").is_rough
 
 
 @pytest.mark.parametrize("info", [{}, {**INFO, "engine": {}}, change(input={"shape": []})])
 def test_another_service_is_a_fault(info: dict[str, Any]) -> None:
     with pytest.raises(ServerFault, match="expected /info with model and engine"):
-        read_facts(info)
+        read_facts(info, "x")
 
 
 def test_mebibytes() -> None:

@@ -1,6 +1,7 @@
 """Tables and JSON of a comparison: every figure is where it belongs."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -10,9 +11,11 @@ from tests.loadtests.comparison.made_up import OPTIONS, make_result, make_run
 
 
 def test_names_tell_equal_titles_apart() -> None:
-    results = [make_result("net", "native/avx2", 1), make_result("net", "onnx/cpu", 1)]
-    assert Names(results).of == ["net, 160x160 (native/avx2)", "net, 160x160 (onnx/cpu)"]
-    assert Names(results[:1]).of == ["net, 160x160"]
+    one, two = make_result("net", "native/avx2", 1), make_result("net", "onnx/cpu", 1)
+    two.facts = replace(two.facts, folder="other")
+    assert Names([one, two]).of == ["net, 160x160 (folder-of-net)", "net, 160x160 (other)"]
+    assert Names([one, one]).of == [f"net, 160x160 (folder-of-net) #{n}" for n in (1, 2)]
+    assert Names([one]).of == ["net, 160x160"]
 
 
 def test_ratio_is_of_cpu_time_within_rounds() -> None:

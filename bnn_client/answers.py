@@ -1,0 +1,189 @@
+"""The service's answers as frozen dataclasses; members that are not known here are passed over."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One class: its label, its position among the model's labels, its score from 0 to 1."""
+
+    label: str
+    index: int
+    score: float
+
+
+@dataclass(frozen=True)
+class Model:
+    """Which model answered; `notice` is what to know before believing it."""
+
+    name: str
+    id: str
+    trained: bool
+    notice: str | None
+
+
+@dataclass(frozen=True)
+class ImageInfo:
+    """The image as it was understood; width and height in pixels, upright."""
+
+    format: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class StageTimings:
+    """Milliseconds of one image's way through a worker."""
+
+    queue: float
+    decode: float
+    preprocess: float
+    infer: float
+
+
+@dataclass(frozen=True)
+class Timings(StageTimings):
+    """Milliseconds of one request: `receive` of its body, `total` from its head on."""
+
+    receive: float
+    total: float
+
+
+@dataclass(frozen=True)
+class BatchTimings:
+    """Milliseconds of a request with several images."""
+
+    receive: float
+    total: float
+
+
+@dataclass(frozen=True)
+class Classification:
+    """The answer for one image; `predictions` are best first."""
+
+    predictions: tuple[Prediction, ...]
+    model: Model
+    engine: str
+    image: ImageInfo
+    timings_ms: Timings
+    request_id: str
+
+    @property
+    def best(self) -> Prediction:
+        """The class with the highest score."""
+        return self.predictions[0]
+
+
+@dataclass(frozen=True)
+class BatchItem:
+    """The answer for one image of several; `index` is its position among those sent."""
+
+    index: int
+    predictions: tuple[Prediction, ...]
+    image: ImageInfo
+    timings_ms: StageTimings
+
+    @property
+    def best(self) -> Prediction:
+        """The class with the highest score."""
+        return self.predictions[0]
+
+
+@dataclass(frozen=True)
+class ItemProblem:
+    """Why one image of several has no answer; `code` is for programs, `detail` for people."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+
+
+@dataclass(frozen=True)
+class BatchFault:
+    """One image of several that has no answer; `index` is its position among those sent."""
+
+    index: int
+    problem: ItemProblem
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The answer for several images: one result for each, in the order in which they were sent."""
+
+    results: tuple[BatchItem | BatchFault, ...]
+    model: Model
+    engine: str
+    timings_ms: BatchTimings
+    request_id: str
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """The served bundle, by its manifest; `files` has bytes by name."""
+
+    name: str
+    id: str
+    format: int
+    trained: bool
+    training: Mapping[str, Any] | None
+    architecture: Mapping[str, Any]
+    created: Mapping[str, Any]
+    classes: int
+    labels: tuple[str, ...]
+    input: Mapping[str, Any]
+    preprocessing: Mapping[str, Any]
+    temperature: float
+    files: Mapping[str, int]
+    parity: Mapping[str, Any]
+    quantization: Mapping[str, Any] | None
+    reduction: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True)
+class SkippedEngine:
+    """An engine that was preferred and could not run; `cause` tells a fault from a choice."""
+
+    name: str
+    cause: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class EngineInfo:
+    """What computes the answers; sizes in bytes."""
+
+    name: str
+    implementation: str
+    requested: str
+    skipped: tuple[SkippedEngine, ...]
+    threads: int
+    model_bytes: int
+    workspace_bytes: int
+
+
+@dataclass(frozen=True)
+class SelfTest:
+    """How the engine's logits of stored images compare with the stored ones."""
+
+    verdict: str
+    reason: str
+    images: int
+    largest_difference: float | None
+    bound: float | None
+
+
+@dataclass(frozen=True)
+class ServiceInfo:
+    """Everything that is needed to judge the answers: the answer to GET /info."""
+
+    model: ModelInfo
+    engine: EngineInfo
+    self_test: SelfTest
+    cpu: Mapping[str, Any]
+    limits: Mapping[str, int]
+    versions: Mapping[str, str]
+    memory_bytes: Mapping[str, int]
