@@ -68,9 +68,8 @@ def list_prefix(url: str) -> Iterator[Entry]:
     Raises StoreUnusable, OSError, and what its store raises.
     """
     store, path = open_store(url)
-    protocol = url.partition("://")[0]
     if hasattr(store, "call_s3"):
-        yield from _list_s3(store, protocol, path)
+        yield from _list_s3(store, url)
         return
     for info in store.ls(path, detail=True):
         name = store.unstrip_protocol(info["name"])
@@ -79,10 +78,14 @@ def list_prefix(url: str) -> Iterator[Entry]:
             yield Entry(name.rstrip("/") + "/" if is_folder else name, is_folder)
 
 
-def _list_s3(store: Any, protocol: str, path: str) -> Iterator[Entry]:
-    """By pages: s3fs's own listings hold a prefix's whole, a kilobyte or more for each object."""
-    bucket, _, key = path.partition("/")
-    prefix = f"{key.rstrip('/')}/" if key else ""
+def _list_s3(store: Any, url: str) -> Iterator[Entry]:
+    """By pages: s3fs's own listings hold a prefix's whole, a kilobyte or more for each object.
+
+    The prefix is as it is in the URL: in S3 `a//` is another one than `a/`, for fsspec it is not.
+    """
+    protocol, _, place = url.partition("://")
+    bucket, _, key = place.partition("/")
+    prefix = f"{key}/" if key and not key.endswith("/") else key
     where: dict[str, str] = {}
     while True:
         page = store.call_s3(

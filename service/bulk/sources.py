@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from service.bulk.folders import Passed, is_image_name, list_folder
 from service.bulk.name_lists import InvalidList, read_list
+from service.bulk.name_set import NameSet
 from service.bulk.object_store import StoreUnusable, is_prefix, is_url, list_prefix
 from service.bulk.shards import WHOLE, Shard
 
@@ -71,14 +72,17 @@ class Sources:
         if is_one:
             yield Listed(url, url)
             return
-        root = len(url.rstrip("/")) + 1
+        root = len(url.removesuffix("/")) + 1
+        listed = NameSet()  # a store may give a prefix as one that lies below it
         waiting = [url]
         while waiting:
             prefix = waiting.pop()
+            if not listed.add(prefix):
+                continue
             folders = []
             try:
                 for entry in list_prefix(prefix):
-                    last = entry.url.rstrip("/").rpartition("/")[2]
+                    last = entry.url.removesuffix("/").rpartition("/")[2]
                     if not entry.is_folder:
                         if is_image_name(last):
                             yield Listed(entry.url, entry.url[root:])
