@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 EXTRA = "pip install 'bnn-service[bulk]'"
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?:://|::)")
+_PLACE = re.compile(r"://.*?(?=::|\Z)", re.DOTALL)  # what is not protocol in a URL, or in several
 _PAGE = 1000  # objects that S3 lists at a time
 
 
@@ -42,6 +43,19 @@ def open_store(url: str) -> tuple[Any, str]:
     except ValueError as fault:
         raise StoreUnusable(f"expected a URL that fsspec knows; found: {fault}") from fault
     return store, path
+
+
+def check_store(url: str, known: set[str]) -> None:
+    """Looks, once for each kind of URL, whether it can be used. Raises StoreUnusable."""
+    kind = _PLACE.sub("", url)
+    if kind not in known:
+        known.add(kind)
+        try:
+            open_store(url)
+        except StoreUnusable:
+            raise
+        except Exception:  # of the library, about this URL: reading it says so in its row
+            return
 
 
 def read_url(url: str, limit: int) -> bytes:

@@ -22,6 +22,10 @@ class OutputRefused(Exception):
     """The file is not one that this run may write to; the text says expected, found, remedy."""
 
 
+class OutputBusy(OutputRefused):
+    """Another run writes to the file; later it may be free."""
+
+
 class OutputFailed(Exception):
     """Rows could not be written; the text says why, and what to do."""
 
@@ -117,7 +121,7 @@ class OutputFile:
         else:  # a run that retries errors has put another file in its place
             is_ours = os.path.samestat(os.fstat(descriptor), os.stat(self._path))
         if not is_ours:
-            raise OutputRefused(
+            raise OutputBusy(
                 f"{self._path}: expected no other run that writes to it; found one. Wait for its "
                 "end, or name another file."
             )

@@ -154,6 +154,16 @@ def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         read_url("s3://bucket/a.jpg", 1)
 
 
+def test_each_kind_of_url_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[str] = []
+    monkeypatch.setattr(object_store, "open_store", looked.append)
+    known: set[str] = set()
+    urls = ["s3://a/b", "s3://c/d", "zip://a::s3://b/c", "zip://b::s3://b/c", "zip://a::gs://b/c"]
+    for url in urls:
+        object_store.check_store(url, known)
+    assert looked == [urls[0], urls[2], urls[4]]
+
+
 def test_processes_read_from_a_bucket(
     s3: str, bundle: Path, picture: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

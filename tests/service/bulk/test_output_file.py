@@ -13,7 +13,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from service.bulk.forms import Kind, RowForm
-from service.bulk.output_file import OutputFailed, OutputFile, OutputRefused
+from service.bulk.output_file import OutputBusy, OutputFailed, OutputFile, OutputRefused
 from service.bulk.rows import Row, describe_failure
 from service.classifier import Prediction
 
@@ -84,14 +84,14 @@ def test_errors_can_be_tried_again(tmp_path: Path, kind: Kind) -> None:
 
 def test_one_run_at_a_time(tmp_path: Path) -> None:
     first = open_file(tmp_path / "rows")
-    with pytest.raises(OutputRefused, match="no other run"):
+    with pytest.raises(OutputBusy, match="no other run"):
         open_file(tmp_path / "rows")
-    with pytest.raises(OutputRefused, match="no other run"):
+    with pytest.raises(OutputBusy, match="no other run"):
         open_file(tmp_path / "rows", overwrite=True)
     first.write(RowForm("jsonl", 1).encode(describe_failure("a", "unreadable", "x")))
     first.close()
     again = open_file(tmp_path / "rows", retry_errors=True)  # puts another file in its place
-    with pytest.raises(OutputRefused, match="no other run"):
+    with pytest.raises(OutputBusy, match="no other run"):
         open_file(tmp_path / "rows")
     again.close()
     open_file(tmp_path / "rows").close()
