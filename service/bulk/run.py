@@ -263,15 +263,11 @@ class _Run:
         sources = self._options.sources
         passed = sources.passed
         if not sources.seen and not self._unlisted:
-            print_error(
-                f"expected images; found none, but {_count(passed.other, 'other file')} and "
-                f"{_count(passed.folders, 'folder')} not entered (-r)"
-            )
+            others = f", but {passed}" if str(passed) else ""
+            print_error(f"expected images; found none{others}")
             return 1
-        if passed.folders:
-            were, them = ("was", "it") if passed.folders == 1 else ("were", "them")
-            folders = _count(passed.folders, "folder")
-            print_note(f"note: {folders} {were} not entered; -r enters {them}")
+        if str(passed):
+            print_note(f"note: passed over {passed}")
         if self._unlisted:
             return 1
         earlier = 0 if self._output is None else self._output.failed

@@ -207,7 +207,7 @@ def test_a_folder_gives_its_own_images(classify: Any, folder: Path) -> None:
     expected = [str(folder / f"{n:02}.png") for n in range(40) if n % 4 != 3 and n != 5]
     assert names == expected
     assert errors.startswith(f"error: {folder}/05.png: expected a JPEG")
-    assert "note: 1 folder was not entered; -r enters it" in errors
+    assert "note: passed over 4 other files and 1 folder (-r enters it)\n" in errors
 
 
 def test_processes_give_the_same_rows_in_the_same_order(
