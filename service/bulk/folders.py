@@ -28,7 +28,8 @@ class Passed:
             them = "them" if self.folders > 1 else "it"
             parts.append(f"{self.folders:,} folder{'s'[: self.folders > 1]} (-r enters {them})")
         if self.links:
-            parts.append(f"{self.links:,} link{'s to folders' if self.links > 1 else ' to a folder'}")
+            what = "links to folders" if self.links > 1 else "link to a folder"
+            parts.append(f"{self.links:,} {what}")
         return " and ".join(filter(None, (", ".join(parts[:-1]), *parts[-1:])))
 
 

@@ -13,7 +13,10 @@ from service.settings import Settings
 
 
 class ObedientWorker(ImageWorker):
-    """kill*: dies; hang*: sleeps; slow*: half a second; once*: dies where no file tells that it did; bad*: an error."""
+    """kill*: dies; hang*: sleeps; slow*: sleeps half a second; bad*: an error; once*: dies where
+
+    no file tells that it did.
+    """
 
     def __init__(self, start: str = "", folder: str = "") -> None:
         super().__init__(Settings(), None)
