@@ -1,5 +1,6 @@
 """A pool of workers that a Dask cluster has: batches of names in, encoded rows out."""
 
+import errno
 import logging
 import math
 import os
@@ -18,7 +19,7 @@ from runtime import RuntimeFault
 from service.bulk.forms import RowForm
 from service.bulk.object_store import StoreUnusable, is_url, open_store
 from service.bulk.process import Encoded, Unusable, encode_rows
-from service.bulk.rows import describe_failure
+from service.bulk.rows import Row, describe_failure
 from service.bulk.worker import ImageWorker
 from service.classifier import InvalidTopK
 from service.versions import DISTRIBUTION, read_versions
@@ -35,6 +36,7 @@ _WORKER_SECONDS = 60.0  # for the first worker
 _LOOK_SECONDS = 5.0  # after which a silent cluster is looked at
 _CLOSE_SECONDS = 2.0
 _AHEAD = 3  # batches that are sent for each thread: one in work, the others beside it
+_ABSENT = os.strerror(errno.ENOENT)
 _GONE = (
     "expected the Dask scheduler to stay; it is gone. Rows that are written stay: start it, and "
     "run the same command again."
@@ -51,7 +53,7 @@ class OtherModel(Exception):
 
 class _Answer(NamedTuple):
     rows: Encoded
-    is_all_unreadable: bool  # every image
+    is_all_absent: bool  # no name leads to a file there
 
 
 @dataclass(eq=False)
@@ -100,6 +102,7 @@ class DaskPool:
         self._suspects: deque[_Task] = deque()  # with one of them workers died
         self._threads = 0
         self._asked = self._looked = -math.inf  # when, of time.monotonic
+        self._has_found = False  # whether a worker found any file
         self._is_told = False  # that there is no worker
         self.deaths = 0
         try:
@@ -217,10 +220,11 @@ class DaskPool:
             ) from fault
         if isinstance(answer, Unusable):
             raise ClusterUnusable(answer.reason)
-        if answer.is_all_unreadable and any(map(os.path.isfile, task.names)):
+        self._has_found |= not answer.is_all_absent
+        if not self._has_found and any(map(os.path.isfile, task.names)):
             raise ClusterUnusable(
-                "expected the images under the same names on the workers' machines; a worker could "
-                f"read none of {len(task.names)} that are here. Put them on a volume that all "
+                "expected the images under the same names on the workers' machines; a worker "
+                f"found none of {len(task.names)} that are here. Put them on a volume that all "
                 "machines have, or into an object store."
             )
         self._finish(task, answer.rows, done)
@@ -288,13 +292,17 @@ def classify_there(
             open_store(url)
         found = own.classify([n if is_url(n) else os.path.join(folder, n) for n in names])
         rows = [replace(row, name=name) for row, name in zip(found, names, strict=True)]
-        is_unreadable = [row.error is not None and row.error.code == "unreadable" for row in rows]
-        return _Answer(encode_rows(rows, form), all(is_unreadable))
+        return _Answer(encode_rows(rows, form), all(map(_is_absent, rows)))
     except (RuntimeFault, InvalidTopK, StoreUnusable, OtherModel) as fault:
         return Unusable(f"{where}: {fault}")
     except Exception as fault:
         _log.exception("a batch could not be classified")
         return Unusable(f"{where}: {type(fault).__name__}: {str(fault)[:500]}; its log has more")
+
+
+def _is_absent(row: Row) -> bool:
+    error = row.error
+    return error is not None and (error.code, error.detail) == ("unreadable", _ABSENT)
 
 
 def _load(worker: ImageWorker, wanted: tuple[str, str]) -> ImageWorker:

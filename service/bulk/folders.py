@@ -13,10 +13,24 @@ _SORTED = 10_000  # entries of a folder that are held and sorted at a time
 
 @dataclass
 class Passed:
-    """What listings passed over: `other` files by their names, `folders` that were not entered."""
+    """What listings passed over: `other` files by their names, folders that were not entered."""
 
     other: int = 0
     folders: int = 0
+    links: int = 0  # to folders
+
+    def __str__(self) -> str:
+        """`3 other files, 1 folder (-r enters it) and 2 links to folders`, or nothing."""
+        parts = []
+        if self.other:
+            parts.append(f"{self.other:,} other file{'s'[: self.other > 1]}")
+        if self.folders:
+            them = "them" if self.folders > 1 else "it"
+            parts.append(f"{self.folders:,} folder{'s'[: self.folders > 1]} (-r enters {them})")
+        if self.links:
+            what = "links to folders" if self.links > 1 else "link to a folder"
+            parts.append(f"{self.links:,} {what}")
+        return " and ".join(filter(None, (", ".join(parts[:-1]), *parts[-1:])))
 
 
 def is_image_name(name: str) -> bool:
@@ -68,6 +82,8 @@ def _list_entries(
                             folders.append(entry.path)
                     elif is_image_name(entry.name) and _is_file(entry):
                         yield entry.path, False
+                    elif entry.is_symlink() and os.path.isdir(entry.path):
+                        passed.links += 1
                     else:
                         passed.other += 1
                 for path in folders:

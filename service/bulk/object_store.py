@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 EXTRA = "pip install 'bnn-service[bulk]'"
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?:://|::)")
+_PLACE = re.compile(r"://.*?(?=::|\Z)", re.DOTALL)  # what is not protocol in a URL, or in several
 _PAGE = 1000  # objects that S3 lists at a time
 
 
@@ -44,6 +45,19 @@ def open_store(url: str) -> tuple[Any, str]:
     return store, path
 
 
+def check_store(url: str, known: set[str]) -> None:
+    """Looks, once for each kind of URL, whether it can be used. Raises StoreUnusable."""
+    kind = _PLACE.sub("", url)
+    if kind not in known:
+        known.add(kind)
+        try:
+            open_store(url)
+        except StoreUnusable:
+            raise
+        except Exception:  # of the library, about this URL: reading it says so in its row
+            return
+
+
 def read_url(url: str, limit: int) -> bytes:
     """At most `limit` bytes of a URL. Raises StoreUnusable, OSError, and what its store raises."""
     store, path = open_store(url)
@@ -68,9 +82,8 @@ def list_prefix(url: str) -> Iterator[Entry]:
     Raises StoreUnusable, OSError, and what its store raises.
     """
     store, path = open_store(url)
-    protocol = url.partition("://")[0]
     if hasattr(store, "call_s3"):
-        yield from _list_s3(store, protocol, path)
+        yield from _list_s3(store, url)
         return
     for info in store.ls(path, detail=True):
         name = store.unstrip_protocol(info["name"])
@@ -79,10 +92,14 @@ def list_prefix(url: str) -> Iterator[Entry]:
             yield Entry(name.rstrip("/") + "/" if is_folder else name, is_folder)
 
 
-def _list_s3(store: Any, protocol: str, path: str) -> Iterator[Entry]:
-    """By pages: s3fs's own listings hold a prefix's whole, a kilobyte or more for each object."""
-    bucket, _, key = path.partition("/")
-    prefix = f"{key.rstrip('/')}/" if key else ""
+def _list_s3(store: Any, url: str) -> Iterator[Entry]:
+    """By pages: s3fs's own listings hold a prefix's whole, a kilobyte or more for each object.
+
+    The prefix is as it is in the URL: in S3 `a//` is another one than `a/`, for fsspec it is not.
+    """
+    protocol, _, place = url.partition("://")
+    bucket, _, key = place.partition("/")
+    prefix = f"{key}/" if key and not key.endswith("/") else key
     where: dict[str, str] = {}
     while True:
         page = store.call_s3(

@@ -53,6 +53,13 @@ def check_options(options: BulkOptions) -> None:
         )
     if sources.by_nul and not sources.lists:
         raise CannotRun("-0: expected a list, --from-file LIST; found none", 2)
+    overlap = sources.find_overlap() if sources.shard.count > 1 else None
+    if overlap is not None:
+        raise CannotRun(
+            "--shard: expected folders and files that lie apart, since a name below a folder tells "
+            f"its shard; found {overlap[1]} in {overlap[0]}. Leave out the former.",
+            2,
+        )
     if options.dask is not None and (STANDARD_INPUT in sources.names or options.workers):
         raise CannotRun(
             "--dask: expected names that its workers can read, and no --workers; found - or "

@@ -22,6 +22,10 @@ class OutputRefused(Exception):
     """The file is not one that this run may write to; the text says expected, found, remedy."""
 
 
+class OutputBusy(OutputRefused):
+    """Another run writes to the file; later it may be free."""
+
+
 class OutputFailed(Exception):
     """Rows could not be written; the text says why, and what to do."""
 
@@ -100,9 +104,24 @@ class OutputFile:
         finally:
             os.close(self._descriptor)
 
-    def _open(self, path: Path, flags: int = 0) -> int:
+    def _open(self, path: Path) -> int:
         # Not to wait for the other end of a pipe.
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC | flags, 0o666)
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+
+    def _create_beside(self, path: Path) -> tuple[Path, int]:
+        """A new file, FILE.run.new; one that an earlier run left there goes."""
+        new = path.with_name(f"{path.name}.run.new")
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC  # follows no link
+        try:
+            return new, os.open(new, flags, 0o666)
+        except FileExistsError:
+            if not stat.S_ISREG(os.lstat(new).st_mode):
+                raise OutputRefused(
+                    f"{new}: expected no such file, or a regular one that an earlier run left; "
+                    "found something else. Remove it."
+                ) from None
+            os.unlink(new)
+            return new, os.open(new, flags, 0o666)
 
     def _lock(self, descriptor: int) -> None:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -117,19 +136,20 @@ class OutputFile:
         else:  # a run that retries errors has put another file in its place
             is_ours = os.path.samestat(os.fstat(descriptor), os.stat(self._path))
         if not is_ours:
-            raise OutputRefused(
+            raise OutputBusy(
                 f"{self._path}: expected no other run that writes to it; found one. Wait for its "
                 "end, or name another file."
             )
 
     def _begin(self) -> None:
         """An empty file: what its rows are made with lies beside it before the first of them."""
-        new = self._beside.with_name(f"{self._beside.name}.new")
-        with open(new, "w", encoding="utf-8") as file:
-            file.write(json.dumps(self._made_with, ensure_ascii=True) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(new, self._beside)
+        new, descriptor = self._create_beside(self._path)
+        try:
+            _write(descriptor, json.dumps(self._made_with, ensure_ascii=True).encode() + b"\n")
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        _replace(new, self._beside)
         header = self._form.encode_header()
         os.lseek(self._descriptor, 0, os.SEEK_SET)
         _write(self._descriptor, header)
@@ -180,8 +200,9 @@ class OutputFile:
                     if not (record.is_error and retry_errors):
                         self.names.add(record.name)
             except InvalidRecord as fault:
+                cut = f", let truncate -s {self._end} cut it there" if self.names else ""
                 raise OutputRefused(
-                    f"{self._path}: {fault}; found something else. Name another file, or let "
+                    f"{self._path}: {fault}; found something else. Name another file{cut}, or let "
                     "--overwrite begin it anew."
                 ) from fault
             os.ftruncate(self._descriptor, self._end)
@@ -192,8 +213,8 @@ class OutputFile:
 
     def _leave_out_errors(self, file: Any) -> None:
         """Puts a file without the rows of errors in the place of this one, at once."""
-        new = self._path.with_name(f"{self._path.name}.new")
-        descriptor = self._open(new, os.O_TRUNC)
+        path = Path(os.path.realpath(self._path))  # a link to it stays one
+        new, descriptor = self._create_beside(path)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             os.fchmod(descriptor, stat.S_IMODE(os.fstat(self._descriptor).st_mode))
@@ -210,7 +231,7 @@ class OutputFile:
                     kept, size = [], 0
             _write(descriptor, b"".join(kept))
             os.fsync(descriptor)
-            os.replace(new, self._path)
+            _replace(new, path)
         except BaseException:
             os.close(descriptor)
             raise
@@ -225,6 +246,19 @@ class OutputFile:
             if fault.errno != errno.EINVAL:  # a file system without it
                 raise
         self._synced = self._clock()
+
+
+def _replace(new: Path, path: Path) -> None:
+    """Puts a file in the place of another, at once and, where the power fails, for good."""
+    os.replace(new, path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    except OSError as fault:
+        if fault.errno != errno.EINVAL:  # a file system without it
+            raise
+    finally:
+        os.close(folder)
 
 
 def _write(descriptor: int, data: bytes) -> None:

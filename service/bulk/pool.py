@@ -9,7 +9,7 @@ from multiprocessing.connection import Connection, wait
 from time import monotonic
 
 from service.bulk.forms import RowForm
-from service.bulk.process import Encoded, Ready, Unusable, encode_rows, run_worker
+from service.bulk.process import Alive, Encoded, Ready, Unusable, encode_rows, run_worker
 from service.bulk.rows import describe_failure
 from service.bulk.worker import ImageWorker
 
@@ -51,7 +51,7 @@ class _Process:
 
     process: multiprocessing.process.BaseProcess
     connection: Connection
-    since: float  # it works on its first task, or starts
+    since: float  # it works on an image of its first task, or starts
     is_ready: bool = False
     tasks: deque[_Task] = field(default_factory=deque)
 
@@ -156,7 +156,7 @@ class WorkerPool:
             return each.since + _START_SECONDS - monotonic()
         if not each.tasks:
             return float("inf")
-        return each.since + self._hang_seconds * len(each.tasks[0].names) - monotonic()
+        return each.since + self._hang_seconds - monotonic()
 
     def _receive(self, each: _Process, done: list[tuple[int, Encoded]]) -> None:
         try:
@@ -167,6 +167,8 @@ class WorkerPool:
         if isinstance(answer, Unusable):
             raise PoolBroken(answer.reason)
         each.since = monotonic()
+        if isinstance(answer, Alive):
+            return
         if isinstance(answer, Ready):
             each.is_ready = True
             self._failed_starts = 0

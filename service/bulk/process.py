@@ -24,6 +24,10 @@ class Ready(NamedTuple):
     """The worker has loaded its model."""
 
 
+class Alive(NamedTuple):
+    """The worker has a row of its batch; without it, it would be taken to hang."""
+
+
 class Unusable(NamedTuple):
     """The worker could not load its model; it ends."""
 
@@ -54,7 +58,10 @@ def run_worker(connection: Connection, worker: ImageWorker, form: RowForm) -> No
             return
         connection.send(Ready())
         while True:
-            names = connection.recv()
-            connection.send(encode_rows(worker.classify(names), form))
+            rows = []
+            for row in worker.classify_each(connection.recv()):
+                rows.append(row)
+                connection.send(Alive())
+            connection.send(encode_rows(rows, form))
     except (EOFError, BrokenPipeError, ConnectionResetError):  # the parent has gone
         return

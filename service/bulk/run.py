@@ -14,7 +14,7 @@ from service.bulk.dask import ClusterUnusable, DaskPool
 from service.bulk.feed import Feed
 from service.bulk.folders import Passed
 from service.bulk.name_lists import InvalidList
-from service.bulk.object_store import StoreUnusable, is_url
+from service.bulk.object_store import StoreUnusable, check_store, is_url
 from service.bulk.options import (
     STANDARD_INPUT,
     BulkOptions,
@@ -24,7 +24,7 @@ from service.bulk.options import (
     describe_making,
     limit_workers,
 )
-from service.bulk.output_file import OutputFailed, OutputFile, OutputRefused
+from service.bulk.output_file import OutputBusy, OutputFailed, OutputFile, OutputRefused
 from service.bulk.pool import PoolBroken, WorkerPool
 from service.bulk.process import Encoded, encode_rows
 from service.bulk.progress import Progress
@@ -54,12 +54,12 @@ def classify_images(settings: Settings, options: BulkOptions) -> int:
     except CannotRun as fault:
         print_error(str(fault))
         return fault.status
+    except (OutputBusy, OutputFailed, PoolBroken, ClusterUnusable) as fault:
+        print_error(str(fault))
+        return 1
     except OutputRefused as fault:
         print_error(str(fault))
         return 2
-    except (OutputFailed, PoolBroken, ClusterUnusable) as fault:
-        print_error(str(fault))
-        return 1
 
 
 class _Run:
@@ -131,8 +131,13 @@ class _Run:
     def _list(self) -> Iterator[str]:
         """Names to classify; runs in the feed's thread."""
         output = self._output
+        protocols: set[str] = set()
         for name in self._options.sources.list_names(self._report):
             if output is None or output.names.add(name):
+                # What a store lacks ends the run, rather than a row for each image. On Dask it is
+                # the workers that have to have it, and they look themselves.
+                if self._options.dask is None and is_url(name):
+                    check_store(name, protocols)
                 yield name
             else:
                 self._there += 1
@@ -258,15 +263,11 @@ class _Run:
         sources = self._options.sources
         passed = sources.passed
         if not sources.seen and not self._unlisted:
-            print_error(
-                f"expected images; found none, but {_count(passed.other, 'other file')} and "
-                f"{_count(passed.folders, 'folder')} not entered (-r)"
-            )
+            others = f", but {passed}" if str(passed) else ""
+            print_error(f"expected images; found none{others}")
             return 1
-        if passed.folders:
-            were, them = ("was", "it") if passed.folders == 1 else ("were", "them")
-            folders = _count(passed.folders, "folder")
-            print_note(f"note: {folders} {were} not entered; -r enters {them}")
+        if str(passed):
+            print_note(f"note: passed over {passed}")
         if self._unlisted:
             return 1
         earlier = 0 if self._output is None else self._output.failed

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from service.bulk.folders import Passed, is_image_name, list_folder
 from service.bulk.name_lists import InvalidList, read_list
+from service.bulk.name_set import NameSet
 from service.bulk.object_store import StoreUnusable, is_prefix, is_url, list_prefix
 from service.bulk.shards import WHOLE, Shard
 
@@ -16,6 +17,17 @@ class Listed(NamedTuple):
 
     name: str
     key: str
+
+
+def tidy_name(name: str) -> str:
+    """One name for `a/b`, `./a/b` and `a//b`, so that a later run finds it; URLs stay as they are.
+
+    So does what has `..` in it: behind a link to a folder that is another place.
+    """
+    if not name or is_url(name) or ".." in name.split("/"):
+        return name
+    short = os.path.normpath(name)
+    return name if is_url(short) else short
 
 
 @dataclass
@@ -44,18 +56,37 @@ class Sources:
             if self.shard.has(key):
                 yield name
 
+    def find_overlap(self) -> tuple[str, str] | None:
+        """A folder or prefix, and what was given beside it though it is listed there, too."""
+        places = {_locate(name): name for name in self.names}
+        for place, name in places.items():
+            above = place
+            while "/" in above:
+                above = above.rpartition("/")[0]
+                if above in places and self._is_listed(name, place, above):
+                    return places[above], name
+        return None
+
+    def _is_listed(self, name: str, place: str, above: str) -> bool:
+        """Whether the listing of what is above it has the name, or something below it."""
+        folder, _, last = place.rpartition("/")
+        if os.path.isdir(name) or (is_url(name) and (name[-1] == "/" or not is_image_name(last))):
+            return self.is_recursive
+        return is_image_name(last) and (self.is_recursive or folder == above)
+
     def _list_all(self, report: Callable[[str, Exception], None]) -> Iterator[Listed]:
         for name in self.names:
             if is_url(name):
                 yield from self._list_url(name, report)
             elif os.path.isdir(name):
-                root = len(os.path.join(name, ""))
-                for path in list_folder(name, self.is_recursive, self.passed, report):
-                    yield Listed(path, path[root:])
+                folder = tidy_name(name)
+                root = len(os.path.join(folder, ""))
+                for path in list_folder(folder, self.is_recursive, self.passed, report):
+                    yield Listed(tidy_name(path), path[root:])
             else:
-                yield Listed(name, name)
+                yield Listed(tidy_name(name), tidy_name(name))
         for file in self.lists:
-            for name in self._read_list(file, report):
+            for name in map(tidy_name, self._read_list(file, report)):
                 yield Listed(name, name)
 
     def _list_url(self, url: str, report: Callable[[str, Exception], None]) -> Iterator[Listed]:
@@ -71,14 +102,17 @@ class Sources:
         if is_one:
             yield Listed(url, url)
             return
-        root = len(url.rstrip("/")) + 1
+        root = len(url.removesuffix("/")) + 1
+        listed = NameSet()  # a store may give a prefix as one that lies below it
         waiting = [url]
         while waiting:
             prefix = waiting.pop()
+            if not listed.add(prefix):
+                continue
             folders = []
             try:
                 for entry in list_prefix(prefix):
-                    last = entry.url.rstrip("/").rpartition("/")[2]
+                    last = entry.url.removesuffix("/").rpartition("/")[2]
                     if not entry.is_folder:
                         if is_image_name(last):
                             yield Listed(entry.url, entry.url[root:])
@@ -110,3 +144,8 @@ class Sources:
         finally:
             if not is_input:
                 os.close(descriptor)
+
+
+def _locate(name: str) -> str:
+    """A name without a slash at its end, from the root on if it is local."""
+    return name.removesuffix("/") if is_url(name) else os.path.abspath(name).rstrip("/")

@@ -51,8 +51,13 @@ class ImageWorker:
 
         Raises RuntimeFault, InvalidTopK, at the first call: the model cannot be used.
         """
+        return list(self.classify_each(names))
+
+    def classify_each(self, names: Sequence[str]) -> Iterator[Row]:
+        """As `classify`, one row after another."""
         self.load()
-        return [self.classify_one(name, read) for name, read in self._read_ahead(names)]
+        for name, read in self._read_ahead(names):
+            yield self.classify_one(name, read)
 
     def classify_one(self, name: str, read: Callable[[], bytes]) -> Row:
         """The row of the image whose bytes `read` gives, at most one more than the limit.

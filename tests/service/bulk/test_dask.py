@@ -35,6 +35,8 @@ def fail(self, name):
         os._exit(9)
     if "only-here" in name:
         raise FileNotFoundError(2, "No such file or directory")
+    if "failing-disk" in name:
+        raise OSError(5, "Input/output error")
     return read(self, name)
 if ImageWorker._read_file.__name__ != "fail":  # Dask runs this file twice
     read = ImageWorker._read_file
@@ -195,6 +197,16 @@ def test_images_that_are_only_here_end_the_run(
     pool.submit(1, [str(path)])
     with pytest.raises(ClusterUnusable, match="on the workers' machines"):
         collect(pool, 1)
+
+
+def test_a_file_that_cannot_be_read_is_a_row(
+    pool: DaskPool, names: list[str], tmp_path: Path
+) -> None:
+    """No reason to end the run; nor is one that is not there when others were."""
+    for number, name in enumerate(("failing-disk.jpg", "only-here.jpg")):
+        (tmp_path / name).write_bytes(Path(names[0]).read_bytes())
+        pool.submit(number, [str(tmp_path / name)])
+        assert b"unreadable" in collect(pool, 1)[number]
 
 
 def test_another_model_there_ends_the_run(

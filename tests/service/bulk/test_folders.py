@@ -54,7 +54,7 @@ def test_names_that_are_no_images(name: str) -> None:
 def test_a_folder_gives_its_own_images(folder: Path) -> None:
     found, passed = names(folder, False)
     assert found == ["a.jpg", "b.JPG", "c.webp", "x.jpg", "y.jpg"]
-    assert (passed.folders, passed.other) == (1, len(NO_IMAGES) + 3)  # z.jpg, loop, the pipe
+    assert passed == Passed(other=len(NO_IMAGES) + 1, folders=1, links=2)  # the pipe; z.jpg, loop
 
 
 @pytest.mark.parametrize("at_a_time", [1, 2, 10_000])
@@ -66,6 +66,20 @@ def test_with_folders_in_it(folder: Path, monkeypatch: pytest.MonkeyPatch, at_a_
     assert passed.folders == 0
     if at_a_time > 1000:
         assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("passed", "text"),
+    [
+        (Passed(), ""),
+        (Passed(1200), "1,200 other files"),
+        (Passed(1, 0, 1), "1 other file and 1 link to a folder"),
+        (Passed(2, 1, 3), "2 other files, 1 folder (-r enters it) and 3 links to folders"),
+        (Passed(0, 2), "2 folders (-r enters them)"),
+    ],
+)
+def test_what_was_passed_over_in_words(passed: Passed, text: str) -> None:
+    assert str(passed) == text
 
 
 def test_deep_folders(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +12,15 @@ import pytest
 from service.__main__ import main
 from service.bulk import object_store
 from service.bulk.object_store import Entry, StoreUnusable, is_prefix, is_url, list_prefix, read_url
+from service.bulk.sources import Sources
 from tests.service.bulk.object_stores import serve_s3
 
 fsspec = pytest.importorskip("fsspec", reason="the extra bulk is not installed")
 FILES = {"a.jpg": b"one", "b.png": b"", "sub/c.jpg": b"three", "sub/deep/d.jpg": b"4"}
+
+
+def fail(name: str, fault: Exception) -> None:
+    raise AssertionError(name) from fault
 
 
 @pytest.mark.parametrize(
@@ -97,6 +104,40 @@ def test_prefixes_and_objects(root: str) -> None:
     assert not is_prefix(f"{root}/none")
 
 
+@pytest.mark.parametrize("page", [1, 1000])
+def test_keys_with_empty_parts(s3: str, monkeypatch: pytest.MonkeyPatch, page: int) -> None:
+    """In S3 a key is any text: `a//b` is another than `a/b`."""
+    monkeypatch.setattr(object_store, "_PAGE", page)
+    keys = ["/first.jpg", "//second.jpg", "photos/a.jpg", "photos//a.jpg", "photos///x/c.jpg"]
+    store, _ = object_store.open_store(s3)
+    with suppress(FileExistsError):
+        store.mkdir("odd")
+    for key in keys:
+        store.call_s3("put_object", Bucket="odd", Key=key, Body=key.encode())
+
+    def find(url: str) -> list[str]:
+        names = Sources((url,), is_recursive=True).list_names(fail)
+        return sorted(islice(names, 2 * len(keys)))  # one that comes again has no end
+
+    every = sorted(f"s3://odd/{key}" for key in keys)
+    assert find("s3://odd") == find("s3://odd/") == every
+    assert find("s3://odd//") == every[:2]
+    assert find("s3://odd/photos") == find("s3://odd/photos/") == every[2:]
+    assert find("s3://odd/photos//") == [name for name in every if "photos//" in name]
+    for name in every:
+        assert read_url(name, 100).decode() == name.removeprefix("s3://odd/")
+
+
+def test_a_store_that_gives_a_prefix_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def list_again(url: str) -> Iterator[Entry]:
+        yield Entry(f"{url}a.jpg", False)
+        yield Entry("x://b/c/", True)
+
+    monkeypatch.setattr("service.bulk.sources.list_prefix", list_again)
+    names = Sources(("x://b/",), is_recursive=True).list_names(fail)
+    assert list(islice(names, 10)) == ["x://b/a.jpg", "x://b/c/a.jpg"]
+
+
 def test_a_bucket_that_is_not_there_is_told(s3: str) -> None:
     with pytest.raises(OSError, match="bucket does not exist"):
         list(list_prefix("s3://nowhere/"))
@@ -111,6 +152,16 @@ def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "fsspec.core", None)
     with pytest.raises(StoreUnusable, match=r"bnn-service\[bulk\]"):
         read_url("s3://bucket/a.jpg", 1)
+
+
+def test_each_kind_of_url_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[str] = []
+    monkeypatch.setattr(object_store, "open_store", looked.append)
+    known: set[str] = set()
+    urls = ["s3://a/b", "s3://c/d", "zip://a::s3://b/c", "zip://b::s3://b/c", "zip://a::gs://b/c"]
+    for url in urls:
+        object_store.check_store(url, known)
+    assert looked == [urls[0], urls[2], urls[4]]
 
 
 def test_processes_read_from_a_bucket(

@@ -35,6 +35,7 @@ FILES = BulkOptions(Sources(("a.jpg",)))
         (replace(FILES, overwrite=True), "expected --output"),
         (replace(FILES, retry_errors=True), "expected --output"),
         (BulkOptions(Sources(("a",), by_nul=True)), "expected a list"),
+        (BulkOptions(Sources(("a", "a/b.jpg"), shard=Shard(1, 2))), "found a/b.jpg in a"),
     ],
 )
 def test_what_contradicts_itself(options: BulkOptions, text: str) -> None:

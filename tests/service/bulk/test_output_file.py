@@ -2,6 +2,7 @@
 
 import os
 import resource
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from service.bulk.forms import Kind, RowForm
-from service.bulk.output_file import OutputFailed, OutputFile, OutputRefused
+from service.bulk.output_file import OutputBusy, OutputFailed, OutputFile, OutputRefused
 from service.bulk.rows import Row, describe_failure
 from service.classifier import Prediction
 
@@ -82,16 +83,71 @@ def test_errors_can_be_tried_again(tmp_path: Path, kind: Kind) -> None:
     assert sorted(os.listdir(tmp_path)) == ["rows", "rows.run"]
 
 
+def fail_one(path: Path) -> None:
+    """A file with one good row and one error."""
+    output, form = open_file(path), RowForm("jsonl", 1)
+    output.write(form.encode(make_row("a")) + form.encode(describe_failure("b", "unreadable", "x")))
+    output.close()
+
+
+def test_errors_are_tried_again_behind_a_link(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    link = tmp_path / "rows"
+    link.symlink_to("disk/real")
+    fail_one(link)
+    assert run(link, names=("a", "b"), retry_errors=True) == 1
+    assert link.is_symlink()
+    assert len((tmp_path / "disk" / "real").read_bytes().splitlines()) == 2
+    assert sorted(os.listdir(tmp_path)) == ["disk", "rows", "rows.run"]
+    assert os.listdir(tmp_path / "disk") == ["real"]
+
+
+def test_no_other_file_is_written_over(tmp_path: Path) -> None:
+    path, stale, other = (tmp_path / name for name in ("rows", "rows.run.new", "rows.new"))
+    fail_one(path)
+    other.write_text("important")
+    stale.write_text("half of an earlier run")
+    open_file(path, retry_errors=True).close()
+    assert (other.read_text(), stale.exists()) == ("important", False)
+    fail_one(path)
+    stale.symlink_to(other)
+    for options in ({"retry_errors": True}, {"overwrite": True}):
+        with pytest.raises(OutputRefused, match=r"rows\.run\.new: expected no such file"):
+            open_file(path, **options)
+    assert other.read_text() == "important"
+
+
+def test_a_file_in_the_place_of_another_is_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+    sync, replace = os.fsync, os.replace
+
+    def note_sync(descriptor: int) -> None:
+        calls.append("folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file")
+        sync(descriptor)
+
+    def note_replace(new: Path, path: Path) -> None:
+        calls.append("replace")
+        replace(new, path)
+
+    monkeypatch.setattr(os, "fsync", note_sync)
+    monkeypatch.setattr(os, "replace", note_replace)
+    fail_one(tmp_path / "rows")
+    open_file(tmp_path / "rows", retry_errors=True).close()
+    assert calls == ["file", "replace", "folder"] * 2
+
+
 def test_one_run_at_a_time(tmp_path: Path) -> None:
     first = open_file(tmp_path / "rows")
-    with pytest.raises(OutputRefused, match="no other run"):
+    with pytest.raises(OutputBusy, match="no other run"):
         open_file(tmp_path / "rows")
-    with pytest.raises(OutputRefused, match="no other run"):
+    with pytest.raises(OutputBusy, match="no other run"):
         open_file(tmp_path / "rows", overwrite=True)
     first.write(RowForm("jsonl", 1).encode(describe_failure("a", "unreadable", "x")))
     first.close()
     again = open_file(tmp_path / "rows", retry_errors=True)  # puts another file in its place
-    with pytest.raises(OutputRefused, match="no other run"):
+    with pytest.raises(OutputBusy, match="no other run"):
         open_file(tmp_path / "rows")
     again.close()
     open_file(tmp_path / "rows").close()
@@ -124,9 +180,12 @@ def test_a_file_of_unknown_origin_is_refused(tmp_path: Path, beside: str | None)
 def test_something_else_between_the_rows_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "rows"
     run(path)
-    path.write_bytes(path.read_bytes() + b"\0\0\n")
-    with pytest.raises(OutputRefused, match="expected a row of jsonl at byte"):
+    whole = path.read_bytes()
+    path.write_bytes(whole + b"\0\0\n" + whole)
+    with pytest.raises(OutputRefused, match=rf"at byte {len(whole)};.* truncate -s {len(whole)} "):
         open_file(path)
+    os.truncate(path, len(whole))
+    assert run(path) == 0
 
 
 @pytest.mark.parametrize("place", [".", "no/rows", "pipe", "/dev/null"])

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,19 @@ def test_a_worker_that_hangs_is_killed(pools: list[WorkerPool]) -> None:
     rows = run(pool, [["hang"], ["a"]])
     assert rows[0][0]["error"]["code"] == "hanging"
     assert "error" not in rows[1][0]
+
+
+def test_a_hang_is_told_by_the_image_not_by_the_batch(pools: list[WorkerPool]) -> None:
+    """Slow images one after another are no hang; one is, whatever the number beside it."""
+    pool = WorkerPool(ObedientWorker(), FORM, 1, 2.5)
+    pools.append(pool)
+    rows = run(pool, [[f"slow {number}" for number in range(7)]])
+    assert (pool.deaths, len(rows[0])) == (0, 7)
+    pool.submit(1, ["hang", *map(str, range(500))])
+    began = time.monotonic()
+    while not pool.deaths:
+        assert time.monotonic() < began + SECONDS
+        pool.wait(SECONDS)
 
 
 def test_workers_that_never_start_end_the_run(pools: list[WorkerPool]) -> None:

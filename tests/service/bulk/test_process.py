@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from service.bulk.forms import RowForm
-from service.bulk.process import Encoded, Ready, Unusable, encode_rows, run_worker
+from service.bulk.process import Alive, Encoded, Ready, Unusable, encode_rows, run_worker
 from service.bulk.rows import Row, describe_failure
 from service.classifier import Prediction
 from tests.service.bulk.workers import ObedientWorker
@@ -35,15 +35,15 @@ def test_batches_come_back_until_the_parent_is_gone() -> None:
         answers.append(ours.recv())
         for names in (("a", "bad"), ("b",)):
             ours.send(names)
-            answers.append(ours.recv())
+            answers.extend(ours.recv() for _ in (*names, "the rows"))
         ours.close()
 
     thread = threading.Thread(target=ask)
     thread.start()
     run_worker(theirs, ObedientWorker(), FORM)
     thread.join()
-    ready, two, one = answers
-    assert ready == Ready()
+    ready, *alive, two, alive_again, one = answers
+    assert (ready, alive, alive_again) == (Ready(), [Alive(), Alive()], Alive())
     assert isinstance(two, Encoded)
     assert isinstance(one, Encoded)
     assert (two.rows, two.failed, one.rows, one.failed) == (2, 1, 1, 0)

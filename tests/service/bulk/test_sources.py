@@ -58,6 +58,51 @@ def test_shards_are_the_same_wherever_the_folder_lies(root: str, tmp_path: Path)
         ]
 
 
+@pytest.mark.parametrize(
+    ("names", "is_recursive", "expected"),
+    [
+        (("photos", "photos/sub"), True, ("photos", "photos/sub")),
+        (("photos/sub/../sub", "./photos/"), True, ("./photos/", "photos/sub/../sub")),
+        ((".", "photos/sub"), True, (".", "photos/sub")),
+        (("/", "photos/a.jpg"), True, ("/", "photos/a.jpg")),
+        (("photos", "photos/sub"), False, None),
+        (("photos", "photos/a.jpg"), False, ("photos", "photos/a.jpg")),
+        (("photos", "photos/sub/c.png"), False, None),
+        (("photos", "photos/b.txt"), True, None),  # is not listed
+        (("photos", "photos2/a.jpg"), True, None),
+        (("photos", "photos/"), True, None),  # the same keys
+        (("s3://b/a", "s3://b/a/c"), True, ("s3://b/a", "s3://b/a/c")),
+        (("s3://b/a/", "s3://b/a/c.jpg"), False, ("s3://b/a/", "s3://b/a/c.jpg")),
+        (("s3://b", "s3://bb/c.jpg"), True, None),
+    ],
+)
+def test_what_would_be_listed_twice(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    names: tuple[str, ...],
+    is_recursive: bool,
+    expected: tuple[str, str] | None,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("photos/sub").mkdir(parents=True)
+    assert Sources(names, is_recursive=is_recursive).find_overlap() == expected
+
+
+def test_one_name_for_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A later run finds the names of an earlier one, however the folder is written."""
+    monkeypatch.chdir(tmp_path)
+    for name in FILES:
+        (tmp_path / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "photos" / name).touch()
+    expected = ["photos/a.jpg", "photos/sub/c.png", "photos/sub/d.jpg"]
+    for given in ("photos", "./photos", "photos/", ".//photos//", "."):
+        assert list_names(given, is_recursive=True) == expected
+    Path("list").write_text("./photos/a.jpg\nphotos//./sub/c.png\n")
+    assert list_names("./photos/sub/d.jpg", lists=("list",)) == [expected[2], *expected[:2]]
+    for name in ("link/../a.jpg", "./x::y.jpg", "s3://b//c.jpg", "", "-"):
+        assert list_names(name) == [name]
+
+
 def test_files_are_taken_by_any_name_and_need_not_be_there(tmp_path: Path) -> None:
     names = [str(tmp_path / "none"), ".hidden", "Thumbs.db", "memory://x/one.jpg"]
     assert list_names(*names) == names

@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from service.bulk.rows import Row, describe_failure
@@ -13,7 +13,10 @@ from service.settings import Settings
 
 
 class ObedientWorker(ImageWorker):
-    """kill*: dies; hang*: sleeps; once*: dies where no file tells that it did; bad*: an error."""
+    """kill*: dies; hang*: sleeps; slow*: sleeps half a second; bad*: an error; once*: dies where
+
+    no file tells that it did.
+    """
 
     def __init__(self, start: str = "", folder: str = "") -> None:
         super().__init__(Settings(), None)
@@ -30,13 +33,15 @@ class ObedientWorker(ImageWorker):
         if self._start == "fail":
             raise ValueError("no model")
 
-    def classify(self, names: Sequence[str]) -> list[Row]:
+    def classify_each(self, names: Sequence[str]) -> Iterator[Row]:
         """A row for each name, unless one of them ends the process."""
-        return [self._obey(name) for name in names]
+        return map(self._obey, names)
 
     def _obey(self, name: str) -> Row:
         if name.startswith("hang"):
             time.sleep(3600)
+        if name.startswith("slow"):
+            time.sleep(0.5)
         first = name.startswith("once") and not os.path.exists(f"{self._folder}/{name}")
         if first:
             with open(f"{self._folder}/{name}", "x"):
