@@ -121,7 +121,7 @@ def test_start_says_what_it_cost(start_server: Any, bundle: Path) -> None:
 def slow_import(tmp_path: Path) -> tuple[dict[str, str], Path]:
     """An environment in which the imports of the service take for ever, and a file that tells."""
     began = tmp_path / "began"
-    (tmp_path / "fastapi.py").write_text(
+    (tmp_path / "prometheus_client.py").write_text(
         f"import pathlib, time; pathlib.Path({str(began)!r}).touch(); time.sleep(3600)"
     )
     return {"PYTHONPATH": str(tmp_path)}, began
