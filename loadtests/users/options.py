@@ -1,6 +1,6 @@
 """What the Locust files can be told besides Locust's own options."""
 
-from argparse import ArgumentParser, Namespace, _ArgumentGroup
+from argparse import ArgumentParser, ArgumentTypeError, Namespace, _ArgumentGroup
 from dataclasses import fields
 
 from loadtests.options import parse_count, parse_positive
@@ -89,7 +89,7 @@ def add_load_options(parser: ArgumentParser) -> None:
         f"--max-refused ({RAMP_REFUSED:g}) is broken: the last that held is the knee",
     )
     group.add_argument(
-        "--ramp-factor", type=parse_positive, default=1.25, help="from stage to stage (1.25)"
+        "--ramp-factor", type=_parse_factor, default=1.25, help="from stage to stage (1.25)"
     )
     group.add_argument(
         "--stage-seconds", type=parse_positive, default=20.0, help="of each stage of a ramp (20)"
@@ -117,6 +117,14 @@ def add_result_options(group: _ArgumentGroup) -> None:
     """Files of the report; Locust has a --json of its own."""
     group.add_argument("--report-json", default="", metavar="FILE", help="the report, as JSON")
     group.add_argument("--markdown", default="", metavar="FILE", help="the report, in Markdown")
+
+
+def _parse_factor(text: str) -> float:
+    """A number above 1; for argparse."""
+    value = parse_positive(text)
+    if value <= 1:
+        raise ArgumentTypeError(f"expected a number above 1; found {text!r}")
+    return value
 
 
 def _parse_limit(text: str) -> float:

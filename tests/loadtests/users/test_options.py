@@ -53,6 +53,8 @@ def test_thresholds() -> None:
         ("--max-p99-ms", "-1"),
         ("--max-p99-ms", "nan"),
         ("--send", "json"),
+        ("--ramp-factor", "1"),
+        ("--ramp-factor", "0.5"),
     ],
 )
 def test_what_is_refused(arguments: tuple[str, str]) -> None:
