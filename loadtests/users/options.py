@@ -1,7 +1,9 @@
 """What the Locust files can be told besides Locust's own options."""
 
+import os
 from argparse import ArgumentParser, ArgumentTypeError, Namespace, _ArgumentGroup
 from dataclasses import fields
+from pathlib import Path
 
 from loadtests.options import parse_count, parse_positive
 from loadtests.servers import WrongUsage
@@ -134,6 +136,7 @@ def _parse_limit(text: str) -> float:
 
 def build_payloads(options: Namespace, address: str) -> list[Payload]:
     """What the options say, made now. Raises WrongUsage, FileNotFoundError, ServerFault."""
+    check_outputs(options)
     if options.send == "tensor":
         model = find_model(address, options.model)
         count = options.picture_count or TENSOR_COUNT
@@ -162,3 +165,14 @@ def check_distributed(options: Namespace, is_distributed: bool) -> None:
             "or --processes; leave them out, or run several on their own, each with a part of "
             "--rate and its own --arrival-seed"
         )
+
+
+def check_outputs(options: Namespace) -> None:
+    """That files can be made where results go. Raises WrongUsage."""
+    for name in ("report_json", "markdown", "timings_json"):
+        path = getattr(options, name, "")
+        if path and (Path(path).is_dir() or not os.access(Path(path).parent, os.W_OK | os.X_OK)):
+            raise WrongUsage(
+                f"expected a file in a folder that can be written for --{name.replace('_', '-')}, "
+                f"found {path}; make the folder, or name another one"
+            )
