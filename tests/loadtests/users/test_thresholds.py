@@ -56,6 +56,13 @@ def test_answers_are_judged() -> None:
     assert not judge_answers(Limits(), Tally())[0].held  # no answer at all
 
 
+def test_refusals_alone_hold_nothing() -> None:
+    tally = Tally()
+    tally.refused["503"] = 9
+    accepted, p99, failed = judge_answers(Limits(max_p99_ms=99), tally)
+    assert (accepted.held, p99.held, p99.found, failed.held) == (False, False, "none", True)
+
+
 def test_a_ramp_has_thresholds_anyway() -> None:
     assert limit_ramp(Limits()).max_p99_ms == 500
     assert limit_ramp(Limits(max_p99_ms=7)).max_p99_ms == 7
