@@ -154,13 +154,14 @@ class SkippedEngine:
 
 @dataclass(frozen=True)
 class EngineInfo:
-    """What computes the answers; sizes in bytes."""
+    """What computes the answers, and whether it can explain them; sizes in bytes."""
 
     name: str
     implementation: str
     requested: str
     skipped: tuple[SkippedEngine, ...]
     threads: int
+    explains: bool
     model_bytes: int
     workspace_bytes: int
 

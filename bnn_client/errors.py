@@ -149,6 +149,12 @@ class InvalidParameter(ServiceError):
     known_code = "invalid_parameter"
 
 
+class NotExplainable(ServiceError):
+    """The model's answers cannot be explained by the engine that computes them."""
+
+    known_code = "not_explainable"
+
+
 class RateLimited(ServiceError):
     """The API key's rate is used up."""
 
