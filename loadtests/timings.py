@@ -1,8 +1,9 @@
 """Collects the service's own split of the time, which its answers carry in X-Time-*-Ms headers."""
 
-import math
 import re
 from collections.abc import Iterable
+
+from loadtests.figures import pick
 
 _HEADER = re.compile(r"x-time-([a-z0-9]+)-ms", re.IGNORECASE)
 _PERCENTILES = (0.50, 0.95, 0.99)
@@ -32,7 +33,7 @@ class StageTimings:
             summary[stage] = {
                 "count": len(ordered),
                 "mean_ms": round(sum(ordered) / len(ordered), 3),
-                **{f"p{share * 100:.0f}_ms": _pick(ordered, share) for share in _PERCENTILES},
+                **{f"p{share * 100:.0f}_ms": pick(ordered, share) for share in _PERCENTILES},
                 "max_ms": ordered[-1],
             }
         return summary
@@ -47,8 +48,3 @@ class StageTimings:
         for stage, row in summary.items():
             lines.append(f"{stage:<16}" + "".join(f"{row[column]:>12.6g}" for column in columns))
         return "\n".join(lines)
-
-
-def _pick(ordered: list[float], share: float) -> float:
-    """The nearest-rank percentile of sorted values."""
-    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]

@@ -163,7 +163,17 @@ CASES: dict[str, tuple[list[Case], list[Case]]] = {
         [Case(requests(s200=995, s504=5)), Case(requests(s200=900, s429=100))],
     ),
     "BnnLatencyHigh": (
-        [Case(queue_times(900, 1000))],
+        [
+            Case(queue_times(900, 1000)),
+            Case(  # of stages in which nothing is, as decode where all requests are tensors
+                queue_times(900, 1000)
+                | {
+                    name.replace('"queue"', f'"{stage}"'): "0x60"
+                    for name in queue_times(0, 0)
+                    for stage in ("decode", "explain")
+                }
+            ),
+        ],
         [
             Case(queue_times(1000, 1000)),
             Case(

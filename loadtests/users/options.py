@@ -1,7 +1,9 @@
 """What the Locust files can be told besides Locust's own options."""
 
-from argparse import ArgumentParser, Namespace, _ArgumentGroup
+import os
+from argparse import ArgumentParser, ArgumentTypeError, Namespace, _ArgumentGroup
 from dataclasses import fields
+from pathlib import Path
 
 from loadtests.options import parse_count, parse_positive
 from loadtests.servers import WrongUsage
@@ -89,7 +91,7 @@ def add_load_options(parser: ArgumentParser) -> None:
         f"--max-refused ({RAMP_REFUSED:g}) is broken: the last that held is the knee",
     )
     group.add_argument(
-        "--ramp-factor", type=parse_positive, default=1.25, help="from stage to stage (1.25)"
+        "--ramp-factor", type=_parse_factor, default=1.25, help="from stage to stage (1.25)"
     )
     group.add_argument(
         "--stage-seconds", type=parse_positive, default=20.0, help="of each stage of a ramp (20)"
@@ -119,6 +121,14 @@ def add_result_options(group: _ArgumentGroup) -> None:
     group.add_argument("--markdown", default="", metavar="FILE", help="the report, in Markdown")
 
 
+def _parse_factor(text: str) -> float:
+    """A number above 1; for argparse."""
+    value = parse_positive(text)
+    if value <= 1:
+        raise ArgumentTypeError(f"expected a number above 1; found {text!r}")
+    return value
+
+
 def _parse_limit(text: str) -> float:
     """A number from 0 on; for argparse."""
     return 0.0 if text.strip() in {"0", "0.0"} else parse_positive(text)
@@ -126,6 +136,7 @@ def _parse_limit(text: str) -> float:
 
 def build_payloads(options: Namespace, address: str) -> list[Payload]:
     """What the options say, made now. Raises WrongUsage, FileNotFoundError, ServerFault."""
+    check_outputs(options)
     if options.send == "tensor":
         model = find_model(address, options.model)
         count = options.picture_count or TENSOR_COUNT
@@ -154,3 +165,14 @@ def check_distributed(options: Namespace, is_distributed: bool) -> None:
             "or --processes; leave them out, or run several on their own, each with a part of "
             "--rate and its own --arrival-seed"
         )
+
+
+def check_outputs(options: Namespace) -> None:
+    """That files can be made where results go. Raises WrongUsage."""
+    for name in ("report_json", "markdown", "timings_json"):
+        path = getattr(options, name, "")
+        if path and (Path(path).is_dir() or not os.access(Path(path).parent, os.W_OK | os.X_OK)):
+            raise WrongUsage(
+                f"expected a file in a folder that can be written for --{name.replace('_', '-')}, "
+                f"found {path}; make the folder, or name another one"
+            )

@@ -101,7 +101,10 @@ def _describe_rest(total: Tally, limits: Limits, is_open: bool) -> str:
     parts = [f"{total.accepted} accepted", *_count("refused", total.refused)]
     parts += _count("failed", total.failed)
     if total.cut:
-        parts.append(f"{total.cut} were on their way when the test was stopped, and count nowhere")
+        parts.append(
+            f"{len(total.cut)} were on their way when the test was stopped: a failure where one "
+            "had waited for longer than all others, and a second; else they count nowhere"
+        )
     late = f" {total.count_late(limits.late_ms / 1000):.1f} % of the requests were sent late."
     cpu = f" The generator used {total.cpu_share:.0%} of a CPU."
     return "Requests: " + "; ".join(parts) + "." + (late if is_open else "") + cpu

@@ -62,7 +62,7 @@ def send(
                     tally.unsent[str(response.error)] += 1
                 _fail(response, tally, f"no answer: {_name(response.error)}")
     except GreenletExit:
-        tally.cut += 1
+        tally.cut.append(perf_counter() - begun)
         raise
     return bool(status)
 

@@ -23,7 +23,7 @@ class Tally:
     refused: Counter[str] = field(default_factory=Counter)  # 429 or 503 with Retry-After
     failed: Counter[str] = field(default_factory=Counter)
     unsent: Counter[str] = field(default_factory=Counter)  # this machine could not send them
-    cut: int = 0  # on their way when the test was stopped
+    cut: "array[float]" = field(default_factory=_make_array)  # age when the test was stopped
     cpu: float = 0.0  # seconds of the generator's CPU time
     wall: float = 0.0  # of how many seconds that passed, of each process
 
@@ -31,6 +31,15 @@ class Tally:
     def accepted(self) -> int:
         """Answers with status 200."""
         return len(self.latency)
+
+    def count_hanging(self, max_ms: float | None) -> int:
+        """Requests that were cut when they had waited for longer than the slowest accepted one and
+        a second; for longer than `max_ms` where that is given. Others were merely on their way.
+        """
+        limit = max(1.0, *self.latency) if self.latency else 1.0
+        if max_ms is not None:
+            limit = max_ms / 1000
+        return sum(1 for age in self.cut if age > limit)
 
     @property
     def total(self) -> int:
@@ -53,11 +62,10 @@ class Tally:
 
     def add(self, other: "Tally") -> None:
         """Takes in what another one has."""
-        for name in ("latency", "service", "lag"):
+        for name in ("latency", "service", "lag", "cut"):
             getattr(self, name).extend(getattr(other, name))
         for name in ("refused", "failed", "unsent"):
             getattr(self, name).update(getattr(other, name))
-        self.cut += other.cut
         self.cpu += other.cpu
         self.wall += other.wall
 
@@ -68,9 +76,9 @@ class Tally:
     def hand_over(self) -> dict[str, Any]:
         """All of it as plain values, for another process; it is empty afterwards."""
         plain = {
-            **{name: getattr(self, name).tolist() for name in ("latency", "service", "lag")},
+            **{n: getattr(self, n).tolist() for n in ("latency", "service", "lag", "cut")},
             **{name: dict(getattr(self, name)) for name in ("refused", "failed", "unsent")},
-            **{"cut": self.cut, "cpu": self.cpu, "wall": self.wall},
+            **{"cpu": self.cpu, "wall": self.wall},
         }
         self.clear()
         return plain
@@ -85,7 +93,7 @@ class Tally:
             refused=Counter(plain["refused"]),
             failed=Counter(plain["failed"]),
             unsent=Counter(plain["unsent"]),
-            cut=plain["cut"],
+            cut=array("d", plain["cut"]),
             cpu=plain["cpu"],
             wall=plain["wall"],
         )
@@ -97,7 +105,7 @@ class Tally:
             "service": dict(to_json(measure_latencies(self.service))),
             "lag": dict(to_json(measure_latencies(self.lag))),
             **{name: dict(getattr(self, name)) for name in ("refused", "failed", "unsent")},
-            "cut": self.cut,
+            "cut": len(self.cut),
             "generator_cpu_share": round(self.cpu_share, 4),
         }
 

@@ -75,14 +75,18 @@ def limit_ramp(limits: Limits) -> Limits:
 
 
 def judge_answers(limits: Limits, tally: Tally) -> list[Check]:
-    """Latency, failures and refusals. No answer at all is a failure."""
-    checks = [check_at_least("answers", tally.total, 1)]
+    """Latency, failures and refusals. None accepted at all is a miss, of the p99 too."""
+    checks = [check_at_least("accepted requests", tally.accepted, 1)]
     if limits.max_p99_ms is not None:
         p99 = measure_latencies(tally.latency).p99_ms
-        checks.append(check_at_most("99th percentile", p99, limits.max_p99_ms, " ms"))
+        check = check_at_most("99th percentile", p99, limits.max_p99_ms, " ms")
+        checks.append(check if tally.accepted else replace(check, found="none", held=False))
     if limits.max_failures is not None:
         failed = tally.share(tally.failed)
         checks.append(check_at_most("failed requests", failed, limits.max_failures, " %"))
+    hanging = tally.count_hanging(limits.max_p99_ms)
+    if hanging:
+        checks.append(check_at_most("requests that waited in vain at the end", hanging, 0))
     if limits.max_refused is not None:
         refused = tally.share(tally.refused)
         checks.append(check_at_most("refused requests", refused, limits.max_refused, " %"))

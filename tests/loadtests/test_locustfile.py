@@ -141,7 +141,8 @@ def test_refusals_are_no_failures_but_have_a_row_of_their_own(
     free = start_locust(repository, host, "-u", "2", "-t", "1s")
     bound = start_locust(repository, host, "-u", "2", "-t", "1s", "--max-refused", "5")
     answer = finish(free)
-    assert answer.returncode == 0, answer.stderr
+    assert answer.returncode == 1, answer.stderr  # nothing was accepted
+    assert "| accepted requests | 0 | >= 1 |  | **NO** |" in answer.stderr
     (row,) = json.loads(answer.stdout)
     assert (row["name"], row["num_failures"]) == ("/classify refused, 429", 0)
     answer = finish(bound)

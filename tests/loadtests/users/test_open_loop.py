@@ -75,5 +75,6 @@ def test_what_is_on_its_way_when_it_is_stopped_is_counted() -> None:
     with pytest.raises(gevent.Timeout), gevent.Timeout(0.5):
         run_open_loop(session, client)
     total = session.add_up()
-    assert total.cut > 0
+    assert len(total.cut) > 0
+    assert max(total.cut) < 10
     assert total.total == 0

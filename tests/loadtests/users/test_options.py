@@ -53,6 +53,8 @@ def test_thresholds() -> None:
         ("--max-p99-ms", "-1"),
         ("--max-p99-ms", "nan"),
         ("--send", "json"),
+        ("--ramp-factor", "1"),
+        ("--ramp-factor", "0.5"),
     ],
 )
 def test_what_is_refused(arguments: tuple[str, str]) -> None:
@@ -74,3 +76,9 @@ def test_what_several_processes_cannot_do() -> None:
         check_distributed(Namespace(loop="open", shape="step"), True)
     with pytest.raises(WrongUsage, match="expected one process for --shape ramp"):
         check_distributed(Namespace(loop="closed", shape="ramp"), True)
+
+
+@pytest.mark.parametrize("name", ["--report-json", "--markdown", "--timings-json"])
+def test_results_need_a_folder(name: str) -> None:
+    with pytest.raises(WrongUsage, match=f"for {name}, found /nodir/x; make the folder"):
+        build_payloads(parse(name, "/nodir/x"), "http://127.0.0.1:9")

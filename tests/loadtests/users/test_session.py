@@ -53,7 +53,7 @@ def test_a_stage_of_a_ramp_is_judged() -> None:
     session = make_session("ramp")
     assert session.limits.max_p99_ms == 500
     session.enter(Stage("ramp 1", 1, 1))
-    assert session.judge_stage()[0] == "answers 0, allowed >= 1"
+    assert session.judge_stage()[0] == "accepted requests 0, allowed >= 1"
     session.limits = Limits(max_generator_cpu=1e9)
     session.tally.latency.append(0.1)
     assert session.judge_stage() == []

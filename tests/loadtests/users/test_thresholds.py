@@ -56,6 +56,13 @@ def test_answers_are_judged() -> None:
     assert not judge_answers(Limits(), Tally())[0].held  # no answer at all
 
 
+def test_refusals_alone_hold_nothing() -> None:
+    tally = Tally()
+    tally.refused["503"] = 9
+    accepted, p99, failed = judge_answers(Limits(max_p99_ms=99), tally)
+    assert (accepted.held, p99.held, p99.found, failed.held) == (False, False, "none", True)
+
+
 def test_a_ramp_has_thresholds_anyway() -> None:
     assert limit_ramp(Limits()).max_p99_ms == 500
     assert limit_ramp(Limits(max_p99_ms=7)).max_p99_ms == 7
@@ -71,3 +78,16 @@ def test_the_generator_is_judged() -> None:
     assert not judge_generator(Limits(), Tally(lag=array("d", [0.0] * 95 + [0.021] * 5)))
     (cpu,) = judge_generator(Limits(), Tally(cpu=0.71, wall=1))
     assert cpu.startswith("the generator used 71% of a CPU, 70 % are allowed")
+
+
+def test_a_service_that_hangs_at_the_end_is_a_miss() -> None:
+    """Four requests waited for four seconds when the test was stopped; all before took little."""
+    tally = Tally(latency=array("d", [0.01] * 68), cut=array("d", [4.0] * 4))
+    missed = [check for check in judge_answers(Limits(), tally) if not check.held]
+    assert [(check.found, check.limit) for check in missed] == [("4", "<= 0")]
+    assert all(check.held for check in judge_answers(Limits(max_p99_ms=5000), tally))
+    on_their_way = Tally(latency=array("d", [0.01] * 68), cut=array("d", [0.5] * 4))
+    assert all(check.held for check in judge_answers(Limits(), on_their_way))
+    assert not all(check.held for check in judge_answers(Limits(max_p99_ms=100), on_their_way))
+    slow = Tally(latency=array("d", [6.0]), cut=array("d", [4.0]))
+    assert all(check.held for check in judge_answers(Limits(), slow))
