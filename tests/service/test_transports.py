@@ -147,7 +147,7 @@ def test_a_body_for_which_there_is_no_memory_is_not_called_malformed(serve: Any)
         wire.send(post_head(20))
         wait_for(lambda: any(c.is_working for c in server.server.connections))
         (connection,) = server.server.connections
-        connection.cycle.body = Full()
+        connection.cycle.body = Full(b"a piece that nobody has read yet")
         wire.send(bytes(20))
         reply = wire.read()
     assert (reply.status, reply.problem["code"]) == (503, "out_of_memory")
