@@ -69,7 +69,7 @@ def list_tree(pid: int, proc: Path = _PROC) -> list[int]:
     return found
 
 
-def format_bytes(count: int) -> str:
+def format_bytes(count: float) -> str:
     """MiB, as tables have it."""
     return f"{count / MIB:.1f}"
 

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from loadtests.contestants import EVEN
 from loadtests.http_client import Address, Pool, ask, build_request
-from loadtests.processes import MIB, Usage
+from loadtests.processes import Usage
 from loadtests.servers import Server, ServerFault, ServerSpec, WrongUsage, describe_this_service
 
 MANIFEST, PACKED = "manifest.json", "packed.safetensors"
@@ -149,8 +149,3 @@ async def ask_json(address: Address, path: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ServerFault(f"GET {path}: expected an object, found {type(content).__name__}")
     return content
-
-
-def format_mib(count: float) -> str:
-    """MiB with one digit."""
-    return f"{count / MIB:.1f}"

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from loadtests.comparison.run import CaseRun
-from loadtests.comparison.sides import format_mib
 from loadtests.comparison.tables import Names, compare_cpu
 from loadtests.comparison.turns import find_percentiles
 from loadtests.figures import find_median, format_ms
+from loadtests.processes import format_bytes
 from loadtests.report import Report, make_table
 
 _HEAD = [
@@ -35,7 +35,7 @@ def summarize(report: Report, runs: Sequence[CaseRun]) -> str:
                     f"{compare_cpu(run.results, index).value:.2f}" if index else "1",
                     f"{find_median(turn.rate for turn in result.closed):.0f}",
                     latencies if result.open else "",
-                    format_mib(result.peak.peak_bytes),
+                    format_bytes(result.peak.peak_bytes),
                     f"{result.facts.model_bytes / 2**20:.2f}",
                     result.accuracy.format() if result.accuracy else result.facts.record,
                 ]

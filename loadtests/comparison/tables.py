@@ -6,7 +6,6 @@ from typing import Any
 
 from loadtests.comparison.checks import judge_generator, judge_metrics
 from loadtests.comparison.run import CaseRun, Result
-from loadtests.comparison.sides import format_mib
 from loadtests.comparison.turns import find_percentiles
 from loadtests.figures import (
     Ratio,
@@ -16,6 +15,7 @@ from loadtests.figures import (
     measure_spread,
     to_json,
 )
+from loadtests.processes import format_bytes
 from loadtests.report import Report
 from loadtests.wrk import ABSENT
 
@@ -54,6 +54,7 @@ def make_rows(run: CaseRun, no_model: dict[str, float]) -> list[list[str]]:
         assert result.peak is not None
         base = no_model.get(result.facts.engine.partition("/")[0])
         peak = result.peak.peak_bytes
+        idle = find_median(usage.rss_bytes for usage in result.idle)
         ratio = compare_cpu(run.results, index).format() if index else "1"
         rows.append(
             [
@@ -62,8 +63,8 @@ def make_rows(run: CaseRun, no_model: dict[str, float]) -> list[list[str]]:
                 measure_spread(turn.cpu_ms for turn in result.closed).format(),
                 ratio,
                 measure_spread(turn.rate for turn in result.closed).format(0),
-                f"{format_mib(find_median(u.rss_bytes for u in result.idle))} / {format_mib(peak)}",
-                "" if base is None else format_mib(peak - base),
+                f"{format_bytes(idle)} / {format_bytes(peak)}",
+                "" if base is None else format_bytes(peak - base),
                 f"{result.facts.model_bytes / 2**20:.2f}",
                 f"{find_median(result.starts):.2f}",
                 result.accuracy.format() if result.accuracy else result.facts.record,

@@ -10,10 +10,10 @@ from loadtests.comparison.sides import (
     ONNX,
     choose_engine,
     describe_side,
-    format_mib,
     make_case,
     read_facts,
 )
+from loadtests.processes import format_bytes
 from loadtests.servers import ServerFault, WrongUsage
 
 DEFAULT, BASELINE = (Path("service/bundles", name) for name in ("default", "mobilenet_v1"))
@@ -90,4 +90,4 @@ def test_another_service_is_a_fault(info: dict[str, Any]) -> None:
 
 
 def test_mebibytes() -> None:
-    assert format_mib(90 * 2**20) == "90.0"
+    assert format_bytes(90 * 2**20) == "90.0"
