@@ -48,6 +48,10 @@ def make_api(
         if api.openapi_schema is not None:
             return api.openapi_schema
         document = describe_api(api, settings, inference)
+        if settings.api_keys_file is not None:
+            from service.key_description import describe_keys  # most services have none
+
+            describe_keys(document)
         if lifecycle.is_started:  # before, the model's part of it is unknown
             api.openapi_schema = document
         return document

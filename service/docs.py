@@ -47,6 +47,7 @@ _PAGE = """<!DOCTYPE html>
 to try it: <a href=".">the page</a>.</p>
 <nav><ul>{index}</ul></nav>
 {operations}
+{keys}
 <h1>Contents of bodies</h1>
 {schemas}
 </body>
@@ -63,14 +64,16 @@ def render_docs(document: Mapping[str, Any]) -> str:
         if method in item
     ]
     operations.sort(key=lambda operation: operation[0] != "post")  # what the service is for, first
-    schemas = document.get("components", {}).get("schemas", {})
+    components = document.get("components", {})
+    schemas, schemes = components.get("schemas", {}), components.get("securitySchemes", {})
     return _PAGE.format(
         title=escape(document["info"]["title"]),
         summary=escape(document["info"].get("summary", "")),
         version=escape(document["info"]["version"]),
         style=_STYLE,
         index="".join(_list_operation(*operation) for operation in operations),
-        operations="\n".join(_render_operation(*operation) for operation in operations),
+        operations="\n".join(_render_operation(*operation, schemes) for operation in operations),
+        keys=_render_keys(schemes),
         schemas="\n".join(_render_schema(name, schemas[name]) for name in sorted(schemas)),
     )
 
@@ -81,13 +84,19 @@ def _list_operation(method: str, path: str, operation: Mapping[str, Any]) -> str
     return f'<li><a href="#{_name_anchor(name)}"><code>{escape(name)}</code></a> {summary}</li>'
 
 
-def _render_operation(method: str, path: str, operation: Mapping[str, Any]) -> str:
+def _render_operation(
+    method: str, path: str, operation: Mapping[str, Any], schemes: Mapping[str, Any]
+) -> str:
     name = f"{method.upper()} {path}"
     parts = [f"<h2><code>{escape(name)}</code></h2>"]
     texts = (operation.get("summary"), operation.get("description"))
     parts += [f"<p>{_write_text(text)}</p>" for text in dict.fromkeys(texts) if text]
     body = operation.get("requestBody", {})
-    parts.append(f"<pre>{escape(_write_curl(method, path, body))}</pre>")
+    wanted = [name for choice in operation.get("security", ()) for name in choice]
+    command = _write_curl(method, path, body, _find_header(wanted, schemes))
+    parts.append(f"<pre>{escape(command)}</pre>")
+    if wanted:
+        parts.append(f"<p>Asks for a key: {_list_links(wanted)}.</p>")
     if parameters := operation.get("parameters"):
         parts += ["<h3>Parameters</h3>", _render_table(map(_describe_parameter, parameters))]
     if body:
@@ -102,9 +111,40 @@ def _render_operation(method: str, path: str, operation: Mapping[str, Any]) -> s
     return f'<section id="{_name_anchor(name)}">{"".join(parts)}</section>'
 
 
-def _write_curl(method: str, path: str, body: Mapping[str, Any]) -> str:
+def _render_keys(schemes: Mapping[str, Any]) -> str:
+    """How keys are sent; nothing where nobody asks for one."""
+    if not schemes:
+        return ""
+    parts = [
+        f'<section id="{_name_anchor(f"key {name}")}"><h2><code>{escape(name)}</code></h2>'
+        f"<p>{_write_text(scheme.get('description', ''))}</p></section>"
+        for name, scheme in schemes.items()
+    ]
+    return f"<h1>Keys</h1>{''.join(parts)}"
+
+
+def _list_links(schemes: Iterable[str]) -> str:
+    """The names of ways to send a key, each a link to what is said of it."""
+    return " or ".join(
+        f'<a href="#{_name_anchor(f"key {name}")}"><code>{escape(name)}</code></a>'
+        for name in schemes
+    )
+
+
+def _find_header(wanted: Iterable[str], schemes: Mapping[str, Any]) -> str:
+    """The header with a key in a shell's variable, by the first way that is known here."""
+    for name in wanted:
+        match schemes.get(name, {}):
+            case {"type": "http", "scheme": "bearer"}:
+                return '-H "Authorization: Bearer $KEY" '
+            case {"type": "apiKey", "in": "header", "name": header}:
+                return f'-H "{header}: $KEY" '
+    return ""
+
+
+def _write_curl(method: str, path: str, body: Mapping[str, Any], key: str) -> str:
     """The command of a first try, at the address where the service is by default."""
-    url = f"http://127.0.0.1:8000{path}"
+    url = f"{key}http://127.0.0.1:8000{path}"
     contents = body.get("content", {})
     if form := contents.get("multipart/form-data"):
         files = "".join(f"-F {name}=@FILE " for name in form["schema"].get("required", ()))

@@ -31,6 +31,7 @@ PROBLEMS = {
         401, "An API key is asked for", headers={"WWW-Authenticate": "Bearer"}
     ),
     "not_found": Definition(404, "There is nothing at this path"),
+    "model_not_found": Definition(404, "No model of this name is served"),
     "method_not_allowed": Definition(405, "The path does not take this method"),
     "body_timeout": Definition(408, "The body came too slowly"),
     "too_large": Definition(413, "The picture is too large"),

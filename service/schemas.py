@@ -156,6 +156,18 @@ class InfoModelBody(_Answer):
     )
 
 
+class ServedModelBody(InfoModelBody):
+    """One of the models that are served."""
+
+    default: bool = Field(description="true: the one that answers where none is named")
+
+
+class ModelsBody(_Answer):
+    """The answer to GET /models."""
+
+    models: list[ServedModelBody]
+
+
 class SkippedBody(_Answer):
     """An engine that was preferred and could not run."""
 

@@ -136,11 +136,11 @@ def _describe(summary: str, name: str, codes: tuple[str, ...]) -> dict[str, Any]
     return {
         "summary": summary,
         "operationId": f"oip_{name}",
-        "responses": {**responses, **dict(sorted(_describe_errors(codes).items()))},
+        "responses": {**responses, **dict(sorted(describe_errors(*codes).items()))},
     }
 
 
-def _describe_errors(codes: tuple[str, ...]) -> dict[str, Any]:
+def describe_errors(*codes: str) -> dict[str, Any]:
     """The responses of these problems; those that share a status share a response."""
     by_status: dict[str, Any] = {}
     for code in codes:

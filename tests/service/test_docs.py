@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from openapi_spec_validator import OpenAPIV31SpecValidator, validate
 
 from service.docs import DOCS_POLICY, render_docs
+from service.key_file import make_key
+from service.settings import Settings
 
 
 class Page(HTMLParser):
@@ -112,6 +114,24 @@ async def test_it_is_made_once_but_anew_when_the_model_is_there(connect: Any, ga
         assert 'route="/docs"' in (await client.get("/metrics")).text
 
 
+@pytest.mark.anyio
+async def test_where_keys_are_asked_for_it_says_how_to_send_one(
+    connect: Any, tmp_path: Path
+) -> None:
+    file = tmp_path / "keys.toml"
+    file.write_text(make_key("app")[1])
+    file.chmod(0o600)
+    async with connect(Settings(api_keys_file=file)) as client:
+        page = Page((await client.get("/docs")).text)
+    key = '-H "Authorization: Bearer $KEY"'
+    assert f"curl -F image=@FILE {key} http://127.0.0.1:8000/classify" in page.text
+    assert "Asks for a key: bearer or api_key." in page.text
+    assert "X-API-Key: KEY" in page.text
+    assert "curl http://127.0.0.1:8000/livez" in page.text
+    for link in page.links:
+        assert not link.startswith("#") or link.removeprefix("#") in page.anchors
+
+
 _texts = st.text(st.sampled_from("ab<>&\"'/ {}"), max_size=12)
 
 
@@ -124,11 +144,17 @@ def test_texts_are_never_markup(texts: list[str]) -> None:
         "parameters": [{"name": name, "in": "query", "schema": schema}],
         "requestBody": {"description": text, "content": {f"x{kind}": {"schema": schema}}},
         "responses": {"200": {"description": text, "headers": {name: {"description": text}}}},
+        "security": [{example: []}],
     }
     document = {
         "info": {"title": text, "version": kind, "summary": summary},
         "paths": {f"/{path}": {"post": operation}},
-        "components": {"schemas": {f"s{name}": {"properties": {f"m{name}": schema}}}},
+        "components": {
+            "schemas": {f"s{name}": {"properties": {f"m{name}": schema}}},
+            "securitySchemes": {
+                example: {"type": "apiKey", "in": "header", "name": kind, "description": text}
+            },
+        },
     }
     page = Page(render_docs(document))
     allowed = "html head meta title link style body h1 h2 h3 p a nav ul li code pre section table"
