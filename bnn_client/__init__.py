@@ -19,6 +19,7 @@ from bnn_client.answers import (
     ModelInfo,
     Prediction,
     SelfTest,
+    ServedModel,
     ServiceInfo,
     SkippedEngine,
     StageTimings,
@@ -43,6 +44,7 @@ from bnn_client.errors import (
     InvalidParameter,
     MalformedRequest,
     MethodNotAllowed,
+    ModelNotFound,
     NoEngine,
     NotExplainable,
     NotFound,
@@ -57,6 +59,7 @@ from bnn_client.errors import (
     UnsupportedEncoding,
     UnsupportedFormat,
 )
+from bnn_client.explanation import Explanation, ExplanationTimings
 from bnn_client.images import ImageSource
 from bnn_client.retries import Retry
 
@@ -76,6 +79,8 @@ __all__ = [
     "DeadlineExceeded",
     "Draining",
     "EngineInfo",
+    "Explanation",
+    "ExplanationTimings",
     "Hanging",
     "HeaderTimeout",
     "HeadersTooLarge",
@@ -90,6 +95,7 @@ __all__ = [
     "MethodNotAllowed",
     "Model",
     "ModelInfo",
+    "ModelNotFound",
     "NoEngine",
     "NotExplainable",
     "NotFound",
@@ -100,6 +106,7 @@ __all__ = [
     "RateLimited",
     "Retry",
     "SelfTest",
+    "ServedModel",
     "ServiceError",
     "ServiceInfo",
     "SkippedEngine",

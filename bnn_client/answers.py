@@ -144,6 +144,20 @@ class ModelInfo:
 
 
 @dataclass(frozen=True)
+class ServedModel(ModelInfo):
+    """One of the models that are served; the default answers who names none."""
+
+    default: bool
+
+
+@dataclass(frozen=True)
+class ServedModels:
+    """The answer to GET /models."""
+
+    models: tuple[ServedModel, ...]
+
+
+@dataclass(frozen=True)
 class SkippedEngine:
     """An engine that was preferred and could not run; `cause` tells a fault from a choice."""
 

@@ -1,7 +1,6 @@
 """The client for asyncio and trio: the same as `Client`, to be awaited."""
 
 from collections.abc import Iterable
-from time import monotonic
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -9,23 +8,23 @@ import anyio
 import anyio.to_thread
 import httpx
 
-from bnn_client.answers import Batch, Classification, ServiceInfo
-from bnn_client.errors import ClientError, ServiceError
-from bnn_client.exchange import (
+from bnn_client.answers import Batch, Classification, ServedModel, ServiceInfo
+from bnn_client.calls import (
     LIMITS,
-    POLL_SECONDS,
-    Call,
-    State,
-    ask,
+    ask_info,
+    ask_models,
+    ask_probe,
     make_target,
-    may_become_ready,
-    read_answer,
     send_batch,
+    send_explain,
     send_one,
-    translate_faults,
 )
+from bnn_client.errors import ClientError
+from bnn_client.exchange import translate_faults
+from bnn_client.explanation import Explanation
+from bnn_client.flows import Flow, Step, await_ready, probe, repeat
 from bnn_client.images import ImageSource, read_image
-from bnn_client.retries import Attempts, Retry
+from bnn_client.retries import Retry
 
 _T = TypeVar("_T")
 
@@ -63,15 +62,21 @@ class AsyncClient:
         self._http = http or httpx.AsyncClient(limits=LIMITS)
 
     async def classify(
-        self, image: ImageSource, *, top_k: int | None = None, deadline_ms: int | None = None
+        self,
+        image: ImageSource,
+        *,
+        top_k: int | None = None,
+        deadline_ms: int | None = None,
+        model: str | None = None,
     ) -> Classification:
         """The classes of one image, best first; `top_k` is how many.
 
-        Raises ClientError, of which ServiceError has a kind for each of the service's problems;
-        OSError if the image cannot be read.
+        `model` names one of those that `models` lists; None: the default. Raises ClientError, of
+        which ServiceError has a kind for each of the service's problems; OSError if the image
+        cannot be read.
         """
-        call = send_one(self._target, await _read(image), top_k, deadline_ms)
-        return await self._repeat(call, Classification)
+        call = send_one(self._target, await _read(image), top_k, deadline_ms, model)
+        return await self._run(repeat(self._retry, call))
 
     async def classify_batch(
         self,
@@ -79,44 +84,58 @@ class AsyncClient:
         *,
         top_k: int | None = None,
         deadline_ms: int | None = None,
+        model: str | None = None,
     ) -> Batch:
         """The classes of several images in one request; each has its answer or its problem.
 
         The service's `/info` has how many images it takes at once. Raises as `classify` does.
         """
         contents = [await _read(image) for image in images]
-        return await self._repeat(send_batch(self._target, contents, top_k, deadline_ms), Batch)
+        call = send_batch(self._target, contents, top_k, deadline_ms, model)
+        return await self._run(repeat(self._retry, call))
+
+    async def explain(
+        self,
+        image: ImageSource,
+        *,
+        class_: str | int | None = None,
+        deadline_ms: int | None = None,
+        model: str | None = None,
+    ) -> Explanation:
+        """What speaks for a class: a PNG of what the network saw, coloured by the class's map.
+
+        `class_` is a label or an index; None: the best class. Raises as `classify` does;
+        NotExplainable where the engine has no map to show.
+        """
+        call = send_explain(self._target, await _read(image), class_, deadline_ms, model)
+        return await self._run(repeat(self._retry, call))
 
     async def info(self) -> ServiceInfo:
         """Model, engine, processor, limits, versions. Raises ClientError."""
-        return await self._repeat(ask(self._target, "/info"), ServiceInfo)
+        return await self._run(repeat(self._retry, ask_info(self._target)))
+
+    async def models(self) -> tuple[ServedModel, ...]:
+        """The models that are served, of which one is the default. Raises ClientError."""
+        return await self._run(repeat(self._retry, ask_models(self._target)))
 
     async def is_alive(self) -> bool:
         """Whether the process answers and no worker hangs. Raises ClientError if nobody answers."""
-        return await self._probe("/livez")
+        return await self._run(probe(ask_probe(self._target, "/livez")))
 
     async def is_ready(self) -> bool:
         """Whether requests are welcome. Raises ClientError if nobody answers."""
-        return await self._probe("/readyz")
+        return await self._run(probe(ask_probe(self._target, "/readyz")))
 
     async def is_started(self) -> bool:
         """Whether the model is, or was, loaded. Raises ClientError if nobody answers."""
-        return await self._probe("/startupz")
+        return await self._run(probe(ask_probe(self._target, "/startupz")))
 
     async def wait_until_ready(self, seconds: float = 60.0) -> None:
         """Returns when the service is ready, also if it does not listen yet.
 
         Raises the last ClientError if it is not ready in time, or never will be.
         """
-        until = monotonic() + seconds
-        while True:
-            try:
-                await self._send(ask(self._target, "/readyz"), State)
-                return
-            except ClientError as fault:
-                if not may_become_ready(fault) or monotonic() + POLL_SECONDS > until:
-                    raise
-            await anyio.sleep(POLL_SECONDS)
+        await self._run(await_ready(ask_probe(self._target, "/readyz"), seconds))
 
     async def close(self) -> None:
         """Closes the connections."""
@@ -134,29 +153,27 @@ class AsyncClient:
     ) -> None:
         await self.close()
 
-    async def _repeat(self, call: Call, kind: type[_T]) -> _T:
-        attempts = Attempts(self._retry)
-        while True:
-            try:
-                return await self._send(call, kind)
-            except ClientError as fault:
-                wait = attempts.wait_after(fault)
-            await anyio.sleep(wait)
-
-    async def _send(self, call: Call, kind: type[_T]) -> _T:
-        request = self._http.build_request(**call.keywords)
-        with translate_faults():
-            answer = await self._http.send(request, follow_redirects=False)
-        return read_answer(kind, answer)
-
-    async def _probe(self, path: str) -> bool:
+    async def _run(self, flow: Flow[_T]) -> _T:
+        """Takes the steps of a flow; returns what it returns, raises what it raises."""
         try:
-            await self._send(ask(self._target, path), State)
-        except ServiceError as fault:
-            if fault.status == 503:
-                return False
-            raise
-        return True
+            step = next(flow)
+            while True:
+                try:
+                    answer = await self._take(step)
+                except ClientError as fault:
+                    step = flow.throw(fault)
+                else:
+                    step = flow.send(answer)
+        except StopIteration as end:
+            result: _T = end.value
+            return result
+
+    async def _take(self, step: Step) -> httpx.Response:
+        if step.wait:
+            await anyio.sleep(step.wait)
+        request = self._http.build_request(**step.call.keywords)
+        with translate_faults():
+            return await self._http.send(request, follow_redirects=False)
 
 
 async def _read(image: ImageSource) -> bytes:

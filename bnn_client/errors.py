@@ -101,6 +101,12 @@ class NotFound(ServiceError):
     known_code = "not_found"
 
 
+class ModelNotFound(ServiceError):
+    """No model of this name is served; `models()` lists those that are."""
+
+    known_code = "model_not_found"
+
+
 class MethodNotAllowed(ServiceError):
     """The path does not take this method."""
 

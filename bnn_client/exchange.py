@@ -1,12 +1,12 @@
-"""What is sent and how answers are read: the part that both clients share, without any waiting."""
+"""What each answer means, and what it means that there is none."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import httpx
 
@@ -18,97 +18,48 @@ from bnn_client.errors import (
     InvalidAnswer,
     ServiceError,
 )
+from bnn_client.explanation import Explanation, read_explanation
 from bnn_client.reading import UnexpectedContent, read_as
 
 _T = TypeVar("_T")
-_PROBLEM = "application/problem+json"
-_DEADLINE = "X-Deadline-Ms"
-_CONNECT_SECONDS = 5.0
-_KEPT_SECONDS = 30.0  # an idle connection; services and proxies close theirs after 60 or more
-_MARGIN_SECONDS = 5.0  # beyond a deadline, for the way there and back
+PROBLEM = "application/problem+json"
 _NOTHING_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
-POLL_SECONDS = 0.2  # between two looks at whether the service is ready
-LIMITS = httpx.Limits(max_connections=100, keepalive_expiry=_KEPT_SECONDS)
-
-
-@dataclass(frozen=True)
-class Target:
-    """A service: its URL, the headers of every request, the seconds of silence that are borne."""
-
-    url: str
-    headers: dict[str, str] = field(repr=False)
-    timeout: float
-    deadline_ms: int | None
-
-
-@dataclass(frozen=True)
-class Call:
-    """One request, as the keywords of httpx's `build_request`."""
-
-    keywords: dict[str, Any] = field(repr=False)
-
-
-def make_target(url: str, api_key: str | None, timeout: float, deadline_ms: int | None) -> Target:
-    """Raises ValueError."""
-    try:
-        parsed = httpx.URL(url)
-    except httpx.InvalidURL as fault:
-        raise ValueError(f"expected a URL such as http://127.0.0.1:8000: {fault}") from fault
-    if parsed.scheme not in ("http", "https") or not parsed.host or parsed.query or parsed.fragment:
-        raise ValueError(
-            "expected the URL of a service, such as http://127.0.0.1:8000, with http:// or "
-            "https:// and without a query; found another"
-        )
-    if not timeout > 0:
-        raise ValueError(f"timeout: expected seconds above 0; found {timeout}")
-    headers = {"User-Agent": "bnn-client", "Accept": f"application/json, {_PROBLEM}"}
-    if api_key is not None:
-        if not api_key or not api_key.isascii() or not api_key.isprintable() or " " in api_key:
-            raise ValueError("api_key: expected a key without spaces and in ASCII; found another")
-        headers["Authorization"] = f"Bearer {api_key}"
-    return Target(str(parsed).rstrip("/"), headers, timeout, deadline_ms)
-
-
-def ask(target: Target, path: str) -> Call:
-    """A GET."""
-    return Call(
-        {
-            "method": "GET",
-            "url": target.url + path,
-            "headers": target.headers,
-            "timeout": _make_timeout(target.timeout),
-        }
-    )
-
-
-def send_one(target: Target, image: bytes, top_k: int | None, deadline_ms: int | None) -> Call:
-    """One image, bare."""
-    call = _post(target, "/classify", top_k, deadline_ms)
-    headers = {**call["headers"], "Content-Type": "application/octet-stream"}
-    return Call({**call, "content": image, "headers": headers})
-
-
-def send_batch(
-    target: Target, images: Sequence[bytes], top_k: int | None, deadline_ms: int | None
-) -> Call:
-    """Several images, as a form; files' own names stay here."""
-    files = [("image", (str(index), image)) for index, image in enumerate(images)]
-    return Call({**_post(target, "/classify/batch", top_k, deadline_ms), "files": files})
 
 
 def read_answer(kind: type[_T], answer: httpx.Response) -> _T:
     """The answer as a dataclass. Raises ServiceError, InvalidAnswer."""
+    with _check(answer):
+        return read_as(kind, _parse(answer.content))
+
+
+def read_map(answer: httpx.Response) -> Explanation:
+    """The answer to `explain`. Raises ServiceError, InvalidAnswer."""
+    with _check(answer):
+        return read_explanation(answer.content, answer.headers)
+
+
+@contextmanager
+def _check(answer: httpx.Response) -> Iterator[None]:
+    """For reading a success; what is none is raised."""
     if not answer.is_success:
         raise describe_fault(answer)
     try:
-        return read_as(kind, json.loads(answer.content))
-    except (ValueError, RecursionError) as fault:
-        reason = str(fault) if isinstance(fault, UnexpectedContent) else "expected JSON"
+        yield
+    except UnexpectedContent as fault:
         raise InvalidAnswer(
-            f"the answer is not one of this service: {reason}. Is the URL right, and the client "
+            f"the answer is not one of this service: {fault}. Is the URL right, and the client "
             "as new as the service?",
             answer.status_code,
         ) from fault
+
+
+def _parse(content: bytes) -> object:
+    """Raises UnexpectedContent."""
+    try:
+        value: object = json.loads(content)
+    except (ValueError, RecursionError) as fault:
+        raise UnexpectedContent("expected JSON") from fault
+    return value
 
 
 def describe_fault(answer: httpx.Response) -> ClientError:
@@ -117,10 +68,10 @@ def describe_fault(answer: httpx.Response) -> ClientError:
     retry_after = read_retry_after(answer.headers.get("retry-after"))
     kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
     try:
-        if kind != _PROBLEM:
-            raise UnexpectedContent(f"expected {_PROBLEM}")
-        problem = read_as(_Problem, json.loads(answer.content))
-    except (ValueError, RecursionError):
+        if kind != PROBLEM:
+            raise UnexpectedContent(f"expected {PROBLEM}")
+        problem = read_as(_Problem, _parse(answer.content))
+    except UnexpectedContent:
         return InvalidAnswer(
             f"expected an answer of this service; found status {status} without one of its "
             "problems, as from a proxy or another server. Is the URL right?",
@@ -187,23 +138,3 @@ class _Problem:
     detail: str
     code: str
     request_id: str
-
-
-def _post(target: Target, path: str, top_k: int | None, deadline_ms: int | None) -> dict[str, Any]:
-    if deadline_ms is None:
-        deadline_ms = target.deadline_ms
-    headers, silence = dict(target.headers), target.timeout
-    if deadline_ms is not None:
-        headers[_DEADLINE] = str(deadline_ms)
-        silence = max(silence, deadline_ms / 1000 + _MARGIN_SECONDS)
-    return {
-        "method": "POST",
-        "url": target.url + path,
-        "params": {} if top_k is None else {"top_k": top_k},
-        "headers": headers,
-        "timeout": _make_timeout(silence),
-    }
-
-
-def _make_timeout(silence: float) -> httpx.Timeout:
-    return httpx.Timeout(silence, connect=min(silence, _CONNECT_SECONDS))

@@ -14,6 +14,19 @@ CLASSIFICATION: dict[str, Any] = {
     "request_id": "mine",
 }
 GOOD = (200, {"Content-Type": "application/json"}, CLASSIFICATION)
+_STAGES = ("Receive", "Queue", "Decode", "Preprocess", "Infer", "Explain", "Total")
+_MAP_HEADERS: dict[str, str] = {
+    **{"Content-Type": "image/png", "X-Class-Label": "gr%C3%BCn", "X-Class-Index": "6"},
+    **{"X-Class-Score": "0.900000", "X-Request-Id": "mine"},
+    **{f"X-Time-{name}-Ms": f"{index}.500" for index, name in enumerate(_STAGES)},
+}
+MAP = (200, _MAP_HEADERS, b"\x89PNG")
+MODEL: dict[str, Any] = {
+    **{"name": "tiny", "id": "0f3a", "format": 2, "trained": True, "training": None},
+    **{"architecture": {}, "created": {}, "classes": 1, "labels": ["cat"], "input": {}},
+    **{"preprocessing": {}, "temperature": 1.0, "files": {}, "parity": {}},
+    **{"quantization": None, "reduction": None},
+}
 
 
 def refuse(

@@ -10,6 +10,7 @@ import pytest
 
 from service.key_file import make_key
 from service.sample_image import draw_sample_image
+from tests.bnn_client.several import Several, open_several
 from tests.service.servers import ServerProcess
 
 Script = list[tuple[int, dict[str, str], Any] | Exception]
@@ -76,3 +77,10 @@ def script() -> Callable[..., tuple[httpx.MockTransport, list[httpx.Request]]]:
         return httpx.MockTransport(answer), seen
 
     return make
+
+
+@pytest.fixture
+def several() -> Iterator[Several]:
+    """A real server of two models, which are not there."""
+    with open_several() as found:
+        yield found

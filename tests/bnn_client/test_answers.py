@@ -22,6 +22,8 @@ PAIRS: list[tuple[Any, type[BaseModel]]] = [
     (answers.BatchTimings, schemas.BatchTimingsBody),
     (answers.Batch, schemas.BatchBody),
     (answers.ModelInfo, schemas.InfoModelBody),
+    (answers.ServedModel, schemas.ServedModelBody),
+    (answers.ServedModels, schemas.ModelsBody),
     (answers.SkippedEngine, schemas.SkippedBody),
     (answers.EngineInfo, schemas.InfoEngineBody),
     (answers.SelfTest, schemas.SelfTestBody),

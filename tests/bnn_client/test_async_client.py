@@ -7,8 +7,17 @@ import anyio
 import httpx
 import pytest
 
-from bnn_client import AsyncClient, BatchFault, InvalidImage, NoEngine, Overloaded, Retry
+from bnn_client import (
+    AsyncClient,
+    BatchFault,
+    InvalidImage,
+    ModelNotFound,
+    NoEngine,
+    Overloaded,
+    Retry,
+)
 from tests.bnn_client.answers import GOOD, refuse
+from tests.bnn_client.several import Several
 
 pytestmark = pytest.mark.anyio
 
@@ -26,8 +35,21 @@ async def test_a_real_service(service_url: str, image: bytes, tmp_path: Path) ->
         assert not isinstance(good, BatchFault)
         assert isinstance(bad, BatchFault)
         assert (await client.info()).model.classes == 22
+        assert (await client.explain(path, class_="cat")).prediction.index == 6
         with pytest.raises(InvalidImage):
             await client.classify(b"\xff\xd8\xff\xe0")
+
+
+async def test_a_model_is_named_with_each_request(several: Several) -> None:
+    async with AsyncClient(several.url) as client:
+        assert [model.name for model in await client.models()] == ["first", "second"]
+        assert (await client.classify(b"image", model="second")).model.name == "second"
+        assert (await client.classify_batch([b"i"], model="second")).model.name == "second"
+        assert (await client.explain(b"image", model="second")).prediction.label == "grün"
+        with pytest.raises(ModelNotFound):
+            await client.classify(b"image", model="third")
+    named = [parameters.get("model") for _, parameters in several.asked]
+    assert named == [None, ["second"], ["second"], ["second"], ["third"]]
 
 
 async def test_many_at_once_share_connections(service_url: str, image: bytes) -> None:

@@ -23,6 +23,7 @@ from bnn_client import (
     InvalidAnswer,
     InvalidImage,
     InvalidParameter,
+    ModelNotFound,
     NoEngine,
     NotReady,
     Overloaded,
@@ -33,6 +34,7 @@ from bnn_client import (
     UnsupportedFormat,
 )
 from tests.bnn_client.answers import GOOD, refuse
+from tests.bnn_client.several import Several
 from tests.service.servers import ServerProcess
 
 ROOT = Path(__file__).parents[2]
@@ -58,6 +60,62 @@ def test_several_images_each_with_its_answer_or_problem(service_url: str, image:
     assert (good.index, good.best.label) == (0, "flower")
     assert isinstance(bad, BatchFault)
     assert (bad.index, bad.problem.code) == (1, "invalid_image")
+
+
+def test_what_speaks_for_a_class_is_a_png(service_url: str, image: bytes) -> None:
+    with Client(service_url) as client:
+        best = client.explain(image)
+        assert best.png.startswith(b"\x89PNG")
+        assert (best.prediction.label, best.prediction.index) == ("flower", 11)
+        answer = client.classify(image)
+        assert best.prediction.score == pytest.approx(answer.best.score, abs=1e-6)
+        assert best.timings_ms.total >= best.timings_ms.explain > 0
+        assert len(best.request_id) == 32
+        for wanted in ("cat", 6):
+            other = client.explain(image, class_=wanted)
+            assert (other.prediction.label, other.prediction.index) == ("cat", 6)
+            assert other.png != best.png
+        with pytest.raises(InvalidParameter, match="class: expected a label"):
+            client.explain(image, class_="unicorn")
+        with pytest.raises(InvalidImage):
+            client.explain(b"\xff\xd8\xff\xe0")
+
+
+def test_a_model_is_named_with_each_request(several: Several) -> None:
+    with Client(several.url) as client:
+        first, second = client.models()
+        assert (first.name, first.default) == ("first", True)
+        assert (second.name, second.default, second.labels) == ("second", False, ("cat",))
+        assert client.classify(b"image").model.name == "first"
+        assert client.classify(b"image", top_k=1, model="second").model.name == "second"
+        assert client.classify_batch([b"image"], model="second").model.name == "second"
+        assert client.explain(b"image", model="second").prediction.label == "grün"
+    assert several.asked == [
+        ("/models", {}),
+        ("/classify", {}),
+        ("/classify", {"top_k": ["1"], "model": ["second"]}),
+        ("/classify/batch", {"model": ["second"]}),
+        ("/classify", {"explain": ["cam"], "model": ["second"]}),
+    ]
+
+
+def test_a_model_that_is_not_served_is_told_and_final(several: Several) -> None:
+    with Client(several.url) as client:
+        for ask in (client.classify, client.explain):
+            with pytest.raises(ModelNotFound) as caught:
+                ask(b"image", model="third")
+            assert (caught.value.status, caught.value.may_pass) == (404, False)
+    assert len(several.asked) == 2
+
+
+def test_models_and_explanations_are_waited_for_as_answers_are(several: Several) -> None:
+    with Client(several.url) as client:
+        client._sleep = lambda _: None
+        for ask in (client.models, lambda: client.explain(b"image")):
+            several.busy = 2
+            several.asked.clear()
+            ask()
+            assert len(several.asked) == 3
 
 
 def test_facts_and_health(service_url: str) -> None:

@@ -1,4 +1,4 @@
-"""bnn_client.exchange: what is sent, and what each answer means."""
+"""bnn_client.exchange: what each answer means, and none."""
 
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -13,77 +13,25 @@ from bnn_client.errors import (
     ClientError,
     ConnectionFailed,
     InvalidAnswer,
+    NotExplainable,
     Overloaded,
     ServiceError,
 )
 from bnn_client.exchange import (
     describe_fault,
-    make_target,
     may_become_ready,
     read_answer,
+    read_map,
     read_retry_after,
-    send_batch,
-    send_one,
     translate_faults,
 )
-from tests.bnn_client.answers import GOOD, PROBLEM, refuse
-
-TARGET = make_target("http://localhost:1/models/", "secret", 30, None)
+from tests.bnn_client.answers import GOOD, MAP, PROBLEM, refuse
 
 
 def respond(status: int, headers: dict[str, str], body: Any) -> httpx.Response:
     if isinstance(body, bytes):
         return httpx.Response(status, headers=headers, content=body)
     return httpx.Response(status, headers=headers, json=body)
-
-
-def build(keywords: dict[str, Any]) -> httpx.Request:
-    with httpx.Client() as http:
-        return http.build_request(**keywords)
-
-
-def test_one_image_is_sent_bare_with_key_and_deadline() -> None:
-    request = build(send_one(TARGET, b"image", 3, 500).keywords)
-    assert str(request.url) == "http://localhost:1/models/classify?top_k=3"
-    assert request.content == b"image"
-    assert request.headers["authorization"] == "Bearer secret"
-    assert request.headers["x-deadline-ms"] == "500"
-    assert "secret" not in repr(TARGET)
-    plain = build(
-        send_one(make_target("http://localhost", None, 30, None), b"i", None, None).keywords
-    )
-    assert str(plain.url) == "http://localhost/classify"
-    assert {"authorization", "x-deadline-ms"}.isdisjoint(plain.headers)
-
-
-def test_several_are_sent_as_a_form() -> None:
-    request = build(send_batch(TARGET, [b"one", b"two"], None, None).keywords)
-    assert request.url.path == "/models/classify/batch"
-    body = request.read()
-    assert body.count(b'name="image"') == 2
-    assert body.index(b"one") < body.index(b"two")
-
-
-def test_a_deadline_of_the_client_and_of_the_call() -> None:
-    target = make_target("http://localhost", None, 2, 700)
-    assert build(send_one(target, b"i", None, None).keywords).headers["x-deadline-ms"] == "700"
-    long = send_one(target, b"i", None, 60_000).keywords
-    assert long["headers"]["X-Deadline-Ms"] == "60000"
-    assert (long["timeout"].read, long["timeout"].connect) == (65, 5)
-
-
-@pytest.mark.parametrize(
-    "url", ["localhost:8000", "", "ftp://a", "http://", "http://a/?b=c", "http://a:b"]
-)
-def test_what_is_no_url_of_a_service(url: str) -> None:
-    with pytest.raises(ValueError, match="expected"):
-        make_target(url, None, 30, None)
-
-
-@pytest.mark.parametrize("key", ["", "a b", "a\nb", "ключ"])
-def test_what_is_no_key_is_not_quoted(key: str) -> None:
-    with pytest.raises(ValueError, match=r"^api_key: expected a key without spaces and in ASCII;"):
-        make_target("http://localhost", key, 30, None)
 
 
 def test_a_problem_is_its_error() -> None:
@@ -124,6 +72,30 @@ def test_what_others_answer_is_no_problem_of_the_service(answer: Any) -> None:
 def test_a_success_of_another_server(body: bytes) -> None:
     with pytest.raises(InvalidAnswer, match="not one of this service"):
         read_answer(Classification, respond(200, {}, body))
+
+
+@pytest.mark.parametrize(
+    ("headers", "reason"),
+    [
+        ({"Content-Type": "application/json"}, "expected image/png"),
+        ({**MAP[1], "X-Class-Index": "six"}, "expected a number in the header x-class-index"),
+        ({**MAP[1], "X-Class-Index": "6.5"}, "expected a whole number"),
+        ({**MAP[1], "X-Class-Score": '"much"'}, "expected a number"),
+        ({**MAP[1], "X-Class-Score": "[" * 100_000}, "x-class-score"),
+        *(
+            ({k: v for k, v in MAP[1].items() if k != name}, f"header {name.lower()}; found none")
+            for name in ("X-Class-Label", "X-Time-Explain-Ms", "X-Request-Id")
+        ),
+    ],
+)
+def test_a_map_of_another_server(headers: dict[str, str], reason: str) -> None:
+    with pytest.raises(InvalidAnswer, match=reason):
+        read_map(respond(200, headers, b"png"))
+
+
+def test_a_map_that_is_refused() -> None:
+    with pytest.raises(NotExplainable):
+        read_map(respond(*refuse(422, "not_explainable")))
 
 
 def test_a_good_answer() -> None:
