@@ -6,12 +6,10 @@ const LARGE_BYTES = 2 ** 20;
 const SHRUNK_SIDE = 1024;
 const TRIES = 6;
 const KEY = "bnn-service-key";
-let info = null;
 let key = "";
 let onKey = [];
 let queue = Promise.resolve();
 let cards = [];
-let describing = 0;  /* the timer of the next attempt */
 
 /* ---- the service */
 
@@ -60,10 +58,12 @@ function parse(text) {
   try { return JSON.parse(text); } catch { return null; }
 }
 
-/* Asks until there is an answer or a fault that waiting does not mend. */
-async function insist(path, makeBody, say) {
+/* Asks until there is an answer or a fault that waiting does not mend; empty parameters are left out. */
+async function insist(path, parameters, makeBody, say) {
+  const given = Object.entries(parameters).filter(([, value]) => value !== "");
+  const query = new URLSearchParams(given).toString();
   for (let tries = 1; ; tries++) {
-    const got = await ask(path, { method: "POST", body: makeBody() });
+    const got = await ask(query ? `${path}?${query}` : path, { method: "POST", body: makeBody() });
     if (!got.fault) return got;
     if (got.code === "unauthorized") {
       say("waits for an API key");
@@ -105,7 +105,7 @@ async function shrink(file, always) {
     return { blob: file, note: "" };  /* the service says what is wrong with it */
   }
   const { width, height } = bitmap;
-  const spec = info ? info.model.preprocessing : { resize: 256, reduce: 2 };
+  const spec = info ? describeModel(chosen).model.preprocessing : { resize: 256, reduce: 2 };
   const side = Math.max(SHRUNK_SIDE, 2 * spec.resize * (spec.reduce || 1));
   const scale = Math.min(1, side / Math.min(width, height));
   const canvas = document.createElement("canvas");
@@ -163,6 +163,8 @@ class Card {
   }
 
   enqueue() {
+    if (this.isWaiting) return;
+    this.isWaiting = true;
     this.accuse("");
     this.find(".again").hidden = true;
     this.say("waits for its turn");
@@ -179,6 +181,10 @@ class Card {
 
   async classify() {
     const say = (text) => this.say(text);
+    this.isWaiting = false;
+    this.model = chosen;
+    this.asked = {};  /* a map of the model before comes too late */
+    this.press(null, "");
     this.root.setAttribute("aria-busy", "true");
     say("looking …");
     try {
@@ -190,12 +196,14 @@ class Card {
     let { blob, note } = await shrink(this.file, false);
     this.blob = blob;
     this.show(blob);
-    let got = await insist("classify", () => this.form(), say);
+    let got = await insist("classify", { model: this.model }, () => this.form(), say);
     if (!info) await describe();
     if (got.code === "too_large" && this.blob === this.file) {
       ({ blob, note } = await shrink(this.file, true));
       this.blob = blob;
-      if (blob !== this.file) got = await insist("classify", () => this.form(), say);
+      if (blob !== this.file) {
+        got = await insist("classify", { model: this.model }, () => this.form(), say);
+      }
     }
     this.end(got.fault || "");
     if (!got.fault) this.answer(got.answer, note);
@@ -209,12 +217,12 @@ class Card {
   }
 
   answer({ predictions, timings_ms: ms, engine, image, model }, note) {
-    const explains = Boolean(info && info.engine.explains);
+    const explains = Boolean(info && (describeModel(this.model).engine || info.engine).explains);
     const [best] = predictions;
     this.best = best.index;
     this.find("ol").replaceChildren(...predictions.map((item) => this.row(item, explains)));
     this.find(".why").hidden = !explains;
-    this.find(".times").textContent = `${engine}: decode ${ms.decode.toFixed(1)}, network ` +
+    this.find(".times").textContent = `${this.model ? `${model.name}, ` : ""}${engine}: decode ${ms.decode.toFixed(1)}, network ` +
       `${ms.infer.toFixed(1)}, altogether ${ms.total.toFixed(1)} ms. ` +
       `${image.format}, ${image.width} × ${image.height}.`;
     this.find("figcaption").textContent = this.note = note;
@@ -252,8 +260,8 @@ class Card {
       this.show(this.blob);
       return;
     }
-    const path = `classify?explain=cam&class=${index}`;
-    const got = await insist(path, () => this.form(), (text) => this.say(text));
+    const parameters = { explain: "cam", class: index, model: this.model };
+    const got = await insist("classify", parameters, () => this.form(), (text) => this.say(text));
     if (mine !== this.asked) return;
     this.say("");
     if (got.fault) {
@@ -326,57 +334,3 @@ at("clear").addEventListener("click", () => {
   tidy();
   at("files").focus();
 });
-
-/* ---- the model: asked again for as long as waiting helps */
-
-async function describe() {
-  const line = at("model");
-  clearTimeout(describing);
-  const { fault, code, answer } = await ask("info");
-  if (fault) {
-    line.textContent = fault;
-    clearTimeout(describing);
-    if (code === "not_ready") describing = setTimeout(describe, 1000);
-    else if (code !== "unauthorized" && code !== "no_engine") describing = setTimeout(describe, 5000);
-    return;
-  }
-  info = answer;
-  const { model, engine, self_test: test, versions } = info;
-  line.textContent = `${model.name}, ${model.classes} classes, ` +
-    `${engine.name}/${engine.implementation}. `;
-  if (!model.trained) {
-    const warning = document.createElement("b");
-    warning.textContent = "Untrained: the labels mean nothing.";
-    line.append(warning);
-  }
-  at("classes").textContent = model.classes;
-  at("labels").replaceChildren(...model.labels.map((label) => makeElement("li", label)));
-  const record = model.training && model.training.accuracy;
-  const [, height, width] = model.input.shape;
-  const facts = {
-    Name: `${model.name} (${model.id})`,
-    Accuracy: record ? describeAccuracy(record) : "not measured",
-    Sees: `${width} × ${height} pixels from the middle of the photo`,
-    Engine: `${engine.name}/${engine.implementation}, ${engine.threads} threads at most`,
-    "Self-test": test.verdict,
-    Size: megabytes(engine.model_bytes),
-    Limits: `${megabytes(info.limits.max_body_bytes)} a photo`,
-    Version: versions.service,
-  };
-  at("facts").replaceChildren(...Object.entries(facts).flatMap(
-    ([name, value]) => [makeElement("dt", name), makeElement("dd", value)]));
-  at("knows").hidden = at("about").hidden = false;
-}
-
-function makeElement(tag, text) {
-  const element = document.createElement(tag);
-  element.textContent = text;
-  return element;
-}
-
-function describeAccuracy({ top1, top5, images }) {
-  const five = top5 ? `; ${top5.toFixed(1)} % among the first five` : "";
-  return `${top1.toFixed(1)} % of ${images} test photos right${five}`;
-}
-
-describe();

@@ -26,7 +26,7 @@ def hash_content(content: str) -> str:
 
 
 _STYLE = _read("page.css")
-_SCRIPT = _read("page.js") + _read("page_camera.js")
+_SCRIPT = "".join(map(_read, ("page.js", "page_model.js", "page_camera.js")))
 PAGE = _fill(_fill(_read("page.html"), "style", _STYLE), "script", _SCRIPT)
 CONTENT_SECURITY_POLICY = "; ".join(
     (

@@ -26,6 +26,7 @@ _KEYS = {
     "Enter": ("Enter", 13, "\r"),
     "Escape": ("Escape", 27, ""),
     " ": ("Space", 32, " "),
+    "m": ("KeyM", 77, "m"),
 }
 
 

@@ -18,6 +18,7 @@ from runtime import load_engine
 from service.key_file import make_key
 from tests.service.browser import PLAIN_HOST, Browser, Tab
 from tests.service.servers import ServerThread
+from tests.service.several import Several, open_several
 
 DEFAULT = Path(__file__).parents[2] / "service/bundles/default"
 STORED = "Object.keys(localStorage).length + document.cookie.length"
@@ -41,7 +42,9 @@ def show(browser: Browser, shared_server: ServerThread, serve: Any) -> Iterator[
     """
     tabs: list[Tab] = []
 
-    def open_page(server: ServerThread | None = None, host: str = "127.0.0.1", **look: Any) -> Tab:
+    def open_page(
+        server: ServerThread | Several | None = None, host: str = "127.0.0.1", **look: Any
+    ) -> Tab:
         port = (server or shared_server).address[1]
         tabs.append(browser.open(f"http://{host}:{port}/", **look))
         return tabs[-1]
@@ -123,8 +126,8 @@ async def test_nothing_comes_from_elsewhere(client: httpx.AsyncClient) -> None:
     assert "//" not in re.sub(r"<!--.*?-->", "", page, flags=re.DOTALL)
     assert not re.search(r"\son\w+=|\sstyle=|javascript:", page)
     targets = set(re.findall(r'(?:href=|ask\(|insist\()"([\w./]+)"', page))
-    assert targets == {"info", "docs", "metrics", "classify"}
-    for target in targets:
+    assert targets == {"info", "docs", "metrics", "classify", "models"}
+    for target in targets - {"models"}:  # which a service may lack
         assert (await client.get(f"/{target}")).status_code in (200, 405)
 
 
@@ -325,6 +328,52 @@ def test_tells_what_the_model_is_and_knows(show: Open, real_server: ServerThread
     facts = tab.read("#facts")
     assert "86.0 % of 4084 test photos right; 98.7 % among the first five" in facts
     assert f"160 {BY} 160 pixels" in facts
+
+
+def test_where_one_model_is_served_there_is_no_choice(
+    show: Open, real_server: ServerThread
+) -> None:
+    tab = show(real_server)
+    tab.wait_for("!document.querySelector('#about').hidden")
+    assert not tab.evaluate("document.querySelector('#choice').checkVisibility()")
+    with open_several({"meliusnet13": "http://{}:{}".format(*real_server.address)}) as several:
+        tab = show(several)
+        tab.wait_for("!document.querySelector('#about').hidden")
+        assert "GET /models" in several.asked
+        assert not tab.evaluate("document.querySelector('#choice').checkVisibility()")
+
+
+def test_of_several_models_one_is_chosen(
+    show: Open, shared_server: ServerThread, real_server: ServerThread, make_file: Any
+) -> None:
+    servers = {"tiny": shared_server, "meliusnet13": real_server}
+    urls = {name: "http://{}:{}".format(*server.address) for name, server in servers.items()}
+    with open_several(urls) as several:
+        tab = show(several)
+        tab.wait_for("!document.querySelector('#about').hidden")
+        assert tab.evaluate("document.querySelector('#choice').checkVisibility()")
+        assert tab.read("#choice").split() == ["Model", "tiny", "(default)", "meliusnet13"]
+        tab.choose("#files", make_file("sky.jpg", "blue"))
+        assert read_labels(tab) == {"sky.jpg": "blue"}
+        tab.click(".why")
+        tab.wait_for("document.querySelector('article img').naturalWidth === 32")
+        tab.evaluate("document.querySelector('#models').focus()")
+        tab.evaluate("document.querySelector('article').classList.add('same')")
+        tab.press("m")  # as a person would, by the keyboard
+        tab.wait_for("document.querySelector('#model').innerText.startsWith('meliusnet13')")
+        assert "elephant" in tab.evaluate("document.querySelector('#labels').textContent")
+        facts = tab.evaluate("document.querySelector('#facts').textContent")
+        assert f"160 {BY} 160 pixels" in facts
+        assert "Self-test" not in facts, "nobody has said so of this one"
+        tab.wait_for("document.querySelector('.times').innerText.startsWith('meliusnet13, ')")
+        assert tab.evaluate("document.querySelectorAll('article.same').length") == 1
+        assert tab.evaluate("document.querySelectorAll('article [aria-pressed=true]').length") == 0
+        tab.click(".why")
+        tab.wait_for("document.querySelector('article img').naturalWidth === 160")
+    posts = [line.removeprefix("POST /classify") for line in several.asked if "POST" in line]
+    explains = "?explain=cam&class={}&model={}"
+    assert posts[:3] == ["?model=tiny", explains.format(2, "tiny"), "?model=meliusnet13"]
+    assert re.fullmatch(r"\?explain=cam&class=\d+&model=meliusnet13", posts[3])
 
 
 def test_a_page_opened_while_the_model_loads_clears_itself(
