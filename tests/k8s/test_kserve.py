@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from tests.k8s.rendering import KSERVE, ROOT, Rendered, render
+from tests.service.oip.clients import find_client
 
 # Of KServe's own, beside those of a pod.
 OWN = {"labels", "minReplicas", "maxReplicas"}
@@ -90,9 +91,7 @@ def test_kubernetes_accepts_the_pod(predictor: dict[str, Any], tmp_path: Path) -
 
 def test_fields_are_known_to_the_models_of_kserve(rendered: Rendered) -> None:
     """Those of its Python package, which are made from the resource's definition."""
-    python = ROOT / ".venv-kserve" / "bin" / "python"
-    if not python.is_file():
-        pytest.skip("the client kserve is not installed (make protocol-clients)")
+    python = find_client("kserve")
     service = rendered.only("InferenceService")
     broken = copy.deepcopy(service)
     broken["spec"]["predictor"]["replicas"] = 2

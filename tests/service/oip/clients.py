@@ -71,11 +71,20 @@ print(json.dumps(found))
 """
 
 
+def find_client(name: str) -> Path:
+    """The Python of a client's environment; where there is none, skips and says how to make it."""
+    folder = ROOT / f".venv-{name}"
+    if not (folder / "ready").is_file():
+        pytest.skip(
+            f"the client {name} was not tried: `make protocol-clients` installs it (a minute, 450 "
+            "MB, from PyPI), and the same tests use it from then on"
+        )
+    return folder / "bin" / "python"
+
+
 def run_client(name: str, script: str, url: str, photo: Path) -> Any:
-    """What the script prints; where the client's environment is missing, skips naming it."""
-    python = ROOT / f".venv-{name}" / "bin" / "python"
-    if not python.is_file():
-        pytest.skip(f"the client {name} is not installed (make protocol-clients)")
+    """What the script prints; where the client's environment is missing, skips."""
+    python = find_client(name)
     answer = subprocess.run(
         [python, "-c", script, url, photo], capture_output=True, text=True, check=False, timeout=120
     )
