@@ -69,6 +69,7 @@ class Server(uvicorn.Server):
         self._metrics = app.state.metrics
         self._gate = app.state.gate
         self._drain_at: float | None = None  # when the delay is over, of time.monotonic
+        self._stopping_since: float | None = None  # the first signal
         self._is_hurried = False
         self._signals: list[signal.Signals] = []
         self._accepting = False
@@ -115,7 +116,8 @@ class Server(uvicorn.Server):
         for caught in self._signals:
             if self._drain_at is None:
                 seconds = 0 if caught is signal.SIGINT else self._settings.drain_delay_ms / 1000
-                self._drain_at = monotonic() + seconds
+                self._stopping_since = monotonic()
+                self._drain_at = self._stopping_since + seconds
                 self._lifecycle.begin_drain()
                 _log.info(
                     "stopping",
@@ -251,7 +253,8 @@ class Server(uvicorn.Server):
         await self._refuse_rest()
         await self._end_connections()
         await super().shutdown(sockets=[])
-        _log.info("stopped", extra={"seconds": round(monotonic() - began, 2)})
+        since = began if self._stopping_since is None else self._stopping_since
+        _log.info("stopped", extra={"seconds": round(monotonic() - since, 2)})
 
     async def _close_listener(self) -> None:
         """Nobody begins to connect any more; who has begun is accepted; then it is closed."""

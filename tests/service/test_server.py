@@ -468,8 +468,10 @@ def test_the_end_loses_no_client(
     statuses = sum((caller.statuses for caller in callers), Counter[int]())
     assert statuses[200] > len(callers)
     assert set(statuses) <= {200, 429, 503}
-    messages = [line["message"] for line in read_lines(server)]
-    assert messages.count("stopping") == messages.count("stopped") == 1
+    (stopping,) = [line for line in read_lines(server) if line["message"] == "stopping"]
+    (stopped,) = [line for line in read_lines(server) if line["message"] == "stopped"]
+    assert stopping["delay_s"] == (0.8 if by is signal.SIGTERM else 0)
+    assert stopped["seconds"] >= stopping["delay_s"]
     assert "Traceback" not in server.log
 
 
