@@ -6,6 +6,7 @@ const LARGE_BYTES = 2 ** 20;
 const SHRUNK_SIDE = 1024;
 const TRIES = 6;
 const KEY = "bnn-service-key";
+const FINAL = ["unsupported_format", "invalid_image", "too_large"];  /* is so of this photo for ever */
 let key = "";
 let onKey = [];
 let queue = Promise.resolve();
@@ -205,15 +206,20 @@ class Card {
         got = await insist("classify", { model: this.model }, () => this.form(), say);
       }
     }
-    this.end(got.fault || "");
+    this.end(got.fault || "", FINAL.includes(got.code));
     if (!got.fault) this.answer(got.answer, note);
   }
 
-  end(fault) {
+  end(fault, isFinal = false) {
     this.root.setAttribute("aria-busy", "false");
     this.say("");
     this.accuse(fault);
-    this.find(".again").hidden = !fault;
+    this.find(".again").hidden = !fault || isFinal;
+    if (fault) {  /* what another model said is no answer of this one */
+      this.find("ol").replaceChildren();
+      this.find(".why").hidden = true;
+      this.find(".times").textContent = "";
+    }
   }
 
   answer({ predictions, timings_ms: ms, engine, image, model }, note) {
@@ -223,8 +229,8 @@ class Card {
     this.find("ol").replaceChildren(...predictions.map((item) => this.row(item, explains)));
     this.find(".why").hidden = !explains;
     this.find(".times").textContent = `${this.model ? `${model.name}, ` : ""}${engine}: decode ${ms.decode.toFixed(1)}, network ` +
-      `${ms.infer.toFixed(1)}, altogether ${ms.total.toFixed(1)} ms. ` +
-      `${image.format}, ${image.width} × ${image.height}.`;
+      `${ms.infer.toFixed(1)}, altogether ${ms.total.toFixed(1)}\u00a0ms. ` +
+      `${image.format}, ${image.width}\u00a0×\u00a0${image.height}.`;
     this.find("figcaption").textContent = this.note = note;
     const score = percent(best.score);
     at("said").textContent = `${this.name}: ${best.label}, ${score}`;

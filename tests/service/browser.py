@@ -148,9 +148,21 @@ class Tab:
             time.sleep(0.03)
 
     def read(self, selector: str) -> str:
-        """The visible text of an element."""
+        """The visible text of an element; spaces that end no line are read as spaces."""
         text: str = self.evaluate(f"document.querySelector({json.dumps(selector)}).innerText")
-        return text
+        return text.replace("\N{NO-BREAK SPACE}", " ")
+
+    def measure_contrast(self, ink: tuple[str, str], ground: str) -> float:
+        """WCAG's ratio of a colour, by selector and property, to the background of an element."""
+        one, other = (
+            self.evaluate(
+                f"getComputedStyle(document.querySelector({json.dumps(selector)}))"
+                f"[{json.dumps(name)}].match(/\\d+/g).slice(0, 3).map(Number)"
+            )
+            for selector, name in (ink, (ground, "backgroundColor"))
+        )
+        low, high = sorted((_measure_luminance(one), _measure_luminance(other)))
+        return (high + 0.05) / (low + 0.05)
 
     def click(self, selector: str) -> None:
         """Clicks an element, where it is on the screen."""
@@ -196,3 +208,10 @@ class Tab:
     def close(self) -> None:
         """Closes the tab, its storage and its connections."""
         self._browser.send("Target.disposeBrowserContext", browserContextId=self._context)
+
+
+def _measure_luminance(colour: list[int]) -> float:
+    """From 0 to 1, of a colour in sRGB."""
+    values = [level / 255 for level in colour]
+    linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in values]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
