@@ -17,7 +17,7 @@ _STYLE = """
 @media (prefers-color-scheme: dark) { :root { --ink: #e8ecf1; --dim: #98a3b1; --paper: #12171d;
   --card: #1b222b; --line: #36404c; --accent: #6db3f2; } }
 body { margin: 0 auto; padding: 2rem 1rem; max-width: 60rem; background: var(--paper);
-  color: var(--ink); font: 16px/1.5 system-ui, sans-serif; }
+  color: var(--ink); font: 16px/1.5 system-ui, sans-serif; overflow-wrap: break-word; }
 section { margin: 1.5rem 0; padding: .5rem 1rem 1rem; border: 1px solid var(--line);
   border-radius: 12px; background: var(--card); overflow-x: auto; }
 h2, h3 { margin: .75rem 0 .25rem; }

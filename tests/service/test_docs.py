@@ -18,6 +18,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator, validate
 from service.docs import DOCS_POLICY, render_docs
 from service.key_file import make_key
 from service.settings import Settings
+from tests.service.browser import Browser
 
 
 class Page(HTMLParser):
@@ -160,6 +161,17 @@ def test_texts_are_never_markup(texts: list[str]) -> None:
     allowed = "html head meta title link style body h1 h2 h3 p a nav ul li code pre section table"
     assert page.tags <= {*allowed.split(), "tr", "td", "th", "small", "br"}
     assert f"POST /{path}" in page.text
+
+
+@pytest.mark.parametrize("width", [320, 1024])
+def test_no_width_has_to_be_scrolled(start_server: Any, tmp_path: Path, width: int) -> None:
+    browser = Browser(tmp_path / "profile")
+    try:
+        tab = browser.open(f"{start_server().wait_until_ready()}/docs", width=width, height=700)
+        assert tab.evaluate("document.documentElement.scrollWidth") <= width
+        assert tab.list_faults() == []
+    finally:
+        browser.close()
 
 
 def test_a_browser_shows_it_and_asks_nobody_else(start_server: Any, tmp_path: Path) -> None:
