@@ -144,17 +144,27 @@ class ModelInfo:
 
 
 @dataclass(frozen=True)
-class ServedModel(ModelInfo):
-    """One of the models that are served; the default answers who names none."""
+class ServedModel:
+    """One of the models that are served; the default answers where a request names none.
 
-    default: bool
+    Not `is_newest`: a newer bundle of this name is there, and cannot be served.
+    """
+
+    name: str
+    is_default: bool
+    id: str
+    trained: bool
+    engine: str
+    classes: int
+    is_newest: bool
 
 
 @dataclass(frozen=True)
 class ServedModels:
-    """The answer to GET /models."""
+    """The answer to GET /models, the default first; `failed` names what cannot be served."""
 
     models: tuple[ServedModel, ...]
+    failed: tuple[str, ...]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import anyio
 import anyio.to_thread
 import httpx
 
-from bnn_client.answers import Batch, Classification, ServedModel, ServiceInfo
+from bnn_client.answers import Batch, Classification, ServedModels, ServiceInfo
 from bnn_client.calls import (
     LIMITS,
     ask_info,
@@ -110,12 +110,12 @@ class AsyncClient:
         call = send_explain(self._target, await _read(image), class_, deadline_ms, model)
         return await self._run(repeat(self._retry, call))
 
-    async def info(self) -> ServiceInfo:
+    async def info(self, *, model: str | None = None) -> ServiceInfo:
         """Model, engine, processor, limits, versions. Raises ClientError."""
-        return await self._run(repeat(self._retry, ask_info(self._target)))
+        return await self._run(repeat(self._retry, ask_info(self._target, model)))
 
-    async def models(self) -> tuple[ServedModel, ...]:
-        """The models that are served, of which one is the default. Raises ClientError."""
+    async def models(self) -> ServedModels:
+        """The models that are served, the default first. Raises ClientError."""
         return await self._run(repeat(self._retry, ask_models(self._target)))
 
     async def is_alive(self) -> bool:

@@ -1,13 +1,13 @@
 """Each request: where it goes, what it has in it, and how its answer is read."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Generic, TypeVar
 
 import httpx
 
-from bnn_client.answers import Batch, Classification, ServedModel, ServedModels, ServiceInfo
+from bnn_client.answers import Batch, Classification, ServedModels, ServiceInfo
 from bnn_client.exchange import PROBLEM, State, read_answer, read_map
 from bnn_client.explanation import Explanation
 
@@ -61,14 +61,14 @@ def make_target(url: str, api_key: str | None, timeout: float, deadline_ms: int 
     return Target(str(parsed).rstrip("/"), headers, timeout, deadline_ms)
 
 
-def ask_info(target: Target) -> Call[ServiceInfo]:
+def ask_info(target: Target, model: str | None) -> Call[ServiceInfo]:
     """Model, engine, limits, versions."""
-    return Call(_get(target, "/info"), partial(read_answer, ServiceInfo))
+    return Call(_get(target, "/info", {"model": model}), partial(read_answer, ServiceInfo))
 
 
-def ask_models(target: Target) -> Call[tuple[ServedModel, ...]]:
+def ask_models(target: Target) -> Call[ServedModels]:
     """Every model that is served."""
-    return Call(_get(target, "/models"), lambda answer: read_answer(ServedModels, answer).models)
+    return Call(_get(target, "/models"), partial(read_answer, ServedModels))
 
 
 def ask_probe(target: Target, path: str) -> Call[State]:
@@ -112,19 +112,22 @@ def send_explain(
     return Call(keywords, read_map)
 
 
-def _get(target: Target, path: str) -> dict[str, Any]:
+def _get(
+    target: Target, path: str, parameters: Mapping[str, str | None] | None = None
+) -> dict[str, Any]:
     return {
         "method": "GET",
         "url": target.url + path,
+        "params": _leave_out_none(parameters or {}),
         "headers": target.headers,
         "timeout": _make_timeout(target.timeout),
     }
 
 
 def _post(
-    target: Target, path: str, parameters: dict[str, str | int | None], deadline_ms: int | None
+    target: Target, path: str, parameters: Mapping[str, str | int | None], deadline_ms: int | None
 ) -> dict[str, Any]:
-    """A POST without its body; parameters that are None are left out."""
+    """A POST without its body."""
     if deadline_ms is None:
         deadline_ms = target.deadline_ms
     headers, silence = dict(target.headers), target.timeout
@@ -134,10 +137,14 @@ def _post(
     return {
         "method": "POST",
         "url": target.url + path,
-        "params": {name: value for name, value in parameters.items() if value is not None},
+        "params": _leave_out_none(parameters),
         "headers": headers,
         "timeout": _make_timeout(silence),
     }
+
+
+def _leave_out_none(parameters: Mapping[str, str | int | None]) -> dict[str, str | int]:
+    return {name: value for name, value in parameters.items() if value is not None}
 
 
 def _send_bare(post: dict[str, Any], image: bytes) -> dict[str, Any]:

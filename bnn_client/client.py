@@ -7,7 +7,7 @@ from typing import Self, TypeVar
 
 import httpx
 
-from bnn_client.answers import Batch, Classification, ServedModel, ServiceInfo
+from bnn_client.answers import Batch, Classification, ServedModels, ServiceInfo
 from bnn_client.calls import (
     LIMITS,
     ask_info,
@@ -110,12 +110,12 @@ class Client:
         call = send_explain(self._target, read_image(image), class_, deadline_ms, model)
         return self._run(repeat(self._retry, call))
 
-    def info(self) -> ServiceInfo:
+    def info(self, *, model: str | None = None) -> ServiceInfo:
         """Model, engine, processor, limits, versions. Raises ClientError."""
-        return self._run(repeat(self._retry, ask_info(self._target)))
+        return self._run(repeat(self._retry, ask_info(self._target, model)))
 
-    def models(self) -> tuple[ServedModel, ...]:
-        """The models that are served, of which one is the default. Raises ClientError."""
+    def models(self) -> ServedModels:
+        """The models that are served, the default first. Raises ClientError."""
         return self._run(repeat(self._retry, ask_models(self._target)))
 
     def is_alive(self) -> bool:

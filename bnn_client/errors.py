@@ -95,6 +95,12 @@ class Unauthorized(ServiceError):
     known_code = "unauthorized"
 
 
+class Forbidden(ServiceError):
+    """The API key does not allow what was asked for."""
+
+    known_code = "forbidden"
+
+
 class NotFound(ServiceError):
     """There is nothing at this path: the URL may lack a prefix, or have one too many."""
 
@@ -153,6 +159,12 @@ class InvalidParameter(ServiceError):
     """`top_k` or `deadline_ms` has a value that is not allowed."""
 
     known_code = "invalid_parameter"
+
+
+class ModelNotLoaded(ServiceError):
+    """The model was to be loaded, and cannot be served."""
+
+    known_code = "model_not_loaded"
 
 
 class NotExplainable(ServiceError):

@@ -36,7 +36,7 @@ PROBES = frozenset({"/livez", "/readyz", "/startupz", "/v2/health/live", "/v2/he
 QUIET = PROBES | {
     *("/metrics", "/v2/models/{model}/ready", "/v2/models/{model}/versions/{version}/ready")
 }
-GUARDED = frozenset({"/classify", "/classify/batch", "/info"})  # those of a Family say it by route
+_GUARDED = frozenset({"/classify", "/classify/batch", "/info"})
 _SLOW_SECONDS = 1.0  # above which the log's line of a request says where the time went
 _DISCARD_BYTES = 64 * 2**20
 _DISCARD_SECONDS = 5.0
@@ -80,6 +80,11 @@ class LateFamily:
     def owns(self, path: str) -> bool:
         """Whether a path is the prefix or below it."""
         return path.startswith(self.prefix) and path[len(self.prefix) :][:1] in ("", "/")
+
+
+def asks_for_key(path: str) -> bool:
+    """Whether one of the service's own paths, or of a family's templates, asks for a key."""
+    return path in _GUARDED or (f"{path}/".startswith("/v2/") and path not in QUIET)
 
 
 class Front:
@@ -167,7 +172,7 @@ class Front:
         if path in PROBES:
             return
         self._access.check_host(exchange.scope, exchange.headers)
-        if path in GUARDED or (exchange.route is not None and not is_open):
+        if path in _GUARDED or (exchange.route is not None and not is_open):
             exchange.caller = self._access.find_caller(exchange.scope)
 
     async def _send(self, exchange: Exchange, answer: Answer, send: Send) -> int:

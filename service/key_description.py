@@ -3,9 +3,8 @@
 from typing import Any
 
 from service.description import describe_problems
-from service.front import GUARDED
+from service.front import asks_for_key
 from service.oip.description import describe_errors
-from service.oip.routes import is_open
 
 _SCHEMES: dict[str, Any] = {
     "bearer": {
@@ -32,19 +31,19 @@ def describe_keys(document: dict[str, Any]) -> None:
     components = document.setdefault("components", {})
     components["securitySchemes"] = components.get("securitySchemes", {}) | _SCHEMES
     for path, item in document["paths"].items():
-        is_oip = path == "/v2" or path.startswith("/v2/")
         for operation in item.values():
-            if path in GUARDED or (is_oip and not is_open(path)):
+            if asks_for_key(path):
                 operation["security"] = [{name: []} for name in _SCHEMES]
-                _add_refusals(operation, is_oip)
+                _add_refusals(operation, path)
             else:
                 operation.setdefault("security", [])
 
 
-def _add_refusals(operation: dict[str, Any], is_oip: bool) -> None:
+def _add_refusals(operation: dict[str, Any], path: str) -> None:
     """No key or an unknown one; where images are taken, more of them than the key's rate allows."""
-    codes = ["unauthorized", *(["rate_limited"] if "requestBody" in operation else [])]
-    refusals = (describe_errors if is_oip else describe_problems)(*codes)
+    takes_images = path.startswith("/classify") or path.endswith("/infer")
+    codes = ["unauthorized", *(["rate_limited"] if takes_images else [])]
+    refusals = (describe_errors if path.startswith("/v2") else describe_problems)(*codes)
     responses: dict[str, Any] = operation["responses"]
     for status, row in refusals.items():
         known = responses.setdefault(str(status), row)

@@ -24,12 +24,15 @@ function keep(given) {
   } catch { /* then the key is known until the page is left */ }
 }
 
-async function ask(path, options = {}) {
+/* Empty parameters are left out. */
+async function ask(path, parameters = {}, options = {}) {
   let response, image, answer;
+  const given = Object.entries(parameters).filter(([, value]) => value !== "");
+  const query = given.length ? `?${new URLSearchParams(given)}` : "";
   const used = key;
   const headers = used ? { "X-API-Key": used } : {};
   try {
-    response = await fetch(path, { ...options, headers });
+    response = await fetch(path + query, { ...options, headers });
     const isImage = (response.headers.get("content-type") || "").startsWith("image");
     if (isImage) image = await response.blob();
     else answer = parse(await response.text());
@@ -47,7 +50,7 @@ async function ask(path, options = {}) {
     return { response, answer };
   }
   if (response.status === 401) {
-    if (used !== key) return ask(path, options);  /* another one was given meanwhile */
+    if (used !== key) return ask(path, parameters, options);  /* another one was given meanwhile */
     keep("");
     at("access").hidden = false;
   }
@@ -59,12 +62,10 @@ function parse(text) {
   try { return JSON.parse(text); } catch { return null; }
 }
 
-/* Asks until there is an answer or a fault that waiting does not mend; empty parameters are left out. */
+/* Asks until there is an answer or a fault that waiting does not mend. */
 async function insist(path, parameters, makeBody, say) {
-  const given = Object.entries(parameters).filter(([, value]) => value !== "");
-  const query = new URLSearchParams(given).toString();
   for (let tries = 1; ; tries++) {
-    const got = await ask(query ? `${path}?${query}` : path, { method: "POST", body: makeBody() });
+    const got = await ask(path, parameters, { method: "POST", body: makeBody() });
     if (!got.fault) return got;
     if (got.code === "unauthorized") {
       say("waits for an API key");
@@ -106,7 +107,7 @@ async function shrink(file, always) {
     return { blob: file, note: "" };  /* the service says what is wrong with it */
   }
   const { width, height } = bitmap;
-  const spec = info ? describeModel(chosen).model.preprocessing : { resize: 256, reduce: 2 };
+  const spec = info ? info.model.preprocessing : { resize: 256, reduce: 2 };
   const side = Math.max(SHRUNK_SIDE, 2 * spec.resize * (spec.reduce || 1));
   const scale = Math.min(1, side / Math.min(width, height));
   const canvas = document.createElement("canvas");
@@ -198,7 +199,7 @@ class Card {
     this.blob = blob;
     this.show(blob);
     let got = await insist("classify", { model: this.model }, () => this.form(), say);
-    if (!info) await describe();
+    if (!info || got.code === "model_not_found") await describe();
     if (got.code === "too_large" && this.blob === this.file) {
       ({ blob, note } = await shrink(this.file, true));
       this.blob = blob;
@@ -223,7 +224,7 @@ class Card {
   }
 
   answer({ predictions, timings_ms: ms, engine, image, model }, note) {
-    const explains = Boolean(info && (describeModel(this.model).engine || info.engine).explains);
+    const explains = Boolean(info && info.engine.explains);
     const [best] = predictions;
     this.best = best.index;
     this.find("ol").replaceChildren(...predictions.map((item) => this.row(item, explains)));

@@ -1,55 +1,49 @@
 /* What the page says of the model, and the choice where several are served. */
-let info = null;  /* of the default, once it is known */
-let models = [];  /* those that are served, where there are several */
-let chosen = "";  /* the name of one of them; else the service decides */
+let info = null;  /* of the model that is asked, once it is known */
+let chosen = "";  /* its name where there are several; else the service decides */
 let describing = 0;  /* the timer of the next attempt */
 
 /* Asks again for as long as waiting helps. */
 async function describe() {
-  const line = at("model");
+  const asked = chosen;
   clearTimeout(describing);
-  const { fault, code, answer } = await ask("info");
-  if (fault) {
-    line.textContent = fault;
+  const { fault, code, answer } = await ask("info", { model: asked });
+  if (asked !== chosen) return;  /* another one was chosen meanwhile */
+  if (code === "model_not_found" && chosen) {
+    chosen = "";
+    await describe();
+  } else if (fault) {
+    at("model").textContent = fault;
     clearTimeout(describing);
     if (code === "not_ready") describing = setTimeout(describe, 1000);
     else if (code !== "unauthorized" && code !== "no_engine") describing = setTimeout(describe, 5000);
-    return;
+  } else {
+    info = answer;
+    await listModels();
+    showFacts();
   }
-  info = answer;
-  await listModels();
-  showFacts();
 }
 
 /* Fills the choice; it stays hidden where one model is served, or a service has no list of them. */
 async function listModels() {
   const { answer } = await ask("models");
   const listed = answer && Array.isArray(answer.models) ? answer.models : [];
-  models = listed.length > 1 ? listed : [];
-  at("choice").hidden = models.length === 0;
-  if (!models.some(({ name }) => name === chosen)) {
-    chosen = models.length ? (models.find((item) => item.default) || models[0]).name : "";
-  }
-  at("models").replaceChildren(...models.map((item) => {
-    const option = makeElement("option", item.default ? `${item.name} (default)` : item.name);
-    option.value = item.name;
-    option.selected = item.name === chosen;
+  at("choice").hidden = listed.length < 2;
+  if (listed.length < 2) chosen = "";
+  else if (!chosen) chosen = info.model.name;
+  at("models").replaceChildren(...listed.map(({ name, is_default: isDefault }) => {
+    const option = makeElement("option", isDefault ? `${name} (default)` : name);
+    option.value = name;
+    option.selected = name === chosen;
     return option;
   }));
 }
 
-/* What is known of a model: of the default all, of another what the list of models has. */
-function describeModel(name) {
-  const found = models.find((item) => item.name === name) || { default: true };
-  if (found.default) return info;
-  return { model: found, engine: found.engine, self_test: found.self_test };
-}
-
 function showFacts() {
-  const { model, engine, self_test: test } = describeModel(chosen);
+  const { model, engine, self_test: test, versions } = info;
   const line = at("model");
-  const by = engine ? `, ${engine.name}/${engine.implementation}` : "";
-  line.textContent = `${model.name}, ${model.classes} classes${by}. `;
+  line.textContent = `${model.name}, ${model.classes} classes, ` +
+    `${engine.name}/${engine.implementation}. `;
   if (!model.trained) line.append(makeElement("b", "Untrained: the labels mean nothing."));
   at("classes").textContent = model.classes;
   at("labels").replaceChildren(...model.labels.map((label) => makeElement("li", label)));
@@ -59,21 +53,21 @@ function showFacts() {
     Name: `${model.name} (${model.id})`,
     Accuracy: record ? describeAccuracy(record) : "not measured",
     Sees: `${width} × ${height} pixels from the middle of the photo`,
-    Engine: engine && `${engine.name}/${engine.implementation}, ${engine.threads} threads at most`,
-    "Self-test": test && test.verdict,
-    Size: engine && megabytes(engine.model_bytes),
+    Engine: `${engine.name}/${engine.implementation}, ${engine.threads} threads at most`,
+    "Self-test": test.verdict,
+    Size: megabytes(engine.model_bytes),
     Limits: `${megabytes(info.limits.max_body_bytes)} a photo`,
-    Version: info.versions.service,
+    Version: versions.service,
   };
-  at("facts").replaceChildren(...Object.entries(facts).filter(([, value]) => value).flatMap(
+  at("facts").replaceChildren(...Object.entries(facts).flatMap(
     ([name, value]) => [makeElement("dt", name), makeElement("dd", value)]));
   at("knows").hidden = at("about").hidden = false;
 }
 
 /* Another model: its facts, and what it makes of the photos that are here. */
-at("models").addEventListener("change", (event) => {
+at("models").addEventListener("change", async (event) => {
   chosen = event.target.value;
-  showFacts();
+  await describe();
   for (const card of cards) card.enqueue();
 });
 

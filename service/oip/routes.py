@@ -25,11 +25,6 @@ _JSON = [(b"content-type", b"application/json")]
 _OfModel = Callable[[Exchange, Model], Awaitable[Answer]]
 
 
-def is_open(template: str) -> bool:
-    """Whether a path asks for no key: health and readiness, which machines ask for."""
-    return template.startswith("/v2/health/") or template.endswith("/ready")
-
-
 class OpenInference:
     """The protocol's routes, bound to one application's parts: a Family of the Front."""
 
@@ -64,7 +59,7 @@ class OpenInference:
         """The route of a path. Raises Problem not_found."""
         if (plain := self._plain.get(path)) is not None:
             method, handler = plain
-            return Route(path, {method: handler}, is_open=is_open(path))
+            return Route(path, {method: handler}, is_open=path.startswith("/v2/health/"))
         name, version, action = _split(path)
         found = self._of_models.get(action)
         if name is None or found is None:
@@ -76,7 +71,7 @@ class OpenInference:
         template = f"{MODEL}{'' if version is None else VERSION}{action}"
         method, answer = found
         handler = partial(self._answer_of_model, name=name, version=version, answer=answer)
-        return Route(template, {method: handler}, is_open=is_open(template))
+        return Route(template, {method: handler}, is_open=action == "/ready")
 
     def encode_problem(self, problem: Problem) -> Answer:
         """The answer that tells of a problem."""

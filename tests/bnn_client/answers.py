@@ -21,11 +21,15 @@ _MAP_HEADERS: dict[str, str] = {
     **{f"X-Time-{name}-Ms": f"{index}.500" for index, name in enumerate(_STAGES)},
 }
 MAP = (200, _MAP_HEADERS, b"\x89PNG")
-MODEL: dict[str, Any] = {
-    **{"name": "tiny", "id": "0f3a", "format": 2, "trained": True, "training": None},
-    **{"architecture": {}, "created": {}, "classes": 1, "labels": ["cat"], "input": {}},
-    **{"preprocessing": {}, "temperature": 1.0, "files": {}, "parity": {}},
-    **{"quantization": None, "reduction": None},
+MODELS: dict[str, Any] = {
+    "models": [
+        {
+            **{"name": name, "is_default": name == "first", "id": "0f3a", "trained": True},
+            **{"engine": "native/generic", "classes": 3, "is_newest": True},
+        }
+        for name in ("first", "second")
+    ],
+    "failed": ["broken"],
 }
 
 

@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from tests.bnn_client.answers import GOOD, MAP, MODEL, refuse
+from tests.bnn_client.answers import GOOD, MAP, MODELS, refuse
 
 
 @dataclass
@@ -32,9 +32,7 @@ class Several:
             self.busy -= 1
             return refuse(503, "draining", "0")
         if parts.path == "/models":
-            names = ("first", "second")
-            models = [{**MODEL, "name": name, "default": name == "first"} for name in names]
-            return (200, {"Content-Type": "application/json"}, {"models": models})
+            return (200, {"Content-Type": "application/json"}, MODELS)
         name = parameters.get("model", ["first"])[-1]
         if name not in ("first", "second"):
             return refuse(404, "model_not_found")

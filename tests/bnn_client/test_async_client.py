@@ -42,14 +42,16 @@ async def test_a_real_service(service_url: str, image: bytes, tmp_path: Path) ->
 
 async def test_a_model_is_named_with_each_request(several: Several) -> None:
     async with AsyncClient(several.url) as client:
-        assert [model.name for model in await client.models()] == ["first", "second"]
+        assert [model.name for model in (await client.models()).models] == ["first", "second"]
         assert (await client.classify(b"image", model="second")).model.name == "second"
         assert (await client.classify_batch([b"i"], model="second")).model.name == "second"
         assert (await client.explain(b"image", model="second")).prediction.label == "grün"
         with pytest.raises(ModelNotFound):
             await client.classify(b"image", model="third")
+        with pytest.raises(ModelNotFound):
+            await client.info(model="third")
     named = [parameters.get("model") for _, parameters in several.asked]
-    assert named == [None, ["second"], ["second"], ["second"], ["third"]]
+    assert named == [None, ["second"], ["second"], ["second"], ["third"], ["third"]]
 
 
 async def test_many_at_once_share_connections(service_url: str, image: bytes) -> None:

@@ -83,9 +83,11 @@ def test_what_speaks_for_a_class_is_a_png(service_url: str, image: bytes) -> Non
 
 def test_a_model_is_named_with_each_request(several: Several) -> None:
     with Client(several.url) as client:
-        first, second = client.models()
-        assert (first.name, first.default) == ("first", True)
-        assert (second.name, second.default, second.labels) == ("second", False, ("cat",))
+        served = client.models()
+        assert [(model.name, model.is_default) for model in served.models] == [
+            *(("first", True), ("second", False)),
+        ]
+        assert served.failed == ("broken",)
         assert client.classify(b"image").model.name == "first"
         assert client.classify(b"image", top_k=1, model="second").model.name == "second"
         assert client.classify_batch([b"image"], model="second").model.name == "second"
@@ -101,11 +103,15 @@ def test_a_model_is_named_with_each_request(several: Several) -> None:
 
 def test_a_model_that_is_not_served_is_told_and_final(several: Several) -> None:
     with Client(several.url) as client:
-        for ask in (client.classify, client.explain):
+        for ask in (
+            lambda: client.classify(b"image", model="third"),
+            lambda: client.explain(b"image", model="third"),
+            lambda: client.info(model="third"),
+        ):
             with pytest.raises(ModelNotFound) as caught:
-                ask(b"image", model="third")
+                ask()
             assert (caught.value.status, caught.value.may_pass) == (404, False)
-    assert len(several.asked) == 2
+    assert len(several.asked) == 3
 
 
 def test_models_and_explanations_are_waited_for_as_answers_are(several: Several) -> None:

@@ -1,6 +1,5 @@
 """A server in front of services with one model each, which answers as one service with all does."""
 
-import json
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,33 +9,43 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 
+from service.problems import MEDIA_TYPE, Problem, encode_problem
+from service.schemas import ModelsBody, ServedModelBody
+
 
 @dataclass
 class Several:
     """URLs of the services by their models' names, the default first; `asked`: what was asked."""
 
-    services: Mapping[str, str]
+    services: dict[str, str]
     address: tuple[str, int] = ("127.0.0.1", 0)
     asked: list[str] = field(default_factory=list)
 
     def list_models(self) -> bytes:
         """The answer to GET /models."""
-        models = [
-            {**httpx.get(f"{url}/info").json()["model"], "default": index == 0}
-            for index, url in enumerate(self.services.values())
-        ]
-        return json.dumps({"models": models}).encode()
+        models = []
+        for name, url in self.services.items():
+            info = httpx.get(f"{url}/info").json()
+            model = {member: info["model"][member] for member in ("id", "trained", "classes")}
+            engine = "{name}/{implementation}".format(**info["engine"])
+            is_default = name == next(iter(self.services))
+            whole = {**model, "name": name, "engine": engine, "is_newest": True}
+            models.append(ServedModelBody(**whole, is_default=is_default))
+        return ModelsBody(models=models, failed=[]).model_dump_json().encode()
 
     def pass_on(self, method: str, target: str, body: bytes, kind: str) -> httpx.Response:
         """The answer of the service whose model is named, or of the default's."""
         names = parse_qs(urlsplit(target).query).get("model", list(self.services))
+        if names[0] not in self.services:
+            content, _ = encode_problem(Problem("model_not_found", "expected another."), "abc")
+            return httpx.Response(404, content=content, headers={"Content-Type": MEDIA_TYPE})
         headers = {"Content-Type": kind} if kind else {}
         url = f"{self.services[names[0]]}{target}"
         return httpx.request(method, url, content=body, headers=headers)
 
 
 @contextmanager
-def open_several(services: Mapping[str, str]) -> Iterator[Several]:
+def open_several(services: dict[str, str]) -> Iterator[Several]:
     """The server, as long as the context is open."""
     several = Several(services)
 

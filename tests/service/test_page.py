@@ -64,6 +64,14 @@ def real_server() -> Iterator[ServerThread]:
 
 
 @pytest.fixture
+def several(shared_server: ServerThread, real_server: ServerThread) -> Iterator[Several]:
+    """Both models in one: tiny, the default, and meliusnet13."""
+    first, second = ("http://{}:{}".format(*item.address) for item in (shared_server, real_server))
+    with open_several({"tiny": first, "meliusnet13": second}) as found:
+        yield found
+
+
+@pytest.fixture
 def make_file(tmp_path: Path, picture: Any) -> Callable[..., Path]:
     """Writes a one-coloured photo."""
 
@@ -342,46 +350,60 @@ def test_where_one_model_is_served_there_is_no_choice(
         assert not tab.evaluate("document.querySelector('#choice').checkVisibility()")
 
 
-def test_of_several_models_one_is_chosen(
-    show: Open, shared_server: ServerThread, real_server: ServerThread, make_file: Any
-) -> None:
-    servers = {"tiny": shared_server, "meliusnet13": real_server}
-    urls = {name: "http://{}:{}".format(*server.address) for name, server in servers.items()}
-    with open_several(urls) as several:
-        tab = show(several)
-        tab.wait_for("!document.querySelector('#about').hidden")
-        assert tab.evaluate("document.querySelector('#choice').checkVisibility()")
-        assert tab.read("#choice").split() == ["Model", "tiny", "(default)", "meliusnet13"]
-        tab.choose("#files", make_file("sky.jpg", "blue"))
-        assert read_labels(tab) == {"sky.jpg": "blue"}
-        tab.click(".why")
-        tab.wait_for("document.querySelector('article img').naturalWidth === 32")
-        tab.evaluate("document.querySelector('#models').focus()")
-        tab.evaluate("document.querySelector('article').classList.add('same')")
-        tab.press("m")  # as a person would, by the keyboard
-        tab.wait_for("document.querySelector('#model').innerText.startsWith('meliusnet13')")
-        assert "elephant" in tab.evaluate("document.querySelector('#labels').textContent")
-        facts = tab.evaluate("document.querySelector('#facts').textContent")
-        assert f"160 {BY} 160 pixels" in facts
-        assert "Self-test" not in facts, "nobody has said so of this one"
-        tab.wait_for("document.querySelector('.times').innerText.startsWith('meliusnet13, ')")
-        assert tab.evaluate("document.querySelectorAll('article.same').length") == 1
-        assert tab.evaluate("document.querySelectorAll('article [aria-pressed=true]').length") == 0
-        tab.click(".why")
-        tab.wait_for("document.querySelector('article img').naturalWidth === 160")
-        tab.evaluate("fetch = () => Promise.reject(new TypeError('no network')); 0")
-        tab.evaluate(
-            "(() => { const choice = document.querySelector('#models'); choice.value = 'tiny'; "
-            "choice.dispatchEvent(new Event('change')); })()"
-        )
-        tab.wait_for("!document.querySelector('article .fault').hidden")
-        assert tab.evaluate("document.querySelectorAll('.row').length") == 0, "of another model"
-        assert not tab.evaluate("document.querySelector('.why').checkVisibility()")
-        assert tab.evaluate("document.querySelector('.again').checkVisibility()")
+def test_of_several_models_one_is_chosen(show: Open, several: Several, make_file: Any) -> None:
+    tab = show(several)
+    tab.wait_for("!document.querySelector('#about').hidden")
+    assert tab.evaluate("document.querySelector('#choice').checkVisibility()")
+    assert tab.read("#choice").split() == ["Model", "tiny", "(default)", "meliusnet13"]
+    tab.choose("#files", make_file("sky.jpg", "blue"))
+    assert read_labels(tab) == {"sky.jpg": "blue"}
+    tab.click(".why")
+    tab.wait_for("document.querySelector('article img').naturalWidth === 32")
+    tab.evaluate("document.querySelector('#models').focus()")
+    tab.evaluate("document.querySelector('article').classList.add('same')")
+    tab.press("m")  # as a person would, by the keyboard
+    tab.wait_for("document.querySelector('#model').innerText.startsWith('meliusnet13')")
+    assert "elephant" in tab.evaluate("document.querySelector('#labels').textContent")
+    facts = tab.evaluate("document.querySelector('#facts').textContent")
+    assert f"160 {BY} 160 pixels" in facts
+    assert "native" in facts
+    tab.wait_for("document.querySelector('.times').innerText.startsWith('meliusnet13, ')")
+    assert tab.evaluate("document.querySelectorAll('article.same').length") == 1
+    assert tab.evaluate("document.querySelectorAll('article [aria-pressed=true]').length") == 0
+    tab.click(".why")
+    tab.wait_for("document.querySelector('article img').naturalWidth === 160")
+    tab.evaluate("fetch = () => Promise.reject(new TypeError('no network')); 0")
+    tab.evaluate(
+        "(() => { const choice = document.querySelector('#models'); choice.value = 'tiny'; "
+        "choice.dispatchEvent(new Event('change')); })()"
+    )
+    tab.wait_for("!document.querySelector('article .fault').hidden")
+    assert tab.evaluate("document.querySelectorAll('.row').length") == 0, "of another model"
+    assert not tab.evaluate("document.querySelector('.why').checkVisibility()")
+    assert tab.evaluate("document.querySelector('.again').checkVisibility()")
     posts = [line.removeprefix("POST /classify") for line in several.asked if "POST" in line]
     explains = "?explain=cam&class={}&model={}"
     assert posts[:3] == ["?model=tiny", explains.format(2, "tiny"), "?model=meliusnet13"]
     assert re.fullmatch(r"\?explain=cam&class=\d+&model=meliusnet13", posts[3])
+
+
+def test_a_chosen_model_that_is_served_no_more_is_told(
+    show: Open, several: Several, make_file: Any
+) -> None:
+    tab = show(several)
+    tab.wait_for("!document.querySelector('#about').hidden")
+    tab.evaluate("document.querySelector('#models').focus()")
+    tab.press("m")
+    tab.wait_for("document.querySelector('#model').innerText.startsWith('meliusnet13')")
+    del several.services["meliusnet13"]
+    tab.choose("#files", make_file("sky.jpg", "blue"))
+    tab.wait_for("document.querySelector('#model').innerText.startsWith('tiny')")
+    tab.wait_for("document.querySelector('.again').checkVisibility()")
+    assert "There is no model of this name" in tab.read("article .fault")
+    assert not tab.evaluate("document.querySelector('#choice').checkVisibility()")
+    tab.click(".again")
+    tab.wait_for("document.querySelector('.row')")
+    assert read_labels(tab) == {"sky.jpg": "blue"}
 
 
 def test_a_page_opened_while_the_model_loads_clears_itself(
