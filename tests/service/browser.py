@@ -196,6 +196,12 @@ class Tab:
         shot = self.send("Page.captureScreenshot", captureBeyondViewport=True)
         file.write_bytes(base64.b64decode(shot["data"]))
 
+    def list_sent(self) -> list[int]:
+        """Bytes of each body that the page has sent."""
+        events = self.list_events("Network.requestWillBeSentExtraInfo")
+        heads = [{k.lower(): v for k, v in event["headers"].items()} for event in events]
+        return [int(head["content-length"]) for head in heads if "content-length" in head]
+
     def list_faults(self) -> list[str]:
         """Exceptions that nobody caught, and what the page's policy has blocked."""
         thrown = self.list_events("Runtime.exceptionThrown")

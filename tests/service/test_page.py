@@ -21,6 +21,8 @@ from tests.service.servers import ServerThread
 from tests.service.several import Several, open_several
 
 DEFAULT = Path(__file__).parents[2] / "service/bundles/default"
+KNOWN = "!document.querySelector('#about').hidden"
+CHOICE = "document.querySelector('#choice').checkVisibility()"
 STORED = "Object.keys(localStorage).length + document.cookie.length"
 ENDED = "[...document.querySelectorAll('article')].every((a) => a.ariaBusy === 'false')"
 BY = "\N{MULTIPLICATION SIGN}"  # between width and height
@@ -92,13 +94,6 @@ def make_large(orientation: int) -> bytes:
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, "JPEG", quality=92, exif=exif)
     return stream.getvalue()
-
-
-def count_sent(tab: Tab) -> list[int]:
-    """Bytes of the bodies that were sent to /classify."""
-    events = tab.list_events("Network.requestWillBeSentExtraInfo")
-    heads = [{k.lower(): v for k, v in event["headers"].items()} for event in events]
-    return [int(head["content-length"]) for head in heads if "content-length" in head]
 
 
 def read_labels(tab: Tab) -> dict[str, str]:
@@ -190,7 +185,7 @@ def test_a_large_photo_is_shrunk_upright(show: Open, tmp_path: Path, orientation
     tab = show()
     tab.choose("#files", file)
     assert read_labels(tab) == {"large.jpg": "blue"}
-    (sent,) = count_sent(tab)
+    (sent,) = tab.list_sent()
     assert sent < file.stat().st_size / 4
     before, after = (f"4000 {BY} 3000", f"1365 {BY} 1024")
     if orientation == 6:
@@ -218,7 +213,7 @@ def test_shrinking_changes_no_label_of_the_photos(
     tab.choose("#files", *files)
     assert read_labels(tab) == expected
     assert tab.read("#results").count("Shrunk here") == 8
-    assert all(size < 10**6 for size in count_sent(tab))
+    assert all(size < 10**6 for size in tab.list_sent())
 
 
 def test_a_photo_is_pasted_or_dropped(show: Open, picture: Any) -> None:
@@ -341,26 +336,25 @@ def test_where_one_model_is_served_there_is_no_choice(
     show: Open, real_server: ServerThread
 ) -> None:
     tab = show(real_server)
-    tab.wait_for("!document.querySelector('#about').hidden")
-    assert not tab.evaluate("document.querySelector('#choice').checkVisibility()")
+    tab.wait_for(KNOWN)
+    assert not tab.evaluate(CHOICE)
     with open_several({"meliusnet13": "http://{}:{}".format(*real_server.address)}) as several:
         tab = show(several)
-        tab.wait_for("!document.querySelector('#about').hidden")
+        tab.wait_for(KNOWN)
         assert "GET /models" in several.asked
-        assert not tab.evaluate("document.querySelector('#choice').checkVisibility()")
+        assert not tab.evaluate(CHOICE)
 
 
 def test_of_several_models_one_is_chosen(show: Open, several: Several, make_file: Any) -> None:
     tab = show(several)
-    tab.wait_for("!document.querySelector('#about').hidden")
-    assert tab.evaluate("document.querySelector('#choice').checkVisibility()")
+    tab.wait_for(KNOWN)
+    assert tab.evaluate(CHOICE)
     assert tab.read("#choice").split() == ["Model", "tiny", "(default)", "meliusnet13"]
     tab.choose("#files", make_file("sky.jpg", "blue"))
     assert read_labels(tab) == {"sky.jpg": "blue"}
     tab.click(".why")
     tab.wait_for("document.querySelector('article img').naturalWidth === 32")
     tab.evaluate("document.querySelector('#models').focus()")
-    tab.evaluate("document.querySelector('article').classList.add('same')")
     tab.press("m")  # as a person would, by the keyboard
     tab.wait_for("document.querySelector('#model').innerText.startsWith('meliusnet13')")
     assert "elephant" in tab.evaluate("document.querySelector('#labels').textContent")
@@ -368,7 +362,7 @@ def test_of_several_models_one_is_chosen(show: Open, several: Several, make_file
     assert f"160 {BY} 160 pixels" in facts
     assert "native" in facts
     tab.wait_for("document.querySelector('.times').innerText.startsWith('meliusnet13, ')")
-    assert tab.evaluate("document.querySelectorAll('article.same').length") == 1
+    assert tab.evaluate("document.querySelectorAll('article').length") == 1
     assert tab.evaluate("document.querySelectorAll('article [aria-pressed=true]').length") == 0
     tab.click(".why")
     tab.wait_for("document.querySelector('article img').naturalWidth === 160")
@@ -391,7 +385,7 @@ def test_a_chosen_model_that_is_served_no_more_is_told(
     show: Open, several: Several, make_file: Any
 ) -> None:
     tab = show(several)
-    tab.wait_for("!document.querySelector('#about').hidden")
+    tab.wait_for(KNOWN)
     tab.evaluate("document.querySelector('#models').focus()")
     tab.press("m")
     tab.wait_for("document.querySelector('#model').innerText.startsWith('meliusnet13')")
@@ -400,7 +394,7 @@ def test_a_chosen_model_that_is_served_no_more_is_told(
     tab.wait_for("document.querySelector('#model').innerText.startsWith('tiny')")
     tab.wait_for("document.querySelector('.again').checkVisibility()")
     assert "There is no model of this name" in tab.read("article .fault")
-    assert not tab.evaluate("document.querySelector('#choice').checkVisibility()")
+    assert not tab.evaluate(CHOICE)
     tab.click(".again")
     tab.wait_for("document.querySelector('.row')")
     assert read_labels(tab) == {"sky.jpg": "blue"}
