@@ -14,12 +14,14 @@ export class Problem extends Error {
  * The service's answer for `image`, a Blob or File. Rejects with a Problem if the service refuses it, with an Error if
  * something else answers or nobody does.
  *
- * 429 and 503 are asked again when Retry-After says so, at most `attempts` times and `seconds` in all.
+ * `model` names one of several that are served. 429 and 503 are asked again when Retry-After says so, at most `attempts`
+ * times and `seconds` in all.
  */
-export async function classify(service, image, { key, topK, deadlineMs, attempts = 4, seconds = 30 } = {}) {
+export async function classify(service, image, { key, topK, deadlineMs, model, attempts = 4, seconds = 30 } = {}) {
   const began = Date.now();
   const url = new URL(`${service.replace(/\/+$/, "")}/classify`);
   if (topK) url.searchParams.set("top_k", topK);
+  if (model) url.searchParams.set("model", model);
   const headers = {};
   if (key) headers["Authorization"] = `Bearer ${key}`;
   if (deadlineMs) headers["X-Deadline-Ms"] = String(deadlineMs);

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Classifies image files with bnn_client: classify.py IMAGE... [--url URL]; API_KEY if asked."""
+"""Classifies image files with bnn_client: classify.py IMAGE... [--url URL] [--model NAME]."""
 
 import argparse
 import os
@@ -10,15 +10,21 @@ from bnn_client import Client, ClientError, Overloaded, ServiceError
 
 def main() -> int:
     """Prints the best label of each image; returns 1 if there is one without an answer."""
-    parser = argparse.ArgumentParser(description="Asks a bnn-service what is in images.")
+    parser = argparse.ArgumentParser(
+        description="Asks a bnn-service what is in images. API_KEY in the environment is its key."
+    )
     parser.add_argument("images", nargs="+", metavar="IMAGE")
     parser.add_argument("--url", default="http://127.0.0.1:8000")
+    parser.add_argument(
+        "--model", metavar="NAME", help="of several that are served; else the default"
+    )
     options = parser.parse_args()
     status = 0
     with Client(options.url, api_key=os.environ.get("API_KEY")) as client:
         for image in options.images:
             try:
-                best = client.classify(image).best  # waits and asks again if the service is busy
+                # Waits and asks again if the service is busy.
+                best = client.classify(image, model=options.model).best
                 print(f"{image}: {best.label} {best.score:.3f}")
                 continue
             except Overloaded as error:  # still, after several times

@@ -74,8 +74,10 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     started.server.stop()
 
 
-def run(name: str, image: Path, url: str, key: str = KEY) -> "subprocess.CompletedProcess[str]":
-    words = [str(word).format(image=image, url=url) for word in COMMANDS[name]]
+def run(
+    name: str, image: Path, url: str, key: str = KEY, more: tuple[str, ...] = ()
+) -> "subprocess.CompletedProcess[str]":
+    words = [*(str(word).format(image=image, url=url) for word in COMMANDS[name]), *more]
     if shutil.which(words[0]) is None:
         pytest.skip(f"no {words[0]}: its example was not run")
     return subprocess.run(
@@ -104,14 +106,21 @@ def open_server(
 
 
 @contextmanager
-def refuse_first(service: Service, times: list[float]) -> Iterator[str]:
-    """The service behind a proxy that says once that it is overloaded, as the service says it."""
+def refuse_first(
+    service: Service, times: list[float], asked: list[str] | None = None
+) -> Iterator[str]:
+    """The service behind a proxy that says once that it is overloaded, as the service says it.
+
+    `times` has those of the requests, `asked` their paths.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
             times.append(time.monotonic())
+            if asked is not None:
+                asked.append(self.path)
             body = self.rfile.read(int(self.headers["Content-Length"]))
             if len(times) == 1:
                 content, headers = encode_problem(Problem("overloaded", "expected room."), "abc")
@@ -167,6 +176,16 @@ def test_what_is_wrong_is_told_by_code_text_and_request(name: str, service: Serv
     if name == "curl":
         assert json.loads(done.stdout)["code"] == "unsupported_format"
     assert "unauthorized" in str(run(name, service.image, service.url, key="wrong"))
+
+
+def test_python_names_a_model(service: Service) -> None:
+    name = httpx.get(f"{service.url}/info", headers={"X-API-Key": KEY}).json()["model"]["name"]
+    asked: list[str] = []
+    with refuse_first(service, [0.0], asked) as url:
+        for more in ((), ("--model", name)):
+            done = run("python", service.image, url, more=more)
+            assert (done.returncode, "flower" in done.stdout) == (0, True)
+    assert asked == ["/classify", f"/classify?model={name}"]
 
 
 @pytest.mark.parametrize("name", ["python", "node"])
@@ -247,7 +266,7 @@ def read_blocks(document: Path) -> list[str]:
 
 @pytest.mark.parametrize(
     ("document", "index"),
-    [("README.md", 0), ("bnn_client/README.md", 0), ("bnn_client/README.md", 1)],
+    [("README.md", 0), *(("bnn_client/README.md", index) for index in range(3))],
 )
 def test_python_in_the_readmes_runs(
     document: str, index: int, service: Service, tmp_path: Path
@@ -272,4 +291,6 @@ def test_python_in_the_readmes_runs(
     )
     assert done.returncode == 0, done.stderr
     assert "flower" in done.stdout
-    assert ("unsupported_format" in done.stdout) == (document != "README.md")
+    has_fault = (document, index) in {("bnn_client/README.md", 0), ("bnn_client/README.md", 1)}
+    assert ("unsupported_format" in done.stdout) == has_fault
+    assert (tmp_path / "map.png").exists() == ("explain" in block)
