@@ -30,6 +30,8 @@ PROBLEMS = {
     "unauthorized": Definition(
         401, "An API key is asked for", headers={"WWW-Authenticate": "Bearer"}
     ),
+    "forbidden": Definition(403, "The API key does not allow that"),
+    "model_not_found": Definition(404, "There is no model of this name"),
     "not_found": Definition(404, "There is nothing at this path"),
     "method_not_allowed": Definition(405, "The path does not take this method"),
     "body_timeout": Definition(408, "The body came too slowly"),
@@ -40,6 +42,7 @@ PROBLEMS = {
     "invalid_image": Definition(422, "The picture cannot be decoded"),
     "invalid_parameter": Definition(422, "A parameter has a value that is not allowed"),
     "not_explainable": Definition(422, "The model's answers cannot be explained"),
+    "model_not_loaded": Definition(422, "The model cannot be served"),
     "rate_limited": Definition(429, "The key's rate is used up", retry_after=1),
     "overloaded": Definition(429, "There is more work than the service can do in time", 1),
     "malformed_request": Definition(400, "The bytes are no HTTP request"),

@@ -206,3 +206,28 @@ class InfoBody(_Answer):
     memory_bytes: dict[str, int] = Field(
         description="of the process: rss, pss, anonymous, peak; see README"
     )
+
+
+class ServedModelBody(_Answer):
+    """One of the models that are served."""
+
+    name: str = Field(description="for ?model= and the Open Inference Protocol", examples=["birds"])
+    is_default: bool = Field(description="answers where a request names no model")
+    id: str = Field(
+        description="changes with any byte of the model's files", examples=["0f3a9c41d7be"]
+    )
+    trained: bool = Field(description="false: random weights, the labels mean nothing")
+    engine: str = Field(description="engine/implementation", examples=["native/avx512"])
+    classes: int = Field(examples=[22])
+    is_newest: bool = Field(
+        description="false: its folder has a newer bundle that cannot be served; the log says why"
+    )
+
+
+class ModelsBody(_Answer):
+    """The answer to GET /models."""
+
+    models: list[ServedModelBody] = Field(description="the default one first")
+    failed: list[str] = Field(
+        description="names whose bundles cannot be served; the service's log says why"
+    )
