@@ -4,7 +4,7 @@ Load_engine, Engine, Bundle, preprocessing, errors. Imports neither torch nor on
 """
 
 from runtime.allocator import return_freed_memory, trim_memory
-from runtime.bundle import Bundle, read_bundle
+from runtime.bundle import Bundle, read_bundle, stamp_bundle
 from runtime.decoding import (
     DecodingPlan,
     ImageLimits,
@@ -27,6 +27,7 @@ from runtime.errors import (
 )
 from runtime.image_reader import ImageReader
 from runtime.manifest import Manifest
+from runtime.needs import estimate_kept_bytes, estimate_load_bytes
 from runtime.preprocess import Preprocessing, normalise, preprocess, resize_and_crop, restore_pixels
 from runtime.self_test import SelfTest, check_at_load, run_self_test
 
@@ -54,6 +55,8 @@ __all__ = [
     "check_at_load",
     "decode_image",
     "describe_full_size_limits",
+    "estimate_kept_bytes",
+    "estimate_load_bytes",
     "load_engine",
     "normalise",
     "plan_decoding",
@@ -63,5 +66,6 @@ __all__ = [
     "restore_pixels",
     "return_freed_memory",
     "run_self_test",
+    "stamp_bundle",
     "trim_memory",
 ]

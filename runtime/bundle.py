@@ -99,6 +99,17 @@ def read_bundle(path: str | Path) -> Bundle:
     return Bundle(path, manifest)
 
 
+def stamp_bundle(path: str | Path) -> bytes | None:
+    """A digest of the manifest, which has the sums of all files: another bundle has another one.
+
+    None: there is no manifest that can be read.
+    """
+    try:
+        return hashlib.sha256((Path(path) / MANIFEST).read_bytes()).digest()
+    except OSError:
+        return None
+
+
 def _follow_links(path: Path) -> Path:
     """The directory in which the manifest lies once all links are followed, if the other files lie
     there too; `path` as it was given if there are no links.

@@ -57,6 +57,10 @@ class Access:
 
         return self._keys.identify(Headers(scope=scope))
 
+    def may_change_models(self, caller: Hashable) -> bool:
+        """Whether the caller has a key that may load and unload models."""
+        return isinstance(caller, Caller) and caller.may_change_models
+
     def take(self, caller: Hashable, images: int, before: int = 0) -> None:
         """Counts images against the caller's rate, beside those `before` of the same request.
 

@@ -36,7 +36,13 @@ class Ticket:
     """
 
     def __init__(
-        self, admission: "Admission", caller: Hashable, size: int, cost: float, deadline: float
+        self,
+        admission: "Admission",
+        caller: Hashable,
+        size: int,
+        cost: float,
+        deadline: float,
+        predictor: Predictor,
     ) -> None:
         self.caller = caller
         self.cost = cost
@@ -45,6 +51,7 @@ class Ticket:
         self._full_size = size
         self._size = size
         self._deadline = deadline
+        self._predictor = predictor
         self._owners = 1
 
     def share(self) -> None:
@@ -79,7 +86,7 @@ class Ticket:
         Raises Problem overloaded if they can't be answered in time any more.
         """
         was_young = self._admission.forget(self)
-        costs = [self._admission.predict(0 if are_tensors else size) for size in sizes]
+        costs = [self._predictor.predict(0 if are_tensors else size) for size in sizes]
         if not was_young or len(sizes) > 1:
             self._admission.check(self.caller, len(sizes), sum(costs), self._deadline)
         self._hold(min(self._size, sum(sizes)))
@@ -135,15 +142,18 @@ class Admission:
         announced: int | None,
         deadline: float,
         are_tensors: bool = False,
+        predictor: Predictor | None = None,
     ) -> Ticket:
         """Lets in a request for one image or more, or raises Problem overloaded.
 
         `announced`: bytes of the body, None where nobody knows; `deadline`: seconds that the answer
-        may take, from the complete body on; `are_tensors`: nothing is to be decoded.
+        may take, from the complete body on; `are_tensors`: nothing is to be decoded; `predictor`:
+        of the model that is asked, None: of the default one.
         """
-        cost, size = self.check_entry(caller, announced, deadline, are_tensors)
+        predictor = predictor or self._predictor
+        cost, size = self.check_entry(caller, announced, deadline, are_tensors, predictor)
         self.bodies.take(size)
-        ticket = Ticket(self, caller, size, cost, deadline)
+        ticket = Ticket(self, caller, size, cost, deadline, predictor)
         self._young[ticket] = None
         self._young_seconds += cost
         self._young_by[caller] += 1
@@ -155,11 +165,12 @@ class Admission:
         announced: int | None,
         deadline: float,
         are_tensors: bool = False,
+        predictor: Predictor | None = None,
     ) -> tuple[float, int]:
         """What `admit` checks, without letting in; the seconds and the bytes that it would hold."""
         self._note_presence(caller)
         expected = _STEP if announced is None else announced
-        cost = self._predictor.predict(0 if are_tensors else expected)
+        cost = (predictor or self._predictor).predict(0 if are_tensors else expected)
         self.check(caller, 1, cost, deadline)
         size = _measure(expected)
         if self.bodies.held + size > self.bodies.capacity:
@@ -208,10 +219,6 @@ class Admission:
     def predict_wait(self) -> float:
         """Seconds until a worker is free for an image that comes now, those on their way first."""
         return self._scheduler.predict_wait() + self._young_seconds / self._scheduler.workers
-
-    def predict(self, size: int) -> float:
-        """Seconds that an image of `size` bytes keeps a worker busy."""
-        return self._predictor.predict(size)
 
     def forget(self, ticket: Ticket) -> bool:
         """Takes back a ticket's place in the queue; False if it has none any more."""

@@ -27,6 +27,7 @@ from service.memory import read_resident
 from service.metrics import Metrics
 from service.probes import list_probes
 from service.pulse import Pulse
+from service.repository.collector import ModelCollector
 from service.routes import Routes
 from service.settings import Settings, read_settings
 from service.shedding import Shedding
@@ -69,6 +70,7 @@ def create_app(
     intake = Intake(settings, metrics, inference, admission, budget, access)
     classify = Classify(settings, lifecycle, inference, intake)
     metrics.watch(LiveCollector(lifecycle, scheduler, admission, budget, settings))
+    metrics.watch(ModelCollector(inference.catalogue))
     shedding = Shedding(metrics.read_rejections)
     idle_trim = IdleTrim(lambda: scheduler.is_idle, read_resident, trim_memory)
 
@@ -79,9 +81,11 @@ def create_app(
     pulse = Pulse(metrics.count_lag, wake)
 
     def make_open_inference() -> Family:
-        from service.oip.routes import OpenInference  # a MiB that most never need
+        from service.oip.repository import Repository  # a MiB that most never need
+        from service.oip.routes import OpenInference
 
-        return OpenInference(lifecycle, inference, intake)
+        repository = Repository(settings, lifecycle, access, inference.changes)
+        return OpenInference(lifecycle, inference.catalogue, intake, repository)
 
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:

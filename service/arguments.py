@@ -76,6 +76,11 @@ def build_parser() -> argparse.ArgumentParser:
     key.add_argument(
         "--burst", type=float, metavar="N", help="images at once (default: those of a second)"
     )
+    key.add_argument(
+        "--change-models",
+        action="store_true",
+        help="the key may also load and unload models (Open Inference Protocol)",
+    )
     commands.add_parser(
         "sample-image",
         help="write a drawn sunflower as a JPEG, for a first request without a photo at hand",

@@ -143,6 +143,27 @@ async def read_body(exchange: Exchange, limits: BodyLimits, ticket: Ticket) -> b
     return arrival.join()
 
 
+async def read_small_body(exchange: Exchange, most: int, seconds: float) -> bytes:
+    """All of a body of at most `most` bytes that comes within `seconds`, held in nobody's account.
+
+    Raises:
+        Problem: body_timeout, too_large.
+        ClientGone: the client left.
+    """
+    body = b""
+    try:
+        async with asyncio.timeout(seconds):
+            while exchange.body_pending:
+                body += await exchange.read_chunk()
+                if len(body) > most:
+                    raise describe_excess(most)
+    except TimeoutError as fault:
+        raise Problem(
+            "body_timeout", f"expected the body within {seconds:g} s; found none. Send it again."
+        ) from fault
+    return body
+
+
 async def read_file(exchange: Exchange, limits: BodyLimits, ticket: Ticket) -> bytes | memoryview:
     """The same, in the memory that it arrived in.
 

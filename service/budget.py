@@ -48,21 +48,44 @@ class Budget:
         self._settings = settings
         self.limit, self.origin = _find_limit(settings)
         self.base = 0
+        self._input_pixels = 0
         self.bodies = Account(0)
         self.decoding = Account(0)
         self.limits = Limits(settings.max_body_bytes, settings.image_limits)
         self._share_out(_UNMEASURED_BYTES)
 
-    def settle(self, input_pixels: int) -> None:
+    def settle(self, input_pixels: int, is_final: bool = True) -> None:
         """Shares out what the process leaves, now that its model is loaded and warm.
 
-        `input_pixels`: of the network's input. Limits that do not fit are lowered, with a line in
-        the log that says so. Raises NoMemory.
+        `input_pixels`: of the largest input of a network. Limits that do not fit are lowered, with
+        a line in the log that says so, unless more models are to come. Raises NoMemory.
         """
         base = read_memory().get("rss", _UNMEASURED_BYTES)
-        base += self._settings.workers * _TENSOR_BYTES_PER_PIXEL * input_pixels
+        base += self._measure_tensors(input_pixels)
         base += self._settings.max_connections * _CONNECTION_BYTES + _SLACK_BYTES
+        self._input_pixels = input_pixels
         self._share_out(base)
+        self._check(base)
+        if is_final:
+            self._report()
+
+    def change(self, by: int, input_pixels: int) -> None:
+        """Shares out anew, after a model has come that takes `by` bytes, or one went (below 0).
+
+        `input_pixels`: of the largest input now. Raises NoMemory, and nothing is changed.
+        """
+        tensors = self._measure_tensors(input_pixels) - self._measure_tensors(self._input_pixels)
+        base = max(0, self.base + by + tensors)
+        if base > self.base:
+            self._check(base)
+        self._input_pixels = input_pixels
+        self._share_out(base)
+
+    def _measure_tensors(self, input_pixels: int) -> int:
+        return self._settings.workers * _TENSOR_BYTES_PER_PIXEL * input_pixels
+
+    def _check(self, base: int) -> None:
+        """Raises NoMemory if the rest does not suffice for ordinary images."""
         if not _suffices(self.limit - base, self._settings):
             needed = bisect_left(
                 range(_MOST_BUDGET_MIB),
@@ -74,7 +97,6 @@ class Budget:
                 f"{self.limit / _MIB:.0f} MiB ({self.origin}). Give the container more memory, or "
                 "serve a smaller model or another engine."
             )
-        self._report()
 
     def enforce(self) -> None:
         """Makes allocations beyond the budget fail in this process, after `settle`; Linux only.

@@ -59,7 +59,12 @@ class Classifier:
         self.engine = engine
         self.manifest: Manifest = engine.bundle.manifest
         self.model_id = identify_model(self.manifest)
+        self.limits = limits
         self._reader = ImageReader(self.manifest.preprocessing, limits)
+
+    def with_limits(self, limits: ImageLimits) -> "Classifier":
+        """The same engine, which reads images within other limits."""
+        return Classifier(self.engine, limits)
 
     @property
     def engine_name(self) -> str:

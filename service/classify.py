@@ -15,6 +15,7 @@ from service.intake import Intake
 from service.lifecycle import Lifecycle
 from service.metrics import STAGES
 from service.problems import Problem, describe_problem
+from service.repository.served import ServedModel
 from service.settings import Settings
 
 UNTRAINED = "untrained: random weights, the labels mean nothing"
@@ -30,12 +31,13 @@ class Classify:
     ) -> None:
         self._settings = settings
         self._lifecycle = lifecycle
-        self._inference = inference
+        self._catalogue = inference.catalogue
         self._intake = intake
 
     async def answer_one(self, exchange: Exchange) -> Answer:
         """One image. Raises Problem, ClientGone."""
-        (outcome,), timings = await self._classify(exchange, 1, is_batch=False)
+        model = self._choose(exchange)
+        (outcome,), timings = await self._classify(exchange, model, 1, is_batch=False)
         if isinstance(outcome, Problem):
             raise outcome
         assert isinstance(outcome, Classified)
@@ -48,7 +50,7 @@ class Classify:
             return Answer(200, outcome.explanation.png, [*headers, *times])
         body = {
             "predictions": _describe_predictions(outcome),
-            **self._describe_model(),
+            **_describe_answering(model),
             "image": _describe_image(outcome),
             "timings_ms": rounded,
             "request_id": exchange.context.request_id,
@@ -58,7 +60,8 @@ class Classify:
     async def answer_batch(self, exchange: Exchange) -> Answer:
         """Several images; each has its answer or its problem. Raises Problem, ClientGone."""
         most = self._settings.max_batch_images
-        outcomes, timings = await self._classify(exchange, most, is_batch=True)
+        model = self._choose(exchange)
+        outcomes, timings = await self._classify(exchange, model, most, is_batch=True)
         results: list[dict[str, Any]] = []
         for index, outcome in enumerate(outcomes):
             if isinstance(outcome, Problem):
@@ -75,29 +78,33 @@ class Classify:
                 )
         body = {
             "results": results,
-            **self._describe_model(),
+            **_describe_answering(model),
             "timings_ms": _round(timings),
             "request_id": exchange.context.request_id,
         }
         return Answer(200, to_json(body), [_JSON])
 
+    def _choose(self, exchange: Exchange) -> ServedModel:
+        """The model that is asked: its answer says so, whatever is served when it is there."""
+        self._lifecycle.check_open()
+        return self._catalogue.choose(exchange.scope["query_string"])
+
     async def _classify(
-        self, exchange: Exchange, most: int, is_batch: bool
+        self, exchange: Exchange, model: ServedModel, most: int, is_batch: bool
     ) -> tuple[list[Classified | Problem], dict[str, float]]:
         """What became of each image, and milliseconds of the whole request by stage."""
-        self._lifecycle.check_open()
-        classifier = self._inference.classifier
+        classifier = model.classifier
         top_k = _read_top_k(exchange, len(classifier.manifest.labels))
         wish = _read_wish(exchange, classifier, is_batch)
         deadline = self._intake.read_deadline(exchange)
         limits = self._intake.limits
         announced = measure_announced(exchange, limits.max_bytes)
-        ticket = self._intake.admit(exchange, announced, deadline)
+        ticket = self._intake.admit(exchange, announced, deadline, model)
         try:
             began = perf_counter()
             images = await read_images(exchange, limits, ticket, most)
             received = self._intake.count_received(exchange, began, images)
-            computing = self._intake.compute(exchange, ticket, images, top_k, deadline, wish)
+            computing = self._intake.compute(exchange, ticket, images, model, top_k, deadline, wish)
             del images  # so that each is let go of when it is decoded
             outcomes = await computing
         finally:
@@ -105,19 +112,18 @@ class Classify:
         total = perf_counter() - exchange.started
         return outcomes, {"receive": received * 1000, "total": total * 1000}
 
-    def _describe_model(self) -> dict[str, Any]:
-        classifier = self._inference.classifier
-        return {"model": describe_model(classifier), "engine": classifier.engine_name}
 
-
-def describe_model(classifier: Classifier) -> dict[str, Any]:
-    """What an answer says of the model: name, id, whether it was trained."""
-    manifest = classifier.manifest
+def _describe_answering(model: ServedModel) -> dict[str, Any]:
+    """What an answer says of what made it: the model's name, id, training; the engine."""
+    trained = model.classifier.manifest.trained
     return {
-        "name": manifest.name,
-        "id": classifier.model_id,
-        "trained": manifest.trained,
-        "notice": None if manifest.trained else UNTRAINED,
+        "model": {
+            "name": model.name,
+            "id": model.classifier.model_id,
+            "trained": trained,
+            "notice": None if trained else UNTRAINED,
+        },
+        "engine": model.classifier.engine_name,
     }
 
 

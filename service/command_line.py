@@ -41,7 +41,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         if options.print_config:
             return print_configuration(options.config)
         if options.command == "make-key":
-            return print_new_key(options.name, options.rate, options.burst)
+            return print_new_key(options.name, options.rate, options.burst, options.change_models)
         if options.command == "sample-image":
             return print_sample_image()
         if options.command in ("classify", "watch", "self-test"):

@@ -48,13 +48,15 @@ def print_configuration(config: Path | None) -> int:
     return 0
 
 
-def print_new_key(name: str, rate: float | None, burst: float | None) -> int:
+def print_new_key(
+    name: str, rate: float | None, burst: float | None, change_models: bool = False
+) -> int:
     """Prints a new API key to standard error and its lines of the keys file to standard output.
 
     Returns 0, or 2 if the arguments are not allowed.
     """
     try:
-        key, lines = make_key(name, rate, burst)
+        key, lines = make_key(name, rate, burst, change_models)
     except ValueError as fault:
         return _fail(str(fault), 2)
     print_line(lines)

@@ -12,7 +12,14 @@ from service.classifier import DEFAULT_TOP_K
 from service.explanation import METHODS
 from service.inference import Inference
 from service.problems import MEDIA_TYPE, PROBLEMS, Problem
-from service.schemas import BatchBody, ClassifyBody, InfoBody, ProblemBody, StateBody
+from service.schemas import (
+    BatchBody,
+    ClassifyBody,
+    InfoBody,
+    ModelsBody,
+    ProblemBody,
+    StateBody,
+)
 from service.settings import LONGEST_DEADLINE_MS, Settings
 
 TITLE = "Binary neural network image classification"
@@ -40,10 +47,16 @@ _EXPLAIN_PARAMETERS = [
         "schema": {"type": "string"},
     },
 ]
+_MODEL_PARAMETER = {
+    "name": "model",
+    "in": "query",
+    "description": "name of the model, of those that GET /models lists; else the default one",
+    "schema": {"type": "string"},
+}
 _ANY_ROUTE = ("internal",)
 _CLASSIFY = (
     *("bad_request", "body_timeout", "too_large", "invalid_parameter", "overloaded", "not_ready"),
-    *("no_engine", "draining", "deadline_exceeded", *_ANY_ROUTE),
+    *("no_engine", "draining", "deadline_exceeded", "model_not_found", *_ANY_ROUTE),
 )
 _ONE_IMAGE = ("unsupported_format", "invalid_image", "out_of_memory")
 
@@ -60,7 +73,10 @@ def describe_api(app: FastAPI, settings: Settings, inference: Inference) -> dict
         routes=app.routes,
     )
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
-    models: list[type[BaseModel]] = [ClassifyBody, BatchBody, InfoBody, StateBody, ProblemBody]
+    models: list[type[BaseModel]] = [
+        *(ClassifyBody, BatchBody, InfoBody, ModelsBody),
+        *(StateBody, ProblemBody),
+    ]
     _, definitions = models_json_schema(
         [(model, "serialization") for model in models], ref_template=_REFERENCE
     )
@@ -68,6 +84,7 @@ def describe_api(app: FastAPI, settings: Settings, inference: Inference) -> dict
     parameters = _describe_parameters(_count_classes(inference))
     document["paths"] |= {
         "/info": {"get": _describe_info()},
+        "/models": {"get": _describe_models()},
         "/metrics": {"get": _describe_metrics()},
         "/classify": {"post": _describe_one(parameters)},
         "/classify/batch": {"post": _describe_batch(parameters, settings.max_batch_images)},
@@ -163,7 +180,19 @@ def _describe_info() -> dict[str, Any]:
         "summary": "Model, engine, processor, limits, versions",
         "description": "Everything a person or a program needs to know to judge the answers.",
         "operationId": "info_info_get",
-        "responses": _describe_responses(InfoBody, *_ANY_ROUTE, "not_ready", "no_engine"),
+        "parameters": [_MODEL_PARAMETER],
+        "responses": _describe_responses(
+            InfoBody, *_ANY_ROUTE, "not_ready", "no_engine", "model_not_found"
+        ),
+    }
+
+
+def _describe_models() -> dict[str, Any]:
+    return {
+        "summary": "The models that are served",
+        "description": "Names for `?model=` and the Open Inference Protocol, the default first.",
+        "operationId": "list_models",
+        "responses": _describe_responses(ModelsBody, *_ANY_ROUTE, "not_ready", "no_engine"),
     }
 
 
@@ -188,10 +217,11 @@ def _describe_parameters(classes: int | None) -> list[dict[str, Any]]:
         top_k |= {"maximum": classes, "default": min(DEFAULT_TOP_K, classes)}
     deadline = {"type": "integer", "minimum": 1, "maximum": LONGEST_DEADLINE_MS}
     return [
+        _MODEL_PARAMETER,
         {
             "name": "top_k",
             "in": "query",
-            "description": "how many classes to answer",
+            "description": "how many classes to answer; the bound is the default model's",
             "schema": top_k,
         },
         {

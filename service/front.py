@@ -36,7 +36,7 @@ PROBES = frozenset({"/livez", "/readyz", "/startupz", "/v2/health/live", "/v2/he
 QUIET = PROBES | {
     *("/metrics", "/v2/models/{model}/ready", "/v2/models/{model}/versions/{version}/ready")
 }
-_GUARDED = frozenset({"/classify", "/classify/batch", "/info"})
+_GUARDED = frozenset({"/classify", "/classify/batch", "/info", "/models"})
 _SLOW_SECONDS = 1.0  # above which the log's line of a request says where the time went
 _DISCARD_BYTES = 64 * 2**20
 _DISCARD_SECONDS = 5.0

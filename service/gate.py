@@ -45,7 +45,10 @@ class Gate:
         self, method: bytes, target: bytes, scope: Scope
     ) -> tuple[Problem, RequestContext] | None:
         """Why this request can't be let in, and its context; None: the application is to judge."""
-        route = self._paths.get(target.partition(b"?")[0])
+        path, _, query = target.partition(b"?")
+        route = self._paths.get(path)
+        if b"model" in query:
+            return None  # others than the default one take other times
         if route is None or method != b"POST" or not self._admission.is_crowded:
             return None
         began = perf_counter()

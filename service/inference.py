@@ -1,4 +1,4 @@
-"""The model's life in the service: loading, warming, then what a worker does with an image."""
+"""What a worker does with images: decoded one by one, computed together by their models."""
 
 import asyncio
 import logging
@@ -7,21 +7,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from time import monotonic, perf_counter, process_time
+from time import monotonic, perf_counter
 
 import numpy as np
 import numpy.typing as npt
 
-from runtime import (
-    Engine,
-    ImageLimits,
-    InvalidImage,
-    RuntimeFault,
-    SelfTest,
-    WrongAnswer,
-    load_engine,
-    run_self_test,
-)
+from runtime import Engine, InvalidImage, RuntimeFault, SelfTest
 from service.budget import Budget, NoMemory
 from service.classifier import Classifier, Prediction, Prepared
 from service.explanation import Explanation, explain, measure_explanation
@@ -35,10 +26,12 @@ from service.problems import (
     describe_missed_deadline,
     release_frames,
 )
+from service.repository.catalogue import Catalogue
+from service.repository.changes import Changes
+from service.repository.served import ServedModel
 from service.scheduler import Job, Scheduler
 from service.settings import Settings
 from service.text_bodies import explain_text
-from service.warm_up import WarmUp, warm_up
 
 _log = logging.getLogger(__name__)
 # At the end, for a worker whose image nobody waits for any more: the grace time is over, or unused.
@@ -59,7 +52,7 @@ class Classified:
 
 
 class Inference:
-    """Owns engine and workers.
+    """Owns models and workers.
 
     `start` loads in the background, so that the service can say that it lives and is not ready;
     the lifecycle learns how it ended.
@@ -80,28 +73,24 @@ class Inference:
         fewer = settings.decode_threads < settings.workers
         self._decoders = threading.BoundedSemaphore(settings.decode_threads) if fewer else None
         self._given_engine = engine
-        self._classifier: Classifier | None = None
-        self._self_test: SelfTest | None = None
         self._loading: asyncio.Task[None] | None = None
-        self.predictor = Predictor()
+        self.predictor = Predictor()  # of the default model
         self.scheduler = Scheduler(settings.workers, self._compute)
+        self.catalogue = Catalogue(lifecycle.check_started)
+        self.changes = Changes(
+            settings, metrics, budget, self.catalogue, self.predictor, self._heed_change
+        )
         lifecycle.watch(self.scheduler.longest_run)
 
     @property
     def classifier(self) -> Classifier:
-        """The warmed classifier. Raises Problem not_ready or no_engine."""
-        if self._classifier is None:
-            self._lifecycle.check_started()
-            raise AssertionError("started without a classifier")
-        return self._classifier
+        """The default model's warmed classifier. Raises Problem not_ready or no_engine."""
+        return self.catalogue.default.classifier
 
     @property
     def self_test(self) -> SelfTest:
-        """How the self-test before the first request ended. Raises Problem as `classifier` does."""
-        if self._self_test is None:
-            self._lifecycle.check_started()
-            raise AssertionError("started without a self-test")
-        return self._self_test
+        """How its self-test ended. Raises Problem as `classifier` does."""
+        return self.catalogue.default.self_test
 
     def start(self) -> None:
         """Begins to load and warm the engine; returns at once."""
@@ -116,15 +105,27 @@ class Inference:
         """Refuses what waits, finishes what is being computed, frees the model."""
         await self.wait()
         await self.scheduler.stop(_PATIENCE_SECONDS)
-        self._classifier = self._given_engine = None
+        self.catalogue.clear()
+        self._given_engine = None
 
     # ---- a worker's side
 
     def _compute(
         self, jobs: Sequence[Job], is_alone: Callable[[], bool]
     ) -> list[Classified | BaseException]:
-        """What becomes of each job: decoded one by one, inferred together."""
-        classifier = self.classifier
+        """What becomes of each job: decoded alone, inferred together with those of its model."""
+        by_model: dict[ServedModel, list[Job]] = {}
+        for job in jobs:
+            by_model.setdefault(job.model or self.catalogue.default, []).append(job)
+        outcomes: dict[Job, Classified | BaseException] = {}
+        for model, of_model in by_model.items():
+            outcomes |= self._compute_together(model, of_model, is_alone)
+        return [outcomes[job] for job in jobs]
+
+    def _compute_together(
+        self, model: ServedModel, jobs: Sequence[Job], is_alone: Callable[[], bool]
+    ) -> dict[Job, Classified | BaseException]:
+        classifier = model.classifier
         began = monotonic()
         outcomes: dict[Job, Classified | BaseException] = {}
         prepared: dict[Job, Prepared] = {}
@@ -156,8 +157,8 @@ class Inference:
         for job in jobs:
             # Bytes that are no image are refused at once: they say nothing of those that are.
             if job in prepared or each > job.cost:
-                self.predictor.learn(job.encoded_bytes, each)
-        return [outcomes[job] for job in jobs]
+                model.predictor.learn(job.encoded_bytes, each)
+        return outcomes
 
     @contextmanager
     def _hold(self, size: int, until: float) -> Iterator[None]:
@@ -225,7 +226,7 @@ class Inference:
     async def _load(self) -> None:
         fault: str | None = None
         try:
-            await self._load_and_warm()
+            await self.changes.start(self._given_engine)
         except (RuntimeFault, NoMemory) as error:
             fault = str(error)
             _log.error("the model cannot be served", extra={"reason": fault})
@@ -237,59 +238,9 @@ class Inference:
         else:
             self._lifecycle.fail_start(fault)
 
-    async def _load_and_warm(self) -> None:
-        started = perf_counter()
-        engine = await asyncio.to_thread(self._choose_engine)
-        loaded = perf_counter()
-        unlimited = Classifier(engine, ImageLimits())  # a caller's limits do not bind the warm-up
-        found = await asyncio.to_thread(warm_up, unlimited, self._settings.threads, self.predictor)
-        self._self_test = await asyncio.to_thread(run_self_test, engine)
-        if self._self_test.verdict == "failed":
-            raise WrongAnswer(self._self_test.reason)
-        warm = perf_counter()
-        _, height, width = engine.bundle.manifest.input
-        self._budget.settle(height * width)
-        classifier = Classifier(engine, self._budget.limits.images)
-        self.scheduler.unit = found.unit
-        self._metrics.describe_start("load", loaded - started)
-        self._metrics.describe_start("warm_up", warm - loaded)
-        self._metrics.describe_engine(engine, classifier.model_id)
-        self._report(classifier, found, loaded - started, warm - loaded)
-        self._classifier = classifier
-
-    def _report(
-        self, classifier: Classifier, found: WarmUp, load_seconds: float, warm_seconds: float
-    ) -> None:
-        engine, manifest = classifier.engine, classifier.manifest
-        broken = {item.name: item.reason for item in engine.skipped if item.cause == "failed"}
-        if broken:
-            _log.warning(
-                "fell back to %s/%s", engine.name, engine.implementation, extra={"skipped": broken}
-            )
-        if not manifest.trained:
-            _log.warning("the model is untrained: its labels mean nothing")
-        _log.info(
-            "ready",
-            extra={
-                "model": manifest.name,
-                "model_id": classifier.model_id,
-                "trained": manifest.trained,
-                "engine": classifier.engine_name,
-                "workers": self._settings.workers,
-                "threads": self._settings.threads,
-                "images_together": found.unit,
-                "self_test": self.self_test.verdict,
-                "load_ms": round(load_seconds * 1000, 1),
-                "warm_up_ms": round(warm_seconds * 1000, 1),
-                "cpu_ms": round(process_time() * 1000, 1),
-            },
-        )
-
-    def _choose_engine(self) -> Engine:
-        settings = self._settings
-        if self._given_engine is not None:
-            return self._given_engine
-        return load_engine(settings.bundle, settings.engine, settings.threads)
+    def _heed_change(self) -> None:
+        """The models are others than before."""
+        self.scheduler.unit = max(model.unit for model in self.catalogue.list())
 
 
 def _sum_explaining(outcomes: Iterable[Classified | BaseException]) -> float:

@@ -1,14 +1,23 @@
-"""What GET /info tells: model, engine, processor, limits and versions of the running service."""
+"""What GET /info and /models tell: models, engine, processor, limits, versions of the service."""
 
 import platform
 from dataclasses import asdict
 
-from runtime import SelfTest, describe_full_size_limits
+from runtime import describe_full_size_limits
 from service.budget import Budget
-from service.classifier import Classifier
 from service.cpu import count_cpus, read_cpu_features, read_cpu_model
 from service.memory import read_memory
-from service.schemas import InfoBody, InfoEngineBody, InfoModelBody, SelfTestBody, SkippedBody
+from service.repository.catalogue import Catalogue
+from service.repository.served import ServedModel
+from service.schemas import (
+    InfoBody,
+    InfoEngineBody,
+    InfoModelBody,
+    ModelsBody,
+    SelfTestBody,
+    ServedModelBody,
+    SkippedBody,
+)
 from service.settings import Settings
 from service.versions import read_versions
 
@@ -18,14 +27,33 @@ _LIMITS = (
 )
 
 
-def describe_service(
-    classifier: Classifier, self_test: SelfTest, settings: Settings, budget: Budget
-) -> InfoBody:
-    """The whole answer."""
+def describe_models(catalogue: Catalogue) -> ModelsBody:
+    """Which models there are, the default one first. Raises Problem not_ready, no_engine."""
+    default = catalogue.default
+    return ModelsBody(
+        models=[
+            ServedModelBody(
+                name=model.name,
+                is_default=model is default,
+                id=model.classifier.model_id,
+                trained=model.classifier.manifest.trained,
+                engine=model.classifier.engine_name,
+                classes=len(model.classifier.manifest.labels),
+                is_newest=model.name not in catalogue.faults,
+            )
+            for model in catalogue.list()
+        ],
+        failed=sorted(catalogue.faults.keys() - catalogue.names),
+    )
+
+
+def describe_service(model: ServedModel, settings: Settings, budget: Budget) -> InfoBody:
+    """The whole answer of /info."""
+    classifier, self_test = model.classifier, model.self_test
     engine, manifest = classifier.engine, classifier.manifest
     return InfoBody(
         model=InfoModelBody(
-            name=manifest.name,
+            name=model.name,
             id=classifier.model_id,
             format=manifest.format,
             trained=manifest.trained,

@@ -15,6 +15,7 @@ from service.explanation import Wish
 from service.inference import Classified, Inference
 from service.metrics import Metrics
 from service.problems import Problem, describe_missed_deadline, release_frames
+from service.repository.served import ServedModel
 from service.scheduler import Data, Job
 from service.settings import LONGEST_DEADLINE_MS, Settings
 from service.tracing import add_image, add_receive
@@ -81,13 +82,16 @@ class Intake:
         exchange: Exchange,
         announced: int | None,
         deadline: float,
+        model: ServedModel,
         are_tensors: bool = False,
     ) -> Ticket:
         """Lets the request in, as one image; the ticket is to be closed.
 
         Raises Problem overloaded, rate_limited.
         """
-        ticket = self._admission.admit(exchange.caller, announced, deadline, are_tensors)
+        ticket = self._admission.admit(
+            exchange.caller, announced, deadline, are_tensors, model.predictor
+        )
         try:
             self._access.take(exchange.caller, 1)
         except BaseException:
@@ -113,11 +117,12 @@ class Intake:
         exchange: Exchange,
         ticket: Ticket,
         images: Sequence[Data],
+        model: ServedModel,
         top_k: int,
         deadline: float,
         wish: Wish | None = None,
     ) -> list[Classified | Problem]:
-        """What becomes of each image within `deadline` seconds; explained where that is wished.
+        """What the model makes of each image within `deadline` seconds; explained if wished.
 
         An image whose caller does not hold it either is let go of when it is decoded.
 
@@ -130,7 +135,7 @@ class Intake:
         costs = ticket.complete([_measure(image) for image in images], are_tensors)
         until = monotonic() + deadline
         jobs = [
-            Job(image, top_k, exchange.caller, exchange.connection, cost, until, wish)
+            Job(image, top_k, exchange.caller, exchange.connection, cost, until, wish, model)
             for image, cost in zip(images, costs, strict=True)
         ]
         del images
@@ -167,6 +172,8 @@ class Intake:
         for stage, seconds in outcome.seconds.items():
             self._metrics.count_stage(stage, seconds)
         self._metrics.count_unit(outcome.unit)
+        if job.model is not None:
+            self._metrics.count_classified(job.model.name)
         return outcome
 
     def _abandon(self, jobs: list[Job]) -> None:

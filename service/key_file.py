@@ -26,6 +26,7 @@ class KeyEntry(BaseModel):
     sha256: str = Field(pattern=r"^[0-9a-fA-F]{64}$")
     rate: Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)] | None = None
     burst: Annotated[float, Field(ge=1, le=1e6, allow_inf_nan=False)] | None = None
+    change_models: bool = False  # may load and unload models
 
     @model_validator(mode="after")
     def _check_burst(self) -> "KeyEntry":
@@ -73,17 +74,22 @@ def parse_keys(content: bytes, path: Path) -> dict[str, KeyEntry]:
     return entries
 
 
-def make_key(name: str, rate: float | None = None, burst: float | None = None) -> tuple[str, str]:
+def make_key(
+    name: str,
+    rate: float | None = None,
+    burst: float | None = None,
+    change_models: bool = False,
+) -> tuple[str, str]:
     """A new random key, and the lines of a keys file that let it in. Raises ValueError."""
     if not _NAME.fullmatch(name):
         raise ValueError(f"expected a name of {_NAME_FORM}; found another")
     key = _PREFIX + secrets.token_urlsafe(_RANDOM_BYTES)
     digest = hashlib.sha256(key.encode()).hexdigest()
     try:
-        entry = KeyEntry(sha256=digest, rate=rate, burst=burst)
+        entry = KeyEntry(sha256=digest, rate=rate, burst=burst, change_models=change_models)
     except ValidationError as fault:
         raise ValueError(_describe_faults(fault, name)) from fault
-    fields = entry.model_dump(exclude_none=True).items()
+    fields = entry.model_dump(exclude_none=True, exclude_defaults=True).items()
     return key, "\n".join(
         [f"[keys.{name}]", *(f"{field} = {format_value(value)}" for field, value in fields)]
     )
@@ -97,7 +103,8 @@ def _describe_faults(fault: ValidationError, name: str) -> str:
         if error["type"] == "extra_forbidden":  # it may be a key in the wrong place: not quoted
             nearest = find_nearest(str(error["loc"][0]), KeyEntry.model_fields)
             hint = f"; did you mean {nearest}?" if nearest else ""
-            texts.append(f"{name}: expected sha256, rate, burst; found another name{hint}")
+            known = ", ".join(KeyEntry.model_fields)
+            texts.append(f"{name}: expected {known}; found another name{hint}")
         elif error["type"] == "string_pattern_mismatch":
             texts.append(f"{place}: expected the 64 hexadecimal digits of a key's SHA-256")
         else:

@@ -27,9 +27,10 @@ _KEY = re.compile(r"[A-Za-z0-9._~+/-]{1,512}=*")
 
 @dataclass(frozen=True)
 class Caller:
-    """Who is asking: the name of the key; empty where no keys are asked for."""
+    """Who is asking: the name of the key, empty where no keys are asked for, and its right."""
 
     name: str
+    may_change_models: bool = False
 
 
 class KeyRing:
@@ -80,10 +81,10 @@ class KeyRing:
             found = None
             for name, entry in self._entries.items():  # all of them: the time tells nothing
                 if hmac.compare_digest(digest, entry.digest):
-                    found = name
+                    found = Caller(name, entry.change_models)
         if found is None:
             raise Problem("unauthorized", "expected a known API key; found another.")
-        return Caller(found)
+        return found
 
     def take(self, caller: Caller, images: int, before: int = 0) -> None:
         """Counts images against the caller's rate, beside those `before` of the same request.

@@ -67,7 +67,9 @@ class Account:
         place = object()
         self._line.append(place)
         try:
-            while self._line[0] is not place or self._held + size > self.capacity:
+            while self._line[0] is not place or (
+                self._held and self._held + size > self.capacity  # which may have become less
+            ):
                 if not self._changed.wait(until - monotonic()):
                     raise TimeoutError
         finally:

@@ -29,12 +29,14 @@ MALFORMED = ("malformed_request", "header_timeout", "headers_too_large")
 #: Problems of images that were not decoded.
 DECODE_FAILURES = ("invalid_image", "out_of_memory", "too_large", "unsupported_format")
 UNITS = (1, 2, 4, 8, 16)
+#: What may become of a model.
+MODEL_CHANGES = ("loaded", "unloaded", "failed")
 #: Seconds by which the event loop is late.
 LAGS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 # A series that begins with its first event hides that event from every rate(): those that alerts
 # ask for are there from the start.
 _WATCHED_ROUTES = ("/classify", "/classify/batch", "/v2/models/{model}/infer")
-_WATCHED_STATUSES = (200, 400, 401, 408, 413, 415, 421, 422, 429, CLIENT_GONE, 500, 503, 504)
+_WATCHED_STATUSES = (200, 400, 401, 404, 408, 413, 415, 421, 422, 429, CLIENT_GONE, 500, 503, 504)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _LONGEST_REASON = 300
 
@@ -130,7 +132,14 @@ class Metrics:
             ("engine", "cause", "reason"),
             registry=of,
         )
-        self._model = Info("bnn_model", "The model that is served.", registry=of)
+        self._model = Info("bnn_model", "The default model.", registry=of)
+        self._model_images = Counter(
+            "bnn_model_images", "Images that were classified, by model.", ("model",), registry=of
+        )
+        changes = Counter(
+            "bnn_model_changes", "Models loaded, unloaded, refused.", ("result",), registry=of
+        )
+        self._model_changes = {result: changes.labels(result) for result in MODEL_CHANGES}
         self._build = Info("bnn_build", "Versions of the service and below.", registry=of)
         ProcessCollector(registry=of)
         self.watch(SystemCollector())
@@ -193,6 +202,14 @@ class Metrics:
         """Counts one image by how many were computed together with it, itself included."""
         self._units.observe(images)
 
+    def count_classified(self, model: str) -> None:
+        """Counts one image that this model has classified."""
+        self._model_images.labels(model).inc()
+
+    def count_model_change(self, result: str) -> None:
+        """Counts a model that was loaded, unloaded or refused; `result`: of MODEL_CHANGES."""
+        self._model_changes[result].inc()
+
     def count_decode_failure(self, code: str) -> None:
         """Counts one refused image by its problem code."""
         self._decode_failures.labels(code).inc()
@@ -210,8 +227,10 @@ class Metrics:
         self._startup.labels(phase).set(seconds)
 
     def describe_engine(self, engine: Engine, model_id: str) -> None:
-        """Publishes what answers, what it costs, and what was passed over."""
+        """Publishes which model is default, what it costs, and what was passed over."""
         manifest = engine.bundle.manifest
+        for family in (self._skipped, self._model_files):  # of the one before
+            family.clear()
         self._engine.info({"engine": engine.name, "implementation": engine.implementation})
         for skipped in engine.skipped:
             reason = skipped.reason[:_LONGEST_REASON]

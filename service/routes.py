@@ -5,15 +5,14 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from runtime import SelfTest
 from service.budget import Budget
-from service.classifier import Classifier
 from service.exchange import Answer, Exchange
 from service.front import Handler
 from service.inference import Inference
 from service.late_api import LateApi
 from service.metrics import Metrics
 from service.page import CONTENT_SECURITY_POLICY, PAGE
+from service.repository.served import ServedModel
 from service.settings import Settings
 
 _JSON = [(b"content-type", b"application/json")]
@@ -41,6 +40,7 @@ class Routes:
         """Path -> method -> handler."""
         return {
             "/info": {"GET": self.answer_info},
+            "/models": {"GET": self.answer_models},
             "/metrics": {"GET": self.answer_metrics},
             "/openapi.json": {"GET": self.answer_document},
             "/docs": {"GET": self.answer_docs},
@@ -48,18 +48,28 @@ class Routes:
         }
 
     async def answer_info(self, exchange: Exchange) -> Answer:
-        """Everything a person or a program needs to know to judge the answers.
+        """Everything a person or a program needs to know to judge the answers of a model.
+
+        Raises Problem not_ready, no_engine, model_not_found.
+        """
+        model = self._inference.catalogue.choose(exchange.scope["query_string"])
+        return Answer(200, await asyncio.to_thread(self._tell, model), _JSON)
+
+    def _tell(self, model: ServedModel) -> bytes:
+        from service.info import describe_service  # with pydantic's models of it
+
+        return describe_service(model, self._settings, self._budget).model_dump_json().encode()
+
+    async def answer_models(self, _: Exchange) -> Answer:
+        """The models that are served, the default one first.
 
         Raises Problem not_ready, no_engine.
         """
-        classifier, self_test = self._inference.classifier, self._inference.self_test
-        return Answer(200, await asyncio.to_thread(self._tell, classifier, self_test), _JSON)
+        from service.info import describe_models
 
-    def _tell(self, classifier: Classifier, self_test: SelfTest) -> bytes:
-        from service.info import describe_service  # with pydantic's models of it
-
-        body = describe_service(classifier, self_test, self._settings, self._budget)
-        return body.model_dump_json().encode()
+        return Answer(
+            200, describe_models(self._inference.catalogue).model_dump_json().encode(), _JSON
+        )
 
     async def answer_metrics(self, exchange: Exchange) -> Answer:
         """Text format; OpenMetrics if Accept asks for it."""

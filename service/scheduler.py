@@ -17,6 +17,7 @@ from service.exchange import Connection
 from service.explanation import Wish
 from service.fair_queue import FairQueue
 from service.problems import Problem
+from service.repository.served import ServedModel
 
 _log = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ class Job:
 
     __slots__ = (
         *("abandoned", "began", "caller", "connection", "context", "cost", "data", "deadline"),
-        *("done", "encoded_bytes", "on_left", "queued", "top_k", "wish"),
+        *("done", "encoded_bytes", "model", "on_left", "queued", "top_k", "wish"),
     )
 
     def __init__(
@@ -46,6 +47,7 @@ class Job:
         cost: float,
         deadline: float,
         wish: Wish | None = None,
+        model: ServedModel | None = None,
     ) -> None:
         self.data = data
         # Of the file that is to be decoded; 0: it is a tensor.
@@ -56,6 +58,7 @@ class Job:
         self.cost = cost  # seconds a worker will be busy with it, by prediction
         self.deadline = deadline
         self.wish = wish  # to be shown what the answer rests on
+        self.model = model  # that it is for; None: the default one
         self.context = contextvars.copy_context()  # what the worker logs belongs to the request
         self.done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self.queued = monotonic()

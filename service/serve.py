@@ -3,11 +3,8 @@
 import contextlib
 import gc
 import logging
-import signal
 import socket
-from collections.abc import Callable, Iterator
 from time import process_time
-from types import FrameType
 
 from runtime import return_freed_memory
 from service.access import Access
@@ -20,6 +17,7 @@ from service.notify import Notifier, Supervision
 from service.output import print_error
 from service.server import Server
 from service.settings import Settings
+from service.signals import signals_call
 from service.trace_export import export_traces
 
 _log = logging.getLogger("service")
@@ -84,25 +82,11 @@ def _serve(settings: Settings, notifier: Notifier) -> int:
         lifecycle.on_change = follow
         _announce(host, port, is_open=app.state.access.is_open)
         _announce_to_other_devices(host, port, app.state.access)
-        with _signals_call(server.handle_exit), export_traces(app.version):
+        with signals_call(server.handle_exit), export_traces(app.version):
             server.run()
     if lifecycle.fault is not None:
         return fail(lifecycle.fault)
     return 0
-
-
-@contextlib.contextmanager
-def _signals_call(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """Inside, SIGTERM and SIGINT call `handler`, where their default would end the process.
-
-    uvicorn does the same while it serves, and not before and after.
-    """
-    before = {by: signal.signal(by, handler) for by in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for by, former in before.items():
-            signal.signal(by, former)
 
 
 def _announce(host: str, port: int, is_open: bool) -> None:

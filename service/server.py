@@ -39,7 +39,8 @@ class Server(uvicorn.Server):
     the drain delay, so that balancers and clients go elsewhere. Then what is connecting is
     accepted, the listener closed, and what is in flight answered within the grace time, or refused
     at its end.
-    SIGINT, a person at a terminal, has no delay, and a second one no grace.
+    SIGINT, a person at a terminal, has no delay, and a second one no grace. SIGHUP reads the models
+    again.
     """
 
     def __init__(
@@ -68,6 +69,8 @@ class Server(uvicorn.Server):
         self._scheduler = app.state.inference.scheduler
         self._metrics = app.state.metrics
         self._gate = app.state.gate
+        self._changes = app.state.inference.changes
+        self._reloading: set[asyncio.Task[object]] = set()
         self._drain_at: float | None = None  # when the delay is over, of time.monotonic
         self._stopping_since: float | None = None  # the first signal
         self._is_hurried = False
@@ -114,7 +117,9 @@ class Server(uvicorn.Server):
 
     def _heed_signals(self) -> None:
         for caught in self._signals:
-            if self._drain_at is None:
+            if caught is signal.SIGHUP:
+                self._reload_models()
+            elif self._drain_at is None:
                 seconds = 0 if caught is signal.SIGINT else self._settings.drain_delay_ms / 1000
                 self._stopping_since = monotonic()
                 self._drain_at = self._stopping_since + seconds
@@ -132,6 +137,13 @@ class Server(uvicorn.Server):
                 self._drain_at = monotonic()
                 self._is_hurried = True
         self._signals.clear()
+
+    def _reload_models(self) -> None:
+        """Makes the models as their directory is now, beside what is being answered."""
+        if self._drain_at is None:
+            task: asyncio.Task[object] = asyncio.create_task(self._changes.reload())
+            self._reloading.add(task)
+            task.add_done_callback(self._reloading.discard)
 
     # ---- connections
 
@@ -238,6 +250,8 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Closes the listener without losing who was connecting; answers or refuses what is in."""
         began = monotonic()
+        for task in self._reloading:
+            task.cancel()
         if not self._lifecycle.is_draining:
             self._lifecycle.begin_drain()
         await self._close_listener()

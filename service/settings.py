@@ -83,7 +83,14 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", min_length=1, description="address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0: any free one")
-    bundle: Path = Field(_DEFAULT_BUNDLE, description="directory of the model to serve")
+    bundle: Path = Field(
+        _DEFAULT_BUNDLE, description="directory of the model, which answers unless another is named"
+    )
+    models: Path | None = Field(
+        None,
+        description="directory of more models: each folder in it a bundle, served by the folder's "
+        "name; none: the one model",
+    )
     engine: Literal["auto", "native", "torchscript", "onnx"] = Field(
         "auto",
         description="auto: the first of native, torchscript, onnx that can run, with every skipped "

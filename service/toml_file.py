@@ -43,11 +43,13 @@ def find_nearest(name: str, known: Iterable[str]) -> str | None:
 
 
 def format_value(value: object) -> str:
-    """Text, a path, a number or a sequence of texts as TOML. Raises ValueError for text without.
+    """A text, path, number, truth or sequence of texts as TOML. Raises ValueError for text without.
 
     What is no Unicode, as some file names, cannot be in a TOML file.
     """
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
         return repr(value)
     if isinstance(value, tuple | list):
         return f"[{', '.join(map(format_value, value))}]"

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from service.oip.errors import encode_error
+from service.oip.repository import TEMPLATE
 from service.oip.routes import MODEL, VERSION
 from service.problems import PROBLEMS, Problem
 
@@ -72,10 +73,14 @@ SCHEMAS: dict[str, Any] = {
 }
 
 _NOT_LOADED = ("not_ready", "no_engine", "draining", "internal")
-_OF_MODEL = ("not_found", *_NOT_LOADED)
+_OF_MODEL = ("model_not_found", *_NOT_LOADED)
 _INFER = (
-    *("bad_request", "not_found", "body_timeout", "too_large", "unsupported_encoding"),
+    *("bad_request", "model_not_found", "body_timeout", "too_large", "unsupported_encoding"),
     *("overloaded", "out_of_memory", "deadline_exceeded", *_NOT_LOADED),
+)
+_CHANGE = (
+    *("bad_request", "body_timeout", "too_large", "forbidden", "model_not_found"),
+    *("model_not_loaded", *_NOT_LOADED),
 )
 
 
@@ -94,6 +99,13 @@ def describe_open_inference() -> dict[str, Any]:
         "/config": ("Configuration, as Triton's clients read it", "config"),
         "/stats": ("Statistics of the model", "stats"),
     }
+    for action, summary in (
+        ("load", "Load a model of the directory, or load it anew"),
+        ("unload", "Serve a model no more"),
+    ):
+        operation = _describe(summary, f"{action}_model", _CHANGE)
+        operation["parameters"] = [_describe_name("model")]
+        paths[f"{TEMPLATE}/{action}"] = {"post": operation}
     for version, suffix in (("", ""), (VERSION, "_of_version")):
         parameters = [_describe_name("model"), *([_describe_name("version")] if version else [])]
         for action, (summary, name) in of_models.items():

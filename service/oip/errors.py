@@ -6,7 +6,10 @@ from service.exchange import Answer
 from service.problems import Problem, encode_problem
 
 # Statuses that its clients know; what is wrong with a request is 400 to them.
-_STATUSES = {"unsupported_format": 400, "invalid_image": 400, "invalid_parameter": 400}
+_STATUSES = {
+    **dict.fromkeys(("unsupported_format", "invalid_image", "invalid_parameter"), 400),
+    "model_not_loaded": 400,
+}
 
 
 def encode_error(problem: Problem) -> Answer:

@@ -58,7 +58,9 @@ class Infer:
         announced = measure_announced(exchange, limits.max_bytes)
         if encoding is not None:
             announced = None  # what it will be when it is inflated
-        ticket = self._intake.admit(exchange, announced, deadline, not model.takes_files)
+        ticket = self._intake.admit(
+            exchange, announced, deadline, model.served, not model.takes_files
+        )
         try:
             began = perf_counter()
             body = await read_body(exchange, limits, ticket)
@@ -69,7 +71,9 @@ class Infer:
             self._intake.count_received(exchange, began, request.images)
             if request.timeout is not None:
                 deadline = min(request.timeout, LONGEST_DEADLINE_MS / 1000)
-            outcomes = await self._intake.compute(exchange, ticket, request.images, 1, deadline)
+            outcomes = await self._intake.compute(
+                exchange, ticket, request.images, model.served, 1, deadline
+            )
         except ArithmeticError as fault:
             if model.takes_files:
                 raise

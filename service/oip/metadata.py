@@ -1,15 +1,21 @@
 """What the service and its models say of themselves: metadata, configuration, index."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from service.oip.models import Model, TensorSpec
 
 EXTENSIONS = ("binary_tensor_data", "classification", "model_configuration", "statistics")
+_OLDER = "an older bundle is served; the service's log says why the newest is not"
+_REFUSED = "the bundle cannot be served; the service's log says why"
+#: Where keys may change models.
+REPOSITORY_EXTENSION = "model_repository"
 
 
-def describe_server(version: str) -> dict[str, Any]:
-    """The answer to GET /v2."""
-    return {"name": "bnn-service", "version": version, "extensions": list(EXTENSIONS)}
+def describe_server(version: str, may_change: bool = False) -> dict[str, Any]:
+    """The answer to GET /v2; `may_change`: some callers may load and unload models."""
+    extensions = [*EXTENSIONS, *([REPOSITORY_EXTENSION] if may_change else [])]
+    return {"name": "bnn-service", "version": version, "extensions": extensions}
 
 
 def describe_model(model: Model) -> dict[str, Any]:
@@ -44,12 +50,19 @@ def describe_config(model: Model, most_images: int) -> dict[str, Any]:
     }
 
 
-def describe_index(models: list[Model]) -> list[dict[str, str]]:
-    """The answer to POST /v2/repository/index."""
-    return [
-        {"name": model.name, "version": model.version, "state": "READY", "reason": ""}
+def describe_index(models: list[Model], faults: Iterable[str] = ()) -> list[dict[str, str]]:
+    """The answer to POST /v2/repository/index; `faults`: names whose newest bundle isn't served."""
+    faulty = set(faults)
+    ready = [
+        _describe_state(model.name, model.version, "READY", _OLDER if model.name in faulty else "")
         for model in models
     ]
+    missing = sorted(faulty - {model.name for model in models})
+    return [*ready, *(_describe_state(name, "", "UNAVAILABLE", _REFUSED) for name in missing)]
+
+
+def _describe_state(name: str, version: str, state: str, reason: str) -> dict[str, str]:
+    return {"name": name, "version": version, "state": state, "reason": reason}
 
 
 def _describe_tensor(spec: TensorSpec) -> dict[str, Any]:

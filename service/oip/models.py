@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from service.classifier import Classifier
-from service.inference import Inference
 from service.problems import Problem
+from service.repository.catalogue import Catalogue
+from service.repository.names import TWIN_SUFFIX, list_names
+from service.repository.served import ServedModel
 
-#: Of a model's name: the one with it takes image files, the one without tensors.
-IMAGE_SUFFIX = "_image"
 VERSION = "1"
 SCORES, LOGITS = "scores", "logits"
 
@@ -28,8 +28,13 @@ class Model:
 
     name: str
     takes_files: bool
-    classifier: Classifier
+    served: ServedModel
     version: str = VERSION
+
+    @property
+    def classifier(self) -> Classifier:
+        """What answers."""
+        return self.served.classifier
 
     @cached_property
     def input(self) -> TensorSpec:
@@ -55,28 +60,39 @@ class Model:
         return f"bnn_{self.classifier.engine.name}"
 
 
-class Catalogue:
-    """Finds models by name and version: the one place that knows which there are."""
+class Offers:
+    """Finds models by name and version in a catalogue, each there under both of its names."""
 
-    def __init__(self, inference: Inference) -> None:
-        self._inference = inference
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
 
     def list(self) -> list[Model]:
         """All of them. Raises Problem not_ready, no_engine."""
-        classifier = self._inference.classifier
-        name = classifier.manifest.name
-        return [
-            Model(name, False, classifier),
-            Model(f"{name}{IMAGE_SUFFIX}", True, classifier),
-        ]
+        return [offer for served in self._catalogue.list() for offer in _offer(served)]
 
     def find(self, name: str, version: str | None) -> Model:
-        """The model of this name; None: whatever version. Raises Problem not_found beside those."""
-        for model in self.list():
-            if model.name == name and version in (None, model.version):
-                return model
+        """The model of this name; None: whatever version.
+
+        Raises Problem model_not_found beside those.
+        """
+        served = self._catalogue.get(name)
+        if served is None and name.endswith(TWIN_SUFFIX):
+            served = self._catalogue.get(name.removesuffix(TWIN_SUFFIX))
+        for offer in _offer(served or self._catalogue.default):  # who raises if there is none
+            if offer.name == name and version in (None, offer.version):
+                return offer
         raise Problem(
-            "not_found",
+            "model_not_found",
             "expected the name and version of a model that is served; found another. POST "
             "/v2/repository/index lists them.",
         )
+
+    @property
+    def faults(self) -> dict[str, str]:
+        """Name -> why its newest bundle is not served."""
+        return self._catalogue.faults
+
+
+def _offer(served: ServedModel) -> list[Model]:
+    tensors, files = list_names(served.name)
+    return [Model(tensors, False, served), Model(files, True, served)]

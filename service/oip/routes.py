@@ -8,15 +8,16 @@ from pydantic_core import to_json
 
 from service.exchange import Answer, Exchange
 from service.front import Handler, Route
-from service.inference import Inference
 from service.intake import Intake
 from service.lifecycle import Lifecycle
 from service.oip.errors import encode_error
 from service.oip.infer import Infer
 from service.oip.metadata import describe_config, describe_index, describe_model, describe_server
-from service.oip.models import Catalogue, Model
+from service.oip.models import Model, Offers
+from service.oip.repository import Repository
 from service.oip.statistics import Statistics
 from service.problems import Problem
+from service.repository.catalogue import Catalogue
 from service.versions import read_versions
 
 MODEL, VERSION = "/v2/models/{model}", "/versions/{version}"
@@ -28,10 +29,13 @@ _OfModel = Callable[[Exchange, Model], Awaitable[Answer]]
 class OpenInference:
     """The protocol's routes, bound to one application's parts: a Family of the Front."""
 
-    def __init__(self, lifecycle: Lifecycle, inference: Inference, intake: Intake) -> None:
+    def __init__(
+        self, lifecycle: Lifecycle, catalogue: Catalogue, intake: Intake, repository: Repository
+    ) -> None:
         self._lifecycle = lifecycle
         self._intake = intake
-        self._catalogue = Catalogue(inference)
+        self._offers = Offers(catalogue)
+        self._repository = repository
         self._statistics = Statistics()
         self._infer = Infer(intake, self._statistics)
         self._plain: dict[str, tuple[str, Handler]] = {
@@ -53,13 +57,15 @@ class OpenInference:
     def templates(self) -> frozenset[str]:
         """All of its paths."""
         of_models = (f"{MODEL}{v}{action}" for v in ("", VERSION) for action in self._of_models)
-        return frozenset((*self._plain, *of_models))
+        return frozenset((*self._plain, *of_models, *self._repository.templates))
 
     def find(self, path: str) -> Route:
         """The route of a path. Raises Problem not_found."""
         if (plain := self._plain.get(path)) is not None:
             method, handler = plain
             return Route(path, {method: handler}, is_open=path.startswith("/v2/health/"))
+        if (change := self._repository.find(path)) is not None:
+            return change
         name, version, action = _split(path)
         found = self._of_models.get(action)
         if name is None or found is None:
@@ -81,10 +87,10 @@ class OpenInference:
         self, exchange: Exchange, name: str, version: str | None, answer: _OfModel
     ) -> Answer:
         self._lifecycle.check_open()
-        return await answer(exchange, self._catalogue.find(name, version))
+        return await answer(exchange, self._offers.find(name, version))
 
     async def _answer_server(self, _: Exchange) -> Answer:
-        return _encode(describe_server(read_versions()["service"]))
+        return _encode(describe_server(read_versions()["service"], self._repository.is_open))
 
     async def _answer_live(self, _: Exchange) -> Answer:
         self._lifecycle.check_alive()
@@ -95,10 +101,10 @@ class OpenInference:
         return _encode({"ready": True})
 
     async def _answer_index(self, _: Exchange) -> Answer:
-        return _encode(describe_index(self._catalogue.list()))
+        return _encode(describe_index(self._offers.list(), self._offers.faults))
 
     async def _answer_all_statistics(self, _: Exchange) -> Answer:
-        return _encode(self._statistics.describe(self._catalogue.list()))
+        return _encode(self._statistics.describe(self._offers.list()))
 
     async def _answer_model(self, _: Exchange, model: Model) -> Answer:
         return _encode(describe_model(model))

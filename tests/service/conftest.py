@@ -19,9 +19,12 @@ import pytest
 from PIL import Image
 
 import service.server
-from runtime import Bundle, Manifest, Preprocessing, SkippedEngine
+from runtime import Bundle, ImageLimits, Manifest, Preprocessing, SelfTest, SkippedEngine
 from runtime.bundle import FileEntry, write_bundle
 from service.app import create_app
+from service.classifier import Classifier
+from service.predictor import Predictor
+from service.repository.served import ServedModel
 from service.settings import Settings
 from tests.service.clocks import Clock
 from tests.service.servers import ROOT, ServerProcess, ServerThread
@@ -99,6 +102,13 @@ class GatedEngine(FakeEngine):
         self._called.release()
         assert self._gate.wait(SECONDS), "nobody opened the gate"
         return logits
+
+
+def make_served(name: str = "tiny", **changes: Any) -> ServedModel:
+    """A model of a fake engine that has passed its test."""
+    classifier = Classifier(FakeEngine(**changes), ImageLimits())
+    self_test = SelfTest("native", "generic", "exact", "", 1, 0.0, 0.0)
+    return ServedModel(name, classifier, self_test, Predictor())
 
 
 def encode_picture(
@@ -200,8 +210,8 @@ async def shared_client() -> AsyncIterator[httpx.AsyncClient]:
 
 
 @pytest.fixture(scope="session")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A real bundle that does what the fake engine does; only the onnx engine can run it."""
+def graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A graph that computes what the fake engine does."""
     import onnx
     from onnx import TensorProto, helper
 
@@ -218,12 +228,26 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
         [helper.make_tensor("three", TensorProto.FLOAT, [], [3.0])],
     )
     opsets = [helper.make_opsetid("", 17)]
-    directory = tmp_path_factory.mktemp("bundle")
-    file = directory / "graph.onnx"
+    file = tmp_path_factory.mktemp("graph") / "graph.onnx"
     onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=9), str(file))
-    path = directory / "tiny"
-    write_bundle(path, FakeEngine().bundle.manifest, {"model.onnx": file})
-    return path
+    return file
+
+
+@pytest.fixture(scope="session")
+def make_bundle(graph: Path) -> Callable[..., Path]:
+    """Writes a bundle that does what the fake engine does: make_bundle(path, labels=...)."""
+
+    def make(path: Path, **changes: Any) -> Path:
+        write_bundle(path, FakeEngine(**changes).bundle.manifest, {"model.onnx": graph})
+        return path
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def bundle(make_bundle: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A real bundle that does what the fake engine does; only the onnx engine can run it."""
+    return make_bundle(tmp_path_factory.mktemp("bundle") / "tiny")
 
 
 @pytest.fixture

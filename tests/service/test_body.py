@@ -25,6 +25,7 @@ from service.body import (
     read_body,
     read_file,
     read_images,
+    read_small_body,
     split_form,
 )
 from service.exchange import ClientGone, Exchange
@@ -428,6 +429,14 @@ async def test_the_limit_is_checked_while_bytes_arrive(
     assert len((await read(content_type, [body], announced, max_bytes=len(body)))[0]) >= 500
     with pytest.raises(Problem, match="too_large"):
         await read(content_type, cut(body, 50) + [b"y"] * 5, announced, max_bytes=len(body) - 1)
+
+
+async def test_a_small_body_is_read_without_a_ticket() -> None:
+    assert await read_small_body(make_exchange(None, [b"ab", b"", b"c"]), 3, 30) == b"abc"
+    with pytest.raises(Problem, match="too_large"):
+        await read_small_body(make_exchange(None, [b"ab", b"cd"]), 3, 30)
+    with pytest.raises(Problem, match=r"body_timeout: .* within 0\.05 s"):
+        await read_small_body(make_exchange(None, [b"ab"], pause=5.0), 3, 0.05)
 
 
 async def test_a_silent_body_is_given_up() -> None:

@@ -74,6 +74,39 @@ def test_limits_that_do_not_fit_are_lowered_and_said(caplog: pytest.LogCaptureFi
     assert budget.limits.images.max_decoding_bytes < budget.decoding.capacity
 
 
+def test_models_come_and_go() -> None:
+    budget = make_budget(GIB)
+    budget.settle(160 * 160)
+    base, limits = budget.base, budget.limits
+    budget.change(50 * MIB, 160 * 160)
+    assert budget.base == base + 50 * MIB
+    budget.change(0, 224 * 224)  # of the tensors that the workers hold
+    assert budget.base == base + 50 * MIB + 2 * 60 * (224 * 224 - 160 * 160)
+    budget.change(-50 * MIB, 160 * 160)
+    assert (budget.base, budget.limits) == (base, limits)
+
+
+def test_a_model_that_leaves_no_room_for_images_changes_nothing() -> None:
+    budget = make_budget(GIB)
+    budget.settle(160 * 160)
+    before = budget.base, budget.limits, budget.bodies.capacity, budget.decoding.capacity
+    with pytest.raises(NoMemory, match="expected a memory budget of at least"):
+        budget.change(GIB, 160 * 160)
+    after = budget.base, budget.limits, budget.bodies.capacity, budget.decoding.capacity
+    assert after == before
+
+
+def test_what_is_lowered_is_said_when_all_models_are_there(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    budget = make_budget(GIB)
+    budget.settle(160 * 160, is_final=False)
+    assert not caplog.records
+    budget.settle(160 * 160)
+    assert [record.message for record in caplog.records] == ["memory budget"]
+
+
 def test_too_little_memory_ends_the_start() -> None:
     budget = make_budget(150 * MIB)
     with pytest.raises(NoMemory, match=r"expected a memory budget of at least \d+ MiB") as caught:

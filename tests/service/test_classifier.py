@@ -79,6 +79,16 @@ def test_the_limits_reach_the_decoder(make_engine: Any, picture: Any) -> None:
         Classifier(make_engine(), ImageLimits(max_pixels=99)).prepare(data)
 
 
+def test_the_same_engine_within_other_limits(classifier: Classifier, picture: Any) -> None:
+    data = picture("red", (60, 40), "PNG")
+    limited = classifier.with_limits(ImageLimits(max_pixels=100))
+    assert (limited.engine, limited.model_id) == (classifier.engine, classifier.model_id)
+    assert (classifier.limits.max_pixels, limited.limits.max_pixels) == (25_000_000, 100)
+    with pytest.raises(ImageTooLarge):
+        limited.prepare(data)
+    classifier.prepare(data)
+
+
 def test_the_identity_changes_with_any_file(make_engine: Any) -> None:
     names = ({}, {"a": FileEntry("1" * 64, 1)}, {"b": FileEntry("1" * 64, 1)})
     ids = {identify_model(make_engine(files=files).bundle.manifest) for files in names}

@@ -27,12 +27,16 @@ def test_printed_settings_are_a_settings_file(
     assert "port = 7  # file " + str(file).replace("\n", r"\n") in lines
     assert "deadline_ms = 1234  # variable BNN_DEADLINE_MS" in lines
     assert "queue_images = 64  # default" in lines
+    assert "# models is not set  # default" in lines
     assert "# api_keys_file is not set  # default" in lines
     monkeypatch.delenv("BNN_DEADLINE_MS")
     printed = tmp_path / "printed.toml"
     printed.write_text(output)
     assert read_settings(printed) == read_settings(file, deadline_ms=1234)
-    assert tomllib.loads(output).keys() == Settings.model_fields.keys() - {"api_keys_file"}
+    assert tomllib.loads(output).keys() == Settings.model_fields.keys() - {
+        "api_keys_file",
+        "models",
+    }
 
 
 def test_settings_that_no_file_can_hold_are_refused(

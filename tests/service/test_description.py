@@ -34,7 +34,9 @@ async def description(client: httpx.AsyncClient) -> Any:
 async def test_lists_the_public_paths(description: Any) -> None:
     methods = {path: set(operations) for path, operations in description["paths"].items()}
     posts = {path: {"post"} for path in ("/classify", "/classify/batch")}
-    gets = {path: {"get"} for path in ("/info", "/livez", "/readyz", "/startupz", "/metrics")}
+    gets = {
+        path: {"get"} for path in ("/info", "/models", "/livez", "/readyz", "/startupz", "/metrics")
+    }
     others = {path: found for path, found in methods.items() if not path.startswith("/v2")}
     assert others == posts | gets
 
@@ -84,7 +86,8 @@ async def test_a_batch_is_a_form_of_several(connect: Any) -> None:
 
 @pytest.mark.parametrize("path", ["/classify", "/classify/batch"])
 async def test_parameters(description: Any, path: str) -> None:
-    top_k, deadline, *others = description["paths"][path]["post"]["parameters"]
+    model, top_k, deadline, *others = description["paths"][path]["post"]["parameters"]
+    assert (model["name"], model["in"]) == ("model", "query")
     explains = path == "/classify"
     assert [item["name"] for item in others] == (["explain", "class"] if explains else [])
     assert (top_k["name"], top_k["in"]) == ("top_k", "query")
@@ -99,17 +102,17 @@ async def test_before_the_model_is_loaded_the_maximum_is_unknown(connect: Any, g
     gated.close()
     async with connect(engine=gated, wait=False) as client:
         description = (await client.get("/openapi.json")).json()
-        top_k = description["paths"]["/classify"]["post"]["parameters"][0]
+        top_k = description["paths"]["/classify"]["post"]["parameters"][1]
         assert top_k["schema"] == {"type": "integer", "minimum": 1, "default": 5}
         gated.open()
         await client.app.state.inference.wait()
         description = (await client.get("/openapi.json")).json()
-        top_k = description["paths"]["/classify"]["post"]["parameters"][0]
+        top_k = description["paths"]["/classify"]["post"]["parameters"][1]
         assert top_k["schema"]["maximum"] == 3
 
 
 async def test_errors_are_described_as_problems(description: Any) -> None:
-    of_requests = {"400", "408", "413", "422", "429", "500", "503", "504"}
+    of_requests = {"400", "404", "408", "413", "422", "429", "500", "503", "504"}
     expected = {
         ("/classify", "post"): {"200", "415", *of_requests},
         ("/classify/batch", "post"): {"200", *of_requests},

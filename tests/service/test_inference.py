@@ -263,7 +263,7 @@ async def test_falling_back_and_an_untrained_model_are_warnings(
     async with start(engine):
         pass
     fallback, untrained, ready = (
-        record for record in caplog.records if record.name == "service.inference"
+        record for record in caplog.records if record.name == "service.repository.changes"
     )
     assert (fallback.levelname, untrained.levelname) == ("WARNING", "WARNING")
     assert fallback.skipped == {"torchscript": "torch is missing"}

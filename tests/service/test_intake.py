@@ -42,10 +42,10 @@ def make_exchange(**headers: str) -> Exchange:
 
 
 async def compute(intake: Intake, images: list[Any], deadline: float = 30) -> list[Any]:
-    exchange = make_exchange()
-    ticket = intake.admit(exchange, 1000, deadline, not isinstance(images[0], bytes))
+    exchange, model = make_exchange(), intake._inference.catalogue.default
+    ticket = intake.admit(exchange, 1000, deadline, model, not isinstance(images[0], bytes))
     try:
-        return await intake.compute(exchange, ticket, images, 2, deadline)
+        return await intake.compute(exchange, ticket, images, model, 2, deadline)
     finally:
         ticket.close()
 

@@ -44,7 +44,10 @@ def test_the_burst_is_that_of_a_second(rate: float, capacity: float) -> None:
         (f'[keys.a]\nsha256 = "{SECRET}"', "keys.a.sha256: expected the 64 hexadecimal digits"),
         (f'[keys.a]\nsha256 = "{DIGEST}\\n"', "keys.a.sha256: expected the 64 hexadecimal digits"),
         ("[keys.a]\nsha256 = 5", "keys.a.sha256: input should be a valid string"),
-        (f'[keys.a]\nkey = "{SECRET}"', "keys.a: expected sha256, rate, burst; found another name"),
+        (
+            f'[keys.a]\nkey = "{SECRET}"',
+            "keys.a: expected sha256, rate, burst, change_models; found another name",
+        ),
         (f'[keys.a]\nsha256 = "{DIGEST}"\nratte = 5', "did you mean rate?"),
         (f'[keys.a]\nsha256 = "{DIGEST}"\n{SECRET} = 5', "keys.a: expected sha256, rate, burst"),
         (f'[keys.{SECRET}]\nsha256 = "{DIGEST}"', "expected a name of 1 to 40 letters"),

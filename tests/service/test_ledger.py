@@ -115,6 +115,28 @@ def test_who_gives_up_makes_room_in_the_line() -> None:
     assert account.held == 6
 
 
+def test_who_waits_for_more_than_there_is_by_now_gets_it_when_nobody_has_any() -> None:
+    """The account was made smaller meanwhile, for a model that came."""
+    account = Account(10)
+    assert account.try_take(8)
+    served = threading.Event()
+
+    def wait() -> None:
+        with account.hold(9, monotonic() + SECONDS):
+            served.set()
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    wait_for(lambda: account._line)
+    account.capacity = 5
+    account.give_back(7)
+    assert not served.wait(0.05)
+    account.give_back(1)
+    assert served.wait(SECONDS)
+    thread.join()
+    assert account.held == 0
+
+
 def test_many_threads_never_have_more_than_there_is() -> None:
     account = Account(1000)
     lock = threading.Lock()

@@ -38,6 +38,7 @@ def make_metrics(make_engine: Any) -> Metrics:
     metrics.count_unit(4)
     metrics.count_lag(0.3)
     metrics.count_decode_failure("invalid_image")
+    metrics.count_classified("tiny")
     return metrics
 
 
@@ -122,7 +123,7 @@ def test_what_alerts_ask_for_is_there_before_the_first_event() -> None:
         for name, value in pairs:
             assert values[f'{family}{{{name}="{value}"}}'] == 0
     # Of every status that a classification can end with.
-    others = {"not_found", "method_not_allowed", "header_timeout", "headers_too_large"}
+    others = {"not_found", "method_not_allowed", "header_timeout", "headers_too_large", "forbidden"}
     statuses = {PROBLEMS[code].status for code in PROBLEMS.keys() - others} | {200, CLIENT_GONE}
     for route in ("/classify", "/classify/batch"):
         found = {

@@ -66,6 +66,17 @@ def test_predictions_lie_among_what_was_learned(
         assert found <= most * (1 + 1e-9)
 
 
+def test_one_may_know_what_another_one_knows() -> None:
+    old, new = Predictor(), Predictor()
+    old.learn(100, 5.0)
+    new.learn(2**20, 1.0)
+    old.take_over(new)
+    assert old.predict(2**20) == 1.0
+    assert old.predict(100) == 1.0, "what it knew is forgotten"
+    old.learn(2**20, 2.0)
+    assert new.predict(2**20) == 1.0, "they share nothing"
+
+
 def test_threads_may_share_it() -> None:
     predictor = Predictor()
 

@@ -49,7 +49,11 @@ def test_the_nearest_name() -> None:
 _texts = st.text(max_size=30)
 
 
-@given(value=st.one_of(_texts, st.integers(), st.floats(allow_nan=False), st.lists(_texts)))
+@given(
+    value=st.one_of(
+        _texts, st.booleans(), st.integers(), st.floats(allow_nan=False), st.lists(_texts)
+    )
+)
 def test_values_are_read_back_as_they_were(value: object) -> None:
     line = f"a = {format_value(value)}  # a comment"
     assert tomllib.loads(line) == {"a": value}

@@ -7,12 +7,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from runtime import ImageLimits
 from service.admission import Ticket
-from service.classifier import Classifier
 from service.oip.models import Model
 from service.problems import Problem
-from tests.service.conftest import FakeEngine
+from tests.service.conftest import make_served
 
 Outcome = TypeVar("Outcome")
 MOST = 4  # images of a request
@@ -41,8 +39,7 @@ class FreeTicket(Ticket):
 
 def make_model(takes_files: bool = False, **changes: Any) -> Model:
     """A model of the fake engine."""
-    classifier = Classifier(FakeEngine(**changes), ImageLimits())
-    return Model("tiny_image" if takes_files else "tiny", takes_files, classifier)
+    return Model("tiny_image" if takes_files else "tiny", takes_files, make_served(**changes))
 
 
 def describe_input(takes_files: bool = False, **changes: Any) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import pytest
 
 from service.app import create_app
 from service.oip.description import SCHEMAS, describe_open_inference
+from service.oip.repository import Repository
 from service.oip.routes import OpenInference
 from service.settings import Settings
 
@@ -16,8 +17,11 @@ pytestmark = pytest.mark.anyio
 def find_family() -> OpenInference:
     """The routes of an application."""
     nothing: Any = None
-    state = create_app(Settings()).state
-    return OpenInference(state.lifecycle, state.inference, nothing)
+    settings = Settings()
+    state = create_app(settings).state
+    inference = state.inference
+    repository = Repository(settings, state.lifecycle, state.access, inference.changes)
+    return OpenInference(state.lifecycle, inference.catalogue, nothing, repository)
 
 
 def test_has_every_route_with_its_method() -> None:

@@ -13,8 +13,8 @@ def test_every_problem_is_a_text_and_a_code(code: str) -> None:
     answer = encode_error(Problem(code, "expected this; found that."))
     assert json.loads(answer.body) == {"error": "expected this; found that.", "code": code}
     definition = PROBLEMS[code]
-    is_of_image = code in ("unsupported_format", "invalid_image", "invalid_parameter")
-    assert answer.status == (400 if is_of_image else definition.status)
+    of_requests = {"unsupported_format", "invalid_image", "invalid_parameter", "model_not_loaded"}
+    assert answer.status == (400 if code in of_requests else definition.status)
     headers = dict(answer.headers)
     assert headers[b"content-type"] == b"application/json"
     assert len(headers) == len(answer.headers)

@@ -1,39 +1,26 @@
 """service.oip.models: which names there are, and what is behind each."""
 
-from typing import Any
-
 import pytest
 
-from runtime import ImageLimits
-from service.classifier import Classifier
-from service.oip.models import Catalogue, TensorSpec
+from service.oip.models import Offers, TensorSpec
 from service.problems import Problem
-from tests.service.conftest import FakeEngine
+from service.repository.catalogue import Catalogue
+from tests.service.conftest import make_served
 from tests.service.oip.bodies import make_model
 
 
-class Loaded:
-    """An inference whose model is loaded."""
-
-    classifier = Classifier(FakeEngine(), ImageLimits())
-
-
-class Loading:
-    """One whose model is not."""
-
-    @property
-    def classifier(self) -> Any:
-        raise Problem("not_ready", "")
-
-
 @pytest.fixture
-def catalogue() -> Catalogue:
-    inference: Any = Loaded()
-    return Catalogue(inference)
+def offers() -> Offers:
+    """Of a default model and another one."""
+    catalogue = Catalogue(lambda: None)
+    catalogue.put(make_served(), is_default=True)
+    catalogue.put(make_served("other"))
+    return Offers(catalogue)
 
 
-def test_a_bundle_is_two_models(catalogue: Catalogue) -> None:
-    tensors, files = catalogue.list()
+def test_each_bundle_is_two_models(offers: Offers) -> None:
+    tensors, files, *others = offers.list()
+    assert [model.name for model in others] == ["other", "other_image"]
     assert (tensors.name, tensors.takes_files) == ("tiny", False)
     assert tensors.input == TensorSpec("input", "FP32", (3, 32, 32))
     assert (files.name, files.takes_files) == ("tiny_image", True)
@@ -48,25 +35,39 @@ def test_a_bundle_is_two_models(catalogue: Catalogue) -> None:
 
 
 @pytest.mark.parametrize("version", [None, "1"])
-@pytest.mark.parametrize("name", ["tiny", "tiny_image"])
-def test_finds_by_name_and_version(catalogue: Catalogue, name: str, version: str | None) -> None:
-    assert catalogue.find(name, version).name == name
+@pytest.mark.parametrize("name", ["tiny", "tiny_image", "other", "other_image"])
+def test_finds_by_name_and_version(offers: Offers, name: str, version: str | None) -> None:
+    found = offers.find(name, version)
+    assert found.name == name
+    assert found.served.name == name.removesuffix("_image")
 
 
 @pytest.mark.parametrize(
-    ("name", "version"), [("other", None), ("", None), ("tiny", "2"), ("tiny", ""), ("TINY", "1")]
+    ("name", "version"),
+    [
+        *(("nobody", None), ("", None), ("tiny", "2"), ("tiny", ""), ("TINY", "1")),
+        *(("_image", None), ("tiny_image_image", None), ("nobody_image", "1")),
+    ],
 )
-def test_unknown_models(catalogue: Catalogue, name: str, version: str | None) -> None:
+def test_unknown_models(offers: Offers, name: str, version: str | None) -> None:
     with pytest.raises(Problem) as caught:
-        catalogue.find(name, version)
-    assert caught.value.code == "not_found"
+        offers.find(name, version)
+    assert caught.value.code == "model_not_found"
     assert not name or name not in caught.value.detail.split()
 
 
 def test_before_the_model_is_loaded_its_name_is_unknown() -> None:
-    inference: Any = Loading()
+    def check_started() -> None:
+        raise Problem("not_ready", "")
+
     with pytest.raises(Problem, match="not_ready"):
-        Catalogue(inference).find("tiny", None)
+        Offers(Catalogue(check_started)).find("tiny", None)
+
+
+def test_names_whose_newest_bundles_are_refused(offers: Offers) -> None:
+    assert offers.faults == {}
+    offers._catalogue.faults["new"] = "why"
+    assert offers.faults == {"new": "why"}
 
 
 def test_shapes_are_those_of_the_bundle() -> None:

@@ -12,6 +12,7 @@ import tritonclient.http.aio as triton_aio
 from tritonclient.utils import InferenceServerException
 
 from service.key_file import make_key
+from service.oip.repository import Repository
 from service.oip.routes import OpenInference
 from service.problems import Problem
 from service.settings import Settings
@@ -127,8 +128,8 @@ def test_faults_are_read(client_of_triton: Any, picture: Any) -> None:
     calls: list[tuple[str, Callable[[], Any]]] = [
         ("404", lambda: client_of_triton.infer("other", [make_tensor(RED)])),
         ("404", lambda: client_of_triton.get_model_metadata("other")),
-        ("404", lambda: client_of_triton.load_model("tiny")),
-        ("404", lambda: client_of_triton.unload_model("tiny")),
+        ("403", lambda: client_of_triton.load_model("tiny")),
+        ("403", lambda: client_of_triton.unload_model("tiny")),
         ("404", lambda: client_of_triton.get_system_shared_memory_status()),
         ("404", lambda: client_of_triton.get_trace_settings()),
         ("404", lambda: client_of_triton.get_log_settings()),
@@ -224,7 +225,7 @@ def test_the_client_of_mlserver(server: ServerProcess, picture: Any, tmp_path: P
 
 def make_routes() -> OpenInference:
     nothing: Any = None
-    return OpenInference(nothing, nothing, nothing)
+    return OpenInference(nothing, nothing, nothing, Repository(Settings(), *[nothing] * 3))
 
 
 @pytest.mark.parametrize(
@@ -239,7 +240,7 @@ def make_routes() -> OpenInference:
             "/v2/models//infer",
         ),
         *("/v2/models/m/", "/v2/models/m/other", "/v2/models/m/versions", "/v2/models/m/infer/x"),
-        *("/v2/models/m/versions/1/versions/1", "/v2/repository/models/m/load", "/v2x"),
+        *("/v2/models/m/versions/1/versions/1", "/v2/repository/models/m/start", "/v2x"),
     ],
 )
 def test_paths_that_are_not_there(path: str) -> None:
@@ -260,7 +261,7 @@ def test_names_in_paths_are_no_labels() -> None:
         ("GET", "/v2/models/tiny/infer", 405, "method_not_allowed"),
         ("POST", "/v2", 405, "method_not_allowed"),
         ("GET", "/v2/none", 404, "not_found"),
-        ("GET", "/v2/models/other", 404, "not_found"),
+        ("GET", "/v2/models/other", 404, "model_not_found"),
     ],
 )
 async def test_errors_have_the_form_of_the_protocol(

@@ -1,0 +1,333 @@
+"""Loads, swaps and unloads models while others answer: one change at a time, none half done."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from time import monotonic, process_time
+
+from runtime import Engine, RuntimeFault, estimate_load_bytes, read_bundle, stamp_bundle
+from service.budget import Budget, NoMemory
+from service.metrics import Metrics
+from service.predictor import Predictor
+from service.problems import Problem
+from service.repository.catalogue import Catalogue
+from service.repository.folders import Found, find_models, name_default
+from service.repository.loading import load_model
+from service.repository.names import list_names
+from service.repository.served import ServedModel
+from service.settings import Settings
+
+_log = logging.getLogger(__name__)
+_MIB = 2**20
+_WAIT_SECONDS = 30.0  # for memory that images which are being decoded have
+
+
+class NameTaken(Exception):
+    """Another model has the name already."""
+
+
+_FAULTS = (RuntimeFault, NoMemory, NameTaken, MemoryError, OSError)  # of a bundle or a machine
+
+
+@dataclass
+class Report:
+    """What a reading of the models' directory did, by name."""
+
+    loaded: list[str] = field(default_factory=list)
+    unloaded: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    unchanged: list[str] = field(default_factory=list)
+
+
+class Changes:
+    """What may be done to the models of a catalogue. To be called on the event loop.
+
+    A model is loaded beside those that answer, and takes its name over when it is warm. Requests
+    that have begun keep the one that they began with; it goes with the last of them. A bundle that
+    can't be served leaves everything as it was. `heed` is called after each change.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        metrics: Metrics,
+        budget: Budget,
+        catalogue: Catalogue,
+        predictor: Predictor,
+        heed: Callable[[], None],
+    ) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._budget = budget
+        self._catalogue = catalogue
+        self._predictor = predictor  # of the default model, whichever it is
+        self._heed = heed
+        self._turn = asyncio.Lock()
+
+    async def start(self, engine: Engine | None) -> None:
+        """Loads the default model, or takes `engine` for it, then all of the directory.
+
+        Raises RuntimeFault, NoMemory: the default one can't be served. Of the others that is in the
+        log and in the catalogue's faults.
+        """
+        settings = self._settings
+        async with self._turn:
+            name = name_default(settings)
+            source = settings.bundle if engine is None else engine
+            model = await asyncio.to_thread(load_model, source, settings, name)
+            has_more = settings.models is not None
+            self._budget.settle(model.input_pixels, is_final=not has_more)
+            self._put_default(model)
+            report = await self._follow_directory()
+            if has_more:  # now that all of them are there, what they take is known and not planned
+                self._budget.settle(self._find_pixels(), is_final=True)
+                self._catalogue.limit(self._budget.limits.images)
+                _log_report("models read", report)
+            self._describe_start()
+
+    async def reload(self) -> Report:
+        """Makes the models as the directory and the default bundle are now. Raises nothing."""
+        async with self._turn:
+            report = Report()
+            if not self._catalogue.served:  # the start has failed
+                return report
+            default = self._catalogue.default
+            if default.folder is not None:
+                await self._renew(default, default.name, default.folder, report)
+            more = await self._follow_directory()
+            for name in ("loaded", "unloaded", "failed", "unchanged"):
+                getattr(report, name).extend(getattr(more, name))
+            _log_report("models read again", report)
+            return report
+
+    async def load(self, name: str) -> None:
+        """Loads a model of the directory, or the default one, anew.
+
+        Raises Problem model_not_found, model_not_loaded.
+        """
+        async with self._turn:
+            default = self._catalogue.default
+            folder = default.folder if name == default.name else None
+            if folder is None:
+                folder = (await self._find()).folders.get(name)
+            if folder is None:
+                raise Problem(
+                    "model_not_found",
+                    "expected the name of a folder in BNN_MODELS, or of the default model; found "
+                    "another. POST /v2/repository/index lists those that are served.",
+                )
+            fault = await self._bring(self._catalogue.get(name), name, folder)
+            if fault is not None:
+                raise Problem("model_not_loaded", f"{fault} What was served before still is.")
+
+    async def unload(self, name: str) -> None:
+        """Serves a model no more: until it is loaded, or the directory read again.
+
+        Raises Problem model_not_found, model_not_loaded.
+        """
+        async with self._turn:
+            if name == self._catalogue.default.name:
+                raise Problem(
+                    "model_not_loaded",
+                    "expected a model that is not the default one, which answers where none is "
+                    "named; found it. Serve another by BNN_BUNDLE.",
+                )
+            if self._catalogue.get(name) is None:
+                self._catalogue.find(name)
+            self._unload(name)
+
+    # ---- steps, each with the turn
+
+    async def _find(self) -> Found:
+        """What the directory has now; that it can't be read is logged, and changes nothing."""
+        try:
+            found = await asyncio.to_thread(find_models, self._settings.models)
+        except OSError as error:
+            fault = f"expected a directory of models that can be read; found {error.strerror}"
+            _log.error("the models stay as they were", extra={"reason": fault})
+            served = (self._catalogue.get(name) for name in self._catalogue.names)
+            return Found({m.name: m.folder for m in served if m is not None and m.folder})
+        return found
+
+    async def _follow_directory(self) -> Report:
+        """Loads what is new or other than before, unloads what is gone."""
+        report = Report()
+        if self._settings.models is None:
+            return report
+        found = await self._find()
+        default = self._catalogue.default.name
+        self._catalogue.faults = {
+            name: why
+            for name, why in self._catalogue.faults.items()
+            if name in found.folders or name == default
+        }
+        for name, why in found.faults.items():
+            self._note_fault(name, why)
+            report.failed.append(name)
+        for name in self._catalogue.names - found.folders.keys() - {default}:
+            self._unload(name)
+            report.unloaded.append(name)
+        for name, folder in found.folders.items():
+            if name == name_default(self._settings):
+                continue  # the default one
+            served = self._catalogue.get(name)
+            if served is not None and served is self._catalogue.default:
+                served = None  # of a bundle elsewhere: the name is taken
+            await self._renew(served, name, folder, report)
+        return report
+
+    async def _renew(
+        self, served: ServedModel | None, name: str, folder: Path, report: Report
+    ) -> None:
+        """Loads a model unless it is served as its bundle is now."""
+        stamp = await asyncio.to_thread(stamp_bundle, folder)
+        if served is not None and stamp == served.stamp:
+            self._catalogue.faults.pop(name, None)  # of another bundle that was there meanwhile
+            report.unchanged.append(name)
+        elif await self._bring(served, name, folder) is None:
+            report.loaded.append(name)
+        else:
+            report.failed.append(name)
+
+    async def _bring(self, served: ServedModel | None, name: str, folder: Path) -> str | None:
+        """Loads a model and serves it instead of `served`; why that can't be, or None."""
+        is_default = served is not None and served is self._catalogue.default
+        # A default bundle that stands for itself may be another network now, and has its name.
+        wanted = name_default(self._settings) if is_default else name
+        try:
+            model = await asyncio.to_thread(self._load_within, wanted, folder)
+            self._swap(served, model)
+        except _FAULTS as error:
+            fault = str(error) or "expected memory for the model; there is none left."
+        except Exception as error:
+            fault = f"{type(error).__name__}: {error}"
+            _log.exception("loading a model failed unexpectedly", extra={"model": name})
+        else:
+            return None
+        self._note_fault(name, fault)
+        return fault
+
+    def _load_within(self, name: str | None, folder: Path) -> ServedModel:
+        """Loads a model in memory that images may have when it is there. In a thread."""
+        need = estimate_load_bytes(read_bundle(folder).manifest, self._settings.engine)
+        decoding = self._budget.decoding
+        if need > decoding.capacity:
+            raise NoMemory(
+                f"expected about {need / _MIB:.0f} MiB of memory to load the model beside those "
+                f"that are served; found {decoding.capacity / _MIB:.0f} MiB "
+                f"({self._budget.origin}). Give the service more memory, or unload a model."
+            )
+        try:
+            with decoding.hold(need, monotonic() + _WAIT_SECONDS):
+                return load_model(folder, self._settings, name)
+        except TimeoutError as error:
+            raise NoMemory(
+                f"expected about {need / _MIB:.0f} MiB of memory within {_WAIT_SECONDS:.0f} s; "
+                "requests had it. Try again when there are fewer."
+            ) from error
+
+    def _swap(self, before: ServedModel | None, model: ServedModel) -> None:
+        """Serves `model`, instead of `before`. Raises NoMemory, NameTaken: nothing is changed."""
+        catalogue = self._catalogue
+        others = [other for other in catalogue.list() if other is not before]
+        if any(set(list_names(model.name)) & set(list_names(other.name)) for other in others):
+            raise NameTaken(
+                f"expected a name that no other model has; found {model.name}. Rename the folder, "
+                "or the bundle."
+            )
+        pixels = max(m.input_pixels for m in (model, *others))
+        self._budget.change(model.kept_bytes - (before.kept_bytes if before else 0), pixels)
+        if before is not None and before is catalogue.default:
+            self._put_default(model)
+        else:
+            predictor = before.predictor if before else model.predictor
+            catalogue.put(replace(model, predictor=predictor))
+        self._finish("loaded")
+        extra = {
+            "model": model.name,
+            "model_id": model.classifier.model_id,
+            "engine": model.classifier.engine_name,
+            "self_test": model.self_test.verdict,
+            "load_ms": round(model.load_seconds * 1000, 1),
+            "warm_up_ms": round(model.warm_up_seconds * 1000, 1),
+        }
+        if before is not None:
+            extra["replaces"] = before.classifier.model_id
+        _log.info("a model is served", extra=extra)
+        warn_of(model)
+
+    def _unload(self, name: str) -> None:
+        removed = self._catalogue.remove(name)
+        self._budget.change(-removed.kept_bytes, self._find_pixels())
+        self._finish("unloaded")
+        _log.info("a model is no longer served", extra={"model": name})
+
+    def _finish(self, result: str) -> None:
+        self._catalogue.limit(self._budget.limits.images)
+        self._metrics.count_model_change(result)
+        self._heed()
+
+    def _put_default(self, model: ServedModel) -> None:
+        """Whatever is default goes on with the predictor that admission asks."""
+        if not self._catalogue.served:
+            self._predictor.take_over(model.predictor)
+        limited = model.classifier.with_limits(self._budget.limits.images)
+        model = replace(model, predictor=self._predictor, classifier=limited)
+        self._catalogue.put(model, is_default=True)
+        self._metrics.describe_engine(model.engine, model.classifier.model_id)
+        self._heed()
+
+    def _note_fault(self, name: str, fault: str) -> None:
+        self._catalogue.faults[name] = fault
+        self._metrics.count_model_change("failed")
+        extra = {"model": name, "reason": fault, "still_served": name in self._catalogue.names}
+        _log.error("a model cannot be served", extra=extra)
+
+    def _find_pixels(self) -> int:
+        return max(model.input_pixels for model in self._catalogue.list())
+
+    def _describe_start(self) -> None:
+        model = self._catalogue.default
+        manifest = model.classifier.manifest
+        self._metrics.describe_start("load", model.load_seconds)
+        self._metrics.describe_start("warm_up", model.warm_up_seconds)
+        warn_of(model)
+        _log.info(
+            "ready",
+            extra={
+                "model": model.name,
+                "model_id": model.classifier.model_id,
+                "trained": manifest.trained,
+                "engine": model.classifier.engine_name,
+                "workers": self._settings.workers,
+                "threads": self._settings.threads,
+                "images_together": model.unit,
+                "self_test": model.self_test.verdict,
+                "models": self._catalogue.served,
+                "load_ms": round(model.load_seconds * 1000, 1),
+                "warm_up_ms": round(model.warm_up_seconds * 1000, 1),
+                "cpu_ms": round(process_time() * 1000, 1),
+            },
+        )
+
+
+def warn_of(model: ServedModel) -> None:
+    """Logs what is to be known of a model before its answers are believed."""
+    engine = model.engine
+    broken = {item.name: item.reason for item in engine.skipped if item.cause == "failed"}
+    if broken:
+        _log.warning(
+            "fell back to %s/%s", engine.name, engine.implementation, extra={"skipped": broken}
+        )
+    if not model.classifier.manifest.trained:
+        _log.warning("the model is untrained: its labels mean nothing", extra={"model": model.name})
+
+
+def _log_report(text: str, report: Report) -> None:
+    names: Iterable[tuple[str, list[str]]] = vars(report).items()
+    level = logging.WARNING if report.failed else logging.INFO
+    _log.log(level, text, extra={key: ", ".join(found) for key, found in names if found})

@@ -1,0 +1,67 @@
+"""Which models a directory has: each of its folders that is a bundle, by the folder's name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from runtime import stamp_bundle
+from service.repository.names import TWIN_SUFFIX
+from service.settings import Settings
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is there: folders of bundles by name, and names that cannot be served, with why."""
+
+    folders: Mapping[str, Path] = field(default_factory=dict)
+    faults: Mapping[str, str] = field(default_factory=dict)
+
+
+def find_models(directory: Path | None) -> Found:
+    """The folders in a directory, links to folders too, without those that begin with a dot.
+
+    None: there is no directory. Raises OSError if it can't be read.
+    """
+    if directory is None:
+        return Found()
+    folders: dict[str, Path] = {}
+    faults: dict[str, str] = {}
+    for path in sorted(directory.iterdir()):
+        if path.name.startswith(".") or not path.is_dir():
+            continue
+        fault = check_name(path.name)
+        if fault is None and stamp_bundle(path) is None:
+            fault = f"expected a bundle, with manifest.json, in {path}; found none"
+        if fault is None:
+            folders[path.name] = path
+        else:
+            faults[path.name] = fault
+    return Found(folders, faults)
+
+
+def check_name(name: str) -> str | None:
+    """Why a folder's name can't be a model's; None: it can."""
+    if not _NAME.fullmatch(name):
+        return (
+            "expected a folder's name of 1 to 100 letters, digits, dots, - and _, which is the "
+            "model's; found another. Rename the folder"
+        )
+    if name.endswith(TWIN_SUFFIX):
+        return (
+            f"expected a name that does not end in {TWIN_SUFFIX}, which means the same model by "
+            "image files in the Open Inference Protocol; found one. Rename the folder"
+        )
+    return None
+
+
+def name_default(settings: Settings) -> str | None:
+    """The folder's name of the default bundle, where it stands among the models; else None."""
+    if settings.models is None:
+        return None
+    bundle = settings.bundle.absolute()
+    return bundle.name if bundle.parent == settings.models.absolute() else None
