@@ -21,16 +21,11 @@ _MAP_HEADERS: dict[str, str] = {
     **{f"X-Time-{name}-Ms": f"{index}.500" for index, name in enumerate(_STAGES)},
 }
 MAP = (200, _MAP_HEADERS, b"\x89PNG")
-MODELS: dict[str, Any] = {
-    "models": [
-        {
-            **{"name": name, "is_default": name == "first", "id": "0f3a", "trained": True},
-            **{"engine": "native/generic", "classes": 3, "is_newest": True},
-        }
-        for name in ("first", "second")
-    ],
-    "failed": ["broken"],
+_MODEL = {
+    **{"name": "tiny", "is_default": True, "id": "0f3a", "trained": True},
+    **{"engine": "native/generic", "classes": 3, "is_newest": True},
 }
+MODELS = (200, GOOD[1], {"models": [_MODEL], "failed": ["broken"]})
 
 
 def refuse(

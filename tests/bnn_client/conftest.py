@@ -1,6 +1,7 @@
 """What the client's tests share: real services, an image, and scripted answers."""
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,7 @@ import pytest
 
 from service.key_file import make_key
 from service.sample_image import draw_sample_image
-from tests.bnn_client.several import Several, open_several
-from tests.service.servers import ServerProcess
+from tests.service.servers import ROOT, ServerProcess
 
 Script = list[tuple[int, dict[str, str], Any] | Exception]
 
@@ -40,6 +40,16 @@ def _start(folder: Path, **environment: str) -> Iterator[str]:
 def service_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a service with the default model."""
     yield from _start(tmp_path_factory.mktemp("service"))
+
+
+@pytest.fixture(scope="session")
+def several_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a service with the default model, and the same as `second`; `broken` is none."""
+    models = tmp_path_factory.mktemp("models")
+    shutil.copytree(ROOT / "service" / "bundles" / "default", models / "second")
+    shutil.copytree(models / "second", models / "broken")
+    (models / "broken" / "manifest.json").write_text("{}")
+    yield from _start(tmp_path_factory.mktemp("several"), BNN_MODELS=str(models))
 
 
 @pytest.fixture(scope="session")
@@ -77,10 +87,3 @@ def script() -> Callable[..., tuple[httpx.MockTransport, list[httpx.Request]]]:
         return httpx.MockTransport(answer), seen
 
     return make
-
-
-@pytest.fixture
-def several() -> Iterator[Several]:
-    """A real server of two models, which are not there."""
-    with open_several() as found:
-        yield found
