@@ -37,7 +37,10 @@ CONFIG = "/etc/bnn-service/settings.toml"
 MOST_EXPOSURE = 13  # tenths of a point of 100; `systemd-analyze security` calls 20 OK
 # Text that is free; and what other tests look at instead of systemd, which takes any value.
 FREE = {"Description", "Environment", "EnvironmentFile", "ExecStart"}
-PINNED = {"CapabilityBoundingSet": "", "AmbientCapabilities": "", "WantedBy": "multi-user.target"}
+PINNED = {
+    **{"CapabilityBoundingSet": "", "AmbientCapabilities": "", "WantedBy": "multi-user.target"},
+    "ExecReload": "/bin/kill -HUP $MAINPID",
+}
 
 needs_systemd = pytest.mark.skipif(
     not SYSTEMD.exists() or shutil.which("systemd-analyze") is None,

@@ -27,6 +27,7 @@ VARIANTS: tuple[tuple[str, ...], ...] = (
     ("overlays/raspberry-pi",),
     ("base", "autoscaling"),
     ("base", "bundle-configmap"),
+    ("base", "models-volume"),
     ("base", "monitoring"),
     ("base", "autoscaling", "autoscaling-queue", "monitoring", "baseline"),
     ("overlays/cloud", "autoscaling-queue", "bundle-volume", "monitoring"),

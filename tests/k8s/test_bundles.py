@@ -67,6 +67,15 @@ def test_own_bundle_is_where_the_service_looks(component: str) -> None:
     assert "optional" not in source
 
 
+def test_more_models_are_where_the_service_looks() -> None:
+    found = render(("base", "models-volume"))
+    (mount,) = (one for one in found.container["volumeMounts"] if one["name"] == "models")
+    assert mount["readOnly"] is True
+    assert found.environment["BNN_MODELS"] == mount["mountPath"]
+    (volume,) = (one for one in found.pod["volumes"] if one["name"] == "models")
+    assert volume["persistentVolumeClaim"] == {"claimName": "bnn-models", "readOnly": True}
+
+
 def test_baseline_is_a_bundle_of_the_image() -> None:
     found = render(("overlays/baseline",)).environment
     folder = Path(found["BNN_BUNDLE"])
