@@ -1,16 +1,16 @@
 #!/usr/bin/env node
-// Classifies an image file from Node 20 or newer: node node.mjs IMAGE [URL]; API_KEY in the environment.
+// Classifies an image file from Node 20 or newer: node node.mjs IMAGE [URL [MODEL]]; API_KEY in the environment.
 import { readFile } from "node:fs/promises";
 import { classify, Problem } from "./classify.mjs";
 
-const [path, url = "http://127.0.0.1:8000"] = process.argv.slice(2);
+const [path, url = "http://127.0.0.1:8000", model] = process.argv.slice(2);
 if (!path) {
-  console.error("usage: node node.mjs IMAGE [URL]");
+  console.error("usage: node node.mjs IMAGE [URL [MODEL]]");
   process.exit(2);
 }
 try {
   const image = new Blob([await readFile(path)]);
-  const answer = await classify(url, image, { key: process.env.API_KEY, topK: 3 });
+  const answer = await classify(url, image, { key: process.env.API_KEY, topK: 3, model });
   for (const { label, score } of answer.predictions) console.log(label, score.toFixed(3));
 } catch (error) {
   if (error instanceof Problem) {

@@ -14,6 +14,7 @@ from functools import partial
 from html.parser import HTMLParser
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
@@ -178,14 +179,16 @@ def test_what_is_wrong_is_told_by_code_text_and_request(name: str, service: Serv
     assert "unauthorized" in str(run(name, service.image, service.url, key="wrong"))
 
 
-def test_python_names_a_model(service: Service) -> None:
-    name = httpx.get(f"{service.url}/info", headers={"X-API-Key": KEY}).json()["model"]["name"]
+@pytest.mark.parametrize(("name", "option"), [("python", ("--model",)), ("node", ())])
+def test_a_model_is_named(name: str, option: tuple[str, ...], service: Service) -> None:
+    model = httpx.get(f"{service.url}/info", headers={"X-API-Key": KEY}).json()["model"]["name"]
     asked: list[str] = []
     with refuse_first(service, [0.0], asked) as url:
-        for more in ((), ("--model", name)):
-            done = run("python", service.image, url, more=more)
+        for more in ((), (*option, model)):
+            done = run(name, service.image, url, more=more)
             assert (done.returncode, "flower" in done.stdout) == (0, True)
-    assert asked == ["/classify", f"/classify?model={name}"]
+    named = [parse_qs(urlsplit(target).query).get("model") for target in asked]
+    assert named == [None, [model]]
 
 
 @pytest.mark.parametrize("name", ["python", "node"])
