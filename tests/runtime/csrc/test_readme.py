@@ -16,7 +16,7 @@ def test_its_python_runs():
 
 def test_its_names_are_in_the_code():
     kinds = {".h", ".cpp", ".inc", ".txt"}
-    code = "".join(path.read_text() for path in SOURCES.iterdir() if path.suffix in kinds)
+    code = "".join(path.read_text() for path in SOURCES.rglob("*.*") if path.suffix in kinds)
     names = {
         name
         for name in re.findall(r"`([A-Za-z_]{4,})`", DOCUMENT.read_text())
@@ -27,5 +27,5 @@ def test_its_names_are_in_the_code():
 
 
 def test_its_files_exist():
-    for name in re.findall(r"`(\w+\.(?:h|inc|cpp))`", DOCUMENT.read_text()):
+    for name in re.findall(r"`([\w/]+\.(?:h|inc|cpp))`", DOCUMENT.read_text()):
         assert (SOURCES / name).is_file(), name
