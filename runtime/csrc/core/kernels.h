@@ -14,7 +14,6 @@
 
 #include "bnn.h"
 #include "core/team.h"
-#include "kernels/resize/resize.h"
 
 namespace bnn {
 
@@ -137,17 +136,7 @@ struct Int8Kernels {
                 const float* bias, int64_t quads, int64_t classes, float* y);
 };
 
-// kernels/floats/<implementation>.cpp
-extern const FloatKernels kGenericFloats;
-extern const Int8Kernels kGenericInt8;
-#if defined(__x86_64__)
-extern const FloatKernels kAvx2Floats, kAvx512Floats;
-extern const Int8Kernels kAvx2Int8, kAvx512Int8;
-#elif defined(__aarch64__)
-extern const FloatKernels kNeonFloats;
-extern const Int8Kernels kNeonInt8, kNeonDotInt8;
-#endif
-
+struct ResizeKernels;  // kernels/resize/resize.h
 struct SlicedKernels;  // kernels/sliced/sliced.h
 
 struct Kernels {
@@ -175,19 +164,6 @@ struct Kernels {
   const ResizeKernels& resize;
   const SlicedKernels* sliced;  // NULL: none
 };
-
-extern const Kernels kGenericKernels;
-#if defined(__x86_64__)
-extern const Kernels kAvx2Kernels;
-extern const Kernels kAvx512Kernels;
-#elif defined(__aarch64__)
-extern const Kernels kNeonKernels, kNeonDotKernels;
-#endif
-
-// kernels/dispatch.cpp
-const Kernels* active_kernels();  // NULL after a failure, which is then in bnn_error()
-const Kernels* find_kernels(const char* name);  // compiled in and supported here, else NULL
-__attribute__((format(printf, 2, 3))) int fail(bnn_status status, const char* format, ...);
 
 }  // namespace bnn
 #endif  // BNN_KERNELS_H_

@@ -14,7 +14,7 @@
 #include <new>
 
 #include "core/pool.h"
-#include "parts/part.h"
+#include "core/status.h"
 
 namespace bnn {
 namespace {

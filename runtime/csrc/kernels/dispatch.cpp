@@ -1,6 +1,6 @@
-// Which implementations exist, which of them this CPU can run, which one is active; and the last
-// error of a thread.
-#include <stdarg.h>
+// Which implementations exist, which of them this CPU can run, which one is active.
+#include "kernels/dispatch.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,12 +9,11 @@
 #include <sys/auxv.h>
 #endif
 
-#include "core/kernels.h"
+#include "core/status.h"
+#include "kernels/popcount/tables.h"
 
 namespace bnn {
 namespace {
-
-thread_local char last_error[512];
 
 struct Entry {
   const Kernels* kernels;
@@ -117,14 +116,6 @@ const Kernels* choose(const char* name) {
 
 }  // namespace
 
-int fail(bnn_status status, const char* format, ...) {
-  va_list arguments;
-  va_start(arguments, format);
-  vsnprintf(last_error, sizeof last_error, format, arguments);
-  va_end(arguments);
-  return status;
-}
-
 const Kernels* find_kernels(const char* name) {
   for (const Entry& entry : kTable) {
     if (strcmp(entry.kernels->name, name) == 0) return entry.supported() ? entry.kernels : nullptr;
@@ -149,8 +140,6 @@ const Kernels* active_kernels() {
 int bnn_abi(void) { return BNN_ABI; }
 
 int bnn_float_order(void) { return BNN_FLOAT_ORDER; }
-
-const char* bnn_error(void) { return bnn::last_error; }
 
 int bnn_implementations(const bnn_implementation** list, int32_t* count) {
   using namespace bnn;

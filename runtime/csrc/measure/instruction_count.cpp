@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/dispatch.h"
 #include "kernels/sliced/sliced.h"
 
 // Different bodies: the linker must not make them one.

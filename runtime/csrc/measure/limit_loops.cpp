@@ -3,10 +3,11 @@
 #include "measure/limit_loops.h"
 
 #include <string.h>
-#include <time.h>
 
 #include "core/clock.h"
-#include "parts/part.h"
+#include "core/status.h"
+#include "kernels/dispatch.h"
+#include "measure/runs.h"
 
 namespace bnn {
 namespace {
@@ -119,12 +120,6 @@ const LimitTable* active_limits() {
 }  // namespace
 
 const LimitTable kGenericLimits = {kList, kLoops, 4};
-
-double read_clock() {
-  timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<double>(now.tv_sec) * 1e9 + static_cast<double>(now.tv_nsec);
-}
 
 }  // namespace bnn
 

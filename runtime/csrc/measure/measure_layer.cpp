@@ -5,6 +5,7 @@
 #include "core/border.h"
 #include "core/clock.h"
 #include "kernels/sliced/sliced.h"
+#include "measure/runs.h"
 #include "parts/part.h"
 
 namespace bnn {

@@ -5,6 +5,8 @@
 
 #include "core/kernels.h"
 #include "core/profile.h"
+#include "core/status.h"
+#include "kernels/dispatch.h"
 
 namespace bnn {
 
@@ -63,9 +65,6 @@ inline int64_t round_up(int64_t value, int64_t multiple) {
 constexpr int32_t kMaxChannels = 1 << 16, kMaxSide = 1 << 14, kMaxKernel = 31, kMaxLayers = 1024;
 
 // parts/parts.cpp. `what` names the function and field in the message.
-int check_range(const char* what, int64_t value, int64_t low, int64_t high);
-int check_pointer(const char* what, const void* pointer);
-int check_finite(const char* what, const float* values, int64_t count);
 int check_window(const char* what, const bnn_window& window, int32_t height, int32_t width);
 inline int32_t window_outputs(const bnn_window& window, int32_t side) {
   if (window.kernel == 0) return side;

@@ -1,6 +1,5 @@
 // Prepared parts: writing and validating their header, describing, reporting and running any kind
 // of part.
-#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -62,29 +61,6 @@ const Kernels* open_header(const char* function, const void* part, size_t bytes,
     return nullptr;
   }
   return kernels;
-}
-
-int check_range(const char* what, int64_t value, int64_t low, int64_t high) {
-  if (value >= low && value <= high) return BNN_OK;
-  return fail(BNN_EARGUMENT, "%s: expected %lld..%lld, found %lld", what,
-              static_cast<long long>(low), static_cast<long long>(high),
-              static_cast<long long>(value));
-}
-
-int check_pointer(const char* what, const void* pointer) {
-  return pointer != nullptr ? BNN_OK
-                            : fail(BNN_EARGUMENT, "%s: expected a pointer, found NULL", what);
-}
-
-int check_finite(const char* what, const float* values, int64_t count) {
-  if (check_pointer(what, values) != BNN_OK) return BNN_EARGUMENT;
-  for (int64_t i = 0; i < count; ++i) {
-    if (!isfinite(values[i])) {
-      return fail(BNN_EARGUMENT, "%s: expected finite values, found %g at %lld", what,
-                  static_cast<double>(values[i]), static_cast<long long>(i));
-    }
-  }
-  return BNN_OK;
 }
 
 int check_window(const char* what, const bnn_window& window, int32_t height, int32_t width) {

@@ -63,6 +63,40 @@ def test_on_this_machine(here):
     assert accepted(run(here.with_name("bnn_randomtest"), "200")) > 100
 
 
+def read_symbols(objects: Path) -> tuple[dict[str, str], dict[str, set[str]]]:
+    """Symbol -> the room whose object defines it; room -> the symbols its objects look for."""
+    defined: dict[str, str] = {}
+    wanted: dict[str, set[str]] = {}
+    for path in sorted(objects.rglob("*.o")):
+        room = str(path.parent.relative_to(objects))
+        answer = subprocess.run(["nm", path], capture_output=True, text=True, check=True).stdout
+        for kind, name in re.findall(r"^[0-9a-f]* +(\w) (\S+)$", answer, re.MULTILINE):
+            if kind == "U":
+                wanted.setdefault(room, set()).add(name)
+            elif kind in "TDRB":
+                defined[name] = room
+    return defined, wanted
+
+
+@pytest.mark.slow
+def test_no_symbol_is_used_against_the_order_of_the_rooms(here):
+    """A declaration in a low room can hide an arrow from the includes; the linker sees it."""
+    if shutil.which("nm") is None:
+        pytest.skip("nm (package binutils) is not installed: the rooms' symbols not looked at")
+    defined, wanted = read_symbols(here.parent / "CMakeFiles" / "bnn_objects.dir")
+    table = (SOURCES / "README.md").read_text()
+    order = re.findall(r"^\| `([\w/]+)/` \|", table, re.MULTILINE)
+    assert set(defined.values()) <= set(order)
+    assert {"core", "kernels/sliced", "parts"} <= wanted.keys()
+    upwards = {
+        (room, name, defined[name])
+        for room, names in wanted.items()
+        for name in names & defined.keys()
+        if order.index(defined[name]) > order.index(room)
+    }
+    assert not upwards
+
+
 @pytest.fixture(scope="module")
 def sanitized(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The self-test built with the sanitizers; skips where their runtime is missing."""

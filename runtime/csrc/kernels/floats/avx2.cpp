@@ -2,8 +2,8 @@
 // arithmetic.
 #include <string.h>
 
-#include "core/kernels.h"
 #include "core/target.h"
+#include "kernels/floats/tables.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>

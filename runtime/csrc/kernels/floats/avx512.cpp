@@ -2,8 +2,8 @@
 // dot products of VNNI, for four 8-bit channels in the place of a float.
 #include <string.h>
 
-#include "core/kernels.h"
 #include "core/target.h"
+#include "kernels/floats/tables.h"
 
 #if defined(__x86_64__)
 #include "core/intrinsics.h"

@@ -1,8 +1,8 @@
 // Float parts in the generic implementation: the same tiles as elsewhere, with one lane.
 #include <string.h>
 
-#include "core/kernels.h"
 #include "core/target.h"
+#include "kernels/floats/tables.h"
 
 namespace bnn {
 namespace {

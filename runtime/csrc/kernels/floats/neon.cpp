@@ -2,8 +2,8 @@
 // channels in the place of a float.
 #include <string.h>
 
-#include "core/kernels.h"
 #include "core/target.h"
+#include "kernels/floats/tables.h"
 
 #if defined(__aarch64__)
 #include <arm_neon.h>

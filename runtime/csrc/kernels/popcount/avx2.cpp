@@ -9,8 +9,10 @@
 // popcount would need 8 for 256.
 #include <string.h>
 
-#include "core/kernels.h"
 #include "core/target.h"
+#include "kernels/floats/tables.h"
+#include "kernels/popcount/tables.h"
+#include "kernels/resize/resize.h"
 #include "kernels/sliced/sliced.h"
 
 #if defined(__x86_64__)

@@ -8,8 +8,10 @@
 // depends on nothing else. The carry out of words 2j and 2j + 1 is P_2j ? ~P_2j+1 : P_2j-1, one
 // ternary-logic instruction. So m = 2 * popcount(carries) + popcount(last P). Chains run down the
 // window's columns, so that one transformed row of pixels serves all three columns.
-#include "core/kernels.h"
 #include "core/target.h"
+#include "kernels/floats/tables.h"
+#include "kernels/popcount/tables.h"
+#include "kernels/resize/resize.h"
 #include "kernels/sliced/sliced.h"
 
 #if defined(__x86_64__)

@@ -1,7 +1,9 @@
 // The generic implementation: loops one can check by eye, the oracle of the others and the last
 // resort of odd CPUs.
-#include "core/kernels.h"
 #include "core/target.h"
+#include "kernels/floats/tables.h"
+#include "kernels/popcount/tables.h"
+#include "kernels/resize/resize.h"
 
 namespace bnn {
 namespace {

@@ -10,8 +10,10 @@
 // A window is one chain: in a map whose rows hold running exclusive-ors along the whole row it is
 // three pieces, each corrected by one word. Sums stay in bytes, four of them for each output, and
 // are widened by pairwise additions, which have one slow pipe on small cores.
-#include "core/kernels.h"
 #include "core/target.h"
+#include "kernels/floats/tables.h"
+#include "kernels/popcount/tables.h"
+#include "kernels/resize/resize.h"
 #include "kernels/sliced/sliced.h"
 
 #if defined(__aarch64__)
