@@ -23,8 +23,7 @@ BNN_TARGET_BEGIN("avx2,fma")
 namespace bnn {
 namespace {
 
-// ---- packing
-// -------------------------------------------------------------------------------------------------
+// ---- packing ----
 
 void pack_floats_avx2(const float* x, int64_t x_pitch, int64_t rows, const float* threshold,
                       const uint32_t* flip, int64_t words, uint32_t* out, int64_t out_pitch) {
@@ -137,8 +136,7 @@ void unpack_counts_avx2(const uint16_t* counts, int64_t rows, int32_t total, flo
   }
 }
 
-// ---- counting mismatches
-// --------------------------------------------------------------------------------------------
+// ---- counting mismatches ----
 
 constexpr int kPixels = 4;
 constexpr int kNibbles = 8;  // groups of four bits in a word

@@ -28,8 +28,7 @@ BNN_TARGET_BEGIN("avx512f,avx512bw,avx512vpopcntdq,avx2,fma")
 namespace bnn {
 namespace {
 
-// ---- packing
-// -------------------------------------------------------------------------------------------------
+// ---- packing ----
 
 void pack_floats_avx512(const float* x, int64_t x_pitch, int64_t rows, const float* threshold,
                         const uint32_t* flip, int64_t words, uint32_t* out, int64_t out_pitch) {
@@ -141,8 +140,7 @@ void unpack_counts_avx512(const uint16_t* counts, int64_t rows, int32_t total, f
   }
 }
 
-// ---- counting mismatches
-// --------------------------------------------------------------------------------------------
+// ---- counting mismatches ----
 
 // Words of a chain (a column of the window), rounded up to pairs; the odd one repeats its
 // predecessor.

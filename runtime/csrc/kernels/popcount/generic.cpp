@@ -8,8 +8,7 @@
 namespace bnn {
 namespace {
 
-// ---- packing
-// -------------------------------------------------------------------------------------------------
+// ---- packing ----
 
 void pack_floats_generic(const float* x, int64_t x_pitch, int64_t rows, const float* threshold,
                          const uint32_t* flip, int64_t words, uint32_t* out, int64_t out_pitch) {
@@ -56,8 +55,7 @@ void unpack_counts_generic(const uint16_t* counts, int64_t rows, int32_t total, 
   }
 }
 
-// ---- counting mismatches: for each pixel, tap and word, 64 output channels side by side
-// --------------------------------
+// ---- counting mismatches: for each pixel, tap and word, 64 output channels side by side ----
 
 BNN_INLINE uint32_t popcount(uint32_t x) {
   x -= (x >> 1) & 0x55555555u;

@@ -22,8 +22,7 @@
 namespace bnn {
 namespace {
 
-// ---- packing
-// -------------------------------------------------------------------------------------------------
+// ---- packing ----
 
 // Lanes of all ones or zeros -> bits, lane 0 lowest.
 BNN_INLINE uint32_t gather_bits(uint8x16_t mask) {
@@ -122,8 +121,7 @@ void unpack_counts_neon(const uint16_t* counts, int64_t rows, int32_t total, flo
   }
 }
 
-// ---- counting mismatches
-// --------------------------------------------------------------------------------------------
+// ---- counting mismatches ----
 
 constexpr int kPixels = 2;
 constexpr int kOutputVectors = 4;  // of four outputs
