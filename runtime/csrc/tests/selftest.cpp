@@ -12,6 +12,7 @@
 #include <initializer_list>
 
 #include "bnn.h"
+#include "tests/internals/vectors.h"
 #include "tests/selftest_floats.h"
 #include "tests/selftest_resize.h"
 #include "tests/selftest_tools.h"
@@ -231,6 +232,7 @@ const Shape kStages[] = {
 };
 
 void check_implementation(const char* name) {
+  bnn::test_vectors(name, check);
   const size_t widths[] = {32, 64, 96, 160, 224, 288};
   for (const size_t channels : widths) {
     check_pack(name, channels);

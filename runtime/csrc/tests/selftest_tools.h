@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "bnn.h"
+#include "tests/internals/random.h"
 
 namespace {
 
@@ -25,19 +26,6 @@ void require(int status, const char* what) {
   printf("FAIL %s: %s\n", what, bnn_error());
   exit(1);
 }
-
-struct Random {  // xorshift64*
-  uint64_t state;
-  uint32_t word() {
-    state ^= state >> 12;
-    state ^= state << 25;
-    state ^= state >> 27;
-    return static_cast<uint32_t>((state * 0x2545f4914f6cdd1du) >> 32);
-  }
-  float number() {
-    return static_cast<float>(static_cast<int32_t>(word())) / 2147483648.0f;
-  }  // -1..1
-};
 
 // Memory of one check, freed together; a canary behind each piece finds writes beyond its end.
 struct Memory {
