@@ -10,71 +10,78 @@
 #endif
 
 #include "core/status.h"
+#include "kernels/choice.h"
 #include "kernels/popcount/tables.h"
 
 namespace bnn {
 namespace {
 
-struct Entry {
-  const Kernels* kernels;
-  bool (*supported)();
-};
-
-bool always() { return true; }
-
 #if defined(__x86_64__)
+constexpr Machine kMachine = Machine::kX86;
+
 // The compiler's feature test looks at CPUID and at the register state that the operating system
 // saves.
-bool has_avx2() {
+uint32_t read_features() {
   __builtin_cpu_init();
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-}
-
-bool has_avx512() {
+  uint32_t found = 0;
+  if (__builtin_cpu_supports("avx2")) found |= kAvx2;
+  if (__builtin_cpu_supports("fma")) found |= kFma;
 #if defined(BNN_EMULATE_AVX512)
-  return has_avx2();  // what core/emulated_avx512.h is compiled for
+  const uint32_t needed = kAvx2 | kFma;  // what core/emulated_avx512.h is compiled for
+  if ((found & needed) == needed) found = ~0u;
 #else
-  __builtin_cpu_init();
-  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vbmi") &&
-         __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512vpopcntdq") &&
-         __builtin_cpu_supports("gfni") && has_avx2();
+  if (__builtin_cpu_supports("avx512f")) found |= kAvx512F;
+  if (__builtin_cpu_supports("avx512bw")) found |= kAvx512Bw;
+  if (__builtin_cpu_supports("avx512vl")) found |= kAvx512Vl;
+  if (__builtin_cpu_supports("avx512vbmi")) found |= kAvx512Vbmi;
+  if (__builtin_cpu_supports("avx512vnni")) found |= kAvx512Vnni;
+  if (__builtin_cpu_supports("avx512vpopcntdq")) found |= kAvx512Vpopcntdq;
+  if (__builtin_cpu_supports("gfni")) found |= kGfni;
 #endif
+  return found;
 }
-#endif
-
-#if defined(__aarch64__)
-bool has_dot_products() {
-#if defined(__linux__)
-  return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
-#elif defined(__ARM_FEATURE_DOTPROD)
-  return true;
-#else
-  return false;  // this system's way to ask is not known here
-#endif
-}
-#endif
-
-// Best first. A new implementation is one line here.
-const Entry kTable[] = {
-#if defined(__x86_64__)
-    {&kAvx512Kernels, has_avx512},
-    {&kAvx2Kernels, has_avx2},
 #elif defined(__aarch64__)
-    {&kNeonDotKernels, has_dot_products},
-    {&kNeonKernels, always},  // Advanced SIMD is part of the architecture's baseline
+constexpr Machine kMachine = Machine::kArm;
+
+uint32_t read_features() {
+#if defined(__linux__)
+  const bool has_dot_products = (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
+  return has_dot_products ? uint32_t{kDotProducts} : 0;
+#elif defined(__ARM_FEATURE_DOTPROD)
+  return kDotProducts;
+#else
+  return 0;  // this system's way to ask is not known here
 #endif
-    {&kGenericKernels, always},
+}
+#else
+constexpr Machine kMachine = Machine::kOther;
+
+uint32_t read_features() { return 0; }
+#endif
+
+// Best first, as in kernels/choice.cpp. A new implementation is one line here and one there.
+const Kernels* const kTable[] = {
+#if defined(__x86_64__)
+    &kAvx512Kernels,
+    &kAvx2Kernels,
+#elif defined(__aarch64__)
+    &kNeonDotKernels,
+    &kNeonKernels,
+#endif
+    &kGenericKernels,
 };
 constexpr int kCount = static_cast<int>(sizeof kTable / sizeof kTable[0]);
 
 // Filled while the library is loaded, before any thread can ask for it; only read afterwards.
+uint32_t features;
 bnn_implementation implementations[kCount];
 
 __attribute__((constructor)) void fill_implementations() {
+  features = read_features();
   for (int i = 0; i < kCount; ++i) {
-    implementations[i] = {kTable[i].kernels->name, kTable[i].kernels->features,
-                          kTable[i].supported() ? 1 : 0};
+    const char* name = kTable[i]->name;
+    implementations[i] = {name, kTable[i]->features,
+                          choose_implementation(kMachine, features, name) != nullptr ? 1 : 0};
   }
 }
 
@@ -83,10 +90,10 @@ const Kernels* active = nullptr;
 // "avx512, avx2, generic": what this CPU can run
 void list_available(char* text, size_t capacity) {
   text[0] = '\0';
-  for (const Entry& entry : kTable) {
-    if (!entry.supported()) continue;
+  for (const bnn_implementation& entry : implementations) {
+    if (!entry.supported) continue;
     const size_t used = strlen(text);
-    snprintf(text + used, capacity - used, "%s%s", used ? ", " : "", entry.kernels->name);
+    snprintf(text + used, capacity - used, "%s%s", used ? ", " : "", entry.name);
   }
 }
 
@@ -99,15 +106,12 @@ const Kernels* choose(const char* name) {
     origin = "BNN_FORCE_IMPLEMENTATION";
     if (name != nullptr && name[0] == '\0') name = nullptr;
   }
-  for (const Entry& entry : kTable) {
-    if (name != nullptr && strcmp(entry.kernels->name, name) != 0) continue;
-    if (entry.supported()) return entry.kernels;
-    if (name != nullptr) break;
-  }
+  const ImplementationRule* rule = choose_implementation(kMachine, features, name);
+  if (rule != nullptr) return find_kernels(rule->name);
   char available[128];
   list_available(available, sizeof available);
   bool known = false;
-  for (const Entry& entry : kTable) known = known || strcmp(entry.kernels->name, name) == 0;
+  for (const Kernels* kernels : kTable) known = known || strcmp(kernels->name, name) == 0;
   fail(BNN_EUNSUPPORTED, "%s: '%.40s' %s; available here: %s", origin, name,
        known ? "needs CPU features that this machine lacks" : "is no implementation of this build",
        available);
@@ -117,8 +121,9 @@ const Kernels* choose(const char* name) {
 }  // namespace
 
 const Kernels* find_kernels(const char* name) {
-  for (const Entry& entry : kTable) {
-    if (strcmp(entry.kernels->name, name) == 0) return entry.supported() ? entry.kernels : nullptr;
+  for (int i = 0; i < kCount; ++i) {
+    if (strcmp(kTable[i]->name, name) == 0)
+      return implementations[i].supported ? kTable[i] : nullptr;
   }
   return nullptr;
 }

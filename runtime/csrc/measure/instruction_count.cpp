@@ -64,7 +64,7 @@ void calibrate() {
 
 SlicedShape find_shape(const SlicedKernels& kernels, int64_t height, int64_t width) {
   SlicedShape shape;
-  if (!make_sliced_shape(kernels, height, width, &shape)) stop("no such shape");
+  if (!make_sliced_shape(kernels.sizes, height, width, &shape)) stop("no such shape");
   return shape;
 }
 

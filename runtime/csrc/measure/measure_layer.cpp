@@ -123,7 +123,8 @@ int open_layer(const char* name, Layer* layer) {
                 name == nullptr ? "NULL" : name);
   }
   if (layer->kernels->sliced == nullptr ||
-      !make_sliced_shape(*layer->kernels->sliced, layer->height, layer->width, &layer->shape) ||
+      !make_sliced_shape(layer->kernels->sliced->sizes, layer->height, layer->width,
+                         &layer->shape) ||
       !sliced_takes(layer->channels)) {
     return fail(BNN_EUNSUPPORTED,
                 "bnn_measure_layer: no sliced kernel of '%s' takes %lld channels on a map of "

@@ -194,7 +194,7 @@ const char* check_sliced_layer(const StageRecord& stage, const LayerRecord& laye
 
 const char* check_sliced(const StageRecord& stage, const Kernels& kernels, SlicedShape* shape) {
   if (kernels.sliced == nullptr ||
-      !make_sliced_shape(*kernels.sliced, stage.height, stage.width, shape)) {
+      !make_sliced_shape(kernels.sliced->sizes, stage.height, stage.width, shape)) {
     return "kernel family";
   }
   const uint64_t member = stage.header.member_bytes;

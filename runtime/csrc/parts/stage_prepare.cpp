@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/border.h"
+#include "kernels/choice.h"
 #include "kernels/sliced/sliced.h"
 #include "parts/stage.h"
 
@@ -81,27 +82,18 @@ int check_stage(const bnn_stage* stage) {
   return BNN_OK;
 }
 
-// BNN_FORCE_KERNEL: "popcount", or "sliced" wherever the implementation and the shape permit it.
-int read_force(bool* popcount, bool* sliced) {
+int read_force(Force* force) {
   const char* name = getenv("BNN_FORCE_KERNEL");
-  *popcount = name != nullptr && strcmp(name, "popcount") == 0;
-  *sliced = name != nullptr && strcmp(name, "sliced") == 0;
-  if (name == nullptr || name[0] == '\0' || *popcount || *sliced) return BNN_OK;
+  if (parse_force(name, force)) return BNN_OK;
   return fail(BNN_EUNSUPPORTED, "BNN_FORCE_KERNEL: expected popcount or sliced, found '%.40s'",
               name);
 }
 
-// Whether the bit-sliced domain suits the stage's shape: small maps fill its vectors badly.
-bool suits_sliced(const Kernels& kernels, const bnn_stage& stage, bool forced, SlicedShape* shape) {
-  if (kernels.sliced == nullptr ||
-      !make_sliced_shape(*kernels.sliced, stage.height, stage.width, shape))
-    return false;
-  for (int32_t i = 0; i < stage.layer_count; ++i) {
-    const int32_t channels = stage.layers[i].channels;
-    if (!sliced_takes(channels) || (!forced && channels > kernels.sliced->widest)) return false;
-  }
-  const int64_t positions = int64_t{8} * shape->vectors * shape->vector_bytes;
-  return forced || int64_t{2} * stage.height * stage.width >= positions;
+int32_t widest_layer(const bnn_stage& stage) {
+  int32_t widest = 0;
+  for (int32_t i = 0; i < stage.layer_count; ++i)
+    widest = stage.layers[i].channels > widest ? stage.layers[i].channels : widest;
+  return widest;
 }
 
 int choose_family(const Kernels& kernels, int64_t words, int64_t height, int64_t width) {
@@ -214,9 +206,8 @@ int bnn_stage_prepare(const bnn_stage* stage, void* part, size_t* bytes) {
     return BNN_EARGUMENT;
   const Kernels* kernels = active_kernels();
   if (kernels == nullptr) return BNN_EUNSUPPORTED;
-  bool is_popcount, is_forced;
-  const int force = read_force(&is_popcount, &is_forced);
-  if (force != BNN_OK) return force;
+  Force force;
+  if (read_force(&force) != BNN_OK) return BNN_EUNSUPPORTED;
 
   StageRecord record;
   memset(&record, 0, sizeof record);
@@ -233,9 +224,11 @@ int bnn_stage_prepare(const bnn_stage* stage, void* part, size_t* bytes) {
   record.totals = layout.take(record.block_count, sizeof(int32_t));
 
   SlicedShape shape = {};
-  record.is_sliced = !is_popcount && suits_sliced(*kernels, *stage, is_forced, &shape);
+  record.is_sliced =
+      choose_sliced(kernels->sliced != nullptr ? &kernels->sliced->sizes : nullptr,
+                    {stage->height, stage->width, widest_layer(*stage)}, force, &shape);
   Sizes sizes = place_layers(*stage, *kernels, shape, record, layout, nullptr);
-  if (record.is_sliced && !is_forced && sizes.list_bytes > sizes.list_limit) {
+  if (record.is_sliced && force == Force::kNone && sizes.list_bytes > sizes.list_limit) {
     record.is_sliced = 0;
     sizes = place_layers(*stage, *kernels, shape, record, layout, nullptr);
   }

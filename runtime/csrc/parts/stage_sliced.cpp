@@ -98,7 +98,7 @@ void run_sliced_stage(const void* part, const Run& run, const float* x, float* y
   const LayerRecord* layers = at<LayerRecord>(part, stage.layers);
   const auto [common, own] = run.workspace;
   SlicedShape shape;
-  make_sliced_shape(*run.kernels->sliced, stage.height, stage.width, &shape);
+  make_sliced_shape(run.kernels->sliced->sizes, stage.height, stage.width, &shape);
   const SlicedVectors& vectors = sliced_vectors(*run.kernels->sliced, shape);
   const int64_t pixels = int64_t{stage.height} * stage.width;
   const int64_t block_bytes = int64_t{shape.vectors} * kGrowth * stage.count_planes;

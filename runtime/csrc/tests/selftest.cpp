@@ -12,7 +12,7 @@
 #include <initializer_list>
 
 #include "bnn.h"
-#include "tests/internals/vectors.h"
+#include "tests/internals/report.h"
 #include "tests/selftest_floats.h"
 #include "tests/selftest_resize.h"
 #include "tests/selftest_tools.h"
@@ -273,6 +273,7 @@ int main() {
   require(bnn_implementations(&list, &count), "implementations");
   require(bnn_select(nullptr), "select");
   printf("active: %s\n", bnn_active());
+  bnn::test_choice(check);
   for (int32_t i = 0; i < count; ++i) {
     if (list[i].supported) {
       check_implementation(list[i].name);

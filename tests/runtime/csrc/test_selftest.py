@@ -94,9 +94,19 @@ def assert_operations_tested(output: str, *implementations: str) -> None:
             assert set(re.findall(line, output, re.MULTILINE)) == required, (name, vector)
 
 
+def assert_choices_tested(output: str) -> None:
+    """Any CPU tells what every other one would get, and every stage there."""
+    for name in ("avx512", "avx2", "neon_dot", "neon", "generic"):
+        assert re.search(rf"^ok   {name} +is chosen: ", output, re.MULTILINE)
+        stages = re.findall(rf"^ok   {name} +chooses (\w+) for stage ", output, re.MULTILINE)
+        assert len(stages) > 15
+        assert set(stages) == {"popcount", *(["sliced"] if name != "generic" else [])}
+
+
 @pytest.mark.slow
 def test_on_this_machine(here):
     output = run(here)
+    assert_choices_tested(output)
     skipped = re.findall(r"^skip (\w+)", output, re.MULTILINE)
     names = {"x86_64": ("generic", "avx2", "avx512"), "aarch64": ("generic", "neon", "neon_dot")}
     of_machine = names.get(platform.machine(), ("generic",))
@@ -185,6 +195,7 @@ def test_emulated_avx512(emulated):
     output = run(emulated)
     if "skip avx512" in output:
         pytest.skip("this CPU lacks AVX2 or FMA: AVX-512 kernels not run emulated")
+    assert_choices_tested(output)
     assert_operations_tested(output, "avx512", "avx2")
     for check in (
         "stage 64x14x14, padding -1, even weights, popcount",
@@ -256,6 +267,7 @@ def test_neon(neon):
     emulator, selftest = neon
     output = run(emulator, selftest)
     assert "active: neon_dot" in output
+    assert_choices_tested(output)
     assert_operations_tested(output, "neon", "neon_dot", "generic")
     for name in ("neon_dot", "neon    "):
         for family in ("popcount", "sliced"):

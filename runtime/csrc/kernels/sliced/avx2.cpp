@@ -27,8 +27,10 @@ namespace {
 
 }  // namespace
 
+static_assert(sizeof(Vec) == kAvx2Sizes.full, "shapes are made of these sizes");
+
 const SlicedKernels kAvx2Sliced = {
-    compare_floats, nullptr, {sizeof(Vec), spread_planes, count_outputs, pool_outputs}, 2, 5, 3600};
+    compare_floats, nullptr, {sizeof(Vec), spread_planes, count_outputs, pool_outputs}, kAvx2Sizes};
 
 }  // namespace bnn
 

@@ -33,12 +33,12 @@ namespace {
 
 }  // namespace
 
+static_assert(sizeof(Vec) == kAvx512Sizes.full, "shapes are made of these sizes");
+
 const SlicedKernels kAvx512Sliced = {compare_floats,
                                      &kAvx512SlicedHalf,
                                      {sizeof(Vec), spread_planes, count_outputs, pool_outputs},
-                                     2,
-                                     5,
-                                     3600};
+                                     kAvx512Sizes};
 
 }  // namespace bnn
 

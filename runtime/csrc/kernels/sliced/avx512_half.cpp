@@ -31,6 +31,8 @@ namespace {
 
 }  // namespace
 
+static_assert(sizeof(Vec) == kAvx512Sizes.half, "shapes are made of these sizes");
+
 const SlicedVectors kAvx512SlicedHalf = {sizeof(Vec), spread_planes, count_outputs, pool_outputs};
 
 }  // namespace bnn

@@ -25,12 +25,10 @@ namespace {
 
 }  // namespace
 
-const SlicedKernels kNeonSliced = {compare_floats,
-                                   nullptr,
-                                   {sizeof(Vec), spread_planes, count_outputs, pool_outputs},
-                                   2,
-                                   10,
-                                   3600};
+static_assert(sizeof(Vec) == kNeonSizes.full, "shapes are made of these sizes");
+
+const SlicedKernels kNeonSliced = {
+    compare_floats, nullptr, {sizeof(Vec), spread_planes, count_outputs, pool_outputs}, kNeonSizes};
 
 }  // namespace bnn
 

@@ -8,7 +8,7 @@ namespace bnn {
 namespace {
 
 int32_t best_group(const SlicedKernels& kernels, int64_t words) {
-  return words <= kernels.four_words ? 4 : words <= kernels.five_words ? 5 : 6;
+  return words <= kernels.sizes.four_words ? 4 : words <= kernels.sizes.five_words ? 5 : 6;
 }
 
 // Calls visit(index, first, plan) for the groups of a layer.
@@ -41,12 +41,12 @@ SlicedOutput make_output(const uint32_t* weight, int64_t words, bool complement)
 
 }  // namespace
 
-bool make_sliced_shape(const SlicedKernels& kernels, int64_t height, int64_t width,
+bool make_sliced_shape(const SlicedSizes& sizes, int64_t height, int64_t width,
                        SlicedShape* shape) {
   if (width > 64) return false;
   const int32_t row_bits = width <= 16 ? 16 : width <= 32 ? 32 : 64;
-  const bool fits_half = kernels.half != nullptr && height * row_bits <= 8 * kernels.half->bytes;
-  const int32_t vector_bytes = fits_half ? kernels.half->bytes : kernels.full.bytes;
+  const bool fits_half = height * row_bits <= 8 * sizes.half;
+  const int32_t vector_bytes = fits_half ? sizes.half : sizes.full;
   const int64_t rows = 8 * vector_bytes / row_bits;
   const int64_t vectors = (height + rows - 1) / rows;
   if (vectors * vector_bytes > kPlaneBytesMost) return false;

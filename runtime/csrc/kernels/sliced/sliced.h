@@ -144,14 +144,23 @@ struct SlicedVectors {
   void (*pool)(const SlicedPoolJob& job);
 };
 
-struct SlicedKernels {
-  void (*compare)(const SlicedCompareJob& job);
-  const SlicedVectors* half;  // for maps that fit one of its vectors, or NULL
-  SlicedVectors full;
+// What shapes and the choice of the family depend on, for one instruction set; known on every CPU.
+struct SlicedSizes {
+  int32_t full, half;  // bytes of a vector; half: for maps that fit one of it, 0: none
   // Groups have 4 outputs in layers of up to four_words words, 5 up to five_words, else 6: larger
   // ones have shorter lists and more Gray steps.
   int32_t four_words, five_words;
   int32_t widest;  // channels of the widest layer that is faster in this family
+};
+constexpr SlicedSizes kAvx2Sizes = {32, 0, 2, 5, 3600};
+constexpr SlicedSizes kAvx512Sizes = {64, 32, 2, 5, 3600};
+constexpr SlicedSizes kNeonSizes = {16, 0, 2, 10, 3600};
+
+struct SlicedKernels {
+  void (*compare)(const SlicedCompareJob& job);
+  const SlicedVectors* half;  // of sizes.half bytes, or NULL
+  SlicedVectors full;
+  SlicedSizes sizes;
 };
 
 inline int32_t plane_count(int64_t largest) {
@@ -168,8 +177,7 @@ extern const SlicedVectors kAvx512SlicedHalf;
 extern const SlicedKernels kNeonSliced;
 
 // kernels/sliced/sliced.cpp
-bool make_sliced_shape(const SlicedKernels& kernels, int64_t height, int64_t width,
-                       SlicedShape* shape);
+bool make_sliced_shape(const SlicedSizes& sizes, int64_t height, int64_t width, SlicedShape* shape);
 const SlicedVectors& sliced_vectors(const SlicedKernels& kernels, const SlicedShape& shape);
 inline bool sliced_takes(int64_t channels) {
   return kTaps * channels < int64_t{2} << kSumPlanesMost;

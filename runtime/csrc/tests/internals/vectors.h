@@ -11,10 +11,9 @@
 #include <string.h>
 
 #include "tests/internals/random.h"
+#include "tests/internals/report.h"
 
 namespace bnn {
-
-typedef void (*Report)(bool passed, const char* implementation, const char* what);
 
 // What was found out about each operation of a vector, over all rounds.
 class Findings {
@@ -36,9 +35,6 @@ struct VectorTest {
   const char* vector;
   void (*run)(Findings* findings);
 };
-
-// Those of this architecture that the implementation's files of kernels include.
-void test_vectors(const char* implementation, Report report);
 
 // vectors_<name>.cpp
 extern const VectorTest kGenericVectors[1];
