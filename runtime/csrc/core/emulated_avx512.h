@@ -1,5 +1,5 @@
-// AVX-512 on AVX2 for self-tests: SIMDe's portable intrinsics under Intel's names, and the few that
-// SIMDe lacks.
+// AVX-512 on AVX2 for self-tests.
+// These are SIMDe's portable intrinsics under Intel's names, and the few that SIMDe lacks.
 //
 // Only with the CMake option BNN_EMULATE_AVX512. An intrinsic that is neither in SIMDe nor here is
 // the compiler's own, which a file without AVX-512 cannot inline: an error, never a wide

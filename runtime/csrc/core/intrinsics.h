@@ -1,5 +1,4 @@
-// The x86 intrinsics: the compiler's own, or those of an emulation that runs on every CPU with
-// AVX2.
+// The x86 intrinsics: the compiler's own, or an emulation that runs on every CPU with AVX2.
 //
 // Files with AVX-512 code include this instead of <immintrin.h>, so that a test can run them where
 // the CPU lacks AVX-512.

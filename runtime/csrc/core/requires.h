@@ -1,5 +1,5 @@
-// What a file of kernels (.inc) requires of the file that includes it, as a table of checks at its
-// head: what is missing, or has another type, fails there with its name.
+// What a file of kernels (.inc) requires of the file that includes it.
+// A table of checks stands at its head: what is missing, or has another type, fails there by name.
 //
 // An operation that is missing is "not declared" in the line that requires it; one of another type
 // fails with the signature.

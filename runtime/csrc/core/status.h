@@ -1,5 +1,5 @@
-// How a call fails: with a status and the sentence that bnn_error() gives, and the checks of
-// arguments that all calls share.
+// How a call fails: with a status, and with the sentence that bnn_error() gives.
+// The checks of arguments that all calls share are here too.
 #ifndef BNN_STATUS_H_
 #define BNN_STATUS_H_
 

@@ -1,5 +1,4 @@
-// Opens and closes a region whose functions are compiled for a wider instruction set than the rest
-// of the library.
+// Opens and closes a region whose functions are compiled for a wider instruction set.
 //
 // A region is opened after all includes: inline code of headers then keeps the baseline instruction
 // set, so that the linker can never hand a wide copy of it to a narrow caller, which happens with

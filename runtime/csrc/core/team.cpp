@@ -1,5 +1,5 @@
-// A pool of threads that lends teams to calls: barriers and hand-overs are waited for actively for
-// some tens of microseconds, then asleep.
+// A pool of threads that lends teams to calls.
+// Barriers and hand-overs are waited for actively for some tens of microseconds, then asleep.
 //
 // A pool for T threads has T places. A call takes one place for the thread it came on, and more,
 // each with a worker of the pool, if no other call waits for one. So there are never more than T

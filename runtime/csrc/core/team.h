@@ -1,5 +1,5 @@
-// The threads that run one part together: all execute the same code on their share of the work and
-// meet between its phases.
+// The threads that run one part together.
+// All execute the same code on their share of the work and meet between its phases.
 #ifndef BNN_TEAM_H_
 #define BNN_TEAM_H_
 

@@ -1,5 +1,6 @@
-// Which implementation a CPU gets and which kernel family a stage: functions of features and shapes
-// alone, the same on every CPU, so that tests can ask them about any.
+// Which implementation a CPU gets and which kernel family a stage.
+// These are functions of features and shapes alone, the same on every CPU, so that tests can ask
+// them about any.
 #ifndef BNN_CHOICE_H_
 #define BNN_CHOICE_H_
 

@@ -1,5 +1,5 @@
-// Runs one binary layer between two marks, for an emulator that logs what it executes: how many
-// instructions a kernel takes. See runtime/instruction_counts.py.
+// Runs one binary layer between two marks, for an emulator that logs what it executes.
+// So one knows how many instructions a kernel takes; see runtime/instruction_counts.py.
 //
 //   calibrate                             a loop whose instructions are known
 //   lists CHANNELS FILE                   writes the lists of a bit-sliced layer: they take longer

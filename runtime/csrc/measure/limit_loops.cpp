@@ -1,5 +1,5 @@
-// Measures instruction limits: the loops of the active implementation, and those of the generic
-// one, whose vectors are what the compiler makes of loops over arrays.
+// Measures instruction limits: the loops of the active implementation, and the generic ones.
+// The vectors of the generic ones are what the compiler makes of loops over arrays.
 #include "measure/limit_loops.h"
 
 #include <string.h>

@@ -1,5 +1,5 @@
-// Times one binary layer outside any network, in the kernel families of the active implementation,
-// in turns.
+// Times one binary layer outside any network, in each kernel family of the active implementation.
+// The families take turns.
 #include <string.h>
 
 #include "core/border.h"

@@ -1,7 +1,7 @@
-// Validates the records of prepared parts behind their header: a damaged part
-// must not lead kernels outside the part or the workspace. The checks are
-// cheap, so that every run can make them; weights, thresholds and taps are not
-// looked at. Each returns NULL, or what is impossible.
+// Validates the records of prepared parts behind their header.
+// A damaged part must not lead kernels outside the part or the workspace. The checks are cheap, so
+// that every run can make them; weights, thresholds and taps are not looked at. Each returns NULL,
+// or what is impossible.
 #include "core/border.h"
 #include "kernels/sliced/sliced.h"
 #include "parts/floats.h"

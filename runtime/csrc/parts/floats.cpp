@@ -1,5 +1,5 @@
-// Runs prepared transitions and heads on one image with the float or 8-bit kernels of their
-// implementation; reports the kernels of all float parts.
+// Runs prepared transitions and heads on one image with the kernels of their implementation.
+// Reports the kernels of all float parts, too.
 #include "parts/floats.h"
 
 #include "parts/stage.h"

@@ -1,5 +1,4 @@
-// The layout of prepared float parts, shared by the file that writes them and the file that runs
-// them.
+// The layout of prepared float parts, shared by the files that write them and those that run them.
 #ifndef BNN_FLOATS_H_
 #define BNN_FLOATS_H_
 

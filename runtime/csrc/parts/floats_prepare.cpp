@@ -1,5 +1,4 @@
-// Validates the descriptions of stem, transition and head and writes them in the layout of their
-// kernels.
+// Validates stems, transitions and heads and writes them in the layout of their kernels.
 #include <string.h>
 
 #include "parts/floats.h"

@@ -1,5 +1,6 @@
-// Runs all parts of a network in a row: fuses stages with the transitions behind them, places maps
-// and workspaces in one block of memory, and lets a team compute each image.
+// Runs all parts of a network in a row.
+// Fuses stages with the transitions behind them, places maps and workspaces in one block of memory,
+// and lets a team compute each image.
 #include "core/pool.h"
 #include "parts/part.h"
 

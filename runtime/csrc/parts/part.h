@@ -1,5 +1,4 @@
-// What all prepared parts have in common: the header, the layout of the block behind it, checks of
-// descriptions.
+// What all prepared parts have in common: the header, the layout behind it, checks of descriptions.
 #ifndef BNN_PART_H_
 #define BNN_PART_H_
 

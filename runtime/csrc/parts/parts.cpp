@@ -1,5 +1,4 @@
-// Prepared parts: writing and validating their header, describing, reporting and running any kind
-// of part.
+// Prepared parts of any kind: their header is written and checked, and they are described and run.
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,5 +1,4 @@
-// From an image to a network's input: resampling as Pillow does it, turning, the table of a
-// channel.
+// From an image to a network's input: resampling as Pillow does it, turning, a table of levels.
 //
 // Coefficients are computed in double precision as Pillow's Image.resize does, made whole numbers
 // of 2^-22, and each pass rounds to 8 bits: so every pixel has the bits of Pillow's. The passes run

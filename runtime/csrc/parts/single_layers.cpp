@@ -1,5 +1,5 @@
-// Single layers through the active implementation, for tests and benchmarks: bnn_pack and
-// bnn_conv3x3.
+// Single layers through the active implementation, for tests and benchmarks.
+// The calls are bnn_pack and bnn_conv3x3.
 #include <string.h>
 
 #include "core/border.h"

@@ -1,5 +1,5 @@
-// Runs a prepared stage on one image: inputs are compared once for all layers, produced channels
-// live as counts.
+// Runs a prepared stage on one image.
+// Inputs are compared once for all layers, produced channels live as counts.
 //
 // 1. Bring the inputs into channel order, a few pixels at a time, and pack them for every layer of
 //    the stage.

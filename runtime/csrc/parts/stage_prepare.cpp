@@ -1,5 +1,5 @@
-// Validates the description of a stage and writes the prepared stage: thresholds on counts, weights
-// repacked.
+// Validates the description of a stage and writes the prepared stage.
+// Thresholds become thresholds on counts, and weights are repacked.
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
-// Runs a stage in the bit-sliced domain: channels are planes from the comparison of the inputs to
-// the floats of the outputs.
+// Runs a stage in the bit-sliced domain.
+// Channels are planes from the comparison of the inputs to the floats of the outputs.
 //
 // 1. Compare every input channel with the thresholds of all layers.
 // 2. For each layer: spread its planes into elements, count. While the counts of an output are at

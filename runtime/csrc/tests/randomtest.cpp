@@ -1,6 +1,6 @@
-// Stand-alone check with random descriptions of parts, valid and invalid ones: what one
-// implementation accepts all accept, each part runs in exactly the workspace it asked for whatever
-// that holds, results agree bit for bit, and damaged parts are described or refused.
+// Stand-alone check with random descriptions of parts, valid and invalid ones.
+// What one implementation accepts all accept, each part runs in exactly the workspace it asked for
+// whatever that holds, results agree bit for bit, and damaged parts are described or refused.
 //
 // Fixed seed; the argument is the number of descriptions (400). Made for a sanitizer build: buffers
 // have the exact size, so that it finds every access beside them.

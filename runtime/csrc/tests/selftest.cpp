@@ -1,5 +1,6 @@
-// Stand-alone check of the library through its C ABI: every implementation that this machine can
-// run against generic.
+// Stand-alone check of the library through its C ABI.
+// Every implementation that this machine can run is compared with generic; its vectors and the
+// choice of kernels are tested operation by operation.
 //
 // Fixed seeds, no arguments, one line per check, exit code 0 if all agree. Runs where there is no
 // Python: under an emulator, on a board, in a sanitizer build.

@@ -1,5 +1,4 @@
-// The self-test's checks of resizing: wide and narrow images, either order of the passes, every
-// filter.
+// The self-test's checks of resizing: wide and narrow images, either order, every filter.
 #ifndef BNN_SELFTEST_RESIZE_H_
 #define BNN_SELFTEST_RESIZE_H_
 

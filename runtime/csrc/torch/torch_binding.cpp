@@ -1,6 +1,6 @@
-// Registers pack, conv3x3, run_part and run_network of bnn.h as operators of torch: check,
-// allocate, call. Only torch's stable ABI is used, so that one binary serves every torch from 2.10
-// on.
+// Registers pack, conv3x3, run_part and run_network of bnn.h as operators of torch.
+// They check, allocate and call. Only torch's stable ABI is used, so that one binary serves every
+// torch from 2.10 on.
 #include <torch/csrc/stable/library.h>
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>

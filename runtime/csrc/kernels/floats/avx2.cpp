@@ -1,5 +1,4 @@
-// Float parts on AVX2: tiles of 4 channels x 24 pixels of floats in registers, of 4 x 16 in 8-bit
-// arithmetic.
+// Float parts on AVX2, in tiles of 4 channels x 24 pixels of floats, or of 4 x 16 in 8 bits.
 #include <string.h>
 
 #include "core/requires.h"

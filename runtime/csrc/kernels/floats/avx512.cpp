@@ -1,5 +1,6 @@
-// Float parts on AVX-512: tiles of 8 channels x 48 pixels in registers, for floats and, with the
-// dot products of VNNI, for four 8-bit channels in the place of a float.
+// Float parts on AVX-512, in tiles of 8 channels x 48 pixels in registers.
+// The tiles are of floats or, with the dot products of VNNI, of four 8-bit channels in the place of
+// a float.
 #include <string.h>
 
 #include "core/requires.h"

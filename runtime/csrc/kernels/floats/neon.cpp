@@ -1,5 +1,5 @@
-// Float parts on NEON: tiles of 8 channels x 12 pixels in registers, for floats and for four 8-bit
-// channels in the place of a float.
+// Float parts on NEON, in tiles of 8 channels x 12 pixels in registers.
+// The tiles are of floats or of four 8-bit channels in the place of a float.
 #include <string.h>
 
 #include "core/requires.h"

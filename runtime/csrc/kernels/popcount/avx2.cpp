@@ -1,5 +1,5 @@
-// The AVX2 implementation: byte shuffles count four bits of 32 outputs at a time, byte sums are
-// widened in time.
+// The AVX2 implementation: byte shuffles count four bits of 32 outputs at a time.
+// Sums of bytes are widened in time.
 //
 // Counting, 64 outputs x 4 pixels in registers. popcount(x ^ w) of four bits takes 16 values for
 // each of the 16 values of x: one row of a 16 x 16 table in the L1 cache, indexed by the four bits

@@ -1,5 +1,5 @@
-// The AVX-512 implementation: masks pack, VPOPCNTD counts, running exclusive-or removes part of the
-// counting.
+// The AVX-512 implementation: masks pack, and VPOPCNTD counts.
+// Running exclusive-or removes part of the counting.
 //
 // Counting, 64 outputs x 2 pixels in registers, 2.5 instructions per vector of words instead of 3.
 // The words a_k = x_k ^ w_k of a window are added three at a time by full adders whose sum bit is a
@@ -286,8 +286,8 @@ void count_prefix_avx512(const CountJob& job) {
       uint16_t* to[2];
       for (int p = 0; p < 2; ++p) {
         const int64_t i = pixel + p < pixels ? pixel + p : pixel;
-        from[p] = chains + (i < job.width ? i : i + 2) *
-                               chain;  // two rows at most; a row has two more chains
+        // Two rows at most; a row has two more chains.
+        from[p] = chains + (i < job.width ? i : i + 2) * chain;
         to[p] = counts + i * kGrowth;
       }
       if (pixel + 1 < pixels) {

@@ -1,5 +1,5 @@
-// The generic implementation: loops one can check by eye, the oracle of the others and the last
-// resort of odd CPUs.
+// The generic implementation: loops one can check by eye.
+// It is the oracle of the others and the last resort of odd CPUs.
 #include "core/target.h"
 #include "kernels/floats/tables.h"
 #include "kernels/popcount/tables.h"
@@ -85,8 +85,8 @@ void count_generic(const CountJob& job) {
     const uint32_t* weight = static_cast<const uint32_t*>(job.weights);
     uint32_t sum[kGrowth] = {};
     for (int64_t dy = 0; dy < 3; ++dy) {
-      for (int64_t i = 0; i < 3 * job.words;
-           ++i) {  // the three pixels of a window's row are adjacent
+      // The three pixels of a window's row are adjacent.
+      for (int64_t i = 0; i < 3 * job.words; ++i) {
         const uint32_t x = window[dy * row_words + i];
         for (int64_t output = 0; output < kGrowth; ++output)
           sum[output] += popcount(x ^ weight[output]);

@@ -1,5 +1,4 @@
-// Resampling on NEON: multiplications of 16-bit numbers into 32-bit sums (SMLAL), by lanes of a
-// pair.
+// Resampling on NEON: products of 16-bit numbers into 32-bit sums (SMLAL), by lanes of a pair.
 #include <string.h>
 
 #include "core/target.h"

@@ -1,5 +1,4 @@
-// Resampling an image: the two passes that an implementation fills in, and how their coefficients
-// lie.
+// Resampling an image: the two passes that an implementation fills in, and their coefficients.
 //
 // A coefficient is a whole number of 2^-22, k = high * 2^15 + low with 0 <= low < 2^15, so that
 // both halves are factors of a 16-bit multiplication. Coefficients come in pairs, of neighbours

@@ -1,5 +1,5 @@
-// The bit-sliced family for AVX-512: full adders of two ternary-logic operations, 512 positions at
-// a time; for 256 see kernels/sliced/avx512_half.cpp.
+// The bit-sliced family for AVX-512: full adders of two operations, 512 positions at a time.
+// For 256 positions see kernels/sliced/avx512_half.cpp.
 #include <string.h>
 
 #include "core/border.h"

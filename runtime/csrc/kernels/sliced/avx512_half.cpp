@@ -1,5 +1,5 @@
-// The bit-sliced family for AVX-512 on maps that fit 256 positions: those of 512 would be half
-// empty.
+// The bit-sliced family for AVX-512 on maps that fit 256 positions.
+// Vectors of 512 would be half empty there.
 #include <string.h>
 
 #include "core/border.h"

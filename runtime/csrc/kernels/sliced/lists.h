@@ -1,5 +1,4 @@
-// Lists of the elements that the bit-sliced family counts: classes of equal size for a group of
-// outputs.
+// Lists of the elements that the bit-sliced family counts, in classes of equal size.
 #ifndef BNN_SLICED_LISTS_H_
 #define BNN_SLICED_LISTS_H_
 

@@ -1,5 +1,4 @@
-// What of the bit-sliced family does not depend on the instruction set: shapes of planes, prepared
-// weights.
+// Shapes of planes and prepared weights, which depend on no instruction set's code.
 #include "kernels/sliced/sliced.h"
 
 #include <string.h>

@@ -1,5 +1,4 @@
-// The bit-sliced family ("class sums"): a lane is a position, and channels are planes of one bit
-// per position.
+// The bit-sliced family: a lane is a position, and a channel is a plane of one bit per position.
 //
 // mismatches = A - 2 X + N with A the sum of all elements around a position (an element is a
 // channel at a tap), X the sum of those whose weight is 1, N the number of such weights. Elements

@@ -1,5 +1,5 @@
-// Tests the choice of an implementation for every set of CPU features that matters, and of the
-// kernel family of a stage for every instruction set.
+// Tests the choice of an implementation and of a kernel family.
+// The CPU features are all sets that matter, the stages those of every instruction set.
 #include "kernels/choice.h"
 
 #include <stdio.h>

@@ -1,5 +1,4 @@
-// Runs the tests of an implementation's vectors and tells what they found, a line for each
-// operation.
+// Runs the tests of an implementation's vectors and tells what they found, operation by operation.
 #include "tests/internals/vectors.h"
 
 #include <stdio.h>
