@@ -38,8 +38,9 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 STAMPS := $(VENV)/stamps
 LOCKS := .locks
-BUILD_INPUTS := pyproject.toml $(wildcard runtime/csrc/*)
-CPP := $(wildcard runtime/csrc/*.cpp runtime/csrc/*.h runtime/csrc/*.inc runtime/bench/arm/*.c)
+CSRC := $(shell find runtime/csrc -type f ! -name '.*')
+BUILD_INPUTS := pyproject.toml $(CSRC)
+CPP := $(filter %.cpp %.h %.inc,$(CSRC)) $(wildcard runtime/bench/arm/*.c)
 
 # Without torch, mypy does not know the classes that models derive from.
 MYPY_ARGS := $(if $(filter yes,$(WITH_TORCH)),,--allow-subclassing-any --allow-untyped-decorators \

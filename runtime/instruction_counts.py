@@ -2,8 +2,8 @@
 
 Prints instructions per 128 binary multiply-adds (one vector of bits) of one layer with 64 outputs,
 for each kernel family: what a board would have to execute, not how long it takes. Cross-compiles
-csrc/instruction_count.cpp and lets qemu-aarch64 log the blocks of code it runs between two marks.
-Needs cmake and the Debian packages g++-aarch64-linux-gnu and qemu-user-static.
+csrc/measure/instruction_count.cpp and lets qemu-aarch64 log the blocks of code it runs between two
+marks. Needs cmake and the Debian packages g++-aarch64-linux-gnu and qemu-user-static.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Loads the operators pack, conv3x3, run_part and run_network (bnn::) into torch, with shape rules.
 
-The operators are thin: they check, allocate and call the C ABI (csrc/torch_binding.cpp). Words are
-int32 here, for want of a full uint32 in torch; the bits are the same.
+The operators are thin: they check, allocate and call the C ABI (csrc/torch/torch_binding.cpp).
+Words are int32 here, for want of a full uint32 in torch; the bits are the same.
 """
 
 from __future__ import annotations

@@ -111,6 +111,22 @@ def test_first_line_of_each_file_states_its_purpose(repository: Path, files: lis
     assert not unclear, f"the first line must say what the file is for: {unclear}"
 
 
+def test_kernel_sources_begin_with_a_whole_sentence(repository: Path, files: list[Path]) -> None:
+    """On their first line: what more there is to say follows. Rules of a section are one line."""
+    sources = [
+        path
+        for path in files
+        if path.is_relative_to("runtime/csrc") and path.suffix in {".h", ".cpp", ".inc"}
+    ]
+    assert len(sources) > 60
+    texts = {path: (repository / path).read_text() for path in sources}
+    whole = re.compile(r"(//|/\*) \S.{9,}[.!]( \*/)?\n")
+    stopped = [path for path, text in texts.items() if not whole.match(text)]
+    assert not stopped, f"the first line must be a whole sentence: {show(stopped)}"
+    broken = [path for path, text in texts.items() if re.search(r"^// ?-{4,}$", text, re.MULTILINE)]
+    assert not broken, f"rules of sections broken in two: {show(broken)}"
+
+
 def test_what_names_its_interpreter_can_be_run(repository: Path, files: list[Path]) -> None:
     """In a clone as here: git keeps the executable bit."""
     stages = subprocess.run(

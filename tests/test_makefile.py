@@ -121,3 +121,15 @@ def test_what_was_asked_for_stays(make, goal: str) -> None:
 def test_a_refusal_is_remembered(make) -> None:
     assert f"touch {STAMPS}/torch-unwanted" in make("serve", "WITH_TORCH=no")
     assert f"touch {STAMPS}/torch-unwanted" not in make("serve")
+
+
+def test_cpp_is_linted_and_built_from_every_room(make, repository: Path) -> None:
+    """In folders of folders as well: what make does not see is neither laid out nor built."""
+    sources = [path for path in (repository / "runtime" / "csrc").rglob("*") if path.is_file()]
+    names = {str(path.relative_to(repository)) for path in sources}
+    code = {name for name in names if name.endswith((".cpp", ".h", ".inc"))}
+    assert len(code) > 60
+    assert code <= set(make("lint-cpp").split())
+    inputs = re.search(r"^BUILD_INPUTS := (.*)$", make("--print-data-base", "help"), re.MULTILINE)
+    assert inputs is not None
+    assert names <= {*inputs[1].split()}

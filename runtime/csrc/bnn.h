@@ -97,8 +97,8 @@ BNN_API int bnn_conv3x3(const uint32_t* x, const uint32_t* weight, int64_t n, in
 
 typedef struct {
   const uint32_t* weight; /* [growth, 3, 3, channels / 32] */
-  const float*
-      threshold; /* [channels], on the values of the features: stage inputs and dot products */
+  /* [channels], on the values of the features: stage inputs and dot products */
+  const float* threshold;
   const uint32_t* flip;   /* [channels / 32] */
   int32_t channels;       /* all channels present when this layer reads */
   int32_t is_improvement; /* 0: dense, the result is appended; 1: improvement, added to the last
@@ -132,8 +132,8 @@ typedef struct {
   int32_t channels_in, channels_out, groups;
   bnn_window window;
   int32_t relu;
-  const bnn_int8*
-      int8; /* NULL: float. Never in a stem's first convolution, whose input has a sign */
+  /* NULL: float. Never in a stem's first convolution, whose input has a sign */
+  const bnn_int8* int8;
 } bnn_convolution;
 
 typedef struct {

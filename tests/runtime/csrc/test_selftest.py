@@ -57,10 +57,95 @@ def accepted(output: str) -> int:
     return int(output.split(" accepted")[0].split()[-1])
 
 
+# The vectors of each implementation, and the tables of what kernels require of them.
+FLOATS = ("floats/convolve.inc", "floats/pool.inc", "floats/int8.inc")
+SLICED = ("sliced/sums.inc", "sliced/layer.inc", "sliced/pool.inc", "sliced/compare.inc")
+NUMBERS = "sliced/numbers_avx512.inc"
+VECTORS = {
+    "generic": {"floats": FLOATS},
+    "avx2": {"floats": FLOATS, "sliced": SLICED},
+    "avx512": {
+        "floats": FLOATS,
+        "sliced": (*SLICED, NUMBERS),
+        "sliced half": (*SLICED[:3], NUMBERS),
+    },
+    "neon": {"floats": FLOATS, "sliced": SLICED},
+    "neon_dot": {"floats": FLOATS[2:]},
+}
+
+
+def read_operations(table: str, arm: bool) -> set[str]:
+    """The operations that a file of kernels requires at its head."""
+    text = (SOURCES / "kernels" / table).read_text()
+    if not arm:
+        text = re.sub(r"#if defined\(__aarch64__\)\n.*?#endif", "", text, count=1, flags=re.DOTALL)
+    called = re.findall(r"^BNN_REQUIRES\([\w ]+, (\w+)", text, re.MULTILINE)
+    return {*called, *re.findall(r"^BNN_REQUIRES_VALUE\([\w ]+, (\w+)\(\)", text, re.MULTILINE)}
+
+
+def assert_operations_tested(output: str, *implementations: str) -> None:
+    """Each operation of each vector had its line, and it agreed with a loop over its lanes."""
+    for name in implementations:
+        for vector, tables in VECTORS[name].items():
+            arm = name.startswith("neon")
+            required = set().union(*(read_operations(table, arm) for table in tables))
+            assert len(required) > 15
+            line = rf"^ok   {name} +{vector}: (\w+)$"
+            assert set(re.findall(line, output, re.MULTILINE)) == required, (name, vector)
+
+
+def assert_choices_tested(output: str) -> None:
+    """Any CPU tells what every other one would get, and every stage there."""
+    for name in ("avx512", "avx2", "neon_dot", "neon", "generic"):
+        assert re.search(rf"^ok   {name} +is chosen: ", output, re.MULTILINE)
+        stages = re.findall(rf"^ok   {name} +chooses (\w+) for stage ", output, re.MULTILINE)
+        assert len(stages) > 15
+        assert set(stages) == {"popcount", *(["sliced"] if name != "generic" else [])}
+
+
 @pytest.mark.slow
 def test_on_this_machine(here):
-    assert "generic" in run(here)
+    output = run(here)
+    assert_choices_tested(output)
+    skipped = re.findall(r"^skip (\w+)", output, re.MULTILINE)
+    names = {"x86_64": ("generic", "avx2", "avx512"), "aarch64": ("generic", "neon", "neon_dot")}
+    of_machine = names.get(platform.machine(), ("generic",))
+    assert_operations_tested(output, *(name for name in of_machine if name not in skipped))
     assert accepted(run(here.with_name("bnn_randomtest"), "200")) > 100
+
+
+def read_symbols(objects: Path) -> tuple[dict[str, str], dict[str, set[str]]]:
+    """Symbol -> the room whose object defines it; room -> the symbols its objects look for."""
+    defined: dict[str, str] = {}
+    wanted: dict[str, set[str]] = {}
+    for path in sorted(objects.rglob("*.o")):
+        room = str(path.parent.relative_to(objects))
+        answer = subprocess.run(["nm", path], capture_output=True, text=True, check=True).stdout
+        for kind, name in re.findall(r"^[0-9a-f]* +(\w) (\S+)$", answer, re.MULTILINE):
+            if kind == "U":
+                wanted.setdefault(room, set()).add(name)
+            elif kind in "TDRB":
+                defined[name] = room
+    return defined, wanted
+
+
+@pytest.mark.slow
+def test_no_symbol_is_used_against_the_order_of_the_rooms(here):
+    """A declaration in a low room can hide an arrow from the includes; the linker sees it."""
+    if shutil.which("nm") is None:
+        pytest.skip("nm (package binutils) is not installed: the rooms' symbols not looked at")
+    defined, wanted = read_symbols(here.parent / "CMakeFiles" / "bnn_objects.dir")
+    table = (SOURCES / "README.md").read_text()
+    order = re.findall(r"^\| `([\w/]+)/` \|", table, re.MULTILINE)
+    assert set(defined.values()) <= set(order)
+    assert {"core", "kernels/sliced", "parts"} <= wanted.keys()
+    upwards = {
+        (room, name, defined[name])
+        for room, names in wanted.items()
+        for name in names & defined.keys()
+        if order.index(defined[name]) > order.index(room)
+    }
+    assert not upwards
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +195,8 @@ def test_emulated_avx512(emulated):
     output = run(emulated)
     if "skip avx512" in output:
         pytest.skip("this CPU lacks AVX2 or FMA: AVX-512 kernels not run emulated")
+    assert_choices_tested(output)
+    assert_operations_tested(output, "avx512", "avx2")
     for check in (
         "stage 64x14x14, padding -1, even weights, popcount",
         "stage 64x14x14, padding 1, even weights, sliced",
@@ -180,6 +267,8 @@ def test_neon(neon):
     emulator, selftest = neon
     output = run(emulator, selftest)
     assert "active: neon_dot" in output
+    assert_choices_tested(output)
+    assert_operations_tested(output, "neon", "neon_dot", "generic")
     for name in ("neon_dot", "neon    "):
         for family in ("popcount", "sliced"):
             assert re.search(f"ok   {name} stage .*, {family}\n", output)

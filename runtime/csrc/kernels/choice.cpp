@@ -1,0 +1,51 @@
+// The rules by which an implementation and a kernel family are chosen.
+#include "kernels/choice.h"
+
+#include <string.h>
+
+namespace bnn {
+namespace {
+
+constexpr uint32_t kAvx512Features = kAvx2 | kFma | kAvx512F | kAvx512Bw | kAvx512Vl | kAvx512Vbmi |
+                                     kAvx512Vnni | kAvx512Vpopcntdq | kGfni;
+
+// Best first. A new implementation is one line here and one in kernels/dispatch.cpp.
+const ImplementationRule kRules[] = {
+    {"avx512", Machine::kX86, kAvx512Features, &kAvx512Sizes},
+    {"avx2", Machine::kX86, kAvx2 | kFma, &kAvx2Sizes},
+    {"neon_dot", Machine::kArm, kDotProducts, &kNeonSizes},
+    {"neon", Machine::kArm, 0, &kNeonSizes},  // Advanced SIMD is part of the baseline
+    {"generic", Machine::kOther, 0, nullptr},
+};
+
+}  // namespace
+
+const ImplementationRule* choose_implementation(Machine machine, uint32_t features,
+                                                const char* name) {
+  for (const ImplementationRule& rule : kRules) {
+    if (name != nullptr && strcmp(rule.name, name) != 0) continue;
+    const bool is_of_machine = rule.machine == machine || rule.machine == Machine::kOther;
+    if (is_of_machine && (rule.features & ~features) == 0) return &rule;
+  }
+  return nullptr;
+}
+
+bool parse_force(const char* text, Force* force) {
+  *force = Force::kNone;
+  if (text == nullptr || text[0] == '\0') return true;
+  if (strcmp(text, "popcount") == 0) *force = Force::kPopcount;
+  if (strcmp(text, "sliced") == 0) *force = Force::kSliced;
+  return *force != Force::kNone;
+}
+
+bool choose_sliced(const SlicedSizes* sizes, const StageShape& stage, Force force,
+                   SlicedShape* shape) {
+  if (force == Force::kPopcount || sizes == nullptr) return false;
+  if (!make_sliced_shape(*sizes, stage.height, stage.width, shape)) return false;
+  if (!sliced_takes(stage.widest)) return false;
+  if (force == Force::kSliced) return true;
+  const int64_t positions = int64_t{8} * shape->vectors * shape->vector_bytes;
+  return stage.widest <= sizes->widest && int64_t{2} * stage.height * stage.width >= positions;
+}
+
+}  // namespace bnn

@@ -1,0 +1,57 @@
+// Float parts on NEON, in tiles of 8 channels x 12 pixels in registers.
+// The tiles are of floats or of four 8-bit channels in the place of a float.
+#include <string.h>
+
+#include "core/requires.h"
+#include "core/target.h"
+#include "kernels/floats/tables.h"
+
+#if defined(__aarch64__)
+#include <arm_neon.h>
+
+namespace bnn {
+namespace {
+
+#include "kernels/floats/vectors_neon.inc"
+
+// Each builds on those before.
+#include "kernels/floats/convolve.inc"
+
+#include "kernels/floats/pool.inc"
+
+#include "kernels/floats/int8.inc"
+
+// ---- 8-bit with the dot products that ARMv8.2 may have: one instruction for four ----
+
+#if defined(__clang__)
+BNN_TARGET_BEGIN("dotprod")
+#else
+BNN_TARGET_BEGIN("arch=armv8.2-a+dotprod")
+#endif
+
+namespace dot {
+
+#include "kernels/floats/vectors_neon_dot.inc"
+
+#include "kernels/floats/int8.inc"
+
+}  // namespace dot
+
+BNN_TARGET_END
+
+}  // namespace
+
+const FloatKernels kNeonFloats = {kOutputs,  kVectors * kLanes, convolve_row, copy_columns,
+                                  split_row, pool_row,          mean,         dense};
+
+const Int8Kernels kNeonInt8 = {
+    kOutputs,          kQuadVectors * kLanes, kWeightBytes, kOffset,    pack_quad_weights,
+    convolve_quad_row, quantize_quads,        quantize,     fill_panel, dense_quads};
+
+const Int8Kernels kNeonDotInt8 = {
+    kOutputs,          kQuadVectors * kLanes,  kWeightBytes,        kOffset,
+    pack_quad_weights, dot::convolve_quad_row, dot::quantize_quads, dot::quantize,
+    dot::fill_panel,   dot::dense_quads};
+
+}  // namespace bnn
+#endif

@@ -1,0 +1,96 @@
+// Shapes of planes and prepared weights, which depend on no instruction set's code.
+#include "kernels/sliced/sliced.h"
+
+#include <string.h>
+
+namespace bnn {
+namespace {
+
+int32_t best_group(const SlicedKernels& kernels, int64_t words) {
+  return words <= kernels.sizes.four_words ? 4 : words <= kernels.sizes.five_words ? 5 : 6;
+}
+
+// Calls visit(index, first, plan) for the groups of a layer.
+template <typename Visit>
+int32_t plan_layer(const SlicedKernels& kernels, const uint32_t* weight, int64_t words,
+                   Visit visit) {
+  const int32_t most = best_group(kernels, words);
+  const int32_t groups = (kGrowth + most - 1) / most;
+  int32_t first = 0;
+  for (int32_t i = 0; i < groups; ++i) {
+    GroupPlan plan;
+    plan_group(weight, words, first, (kGrowth - first + groups - i - 1) / (groups - i), &plan);
+    visit(i, first, plan);
+    first += plan.outputs;
+  }
+  return groups;
+}
+
+// See SlicedOutput. N ones in the weights; with m = A + N - 2 X, or with Y = A - X, the sum over
+// zeros, ~m = A - (N + 1) - 2 Y. What of +N or -(N + 1) is even goes into the start of the sum.
+SlicedOutput make_output(const uint32_t* weight, int64_t words, bool complement) {
+  uint32_t ones = 0;
+  for (int64_t i = 0; i < kTaps * words; ++i)
+    ones += static_cast<uint32_t>(__builtin_popcount(weight[i]));
+  const uint32_t start = complement ? ones / 2 + 1 : 0u - ones / 2;
+  const bool odd = (ones % 2 != 0) != complement;
+  return {static_cast<uint16_t>(start), static_cast<uint8_t>(odd),
+          static_cast<uint8_t>(complement)};
+}
+
+}  // namespace
+
+bool make_sliced_shape(const SlicedSizes& sizes, int64_t height, int64_t width,
+                       SlicedShape* shape) {
+  if (width > 64) return false;
+  const int32_t row_bits = width <= 16 ? 16 : width <= 32 ? 32 : 64;
+  const bool fits_half = height * row_bits <= 8 * sizes.half;
+  const int32_t vector_bytes = fits_half ? sizes.half : sizes.full;
+  const int64_t rows = 8 * vector_bytes / row_bits;
+  const int64_t vectors = (height + rows - 1) / rows;
+  if (vectors * vector_bytes > kPlaneBytesMost) return false;
+  *shape = {static_cast<int32_t>(height), static_cast<int32_t>(width), row_bits,
+            static_cast<int32_t>(vectors), vector_bytes};
+  return true;
+}
+
+const SlicedVectors& sliced_vectors(const SlicedKernels& kernels, const SlicedShape& shape) {
+  return shape.vector_bytes == kernels.full.bytes ? kernels.full : *kernels.half;
+}
+
+size_t sliced_layer_bytes(const SlicedKernels& kernels, const uint32_t* weight, int64_t words) {
+  int64_t entries = 0;
+  plan_layer(kernels, weight, words, [&](int32_t, int32_t, const GroupPlan& plan) {
+    entries += group_entries(plan.outputs, plan.size);
+  });
+  return sizeof(SlicedLayer) + static_cast<size_t>(entries) * sizeof(uint16_t);
+}
+
+bool can_overlap(const SlicedShape& shape, int64_t channels) {
+  return shape.vectors == 1 && shape.vector_bytes == 32 && shape.row_bits == 16 &&
+         shape.height < 16 && overlapping_order(channels).zero <= UINT16_MAX;
+}
+
+void write_sliced_layer(const SlicedKernels& kernels, const SlicedShape& shape,
+                        const uint32_t* weight, int64_t words, SlicedLayer* layer) {
+  const int64_t channels = 32 * words;
+  const int32_t planes = plane_count(kTaps * channels) - 1;
+  layer->sum_planes = planes < kSumPlanesLeast ? kSumPlanesLeast : planes;
+  layer->entry_count = 0;
+  layer->overlapping = can_overlap(shape, channels);
+  const ElementOrder order =
+      layer->overlapping ? overlapping_order(channels) : element_order(channels, layer->sum_planes);
+  uint16_t* entries = reinterpret_cast<uint16_t*>(layer + 1);
+  layer->group_count =
+      plan_layer(kernels, weight, words, [&](int32_t i, int32_t first, const GroupPlan& plan) {
+        layer->groups[i] = {first, plan.outputs, plan.size, layer->entry_count};
+        write_group(weight, words, first, plan, order, entries + layer->entry_count);
+        layer->entry_count += static_cast<int32_t>(group_entries(plan.outputs, plan.size));
+        for (int32_t k = 0; k < plan.outputs; ++k) {
+          layer->outputs[first + k] =
+              make_output(weight + (first + k) * kTaps * words, words, ((plan.mask >> k) & 1) != 0);
+        }
+      });
+}
+
+}  // namespace bnn

@@ -1,0 +1,190 @@
+// The bit-sliced family: a lane is a position, and a channel is a plane of one bit per position.
+//
+// mismatches = A - 2 X + N with A the sum of all elements around a position (an element is a
+// channel at a tap), X the sum of those whose weight is 1, N the number of such weights. Elements
+// with equal weights in a group of outputs are counted once for the whole group, by carry-save
+// adders; see kernels/sliced/lists.h. All arithmetic is modulo a power of two above the largest
+// count, so counts come out as plain unsigned planes.
+//
+// Layouts
+// - plane: V vectors; row y of the map is lane y / V of vector y % V, so that the rows above and
+//   below a vector are its neighbours.
+// - elements of a layer: rows u = 0 .. V + 1 of 3 * channels + 1 vectors; row u holds vector u - 1
+//   of all planes, for each channel the copies seen at dx = -1, 0, +1, and a vector of zeros behind
+//   them.
+// - counts of a block of 64 outputs: [V][64][planes] vectors.
+#ifndef BNN_SLICED_H_
+#define BNN_SLICED_H_
+
+#include "core/kernels.h"
+#include "kernels/sliced/lists.h"
+
+namespace bnn {
+
+constexpr int kPlaneBytesMost = 1024;  // of V vectors
+constexpr int kSumPlanesLeast = 9;     // planes of a sum X that kernels are compiled for
+constexpr int kSumPlanesMost = 14;
+constexpr int kGroupsMost = 16;  // groups of 64 outputs
+
+struct SlicedShape {
+  int32_t height, width;
+  int32_t row_bits;  // 16, 32 or 64
+  int32_t vectors;   // V
+  int32_t vector_bytes;
+};
+
+struct SlicedGroup {
+  int32_t first, outputs;  // outputs first .. first + outputs - 1
+  int32_t size;            // entries of a class
+  int32_t entries;         // index of the group's first entry in the list
+};
+
+// count = (base[odd] - 2 * sum) ^ complement, where the sum starts with `start`.
+struct SlicedOutput {
+  uint16_t start;
+  uint8_t odd, complement;
+};
+
+// A layer's weights; its list of entries (uint16) follows.
+struct SlicedLayer {
+  int32_t group_count, sum_planes;
+  int32_t entry_count;
+  int32_t overlapping;  // how elements lie, see below
+  SlicedGroup groups[kGroupsMost];
+  SlicedOutput outputs[kGrowth];
+};
+
+// One input channel, compared for all layers: planes[layer] = x >= thresholds[layer].
+struct SlicedCompareJob {
+  SlicedShape shape;
+  const float* x;  // [height][width]
+  int32_t layer_count;
+  const float* thresholds;
+  void* const* planes;
+};
+
+// Entries are indices of vectors, in the units that addresses are scaled by if 16 bits hold them:
+// layers of fewer than 13 planes have fewer than 2^13 elements.
+#if defined(__aarch64__)  // scales by one or by the vector's 16
+constexpr int32_t entry_shift(int32_t sum_planes) { return sum_planes < 12 ? 4 : 0; }
+#else
+constexpr int32_t entry_shift(int32_t sum_planes) { return sum_planes < 13 ? 3 : 0; }
+#endif
+
+inline ElementOrder element_order(int64_t channels, int32_t sum_planes) {
+  const int32_t shift = entry_shift(sum_planes);
+  return {(3 * channels + 1) << shift, int64_t{1} << shift, 3 * channels << shift};
+}
+
+// Planes of at most 15 rows of 16 bits in one vector of 32 bytes need no copy for each row of the
+// window: with a row of padding above, which is also the one below the plane before, the vectors at
+// bytes 0, 2 and 4 are the elements at dy = -1, 0, +1. A third of the memory holds them, most of it
+// in the L1 cache, for loads that now and then cross a line. Entries count bytes in pairs.
+inline ElementOrder overlapping_order(int64_t channels) {
+  return {1, 16, 16 * (3 * channels + 1)};  // behind a vector of padding
+}
+bool can_overlap(const SlicedShape& shape, int64_t channels);
+
+struct SlicedSpreadJob {
+  SlicedShape shape;
+  int32_t padding, channels;
+  const void* bits;      // planes [channels]; what lies outside the map is ignored
+  const uint32_t* flip;  // of the channels
+  void* elements;        // see above
+  bool overlapping;
+  int32_t base_planes;  // sum_planes + 1
+  void* base;           // [V][2][base_planes]: A and A + 1
+  Range vectors;        // those whose counts are wanted: rows first .. end + 1 of elements
+};
+
+// A later layer that compares the channels of this block.
+struct SlicedReader {
+  const uint16_t* limit;  // [64]
+  void* bits;             // planes [64]: count <= limit
+};
+
+struct SlicedCountJob {
+  SlicedShape shape;
+  int32_t channels;
+  const SlicedLayer* layer;
+  const void* elements;
+  const void* base;
+  void* block;  // [V][64][block_planes]
+  int32_t block_planes;
+  int32_t planes;             // of the resulting counts
+  bool add;                   // add what is in the block
+  int32_t keep_planes;        // write that many planes there; 0: none
+  const int16_t* correction;  // [16][64] for padding 0, else NULL; see core/border.h
+  const SlicedReader* readers;
+  int32_t reader_count;
+  float* y;  // [64][height * width]: total - 2 * count; NULL: not wanted
+  int32_t total;
+  Range items;  // of V * group_count: vector after vector, group after group
+};
+
+// What the transition makes of final counts, see PoolJob: the 2x2 max pool of scale * x + shift
+// with x = total - 2 * count, rectified.
+struct SlicedPoolJob {
+  SlicedShape shape;
+  const void* block;                    // [V][64][block_planes]
+  int32_t block_planes, planes, total;  // planes: see pooled_planes
+  Range outputs;
+  const float* scale;  // [64]
+  const float* shift;
+  void* const* y;      // [64] planes of (height / 2) * (width / 2) floats, or of levels
+  float inverse_step;  // of levels, 0: floats
+};
+
+// Kernels for one size of vectors.
+struct SlicedVectors {
+  int32_t bytes;
+  void (*spread)(const SlicedSpreadJob& job);
+  void (*count)(const SlicedCountJob& job);
+  void (*pool)(const SlicedPoolJob& job);
+};
+
+// What shapes and the choice of the family depend on, for one instruction set; known on every CPU.
+struct SlicedSizes {
+  int32_t full, half;  // bytes of a vector; half: for maps that fit one of it, 0: none
+  // Groups have 4 outputs in layers of up to four_words words, 5 up to five_words, else 6: larger
+  // ones have shorter lists and more Gray steps.
+  int32_t four_words, five_words;
+  int32_t widest;  // channels of the widest layer that is faster in this family
+};
+constexpr SlicedSizes kAvx2Sizes = {32, 0, 2, 5, 3600};
+constexpr SlicedSizes kAvx512Sizes = {64, 32, 2, 5, 3600};
+constexpr SlicedSizes kNeonSizes = {16, 0, 2, 10, 3600};
+
+struct SlicedKernels {
+  void (*compare)(const SlicedCompareJob& job);
+  const SlicedVectors* half;  // of sizes.half bytes, or NULL
+  SlicedVectors full;
+  SlicedSizes sizes;
+};
+
+inline int32_t plane_count(int64_t largest) {
+  int32_t planes = 0;
+  while (largest >> planes != 0) ++planes;
+  return planes;
+}
+// That the pool is compiled for.
+inline int32_t pooled_planes(int32_t planes) { return planes <= 12 ? 12 : planes <= 14 ? 14 : 16; }
+
+extern const SlicedKernels kAvx2Sliced;
+extern const SlicedKernels kAvx512Sliced;
+extern const SlicedVectors kAvx512SlicedHalf;
+extern const SlicedKernels kNeonSliced;
+
+// kernels/sliced/sliced.cpp
+bool make_sliced_shape(const SlicedSizes& sizes, int64_t height, int64_t width, SlicedShape* shape);
+const SlicedVectors& sliced_vectors(const SlicedKernels& kernels, const SlicedShape& shape);
+inline bool sliced_takes(int64_t channels) {
+  return kTaps * channels < int64_t{2} << kSumPlanesMost;
+}
+// Bytes of a layer's SlicedLayer with its list.
+size_t sliced_layer_bytes(const SlicedKernels& kernels, const uint32_t* weight, int64_t words);
+void write_sliced_layer(const SlicedKernels& kernels, const SlicedShape& shape,
+                        const uint32_t* weight, int64_t words, SlicedLayer* layer);
+
+}  // namespace bnn
+#endif  // BNN_SLICED_H_

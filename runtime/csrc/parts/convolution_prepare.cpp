@@ -1,0 +1,152 @@
+// Validates convolutions of either arithmetic and writes them in the layout of their kernels.
+#include <string.h>
+
+#include "parts/floats.h"
+
+namespace bnn {
+namespace {
+
+constexpr int64_t kMaxInt8Taps = 1 << 16;  // 255 * 127 times this fits an int32
+
+size_t weight_bytes(const ConvolutionRecord& record, const Kernels& kernels) {
+  return record.is_int8 ? static_cast<size_t>(kernels.int8.weight_bytes) : sizeof(float);
+}
+
+int check_positive(const char* what, const float* values, int64_t count) {
+  if (check_finite(what, values, count) != BNN_OK) return BNN_EARGUMENT;
+  for (int64_t i = 0; i < count; ++i) {
+    if (values[i] <= 0.0f) {
+      return fail(BNN_EARGUMENT, "%s: expected positive values, found %g at %lld", what,
+                  static_cast<double>(values[i]), static_cast<long long>(i));
+    }
+  }
+  return BNN_OK;
+}
+
+// The weights of one output, taps in the order (quad, row, column); returns what its sums begin
+// with.
+int32_t write_quad_weights(const int8_t* weight, const ConvolutionRecord& record,
+                           const Int8Kernels& int8, uint8_t* to) {
+  const int64_t channels = record.channels_in / record.groups;
+  const int64_t area = int64_t{record.kernel} * record.kernel;
+  int32_t sum = 0;
+  for (int64_t tap = 0; tap < record.tap_count; ++tap) {
+    int8_t quad[4] = {};
+    for (int64_t k = 0; k < 4 && tap / area * 4 + k < channels; ++k) {
+      quad[k] = weight[(tap / area * 4 + k) * area + tap % area];
+      sum += quad[k];
+    }
+    int8.pack_weights(quad, to + tap * record.outputs * int8.weight_bytes);
+  }
+  return int8.offset * sum;
+}
+
+}  // namespace
+
+int check_int8(const char* what, const bnn_int8& int8, int64_t outputs, int64_t taps) {
+  if (check_pointer(what, int8.weight) != BNN_OK ||
+      check_positive(what, int8.scale, outputs) != BNN_OK ||
+      check_positive(what, &int8.inverse_step, 1) != BNN_OK) {
+    return BNN_EARGUMENT;
+  }
+  if (taps > kMaxInt8Taps) {
+    return fail(BNN_EARGUMENT, "%s: expected at most %lld 8-bit weights an output, found %lld",
+                what, static_cast<long long>(kMaxInt8Taps), static_cast<long long>(taps));
+  }
+  for (int64_t i = 0; i < outputs * taps; ++i) {
+    if (int8.weight[i] == -128) {
+      return fail(BNN_EARGUMENT, "%s: expected 8-bit weights of -127..127, found -128 at %lld",
+                  what, static_cast<long long>(i));
+    }
+  }
+  return BNN_OK;
+}
+
+int check_convolution(const char* what, const bnn_convolution& convolution, int32_t height,
+                      int32_t width) {
+  const int32_t in = convolution.channels_in, out = convolution.channels_out,
+                groups = convolution.groups;
+  if (check_range(what, in, 1, kMaxChannels) != BNN_OK ||
+      check_range(what, out, 1, kMaxChannels) != BNN_OK ||
+      check_range(what, groups, 1, kMaxChannels) != BNN_OK) {
+    return BNN_EARGUMENT;
+  }
+  if (in % groups != 0 || out % groups != 0) {
+    return fail(BNN_EARGUMENT, "%s: expected groups that divide %d and %d channels, found %d", what,
+                in, out, groups);
+  }
+  if (check_window(what, convolution.window, height, width) != BNN_OK) return BNN_EARGUMENT;
+  const int64_t area = int64_t{convolution.window.kernel} * convolution.window.kernel;
+  const int64_t taps = in / groups * area;
+  const int status = convolution.int8 != nullptr
+                         ? check_int8(what, *convolution.int8, out, taps)
+                         : check_finite(what, convolution.weight, int64_t{out} * taps);
+  if (status != BNN_OK) return status;
+  return convolution.bias == nullptr ? static_cast<int>(BNN_OK)
+                                     : check_finite(what, convolution.bias, out);
+}
+
+ConvolutionRecord lay_out_convolution(const bnn_convolution& convolution, int32_t height,
+                                      int32_t width, bool flat, const Kernels& kernels,
+                                      Layout* layout) {
+  ConvolutionRecord record;
+  memset(&record, 0, sizeof record);
+  record.channels_in = convolution.channels_in;
+  record.channels_out = convolution.channels_out;
+  record.groups = convolution.groups;
+  record.relu = convolution.relu != 0;
+  record.kernel = convolution.window.kernel;
+  record.stride = convolution.window.stride;
+  record.before = convolution.window.padding_before;
+  record.in_height = flat ? 1 : height;
+  record.in_width = flat ? height * width : width;
+  record.out_height = flat ? 1 : window_outputs(convolution.window, height);
+  record.out_width = flat ? height * width : window_outputs(convolution.window, width);
+  record.is_int8 = convolution.int8 != nullptr;
+  record.inverse_step = record.is_int8 ? convolution.int8->inverse_step : 0.0f;
+  record.outputs = record.is_int8 ? kernels.int8.outputs : kernels.floats.outputs;
+  record.pitch = round_up(
+      round_up(record.out_width, kMaxLanes) + (record.kernel - 1) / record.stride, kMaxLanes);
+  record.tap_count = row_channels(record) / record.groups * record.kernel * record.kernel;
+  const int64_t padded =
+      record.groups * round_up(record.channels_out / record.groups, record.outputs);
+  record.weight = layout->take(padded * record.tap_count, weight_bytes(record, kernels));
+  record.bias = layout->take(padded, sizeof(float));
+  if (record.is_int8) {
+    record.scale = layout->take(padded, sizeof(float));
+    record.start = layout->take(padded, sizeof(int32_t));
+  }
+  return record;
+}
+
+void write_convolution(const bnn_convolution& convolution, const ConvolutionRecord& record,
+                       const Kernels& kernels, void* part) {
+  const int64_t group_out = record.channels_out / record.groups;
+  const int64_t blocks = round_up(group_out, record.outputs) / record.outputs;
+  for (int64_t output = 0; output < record.channels_out; ++output) {
+    const int64_t inside = output % group_out;
+    const int64_t block = output / group_out * blocks + inside / record.outputs;
+    const int64_t lane = inside % record.outputs;
+    const int64_t first = block * record.tap_count * record.outputs + lane;
+    const int64_t padded = block * record.outputs + lane;
+    if (record.is_int8) {
+      const int64_t taps =
+          int64_t{record.channels_in / record.groups} * record.kernel * record.kernel;
+      const bnn_int8& int8 = *convolution.int8;
+      at<float>(part, record.scale)[padded] = int8.scale[output];
+      at<int32_t>(part, record.start)[padded] =
+          write_quad_weights(int8.weight + output * taps, record, kernels.int8,
+                             at<uint8_t>(part, record.weight) + first * kernels.int8.weight_bytes);
+    } else {
+      float* weight = at<float>(part, record.weight) + first;
+      for (int64_t tap = 0; tap < record.tap_count; ++tap) {
+        weight[tap * record.outputs] = convolution.weight[output * record.tap_count + tap];
+      }
+    }
+    if (convolution.bias != nullptr) {
+      at<float>(part, record.bias)[padded] = convolution.bias[output];
+    }
+  }
+}
+
+}  // namespace bnn

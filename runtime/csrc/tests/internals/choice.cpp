@@ -1,0 +1,142 @@
+// Tests the choice of an implementation and of a kernel family.
+// The CPU features are all sets that matter, the stages those of every instruction set.
+#include "kernels/choice.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "tests/internals/report.h"
+
+namespace bnn {
+namespace {
+
+constexpr uint32_t kAvx2Cpu = kAvx2 | kFma;
+constexpr uint32_t kAvx512Cpu = kAvx2Cpu | kAvx512F | kAvx512Bw | kAvx512Vl | kAvx512Vbmi |
+                                kAvx512Vnni | kAvx512Vpopcntdq | kGfni;
+
+struct CpuCase {
+  const char* what;
+  Machine machine;
+  uint32_t features;
+  const char* asked;     // NULL: the best
+  const char* expected;  // NULL: none
+};
+
+const CpuCase kCpus[] = {
+    {"x86-64 without AVX", Machine::kX86, 0, nullptr, "generic"},
+    {"AVX2 without FMA", Machine::kX86, kAvx2, nullptr, "generic"},
+    {"FMA without AVX2", Machine::kX86, kFma, nullptr, "generic"},
+    {"AVX2", Machine::kX86, kAvx2Cpu, nullptr, "avx2"},
+    {"AVX-512", Machine::kX86, kAvx512Cpu, nullptr, "avx512"},
+    {"AVX-512 without VBMI", Machine::kX86, kAvx512Cpu & ~kAvx512Vbmi, nullptr, "avx2"},
+    {"AVX-512 without VNNI", Machine::kX86, kAvx512Cpu & ~kAvx512Vnni, nullptr, "avx2"},
+    {"AVX-512 without VPOPCNTDQ", Machine::kX86, kAvx512Cpu & ~kAvx512Vpopcntdq, nullptr, "avx2"},
+    {"AVX-512 without VL", Machine::kX86, kAvx512Cpu & ~kAvx512Vl, nullptr, "avx2"},
+    {"AVX-512 without BW", Machine::kX86, kAvx512Cpu & ~kAvx512Bw, nullptr, "avx2"},
+    {"AVX-512 without F", Machine::kX86, kAvx512Cpu & ~kAvx512F, nullptr, "avx2"},
+    {"AVX-512 without GFNI", Machine::kX86, kAvx512Cpu & ~kGfni, nullptr, "avx2"},
+    {"AVX-512 without FMA", Machine::kX86, kAvx512Cpu & ~kFma, nullptr, "generic"},
+    {"ARM", Machine::kArm, 0, nullptr, "neon"},
+    {"ARM with dot products", Machine::kArm, kDotProducts, nullptr, "neon_dot"},
+    {"another machine", Machine::kOther, ~0u, nullptr, "generic"},
+    {"avx2 asked of AVX-512", Machine::kX86, kAvx512Cpu, "avx2", "avx2"},
+    {"generic asked of AVX-512", Machine::kX86, kAvx512Cpu, "generic", "generic"},
+    {"avx512 asked of AVX2", Machine::kX86, kAvx2Cpu, "avx512", nullptr},
+    {"avx2 asked of no AVX", Machine::kX86, 0, "avx2", nullptr},
+    {"neon asked of x86-64", Machine::kX86, ~0u, "neon", nullptr},
+    {"avx2 asked of ARM", Machine::kArm, ~0u, "avx2", nullptr},
+    {"neon asked of dot products", Machine::kArm, kDotProducts, "neon", "neon"},
+    {"neon_dot asked of none", Machine::kArm, 0, "neon_dot", nullptr},
+    {"a name of no implementation", Machine::kX86, ~0u, "avx1024", nullptr},
+};
+
+bool is_name(const ImplementationRule* rule, const char* expected) {
+  if (rule == nullptr || expected == nullptr) return rule == nullptr && expected == nullptr;
+  return strcmp(rule->name, expected) == 0;
+}
+
+// What a stage gets: nothing of these for the popcount family.
+struct Planes {
+  int32_t vectors, vector_bytes;
+};
+constexpr Planes kNo = {0, 0};
+
+struct StageCase {
+  StageShape stage;
+  Force force;
+  Planes avx512, avx2, neon;
+};
+
+const StageCase kStages[] = {
+    // Maps of the networks, from the first stage to the last.
+    {{56, 56, 320}, Force::kNone, {7, 64}, {14, 32}, {28, 16}},
+    {{28, 28, 480}, Force::kNone, {2, 64}, {4, 32}, {7, 16}},
+    {{14, 14, 480}, Force::kNone, {1, 32}, {1, 32}, {2, 16}},
+    {{7, 7, 480}, Force::kNone, kNo, kNo, kNo},
+    {{7, 7, 480}, Force::kSliced, {1, 32}, {1, 32}, {1, 16}},
+    {{56, 56, 320}, Force::kPopcount, kNo, kNo, kNo},
+    // The least maps that fill half of the vectors.
+    {{8, 8, 64}, Force::kNone, kNo, kNo, {1, 16}},
+    {{11, 11, 64}, Force::kNone, kNo, kNo, kNo},
+    {{12, 11, 64}, Force::kNone, {1, 32}, {1, 32}, {2, 16}},
+    {{16, 16, 64}, Force::kNone, {1, 32}, {1, 32}, {2, 16}},
+    {{17, 16, 64}, Force::kNone, {1, 64}, {2, 32}, {3, 16}},
+    {{8, 64, 64}, Force::kNone, {1, 64}, {2, 32}, {4, 16}},
+    // Rows do not fit 64 bits; planes are too long.
+    {{56, 65, 64}, Force::kSliced, kNo, kNo, kNo},
+    {{128, 64, 64}, Force::kNone, {16, 64}, {32, 32}, {64, 16}},
+    {{129, 64, 64}, Force::kSliced, kNo, kNo, kNo},
+    // Wide layers.
+    {{14, 14, 3584}, Force::kNone, {1, 32}, {1, 32}, {2, 16}},
+    {{14, 14, 3616}, Force::kNone, kNo, kNo, kNo},
+    {{14, 14, 3616}, Force::kSliced, {1, 32}, {1, 32}, {2, 16}},
+    {{14, 14, 3648}, Force::kSliced, kNo, kNo, kNo},
+};
+
+const char* const kForces[] = {"", ", popcount forced", ", sliced forced"};
+
+void test_stage(const char* name, const StageCase& item, const Planes& expected, Report report) {
+  const Machine machine = name[0] == 'n' ? Machine::kArm : Machine::kX86;
+  const ImplementationRule* rule = choose_implementation(machine, ~0u, name);
+  SlicedShape shape = {};
+  const bool sliced = choose_sliced(rule->sliced, item.stage, item.force, &shape);
+  bool passed = sliced == (expected.vectors > 0);
+  if (sliced)
+    passed =
+        passed && shape.vectors == expected.vectors && shape.vector_bytes == expected.vector_bytes;
+  char what[96];
+  snprintf(what, sizeof what, "chooses %s for stage %dx%dx%d%s",
+           expected.vectors > 0 ? "sliced" : "popcount", item.stage.widest, item.stage.height,
+           item.stage.width, kForces[static_cast<int>(item.force)]);
+  report(passed, name, what);
+}
+
+void test_forces(Report report) {
+  Force force = Force::kSliced;
+  bool passed = parse_force(nullptr, &force) && force == Force::kNone;
+  passed = passed && parse_force("popcount", &force) && force == Force::kPopcount;
+  passed = passed && parse_force("", &force) && force == Force::kNone;
+  passed = passed && parse_force("sliced", &force) && force == Force::kSliced;
+  report(passed && !parse_force("fastest", &force), "any", "reads the name of a forced family");
+}
+
+}  // namespace
+
+void test_choice(Report report) {
+  for (const CpuCase& cpu : kCpus) {
+    char what[96];
+    snprintf(what, sizeof what, "is chosen: %s", cpu.what);
+    report(is_name(choose_implementation(cpu.machine, cpu.features, cpu.asked), cpu.expected),
+           cpu.expected != nullptr ? cpu.expected : "none", what);
+  }
+  for (const StageCase& item : kStages) {
+    test_stage("avx512", item, item.avx512, report);
+    test_stage("avx2", item, item.avx2, report);
+    test_stage("neon", item, item.neon, report);
+    test_stage("neon_dot", item, item.neon, report);
+    test_stage("generic", item, kNo, report);
+  }
+  test_forces(report);
+}
+
+}  // namespace bnn
