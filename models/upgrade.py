@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from models.stored_answers import add_self_test
+from models.export.stored_answers import add_self_test
 from runtime import Bundle, RuntimeFault, read_bundle
 from runtime.bundle import check_replaceable, write_bundle
 from runtime.manifest import FLOAT_ORDER

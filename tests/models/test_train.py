@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from models.errors import RecipeError
-from models.finished import read_runs
-from models.recipe import Recipe
-from models.record import describe_device
+from models.networks.registry import NAMES
+from models.records.provenance import describe_device
+from models.report.runs import read_runs
 from models.train import main, make_job, make_parser, parse_arguments, read_config
-from models.zoo import NAMES
+from models.training.recipe import Recipe
 from tests.models.pictures import write_two_colours
 
 
@@ -32,7 +32,7 @@ def test_command_line_trains(tmp_path: Path) -> None:
 
 
 def test_unbalanced_thresholds_start_at_the_shift(tmp_path: Path) -> None:
-    from models.zoo import build_network
+    from models.networks.registry import build_network
 
     network = build_network("meliusnet13", 2, shift=0.25)
     offsets = [b for n, b in network.named_parameters() if n.endswith("activation.bn.bias")]
