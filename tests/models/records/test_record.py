@@ -9,12 +9,6 @@ from models.errors import DataError
 from models.records.record import read_record, write_record
 
 
-@pytest.fixture(autouse=True)
-def _no_copy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tests may themselves run in a copy that says whence it comes."""
-    monkeypatch.delenv("BNN_COMMIT", raising=False)
-
-
 def test_what_was_written_is_read(tmp_path: Path) -> None:
     path = tmp_path / "record.json"
     write_record(path, {"format": 1, "epochs": []})
