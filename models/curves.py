@@ -10,22 +10,20 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from models.errors import TrainingFault
+from models.command_line.main import make_parser, run_command
 from models.plots.curves import read_drawable, write_curves
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m models.curves", description=__doc__)
+    parser = make_parser("models.curves", __doc__)
     parser.add_argument("records", type=Path, nargs="+", help="record.json of one or more runs")
     parser.add_argument("--out", type=Path, required=True, help="the picture, an .svg file")
-    args = parser.parse_args(arguments)
-    try:
-        write_curves([read_drawable(path) for path in args.records], args.out)
-    except (TrainingFault, OSError) as error:
-        print(f"models.curves: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return run_command(parser, arguments, _draw)
+
+
+def _draw(args: argparse.Namespace) -> None:
+    write_curves([read_drawable(path) for path in args.records], args.out)
 
 
 if __name__ == "__main__":

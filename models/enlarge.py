@@ -13,7 +13,6 @@ pictures: validation_top1 of the last epoch, and "validation" of what this comma
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -22,11 +21,13 @@ from typing import Any
 
 from tqdm import tqdm
 
+from models.command_line.figures import print_figures
+from models.command_line.main import make_parser, run_command
 from models.data.catalog import NAMES
 from models.data.datasets import open_data_set
 from models.data.image_folder import open_photos
 from models.data.preprocessing import check_sizes
-from models.errors import CheckpointMismatch, TrainingFault
+from models.errors import CheckpointMismatch
 from models.records.record import CONFUSION, write_record
 from models.training.checkpoint import (
     CHECKPOINT,
@@ -41,11 +42,7 @@ from runtime.preprocess import Preprocessing
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m models.enlarge",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser("models.enlarge", __doc__)
     parser.add_argument("run", type=Path, metavar="RUN", help="a finished run's folder")
     pictures = parser.add_mutually_exclusive_group(required=True)
     pictures.add_argument("--data", type=Path, help="what it was trained on")
@@ -57,14 +54,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--out", type=Path, required=True, help="folder of the new run")
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
-    args = parser.parse_args(arguments)
-    try:
-        figures = _run(args)
-    except (TrainingFault, OSError) as error:
-        print(f"models.enlarge: {error}", file=sys.stderr)
-        return 2
-    print(json.dumps(figures, indent=1))
-    return 0
+    return run_command(parser, arguments, _enlarge)
+
+
+def _enlarge(args: argparse.Namespace) -> None:
+    figures = _run(args)
+    print_figures(figures, indent=1)
 
 
 def _run(args: argparse.Namespace) -> dict[str, Any]:

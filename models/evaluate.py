@@ -5,13 +5,13 @@ and preprocessed as the manifest says. The bundle may know more classes than the
 ImageNet does: then "top1" is of all its classes, and "among" of the data's alone. With --seen-at
 the pictures are reduced first, to what a network for smaller pictures sees of them; with
 --color-jitter their light and colours are changed, as a training may, each picture always alike.
-Prints the figures as JSON, with what they are of: pictures (SHA-256), commit, device, day, seconds.
+Prints the figures with what they are of: pictures (SHA-256), commit, device, day, seconds; as JSON
+where the output is no terminal.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Sequence
@@ -21,10 +21,12 @@ from pathlib import Path
 
 import torch
 
+from models.command_line.figures import print_figures
+from models.command_line.main import make_parser, run_command
 from models.data.catalog import NAMES
 from models.data.datasets import open_data_set
 from models.data.decoded import decode_pictures
-from models.errors import DataError, RecipeError, TrainingFault
+from models.errors import DataError, RecipeError
 from models.evaluation.accuracy import (
     change_colors,
     decode_reduced,
@@ -32,13 +34,13 @@ from models.evaluation.accuracy import (
     measure_accuracy,
 )
 from models.records.provenance import describe_code, describe_device
-from runtime import ENGINES, RuntimeFault, load_engine
+from runtime import ENGINES, load_engine
 from runtime.preprocess import LARGEST_SIDE
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m models.evaluate", description=__doc__)
+    parser = make_parser("models.evaluate", __doc__)
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--data", type=Path, required=True, help="directory with test/ or val/")
     parser.add_argument("--set", choices=NAMES, help="what DATA is a copy of; checks its counts")
@@ -58,48 +60,47 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--confusion", type=Path, help="write the confusion table, a .csv file")
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
-    args = parser.parse_args(arguments)
+    return run_command(parser, arguments, _evaluate)
+
+
+def _evaluate(args: argparse.Namespace) -> None:
     clock = time.monotonic()
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    try:
-        engine = load_engine(args.bundle, args.engine)
-        data = open_data_set(args.data, args.set, needs_train=False)
-        if data.test is None:
-            raise DataError(f"{args.data}: expected test or val in it; found neither")
-        spec = engine.bundle.manifest.preprocessing
-        if args.resize is not None:
-            if not spec.crop <= args.resize <= LARGEST_SIDE:
-                raise RecipeError(
-                    f"expected --resize from {spec.crop}, the crop that the bundle's network sees, "
-                    f"to {LARGEST_SIDE}; found {args.resize}"
-                )
-            spec = replace(spec, resize=args.resize)
-        if not 0 <= args.color_jitter <= 1:
-            raise RecipeError(f"expected --color-jitter from 0 to 1; found {args.color_jitter:g}")
-        shown = not args.quiet
-        if args.seen_at is None:
-            images = decode_pictures(data.test, spec, progress=shown)
-        elif 1 <= args.seen_at <= spec.resize:
-            images = decode_reduced(data.test, spec, args.seen_at, progress=shown)
-        else:
-            raise DataError(
-                f"expected --seen-at from 1 to {spec.resize}, the pixels that the network sees of "
-                f"the shorter side; found {args.seen_at}"
+    engine = load_engine(args.bundle, args.engine)
+    data = open_data_set(args.data, args.set, needs_train=False)
+    if data.test is None:
+        raise DataError(f"{args.data}: expected test or val in it; found neither")
+    spec = engine.bundle.manifest.preprocessing
+    if args.resize is not None:
+        if not spec.crop <= args.resize <= LARGEST_SIDE:
+            raise RecipeError(
+                f"expected --resize from {spec.crop}, the crop that the bundle's network sees, "
+                f"to {LARGEST_SIDE}; found {args.resize}"
             )
-        if args.color_jitter:
-            images = change_colors(images, args.color_jitter)
-        figures = measure_accuracy(
-            engine,
-            images,
-            progress=shown,
-            confusion=args.confusion,
-            labels=data.labels,
-            preprocessing=spec,
+        spec = replace(spec, resize=args.resize)
+    if not 0 <= args.color_jitter <= 1:
+        raise RecipeError(f"expected --color-jitter from 0 to 1; found {args.color_jitter:g}")
+    shown = not args.quiet
+    if args.seen_at is None:
+        images = decode_pictures(data.test, spec, progress=shown)
+    elif 1 <= args.seen_at <= spec.resize:
+        images = decode_reduced(data.test, spec, args.seen_at, progress=shown)
+    else:
+        raise DataError(
+            f"expected --seen-at from 1 to {spec.resize}, the pixels that the network sees of "
+            f"the shorter side; found {args.seen_at}"
         )
-        sha256 = data.test.sha256()
-    except (TrainingFault, RuntimeFault, OSError) as error:
-        print(f"models.evaluate: {error}", file=sys.stderr)
-        return 2
+    if args.color_jitter:
+        images = change_colors(images, args.color_jitter)
+    figures = measure_accuracy(
+        engine,
+        images,
+        progress=shown,
+        confusion=args.confusion,
+        labels=data.labels,
+        preprocessing=spec,
+    )
+    sha256 = data.test.sha256()
     manifest = engine.bundle.manifest
     about = {
         "bundle": manifest.name,
@@ -110,8 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     seen = {"resize": spec.resize, "seen_at": args.seen_at, "color_jitter": args.color_jitter}
     by = {**describe_code(), "device": describe_device(torch.device("cpu")), "started": started}
     took = {"seconds": round(time.monotonic() - clock, 1)}
-    print(json.dumps({**about, "sha256": sha256, **seen, **figures, **by, **took}))
-    return 0
+    print_figures({**about, "sha256": sha256, **seen, **figures, **by, **took})
 
 
 if __name__ == "__main__":

@@ -14,27 +14,22 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from models.command_line.main import make_parser, run_command
 from models.export.flips import FLIPS, format_table, measure_flips, summarize
-from runtime import RuntimeFault, read_bundle
+from runtime import read_bundle
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m models.flips",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser("models.flips", __doc__)
     parser.add_argument("bundle", type=Path, metavar="BUNDLE")
     parser.add_argument("--flips", type=int, default=FLIPS, help="of each tensor")
-    args = parser.parse_args(arguments)
-    try:
-        flips = measure_flips(read_bundle(args.bundle), args.flips)
-    except (RuntimeFault, ValueError) as error:
-        print(f"models.flips: {error}", file=sys.stderr)
-        return 2
+    return run_command(parser, arguments, _measure)
+
+
+def _measure(args: argparse.Namespace) -> None:
+    flips = measure_flips(read_bundle(args.bundle), args.flips)
     print(format_table(summarize(flips)))
-    return 0
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from models.command_line.main import make_parser, run_command
 from models.data.collect import gather
 from models.data.packs import (
     check_no_pictures,
@@ -26,35 +27,28 @@ from models.data.packs import (
     write_packs,
 )
 from models.data.sources import read_sources
-from models.errors import TrainingFault
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m models.gather",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser("models.gather", __doc__)
     parser.add_argument("sources", type=Path, metavar="SOURCES.toml")
     parser.add_argument("--clones", type=Path, required=True, help="DIR/OWNER/NAME are the clones")
     parser.add_argument("--out", type=Path, required=True, help="folder of the pack")
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
-    args = parser.parse_args(arguments)
-    try:
-        sources = read_sources(args.sources)
-        check_no_pictures(args.out, ("train", "val", "test"))
-        gathered = gather(sources, args.clones, progress=not args.quiet)
-        files = gathered.files()
-        with fill_together(args.out) as folder:
-            write_packs(files, folder, "train")
-    except (TrainingFault, OSError) as error:
-        print(f"models.gather: {error}", file=sys.stderr)
-        return 2
+    return run_command(parser, arguments, _gather)
+
+
+def _gather(args: argparse.Namespace) -> None:
+    sources = read_sources(args.sources)
+    check_no_pictures(args.out, ("train", "val", "test"))
+    gathered = gather(sources, args.clones, progress=not args.quiet)
+    files = gathered.files()
+    with fill_together(args.out) as folder:
+        write_packs(files, folder, "train")
     for name, count in files.counts().items():
         print(f"{name}: {count}")
     print(f"{len(files)} pictures; left out: {gathered.list_reasons()}")
-    return 0
 
 
 if __name__ == "__main__":

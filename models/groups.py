@@ -16,11 +16,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from models.command_line.main import make_parser, run_command
 from models.data.catalog import KNOWN
 from models.data.class_groups import group_sets, read_groups
 from models.data.datasets import DataSet, open_data_set
 from models.data.packs import check_no_pictures, fill_together, write_packs
-from models.errors import DataError, TrainingFault
+from models.errors import DataError
 
 
 def _open_sources(sources: Sequence[str]) -> dict[str, DataSet]:
@@ -40,11 +41,7 @@ def _open_sources(sources: Sequence[str]) -> dict[str, DataSet]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m models.groups",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser("models.groups", __doc__)
     parser.add_argument("groups", type=Path, metavar="GROUPS.toml")
     parser.add_argument(
         "--from",
@@ -55,22 +52,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help=f"a set of {', '.join(KNOWN)} and its folder; the first has precedence",
     )
     parser.add_argument("--out", type=Path, required=True, help="folder of the packs")
-    args = parser.parse_args(arguments)
-    try:
-        groups = read_groups(args.groups)
-        check_no_pictures(args.out, ("train", "test"))
-        sets = _open_sources(args.sources)
-        parts = {part: files for part, files in group_sets(groups, sets).items() if len(files)}
-        with fill_together(args.out) as folder:
-            for part, files in parts.items():
-                write_packs(files, folder, part)
+    return run_command(parser, arguments, _groups)
+
+
+def _groups(args: argparse.Namespace) -> None:
+    groups = read_groups(args.groups)
+    check_no_pictures(args.out, ("train", "test"))
+    sets = _open_sources(args.sources)
+    parts = {part: files for part, files in group_sets(groups, sets).items() if len(files)}
+    with fill_together(args.out) as folder:
         for part, files in parts.items():
-            counts = ", ".join(f"{name} {count}" for name, count in files.counts().items())
-            print(f"{part}: {len(files)} pictures ({counts})")
-    except (TrainingFault, OSError) as error:
-        print(f"models.groups: {error}", file=sys.stderr)
-        return 2
-    return 0
+            write_packs(files, folder, part)
+    for part, files in parts.items():
+        counts = ", ".join(f"{name} {count}" for name, count in files.counts().items())
+        print(f"{part}: {len(files)} pictures ({counts})")
 
 
 if __name__ == "__main__":

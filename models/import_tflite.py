@@ -13,19 +13,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from models.command_line.main import make_parser, run_command
 from models.tflite.convert import LABELS, import_tflite
-from models.tflite.network import TfliteError
-from runtime import RuntimeFault
 from runtime.bundle import ONNX_GRAPH
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m models.import_tflite",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser("models.import_tflite", __doc__)
     parser.add_argument(
         "files",
         type=Path,
@@ -53,17 +48,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="let large JPEGs be decoded at a fraction of their size, 1 to 16 times what the "
         "network sees, as our own bundles are (2); default: at full size",
     )
-    args = parser.parse_args(arguments)
-    try:
-        bundles = import_tflite(args.files, args.out, args.labels, args.reduce)
-    except (TfliteError, OSError, RuntimeFault) as error:
-        print(f"models.import_tflite: {error}", file=sys.stderr)
-        return 2
+    return run_command(parser, arguments, _import)
+
+
+def _import(args: argparse.Namespace) -> None:
+    bundles = import_tflite(args.files, args.out, args.labels, args.reduce)
     for bundle in bundles:
         size = bundle.manifest.files[ONNX_GRAPH].bytes
         print(f"{bundle.path}: {bundle.manifest.name}, {bundle.manifest.classes} classes")
         print(f"  {ONNX_GRAPH:<20}{size:>12,} bytes")
-    return 0
 
 
 if __name__ == "__main__":

@@ -13,43 +13,38 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from models.errors import RecipeError, TrainingFault
+from models.command_line.main import make_parser, run_command
+from models.errors import RecipeError
 from models.training.checkpoint import find_checkpoint, is_finished, read_checkpoint
 from models.training.initial_weights import write_weights
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m models.pretrained",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser("models.pretrained", __doc__)
     parser.add_argument("run", type=Path, help="folder of a run, or its checkpoint.pt")
     parser.add_argument("--out", type=Path, required=True, help="a .safetensors file")
     parser.add_argument(
         "--unfinished", action="store_true", help="also of a training that has not run through"
     )
-    args = parser.parse_args(arguments)
+    return run_command(parser, arguments, _write)
+
+
+def _write(args: argparse.Namespace) -> None:
     path = find_checkpoint(args.run)
-    try:
-        if args.out.suffix != ".safetensors" or args.out.is_dir():
-            raise RecipeError(f"expected --out FILE.safetensors; found {args.out}")
-        content = read_checkpoint(path)
-        if not is_finished(content) and not args.unfinished:
-            raise RecipeError(
-                f"{path}: expected a training that has run through; found "
-                f"{content['state']['epoch']} of {content['state']['recipe']['epochs']} epochs. "
-                "Let it finish (models.train --resume), or give --unfinished."
-            )
-        write_weights(content, args.out)
-    except (TrainingFault, OSError) as error:
-        print(f"models.pretrained: {error}", file=sys.stderr)
-        return 2
+    if args.out.suffix != ".safetensors" or args.out.is_dir():
+        raise RecipeError(f"expected --out FILE.safetensors; found {args.out}")
+    content = read_checkpoint(path)
+    if not is_finished(content) and not args.unfinished:
+        raise RecipeError(
+            f"{path}: expected a training that has run through; found "
+            f"{content['state']['epoch']} of {content['state']['recipe']['epochs']} epochs. "
+            "Let it finish (models.train --resume), or give --unfinished."
+        )
+    write_weights(content, args.out)
     print(
         f"{args.out}: {content['network']} on {content['data']}, {args.out.stat().st_size:,} bytes"
     )
-    return 0
 
 
 if __name__ == "__main__":

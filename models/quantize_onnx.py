@@ -12,20 +12,19 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import indent
 
-from models.errors import DataError, TrainingFault
+from models.command_line.figures import format_figures
+from models.command_line.main import make_parser, run_command
+from models.errors import DataError
 from models.export.quantize_onnx import PHOTOS, quantize_bundle
-from runtime import RuntimeFault, read_bundle
+from runtime import read_bundle
 from runtime.bundle import ONNX_GRAPH
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m models.quantize_onnx",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser("models.quantize_onnx", __doc__)
     parser.add_argument("bundle", type=Path, metavar="BUNDLE")
     ranges = parser.add_mutually_exclusive_group()
     ranges.add_argument(
@@ -43,21 +42,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="untrained only, for measuring: store no images and answers",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="of the new bundle")
-    args = parser.parse_args(arguments)
-    try:
-        bundle = read_bundle(args.bundle)
-        if args.no_self_test and bundle.manifest.trained:
-            raise DataError(
-                f"{args.bundle}: expected --no-self-test for an untrained network, found a trained "
-                "one; leave --no-self-test out"
-            )
-        new = quantize_bundle(bundle, args.out, args.calibration, args.noise, not args.no_self_test)
-    except (TrainingFault, RuntimeFault, OSError) as error:
-        print(f"models.quantize_onnx: {error}", file=sys.stderr)
-        return 2
+    return run_command(parser, arguments, _quantize_onnx)
+
+
+def _quantize_onnx(args: argparse.Namespace) -> None:
+    bundle = read_bundle(args.bundle)
+    if args.no_self_test and bundle.manifest.trained:
+        raise DataError(
+            f"{args.bundle}: expected --no-self-test for an untrained network, found a trained "
+            "one; leave --no-self-test out"
+        )
+    new = quantize_bundle(bundle, args.out, args.calibration, args.noise, not args.no_self_test)
     print(f"{new.path}: {new.manifest.name}, {new.manifest.files[ONNX_GRAPH].bytes:,} bytes")
-    print(f"  {new.manifest.quantization}")
-    return 0
+    print(indent(format_figures(new.manifest.quantization or {}), "  "))
 
 
 if __name__ == "__main__":

@@ -10,18 +10,18 @@ remain. Use photos as large as those that will be classified: small ones are nev
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from models.command_line.figures import print_figures
+from models.command_line.main import make_parser, run_command
 from models.data.datasets import open_data_set
-from models.errors import DataError, TrainingFault
+from models.errors import DataError
 from models.evaluation.reduction import measure_reduction, reduce_bundle
 from runtime import (
     ENGINES,
-    RuntimeFault,
     load_engine,
 )
 from runtime.bundle import check_replaceable
@@ -29,36 +29,28 @@ from runtime.bundle import check_replaceable
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m models.reduce",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser("models.reduce", __doc__)
     parser.add_argument("bundle", type=Path, metavar="BUNDLE")
     parser.add_argument("--data", type=Path, required=True, help="directory with test/ or val/")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="of the new bundle")
     parser.add_argument("--factor", type=float, default=2.0, help="1 to 16 (default 2)")
     parser.add_argument("--engine", choices=["auto", *ENGINES], default="auto")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
-    args = parser.parse_args(arguments)
-    try:
-        engine = load_engine(args.bundle, args.engine)
-        replace(engine.bundle.manifest.preprocessing, reduce=args.factor)  # refused before the work
-        check_replaceable(args.out)
-        data = open_data_set(args.data, None, needs_train=False)
-        if data.test is None:
-            raise DataError(f"{args.data}: expected test or val in it; found neither")
-        record = measure_reduction(
-            engine, data.test, args.factor, data.labels, progress=not args.quiet
-        )
-        record = {"data": data.name, **record}
-        new = reduce_bundle(engine.bundle, args.factor, record, args.out)
-    except (TrainingFault, RuntimeFault, OSError) as error:
-        print(f"models.reduce: {error}", file=sys.stderr)
-        return 2
-    print(json.dumps(record))
+    return run_command(parser, arguments, _reduce)
+
+
+def _reduce(args: argparse.Namespace) -> None:
+    engine = load_engine(args.bundle, args.engine)
+    replace(engine.bundle.manifest.preprocessing, reduce=args.factor)  # refused before the work
+    check_replaceable(args.out)
+    data = open_data_set(args.data, None, needs_train=False)
+    if data.test is None:
+        raise DataError(f"{args.data}: expected test or val in it; found neither")
+    record = measure_reduction(engine, data.test, args.factor, data.labels, progress=not args.quiet)
+    record = {"data": data.name, **record}
+    new = reduce_bundle(engine.bundle, args.factor, record, args.out)
+    print_figures(record)
     print(f"{new.path}: {new.manifest.name}, preprocessing.reduce {args.factor:g}", file=sys.stderr)
-    return 0
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ sizes); binary_macs and float_macs for one picture; binary_convs.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
@@ -14,13 +13,14 @@ from dataclasses import asdict
 
 import torch
 
+from models.command_line.main import make_parser
 from models.networks.counts import count
 from models.networks.registry import NAMES, build_network, default_image_size
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m models.summary", description=__doc__)
+    parser = make_parser("models.summary", __doc__)
     parser.add_argument("name", choices=NAMES, metavar="NAME", help=f"one of {', '.join(NAMES)}")
     parser.add_argument("--num-classes", type=int, default=1000)
     parser.add_argument("--image-size", type=int, help="side of the input (default: the network's)")

@@ -26,6 +26,7 @@ from typing import Any, NoReturn
 
 import torch
 
+from models.command_line.main import FAILED, FAULTS, tell_fault
 from models.data.catalog import NAMES as DATA_SETS
 from models.data.datasets import DataSet, open_data_set
 from models.data.image_folder import (
@@ -37,7 +38,7 @@ from models.data.image_folder import (
     open_photos,
 )
 from models.data.preprocessing import evaluation_preprocessing
-from models.errors import RecipeError, TrainingFault
+from models.errors import RecipeError
 from models.export.bundle import export_checkpoint
 from models.networks.registry import NAMES, default_image_size, find_changes
 from models.records.provenance import describe_device
@@ -339,9 +340,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except KeyboardInterrupt:
             print(f"models.train: {_describe_interruption(args)}", file=sys.stderr)
             return INTERRUPTED
-    except (TrainingFault, OSError) as error:
-        print(f"models.train: {error}", file=sys.stderr)
-        return 2
+    except FAULTS as error:
+        tell_fault("models.train", error)
+        return FAILED
     return 0
 
 

@@ -7,11 +7,12 @@ pack DIR --out DIR [--set NAME]          a few .npz files instead of thousands o
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from models.command_line.figures import print_figures
+from models.command_line.main import make_parser, run_command
 from models.data.catalog import NAMES
 from models.data.datasets import open_data_set, write_words
 from models.data.packs import (
@@ -20,18 +21,13 @@ from models.data.packs import (
     write_packs,
 )
 from models.data.splits import hold_back
-from models.errors import DataError, TrainingFault
-from runtime import InvalidImage
+from models.errors import DataError
 from runtime.preprocess import LARGEST_SIDE
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m models.data",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser("models.data", __doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     for name in ("check", "pack"):
         command = commands.add_parser(name)
@@ -53,13 +49,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 "pictures that models.train would hold back of the set as it is. It is no copy of "
                 "a --set any more",
             )
-    args = parser.parse_args(arguments)
-    try:
-        _check(args) if args.command == "check" else _pack(args)
-    except (TrainingFault, InvalidImage, OSError) as error:
-        print(f"models.data: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return run_command(parser, arguments, _check_or_pack)
+
+
+def _check_or_pack(args: argparse.Namespace) -> None:
+    _check(args) if args.command == "check" else _pack(args)
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -74,7 +68,7 @@ def _check(args: argparse.Namespace) -> None:
             "most": max(counts),
             "sha256": files.sha256(),
         }
-        print(json.dumps(summary))
+        print_figures(summary)
 
 
 def _pack(args: argparse.Namespace) -> None:

@@ -17,6 +17,7 @@ from safetensors.numpy import save_file
 from torch import nn
 
 from models.data.decoded import LabelledImages
+from models.errors import CheckpointMismatch, RecipeError
 from models.evaluation.accuracy import measure_accuracy
 from models.export.convert import Converted, convert_network
 from models.export.mobilenet_graph import build_mobilenet_graph
@@ -130,7 +131,7 @@ def export_bundle(
             onnx.save(build_mobilenet_graph(network, size, manifest.name), folder / ONNX_GRAPH)
             names = [ONNX_GRAPH]
         else:
-            raise ValueError(
+            raise RecipeError(
                 f"expected a network with binary layers for 8-bit float parts, found "
                 f"{manifest.name}, all of which is float; leave --float-parts out"
             )
@@ -150,11 +151,14 @@ def export_bundle(
 def load_checkpoint(path: Path, name: str) -> dict[str, Any]:
     """The content of a checkpoint of models.train.
 
-    Raises ValueError if it is of another network.
+    Raises CheckpointMismatch if it is of another network.
     """
     content = read_checkpoint(path)
     if content["network"] != name:
-        raise ValueError(f"{path} holds {content['network']}, not {name}; give its own name")
+        raise CheckpointMismatch(
+            f"{path}: expected a checkpoint of {name}; found one of {content['network']}. Give its "
+            "own name."
+        )
     return content
 
 

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from models.errors import TrainingFault
 from models.networks.binary import BinaryActivation, BinaryConv2d
 from models.networks.meliusnet import (
     ConvBNReLU,
@@ -40,7 +41,7 @@ class Converted:
     tensors: dict[str, Array] = field(default_factory=dict)
 
 
-class ConversionError(ValueError):
+class ConversionError(TrainingFault):
     """Parameters that cannot be packed: not finite, or a layer this format does not know."""
 
 

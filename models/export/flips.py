@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models.errors import DataError
 from models.export.parity import parity_inputs
 from runtime import Bundle
 from runtime.errors import InvalidRecord
@@ -98,12 +99,12 @@ def find_kind(name: str, tensor: NDArray[Any], bit: int) -> str:
 
 
 def measure_flips(bundle: Bundle, count: int = FLIPS, seed: int = SEED) -> list[Flip]:
-    """`count` flips of each tensor. Raises BundleError; ValueError for a bundle without images or
+    """`count` flips of each tensor. Raises BundleError; DataError for a bundle without images or
     without a plan.
     """
     stored = read_stored_answers(bundle)
     if stored is None or not bundle.manifest.plan:
-        raise ValueError(
+        raise DataError(
             f"{bundle.path}: expected a bundle with stored images and packed weights; found none. "
             "Give one that models.export or models.upgrade made of a network with binary layers."
         )

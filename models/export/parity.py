@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -63,3 +63,14 @@ def compare_logits(
         "top1_agreement": float((logits.argmax(1) == expected.argmax(1)).mean()),
         "inputs": len(logits),
     }
+
+
+def describe_parity(figures: Mapping[str, Any]) -> str:
+    """For people: how far an engine's logits are from the training graph's."""
+    if reason := figures.get("not_measured"):
+        return f"not measured: {reason}"
+    return (
+        f"logits differ by {figures['median_abs_logit_difference']:.1g}, by "
+        f"{figures['max_abs_logit_difference']:.1g} at most; top-1 agrees on "
+        f"{figures['top1_agreement']:.1%} of {figures['inputs']} images"
+    )

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from models.data.augmentation import normalize
 from models.data.datasets import open_data_set
 from models.data.decoded import decode_pictures
+from models.errors import DataError
 from models.export.convert import Array, Converted, Step
 from runtime import Preprocessing
 from runtime.reference import FloatNetwork
@@ -95,9 +96,9 @@ def measure_ranges(converted: Converted, images: NDArray[np.float32]) -> list[fl
     for hook in hooks:
         hook.remove()
     if not seen:
-        raise ValueError("expected at least one picture to calibrate with, found none")
+        raise DataError("expected at least one picture to calibrate with, found none")
     if not np.isfinite(seen).all():
-        raise ValueError("expected finite inputs of all layers on the calibration pictures")
+        raise DataError("expected finite inputs of all layers on the calibration pictures")
     reached = np.array(seen).reshape(len(images), -1).max(axis=0)
     return [max(0.0, float(value)) for value in reached]
 

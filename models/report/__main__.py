@@ -14,14 +14,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from models.errors import TrainingFault
+from models.command_line.main import make_parser, run_command
 from models.report.document import find_source, make_report, read_notes, write_pictures
 from models.report.latency import measure_latencies, read_latencies, write_latencies
 from models.report.references import (
     read_references,
 )
 from models.report.runs import read_runs
-from runtime.errors import RuntimeFault
 
 RUNS = Path(__file__).parents[1] / "runs"
 
@@ -37,33 +36,27 @@ REFERENCES = "references"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m models.report",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser("models.report", __doc__)
     parser.add_argument("runs", type=Path, nargs="?", default=RUNS, help="default: models/runs")
     parser.add_argument("--out", type=Path, default=RESULTS, help="default: models/RESULTS.md")
     parser.add_argument(
         "--bundle", type=Path, help="the default model (default: service/bundles/default)"
     )
     parser.add_argument("--measure", action="store_true", help="measure the latencies anew")
-    args = parser.parse_args(arguments)
-    try:
-        runs = read_runs(args.runs)
-        default = find_source(runs, args.bundle)
-        path = args.runs / LATENCIES
-        if args.measure:
-            write_latencies(measure_latencies([run.record for run in runs]), path)
-        latencies = read_latencies(path)
-        write_pictures(runs, latencies, args.runs)
-        references = read_references(args.runs / REFERENCES)
-        text = make_report(runs, latencies, read_notes(args.runs), references, default)
-        args.out.write_text(text, encoding="utf-8")
-    except (TrainingFault, RuntimeFault, OSError) as error:
-        print(f"models.report: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return run_command(parser, arguments, _report)
+
+
+def _report(args: argparse.Namespace) -> None:
+    runs = read_runs(args.runs)
+    default = find_source(runs, args.bundle)
+    path = args.runs / LATENCIES
+    if args.measure:
+        write_latencies(measure_latencies([run.record for run in runs]), path)
+    latencies = read_latencies(path)
+    write_pictures(runs, latencies, args.runs)
+    references = read_references(args.runs / REFERENCES)
+    text = make_report(runs, latencies, read_notes(args.runs), references, default)
+    args.out.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -13,8 +13,10 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from models.errors import TrainingFault
 
-class TfliteError(ValueError):
+
+class TfliteError(TrainingFault):
     """Files that cannot be imported; the message says expected, found and remedy."""
 
 

@@ -73,7 +73,7 @@ def shorten(file: Path) -> None:
     [
         (lambda a, b: a.write_bytes(b"GIF89a"), None, "expected a .tflite file"),
         (lambda a, b: shorten(a), None, "found a damaged one"),
-        (lambda a, b: a.unlink(), None, "No such file"),
+        (lambda a, b: a.unlink(), None, "expected a file or folder"),
         (lambda a, b: a.with_name("imagenet_labels.txt").unlink(), None, "--labels FILE"),
         (None, lambda a, b: [b, a], "give tiny_quant_features.tflite head.tflite."),
         (None, lambda a, b: [a, a], "import each network by itself"),

@@ -106,7 +106,7 @@ def test_a_missing_configuration_is_named(tmp_path: Path) -> None:
         (["meliusnet13", "--data", "DATA"], "expected --out"),
         (["meliusnet13", "--out", "x"], "either --data or --folder"),
         (["resnet", "--data", "DATA", "--out", "x"], "expected a network of meliusnet22"),
-        (["meliusnet13", "--data", "none", "--out", "x"], "expected train/ or train.npz"),
+        (["meliusnet13", "--data", "none", "--out", "x"], "train/, test/ or val/ in it, or packs"),
         (["meliusnet13", "--data", "DATA", "--out", "x", "--epochs", "-1"], "epochs at least 0"),
         (["meliusnet13", "--data", "DATA", "--out", "x", "--epochs", "0"], "at least 1 epoch for"),
         (

@@ -193,3 +193,14 @@ def test_classes_of_one_name_are_told_apart(small: Path, monkeypatch: pytest.Mon
     a, b = open_data_set(small).train.classes
     (small / "words.txt").write_text(f"{a}\tcrane\n{b}\tcrane, bird\n")
     assert open_data_set(small).labels == (f"crane ({a})", f"crane ({b})")
+
+
+@pytest.mark.parametrize("needs_train", [True, False])
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path, needs_train: bool) -> None:
+    with pytest.raises(DataError, match=r"nosuch: expected the folder .* found nothing there\."):
+        open_data_set(tmp_path / "nosuch", None, needs_train=needs_train)
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match=r"file: expected the folder .* found a file\."):
+        open_data_set(tmp_path / "file", None, needs_train=needs_train)
+    with pytest.raises(DataError, match=r"imagenette: expected the folder"):
+        open_data_set(tmp_path, "imagenette+imagewoof", needs_train=needs_train)

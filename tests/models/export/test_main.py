@@ -12,9 +12,18 @@ from runtime import read_bundle
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["meliusnet22", "--checkpoint", "CHECKPOINT"], "holds meliusnet13, not meliusnet22"),
-        (["meliusnet13", "--checkpoint", "CHECKPOINT", "--num-classes", "9"], "2 classes, not 9"),
-        (["meliusnet13", "--checkpoint", "CHECKPOINT", "--image-size", "9"], "16 pixels, not 9"),
+        (
+            ["meliusnet22", "--checkpoint", "CHECKPOINT"],
+            "expected a checkpoint of meliusnet22; found one of meliusnet13",
+        ),
+        (
+            ["meliusnet13", "--checkpoint", "CHECKPOINT", "--num-classes", "9"],
+            "expected --num-classes 2, as the checkpoint has; found 9",
+        ),
+        (
+            ["meliusnet13", "--checkpoint", "CHECKPOINT", "--image-size", "9"],
+            "expected --image-size 16, as the checkpoint has; found 9",
+        ),
         (["meliusnet13", "--checkpoint", "none.pt"], "none.pt"),
         (["meliusnet13", "--checkpoint", "CHECKPOINT"], "has done 3 of 4 epochs"),
         (["meliusnet13", "--num-classes", "2", "--out", "PHOTOS"], "found other files there"),

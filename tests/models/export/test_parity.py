@@ -7,7 +7,13 @@ import pytest
 import torch
 from torch import nn
 
-from models.export.parity import ROUNDING, compare_logits, measure_parity, parity_inputs
+from models.export.parity import (
+    ROUNDING,
+    compare_logits,
+    describe_parity,
+    measure_parity,
+    parity_inputs,
+)
 from runtime.reference import FloatNetwork
 from tests.runtime.bundles import make_bundle
 
@@ -38,3 +44,11 @@ def test_engines_that_a_bundle_is_not_for_say_why(tmp_path: Path) -> None:
     assert figures["native"]["max_abs_logit_difference"] < 1
     assert figures["onnx"]["not_measured"].startswith("the manifest lists no model.onnx")
     assert torch.is_grad_enabled()
+
+
+def test_figures_are_told_to_people() -> None:
+    logits = np.array([[1.0, 2.0], [3.0, 1.0]], np.float32)
+    assert describe_parity(compare_logits(logits + np.float32(0.5), logits)) == (
+        "logits differ by 0.5, by 0.5 at most; top-1 agrees on 100.0% of 2 images"
+    )
+    assert describe_parity({"not_measured": "no torch"}) == "not measured: no torch"
