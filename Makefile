@@ -137,7 +137,7 @@ bench-page: setup bench-peers ## measure for runtime/bench/README.md, with all i
 # What is compared, by arithmetic; networks of 224x224 pixels have random weights, and are small enough to be made again.
 COMPARED := .build/compare
 COMPARED_AT_224 := meliusnetc mobilenet_v1_0.5 meliusnet42 mobilenet_v1_0.75 meliusnet59 mobilenet_v1
-COMPARED_CODE := $(wildcard models/*.py runtime/*.py)
+COMPARED_CODE := $(wildcard models/*.py models/*/*.py runtime/*.py)
 $(COMPARED)/float32/%/manifest.json: $(COMPARED_CODE) | setup
 	@rm -rf $(@D)
 	$(PYTHON) -m models.export $* --no-self-test --parity-inputs 2 --out $(@D)

@@ -13,153 +13,36 @@ pictures: validation_top1 of the last epoch, and "validation" of what this comma
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from tqdm import tqdm
 
-from models.augmentation import normalize
-from models.checkpoint import (
+from models.command_line.figures import print_figures
+from models.command_line.main import make_parser, run_command
+from models.data.catalog import NAMES
+from models.data.datasets import open_data_set
+from models.data.image_folder import open_photos
+from models.data.preprocessing import check_sizes
+from models.errors import CheckpointMismatch
+from models.records.record import CONFUSION, write_record
+from models.training.checkpoint import (
     CHECKPOINT,
-    build_trained,
     find_checkpoint,
-    is_finished,
     read_checkpoint,
     save_checkpoint,
 )
-from models.data import LabelledImages, decode_pictures
-from models.datasets import DataSet, open_data_set
-from models.errors import CheckpointMismatch, RecipeError, TrainingFault
-from models.known_sets import NAMES
-from models.outcome import measure_outcome
-from models.own_photos import open_photos
-from models.preprocessing import check_sizes
-from models.record import CONFUSION, describe_code, describe_device, write_record
-from models.run import RECORDED, make_record
-from models.splits import hold_back
+from models.training.resolution import enlarge
+from models.training.run import make_record
 from runtime.preprocess import Preprocessing
-
-PICTURES = 3000  # to estimate means and variances on
-BATCH = 100
-SEED = 123
-
-
-@torch.no_grad()
-def estimate_batch_norms(
-    network: nn.Module, images: LabelledImages, preprocessing: Preprocessing
-) -> None:
-    """Sets the means and variances of all batch norms to those of `images`, in eval mode after.
-
-    Each is the mean over batches of about BATCH pictures; the pictures come in a random order.
-    """
-    for module in network.modules():
-        if isinstance(module, _BatchNorm):
-            module.reset_running_stats()
-            module.momentum = None  # all batches count alike
-    network.train()
-    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(SEED))
-    for part in order.chunk(-(-len(images) // BATCH)):
-        network(normalize(images.pixels[part], preprocessing))
-    network.eval()
-
-
-def enlarge(
-    content: Mapping[str, Any],
-    data: DataSet,
-    preprocessing: Preprocessing,
-    table: Path,
-    progress: bool = False,
-) -> dict[str, Any]:
-    """The content of a checkpoint for `preprocessing`.
-
-    content: of a finished training's checkpoint. Writes the confusion table, a .csv file. Raises
-    CheckpointMismatch if the training has not ended, or was on other pictures; RecipeError if its
-    pictures were as large; DataError.
-    """
-    if lacking := sorted(RECORDED - content.keys()):
-        raise CheckpointMismatch(
-            f"expected a checkpoint of a whole training; it lacks {', '.join(lacking)}. Train anew "
-            "with this code."
-        )
-    if content.get("enlarged"):
-        raise CheckpointMismatch(
-            "expected the run of a training; found one that models.enlarge made. Give the run that "
-            "it was made of."
-        )
-    if not is_finished(content):
-        raise CheckpointMismatch(
-            "expected a training that has run through its recipe; found one that has not. Let it "
-            "finish (models.train --resume)."
-        )
-    trained = content["preprocessing"]
-    if preprocessing.crop <= trained["crop"]:
-        raise RecipeError(
-            f"expected --image-size above the {trained['crop']} pixels that the network was "
-            f"trained on; found {preprocessing.crop}"
-        )
-    if {name: part.sha256() for name, part in data.parts().items()} != content["data_sha256"]:
-        raise CheckpointMismatch(
-            f"expected the pictures that the network was trained on ({content['data']}); found "
-            "others. Give the same data."
-        )
-    parts = hold_back(data, content["state"]["recipe"]["validation_share"])
-    generator = torch.Generator().manual_seed(SEED)
-    chosen = torch.randperm(len(parts.train), generator=generator)[:PICTURES]
-    files = {
-        "train": parts.train.select(sorted(chosen.tolist())),
-        "validation": parts.validation,
-        "test": parts.test,
-    }
-    images = {
-        name: decode_pictures(
-            part,
-            preprocessing,
-            title=f"decoding {name}",
-            progress=progress,
-            skip_damaged=bool(content["skipped"]),  # those that the training left out
-        )
-        for name, part in files.items()
-        if part is not None and len(part)
-    }
-    network = build_trained(content)
-    estimate_batch_norms(network, images["train"], preprocessing)
-    test, calibration, seen = measure_outcome(
-        *(network, images.get("test"), images.get("validation"), preprocessing),
-        *(content["labels"], table),
-        progress=progress,
-    )
-    return {
-        **content,
-        "preprocessing": asdict(preprocessing),
-        "state": {**content["state"], "model": network.state_dict()},
-        "test": test,
-        "calibration": calibration,
-        "enlarged": {
-            "from": trained,
-            "train_images": len(images["train"]),
-            "validation": seen,
-            "device": describe_device(torch.device("cpu")),
-            "threads": torch.get_num_threads(),
-            "torch": str(torch.__version__),
-            **describe_code(),
-        },
-    }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m models.enlarge",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser("models.enlarge", __doc__)
     parser.add_argument("run", type=Path, metavar="RUN", help="a finished run's folder")
     pictures = parser.add_mutually_exclusive_group(required=True)
     pictures.add_argument("--data", type=Path, help="what it was trained on")
@@ -171,14 +54,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--out", type=Path, required=True, help="folder of the new run")
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
-    args = parser.parse_args(arguments)
-    try:
-        figures = _run(args)
-    except (TrainingFault, OSError) as error:
-        print(f"models.enlarge: {error}", file=sys.stderr)
-        return 2
-    print(json.dumps(figures, indent=1))
-    return 0
+    return run_command(parser, arguments, _enlarge)
+
+
+def _enlarge(args: argparse.Namespace) -> None:
+    figures = _run(args)
+    print_figures(figures, indent=1)
 
 
 def _run(args: argparse.Namespace) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Gathers a data set from public repositories of pictures, out of local clones of them.
 
-python -m models.gather SOURCES.toml --clones DIR --out SET writes a pack (models.packs) that
+python -m models.gather SOURCES.toml --clones DIR --out SET writes a pack (models.data.packs) that
 models.train reads, and models.groups where it is a set that it knows. SOURCES.toml has a table
 [[repository]] for each: its name (owner/name), a commit, and [repository.classes], class = [folders
 or files of it, patterns with *, ? and [] like a shell's, but * takes in /]; or with `table`, a CSV
@@ -15,195 +15,40 @@ this package test on. Of larger pictures than `side` the centre square is kept, 
 from __future__ import annotations
 
 import argparse
-import csv
-import hashlib
-import shlex
 import sys
-from collections import Counter
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from tqdm import tqdm
-
-from models.clones import Blobs, Reader, list_files, open_reader
-from models.errors import DataError, IncompleteData, NoClone, TrainingFault
-from models.packs import LIMITS, check_no_pictures, encode_anew, fill_together, write_packs
-from models.picture_files import SUFFIXES, PictureFiles, is_test_file, join_files
-from models.sources import Repository, Sources, read_sources
-from runtime import InvalidImage, decode_image
-
-QUALITY = 90  # of JPEG, where a picture is reduced
-
-
-class Gathered:
-    """Pictures found so far, and how many files were left out for which reason."""
-
-    def __init__(self, sources: Sources) -> None:
-        self.sources = sources
-        self.left_out: Counter[tuple[str, str]] = Counter()  # class, reason
-        self._pictures: dict[bytes, tuple[str, str, bytes]] = {}  # digest -> class, name, bytes
-
-    def take(self, class_name: str, path: str, name: str, data: bytes | None) -> None:
-        """A file of a class, if it is a picture to learn from; None is one that the clone lacks."""
-        if data is None:
-            self.left_out[class_name, "not in the clone"] += 1
-            return
-        digest = hashlib.sha256(data).digest()
-        if reason := self._find_fault(class_name, path, data, digest):
-            self.left_out[class_name, reason] += 1
-        else:
-            kept = encode_anew(data, self.sources.side, QUALITY)
-            self._pictures[digest] = (class_name, name, kept)
-
-    def _find_fault(self, class_name: str, path: str, data: bytes, digest: bytes) -> str | None:
-        if is_test_file(path):
-            return "ImageNet's validation pictures"
-        if len(data) > self.sources.most_bytes:
-            return "too large"
-        try:
-            picture = decode_image(data, LIMITS)
-        except InvalidImage:
-            return "no picture"
-        if min(picture.size) < self.sources.least:
-            return "too small"
-        if digest not in self._pictures:
-            return None
-        return "copy" if self._pictures[digest][0] == class_name else "copy in another class"
-
-    def classes(self) -> set[str]:
-        """Those that have a picture so far."""
-        return {class_name for class_name, _, _ in self._pictures.values()}
-
-    def list_reasons(self, class_name: str | None = None) -> str:
-        """How many files were left out why, of a class or of all."""
-        counts: Counter[str] = Counter()
-        for (name, reason), count in self.left_out.items():
-            counts[reason] += count if class_name in (None, name) else 0
-        return ", ".join(f"{count} {reason}" for reason, count in counts.items() if count) or "none"
-
-    def files(self) -> PictureFiles:
-        """All pictures, by class and name."""
-        rows = list(self._pictures.values())
-        classes = tuple(sorted({class_name for class_name, _, _ in rows}))
-        files = PictureFiles(
-            tuple(f"{class_name}/{name}" for class_name, name, _ in rows),
-            tuple(classes.index(class_name) for class_name, _, _ in rows),
-            classes,
-            lambda i: rows[i][2],
-        )
-        return join_files([files])
-
-
-def gather(sources: Sources, clones: Path, progress: bool = False) -> Gathered:
-    """Reads all clones. Raises IncompleteData naming all that are missing; DataError."""
-    listed: list[Blobs] = []
-    missing: list[str] = []
-    for repository in sources.repositories:
-        clone = repository.clone_in(clones)
-        try:
-            listed.append(list_files(clone, repository.commit))
-        except NoClone as error:
-            command = f"git clone --bare https://github.com/{repository.name}"
-            missing.append(f"{error}: {command} {shlex.quote(str(clone))}")
-        except IncompleteData as error:
-            missing.append(str(error))
-    if missing:
-        raise IncompleteData("\n  ".join(("some clones are not there or lack a commit:", *missing)))
-    gathered = Gathered(sources)
-    for repository, blobs in zip(sources.repositories, listed, strict=True):
-        with open_reader(repository.clone_in(clones)) as reader:
-            found = find_pictures(repository, blobs, reader)
-            bar = tqdm(
-                found.items(), repository.name, disable=None if progress else True, unit="img"
-            )
-            for path, class_name in bar:
-                name = "_".join((*repository.name.split("/"), *path.split("/")))
-                gathered.take(class_name, path, name, reader.read(blobs[path]))
-    wanted = {name for repository in sources.repositories for name in repository.classes}
-    if empty := sorted(wanted - gathered.classes()):
-        rows = "; ".join(f"{name} ({gathered.list_reasons(name)})" for name in empty[:5])
-        raise DataError(
-            f"expected pictures of every class; all were left out of {rows}. Give it others, or "
-            "leave the class out."
-        )
-    return gathered
-
-
-def find_pictures(repository: Repository, blobs: Blobs, reader: Reader) -> dict[str, str]:
-    """Path -> class of all files that are pictures by their names.
-
-    Raises DataError if an entry finds none, or a file is in two classes.
-    """
-    labels = None if repository.table is None else _read_table(repository, blobs, reader)
-    pictures = [path for path in blobs if PurePosixPath(path).suffix.lower() in SUFFIXES]
-    found: dict[str, str] = {}
-    for class_name, entries in repository.classes.items():
-        for entry in entries:
-            if labels is None:
-                members = [path for path in pictures if _is_in(path, entry)]
-            else:
-                members = [path for path in pictures if labels.get(path) == entry]
-            if not members:
-                where = "in" if labels is None else f"of {repository.folder} with the label"
-                raise DataError(
-                    f"{repository.name}, {class_name}: expected pictures {where} {entry}; found "
-                    "none"
-                )
-            for path in members:
-                if found.setdefault(path, class_name) != class_name:
-                    raise DataError(
-                        f"{repository.name}: expected each picture in one class; found {path} in "
-                        f"{found[path]} and {class_name}"
-                    )
-    return found
-
-
-def _is_in(path: str, entry: str) -> bool:
-    return fnmatchcase(path, entry) or fnmatchcase(path, f"{entry.rstrip('/')}/*")
-
-
-def _read_table(repository: Repository, blobs: Blobs, reader: Reader) -> dict[str, str]:
-    """Path of a picture -> its label."""
-    data = reader.read(blobs.get(repository.table or "", "0" * 40))
-    if data is None:
-        raise DataError(f"{repository.name}: expected a file {repository.table}; found none")
-    try:
-        rows = list(csv.reader(data.decode("utf-8", "replace").splitlines()))
-    except csv.Error as error:
-        raise DataError(
-            f"{repository.name}: expected a CSV file {repository.table}; found {error}"
-        ) from error
-    folder = (repository.folder or "").rstrip("/")
-    return {f"{folder}/{row[0]}": row[1].strip() for row in rows if len(row) >= 2}
+from models.command_line.main import make_parser, run_command
+from models.data.collect import gather
+from models.data.packs import (
+    check_no_pictures,
+    fill_together,
+    write_packs,
+)
+from models.data.sources import read_sources
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m models.gather",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser("models.gather", __doc__)
     parser.add_argument("sources", type=Path, metavar="SOURCES.toml")
     parser.add_argument("--clones", type=Path, required=True, help="DIR/OWNER/NAME are the clones")
     parser.add_argument("--out", type=Path, required=True, help="folder of the pack")
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
-    args = parser.parse_args(arguments)
-    try:
-        sources = read_sources(args.sources)
-        check_no_pictures(args.out, ("train", "val", "test"))
-        gathered = gather(sources, args.clones, progress=not args.quiet)
-        files = gathered.files()
-        with fill_together(args.out) as folder:
-            write_packs(files, folder, "train")
-    except (TrainingFault, OSError) as error:
-        print(f"models.gather: {error}", file=sys.stderr)
-        return 2
+    return run_command(parser, arguments, _gather)
+
+
+def _gather(args: argparse.Namespace) -> None:
+    sources = read_sources(args.sources)
+    check_no_pictures(args.out, ("train", "val", "test"))
+    gathered = gather(sources, args.clones, progress=not args.quiet)
+    files = gathered.files()
+    with fill_together(args.out) as folder:
+        write_packs(files, folder, "train")
     for name, count in files.counts().items():
         print(f"{name}: {count}")
     print(f"{len(files)} pictures; left out: {gathered.list_reasons()}")
-    return 0
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Makes a data set of everyday classes out of others: each is a group of their classes.
 
 python -m models.groups GROUPS.toml --from SET=DIR [--from SET=DIR ...] --out DIR writes packs
-(models.packs) that models.train reads. GROUPS.toml has a table [groups], name = [classes], in which
-"SET/*" are all classes of a set and "SET/CLASS" is one, and `most` and `most_test`: how many
+(models.data.packs) that models.train reads. GROUPS.toml has a table [groups], name = [classes], in
+which "SET/*" are all classes of a set and "SET/CLASS" is one, and `most` and `most_test`: how many
 pictures of a group are trained on and tested on at most, shared evenly by its classes. A class
 named alone is taken from the first set that has it: two sets may have split the same pictures
 differently into train and test. Of a set without a test part a tenth of each class is tested on.
@@ -13,157 +13,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
-from models.datasets import DataSet, open_data_set
-from models.errors import DataError, TrainingFault
-from models.known_sets import KNOWN
-from models.packs import check_no_pictures, fill_together, write_packs
-from models.picture_files import PictureFiles, join_files
-from models.splits import split_off
-from models.toml_files import read_toml
-
-ALL = "*"  # after "SET/": its classes
-TESTED_ON = 0.1  # of each class, where a set has no test part
-
-Place = tuple[str, str]  # the name of a set, and a class of it
-
-
-@dataclass(frozen=True)
-class Groups:
-    """members: group -> classes; most, most_test: pictures of a group to train and test on."""
-
-    members: Mapping[str, tuple[str, ...]]
-    most: int
-    most_test: int
-
-    def locate(self, sets: Mapping[str, DataSet]) -> dict[Place, str]:
-        """Where the pictures of which group are.
-
-        Raises DataError if a set or a class is not there, or a class comes into two groups.
-        """
-        written: dict[Place, list[str]] = {}
-        groups: dict[Place, str] = {}
-        missing: list[str] = []
-        for group, row in self.members.items():
-            for name in row:
-                found = _find_places(group, name, sets)
-                missing += [] if found else [name]
-                for place in found:
-                    written.setdefault(place, []).append(name)
-                    groups[place] = group
-        if missing:
-            raise DataError(
-                f"expected every class in one of {', '.join(sets)}; found none of "
-                f"{', '.join(missing[:5])}. Give the set that has it, or leave the class out."
-            )
-        if twice := [names for names in written.values() if len(names) > 1]:
-            raise DataError(
-                "the groups: expected each class in one group; found twice: "
-                + ", ".join(" and ".join(dict.fromkeys(names)) for names in twice[:5])
-            )
-        return groups
-
-
-def _find_places(group: str, name: str, sets: Mapping[str, DataSet]) -> list[Place]:
-    """Of SET/*, SET/CLASS or CLASS; none where there is no such class."""
-    wanted, slash, class_name = name.rpartition("/")
-    if slash and wanted not in sets:
-        raise DataError(
-            f"{group}: expected a set of {', '.join(sets)}; found {name}. Give the set with "
-            "--from, or leave it out."
-        )
-    if slash and class_name == ALL:
-        return [(wanted, c) for c in sets[wanted].train.classes]
-    where = [wanted] if slash else list(sets)
-    return [(s, class_name) for s in where if class_name in sets[s].train.classes][:1]
-
-
-def read_groups(path: Path) -> Groups:
-    """Raises DataError for a file that is not as described, or a class in two groups."""
-    content = read_toml(path)
-    most, most_test, table = (content.get(key) for key in ("most", "most_test", "groups"))
-    if type(most) is not int or type(most_test) is not int or not isinstance(table, dict):
-        raise DataError(
-            f"{path}: expected whole numbers most and most_test, and a table [groups]; found "
-            f"{most}, {most_test} and {str(table)[:80]}"
-        )
-    for name, row in table.items():
-        if not isinstance(row, list) or not all(isinstance(member, str) for member in row):
-            raise DataError(
-                f"{path}: expected a list of class names for {name}; found {str(row)[:80]}"
-            )
-    members = {name: tuple(row) for name, row in table.items()}
-    counts = Counter(name for row in members.values() for name in row)
-    if twice := [name for name, count in counts.items() if count > 1]:
-        raise DataError(f"{path}: expected each class in one group; found twice: {twice[:5]}")
-    if len(members) < 2 or min(most, most_test) < 1 or not all(members.values()):
-        raise DataError(
-            f"{path}: expected at least 2 groups with classes in each, and limits of at least 1; "
-            f"found {len(members)} groups, limits {most} and {most_test}"
-        )
-    return Groups(members, most, most_test)
-
-
-def group_sets(groups: Groups, sets: Mapping[str, DataSet]) -> dict[str, PictureFiles]:
-    """The parts of the new set. Raises DataError if a class is in none of the sets."""
-    places = groups.locate(sets)
-    classes = tuple(sorted(groups.members))
-    parts: dict[str, list[PictureFiles]] = {}
-    for set_name, data in sets.items():
-        for part, files in _parts(data).items():
-            taken = [
-                i for i, c in enumerate(files.labels) if (set_name, files.classes[c]) in places
-            ]
-            grouped = _regroup(files.select(taken), places, classes, set_name)
-            parts.setdefault(part, []).append(grouped)
-    test = join_files(parts["test"])
-    # Only some sets have a validation part: those pictures may be trained on. Sets gathered from
-    # the web have some pictures twice: none of the test part's is left.
-    train = join_files([*parts["train"], *parts.pop("validation", [])]).without(test)
-    return {
-        "train": train.select(_share_evenly(train, groups.most)),
-        "test": test.select(_share_evenly(test, groups.most_test)),
-    }
-
-
-def _parts(data: DataSet) -> dict[str, PictureFiles]:
-    if data.test is not None:
-        return data.parts()
-    train, test = split_off(data.train, TESTED_ON)
-    return {**data.parts(), "train": train, "test": test}
-
-
-def _regroup(
-    files: PictureFiles, places: Mapping[Place, str], classes: tuple[str, ...], set_name: str
-) -> PictureFiles:
-    """The same pictures, labelled by group; their names begin with the set and the class."""
-    found = [classes.index(places[set_name, files.classes[label]]) for label in files.labels]
-    names = tuple(
-        f"{set_name}/{files.classes[label]}/{name.rpartition('/')[2]}"
-        for name, label in zip(files.names, files.labels, strict=True)
-    )
-    return PictureFiles(names, tuple(found), classes, files.read)
-
-
-def _share_evenly(files: PictureFiles, most: int) -> list[int]:
-    """At most so many of each label: the first of each of its folders, the second, ..."""
-    rank: Counter[str] = Counter()
-    order = []
-    for i, name in enumerate(files.names):
-        folder = name.rpartition("/")[0]
-        order.append((files.labels[i], rank[folder], name, i))
-        rank[folder] += 1
-    taken: Counter[int] = Counter()
-    chosen = []
-    for label, _, _, i in sorted(order):
-        if taken[label] < most:
-            taken[label] += 1
-            chosen.append(i)
-    return sorted(chosen)
+from models.command_line.main import make_parser, run_command
+from models.data.catalog import KNOWN
+from models.data.class_groups import group_sets, read_groups
+from models.data.datasets import DataSet, open_data_set
+from models.data.packs import check_no_pictures, fill_together, write_packs
+from models.errors import DataError
 
 
 def _open_sources(sources: Sequence[str]) -> dict[str, DataSet]:
@@ -183,11 +41,7 @@ def _open_sources(sources: Sequence[str]) -> dict[str, DataSet]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m models.groups",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser("models.groups", __doc__)
     parser.add_argument("groups", type=Path, metavar="GROUPS.toml")
     parser.add_argument(
         "--from",
@@ -198,22 +52,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help=f"a set of {', '.join(KNOWN)} and its folder; the first has precedence",
     )
     parser.add_argument("--out", type=Path, required=True, help="folder of the packs")
-    args = parser.parse_args(arguments)
-    try:
-        groups = read_groups(args.groups)
-        check_no_pictures(args.out, ("train", "test"))
-        sets = _open_sources(args.sources)
-        parts = {part: files for part, files in group_sets(groups, sets).items() if len(files)}
-        with fill_together(args.out) as folder:
-            for part, files in parts.items():
-                write_packs(files, folder, part)
+    return run_command(parser, arguments, _groups)
+
+
+def _groups(args: argparse.Namespace) -> None:
+    groups = read_groups(args.groups)
+    check_no_pictures(args.out, ("train", "test"))
+    sets = _open_sources(args.sources)
+    parts = {part: files for part, files in group_sets(groups, sets).items() if len(files)}
+    with fill_together(args.out) as folder:
         for part, files in parts.items():
-            counts = ", ".join(f"{name} {count}" for name, count in files.counts().items())
-            print(f"{part}: {len(files)} pictures ({counts})")
-    except (TrainingFault, OSError) as error:
-        print(f"models.groups: {error}", file=sys.stderr)
-        return 2
-    return 0
+            write_packs(files, folder, part)
+    for part, files in parts.items():
+        counts = ", ".join(f"{name} {count}" for name, count in files.counts().items())
+        print(f"{part}: {len(files)} pictures ({counts})")
 
 
 if __name__ == "__main__":

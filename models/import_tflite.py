@@ -9,149 +9,18 @@ other one is lower by 1.
 from __future__ import annotations
 
 import argparse
-import platform
 import sys
-import tempfile
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import onnx
-
-from models.preprocessing import SHORTER_SIDE
-from models.stored_answers import add_self_test
-from models.tflite_graph import build_tflite_graph
-from models.tflite_network import Convolution, Layer, TfliteError, join_parts
-from models.tflite_reader import read_tflite
-from runtime import Bundle, Manifest, Preprocessing, RuntimeFault
-from runtime.bundle import ONNX_GRAPH, check_replaceable, sha256_of, write_bundle
-from runtime.manifest import MAX_TEXT
-
-PRECISIONS = ("float", "int8")  # names of the bundles' directories
-LABELS = "imagenet_labels.txt"
-BACKGROUND = "background"
-NAME_ENDS = "_quant"  # mobilenet_v1_1.0_224_quant_embedding_extractor.tflite
-
-
-class InvalidLabels(TfliteError):
-    """A file of labels that is missing, or not for the network."""
-
-
-def import_tflite(
-    files: Sequence[Path], out: Path, labels: Path | None = None, reduce: float | None = None
-) -> list[Bundle]:
-    """Writes the bundles out/float and out/int8; `labels` is by default imagenet_labels.txt beside
-    the first file, `reduce` that of the preprocessing.
-
-    Both are built and pass their self-test before the first of them is written, each as a whole.
-    Raises TfliteError, OSError, BundleError, EngineUnavailable.
-    """
-    layers = join_parts([read_tflite(file) for file in files])
-    names = read_labels(labels or files[0].with_name(LABELS), layers[-1].output.shape[2])
-    if names[0] == BACKGROUND:
-        layers, names = _drop_first_class(layers), names[1:]
-    for precision in PRECISIONS:
-        check_replaceable(out / precision)
-    record = {"imported_from": {file.name: sha256_of(file) for file in files}}
-    with tempfile.TemporaryDirectory() as temporary:
-        ready = []
-        for precision in PRECISIONS:
-            manifest = _describe(layers, names, files[0], precision, record, reduce)
-            graph = Path(temporary) / f"{precision}.onnx"
-            onnx.save(build_tflite_graph(layers, manifest.name, precision == "int8"), graph)
-            folder = Path(temporary) / precision
-            folder.mkdir()
-            tested = add_self_test(manifest, {ONNX_GRAPH: graph}, folder)
-            ready.append((out / precision, manifest, tested))
-        return [write_bundle(*bundle) for bundle in ready]
-
-
-def read_labels(file: Path, outputs: int) -> tuple[str, ...]:
-    """One label a line, as many as the network has outputs. Raises InvalidLabels, OSError."""
-    if not file.is_file():
-        raise InvalidLabels(
-            f"{file}: expected a file with one label a line, found none. Name it: --labels FILE"
-        )
-    try:
-        labels = tuple(line.strip() for line in file.read_text("utf-8").splitlines())
-    except UnicodeDecodeError as error:
-        raise InvalidLabels(
-            f"{file}: expected text in UTF-8, found {error}. Name another file: --labels FILE"
-        ) from error
-    if len(labels) != outputs:
-        raise InvalidLabels(
-            f"{file}: expected {outputs} labels, one a line, as the network has outputs; found "
-            f"{len(labels)}. Name the network's own file with --labels FILE; where it has no line "
-            f"for the first output, put {BACKGROUND!r} there."
-        )
-    for number, label in enumerate(labels, 1):
-        if not label or not label.isprintable() or len(label) > MAX_TEXT:
-            raise InvalidLabels(
-                f"{file}, line {number}: expected a printable label of at most {MAX_TEXT} "
-                f"characters, found {label[:80]!r}. Mend the line."
-            )
-    return labels
-
-
-def _drop_first_class(layers: Sequence[Layer]) -> tuple[Layer, ...]:
-    *others, last = layers
-    assert isinstance(last, Convolution)
-    height, width, classes = last.output.shape
-    return *others, replace(
-        last,
-        weight=last.weight[1:],
-        bias=last.bias[1:],
-        output=replace(last.output, shape=(height, width, classes - 1)),
-    )
-
-
-def _describe(
-    layers: Sequence[Layer],
-    labels: tuple[str, ...],
-    file: Path,
-    precision: str,
-    record: dict[str, Any],
-    reduce: float | None,
-) -> Manifest:
-    """The manifest: pictures are cropped to the network's input as in ImageNet's evaluation, and
-    normalised by the scale and zero point that the file gives the input.
-    """
-    size, quantization = layers[0].input.shape[0], layers[0].input.quantization
-    convolutions = [layer for layer in layers if isinstance(layer, Convolution)]
-    return Manifest(
-        name=f"{file.stem.partition(NAME_ENDS)[0]}_{precision}",
-        architecture={
-            "precision": precision,
-            "convolutions": len(convolutions),
-            "parameters": sum(layer.weight.size + layer.bias.size for layer in convolutions),
-        },
-        input=(3, size, size),
-        preprocessing=Preprocessing(
-            resize=round(size * SHORTER_SIDE),
-            crop=size,
-            interpolation="bilinear",
-            mean=(quantization.zero_point,) * 3,
-            std=(1 / quantization.scale,) * 3,
-            reduce=reduce,
-        ),
-        labels=labels,
-        plan=(),
-        files={},
-        trained=True,
-        training=record,
-        parity={"onnx": {"not_measured": "imported: there is no training graph to compare with"}},
-        created={"python": platform.python_version(), "onnx": onnx.__version__},
-    )
+from models.command_line.main import make_parser, run_command
+from models.tflite.convert import LABELS, import_tflite
+from runtime.bundle import ONNX_GRAPH
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m models.import_tflite",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser("models.import_tflite", __doc__)
     parser.add_argument(
         "files",
         type=Path,
@@ -179,17 +48,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="let large JPEGs be decoded at a fraction of their size, 1 to 16 times what the "
         "network sees, as our own bundles are (2); default: at full size",
     )
-    args = parser.parse_args(arguments)
-    try:
-        bundles = import_tflite(args.files, args.out, args.labels, args.reduce)
-    except (TfliteError, OSError, RuntimeFault) as error:
-        print(f"models.import_tflite: {error}", file=sys.stderr)
-        return 2
+    return run_command(parser, arguments, _import)
+
+
+def _import(args: argparse.Namespace) -> None:
+    bundles = import_tflite(args.files, args.out, args.labels, args.reduce)
     for bundle in bundles:
         size = bundle.manifest.files[ONNX_GRAPH].bytes
         print(f"{bundle.path}: {bundle.manifest.name}, {bundle.manifest.classes} classes")
         print(f"  {ONNX_GRAPH:<20}{size:>12,} bytes")
-    return 0
 
 
 if __name__ == "__main__":

@@ -3,184 +3,48 @@
 RUN is a folder of models.train, or its checkpoint.pt; FILE, a .safetensors, holds the network
 alone, without the optimizer's state: latent and float weights as float16, batch norms as float32.
 models.train --start takes either. Where the classes differ, the last layer is fitted to the new
-ones (models.last_layer) before the training; with --epochs 0 that is all.
+ones (models.training.linear_probe) before the training; with --epochs 0 that is all.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
-from torch import Tensor
-
-from models.checkpoint import find_checkpoint, is_finished, read_checkpoint
-from models.errors import RecipeError, TrainingFault
-from models.last_layer import find_last_layer
-from models.zoo import Network, describe_network
-
-ABOUT = "about"  # key of the file's metadata
-FREE = frozenset({"shift"})  # fields of the spec that only say how training begins
-
-
-@dataclass(frozen=True)
-class Start:
-    """A trained network: what it is, and its tensors by name."""
-
-    name: str  # for people: network, data and digest
-    network: str
-    changes: Mapping[str, Any]
-    classes: tuple[str, ...]
-    tensors: Mapping[str, Tensor]
-
-    def begin(self, network: Network, name: str, classes: Sequence[str]) -> bool:
-        """Copies the weights into a new network called `name` for these classes.
-
-        Returns whether the last layer's were among them. Raises RecipeError if it is another
-        network.
-        """
-        mine = network.state_dict()
-        same_classes = self.classes == tuple(classes)
-        last = {id(parameter) for parameter in find_last_layer(network).parameters()}
-        fitted_later = {n for n, p in network.named_parameters() if id(p) in last}
-        wanted = mine.keys() - (set() if same_classes else fitted_later)
-        differing = [
-            key
-            for key in sorted(wanted | (self.tensors.keys() - mine.keys()))
-            if not (key in self.tensors and key in mine)
-            or self.tensors[key].shape != mine[key].shape
-        ]
-        if differing or name != self.network:
-            raise RecipeError(
-                f"expected a network like the one to start with, {self.network} with "
-                f"{dict(self.changes)}; found {name}"
-                + (f", in which {', '.join(differing[:3])} differ" if differing else "")
-                + ". Give the same network and stem, or leave --start out."
-            )
-        network.load_state_dict(
-            mine | {key: self.tensors[key].to(mine[key].dtype) for key in wanted}
-        )
-        return same_classes
-
-
-def read_start(path: Path) -> Start:
-    """A .safetensors file of this module, or a run of models.train, its folder or its checkpoint.
-
-    Raises RecipeError if it is neither; CheckpointMismatch.
-    """
-    path = find_checkpoint(path)
-    if not path.is_file():
-        raise RecipeError(
-            "expected weights to start with, a .safetensors file or a checkpoint.pt; found none at "
-            f"{path}"
-        )
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
-    if path.suffix == ".safetensors":
-        about, tensors = _read_weights(path)
-    else:
-        content = read_checkpoint(path)
-        about, tensors = describe(content), content["state"]["model"]
-    if bad := [key for key, tensor in tensors.items() if not tensor.isfinite().all()]:
-        raise RecipeError(
-            f"{path}: expected finite weights; found others in {', '.join(bad[:3])}. Give the "
-            "weights of another training."
-        )
-    return Start(
-        f"{describe_network(about['network'], about['changes'])} on {about['data']} "
-        f"({path.suffix[1:]} {digest})",
-        about["network"],
-        about["changes"],
-        tuple(about["classes"]),
-        tensors,
-    )
-
-
-def _read_weights(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    try:
-        with safe_open(path, "pt") as file:
-            about = json.loads((file.metadata() or {})[ABOUT])
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise RecipeError(
-            f"{path}: expected weights written by models.pretrained; found {error!r}"
-        ) from error
-    kinds = {"network": str, "changes": dict, "classes": list, "data": str}
-    for key, kind in kinds.items():
-        found = about.get(key) if isinstance(about, dict) else about
-        if not isinstance(found, kind):
-            raise RecipeError(
-                f"{path}: expected weights written by models.pretrained, with a {kind.__name__} "
-                f"{key}; found {str(found)[:80]}"
-            )
-    return about, tensors
-
-
-def describe(content: Mapping[str, Any]) -> dict[str, Any]:
-    """What a file of weights says of the run that it comes from."""
-    keys = ("network", "classes", "data", "commit", "test")
-    about = {key: content.get(key) for key in keys}
-    changes = {k: v for k, v in content.get("changes", {}).items() if k not in FREE}
-    return {**about, "changes": changes, "recipe": content["state"]["recipe"]}
-
-
-def _to_half(tensor: Tensor) -> Tensor:
-    """Rounded to float16, but never to 0: a binary weight keeps its sign."""
-    half, least = tensor.half(), torch.finfo(torch.float16).smallest_normal
-    return torch.where((half == 0) & (tensor < 0), -least, half)
-
-
-def write_weights(content: Mapping[str, Any], path: Path) -> None:
-    """Writes the network of a checkpoint's content, without the optimizer's state."""
-    tensors = {
-        key: (_to_half(tensor) if tensor.dim() > 1 else tensor).contiguous()
-        for key, tensor in content["state"]["model"].items()
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(save(tensors, {ABOUT: json.dumps(describe(content), sort_keys=True)}))
-    partial.replace(path)
+from models.command_line.main import make_parser, run_command
+from models.errors import RecipeError
+from models.training.checkpoint import find_checkpoint, is_finished, read_checkpoint
+from models.training.initial_weights import write_weights
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m models.pretrained",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser("models.pretrained", __doc__)
     parser.add_argument("run", type=Path, help="folder of a run, or its checkpoint.pt")
     parser.add_argument("--out", type=Path, required=True, help="a .safetensors file")
     parser.add_argument(
         "--unfinished", action="store_true", help="also of a training that has not run through"
     )
-    args = parser.parse_args(arguments)
+    return run_command(parser, arguments, _write)
+
+
+def _write(args: argparse.Namespace) -> None:
     path = find_checkpoint(args.run)
-    try:
-        if args.out.suffix != ".safetensors" or args.out.is_dir():
-            raise RecipeError(f"expected --out FILE.safetensors; found {args.out}")
-        content = read_checkpoint(path)
-        if not is_finished(content) and not args.unfinished:
-            raise RecipeError(
-                f"{path}: expected a training that has run through; found "
-                f"{content['state']['epoch']} of {content['state']['recipe']['epochs']} epochs. "
-                "Let it finish (models.train --resume), or give --unfinished."
-            )
-        write_weights(content, args.out)
-    except (TrainingFault, OSError) as error:
-        print(f"models.pretrained: {error}", file=sys.stderr)
-        return 2
+    if args.out.suffix != ".safetensors" or args.out.is_dir():
+        raise RecipeError(f"expected --out FILE.safetensors; found {args.out}")
+    content = read_checkpoint(path)
+    if not is_finished(content) and not args.unfinished:
+        raise RecipeError(
+            f"{path}: expected a training that has run through; found "
+            f"{content['state']['epoch']} of {content['state']['recipe']['epochs']} epochs. "
+            "Let it finish (models.train --resume), or give --unfinished."
+        )
+    write_weights(content, args.out)
     print(
         f"{args.out}: {content['network']} on {content['data']}, {args.out.stat().st_size:,} bytes"
     )
-    return 0
 
 
 if __name__ == "__main__":

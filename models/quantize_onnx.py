@@ -10,157 +10,21 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from textwrap import indent
 
-import numpy as np
-from numpy.typing import NDArray
-
-from models.errors import DataError, TrainingFault
-from models.parity import compare_logits, parity_inputs
-from models.stored_answers import add_self_test
-from runtime import Bundle, ImageReader, Manifest, RuntimeFault, load_engine, read_bundle
-from runtime.bundle import ONNX_GRAPH, check_replaceable, write_bundle
-from runtime.onnx_sessions import import_onnxruntime, import_quantizer
-
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".avif"})
-PHOTOS, NOISE_IMAGES = 256, 16  # at most so many photos; so much noise
-SEED = 321
-INPUT = "images"
-
-Images = NDArray[np.float32]
-
-
-def quantize_bundle(
-    bundle: Bundle,
-    out: Path,
-    folder: Path | None,
-    noise: bool = False,
-    self_test: bool = True,
-) -> Bundle:
-    """Writes the bundle's 8-bit twin; `folder` has the photos that the ranges are taken from, None:
-    noise, which a trained network takes only if `noise` says so.
-
-    The manifest says what the ranges are from and how far logits move; the accuracy that the float
-    network had is left out of it, because nobody measured this one's.
-
-    Raises DataError, BundleError, EngineUnavailable, FileExistsError.
-    """
-    manifest = bundle.manifest
-    if manifest.plan:
-        raise DataError(
-            f"{bundle.path}: expected a bundle whose network is an ONNX graph alone, found one "
-            "with binary layers. Give it 8-bit float parts instead: python -m models.export "
-            "--float-parts int8"
-        )
-    if folder is None and manifest.trained and not noise:
-        raise DataError(
-            f"{bundle.path}: expected photos for a trained network's ranges, found none. Name a "
-            "folder of them: --calibration DIR; or take noise, for time and memory alone: --noise"
-        )
-    check_replaceable(out)
-    images = parity_inputs(manifest.input, NOISE_IMAGES, SEED)
-    if folder is not None:
-        images = read_photos(folder, manifest)
-    with tempfile.TemporaryDirectory() as temporary:
-        work = Path(temporary)
-        graph = work / ONNX_GRAPH
-        quantize_graph(bundle.path / ONNX_GRAPH, graph, images)
-        expected = load_engine(bundle, "onnx").predict(images)
-        twin = replace(
-            manifest,
-            name=f"{manifest.name.removesuffix('_float')}_int8",
-            training=_leave_accuracy_out(manifest.training, bundle),
-            parity={"onnx": {"not_measured": "8 bits throughout: see quantization"}},
-            quantization=None,
-            reduction=None,
-            files={},
-        )
-        draft = write_bundle(work / "draft", twin, {ONNX_GRAPH: graph})
-        twin = replace(
-            twin,
-            quantization={
-                "float_parts": "int8",
-                "quantizer": f"onnxruntime {import_onnxruntime().__version__}, static, per channel",
-                "calibration": {
-                    "source": "noise" if folder is None else "photos",
-                    "images": len(images),
-                    "range": "minimum and maximum",
-                },
-                "change": compare_logits(load_engine(draft, "onnx").predict(images), expected),
-            },
-        )
-        files = {ONNX_GRAPH: graph}
-        if self_test:
-            files = add_self_test(twin, files, work)
-        return write_bundle(out, twin, files)
-
-
-def quantize_graph(graph: Path, out: Path, images: Images) -> None:
-    """Writes the 8-bit form of a float32 graph; images [N, 3, H, W], normalised.
-
-    Raises OnnxUnavailable.
-    """
-    quantizer = import_quantizer()
-
-    class Reader(quantizer.CalibrationDataReader):  # type: ignore[name-defined, misc]
-        """The images, one at a time."""
-
-        def __init__(self) -> None:
-            self._left: Iterator[Images] = iter(images[:, np.newaxis])
-
-        def get_next(self) -> dict[str, Any] | None:
-            """The next image; None at the end, as the quantizer has it."""
-            image = next(self._left, None)
-            return None if image is None else {INPUT: image}
-
-    prepared = out.with_suffix(".prepared.onnx")
-    quantizer.shape_inference.quant_pre_process(str(graph), str(prepared), skip_symbolic_shape=True)
-    quantizer.quantize_static(
-        str(prepared),
-        str(out),
-        Reader(),
-        quant_format=quantizer.QuantFormat.QDQ,
-        per_channel=True,
-        activation_type=quantizer.QuantType.QUInt8,
-        weight_type=quantizer.QuantType.QInt8,
-    )
-    prepared.unlink()
-
-
-def read_photos(folder: Path, manifest: Manifest) -> Images:
-    """The photos below a folder as the network sees them, by name: float32 [N, 3, H, W].
-
-    Raises DataError if there is none, InvalidImage.
-    """
-    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES)
-    if not files:
-        raise DataError(
-            f"{folder}: expected photos ({', '.join(sorted(SUFFIXES))}), found none. Name another "
-            "folder: --calibration DIR"
-        )
-    step = max(1, len(files) // PHOTOS)
-    reader = ImageReader(manifest.preprocessing)
-    return np.stack([reader.read_tensor(file.read_bytes()) for file in files[::step][:PHOTOS]])
-
-
-def _leave_accuracy_out(training: dict[str, Any] | None, bundle: Bundle) -> dict[str, Any] | None:
-    if training is None:
-        return None
-    kept = {key: value for key, value in training.items() if key != "accuracy"}
-    return {**kept, "quantized_from": bundle.manifest.name}
+from models.command_line.figures import format_figures
+from models.command_line.main import make_parser, run_command
+from models.errors import DataError
+from models.export.quantize_onnx import PHOTOS, quantize_bundle
+from runtime import read_bundle
+from runtime.bundle import ONNX_GRAPH
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m models.quantize_onnx",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser("models.quantize_onnx", __doc__)
     parser.add_argument("bundle", type=Path, metavar="BUNDLE")
     ranges = parser.add_mutually_exclusive_group()
     ranges.add_argument(
@@ -178,21 +42,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="untrained only, for measuring: store no images and answers",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="of the new bundle")
-    args = parser.parse_args(arguments)
-    try:
-        bundle = read_bundle(args.bundle)
-        if args.no_self_test and bundle.manifest.trained:
-            raise DataError(
-                f"{args.bundle}: expected --no-self-test for an untrained network, found a trained "
-                "one; leave --no-self-test out"
-            )
-        new = quantize_bundle(bundle, args.out, args.calibration, args.noise, not args.no_self_test)
-    except (TrainingFault, RuntimeFault, OSError) as error:
-        print(f"models.quantize_onnx: {error}", file=sys.stderr)
-        return 2
+    return run_command(parser, arguments, _quantize_onnx)
+
+
+def _quantize_onnx(args: argparse.Namespace) -> None:
+    bundle = read_bundle(args.bundle)
+    if args.no_self_test and bundle.manifest.trained:
+        raise DataError(
+            f"{args.bundle}: expected --no-self-test for an untrained network, found a trained "
+            "one; leave --no-self-test out"
+        )
+    new = quantize_bundle(bundle, args.out, args.calibration, args.noise, not args.no_self_test)
     print(f"{new.path}: {new.manifest.name}, {new.manifest.files[ONNX_GRAPH].bytes:,} bytes")
-    print(f"  {new.manifest.quantization}")
-    return 0
+    print(indent(format_figures(new.manifest.quantization or {}), "  "))
 
 
 if __name__ == "__main__":

@@ -10,134 +10,47 @@ remain. Use photos as large as those that will be classified: small ones are nev
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from tqdm import tqdm
-
-from models.datasets import open_data_set
-from models.errors import DataError, TrainingFault
-from models.evaluate import find_columns
-from models.packs import LIMITS
-from models.picture_files import PictureFiles
+from models.command_line.figures import print_figures
+from models.command_line.main import make_parser, run_command
+from models.data.datasets import open_data_set
+from models.errors import DataError
+from models.evaluation.reduction import measure_reduction, reduce_bundle
 from runtime import (
     ENGINES,
-    Bundle,
-    Engine,
-    ImageReader,
-    InvalidImage,
-    Preprocessing,
-    RuntimeFault,
     load_engine,
 )
-from runtime.bundle import check_replaceable, write_bundle
-
-MARGIN = 1.0  # between the best and the second logit; above it answers should stay
-_DIGITS = 4
-
-
-def measure_reduction(
-    engine: Engine,
-    files: PictureFiles,
-    reduce: float,
-    labels: Sequence[str] | None = None,
-    progress: bool = True,
-) -> dict[str, Any]:
-    """How the answers to photos differ from those of the bundle's own decoding.
-
-    "top1" and "top1_reduced" in percent; "gained" and "lost" right answers; "same" answers in
-    percent; those whose "margin" was above MARGIN, and how many of them stayed; the root mean
-    square of the logits' "movement", and of their "deviation" from their mean, to compare it with.
-    Raises DataError: a class that the bundle lacks, a file that cannot be read.
-    """
-    spec = engine.bundle.manifest.preprocessing
-    columns = find_columns(engine.bundle.manifest, files.classes, labels)
-    truth = np.array(columns)[np.array(files.labels)]
-    full, reduced = ImageReader(spec, LIMITS), ImageReader(replace(spec, reduce=reduce), LIMITS)
-    before, after, shorter, scaled = [], [], [], 0
-    for i in tqdm(range(len(files)), "comparing", disable=None if progress else True, unit="img"):
-        data = files.read(i)
-        try:
-            plan = reduced.plan(data)
-            tensors = np.stack([full.read_tensor(data), reduced.read_tensor(data)])
-        except InvalidImage as fault:
-            raise DataError(f"{files.names[i]}: {fault}") from fault
-        logits = engine.predict(tensors)
-        before.append(logits[0])
-        after.append(logits[1])
-        shorter.append(min(plan.width, plan.height))
-        scaled += plan.scale > 1
-    old, new = np.array(before, np.float64), np.array(after, np.float64)
-    ordered = np.sort(old, axis=1)
-    sure = ordered[:, -1] - ordered[:, -2] > MARGIN
-    stays = old.argmax(1) == new.argmax(1)
-    was_right, is_right = old.argmax(1) == truth, new.argmax(1) == truth
-    spread = old - old.mean(axis=1, keepdims=True)
-    return {
-        "images": len(files),
-        "sha256": files.sha256(),
-        "median_shorter_side": float(np.median(shorter)),
-        "scaled": int(scaled),
-        "top1": round(100 * float(was_right.mean()), _DIGITS),
-        "top1_reduced": round(100 * float(is_right.mean()), _DIGITS),
-        "gained": int((is_right & ~was_right).sum()),
-        "lost": int((was_right & ~is_right).sum()),
-        "same": round(100 * float(stays.mean()), _DIGITS),
-        "margin": {"above": MARGIN, "images": int(sure.sum()), "same": int(stays[sure].sum())},
-        "movement": round(float(np.sqrt(((new - old) ** 2).mean())), _DIGITS),
-        "deviation": round(float(np.sqrt((spread**2).mean())), _DIGITS),
-        "engine": f"{engine.name}/{engine.implementation}",
-    }
-
-
-def reduce_bundle(bundle: Bundle, reduce: float, record: dict[str, Any], out: Path) -> Bundle:
-    """Writes the bundle anew with preprocessing.reduce and the record of measure_reduction.
-
-    Raises FileExistsError, InvalidManifest.
-    """
-    check_replaceable(out)
-    spec: Preprocessing = replace(bundle.manifest.preprocessing, reduce=reduce)
-    manifest = replace(bundle.manifest, preprocessing=spec, reduction=record)
-    return write_bundle(out, manifest, {name: bundle.path / name for name in manifest.files})
+from runtime.bundle import check_replaceable
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m models.reduce",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser("models.reduce", __doc__)
     parser.add_argument("bundle", type=Path, metavar="BUNDLE")
     parser.add_argument("--data", type=Path, required=True, help="directory with test/ or val/")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="of the new bundle")
     parser.add_argument("--factor", type=float, default=2.0, help="1 to 16 (default 2)")
     parser.add_argument("--engine", choices=["auto", *ENGINES], default="auto")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
-    args = parser.parse_args(arguments)
-    try:
-        engine = load_engine(args.bundle, args.engine)
-        replace(engine.bundle.manifest.preprocessing, reduce=args.factor)  # refused before the work
-        check_replaceable(args.out)
-        data = open_data_set(args.data, None, needs_train=False)
-        if data.test is None:
-            raise DataError(f"{args.data}: expected test or val in it; found neither")
-        record = measure_reduction(
-            engine, data.test, args.factor, data.labels, progress=not args.quiet
-        )
-        record = {"data": data.name, **record}
-        new = reduce_bundle(engine.bundle, args.factor, record, args.out)
-    except (TrainingFault, RuntimeFault, OSError) as error:
-        print(f"models.reduce: {error}", file=sys.stderr)
-        return 2
-    print(json.dumps(record))
+    return run_command(parser, arguments, _reduce)
+
+
+def _reduce(args: argparse.Namespace) -> None:
+    engine = load_engine(args.bundle, args.engine)
+    replace(engine.bundle.manifest.preprocessing, reduce=args.factor)  # refused before the work
+    check_replaceable(args.out)
+    data = open_data_set(args.data, None, needs_train=False)
+    if data.test is None:
+        raise DataError(f"{args.data}: expected test or val in it; found neither")
+    record = measure_reduction(engine, data.test, args.factor, data.labels, progress=not args.quiet)
+    record = {"data": data.name, **record}
+    new = reduce_bundle(engine.bundle, args.factor, record, args.out)
+    print_figures(record)
     print(f"{new.path}: {new.manifest.name}, preprocessing.reduce {args.factor:g}", file=sys.stderr)
-    return 0
 
 
 if __name__ == "__main__":

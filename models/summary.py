@@ -6,67 +6,21 @@ sizes); binary_macs and float_macs for one picture; binary_convs.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict
 
 import torch
-from torch import Tensor, nn
 
-from models.binary import BinaryConv2d
-from models.zoo import NAMES, Network, build_network, default_image_size
-
-
-@dataclass(frozen=True)
-class Counts:
-    """Sizes of a network and its operations for one picture."""
-
-    parameters: int
-    packed_bytes: int
-    binary_macs: int
-    float_macs: int
-    binary_convs: int
-
-
-def count(network: Network, image_size: int) -> Counts:
-    """Runs the network once on a picture without data (the meta device) and counts what its layers
-    do.
-    """
-    binary_macs = float_macs = 0
-
-    def add_macs(module: nn.Module, _: Any, output: Tensor) -> None:
-        nonlocal binary_macs, float_macs
-        if isinstance(module, BinaryConv2d):
-            binary_macs += module.weight.numel() * output[0, 0].numel()
-        elif isinstance(module, nn.Conv2d):
-            float_macs += module.weight.numel() * output[0, 0].numel()
-        elif isinstance(module, nn.Linear):
-            float_macs += module.weight.numel()
-
-    network = network.to("meta").eval()
-    handles = [module.register_forward_hook(add_macs) for module in network.modules()]
-    with torch.no_grad():
-        network(torch.empty(1, 3, image_size, image_size, device="meta"))
-    for handle in handles:
-        handle.remove()
-    binary_layers = [m for m in network.modules() if isinstance(m, BinaryConv2d)]
-    parameters = sum(p.numel() for p in network.parameters())
-    binary = sum(layer.weight.numel() for layer in binary_layers)
-    return Counts(
-        parameters=parameters,
-        packed_bytes=binary // 8 + 4 * (parameters - binary),
-        binary_macs=binary_macs,
-        float_macs=float_macs,
-        binary_convs=len(binary_layers),
-    )
+from models.command_line.main import make_parser
+from models.networks.counts import count
+from models.networks.registry import NAMES, build_network, default_image_size
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m models.summary", description=__doc__)
+    parser = make_parser("models.summary", __doc__)
     parser.add_argument("name", choices=NAMES, metavar="NAME", help=f"one of {', '.join(NAMES)}")
     parser.add_argument("--num-classes", type=int, default=1000)
     parser.add_argument("--image-size", type=int, help="side of the input (default: the network's)")

@@ -26,12 +26,10 @@ from typing import Any, NoReturn
 
 import torch
 
-from models.checkpoint import CHECKPOINT
-from models.datasets import DataSet, open_data_set
-from models.errors import RecipeError, TrainingFault
-from models.export import export_checkpoint
-from models.known_sets import NAMES as DATA_SETS
-from models.own_photos import (
+from models.command_line.main import FAILED, FAULTS, tell_fault
+from models.data.catalog import NAMES as DATA_SETS
+from models.data.datasets import DataSet, open_data_set
+from models.data.image_folder import (
     HELD_BACK,
     NETWORK,
     STEM,
@@ -39,13 +37,16 @@ from models.own_photos import (
     find_run_folder,
     open_photos,
 )
-from models.preprocessing import evaluation_preprocessing
-from models.processes import Processes, device_of, join_processes
-from models.recipe import Recipe
-from models.record import describe_device
-from models.run import Job, build_network_of, run_training
-from models.trainer import Execution
-from models.zoo import NAMES, default_image_size, find_changes
+from models.data.preprocessing import evaluation_preprocessing
+from models.errors import RecipeError
+from models.export.bundle import export_checkpoint
+from models.networks.registry import NAMES, default_image_size, find_changes
+from models.records.provenance import describe_device
+from models.training.checkpoint import CHECKPOINT
+from models.training.distributed import Processes, device_of, join_processes
+from models.training.recipe import Recipe
+from models.training.run import Job, build_network_of, run_training
+from models.training.trainer import Execution
 from runtime.preprocess import LARGEST_SIDE
 
 
@@ -339,9 +340,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except KeyboardInterrupt:
             print(f"models.train: {_describe_interruption(args)}", file=sys.stderr)
             return INTERRUPTED
-    except (TrainingFault, OSError) as error:
-        print(f"models.train: {error}", file=sys.stderr)
-        return 2
+    except FAULTS as error:
+        tell_fault("models.train", error)
+        return FAILED
     return 0
 
 

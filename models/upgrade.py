@@ -15,8 +15,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from models.stored_answers import add_self_test
-from runtime import Bundle, RuntimeFault, read_bundle
+from models.command_line.main import make_parser, run_command
+from models.export.stored_answers import add_self_test
+from runtime import Bundle, read_bundle
 from runtime.bundle import check_replaceable, write_bundle
 from runtime.manifest import FLOAT_ORDER
 
@@ -35,24 +36,18 @@ def upgrade(bundle: Bundle, out: Path) -> Bundle:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m models.upgrade",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser("models.upgrade", __doc__)
     parser.add_argument("bundle", type=Path, metavar="BUNDLE")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="of the new bundle")
-    args = parser.parse_args(arguments)
-    try:
-        old = read_bundle(args.bundle)
-        new = upgrade(old, args.out)
-    except (OSError, RuntimeFault) as error:
-        print(f"models.upgrade: {error}", file=sys.stderr)
-        return 2
+    return run_command(parser, arguments, _upgrade)
+
+
+def _upgrade(args: argparse.Namespace) -> None:
+    old = read_bundle(args.bundle)
+    new = upgrade(old, args.out)
     print(f"{new.path}: {new.manifest.name}, format {old.manifest.format} -> {new.manifest.format}")
     for name, entry in new.manifest.files.items():
         print(f"  {name:<24}{entry.bytes:>12,} bytes")
-    return 0
 
 
 if __name__ == "__main__":

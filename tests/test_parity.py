@@ -17,13 +17,13 @@ import torch
 from safetensors.numpy import save_file
 from torch import nn
 
-from models.binary import BinaryActivation
-from models.convert import calibrate, convert_network
-from models.export import export_bundle
-from models.meliusnet import MeliusNet
-from models.onnx_graph import build_graph
-from models.parity import parity_inputs
-from models.specs import SPECS, find_spec
+from models.export.bundle import export_bundle
+from models.export.convert import calibrate, convert_network
+from models.export.onnx_graph import build_graph
+from models.export.parity import parity_inputs
+from models.networks.binary import BinaryActivation
+from models.networks.meliusnet import MeliusNet
+from models.networks.specs import SPECS, find_spec
 from runtime import ENGINES, Preprocessing, library, load_engine, read_bundle
 from runtime.bundle import WEIGHTS
 from runtime.onnx_sessions import open_session

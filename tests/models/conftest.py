@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.models.records import write_runs
+from tests.models.recorded_runs import write_runs
 
 
 @pytest.fixture(scope="package", autouse=True)

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.datasets import DataSet, open_data_set
-from models.known_sets import UNION
-from models.picture_files import PictureFiles
+from models.data.catalog import UNION
+from models.data.datasets import DataSet, open_data_set
+from models.data.image_files import PictureFiles
 
 
 def write_picture(path: Path, seed: int = 0, size: tuple[int, int] = (16, 12)) -> None:

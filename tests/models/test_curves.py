@@ -1,4 +1,4 @@
-"""models.curves: well-formed SVG of the figures in records."""
+"""models.curves: the command line."""
 
 import json
 from pathlib import Path
@@ -7,8 +7,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from models.curves import COLORS, draw_curves, main
-from models.errors import DataError
+from models.curves import main
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -35,37 +34,6 @@ def make_record(epochs: int = 3, name: str = "<photos>") -> dict[str, Any]:
         "epochs": rows,
         "test": test if epochs else None,
     }
-
-
-def test_each_figure_is_a_line() -> None:
-    root = ET.fromstring(draw_curves([make_record(), make_record()]))
-    lines = root.findall(f"{SVG}polyline")
-    assert len(lines) == 2 * 5
-    assert {line.get("stroke") for line in lines} == set(COLORS[:2])
-    assert all(len((line.get("points") or "").split()) == 3 for line in lines)
-    text = "".join(root.itertext())
-    assert "meliusnet13 on <photos>, 64 px, 3 of 5 epochs; test: top-1 61.5 %" in text
-
-
-def test_points_lie_inside_the_picture() -> None:
-    root = ET.fromstring(draw_curves([make_record(40)]))
-    width, height = (float(root.get(side) or 0) for side in ("width", "height"))
-    for line in root.findall(f"{SVG}polyline"):
-        for point in (line.get("points") or "").split():
-            x, y = map(float, point.split(","))
-            assert 0 <= x <= width
-            assert 0 <= y <= height
-
-
-def test_a_single_epoch_is_a_dot() -> None:
-    root = ET.fromstring(draw_curves([make_record(1)]))
-    assert root.findall(f"{SVG}circle")
-    assert not root.findall(f"{SVG}polyline")
-
-
-def test_nothing_to_draw_is_said() -> None:
-    with pytest.raises(DataError, match="at least one epoch"):
-        draw_curves([make_record(0)])
 
 
 def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,20 +9,16 @@ from typing import Any
 import pytest
 import torch
 
-from models.augmentation import normalize
-from models.checkpoint import build_trained, read_checkpoint
-from models.data import LabelledImages, decode_pictures
-from models.datasets import open_data_set
-from models.enlarge import estimate_batch_norms, main
+from models.data.datasets import open_data_set
+from models.data.image_folder import open_photos
+from models.enlarge import main
 from models.errors import CheckpointMismatch
-from models.export import export_checkpoint
-from models.finished import Run
-from models.own_photos import open_photos
-from models.preprocessing import evaluation_preprocessing
-from models.recipe import Recipe
-from models.record import read_record
-from models.run import Job, run_training
-from models.zoo import build_network
+from models.export.bundle import export_checkpoint
+from models.records.record import read_record
+from models.report.runs import Run
+from models.training.checkpoint import read_checkpoint
+from models.training.recipe import Recipe
+from models.training.run import Job, run_training
 from tests.models.pictures import write_two_colours
 
 STATISTICS = ("running_mean", "running_var")
@@ -78,25 +74,6 @@ def test_weights_stay_and_statistics_are_those_of_larger_pictures(
     assert bundle.manifest.input == (3, 32, 32)
     assert bundle.manifest.training
     assert bundle.manifest.training["enlarged"]["from"]["crop"] == 16
-
-
-def test_the_first_batch_norm_has_the_mean_of_what_it_sees(run: Path, data: Path) -> None:
-    content = read_checkpoint(run / "checkpoint.pt")
-    spec = evaluation_preprocessing(32)
-    images = decode_pictures(open_data_set(data).train, spec)
-    network = build_trained(content)
-    seen: list[torch.Tensor] = []
-    name, first = next(
-        (name, m) for name, m in network.named_modules() if isinstance(m, torch.nn.BatchNorm2d)
-    )
-    hook = first.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    estimate_batch_norms(network, images, spec)
-    hook.remove()
-    assert not network.training
-    every = torch.cat(seen)
-    assert len(every) == len(images)
-    assert first.running_mean is not None
-    assert torch.allclose(first.running_mean, every.mean((0, 2, 3)), atol=1e-4), name
 
 
 def test_it_is_the_same_each_time(run: Path, data: Path, tmp_path: Path) -> None:
@@ -155,27 +132,6 @@ def test_an_unfinished_training_is_refused(
     torch.save(content, run / "checkpoint.pt")
     assert main(options(run, data, tmp_path / "new", "--image-size", "32")) == 2
     assert "has run through its recipe" in capsys.readouterr().err
-
-
-def test_batches_count_alike_and_networks_without_binary_layers_do() -> None:
-    network = build_network("mobilenet_v1_0.25", 2)
-    spec = evaluation_preprocessing(32)
-    pixels = torch.randint(0, 256, (101, 3, 32, 32), dtype=torch.uint8)
-    images = LabelledImages(pixels, torch.zeros(101, dtype=torch.long), ("a", "b"))
-    first = next(m for m in network.modules() if isinstance(m, torch.nn.BatchNorm2d))
-    seen: list[torch.Tensor] = []
-    hook = first.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    estimate_batch_norms(network, images, spec)
-    hook.remove()
-    assert [len(batch) for batch in seen] == [51, 50]
-    assert first.running_mean is not None
-    assert first.running_var is not None
-    means = torch.stack([batch.mean((0, 2, 3)) for batch in seen]).mean(0)
-    variances = torch.stack([batch.var((0, 2, 3)) for batch in seen]).mean(0)
-    assert torch.allclose(first.running_mean, means, atol=1e-4)
-    assert torch.allclose(first.running_var, variances, rtol=1e-3, atol=1e-5)
-    with torch.no_grad():
-        assert network(normalize(pixels[:2], spec)).isfinite().all()
 
 
 def test_an_enlarged_run_is_neither_enlarged_nor_trained_again(

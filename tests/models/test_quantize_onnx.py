@@ -1,18 +1,15 @@
-"""models.quantize_onnx: the 8-bit twin of a float network, and what its manifest says."""
+"""models.quantize_onnx: what it needs and what it refuses."""
 
 import json
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-import onnx
 import pytest
 
-from models.export import main as export
-from models.quantize_onnx import main, quantize_bundle, read_photos
-from runtime import load_engine, read_bundle
-from runtime.bundle import ONNX_GRAPH, write_bundle
-from tests.runtime.images import make_noise
+from models.export.__main__ import main as export
+from models.quantize_onnx import main
+from runtime import read_bundle
+from runtime.bundle import write_bundle
 
 
 @pytest.fixture(scope="module")
@@ -32,64 +29,6 @@ def trained(bundle: Path, tmp_path: Path) -> Path:
     return write_bundle(
         tmp_path / "trained", manifest, {name: bundle / name for name in manifest.files}
     ).path
-
-
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    """Four photos in two folders."""
-    for i in range(4):
-        folder = tmp_path / "photos" / str(i % 2)
-        folder.mkdir(parents=True, exist_ok=True)
-        make_noise(60, 50, seed=i).save(folder / f"{i}.jpg")
-    return tmp_path / "photos"
-
-
-def test_graph_has_8_bits(bundle: Path, tmp_path: Path) -> None:
-    twin = quantize_bundle(read_bundle(bundle), tmp_path / "int8", None, self_test=False)
-    graph = onnx.load(twin.path / ONNX_GRAPH)
-    weights = [w for w in graph.graph.initializer if w.data_type == onnx.TensorProto.INT8]
-    convolutions = [node for node in graph.graph.node if node.op_type == "Conv"]
-    assert len(convolutions) == 27
-    assert len(weights) >= len(convolutions)
-    assert (twin.path / ONNX_GRAPH).stat().st_size < (bundle / ONNX_GRAPH).stat().st_size / 2
-
-
-def test_logits_of_a_trained_network_stay_near(photos: Path, tmp_path: Path) -> None:
-    trained = read_bundle(Path("service/bundles/mobilenet_v1"))
-    twin = quantize_bundle(trained, tmp_path / "int8", photos)
-    images = read_photos(photos, trained.manifest)
-    before, after = (load_engine(b, "onnx").predict(images) for b in (trained, twin))
-    assert not np.array_equal(before, after)
-    assert np.corrcoef(before.ravel(), after.ravel())[0, 1] > 0.98
-
-
-def test_manifest_says_what_the_ranges_are_from(bundle: Path, tmp_path: Path) -> None:
-    manifest = quantize_bundle(
-        read_bundle(bundle), tmp_path / "int8", None, self_test=False
-    ).manifest
-    assert manifest.name == "mobilenet_v1_0.25_small_int8"
-    assert manifest.quantization is not None
-    calibration = manifest.quantization["calibration"]
-    assert calibration == {"source": "noise", "images": 16, "range": "minimum and maximum"}
-    assert manifest.quantization["change"]["inputs"] == 16
-    assert manifest.quantization["quantizer"].startswith("onnxruntime ")
-
-
-def test_accuracy_of_the_float_network_is_not_claimed(
-    trained: Path, photos: Path, tmp_path: Path
-) -> None:
-    manifest = quantize_bundle(read_bundle(trained), tmp_path / "int8", photos).manifest
-    assert manifest.training == {"data": "photos", "quantized_from": "mobilenet_v1_0.25_small"}
-    assert manifest.quantization is not None
-    assert manifest.quantization["calibration"]["source"] == "photos"
-    assert manifest.quantization["calibration"]["images"] == 4
-
-
-def test_photos_are_read_from_all_folders(bundle: Path, photos: Path) -> None:
-    (photos / "0" / "notes.txt").write_text("no photo")
-    images = read_photos(photos, read_bundle(bundle).manifest)
-    assert images.shape == (4, 3, 32, 32)
-    assert images.dtype == np.float32
 
 
 def test_a_trained_network_wants_photos_or_a_word(

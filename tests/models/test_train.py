@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from models.errors import RecipeError
-from models.finished import read_runs
-from models.recipe import Recipe
-from models.record import describe_device
+from models.networks.registry import NAMES
+from models.records.provenance import describe_device
+from models.report.runs import read_runs
 from models.train import main, make_job, make_parser, parse_arguments, read_config
-from models.zoo import NAMES
+from models.training.recipe import Recipe
 from tests.models.pictures import write_two_colours
 
 
@@ -32,7 +32,7 @@ def test_command_line_trains(tmp_path: Path) -> None:
 
 
 def test_unbalanced_thresholds_start_at_the_shift(tmp_path: Path) -> None:
-    from models.zoo import build_network
+    from models.networks.registry import build_network
 
     network = build_network("meliusnet13", 2, shift=0.25)
     offsets = [b for n, b in network.named_parameters() if n.endswith("activation.bn.bias")]
@@ -106,7 +106,7 @@ def test_a_missing_configuration_is_named(tmp_path: Path) -> None:
         (["meliusnet13", "--data", "DATA"], "expected --out"),
         (["meliusnet13", "--out", "x"], "either --data or --folder"),
         (["resnet", "--data", "DATA", "--out", "x"], "expected a network of meliusnet22"),
-        (["meliusnet13", "--data", "none", "--out", "x"], "expected train/ or train.npz"),
+        (["meliusnet13", "--data", "none", "--out", "x"], "train/, test/ or val/ in it, or packs"),
         (["meliusnet13", "--data", "DATA", "--out", "x", "--epochs", "-1"], "epochs at least 0"),
         (["meliusnet13", "--data", "DATA", "--out", "x", "--epochs", "0"], "at least 1 epoch for"),
         (

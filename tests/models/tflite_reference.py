@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from models.tflite_network import Convolution, Layer
+from models.tflite.network import Convolution, Layer
 
 Bytes = NDArray[np.uint8]
 

@@ -184,7 +184,7 @@ def make_bundle(
         files = {WEIGHTS: Path(temporary, WEIGHTS)}
         save_file(tensors, files[WEIGHTS])
         if graphs:
-            from models.onnx_graph import build_graph
+            from models.export.onnx_graph import build_graph
             from runtime.layers import save_network, script_network
 
             files[TORCHSCRIPT_GRAPH] = Path(temporary, TORCHSCRIPT_GRAPH)
@@ -193,7 +193,7 @@ def make_bundle(
             graph = build_graph(plan, files[WEIGHTS], "random")
             files[ONNX_GRAPH].write_bytes(graph.SerializeToString())
         if self_test:
-            from models.stored_answers import add_self_test
+            from models.export.stored_answers import add_self_test
 
             manifest = replace(manifest, parity=dict.fromkeys(ENGINES, PARITY))
             files = add_self_test(manifest, files, Path(temporary))

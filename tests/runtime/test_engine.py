@@ -25,7 +25,7 @@ from runtime.errors import (
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    from models.export import main
+    from models.export.__main__ import main
 
     path = tmp_path_factory.mktemp("engine") / "bundle"
     assert (

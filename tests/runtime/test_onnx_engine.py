@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.export import main as export
-from models.import_tflite import import_tflite
+from models.export.__main__ import main as export
+from models.tflite.convert import import_tflite
 from runtime import EngineUnavailable, read_bundle
 from runtime.bundle import ONNX_GRAPH, WEIGHTS, Bundle, write_bundle
 from runtime.errors import ChecksumMismatch, InvalidManifest

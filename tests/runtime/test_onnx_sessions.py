@@ -126,8 +126,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small float network."""
     import onnx
 
-    from models.mobilenet import MobileNetV1, find_mobilenet_spec
-    from models.mobilenet_graph import build_mobilenet_graph
+    from models.export.mobilenet_graph import build_mobilenet_graph
+    from models.networks.mobilenet import MobileNetV1, find_mobilenet_spec
 
     path = tmp_path_factory.mktemp("model") / "m.onnx"
     network = MobileNetV1(find_mobilenet_spec("mobilenet_v1_0.25"), 5)

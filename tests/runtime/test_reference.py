@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from models.convert import calibrate, convert_network
-from models.meliusnet import MeliusNet
-from models.specs import Spec
+from models.export.convert import calibrate, convert_network
+from models.networks.meliusnet import MeliusNet
+from models.networks.specs import Spec
 from runtime import library
 from runtime.bitpack import pack_bits
 from runtime.native_engine import NativeEngine

@@ -9,8 +9,8 @@ import numpy as np
 import onnx
 import pytest
 
-from models.mobilenet import MobileNetV1, find_mobilenet_spec
-from models.mobilenet_graph import build_mobilenet_graph
+from models.export.mobilenet_graph import build_mobilenet_graph
+from models.networks.mobilenet import MobileNetV1, find_mobilenet_spec
 from runtime.bench import peer_networks
 from runtime.bench.peer_contestants import PEERS
 from runtime.bench.peer_networks import (

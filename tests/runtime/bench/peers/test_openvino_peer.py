@@ -5,8 +5,8 @@ from pathlib import Path
 import onnx
 import pytest
 
-from models.mobilenet import MobileNetV1, find_mobilenet_spec
-from models.mobilenet_graph import build_mobilenet_graph
+from models.export.mobilenet_graph import build_mobilenet_graph
+from models.networks.mobilenet import MobileNetV1, find_mobilenet_spec
 from runtime.bench.peer_process import PeerProcess
 
 

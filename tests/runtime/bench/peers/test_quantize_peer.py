@@ -4,8 +4,8 @@ from pathlib import Path
 
 import onnx
 
-from models.mobilenet import MobileNetV1, find_mobilenet_spec
-from models.mobilenet_graph import build_mobilenet_graph
+from models.export.mobilenet_graph import build_mobilenet_graph
+from models.networks.mobilenet import MobileNetV1, find_mobilenet_spec
 from runtime.bench.peers.onnxruntime_peer import open_peer as open_onnxruntime
 from runtime.bench.peers.quantize_peer import open_peer
 from runtime.onnx_sessions import saturates

@@ -1,0 +1,1 @@
+"""How good a network or a bundle is: accuracy, calibration, confusion."""

@@ -1,0 +1,115 @@
+"""The accuracy of a bundle, measured through an engine, as the service would answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from models.data.augmentation import AT_A_TIME, COLOR_DRAWS, draw, jitter_colors, view_centre
+from models.data.decoded import LabelledImages, decode_pictures
+from models.data.image_files import PictureFiles
+from models.errors import DataError
+from models.evaluation.metrics import (
+    calibration_error,
+    measure,
+    measure_classes,
+    predict_logits,
+    write_confusion,
+)
+from runtime import Engine, Manifest, Preprocessing
+
+
+def find_classes(manifest: Manifest) -> tuple[str, ...]:
+    """The classes as the training data calls them; labels may be names for people."""
+    training = manifest.training or {}
+    return tuple(training.get("classes", manifest.labels))
+
+
+def find_data_name(manifest: Manifest) -> str:
+    """The name of the data that the network was trained on."""
+    return str((manifest.training or {}).get("data", "unknown"))
+
+
+def find_columns(
+    manifest: Manifest, classes: Sequence[str], labels: Sequence[str] | None = None
+) -> list[int]:
+    """Where the bundle has each of the data's classes, by class or else by the label's first name.
+
+    Raises DataError if it lacks one.
+    """
+    names = [label.split(",")[0] for label in manifest.labels]  # of "tench, Tinca tinca"
+    for wanted, known in ((classes, find_classes(manifest)), (labels or (), names)):
+        if wanted and all(known.count(name) == 1 for name in wanted):
+            return [known.index(name) for name in wanted]
+    lacking = [name for name in labels or classes if names.count(name) != 1]
+    raise DataError(
+        f"expected data whose classes the bundle knows; it lacks {', '.join(lacking[:5])}. Give "
+        f"the data that the network was trained on ({find_data_name(manifest)})."
+    )
+
+
+def measure_accuracy(
+    engine: Engine,
+    images: LabelledImages,
+    batch: int = 50,
+    progress: bool = True,
+    confusion: Path | None = None,
+    labels: Sequence[str] | None = None,
+    preprocessing: Preprocessing | None = None,
+) -> dict[str, Any]:
+    """{"top1", "top5"} in percent, "loss", "images", calibration errors in percent, "engine".
+
+    "balanced_top1" is the mean of the classes' shares of right answers.
+    "calibration_error" is without the bundle's temperature, the other with it. Where the bundle
+    knows more classes, "among" has "classes", "top1" and "top5" of the data's alone. Writes the
+    confusion table, if a path is given. labels: the data's names for people; preprocessing: if not
+    the bundle's. Raises DataError if the bundle lacks a class.
+    """
+    manifest = engine.bundle.manifest
+    columns = find_columns(manifest, images.classes, labels)
+
+    def predict(inputs: torch.Tensor) -> torch.Tensor:
+        return torch.from_numpy(engine.predict(inputs.numpy()))
+
+    spec = preprocessing or manifest.preprocessing
+    logits = predict_logits(predict, images, spec, batch=batch, progress=progress)
+    truth = torch.tensor(columns)[images.labels]
+    among = logits[:, columns]
+    if confusion is not None:
+        names = [manifest.labels[column] for column in columns]
+        write_confusion(confusion, among, images.labels, names)
+    figures = {
+        **measure(logits, truth),
+        "balanced_top1": measure_classes(logits, truth),
+        "calibration_error": calibration_error(logits, truth),
+        "temperature": manifest.temperature,
+        "calibration_error_with_temperature": calibration_error(
+            logits, truth, manifest.temperature
+        ),
+        "engine": f"{engine.name}/{engine.implementation}",
+    }
+    if len(columns) < manifest.classes:
+        best = measure(among, images.labels)
+        few = {"classes": len(columns), "top1": best["top1"], "top5": best["top5"]}
+        figures["among"] = few
+    return figures
+
+
+def decode_reduced(
+    files: PictureFiles, spec: Preprocessing, side: int, progress: bool = False
+) -> LabelledImages:
+    """Pictures for `spec`, reduced first: of the centre square `side` x `side` pixels are left."""
+    small = replace(spec, resize=side, crop=side)
+    images = decode_pictures(files, small, progress=progress)
+    return replace(images, pixels=view_centre(images.pixels, spec))
+
+
+def change_colors(images: LabelledImages, strength: float) -> LabelledImages:
+    """The pictures under other light (augmentation.jitter_colors), the same at each call."""
+    draws = draw(len(images), torch.Generator().manual_seed(0), COLOR_DRAWS)
+    parts = zip(images.pixels.split(AT_A_TIME), draws.split(AT_A_TIME), strict=True)
+    return replace(images, pixels=torch.cat([jitter_colors(*part, strength) for part in parts]))

@@ -1,0 +1,1 @@
+"""Converts a trained network into a bundle that the runtime serves."""

@@ -1,0 +1,201 @@
+"""Writes a bundle: python -m models.export NAME [--checkpoint F] [--num-classes N] [--image-size S]
+[--float-parts int8 [--calibration DIR] [--evaluation DIR]] --out DIR.
+
+With a checkpoint of models.train the network, classes and preprocessing come from it. Without one
+the weights are random and the bundle says "trained": false: good for measuring speed and memory,
+never for answers. --float-parts int8 gives stem, transitions and head 8-bit weights and
+activations; the manifest then says how much that changes the logits.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from textwrap import indent
+
+import torch
+
+from models.command_line.figures import format_figures
+from models.command_line.main import make_parser, run_command
+from models.data.catalog import NAMES as DATA_SETS
+from models.data.datasets import open_data_set
+from models.data.decoded import LabelledImages, decode_pictures
+from models.data.preprocessing import evaluation_preprocessing
+from models.errors import DataError, RecipeError
+from models.export.bundle import export_bundle, export_checkpoint, load_checkpoint
+from models.export.convert import calibrate
+from models.export.parity import (
+    PARITY_INPUTS,
+    SEED,
+    describe_parity,
+    parity_inputs,
+)
+from models.export.quantize import (
+    PICTURES,
+    Calibration,
+    load_calibration,
+)
+from models.networks.registry import NAMES, build_network, default_image_size
+from models.training.checkpoint import is_finished
+from runtime import Bundle, Preprocessing
+from runtime.plan import ARITHMETICS
+
+NOISE_INPUTS = 16  # that untrained networks are calibrated with
+
+
+def _at_least_1(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected at least 1, found {value}")
+    return value
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit code."""
+    parser = make_parser("models.export", __doc__)
+    parser.add_argument("name", choices=NAMES, metavar="NAME", help=f"one of {', '.join(NAMES)}")
+    parser.add_argument("--checkpoint", type=Path, help="checkpoint.pt of models.train")
+    parser.add_argument(
+        "--unfinished", action="store_true", help="export a training that has not run through"
+    )
+    parser.add_argument("--num-classes", type=_at_least_1, help="untrained only (default 1000)")
+    parser.add_argument(
+        "--image-size", type=_at_least_1, help="side of the input (default: the network's)"
+    )
+    parser.add_argument(
+        "--no-self-test",
+        action="store_true",
+        help="untrained only, for measuring: store no images and answers. Random weights may hang "
+        "on rounding at every image",
+    )
+    parser.add_argument("--parity-inputs", type=_at_least_1, default=PARITY_INPUTS)
+    parser.add_argument(
+        "--onnx-integer", action="store_true", help="8-bit ConvInteger in the ONNX graph, not Conv"
+    )
+    parser.add_argument(
+        "--float-parts",
+        choices=ARITHMETICS,
+        default=ARITHMETICS[0],
+        help="arithmetic of stem, transitions and head",
+    )
+    parser.add_argument(
+        "--calibration",
+        type=Path,
+        help="int8: data set whose training pictures the levels are fitted to (untrained: noise)",
+    )
+    parser.add_argument(
+        "--calibration-images", type=_at_least_1, help=f"int8: how many (default {PICTURES})"
+    )
+    parser.add_argument(
+        "--evaluation", type=Path, help="int8: data set to measure the accuracy on, test/ or val/"
+    )
+    parser.add_argument("--set", choices=DATA_SETS, help="int8: what both of them are copies of")
+    parser.add_argument("--out", type=Path, required=True, help="directory of the bundle")
+    return run_command(parser, arguments, _export_and_tell)
+
+
+def _export_and_tell(args: argparse.Namespace) -> None:
+    bundle = _export(args)
+    print(
+        f"{bundle.path}: {bundle.manifest.name}{'' if bundle.manifest.trained else ' (untrained)'}"
+    )
+    for name, entry in bundle.manifest.files.items():
+        print(f"  {name:<20}{entry.bytes:>12,} bytes")
+    if bundle.manifest.quantization:
+        print(indent(format_figures({"8-bit float parts": bundle.manifest.quantization}), "  "))
+    for name, figures in bundle.manifest.parity.items():
+        print(f"  parity, {name:<12}{describe_parity(figures)}")
+        if figures.get("top1_agreement", 1) < 1:
+            print(
+                f"models.export: warning: {name} answers otherwise than the training graph on some "
+                "inputs; expected only where two classes are almost equal",
+                file=sys.stderr,
+            )
+
+
+def _export(args: argparse.Namespace) -> Bundle:
+    if args.checkpoint:
+        if args.no_self_test:
+            raise RecipeError(
+                "expected --no-self-test without --checkpoint, found both: a trained network has a "
+                "self-test; leave --no-self-test out"
+            )
+        content = load_checkpoint(args.checkpoint, args.name)
+        classes, side = len(content["classes"]), content["preprocessing"]["crop"]
+        if args.num_classes not in (None, classes):
+            raise RecipeError(
+                f"expected --num-classes {classes}, as the checkpoint has; found "
+                f"{args.num_classes}. Leave it out."
+            )
+        if args.image_size not in (None, side):
+            raise RecipeError(
+                f"expected --image-size {side}, as the checkpoint has; found {args.image_size}. "
+                "Leave it out."
+            )
+        if not is_finished(content) and not args.unfinished:
+            raise RecipeError(
+                f"{args.checkpoint} is of a training that has done {content['state']['epoch']} of "
+                f"{content['state']['recipe']['epochs']} epochs; let it finish (models.train "
+                "--resume), or give --unfinished, which the manifest will say"
+            )
+        preprocessing = Preprocessing(**content["preprocessing"])
+        calibration, evaluation = _load_pictures(args, preprocessing)
+        return export_checkpoint(
+            *(content, args.out, args.parity_inputs, args.onnx_integer),
+            *(calibration, evaluation),
+        )
+    torch.manual_seed(SEED)
+    network = build_network(args.name, args.num_classes or 1000)
+    size = default_image_size(network) if args.image_size is None else args.image_size
+    try:
+        calibrate(network, size)
+    except RuntimeError as error:
+        raise RecipeError(
+            f"expected --image-size that {args.name} can reduce to a pixel; found {size}"
+        ) from error
+    labels = [f"class {i}" for i in range(network.num_classes)]
+    preprocessing = evaluation_preprocessing(size)
+    calibration, evaluation = _load_pictures(args, preprocessing)
+    return export_bundle(
+        *(network, args.out, labels, preprocessing, None, args.parity_inputs, args.onnx_integer),
+        self_test=not args.no_self_test,
+        calibration=calibration,
+        evaluation=evaluation,
+    )
+
+
+def _load_pictures(
+    args: argparse.Namespace, preprocessing: Preprocessing
+) -> tuple[Calibration | None, LabelledImages | None]:
+    """What 8-bit float parts are calibrated with and measured on."""
+    if args.float_parts == ARITHMETICS[0]:
+        if args.calibration or args.evaluation or args.calibration_images or args.set:
+            raise RecipeError(
+                "--calibration, --calibration-images, --evaluation and --set are for --float-parts "
+                "int8; found float32"
+            )
+        return None, None
+    wanted = args.calibration_images or PICTURES
+    if args.calibration:
+        calibration = load_calibration(args.calibration, preprocessing, wanted, args.set)
+    elif args.checkpoint:
+        raise RecipeError(
+            "expected --calibration DIR with training pictures for the 8-bit parts of a trained "
+            "network, found none; give the data set that it was trained on"
+        )
+    else:
+        side = preprocessing.crop
+        count = min(wanted, NOISE_INPUTS)
+        calibration = Calibration(parity_inputs((3, side, side), count, SEED + 1), "noise")
+    if args.evaluation is None:
+        return calibration, None
+    files = open_data_set(args.evaluation, args.set, needs_train=False).test
+    if files is None:
+        raise DataError(f"{args.evaluation}: expected test/ or val/ in it; found neither")
+    return calibration, decode_pictures(files, preprocessing, progress=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The networks in plain PyTorch: layers, variants, their sizes."""

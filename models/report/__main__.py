@@ -1,0 +1,63 @@
+"""Writes models/RESULTS.md from the records of training runs: python -m models.report [RUNS].
+
+RUNS has a folder per run with its record.json and confusion.csv, NOTES.md, which goes into the
+report as it is, references/ with answers of models.evaluate, and latencies.json, which --measure
+writes anew on this machine. Where the default model errs is told of the run that its bundle was
+made from. Without --measure the report is made of these files alone, so that it can be made again
+anywhere, bit for bit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from models.command_line.main import make_parser, run_command
+from models.report.document import find_source, make_report, read_notes, write_pictures
+from models.report.latency import measure_latencies, read_latencies, write_latencies
+from models.report.references import (
+    read_references,
+)
+from models.report.runs import read_runs
+
+RUNS = Path(__file__).parents[1] / "runs"
+
+
+RESULTS = Path(__file__).parents[1] / "RESULTS.md"
+
+
+LATENCIES = "latencies.json"
+
+
+REFERENCES = "references"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit code."""
+    parser = make_parser("models.report", __doc__)
+    parser.add_argument("runs", type=Path, nargs="?", default=RUNS, help="default: models/runs")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="default: models/RESULTS.md")
+    parser.add_argument(
+        "--bundle", type=Path, help="the default model (default: service/bundles/default)"
+    )
+    parser.add_argument("--measure", action="store_true", help="measure the latencies anew")
+    return run_command(parser, arguments, _report)
+
+
+def _report(args: argparse.Namespace) -> None:
+    runs = read_runs(args.runs)
+    default = find_source(runs, args.bundle)
+    path = args.runs / LATENCIES
+    if args.measure:
+        write_latencies(measure_latencies([run.record for run in runs]), path)
+    latencies = read_latencies(path)
+    write_pictures(runs, latencies, args.runs)
+    references = read_references(args.runs / REFERENCES)
+    text = make_report(runs, latencies, read_notes(args.runs), references, default)
+    args.out.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

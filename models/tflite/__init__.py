@@ -1,0 +1,1 @@
+"""Reads quantised .tflite classifiers and makes bundles of them."""

@@ -1,0 +1,267 @@
+"""The training loop: one run's state, that a checkpoint holds, and the steps from it to the end.
+
+All randomness is drawn from (seed, what it is for, its number), none from a global generator: a
+resumed run draws what an unbroken one would, and several processes draw the same batch and take
+their shares of it. With mixed precision the sums of a binary convolution are rounded to bfloat16
+during training; accuracy is always measured in float32, where they are exact.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.data.augmentation import (
+    AUGMENTATIONS,
+    BLUR_DRAWS,
+    COLOR_DRAWS,
+    DRAWS,
+    blur,
+    draw,
+    jitter_colors,
+    normalize,
+)
+from models.data.decoded import LabelledImages
+from models.errors import CheckpointMismatch, DataError, Diverged
+from models.evaluation.metrics import evaluate
+from models.training.distributed import Processes
+from models.training.progress import EpochBar, RemainingTime
+from models.training.recipe import Recipe
+from runtime.preprocess import Preprocessing
+
+LOOK_EVERY = 20  # steps between looks at the loss: each makes the CPU wait for a GPU
+ORDER, AUGMENTATION = 0, 1  # what a generator is for
+
+Teacher = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How a run is computed: speed, not outcome (but for the last bits of sums)."""
+
+    compile_network: bool = False  # torch.compile
+    channels_last: bool = False
+    measure_every: int = 1  # epochs between measurements of the validation part
+
+
+def seeded(seed: int, purpose: int, number: int) -> torch.Generator:
+    """A generator for one epoch's order or one step's draws, unlike all others."""
+    mixed = np.random.SeedSequence([seed, purpose, number]).generate_state(1, np.uint64)[0]
+    return torch.Generator().manual_seed(int(mixed) % 2**63)
+
+
+def distillation_loss(logits: Tensor, answers: Tensor, temperature: float) -> Tensor:
+    """Cross-entropy distance of softened answers times T^2 (Hinton et al. 2015); [N, C] both."""
+    student = F.log_softmax(logits / temperature, 1)
+    wanted = F.log_softmax(answers / temperature, 1)
+    divergence = F.kl_div(student, wanted, reduction="batchmean", log_target=True)
+    return divergence * temperature**2
+
+
+class Trainer:
+    """One run. `train` are pixels larger than or as large as the network's input, on its device.
+
+    Raises DataError if there are fewer pictures than processes.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        train: LabelledImages,
+        validation: LabelledImages | None,
+        recipe: Recipe,
+        preprocessing: Preprocessing,
+        *,
+        execution: Execution | None = None,
+        processes: Processes | None = None,
+        teacher: Teacher | None = None,
+    ) -> None:
+        self.network, self.train, self.validation = network, train, validation
+        self.recipe, self.preprocessing, self.teacher = recipe, preprocessing, teacher
+        self.execution = execution or Execution()
+        self.processes = processes or Processes()
+        self.device = train.pixels.device
+        self.batch = min(recipe.batch, len(train) // self.processes.count * self.processes.count)
+        if self.batch == 0:
+            raise DataError(
+                f"expected at least one picture per process; found {len(train)} pictures and "
+                f"{self.processes.count} processes"
+            )
+        self.processes.check_batch(self.batch)
+        self.steps_per_epoch = len(train) // self.batch
+        self.steps = recipe.epochs * self.steps_per_epoch
+        if self.execution.channels_last:
+            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.optimizer = recipe.make_optimizer(network)
+        forward = self.processes.wrap(network)
+        self.forward = torch.compile(forward) if self.execution.compile_network else forward
+        self.step = 0
+        self.seconds = 0.0
+        self.history: list[dict[str, Any]] = []
+        self._sums = torch.zeros(2, device=self.device)  # of this epoch so far: loss, hits
+        self._time = RemainingTime(self.batch, len(validation) if validation else 0)
+
+    @property
+    def epoch(self) -> int:
+        """Whole epochs done."""
+        return self.step // self.steps_per_epoch
+
+    @property
+    def finished(self) -> bool:
+        return self.step >= self.steps
+
+    def run_epoch(
+        self, progress: bool = False, after_step: Callable[[], None] | None = None
+    ) -> dict[str, Any]:
+        """Trains to the end of the epoch begun, measures; returns the metrics.
+
+        `after_step` may save `state()`; it is not called after the epoch's last step, whose figures
+        belong to an epoch that has no metrics yet. Raises Diverged.
+        """
+        epoch, first = divmod(self.step, self.steps_per_epoch)
+        clock = time.perf_counter()
+        self.network.train()
+        order = torch.randperm(len(self.train), generator=seeded(self.recipe.seed, ORDER, epoch))
+        order = order.to(self.device)
+        title = f"epoch {epoch + 1}/{self.recipe.epochs}"
+        with EpochBar(title, self.steps_per_epoch, first, self._time, progress) as bar:
+            for i in range(first, self.steps_per_epoch):
+                self._train_step(order[i * self.batch : (i + 1) * self.batch])
+                self.step += 1
+                look = progress and (i % LOOK_EVERY == 1 or i == self.steps_per_epoch - 1)
+                loss = self._sums[0].item() / (i + 1) if look else None
+                measurements = math.ceil((self.recipe.epochs - epoch) / self._every)
+                bar.step(loss, self.batch, self.steps - self.step, measurements)
+                now = time.perf_counter()
+                self.seconds, clock = self.seconds + now - clock, now
+                if after_step and i < self.steps_per_epoch - 1:
+                    after_step()
+                    clock = time.perf_counter()
+        return self._end_epoch(epoch + 1)
+
+    @property
+    def _every(self) -> int:
+        return self.execution.measure_every
+
+    def _end_epoch(self, epoch: int) -> dict[str, Any]:
+        started = time.perf_counter()
+        loss, hits = self._sums.tolist()
+        self._sums.zero_()
+        self._check_loss(loss, "loss", epoch)
+        metrics: dict[str, Any] = {
+            "epoch": epoch,
+            "loss": round(loss / self.steps_per_epoch, 4),
+            "train_top1": round(100 * hits / self.steps_per_epoch, 2),
+            "learning_rate": float(f"{self._learning_rate(self.step - 1):.3g}"),
+        }
+        measured = epoch % self._every == 0 or self.finished
+        if self.validation is not None and measured and self.processes.first:
+            figures = evaluate(self.network, self.validation, self.preprocessing)
+            # The training loss is from before the last steps, and of a batch's own statistics.
+            self._check_loss(figures["loss"], "validation loss", epoch)
+            metrics |= {f"validation_{name}": value for name, value in figures.items()}
+            self._time.measurement_done(time.perf_counter() - started)
+        self.processes.wait()
+        self.seconds += time.perf_counter() - started
+        metrics["seconds"] = round(self.seconds, 1)
+        if step := self._time.seconds_per_step:
+            metrics["images_per_second"] = round(self.batch / step, 1)
+        self.history.append(metrics)
+        return metrics
+
+    def _check_loss(self, loss: float, name: str, epoch: int) -> None:
+        if not math.isfinite(loss):
+            raise Diverged(
+                f"expected a finite {name}, found {loss} in epoch {epoch}. Lower --learning-rate "
+                f"(now {self.recipe.learning_rate}), or leave out --mixed-precision."
+            )
+
+    def _learning_rate(self, step: int) -> float:
+        return self.recipe.learning_rate_at(step, self.steps_per_epoch)
+
+    def _train_step(self, index: Tensor) -> None:
+        recipe = self.recipe
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._learning_rate(self.step)
+        chance = seeded(recipe.seed, AUGMENTATION, self.step)
+        draws = draw(len(index), chance, sum(self._draws))
+        index, draws = self.processes.share(index), self.processes.share(draws)
+        pixels, labels = self._augment(self.train.pixels[index], draws), self.train.labels[index]
+        inputs = normalize(pixels, self.preprocessing)
+        if self.execution.channels_last:
+            inputs = inputs.contiguous(memory_format=torch.channels_last)
+        with self._autocast():
+            logits = self.forward(inputs)
+        logits = logits.float()
+        loss = F.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
+        if self.teacher is not None:
+            with torch.no_grad(), self._autocast():
+                answers = self.teacher(pixels).float()
+            taught = distillation_loss(logits, answers, recipe.distillation_temperature)
+            loss = torch.lerp(loss, taught, recipe.distillation)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        hits = (logits.detach().argmax(1) == labels).float().mean()
+        self._sums += torch.stack((loss.detach(), hits))
+
+    @property
+    def _draws(self) -> tuple[int, int, int]:
+        """Numbers per picture for windows, colours and blur."""
+        colors, blurred = self.recipe.color_jitter > 0, self.recipe.blur > 0
+        return DRAWS, COLOR_DRAWS * colors, BLUR_DRAWS * blurred
+
+    def _augment(self, pixels: Tensor, draws: Tensor) -> Tensor:
+        recipe = self.recipe
+        windows, colors, blurred = draws.split(self._draws, 1)
+        augment = AUGMENTATIONS[recipe.augmentation]
+        pixels = augment(pixels, windows, self.preprocessing.crop, recipe.min_area)
+        if recipe.color_jitter:
+            pixels = jitter_colors(pixels, colors, recipe.color_jitter)
+        if recipe.blur:
+            pixels = blur(pixels, blurred, recipe.blur)
+        return pixels
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        if not self.recipe.mixed_precision:
+            return nullcontext()
+        return torch.autocast(self.device.type, torch.bfloat16)
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint holds, at any step.
+
+        Only tensors, numbers and text, so that it loads without unpickling code.
+        """
+        return {
+            "model": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "epoch": self.epoch,
+            "sums": self._sums.tolist(),
+            "seconds": self.seconds,
+            "history": self.history,
+            "recipe": asdict(self.recipe),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Goes on from state(). Raises CheckpointMismatch if it came from another recipe."""
+        asked, made_with = asdict(self.recipe), asdict(Recipe(**state["recipe"]))
+        if other := {k: v for k, v in made_with.items() if asked[k] != v}:
+            raise CheckpointMismatch(
+                f"the checkpoint was made with {other}, this run asks for "
+                f"{ {k: asked[k] for k in other} }; give the same options, or another --out"
+            )
+        self.network.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.seconds = state["step"], state["seconds"]
+        self._sums = torch.tensor(state["sums"], device=self.device)
+        self.history = list(state["history"])

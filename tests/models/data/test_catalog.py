@@ -1,0 +1,82 @@
+"""models.data.catalog: the tables add up, and say how many pictures of a class a part has."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from models.data.catalog import (
+    IMAGENETTE,
+    IMAGEWOOF,
+    KNOWN,
+    NAMES,
+    PHOTOS,
+    KnownSet,
+    Photo,
+)
+
+PARTS = ("train", "validation", "test")
+
+
+def test_the_tables_add_up_to_the_counted_copies() -> None:
+    for photos, train, validation in ((IMAGENETTE, 9103, 3791), (IMAGEWOOF, 8687, 3767)):
+        assert sum(photo.train for photo in photos) == train
+        assert sum(photo.validation for photo in photos) == validation
+        assert [p.wnid for p in photos] == sorted(p.wnid for p in photos)
+        assert [p.index for p in photos] == sorted(p.index for p in photos)
+    assert len(PHOTOS) == 20
+    assert "imagenette+imagewoof" in NAMES
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_each_table_counts_as_many_classes_as_it_says(name: str) -> None:
+    known = KNOWN[name]
+    assert sum(map(bool, (known.each, known.photos, known.counts))) == 1, "in one way"
+    assert not known.photos or len(known.photos) == known.classes
+    assert set(known.each) | set(known.counts) <= set(PARTS)
+    assert all(count > 0 for count in known.each.values())
+    for counts in known.counts.values():
+        assert len(counts) == known.classes
+        assert list(counts) == sorted(counts)
+        assert all(count > 0 for count in counts.values())
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_each_source_is_a_commit_or_a_file_of_the_repository(name: str, repository: Path) -> None:
+    source = KNOWN[name].source
+    where, _, version = source.partition("@")
+    if not (repository / source).is_file():
+        assert re.fullmatch(r"[\w.-]+/[\w.-]+", where)
+        assert re.fullmatch(r"[0-9a-f]{40}(:[\w/.-]+)?", version)
+
+
+@pytest.mark.parametrize(
+    ("known", "expected"),
+    [
+        (KnownSet("", 9, {"train": 5, "test": 2}), {"cat": (5, 0, 2), "other": (5, 0, 2)}),
+        (
+            KnownSet("", 2, counts={"train": {"cat": 3, "dog": 4}, "test": {"cat": 1, "dog": 2}}),
+            {"cat": (3, 0, 1), "dog": (4, 0, 2), "other": (0, 0, 0)},
+        ),
+        (
+            KnownSet("", 1, photos=(Photo("n1", 0, "tench", 7, 3),)),
+            {"n1": (7, 3, 50), "tench": (0, 0, 0)},
+        ),
+    ],
+)
+def test_expected_pictures_of_a_class(
+    known: KnownSet, expected: dict[str, tuple[int, ...]]
+) -> None:
+    found = {c: tuple(known.expected(part, c) for part in PARTS) for c in expected}
+    assert found == expected
+
+
+def test_a_gathered_set_comes_from_its_file_of_sources(repository: Path) -> None:
+    """By its path alone: the error about a copy that is not whole names it as the remedy."""
+    source = KNOWN["sharp-photos"].source
+    assert source == "models/recipes/sources/sharp-photos.toml"
+    assert (repository / source).is_file()
+
+
+def test_one_set_is_there_to_test_on_alone() -> None:
+    assert [name for name, known in KNOWN.items() if not known.has_train] == ["imagenet-samples"]

@@ -1,0 +1,35 @@
+"""Latencies of runs: one a network, by the engine that serves it, kept as JSON."""
+
+from pathlib import Path
+
+import pytest
+
+from models.errors import DataError
+from models.report.latency import key_of, measure_latencies, read_latencies, write_latencies
+from tests.models.recorded_runs import make_record
+
+
+def test_seed_and_shift_take_no_time() -> None:
+    base = make_record()
+    assert key_of(make_record(changes={"shift": 0.5})) == key_of(base)
+    assert key_of(make_record(recipe={"seed": 9})) == key_of(base)
+    for other in (make_record("meliusnet22"), make_record(changes={"stem": "grouped"})):
+        assert key_of(other) != key_of(base)
+
+
+def test_networks_are_measured_once_by_their_engine(tmp_path: Path) -> None:
+    records = [make_record(), make_record(), make_record("mobilenet_v1_0.25_small")]
+    content = measure_latencies(records, runs=3)
+    assert set(content["networks"]) == {key_of(record) for record in records}
+    assert content["networks"][key_of(records[0])]["engine"].startswith("native/")
+    assert content["networks"][key_of(records[2])]["engine"].startswith("onnx/")
+    assert all(row["median_ms"] > 0 for row in content["networks"].values())
+    write_latencies(content, tmp_path / "latencies.json")
+    assert read_latencies(tmp_path / "latencies.json") == content
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"format": 9}'])
+def test_other_files_are_refused(content: str, tmp_path: Path) -> None:
+    (tmp_path / "latencies.json").write_text(content)
+    with pytest.raises(DataError, match="expected latencies"):
+        read_latencies(tmp_path / "latencies.json")

@@ -1,0 +1,226 @@
+"""models.training.trainer: learns, resumes exactly at any step, measures in float32."""
+
+import copy
+import io
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from models.data.augmentation import (
+    BLUR_DRAWS,
+    COLOR_DRAWS,
+    DRAWS,
+    augment_crop,
+    blur,
+    draw,
+    jitter_colors,
+    normalize,
+)
+from models.data.decoded import LabelledImages
+from models.data.preprocessing import whole_preprocessing
+from models.errors import CheckpointMismatch, DataError, Diverged, RecipeError
+from models.evaluation.metrics import evaluate
+from models.networks.meliusnet import MeliusNet
+from models.networks.specs import Spec
+from models.train import find_python_header
+from models.training.distributed import Processes
+from models.training.recipe import Recipe
+from models.training.trainer import AUGMENTATION, Execution, Trainer, distillation_loss, seeded
+
+SIDE = 16
+PREPROCESSING = whole_preprocessing(SIDE)
+RECIPE = Recipe(epochs=3, batch=4, learning_rate=0.01, seed=5, augmentation="crop")
+
+
+def two_colours(count: int = 64, side: int = SIDE) -> LabelledImages:
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(count) % 2
+    pixels = torch.randint(0, 128, (count, 3, side, side), generator=generator)
+    pixels[labels == 1, 0] += 127
+    return LabelledImages(pixels.to(torch.uint8), labels, ("blue", "red"))
+
+
+def make_trainer(recipe: Recipe = RECIPE, count: int = 64, **options: Any) -> Trainer:
+    torch.manual_seed(recipe.seed)
+    network = MeliusNet(Spec("tiny", (1, 1), (64,), stem="small"), 2)
+    return Trainer(network, two_colours(count), two_colours(8), recipe, PREPROCESSING, **options)
+
+
+def finish(trainer: Trainer) -> dict[str, torch.Tensor]:
+    while not trainer.finished:
+        trainer.run_epoch()
+    return trainer.network.state_dict()
+
+
+def assert_equal(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> None:
+    assert a.keys() == b.keys()
+    for name in a:
+        assert torch.equal(a[name], b[name]), name
+
+
+@pytest.mark.parametrize(
+    ("recipe", "execution"),
+    [
+        (RECIPE, Execution()),
+        (replace(RECIPE, mixed_precision=True), Execution(channels_last=True)),
+        (replace(RECIPE, augmentation="resized_crop", label_smoothing=0.1), Execution()),
+        (replace(RECIPE, optimizer="adam", weight_decay=0.01, warmup_epochs=1), Execution()),
+    ],
+)
+def test_training_learns_two_colours(recipe: Recipe, execution: Execution) -> None:
+    trainer = make_trainer(recipe, execution=execution)
+    metrics = [trainer.run_epoch() for _ in range(recipe.epochs)]
+    assert trainer.finished
+    assert metrics == trainer.history
+    assert metrics[-1]["train_top1"] > 80
+    assert metrics[-1]["validation_top1"] == 100
+    assert evaluate(trainer.network, two_colours(), PREPROCESSING)["top1"] == 100
+
+
+COMPILED = pytest.param(
+    True,
+    Execution(compile_network=True, channels_last=True),
+    (3,),
+    marks=[
+        pytest.mark.slow,
+        pytest.mark.skipif(
+            not find_python_header().is_file(), reason="torch.compile needs python3-dev: Python.h"
+        ),
+        pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # inside torch
+    ],
+)
+
+
+@pytest.mark.parametrize(
+    ("mixed_precision", "execution", "steps"),
+    [(False, Execution(), (0, 3, 4, 6)), (True, Execution(), (0, 3, 4, 6)), COMPILED],
+)
+def test_resumed_at_any_step_it_ends_with_the_same_weights(
+    mixed_precision: bool, execution: Execution, steps: tuple[int, ...]
+) -> None:
+    recipe = replace(RECIPE, epochs=2, mixed_precision=mixed_precision)
+    states: list[bytes] = []
+    unbroken = make_trainer(recipe, 20, execution=execution)
+
+    def keep() -> None:
+        buffer = io.BytesIO()
+        torch.save(unbroken.state(), buffer)
+        states.append(buffer.getvalue())
+
+    while not unbroken.finished:
+        unbroken.run_epoch(after_step=keep)
+    assert len(states) == 2 * 4, "not after the last step of an epoch"
+    for step in steps:
+        resumed = make_trainer(recipe, 20, execution=execution)
+        resumed.restore(torch.load(io.BytesIO(states[step]), weights_only=True))
+        torch.manual_seed(99)  # the global generator has no part in it
+        assert_equal(finish(resumed), unbroken.network.state_dict())
+        assert [m["loss"] for m in resumed.history] == [m["loss"] for m in unbroken.history]
+
+
+def test_pictures_may_be_larger_than_the_input() -> None:
+    torch.manual_seed(0)
+    network = MeliusNet(Spec("tiny", (1,), (), stem="small"), 2)
+    recipe = replace(RECIPE, epochs=1, augmentation="resized_crop")
+    trainer = Trainer(network, two_colours(8, side=24), None, recipe, PREPROCESSING)
+    metrics = trainer.run_epoch()
+    assert "validation_top1" not in metrics
+    assert metrics["epoch"] == 1
+
+
+def test_resuming_another_recipe_is_refused() -> None:
+    state = make_trainer().state()
+    with pytest.raises(CheckpointMismatch, match=r"made with \{'epochs': 3\}.*asks for.*9"):
+        make_trainer(replace(RECIPE, epochs=9)).restore(state)
+    del state["recipe"]["color_jitter"], state["recipe"]["blur"]  # as of before there were any
+    make_trainer().restore(state)
+    for name in ("color_jitter", "blur"):
+        changed = make_trainer(replace(RECIPE, **{name: 0.5}))  # type: ignore[arg-type]
+        with pytest.raises(CheckpointMismatch, match=rf"'{name}': 0.0\}}.*'{name}': 0.5"):
+            changed.restore(state)
+
+
+@pytest.mark.parametrize(
+    ("color_jitter", "blurred"), [(0.0, 0.0), (0.5, 0.0), (0.0, 0.9), (0.5, 0.9)]
+)
+def test_processes_share_what_one_would_draw(
+    monkeypatch: pytest.MonkeyPatch, color_jitter: float, blurred: float
+) -> None:
+    # Of pictures this small the published deviations leave every pixel as it is.
+    monkeypatch.setattr("models.data.augmentation.SIGMAS", (5.0, 30.0))
+    recipe = replace(RECIPE, color_jitter=color_jitter, blur=blurred)
+    seen: list[torch.Tensor] = []
+    for processes in (Processes(), Processes(0, 2), Processes(1, 2)):
+        monkeypatch.setattr(Processes, "wrap", lambda _, network: network)
+        trainer = make_trainer(recipe, processes=processes)
+        trainer.forward = lambda inputs: (seen.append(inputs), torch.zeros(len(inputs), 2))[1]  # type: ignore[func-returns-value]
+        with pytest.raises(RuntimeError, match="grad"):
+            trainer._train_step(torch.arange(4))
+    whole, first, second = seen
+    assert torch.equal(whole[0::2], first)
+    assert torch.equal(whole[1::2], second)
+    numbers = DRAWS + COLOR_DRAWS * (color_jitter > 0) + BLUR_DRAWS * (blurred > 0)
+    draws = draw(4, seeded(RECIPE.seed, AUGMENTATION, 0), numbers)
+    pixels = augment_crop(two_colours().pixels[:4], draws[:, :DRAWS], SIDE, RECIPE.min_area)
+    if color_jitter:
+        pixels = jitter_colors(pixels, draws[:, DRAWS : DRAWS + COLOR_DRAWS], color_jitter)
+    if blurred:
+        sharp, pixels = pixels, blur(pixels, draws[:, -BLUR_DRAWS:], blurred)
+        assert not torch.equal(pixels, sharp)
+    assert torch.equal(whole, normalize(pixels, PREPROCESSING))
+
+
+def test_uneven_shares_are_refused() -> None:
+    with pytest.raises(RecipeError, match=r"found 4\. Give a multiple of 3"):
+        make_trainer(processes=Processes(0, 3))
+    with pytest.raises(DataError, match="at least one picture per process"):
+        make_trainer(count=2, processes=Processes(0, 3))
+
+
+def test_a_lost_training_says_so() -> None:
+    trainer = make_trainer(replace(RECIPE, epochs=1))
+    with torch.no_grad():
+        trainer.network.get_parameter("head.fc.bias").fill_(float("inf"))
+    with pytest.raises(Diverged, match="Lower --learning-rate"):
+        trainer.run_epoch()
+
+
+def test_weights_that_the_last_step_spoils_are_noticed() -> None:
+    """The loss of the only step is from before it."""
+    with pytest.raises(Diverged, match=r"finite validation loss, found nan in epoch 1\. Lower"):
+        make_trainer(replace(RECIPE, epochs=1, learning_rate=1e30), count=4).run_epoch()
+
+
+def test_measurements_can_be_rarer() -> None:
+    trainer = make_trainer(count=8, execution=Execution(measure_every=2))
+    measured = ["validation_top1" in trainer.run_epoch() for _ in range(3)]
+    assert measured == [False, True, True], "every second, and the last one"
+
+
+def test_generators_differ_in_seed_purpose_and_number() -> None:
+    draws = {
+        torch.rand((), generator=seeded(*key)).item()
+        for key in ((1, 0, 0), (2, 0, 0), (1, 1, 0), (1, 0, 1), (1, 0, 2))
+    }
+    assert len(draws) == 5
+
+
+def test_distillation_pulls_towards_the_teacher() -> None:
+    answers = torch.tensor([[2.0, 0, -1]])
+    assert distillation_loss(answers, answers, 2.0) == pytest.approx(0, abs=1e-6)
+    assert distillation_loss(-answers, answers, 2.0) > 1
+
+    asked: list[torch.Tensor] = []
+
+    def says_red(pixels: torch.Tensor) -> torch.Tensor:
+        asked.append(pixels)
+        return torch.tensor([-5.0, 5.0]).repeat(len(pixels), 1)
+
+    trainer = make_trainer(replace(RECIPE, distillation=1.0), teacher=says_red)
+    before = copy.deepcopy(trainer.network.state_dict())
+    finish(trainer)
+    assert not torch.equal(before["head.fc.bias"], trainer.network.state_dict()["head.fc.bias"])
+    assert asked[0].dtype == torch.uint8
+    assert evaluate(trainer.network, two_colours(), PREPROCESSING)["top1"] == 50, "all are red"
