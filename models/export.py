@@ -49,7 +49,7 @@ from models.stored_answers import add_self_test
 from models.zoo import NAMES, Network, build_network, default_image_size
 from runtime import Bundle, Manifest, Preprocessing, RuntimeFault, load_engine
 from runtime.bundle import ONNX_GRAPH, TORCHSCRIPT_GRAPH, WEIGHTS, write_bundle
-from runtime.plan import ARITHMETICS
+from runtime.plan import ARITHMETICS, Plan
 from runtime.reference import FloatNetwork
 
 NOISE_INPUTS = 16  # that untrained networks are calibrated with
@@ -83,7 +83,7 @@ def quantize_network(
         logits, expected = (net(torch.from_numpy(images)).numpy() for net in (twin, network))
     return quantized, {
         "float_parts": "int8",
-        "layers": [name for _, name in quantized_layers(quantized.plan)],
+        "layers": quantized_layers(quantized.plan),
         "calibration": calibration.record(),
         "change": compare_logits(logits, expected),
     }
@@ -116,7 +116,7 @@ def export_bundle(
         input=(3, size, size),
         preprocessing=preprocessing,
         labels=tuple(labels),
-        plan=(),
+        plan=Plan(),
         files={},
         trained=training is not None,
         training=training,
@@ -137,7 +137,7 @@ def export_bundle(
                 converted, record = quantize_network(network, converted, calibration, images)
                 manifest = replace(manifest, quantization=record)
                 twin = FloatNetwork(converted.plan, converted.tensors)
-            manifest = replace(manifest, plan=tuple(converted.plan))
+            manifest = replace(manifest, plan=converted.plan)
             names = write_files(converted, manifest.name, folder, onnx_integer)
         elif calibration is None:
             onnx.save(build_mobilenet_graph(network, size, manifest.name), folder / ONNX_GRAPH)

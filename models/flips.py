@@ -24,6 +24,7 @@ from runtime import Bundle, RuntimeFault, read_bundle
 from runtime.errors import InvalidRecord
 from runtime.network import Network
 from runtime.parts import Floats, Part
+from runtime.plan import Plan
 from runtime.prepare import prepare_bundle, prepare_parts
 from runtime.self_test import make_inputs, read_stored_answers
 
@@ -67,16 +68,16 @@ class Flipper:
 
     def names(self) -> list[str]:
         """The tensors in the order of the plan."""
-        steps = [step["name"] for step in self._plan]
+        steps = [step.name for step in self._plan]
         return sorted(self._tensors, key=lambda name: steps.index(name.partition(".")[0]))
 
     def _is_noticed(self, name: str) -> tuple[bool, bool]:
         number, step = next(
-            (i, step) for i, step in enumerate(self._plan) if name.startswith(f"{step['name']}.")
+            (i, step) for i, step in enumerate(self._plan) if name.startswith(f"{step.name}.")
         )
-        own = {n: t for n, t in self._tensors.items() if n.startswith(f"{step['name']}.")}
+        own = {n: t for n, t in self._tensors.items() if n.startswith(f"{step.name}.")}
         try:
-            (part,) = prepare_parts([step], own)
+            (part,) = prepare_parts(Plan((step,)), own)
         except InvalidRecord:
             return True, False
         parts = [*self._parts[:number], part, *self._parts[number + 1 :]]
@@ -90,7 +91,7 @@ class Flipper:
 
     def _run(self, parts: Sequence[Part], images: Floats) -> Floats:
         network = Network(parts)
-        logits = np.empty((len(images), self._plan[-1]["output"][0]), np.float32)
+        logits = np.empty((len(images), *self._plan.output), np.float32)
         network.run(images, network.allocate_workspace(1), logits, 1)
         return logits
 

@@ -30,6 +30,7 @@ from runtime import (
 from runtime.bundle import SELF_TEST, write_bundle
 from runtime.errors import MissingFile
 from runtime.parts import Floats
+from runtime.plan import HeadStep, TransitionStep
 from runtime.prepare import prepare_bundle
 from runtime.self_test import (
     ROUNDING,
@@ -160,10 +161,9 @@ def _find_reach(bundle: Bundle, images: Images) -> Floats:
     for batch in _batches(images):
         x, reach = make_inputs(batch, bundle.manifest), []
         for step, part in zip(plan, parts, strict=True):
-            if step["part"] in ("transition", "head"):
+            if isinstance(step, TransitionStep | HeadStep):
                 scale, shift = (
-                    tensors[f"{step['name']}.{name}"].reshape(-1, 1, 1)
-                    for name in ("scale", "shift")
+                    tensors[f"{step.name}.{name}"].reshape(-1, 1, 1) for name in ("scale", "shift")
                 )
                 reach.append(np.maximum(x * scale + shift, 0).mean(axis=(2, 3)))
             x = library.run_part(part, x)

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from runtime.parts import Floats, Stage, Words
 
 WORD_BITS = 32
+GROWTH = 64  # channels that a binary layer makes
+KERNEL = 3  # side of its window
+TAPS = KERNEL**2
 
 
 def pack_bits(bits: NDArray[np.bool_]) -> Words:
@@ -53,7 +56,7 @@ def pack_weights(weight: Floats) -> Words:
 
     Raises ValueError for another shape, NaN, or channels that are no multiple of 32.
     """
-    if weight.ndim != 4 or weight.shape[2:] != (3, 3):
+    if weight.ndim != 4 or weight.shape[2:] != (KERNEL, KERNEL):
         raise ValueError(f"expected weights [out, c, 3, 3], found {list(weight.shape)}")
     if np.isnan(weight).any():
         raise ValueError("expected weights that are numbers, found NaN; the training diverged")
@@ -73,10 +76,10 @@ def conv3x3(x: Words, weight: Words, padding: int = -1) -> NDArray[np.int32]:
     border = ((0, 0), (1, 1), (1, 1), (0, 0))
     padded = np.pad(bits, border, constant_values=padding)
     product = np.zeros((images, height, width, weight.shape[0]), np.float32)  # exact below 2^24
-    for dy in range(3):
-        for dx in range(3):
+    for dy in range(KERNEL):
+        for dx in range(KERNEL):
             product += padded[:, dy : dy + height, dx : dx + width] @ taps[:, dy, dx].T
-    mismatches: NDArray[np.int32] = (9 * WORD_BITS * words - product.astype(np.int32)) // 2
+    mismatches: NDArray[np.int32] = (TAPS * WORD_BITS * words - product.astype(np.int32)) // 2
     return mismatches
 
 
@@ -87,9 +90,9 @@ def run_stage(stage: Stage, x: Floats) -> Floats:
         channels = features.shape[0]
         words = pack(np.moveaxis(features, 0, -1), layer.threshold, layer.flip)
         mismatches = conv3x3(words[np.newaxis], layer.weight, stage.padding)[0]
-        result = np.moveaxis(9 * channels - 2 * mismatches, -1, 0).astype(np.float32)
+        result = np.moveaxis(TAPS * channels - 2 * mismatches, -1, 0).astype(np.float32)
         if layer.is_improvement:
-            features = np.concatenate([features[:-64], features[-64:] + result])
+            features = np.concatenate([features[:-GROWTH], features[-GROWTH:] + result])
         else:
             features = np.concatenate([features, result])
     return features

@@ -14,7 +14,7 @@ from runtime import library
 from runtime.bundle import Bundle
 from runtime.errors import InvalidInput
 from runtime.parts import Floats, Part
-from runtime.plan import is_int8
+from runtime.plan import HeadStep
 
 
 class ClassActivation:
@@ -28,27 +28,25 @@ class ClassActivation:
 
     def __init__(self, bundle: Bundle, parts: Sequence[Part]) -> None:
         head = bundle.manifest.plan[-1]
+        assert isinstance(head, HeadStep)  # nothing else yields one logit for each class
         tensors = bundle.tensors()
 
         def get(suffix: str) -> NDArray[Any]:
-            return np.array(tensors[f"{head['name']}.{suffix}"])  # a copy: the file is let go
+            return np.array(tensors[f"{head.name}.{suffix}"])  # a copy: the file is let go
 
         self._scale = get("scale")[:, np.newaxis, np.newaxis]
         self._shift = get("shift")[:, np.newaxis, np.newaxis]
         weight = get("weight")
-        if is_int8(head):
+        if head.is_int8:
             worth = get("sum_scale") * get("inverse_step")
             weight = weight * worth[:, np.newaxis]
         self._weight: Floats = weight.astype(np.float32, copy=False)
         self._parts = list(parts[:-1])
         infos = [library.describe_part(part) for part in self._parts]
         maps = [4 * (math.prod(info.input) + math.prod(info.output)) for info in infos]
-        last = 4 * math.prod(head["input"])
-        #: What one image takes at most.
-        self.bytes = max(
-            3 * last,  # before and after the head's scale and shift
-            *(size + info.workspace_bytes for size, info in zip(maps, infos, strict=True)),
-        )
+        last = 3 * 4 * math.prod(head.input)  # before and after the head's scale and shift
+        calls = (size + info.workspace_bytes for size, info in zip(maps, infos, strict=True))
+        self.bytes = max([last, *calls])  #: What one image takes at most.
         self._lock = threading.Lock()
 
     def compute(self, images: Floats, class_index: int) -> Floats:

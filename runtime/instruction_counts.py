@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runtime.bench.tables import make_table
+from runtime.bitpack import GROWTH, TAPS
 
 SOURCES = Path(__file__).resolve().parent / "csrc"
 COMPILER = "aarch64-linux-gnu-g++"
@@ -26,7 +27,7 @@ PROGRAM = "bnn_instruction_count"
 TITLE = "Instructions per 128 binary multiply-adds, NEON, under emulation."
 LAYERS = ((56, 64), (56, 320), (28, 160), (28, 480), (14, 480))  # side of the map, channels
 FAMILIES = ("popcount", "sliced")
-OUTPUTS, TAPS, VECTOR_BITS = 64, 9, 128
+VECTOR_BITS = 128
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,7 @@ def format_table(program: Path, layers: Sequence[tuple[int, int]]) -> str:
     heads = ["layer", *(f"{family}: {name}" for family in FAMILIES for name in names)]
     rows = []
     for side, channels in layers:
-        vectors = side * side * OUTPUTS * TAPS * channels / VECTOR_BITS
+        vectors = side * side * GROWTH * TAPS * channels / VECTOR_BITS
         cells = [f"{side}x{side}x{channels}"]
         for family in FAMILIES:
             found = count_layer(program, family, side, channels)

@@ -8,12 +8,13 @@ day TorchScript is removed.
 No postponed annotations in this file: TorchScript reads the real types.
 """
 
+import re
 import warnings
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from string import ascii_letters
 
 from runtime.ops import load_operators  # first: it says what is missing if torch is
 
@@ -23,6 +24,7 @@ from torch import Tensor, nn
 
 from runtime.errors import REEXPORT, InvalidRecord
 from runtime.parts import Part
+from runtime.plan import Plan
 
 load_operators()  # a graph can be scripted, or loaded, only when its operators are known
 
@@ -57,13 +59,32 @@ class PackedNetwork(nn.Sequential):
 
     output: list[int]
 
-    def __init__(self, plan: Sequence[Mapping[str, Any]]) -> None:
-        super().__init__(OrderedDict((step["name"], PackedPart()) for step in plan))
-        self.output = list(plan[-1]["output"])
+    def __init__(self, plan: Plan) -> None:
+        names = _name_children([step.name for step in plan])
+        super().__init__(OrderedDict((name, PackedPart()) for name in names))
+        self.output = list(plan.output)
 
     def forward(self, x: Tensor) -> Tensor:
         parts = [step() for step in self]
         return torch.ops.bnn.run_network(x, parts, self.output)  # type: ignore[no-any-return]
+
+
+def _name_children(names: Sequence[str]) -> list[str]:
+    """What the steps of a plan are called in its graph: by their names where those are the usual
+    ones in the usual order, else by their numbers.
+
+    Others may mean something to TorchScript, as its keywords and a module's attributes do. And it
+    takes two modules for the same one if their children have the same names in another order.
+    """
+    usual = all(re.fullmatch("stem|(stage|transition)[0-9]{1,9}|head", name) for name in names)
+    if usual and list(names) == sorted(names, key=_place):
+        return list(names)
+    return [str(number) for number in range(len(names))]
+
+
+def _place(name: str) -> tuple[bool, int, str]:
+    """What usual names are in order by: stem, stage1, transition1, stage2, ..., head."""
+    return name == "head", int(name.lstrip(ascii_letters) or 0), name
 
 
 @contextmanager
@@ -74,7 +95,7 @@ def _torchscript() -> Iterator[None]:
         yield
 
 
-def script_network(plan: Sequence[Mapping[str, Any]]) -> torch.jit.ScriptModule:
+def script_network(plan: Plan) -> torch.jit.ScriptModule:
     """The scripted graph of a plan, without weights."""
     with _torchscript():
         scripted: torch.jit.ScriptModule = torch.jit.script(PackedNetwork(plan).eval())
@@ -110,7 +131,7 @@ def fill_parts(network: nn.Module, names: Sequence[str], prepared: Sequence[Part
     `names` are those of the plan, in its order. Raises InvalidRecord if the graph has others.
     """
     children = dict(network.named_children())
-    if list(children) != list(names):
+    if list(children) not in (list(names), _name_children(names)):
         raise InvalidRecord(
             f"the graph has the parts {', '.join(children)}; expected those of the plan: "
             f"{', '.join(names)}. {REEXPORT}"

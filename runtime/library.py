@@ -16,6 +16,7 @@ from runtime import structs
 from runtime.arrays import ALIGNMENT as ALIGNMENT
 from runtime.arrays import allocate as allocate
 from runtime.arrays import require, require_apart
+from runtime.bitpack import GROWTH, KERNEL
 from runtime.errors import ImplementationUnavailable, NativeUnavailable
 from runtime.installed import REBUILD
 from runtime.installed import SUFFIX as SUFFIX
@@ -35,7 +36,6 @@ from runtime.parts import (
     Window,
     Words,
 )
-from runtime.plan import GROWTH as GROWTH
 
 ABI: Final = 3
 
@@ -247,7 +247,12 @@ def prepare_stage(stage: Stage) -> Part:
     for i, layer in enumerate(stage.layers):
         channels = layer.threshold.shape[0]
         layers[i] = structs.BinaryLayer(
-            require(f"layer {i}: weight", layer.weight, np.uint32, (GROWTH, 3, 3, channels // 32)),
+            require(
+                f"layer {i}: weight",
+                layer.weight,
+                np.uint32,
+                (GROWTH, KERNEL, KERNEL, channels // 32),
+            ),
             require(f"layer {i}: threshold", layer.threshold, np.float32, (channels,)),
             require(f"layer {i}: flip", layer.flip, np.uint32, (channels // 32,)),
             channels,

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from runtime import library
 from runtime.arrays import allocate, require
+from runtime.bitpack import GROWTH, KERNEL
 from runtime.parts import Words
 
 Nanoseconds = NDArray[np.float64]
@@ -104,7 +105,7 @@ def measure_layer(
     weight [64, 3, 3, c / 32]; families: "popcount", "sliced". Raises ValueError, and
     ImplementationUnavailable if a family does not take the layer.
     """
-    address = require("weight", weight, np.uint32, (library.GROWTH, 3, 3, None))
+    address = require("weight", weight, np.uint32, (GROWTH, KERNEL, KERNEL, None))
     samples = np.empty((len(families), 2, max(runs, 0)))
     timings = (_LayerTiming * len(families))(
         *(

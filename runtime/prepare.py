@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,16 @@ from runtime.parts import (
     Transition,
     Window,
 )
-from runtime.plan import Step, check_network, expected_tensors, is_int8, read_pool, read_window
+from runtime.plan import (
+    FloatLayer,
+    HeadStep,
+    Plan,
+    StageStep,
+    StemStep,
+    Step,
+    TransitionStep,
+    check_network,
+)
 
 Tensors = Mapping[str, NDArray[Any]]
 
@@ -42,22 +51,19 @@ def prepare_bundle(bundle: Bundle) -> list[Part]:
     return prepare_parts(manifest.plan, bundle.tensors())
 
 
-def prepare_parts(plan: Sequence[Step], tensors: Tensors) -> list[Part]:
+def prepare_parts(plan: Plan, tensors: Tensors) -> list[Part]:
     """Prepares the steps of a plan for the active implementation.
 
-    One uint8 [bytes] array a step, aligned to 64 bytes. Raises InvalidManifest if the plan does not
-    hang together, InvalidRecord if the tensors do not fit it, NativeUnavailable.
+    One uint8 [bytes] array a step, aligned to 64 bytes. Raises InvalidRecord if the tensors do not
+    fit the plan, NativeUnavailable.
     """
     check_tensors(plan, tensors)
     return [_prepare_step(step, tensors) for step in plan]
 
 
-def check_tensors(plan: Sequence[Step], tensors: Tensors) -> None:
-    """Compares names, types, shapes and values of tensors with a plan.
-
-    Raises InvalidManifest, InvalidRecord.
-    """
-    expected = expected_tensors(plan)
+def check_tensors(plan: Plan, tensors: Tensors) -> None:
+    """Compares names, types, shapes and values of tensors with a plan. Raises InvalidRecord."""
+    expected = plan.tensors()
     for difference, what in (
         (expected.keys() - tensors.keys(), "lacks"),
         (tensors.keys() - expected.keys(), "has, but the plan does not,"),
@@ -85,53 +91,63 @@ def check_tensors(plan: Sequence[Step], tensors: Tensors) -> None:
 
 
 def _prepare_step(step: Step, tensors: Tensors) -> Part:
-    name, kind = step["name"], step["part"]
-
     def get(suffix: str) -> NDArray[Any]:
-        return np.require(tensors[f"{name}.{suffix}"], requirements=["C", "A"])
+        return np.require(tensors[f"{step.name}.{suffix}"], requirements=["C", "A"])
 
     try:
-        part = _PREPARE[kind](step, get)
+        part = _prepare(step, get)
     except ValueError as error:
-        raise InvalidRecord(f"{name}: {error}. {REEXPORT}") from error
+        raise InvalidRecord(f"{step.name}: {error}. {REEXPORT}") from error
     info = library.describe_part(part)
-    output = list(info.output[:1] if kind == "head" else info.output)
-    if list(info.input) != step["input"] or output != step["output"]:
+    output = info.output[: len(step.output)]
+    if info.input != step.input or output != step.output:
         raise InvalidManifest(
-            f"plan: {name} says {step['input']} -> {step['output']}, but the kernels make it "
-            f"{list(info.input)} -> {output}. {REEXPORT}"
+            f"plan: {step.name} says {list(step.input)} -> {list(step.output)}, but the kernels "
+            f"make it {list(info.input)} -> {list(output)}. {REEXPORT}"
         )
     return part
 
 
-# ---- the four kinds of parts ---------------------------------------------------------------------
+# ---- the kinds of parts --------------------------------------------------------------------------
 
 _Get = Callable[[str], NDArray[Any]]
 
 
-def _int8(layer: Step, prefix: str, get: _Get) -> Int8 | None:
-    if not is_int8(layer):
+def _prepare(step: Step, get: _Get) -> Part:
+    match step:
+        case StemStep():
+            return _prepare_stem(step, get)
+        case StageStep():
+            return _prepare_stage(step, get)
+        case TransitionStep():
+            return _prepare_transition(step, get)
+        case HeadStep():
+            return _prepare_head(step, get)
+
+
+def _int8(layer: FloatLayer, prefix: str, get: _Get) -> Int8 | None:
+    if not layer.is_int8:
         return None
     return Int8(get(f"{prefix}sum_scale"), float(get(f"{prefix}inverse_step")[0]))
 
 
-def _prepare_stem(step: Step, get: _Get) -> Part:
+def _prepare_stem(step: StemStep, get: _Get) -> Part:
     convolutions = [
         Convolution(
             get(f"conv{i}.weight"),
             get(f"conv{i}.bias"),
-            read_window(conv),
-            conv["groups"],
-            conv["relu"],
+            conv.window,
+            conv.groups,
+            conv.relu,
             _int8(conv, f"conv{i}.", get),
         )
-        for i, conv in enumerate(step["convolutions"])
+        for i, conv in enumerate(step.convolutions)
     ]
-    _, height, width = step["input"]
-    return library.prepare_stem(Stem(height, width, convolutions, read_pool(step)))
+    _, height, width = step.input
+    return library.prepare_stem(Stem(height, width, convolutions, step.pool))
 
 
-def _prepare_stage(step: Step, get: _Get) -> Part:
+def _prepare_stage(step: StageStep, get: _Get) -> Part:
     layers = [
         BinaryLayer(
             get(f"layer{i}.weight"),
@@ -139,37 +155,29 @@ def _prepare_stage(step: Step, get: _Get) -> Part:
             get(f"layer{i}.flip"),
             kind == "improvement",
         )
-        for i, kind in enumerate(step["layers"])
+        for i, kind in enumerate(step.layers)
     ]
-    channels, height, width = step["input"]
-    return library.prepare_stage(Stage(channels, height, width, step["padding"], layers))
+    channels, height, width = step.input
+    return library.prepare_stage(Stage(channels, height, width, step.padding, layers))
 
 
-def _prepare_transition(step: Step, get: _Get) -> Part:
-    _, height, width = step["input"]
+def _prepare_transition(step: TransitionStep, get: _Get) -> Part:
+    _, height, width = step.input
     int8 = _int8(step, "", get)
-    convolution = Convolution(get("weight"), None, Window(1, 1), step["groups"], int8=int8)
+    convolution = Convolution(get("weight"), None, Window(1, 1), step.groups, int8=int8)
     return library.prepare_transition(
         Transition(
             *(get("scale"), get("shift"), height, width),
-            *(read_pool(step), step["shuffle_groups"], convolution),
+            *(step.pool, step.shuffle_groups, convolution),
         )
     )
 
 
-def _prepare_head(step: Step, get: _Get) -> Part:
-    _, height, width = step["input"]
+def _prepare_head(step: HeadStep, get: _Get) -> Part:
+    _, height, width = step.input
     return library.prepare_head(
         Head(
             *(get("scale"), get("shift"), get("weight"), get("bias"), height, width),
             _int8(step, "", get),
         )
     )
-
-
-_PREPARE: dict[str, Callable[[Step, _Get], Part]] = {
-    "stem": _prepare_stem,
-    "stage": _prepare_stage,
-    "transition": _prepare_transition,
-    "head": _prepare_head,
-}

@@ -8,7 +8,6 @@ from it too.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,17 +19,17 @@ from torch.nn import functional as F
 
 from runtime.bitpack import unpack_bits
 from runtime.bundle import Bundle
-from runtime.parts import Floats
+from runtime.parts import Floats, Window
+from runtime.plan import FloatLayer, HeadStep, Plan, StageStep, StemStep, Step, TransitionStep
 
 Tensors = Mapping[str, NDArray[Any]]
-Step = Mapping[str, Any]
 
 
 class FloatNetwork(nn.Sequential):
-    """The steps of a plan by name: images float32 [N, 3, H, W] -> logits float32 [N, classes]."""
+    """The steps of a plan: images float32 [N, 3, H, W] -> logits float32 [N, classes]."""
 
-    def __init__(self, plan: Sequence[Step], tensors: Tensors) -> None:
-        super().__init__(OrderedDict((step["name"], _make_part(step, tensors)) for step in plan))
+    def __init__(self, plan: Plan, tensors: Tensors) -> None:
+        super().__init__(*(_make_part(step, tensors) for step in plan))
         self.eval().requires_grad_(False)
 
 
@@ -60,13 +59,13 @@ class EagerNetwork:
 class BinaryLayer(nn.Module):
     """Batch norm, binarize, 3x3 convolution with +-1 weights; [N, C, H, W] -> [N, 64, H, W]."""
 
-    def __init__(self, step: Step, name: str, tensors: Tensors, is_improvement: bool) -> None:
+    def __init__(self, name: str, tensors: Tensors, padding: int, is_improvement: bool) -> None:
         super().__init__()
         threshold, flip = tensors[f"{name}.threshold"], unpack_bits(tensors[f"{name}.flip"])
         self.bn = batch_norm_of(threshold, flip)
         signs = np.where(unpack_bits(tensors[f"{name}.weight"]), 1, -1).astype(np.float32)
         self.weight = nn.Parameter(torch.from_numpy(signs).permute(0, 3, 1, 2).contiguous())
-        self.padding = float(step["padding"])
+        self.padding = float(padding)
         self.is_improvement = is_improvement
 
     def forward(self, x: Tensor) -> Tensor:
@@ -126,28 +125,28 @@ class Levels(nn.Module):
 
 
 def _input_and_weight(
-    step: Step, name: str, tensors: Tensors
+    layer: FloatLayer, name: str, tensors: Tensors
 ) -> tuple[list[nn.Module], NDArray[np.float32]]:
     """What comes before a float layer, and its weight; in 8-bit arithmetic one that turns sums of
     levels into values.
     """
     weight = tensors[f"{name}.weight"]
-    if step.get("arithmetic") != "int8":
+    if not layer.is_int8:
         return [], weight
     scale = tensors[f"{name}.sum_scale"].reshape(-1, *[1] * (weight.ndim - 1))
     return [Levels(float(tensors[f"{name}.inverse_step"][0]))], weight * scale
 
 
 def _convolution(
-    weight: NDArray[np.float32], bias: NDArray[np.float32] | None, window: Step, groups: int
+    weight: NDArray[np.float32], bias: NDArray[np.float32] | None, window: Window, groups: int
 ) -> nn.Module:
     channels_out, per_group, kernel, _ = weight.shape
-    before, after = window["padding"]
+    before, after = window.padding_before, window.padding_after
     conv = nn.Conv2d(
         per_group * groups,
         channels_out,
         kernel,
-        window["stride"],
+        window.stride,
         before if before == after else 0,
         groups=groups,
         bias=bias is not None,
@@ -158,41 +157,59 @@ def _convolution(
     return conv if before == after else Padded((before, after), 0.0, conv)
 
 
-def _max_pool(window: Step) -> nn.Module:
-    before, after = window["padding"]
-    if before == after:
-        return nn.MaxPool2d(window["kernel"], window["stride"], before)
-    return Padded((before, after), float("-inf"), nn.MaxPool2d(window["kernel"], window["stride"]))
+def _max_pool(window: Window | None) -> list[nn.Module]:
+    if window is None:
+        return []
+    before, after = window.padding_before, window.padding_after
+    if before == after <= window.kernel // 2:  # what torch permits
+        return [nn.MaxPool2d(window.kernel, window.stride, before)]
+    pool = nn.MaxPool2d(window.kernel, window.stride)
+    return [Padded((before, after), float("-inf"), pool)]
 
 
 def _make_part(step: Step, tensors: Tensors) -> nn.Sequential:
-    name, layers = step["name"], list[nn.Module]()
-    if step["part"] == "stem":
-        for i, conv in enumerate(step["convolutions"]):
-            before, weight = _input_and_weight(conv, f"{name}.conv{i}", tensors)
-            bias = tensors[f"{name}.conv{i}.bias"]
-            layers += [*before, _convolution(weight, bias, conv, conv["groups"])]
-            layers.extend([nn.ReLU(inplace=True)] if conv["relu"] else [])
-        layers.extend([_max_pool(step["pool"])] if step["pool"] else [])
-    elif step["part"] == "stage":
-        for i, kind in enumerate(step["layers"]):
-            layers.append(BinaryLayer(step, f"{name}.layer{i}", tensors, kind == "improvement"))
-    elif step["part"] == "transition":
-        layers.append(Affine(tensors[f"{name}.scale"], tensors[f"{name}.shift"]))
-        layers.extend([_max_pool(step["pool"])] if step["pool"] else [])
-        layers.append(nn.ReLU(inplace=True))
-        if step["shuffle_groups"] > 1:
-            layers.append(nn.ChannelShuffle(step["shuffle_groups"]))
-        window = {"stride": 1, "padding": [0, 0]}
-        before, weight = _input_and_weight(step, name, tensors)
-        layers += [*before, _convolution(weight, None, window, step["groups"])]
-    else:
-        layers.append(Affine(tensors[f"{name}.scale"], tensors[f"{name}.shift"]))
-        layers.extend([nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(1), nn.Flatten()])
-        before, weight = _input_and_weight(step, name, tensors)
-        layers += before
-        dense = nn.Linear(step["input"][0], step["output"][0])
-        dense.weight.data.copy_(_tensor(weight))
-        dense.bias.data.copy_(_tensor(tensors[f"{name}.bias"]))
-        layers.append(dense)
-    return nn.Sequential(*layers)
+    match step:
+        case StemStep():
+            return nn.Sequential(*_stem_layers(step, tensors))
+        case StageStep():
+            return nn.Sequential(*_stage_layers(step, tensors))
+        case TransitionStep():
+            return nn.Sequential(*_transition_layers(step, tensors))
+        case HeadStep():
+            return nn.Sequential(*_head_layers(step, tensors))
+
+
+def _stem_layers(step: StemStep, tensors: Tensors) -> list[nn.Module]:
+    layers: list[nn.Module] = []
+    for i, conv in enumerate(step.convolutions):
+        before, weight = _input_and_weight(conv, f"{step.name}.conv{i}", tensors)
+        bias = tensors[f"{step.name}.conv{i}.bias"]
+        layers += [*before, _convolution(weight, bias, conv.window, conv.groups)]
+        layers.extend([nn.ReLU(inplace=True)] if conv.relu else [])
+    return layers + _max_pool(step.pool)
+
+
+def _stage_layers(step: StageStep, tensors: Tensors) -> list[nn.Module]:
+    return [
+        BinaryLayer(f"{step.name}.layer{i}", tensors, step.padding, kind == "improvement")
+        for i, kind in enumerate(step.layers)
+    ]
+
+
+def _transition_layers(step: TransitionStep, tensors: Tensors) -> list[nn.Module]:
+    affine = Affine(tensors[f"{step.name}.scale"], tensors[f"{step.name}.shift"])
+    layers = [affine, *_max_pool(step.pool), nn.ReLU(inplace=True)]
+    if step.shuffle_groups > 1:
+        layers.append(nn.ChannelShuffle(step.shuffle_groups))
+    before, weight = _input_and_weight(step, step.name, tensors)
+    return [*layers, *before, _convolution(weight, None, Window(1, 1), step.groups)]
+
+
+def _head_layers(step: HeadStep, tensors: Tensors) -> list[nn.Module]:
+    affine = Affine(tensors[f"{step.name}.scale"], tensors[f"{step.name}.shift"])
+    before, weight = _input_and_weight(step, step.name, tensors)
+    dense = nn.Linear(step.input[0], step.classes)
+    dense.weight.data.copy_(_tensor(weight))
+    dense.bias.data.copy_(_tensor(tensors[f"{step.name}.bias"]))
+    mean = [nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    return [affine, *mean, *before, dense]

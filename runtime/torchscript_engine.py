@@ -41,7 +41,7 @@ class TorchScriptEngine:
                 f"{graph}: expected a graph that torch {torch.__version__} reads, found {error}. "
                 f"{REEXPORT}"
             ) from error
-        fill_parts(self._network, [step["name"] for step in bundle.manifest.plan], prepared)
+        fill_parts(self._network, [step.name for step in bundle.manifest.plan], prepared)
         self._activation = ClassActivation(bundle, prepared)  # by the same parts
         self.explain_bytes = self._activation.bytes
         self.bundle = bundle

@@ -214,7 +214,7 @@ def count_ticks(call: Callable[[Any], object], batch_of: Callable[[int], Any]) -
 def test_interpreter_runs_on_during_a_part() -> None:
     plan, tensors = make_network(pairs=(4,), transitions=(), image=32)
     part = prepare_parts(plan, tensors)[1]
-    x = np.zeros((1, *plan[1]["input"]), np.float32)
+    x = np.zeros((1, *plan[1].input), np.float32)
     workspace = library.allocate(library.describe_part(part).workspace_bytes)
     ticks = count_ticks(
         lambda batch: library.run_part(part, batch, workspace), lambda n: np.repeat(x, n, 0)
@@ -228,7 +228,7 @@ def test_interpreter_runs_on_during_a_scripted_network() -> None:
 
     plan, tensors = make_network(pairs=(4,), transitions=(), image=32)
     network = script_network(plan)
-    fill_parts(network, [step["name"] for step in plan], prepare_parts(plan, tensors))
+    fill_parts(network, [step.name for step in plan], prepare_parts(plan, tensors))
     images = torch.from_numpy(make_images(plan, 1))
     with torch.inference_mode():
         assert count_ticks(network, lambda n: images.repeat(n, 1, 1, 1)) >= 1

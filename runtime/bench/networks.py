@@ -87,7 +87,7 @@ def measure_network(
         chosen = samples[CHOSEN][:, i]
         parts.append(
             {
-                "name": step["name"],
+                "name": step.name,
                 "kind": kind,
                 "kernels": kernels[CHOSEN][i],
                 "macs": operations,

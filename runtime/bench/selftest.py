@@ -38,7 +38,7 @@ def compare_implementations(bundle: Bundle, batch: int = 2) -> list[dict[str, An
                 outcome.append(
                     {
                         "implementation": name,
-                        "part": step["name"],
+                        "part": step.name,
                         "values": found.size,
                         "different": int(different.sum()),
                         "worst": float(np.abs(found - expected).max()),

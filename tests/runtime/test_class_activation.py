@@ -25,7 +25,7 @@ def read_head(bundle: Bundle, name: str) -> np.ndarray:
 
 
 def make_inputs(bundle: Bundle, count: int, seed: int = 1) -> np.ndarray:
-    return make_images(list(bundle.manifest.plan), count, seed)
+    return make_images(bundle.manifest.plan, count, seed)
 
 
 def measure_means(bundle: Bundle, images: np.ndarray) -> np.ndarray:
@@ -51,7 +51,7 @@ def test_the_mean_of_a_map_and_the_bias_are_the_logit(
     images = make_inputs(bundle, 3)
     engine = load_engine(bundle, "native")
     logits, bias = engine.predict(images), read_head(bundle, "bias")
-    _, height, width = bundle.manifest.plan[-1]["input"]
+    _, height, width = bundle.manifest.plan[-1].input
     for index in range(bundle.manifest.classes):
         maps = engine.explain(images, index)
         assert (maps.shape, maps.dtype) == ((3, height, width), np.float32)

@@ -2,6 +2,7 @@
 
 import warnings
 from collections import OrderedDict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ from runtime.layers import (
     save_network,
     script_network,
 )
+from runtime.plan import Plan
 from runtime.prepare import prepare_parts
-from tests.runtime.bundles import Plan, Tensors, make_images, make_network
+from tests.runtime.bundles import Tensors, make_images, make_network
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +30,7 @@ def network() -> tuple[Plan, Tensors]:
 
 
 def names_of(plan: Plan) -> list[str]:
-    return [step["name"] for step in plan]
+    return [step.name for step in plan]
 
 
 def run_parts(plan: Plan, tensors: Tensors, images: np.ndarray) -> np.ndarray:
@@ -95,7 +97,7 @@ class PartByPart(torch.nn.Module):
 def test_older_graphs_run_part_by_part(network: tuple[Plan, Tensors], tmp_path: Path) -> None:
     plan, tensors = network
     images = make_images(plan, 2)
-    steps = OrderedDict((step["name"], PartByPart(step["output"])) for step in plan)
+    steps = OrderedDict((step.name, PartByPart(list(step.output))) for step in plan)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         torch.jit.save(torch.jit.script(torch.nn.Sequential(steps)), str(tmp_path / "model.ts"))
@@ -111,6 +113,29 @@ def test_parts_of_another_plan_are_refused(network: tuple[Plan, Tensors], wrong:
     plan, tensors = network
     with pytest.raises(InvalidRecord, match=r"the graph has the parts stem, stage1, .*expected"):
         fill_parts(script_network(plan), wrong, prepare_parts(plan, tensors))
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["forward", "output", "class", "train", "\u00e9"],
+        ["stem", "transition1", "stage1", "stage2", "head"],
+        ["head", "stage1", "transition1", "stage2", "stem"],
+    ],
+)
+def test_steps_may_have_any_name_in_any_order(
+    network: tuple[Plan, Tensors], names: list[str], tmp_path: Path
+) -> None:
+    """Also after a plan that has the same names in another order."""
+    plan, tensors = network
+    renamed = Plan(tuple(replace(step, name=n) for step, n in zip(plan, names, strict=True)))
+    for one in (plan, renamed):
+        save_network(script_network(one), tmp_path / "model.ts")
+        loaded = load_network(tmp_path / "model.ts")
+        fill_parts(loaded, names_of(one), prepare_parts(plan, tensors))
+        images = make_images(plan, 2)
+        found = loaded(torch.from_numpy(images)).numpy()
+        assert np.array_equal(found, run_parts(plan, tensors, images))
 
 
 def test_exported_program_runs_the_operators(network: tuple[Plan, Tensors]) -> None:

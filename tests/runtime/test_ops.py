@@ -44,7 +44,7 @@ def stem() -> tuple[Tensor, Tensor, list[int]]:
     """(images, part, output) of a call that is right."""
     plan, tensors = make_network()
     images = torch.from_numpy(make_images(plan, 3))
-    return images, part_tensor(prepare_parts(plan, tensors)[0]), plan[0]["output"]
+    return images, part_tensor(prepare_parts(plan, tensors)[0]), list(plan[0].output)
 
 
 # ---- results ----
@@ -83,8 +83,10 @@ def test_run_part_equals_the_c_abi_for_any_batch_and_thread_count(n: int, thread
     try:
         for step, part in zip(plan, prepare_parts(plan, tensors), strict=True):
             expected = library.run_part(part, x)
-            found = torch.ops.bnn.run_part(torch.from_numpy(x), part_tensor(part), step["output"])
-            assert np.array_equal(found.numpy(), expected), step["name"]
+            found = torch.ops.bnn.run_part(
+                torch.from_numpy(x), part_tensor(part), list(step.output)
+            )
+            assert np.array_equal(found.numpy(), expected), step.name
             x = expected
     finally:
         torch.set_num_threads(before)
@@ -102,7 +104,7 @@ def test_run_network_equals_its_parts_for_any_batch_and_thread_count(n: int, thr
     torch.set_num_threads(threads)
     try:
         found = torch.ops.bnn.run_network(
-            torch.from_numpy(x), [part_tensor(part) for part in parts], plan[-1]["output"]
+            torch.from_numpy(x), [part_tensor(part) for part in parts], list(plan.output)
         )
     finally:
         torch.set_num_threads(before)
@@ -123,7 +125,7 @@ def test_operators_and_c_abi_share_one_implementation() -> None:
         part = prepare_parts(plan, tensors)[0]
         assert library.describe_part(part).implementation == "generic"
         x = torch.from_numpy(make_images(plan))
-        assert torch.ops.bnn.run_part(x, part_tensor(part), plan[0]["output"]).shape[0] == 2
+        assert torch.ops.bnn.run_part(x, part_tensor(part), list(plan[0].output)).shape[0] == 2
     finally:
         library.select(active)
 
@@ -150,7 +152,7 @@ def test_opcheck_run_part() -> None:
     plan, tensors = make_network()
     x = torch.from_numpy(make_images(plan))
     for step, part in zip(plan, prepare_parts(plan, tensors), strict=True):
-        arguments = (x, part_tensor(part), step["output"])
+        arguments = (x, part_tensor(part), list(step.output))
         torch.library.opcheck(torch.ops.bnn.run_part, arguments, test_utils=OPCHECKS)
         x = torch.ops.bnn.run_part(*arguments)
 
@@ -158,7 +160,7 @@ def test_opcheck_run_part() -> None:
 def test_opcheck_run_network() -> None:
     plan, tensors = make_network()
     parts = [part_tensor(part) for part in prepare_parts(plan, tensors)]
-    arguments = (torch.from_numpy(make_images(plan)), parts, plan[-1]["output"])
+    arguments = (torch.from_numpy(make_images(plan)), parts, list(plan.output))
     torch.library.opcheck(torch.ops.bnn.run_network, arguments, test_utils=OPCHECKS)
 
 
@@ -324,7 +326,7 @@ def test_without_torch_the_engine_says_what_to_install(repository: Path) -> None
 def test_run_network_refuses_what_does_not_fit() -> None:
     plan, tensors = make_network()
     parts = [part_tensor(part) for part in prepare_parts(plan, tensors)]
-    x, output = torch.from_numpy(make_images(plan)), plan[-1]["output"]
+    x, output = torch.from_numpy(make_images(plan)), list(plan.output)
     run = torch.ops.bnn.run_network
     for arguments, text in (
         ((x, [], output), "expected prepared parts, found none"),

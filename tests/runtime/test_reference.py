@@ -1,5 +1,6 @@
 """The float twin: equal to the packed parts, exactly in stages, and to the training graph."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from models.specs import Spec
 from runtime import library
 from runtime.bitpack import pack_bits
 from runtime.native_engine import NativeEngine
+from runtime.plan import Plan, StemStep
 from runtime.prepare import prepare_parts
 from runtime.reference import EagerNetwork, FloatNetwork, Padded, batch_norm_of
 from tests.runtime.bundles import make_bundle, make_images, make_network
@@ -36,11 +38,11 @@ def test_each_part_equals_the_packed_part(options: dict[str, Any]) -> None:
     for step, part, layer in zip(plan, prepare_parts(plan, tensors), network, strict=True):
         expected = library.run_part(part, x)
         found = layer(torch.from_numpy(x)).numpy()
-        if step["part"] == "stage":
+        if step.part == "stage":
             assert np.array_equal(found, expected)
         else:
             worst = np.abs(found - expected).max()
-            assert worst < FLOAT_BOUND, f"{step['name']}: the worst value differs by {worst}"
+            assert worst < FLOAT_BOUND, f"{step.name}: the worst value differs by {worst}"
         x = expected
 
 
@@ -81,14 +83,18 @@ def test_padding_may_differ_before_and_after() -> None:
     pool = Padded((0, 1), float("-inf"), nn.MaxPool2d(2, 2))
     assert torch.equal(pool(x), nn.MaxPool2d(2, 2, ceil_mode=True)(x))
     plan, tensors = make_network(image=15)
-    plan[0]["convolutions"][1]["padding"] = [0, 1]
-    plan[0]["output"] = plan[1]["input"] = [64, 7, 7]
+    stem = plan[0]
+    assert isinstance(stem, StemStep)
+    first, second = stem.convolutions
+    second = replace(second, window=replace(second.window, padding_before=0))
+    plan = Plan((replace(stem, convolutions=(first, second)),))
+    assert plan.output == (64, 7, 7)
     images = make_images(plan)
     expected = library.run_part(
-        prepare_parts(plan[:1], {k: v for k, v in tensors.items() if k.startswith("stem")})[0],
+        prepare_parts(plan, {k: v for k, v in tensors.items() if k.startswith("stem")})[0],
         images,
     )
-    found = FloatNetwork(plan[:1], tensors)(torch.from_numpy(images)).numpy()
+    found = FloatNetwork(plan, tensors)(torch.from_numpy(images)).numpy()
     assert np.abs(found - expected).max() < FLOAT_BOUND
 
 
@@ -102,7 +108,7 @@ def test_weights_are_signs_of_the_right_bits() -> None:
 
 def test_eager_network_runs_whole_and_by_parts(tmp_path: Path) -> None:
     bundle = make_bundle(tmp_path / "bundle", graphs=False)
-    images = make_images(list(bundle.manifest.plan), 2)
+    images = make_images(bundle.manifest.plan, 2)
     twin = EagerNetwork(bundle)
     logits = twin.predict(images)
     x = images

@@ -194,7 +194,7 @@ def test_flipped_weight_is_noticed_in_any_layer(bundle: Bundle, data: st.DataObj
     index = data.draw(st.integers(0, words.size - 1))
     bit = data.draw(st.integers(0, 31) if tensor.dtype == np.uint32 else st.sampled_from([23, 31]))
     words[index] ^= np.uint32(1 << bit)
-    others = make_images(list(bundle.manifest.plan), 64)
+    others = make_images(bundle.manifest.plan, 64)
     with tempfile.TemporaryDirectory() as folder:
         changed = rewrite(bundle, Path(folder), {name: tensor})
         try:

@@ -32,7 +32,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 
 def pictures(bundle: Bundle, count: int, seed: int = 1) -> np.ndarray:
-    return make_images(list(bundle.manifest.plan), count, seed)
+    return make_images(bundle.manifest.plan, count, seed)
 
 
 @pytest.mark.parametrize("options", VARIANTS)

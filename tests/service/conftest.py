@@ -21,6 +21,7 @@ from PIL import Image
 import service.server
 from runtime import Bundle, Manifest, Preprocessing, SkippedEngine
 from runtime.bundle import FileEntry, write_bundle
+from runtime.plan import Plan
 from service.app import create_app
 from service.settings import Settings
 from tests.service.clocks import Clock
@@ -49,7 +50,7 @@ class FakeEngine:
             "input": (3, 32, 32),
             "preprocessing": spec,
             "labels": ("red", "green", "blue"),
-            "plan": (),
+            "plan": Plan(),
             "files": {"model.onnx": FileEntry("0" * 64, 1234)},
             "trained": True,
             "training": {"data": "none", "accuracy": {"top1": 0.9, "images": 10}},

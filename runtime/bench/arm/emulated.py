@@ -77,13 +77,13 @@ def _run_prefixes(bundle: Any, images: Any, sections: Sections) -> None:
     from runtime.prepare import prepare_bundle
 
     parts, plan = prepare_bundle(bundle), bundle.manifest.plan
-    for unit in find_units([step["part"] for step in plan]):
+    for unit in find_units([step.part for step in plan]):
         network = Network(parts[: unit.stop])
-        shape = plan[unit.stop - 1]["output"]
+        shape = plan[unit.stop - 1].output
         network.classes = int(np.prod(shape))  # of a map, too, which leaves as it lies in memory
         workspace = network.allocate_workspace(1)
         out = np.empty((1, network.classes), np.float32)
-        name = ", ".join(step["name"] for step in plan[unit])
+        name = ", ".join(step.name for step in plan[unit])
         sections.run(name, lambda n=network, w=workspace, y=out: n.run(images, w, y, 1))  # type: ignore[misc]
 
 

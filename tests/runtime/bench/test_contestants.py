@@ -19,6 +19,7 @@ from runtime.bench.contestants import (
 )
 from runtime.bundle import Bundle, Manifest
 from runtime.errors import RuntimeFault
+from runtime.plan import Plan
 from tests.runtime.bundles import make_bundle
 
 MIB = 2**20
@@ -44,7 +45,7 @@ def test_missing_contestants_have_reasons(bundle: Bundle, monkeypatch: pytest.Mo
 
 
 def test_network_without_plan_has_no_float_twin(bundle: Bundle) -> None:
-    empty = Bundle(bundle.path, Manifest(**{**vars(bundle.manifest), "plan": ()}))
+    empty = Bundle(bundle.path, Manifest(**{**vars(bundle.manifest), "plan": Plan()}))
     with pytest.raises(RuntimeFault, match="no float twin"):
         load_contestant(empty, EAGER, 1)
 

@@ -51,7 +51,7 @@ def test_report_is_printed_written_and_drawn(
         content["machine"]["cpu"],
         "engines on random, untrained (random weights): input 3x16x16, batch 1, threads 1",
         "binary layers of random",
-        *(step["name"] for step in bundle.manifest.plan),
+        *(step.name for step in bundle.manifest.plan),
     ):
         assert text in printed
 

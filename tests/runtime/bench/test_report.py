@@ -10,6 +10,7 @@ from runtime.bench import report
 from runtime.bench.report import SECTIONS, Exports, Report
 from runtime.bundle import Bundle
 from runtime.errors import RuntimeFault
+from runtime.plan import Plan
 from tests.runtime.bundles import make_bundle
 
 
@@ -39,7 +40,7 @@ def test_sections_run_in_their_order(
 def test_network_without_plan_is_left_out_of_what_needs_one(
     bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    manifest = bundle.manifest.__class__(**{**vars(bundle.manifest), "plan": ()})
+    manifest = bundle.manifest.__class__(**{**vars(bundle.manifest), "plan": Plan()})
     ours = make_report(tmp_path)
     ours.run([Bundle(bundle.path, manifest)], ["layers", "networks"])
     printed = capsys.readouterr().out
