@@ -26,8 +26,8 @@ from models.meliusnet import (
     Transition,
 )
 from models.specs import SHUFFLE_GROUPS
-from runtime.bitpack import pack_bits, pack_weights
-from runtime.parts import Window
+from runtime.kernels.bitpack import pack_bits, pack_weights
+from runtime.kernels.parts import Window
 from runtime.plan import (
     BinaryKind,
     HeadStep,

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from models.parity import parity_inputs
 from runtime import Bundle, RuntimeFault, read_bundle
 from runtime.errors import InvalidRecord
-from runtime.network import Network
-from runtime.parts import Floats, Part
+from runtime.kernels.network import Network
+from runtime.kernels.parts import Floats, Part
 from runtime.plan import Plan
 from runtime.prepare import prepare_bundle, prepare_parts
 from runtime.self_test import make_inputs, read_stored_answers

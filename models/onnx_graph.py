@@ -15,9 +15,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from runtime.bitpack import GROWTH
 from runtime.bundle import WEIGHTS
-from runtime.parts import Window
+from runtime.kernels.bitpack import GROWTH
+from runtime.kernels.parts import Window
 from runtime.plan import FloatLayer, HeadStep, Plan, StageStep, StemStep, Step, TransitionStep
 from runtime.tensor_file import read_header
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
-from runtime.bitpack import GROWTH as GROWTH  # a dense block adds, an improvement refines
+from runtime.kernels.bitpack import GROWTH as GROWTH  # a dense block adds, an improvement refines
 
 StemName = Literal["grouped", "imagenet7x7", "thumbnail", "small"]
 

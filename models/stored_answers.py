@@ -23,13 +23,13 @@ from runtime import (
     EngineUnavailable,
     Manifest,
     WrongAnswer,
-    library,
     load_engine,
     run_self_test,
 )
 from runtime.bundle import SELF_TEST, write_bundle
 from runtime.errors import MissingFile
-from runtime.parts import Floats
+from runtime.kernels import library
+from runtime.kernels.parts import Floats
 from runtime.plan import HeadStep, TransitionStep
 from runtime.prepare import prepare_bundle
 from runtime.self_test import (

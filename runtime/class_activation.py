@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime import library
 from runtime.bundle import Bundle
 from runtime.errors import InvalidInput
-from runtime.parts import Floats, Part
+from runtime.kernels import library
+from runtime.kernels.parts import Floats, Part
 from runtime.plan import HeadStep
 
 

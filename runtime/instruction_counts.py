@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runtime.bench.tables import make_table
-from runtime.bitpack import GROWTH, TAPS
+from runtime.kernels.bitpack import GROWTH, TAPS
 
 SOURCES = Path(__file__).resolve().parent / "csrc"
 COMPILER = "aarch64-linux-gnu-g++"

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from runtime.errors import REEXPORT, InvalidRecord
-from runtime.parts import Part
+from runtime.kernels.parts import Part
 from runtime.plan import Plan
 
 load_operators()  # a graph can be scripted, or loaded, only when its operators are known

@@ -9,13 +9,13 @@ from queue import PriorityQueue
 
 import numpy as np
 
-from runtime import library
 from runtime.allocator import MAPPED_BYTES
 from runtime.bundle import WEIGHTS, Bundle
 from runtime.class_activation import ClassActivation
 from runtime.engine import SkippedEngine, check_images
-from runtime.network import Network
-from runtime.parts import Floats, Part
+from runtime.kernels import library
+from runtime.kernels.network import Network
+from runtime.kernels.parts import Floats, Part
 from runtime.prepare import prepare_bundle
 
 

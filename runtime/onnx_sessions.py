@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from runtime.errors import OnnxUnavailable
-from runtime.installed import advise_extra, is_absent
+from runtime.kernels.installed import advise_extra, is_absent
 
 # Read when onnxruntime is imported. Without it ONNX Runtime 1.32 on Linux writes a device id and a
 # database of events under $HOME/.cache, says so on standard error where it can't, and looks up its

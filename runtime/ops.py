@@ -10,9 +10,9 @@ import functools
 import importlib.util
 from pathlib import Path
 
-from runtime import library
 from runtime.errors import NativeUnavailable, TorchUnavailable
-from runtime.installed import IS_SOURCE_TREE, REBUILD, advise_extra, is_absent
+from runtime.kernels import library
+from runtime.kernels.installed import IS_SOURCE_TREE, REBUILD, advise_extra, is_absent
 
 OPERATORS = f"libbnn_torch{library.SUFFIX}"
 ABSENCE_RECORD = "libbnn_torch.txt"  # why the build left the operators out; written by CMake

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime import library
 from runtime.bundle import Bundle
 from runtime.errors import REEXPORT, InvalidManifest, InvalidRecord, MissingFile
-from runtime.parts import (
+from runtime.kernels import library
+from runtime.kernels.parts import (
     BinaryLayer,
     Convolution,
     Head,

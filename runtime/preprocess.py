@@ -15,7 +15,7 @@ from PIL import Image
 
 from runtime.errors import InvalidImage, InvalidManifest
 from runtime.exif import TRANSPOSITIONS
-from runtime.resampling import Box, is_quicker, resample
+from runtime.kernels.resampling import Box, is_quicker, resample
 
 #: Manifest name of an interpolation -> Pillow's filter; every one of them averages when shrinking.
 INTERPOLATIONS = {

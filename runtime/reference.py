@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from runtime.bitpack import unpack_bits
 from runtime.bundle import Bundle
-from runtime.parts import Floats, Window
+from runtime.kernels.bitpack import unpack_bits
+from runtime.kernels.parts import Floats, Window
 from runtime.plan import FloatLayer, HeadStep, Plan, StageStep, StemStep, Step, TransitionStep
 
 Tensors = Mapping[str, NDArray[Any]]

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime import library
 from runtime.bundle import SELF_TEST, Bundle
 from runtime.errors import REEXPORT, InvalidRecord, WrongAnswer
+from runtime.kernels import library
+from runtime.kernels.parts import Floats
 from runtime.manifest import Manifest
-from runtime.parts import Floats
 from runtime.tensor_file import read_tensors
 
 if TYPE_CHECKING:

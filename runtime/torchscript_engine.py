@@ -8,12 +8,12 @@ from runtime.layers import fill_parts, load_network  # first: it says what is mi
 import numpy as np
 import torch
 
-from runtime import library
 from runtime.bundle import TORCHSCRIPT_GRAPH, WEIGHTS, Bundle
 from runtime.class_activation import ClassActivation
 from runtime.engine import SkippedEngine, check_images
 from runtime.errors import REEXPORT, TorchUnavailable
-from runtime.parts import Floats
+from runtime.kernels import library
+from runtime.kernels.parts import Floats
 from runtime.prepare import prepare_bundle
 
 WARM_UP = 2  # calls after which TorchScript has settled on its graph

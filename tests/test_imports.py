@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from runtime import library
 from runtime.bundle import Bundle
+from runtime.kernels import library
 from runtime.prepare import prepare_parts
 from tests.runtime.bundles import make_bundle, make_images, make_network
 

@@ -24,8 +24,9 @@ from models.meliusnet import MeliusNet
 from models.onnx_graph import build_graph
 from models.parity import parity_inputs
 from models.specs import SPECS, find_spec
-from runtime import ENGINES, Preprocessing, library, load_engine, read_bundle
+from runtime import ENGINES, Preprocessing, load_engine, read_bundle
 from runtime.bundle import WEIGHTS
+from runtime.kernels import library
 from runtime.onnx_sessions import open_session
 from runtime.ops import load_operators
 from runtime.plan import Plan, Step

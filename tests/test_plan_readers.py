@@ -16,10 +16,11 @@ from hypothesis import given, settings
 from safetensors.numpy import save_file
 
 from models.onnx_graph import build_graph
-from runtime import ENGINES, Bundle, library, load_engine, read_bundle
+from runtime import ENGINES, Bundle, load_engine, read_bundle
 from runtime.bundle import WEIGHTS
+from runtime.kernels import library
+from runtime.kernels.parts import Floats, Window
 from runtime.onnx_sessions import open_session
-from runtime.parts import Floats, Window
 from runtime.plan import Plan, StageStep, StemStep, TransitionStep
 from runtime.prepare import prepare_parts
 from runtime.reference import EagerNetwork, FloatNetwork

@@ -15,7 +15,7 @@ from runtime.bench.machine import environment_of_children
 from runtime.bundle import Bundle
 from runtime.engine import ENGINES, load_engine
 from runtime.errors import RuntimeFault
-from runtime.parts import Floats
+from runtime.kernels.parts import Floats
 
 EAGER = "eager"  # float PyTorch, see runtime.reference
 BASELINE = "none"  # the interpreter with NumPy and the bundle, no engine

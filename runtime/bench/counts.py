@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from math import prod
 
-from runtime.bitpack import GROWTH, TAPS
+from runtime.kernels.bitpack import GROWTH, TAPS
 from runtime.plan import HeadStep, StageStep, StemStep, Step, TransitionStep
 
 

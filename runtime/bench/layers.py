@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from runtime import library
 from runtime.bench.counts import BinaryShape, plan_layers
 from runtime.bench.limits import SHARES, LimitMeter
 from runtime.bench.machine import name_cpus
 from runtime.bench.timing import Progress, summarize
-from runtime.bitpack import GROWTH, KERNEL, WORD_BITS
 from runtime.bundle import Bundle
 from runtime.errors import ImplementationUnavailable
-from runtime.measuring import BINARY_MAC, FULL_ADDER, LayerTiming, measure_layer
-from runtime.parts import Words
+from runtime.kernels import library
+from runtime.kernels.bitpack import GROWTH, KERNEL, WORD_BITS
+from runtime.kernels.measuring import BINARY_MAC, FULL_ADDER, LayerTiming, measure_layer
+from runtime.kernels.parts import Words
 from runtime.plan import StageStep
 from runtime.prepare import prepare_bundle
 

@@ -12,9 +12,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from runtime import library
 from runtime.engine import FORCE_IMPLEMENTATION
 from runtime.errors import RuntimeFault
+from runtime.kernels import library
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from runtime import library
 from runtime.bench.contestants import EAGER, make_images
 from runtime.bench.counts import count_macs
 from runtime.bench.limits import LimitMeter
@@ -22,9 +21,10 @@ from runtime.bench.machine import pinned
 from runtime.bench.throughput import format_throughput, measure_throughput
 from runtime.bench.timing import Progress, summarize
 from runtime.bundle import Bundle
-from runtime.measuring import BINARY_MAC, FLOAT_MAC, INT8_MAC
-from runtime.network import Network, phase_names
-from runtime.parts import Floats, Part
+from runtime.kernels import library
+from runtime.kernels.measuring import BINARY_MAC, FLOAT_MAC, INT8_MAC
+from runtime.kernels.network import Network, phase_names
+from runtime.kernels.parts import Floats, Part
 from runtime.prepare import prepare_bundle
 
 FORCE_KERNEL = "BNN_FORCE_KERNEL"  # read by the kernel library when a stage is prepared

@@ -14,7 +14,7 @@ from runtime.bench.machine import name_cpus, pinned
 from runtime.bench.peer_process import PeerProcess
 from runtime.bench.timing import RUNS_PER_TURN, Progress, summarize
 from runtime.errors import RuntimeFault
-from runtime.measuring import measure_layer
+from runtime.kernels.measuring import measure_layer
 
 PARTS = {"counting": "convolution", "complete": "whole"}  # ours -> the peer's
 

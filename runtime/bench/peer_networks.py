@@ -17,7 +17,7 @@ from runtime.bench.timing import Progress, summarize, take_turns, time_calls
 from runtime.bundle import ONNX_GRAPH, SELF_TEST, Bundle
 from runtime.engine import load_engine
 from runtime.errors import RuntimeFault
-from runtime.parts import Window
+from runtime.kernels.parts import Window
 from runtime.plan import Plan, StageStep, StemStep, Step
 
 # (ours, theirs): pairs that the MeliusNet paper makes by size and accuracy.

@@ -12,7 +12,7 @@ from runtime.bench.peer_networks import BINARY, INT8_SUFFIX, LARQ_VARIANT, PAIRS
 from runtime.bench.peer_tables import NAMES
 from runtime.bench.svg import Bar, Chart, Group, Mark, draw_charts
 from runtime.errors import RuntimeFault
-from runtime.measuring import BINARY_MAC
+from runtime.kernels.measuring import BINARY_MAC
 
 Figures = Mapping[str, Any]
 

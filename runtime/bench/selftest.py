@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from runtime import library
 from runtime.bench.contestants import make_images
 from runtime.bundle import Bundle
+from runtime.kernels import library
 from runtime.prepare import prepare_bundle
 
 

@@ -7,7 +7,7 @@ from math import prod
 from typing import Any
 
 from runtime.errors import REEXPORT, InvalidManifest
-from runtime.parts import Window
+from runtime.kernels.parts import Window
 
 Shape = tuple[int, ...]
 

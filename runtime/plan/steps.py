@@ -12,8 +12,8 @@ from itertools import accumulate
 from math import prod
 from typing import Any, Literal, Self, get_args
 
-from runtime.bitpack import GROWTH, KERNEL, TAPS, WORD_BITS
-from runtime.parts import Window
+from runtime.kernels.bitpack import GROWTH, KERNEL, TAPS, WORD_BITS
+from runtime.kernels.parts import Window
 from runtime.plan.fields import (
     MAX_CHANNELS,
     MAX_SIZE,

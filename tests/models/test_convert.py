@@ -20,8 +20,8 @@ from models.convert import (
 )
 from models.meliusnet import MeliusNet
 from models.specs import Spec
-from runtime.bitpack import unpack
-from runtime.parts import Window
+from runtime.kernels.bitpack import unpack
+from runtime.kernels.parts import Window
 from runtime.plan import StageStep, StemStep
 
 TINY = Spec("tiny", (1, 2), (96,), stem="grouped")

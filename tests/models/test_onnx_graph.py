@@ -12,8 +12,8 @@ from models.convert import Converted, calibrate, convert_network
 from models.meliusnet import MeliusNet
 from models.onnx_graph import build_graph
 from models.specs import Spec
-from runtime import library
 from runtime.bundle import WEIGHTS
+from runtime.kernels import library
 from runtime.onnx_sessions import open_session
 from runtime.prepare import prepare_parts
 from tests.runtime.bundles import make_images, make_network

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from runtime import ENGINES, Manifest
-from runtime.bitpack import GROWTH, pack_bits
 from runtime.bundle import ONNX_GRAPH, TORCHSCRIPT_GRAPH, WEIGHTS, Bundle, write_bundle
+from runtime.kernels.bitpack import GROWTH, pack_bits
 from runtime.plan import Plan, parse_plan
 from runtime.preprocess import Preprocessing
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from runtime import ENGINES, Bundle, InvalidInput, NotExplainable, library, load_engine
+from runtime import ENGINES, Bundle, InvalidInput, NotExplainable, load_engine
+from runtime.kernels import library
 from runtime.prepare import prepare_bundle
 from tests.runtime.bundles import make_bundle, make_images
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from runtime import library
 from runtime.errors import InvalidRecord
+from runtime.kernels import library
 from runtime.layers import (
     PackedNetwork,
     fill_parts,

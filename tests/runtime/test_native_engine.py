@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from runtime import InvalidInput, library, load_engine, native_engine
+from runtime import InvalidInput, load_engine, native_engine
 from runtime.bundle import WEIGHTS, Bundle, read_bundle
 from runtime.errors import BundleError, NativeUnavailable
+from runtime.kernels import library
+from runtime.kernels.network import Network
+from runtime.kernels.parts import Part
 from runtime.native_engine import NativeEngine
-from runtime.network import Network
-from runtime.parts import Part
 from runtime.prepare import prepare_bundle
 from tests.runtime.bundles import make_bundle, make_images
 

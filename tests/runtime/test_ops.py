@@ -11,9 +11,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from runtime import bitpack, library, ops
+from runtime import ops
 from runtime.errors import NativeUnavailable, TorchUnavailable
-from runtime.parts import Part
+from runtime.kernels import bitpack, library
+from runtime.kernels.parts import Part
 from runtime.prepare import prepare_parts
 from tests.runtime.bundles import make_images, make_network
 

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from runtime import library
-from runtime.bitpack import run_stage
 from runtime.bundle import Bundle
 from runtime.errors import InvalidManifest, InvalidRecord, MissingFile
-from runtime.parts import BinaryLayer, Stage
+from runtime.kernels import library
+from runtime.kernels.bitpack import run_stage
+from runtime.kernels.parts import BinaryLayer, Stage
 from runtime.plan import HeadStep, Plan, StageStep
 from runtime.prepare import check_tensors, prepare_bundle, prepare_parts
 from tests.runtime.bundles import (

@@ -12,8 +12,8 @@ from torch import nn
 from models.convert import calibrate, convert_network
 from models.meliusnet import MeliusNet
 from models.specs import Spec
-from runtime import library
-from runtime.bitpack import pack_bits
+from runtime.kernels import library
+from runtime.kernels.bitpack import pack_bits
 from runtime.native_engine import NativeEngine
 from runtime.plan import Plan, StemStep
 from runtime.prepare import prepare_parts

@@ -21,13 +21,13 @@ from runtime import (
     Engine,
     WrongAnswer,
     check_at_load,
-    library,
     load_engine,
     read_bundle,
     run_self_test,
 )
 from runtime.bundle import SELF_TEST, WEIGHTS, write_bundle
 from runtime.errors import InvalidRecord
+from runtime.kernels import library
 from runtime.manifest import FLOAT_ORDER
 from runtime.self_test import (
     FEW_BITS,

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from runtime import InvalidInput, library, load_engine
+from runtime import InvalidInput, load_engine
 from runtime.bundle import TORCHSCRIPT_GRAPH, WEIGHTS, Bundle, write_bundle
 from runtime.errors import InvalidRecord, MissingFile, TorchUnavailable
+from runtime.kernels import library
 from runtime.layers import save_network, script_network
 from runtime.native_engine import NativeEngine
 from runtime.onnx_engine import OnnxEngine

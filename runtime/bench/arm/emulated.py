@@ -73,7 +73,7 @@ def run_native(model: str, with_parts: bool, sections: Sections) -> tuple[str, A
 
 def _run_prefixes(bundle: Any, images: Any, sections: Sections) -> None:
     """The network up to the end of each unit: differences are what the units take."""
-    from runtime.network import Network
+    from runtime.kernels.network import Network
     from runtime.prepare import prepare_bundle
 
     parts, plan = prepare_bundle(bundle), bundle.manifest.plan

@@ -1,7 +1,7 @@
 """Operations of plans, against the published counts and against a convolution counted by hand."""
 
 from runtime.bench.counts import BinaryShape, Macs, count_macs, plan_layers, stage_layers
-from runtime.parts import Window
+from runtime.kernels.parts import Window
 from runtime.plan import (
     BinaryKind,
     HeadStep,

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 import torch
 
-from runtime import library
 from runtime.bench import engines
 from runtime.bench.contestants import CONTESTANTS, Contestant
 from runtime.bench.engines import format_engines, measure_engines
 from runtime.bundle import Bundle
 from runtime.errors import RuntimeFault
+from runtime.kernels import library
 from runtime.plan import Plan
 from tests.runtime.bundles import make_bundle
 

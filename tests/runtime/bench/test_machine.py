@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from runtime import library
 from runtime.bench import machine
 from runtime.bench.machine import (
     allowed_cpus,
@@ -19,6 +18,7 @@ from runtime.bench.machine import (
     show_progress,
 )
 from runtime.errors import RuntimeFault
+from runtime.kernels import library
 
 needs_affinity = pytest.mark.skipif(
     not hasattr(os, "sched_setaffinity"), reason="this system cannot keep a thread on a CPU"

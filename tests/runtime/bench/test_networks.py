@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 import torch
 
-from runtime import library
 from runtime.bench.counts import count_macs
 from runtime.bench.limits import LimitMeter
 from runtime.bench.networks import FORCE_KERNEL, forced_kernel, format_network, measure_network
 from runtime.bundle import Bundle
-from runtime.network import phase_names
+from runtime.kernels import library
+from runtime.kernels.network import phase_names
 from tests.runtime.bundles import make_bundle
 
 # What parts of each kind may spend time on.

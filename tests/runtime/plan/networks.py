@@ -14,7 +14,7 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from runtime.parts import Window
+from runtime.kernels.parts import Window
 from runtime.plan import (
     HeadStep,
     Plan,

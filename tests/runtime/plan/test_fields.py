@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from runtime import library
 from runtime.errors import InvalidManifest
-from runtime.parts import Convolution, Head, Stem, Window
+from runtime.kernels import library
+from runtime.kernels.parts import Convolution, Head, Stem, Window
 from runtime.plan.fields import (
     MAX_CHANNELS,
     MAX_CLASSES,

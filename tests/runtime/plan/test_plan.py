@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime import ENGINES, library, load_engine
+from runtime import ENGINES, load_engine
 from runtime.errors import InvalidManifest
-from runtime.parts import Convolution, Stem, Window
+from runtime.kernels import library
+from runtime.kernels.parts import Convolution, Stem, Window
 from runtime.plan import Plan, check_network, parse_plan
 from tests.runtime.bundles import Tensors, make_bundle, make_network
 from tests.runtime.manifests import as_format_1, edit, make_plan

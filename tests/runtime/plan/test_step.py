@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from runtime import library
 from runtime.errors import InvalidManifest
-from runtime.parts import Head, Int8
+from runtime.kernels import library
+from runtime.kernels.parts import Head, Int8
 from runtime.plan import ARITHMETICS, FloatLayer, HeadStep
 from runtime.plan.step import FLOAT32, INT8, MAX_INT8_TAPS
 

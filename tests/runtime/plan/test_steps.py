@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from runtime import library
 from runtime.errors import InvalidManifest
-from runtime.parts import BinaryLayer, Convolution, Stage, Stem, Window
+from runtime.kernels import library
+from runtime.kernels.parts import BinaryLayer, Convolution, Stage, Stem, Window
 from runtime.plan import StageStep, StemConvolution, StemStep, TransitionStep
 from runtime.plan.steps import KINDS, MAX_CONVOLUTIONS, MAX_COUNT, MAX_LAYERS
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from runtime.parts import Part
+from runtime.kernels.parts import Part
 
 ALIGNMENT: Final = 64
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime import bitpack
-from runtime.parts import BinaryLayer, Stage
+from runtime.kernels import bitpack
+from runtime.kernels.parts import BinaryLayer, Stage
 
 
 def test_bit_1_is_plus_one_and_channel_0_is_bit_0():

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from runtime import installed
 from runtime.errors import NativeUnavailable
+from runtime.kernels import installed
 
 NAME = f"libbnn{installed.SUFFIX}"
 
 
 def test_the_library_is_found_from_the_repository_root(repository):
     """The source tree shadows the installed package there."""
-    command = f"from runtime import installed; print(installed.find_file('{NAME}'))"
+    command = f"from runtime.kernels import installed; print(installed.find_file('{NAME}'))"
     for folder in (repository, repository / "tests"):
         result = subprocess.run(
             [sys.executable, "-c", command],

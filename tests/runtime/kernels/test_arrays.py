@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from runtime import arrays
+from runtime.kernels import arrays
 
 
 @pytest.mark.parametrize("size", [1, 64, 1000])

@@ -1,4 +1,4 @@
-"""runtime.resampling: the pixels of Pillow by every implementation; and when it declines."""
+"""runtime.kernels.resampling: Pillow's pixels by every implementation; and when it declines."""
 
 from collections.abc import Iterator
 
@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from runtime import library, resampling
 from runtime.errors import NativeUnavailable
 from runtime.exif import TRANSPOSITIONS
+from runtime.kernels import library, resampling
+from runtime.kernels.resampling import Box, is_quicker, resample
 from runtime.preprocess import INTERPOLATIONS
-from runtime.resampling import Box, is_quicker, resample
 from tests.runtime.images import make_noise
 
 #: Tells the levels of a channel from those of another.

@@ -14,9 +14,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime import library
-from runtime.arrays import allocate, require, require_apart
-from runtime.parts import Floats, Part
+from runtime.kernels import library
+from runtime.kernels.arrays import allocate, require, require_apart
+from runtime.kernels.parts import Floats, Part
 
 _POINTER, _SIZE, _I32 = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int32
 

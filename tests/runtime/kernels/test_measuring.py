@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from runtime import library, measuring
 from runtime.errors import ImplementationUnavailable
-from runtime.measuring import BINARY_MAC, FLOAT_MAC, FULL_ADDER, INT8_MAC, Limit
+from runtime.kernels import library, measuring
+from runtime.kernels.measuring import BINARY_MAC, FLOAT_MAC, FULL_ADDER, INT8_MAC, Limit
 
 SUPPORTED = [item.name for item in library.implementations() if item.supported]
 SLICED = {"avx512", "avx2", "neon_dot", "neon"}
@@ -119,7 +119,7 @@ def test_weights_of_another_shape_are_refused() -> None:
 GUARDED = """
 import ctypes, mmap, sys
 import numpy as np
-from runtime import library, measuring
+from runtime.kernels import library, measuring
 kept = []
 
 def guarded(size):

@@ -11,7 +11,7 @@ from runtime.errors import NativeUnavailable
 DISTRIBUTION: Final = "bnn-service"
 SUFFIX: Final = ".dylib" if sys.platform == "darwin" else ".so"
 # Only a source tree has the kernels' source beside the package.
-IS_SOURCE_TREE: Final = (Path(__file__).parent / "csrc").is_dir()
+IS_SOURCE_TREE: Final = (Path(__file__).parents[1] / "csrc").is_dir()
 #: What to do where a library of ours is missing or does not fit: advice that fits the installation.
 REBUILD: Final = (
     "Build it with 'make setup' ('make WITH_TORCH=yes setup' for torch's operators), or "

@@ -12,10 +12,10 @@ from typing import Any, Final
 import numpy as np
 from PIL import Image
 
-from runtime import library, structs
-from runtime.arrays import allocate, require
 from runtime.errors import EngineUnavailable
-from runtime.parts import Floats
+from runtime.kernels import library, structs
+from runtime.kernels.arrays import allocate, require
+from runtime.kernels.parts import Floats
 
 #: Manifest name of an interpolation -> BNN_FILTER_*.
 _FILTERS: Final = {"area": 0, "bilinear": 1, "bicubic": 2}

@@ -6,9 +6,9 @@ import sys
 import numpy as np
 import pytest
 
-from runtime import library
 from runtime.errors import NativeUnavailable
-from runtime.parts import BinaryLayer, Convolution, Stage, Stem, Window
+from runtime.kernels import library
+from runtime.kernels.parts import BinaryLayer, Convolution, Stage, Stem, Window
 
 NAME = f"libbnn{library.SUFFIX}"
 
@@ -25,7 +25,7 @@ def tiny_stage() -> Stage:
 
 def test_loading_imports_neither_torch_nor_onnxruntime():
     command = (
-        "import sys; from runtime import library; library.active();"
+        "import sys; from runtime.kernels import library; library.active();"
         "print({'torch', 'onnxruntime', 'fastapi'} & set(sys.modules))"
     )
     result = subprocess.run(

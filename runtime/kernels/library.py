@@ -1,7 +1,7 @@
 """Loads the kernel library and wraps its C ABI (csrc/bnn.h) for NumPy arrays.
 
-This is the only module that knows ctypes. Prepared parts are 64-byte aligned uint8 arrays that the
-caller owns; all calls release the interpreter lock while the kernels run.
+Prepared parts are 64-byte aligned uint8 arrays that the caller owns; all calls release the
+interpreter lock while the kernels run.
 """
 
 import ctypes
@@ -12,16 +12,16 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime import structs
-from runtime.arrays import ALIGNMENT as ALIGNMENT
-from runtime.arrays import allocate as allocate
-from runtime.arrays import require, require_apart
-from runtime.bitpack import GROWTH, KERNEL
 from runtime.errors import ImplementationUnavailable, NativeUnavailable
-from runtime.installed import REBUILD
-from runtime.installed import SUFFIX as SUFFIX
-from runtime.installed import find_file as find_file
-from runtime.parts import (
+from runtime.kernels import structs
+from runtime.kernels.arrays import ALIGNMENT as ALIGNMENT
+from runtime.kernels.arrays import allocate as allocate
+from runtime.kernels.arrays import require, require_apart
+from runtime.kernels.bitpack import GROWTH, KERNEL
+from runtime.kernels.installed import REBUILD
+from runtime.kernels.installed import SUFFIX as SUFFIX
+from runtime.kernels.installed import find_file as find_file
+from runtime.kernels.parts import (
     Convolution,
     Floats,
     Head,

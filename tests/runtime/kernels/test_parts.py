@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from runtime.parts import Window
+from runtime.kernels.parts import Window
 
 
 def test_windows_have_no_padding_unless_told():

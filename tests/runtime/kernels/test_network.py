@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from runtime import library
-from runtime.network import Network, phase_names
-from runtime.parts import Part
+from runtime.kernels import library
+from runtime.kernels.network import Network, phase_names
+from runtime.kernels.parts import Part
 from runtime.prepare import prepare_parts
 from tests.runtime.bundles import make_images, make_network
 

@@ -1,4 +1,4 @@
-"""runtime.structs: the structs have the fields of csrc/bnn.h, in its order."""
+"""runtime.kernels.structs: the structs have the fields of csrc/bnn.h, in its order."""
 
 import ctypes
 import re
@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from runtime import structs
+from runtime.kernels import structs
 
-HEADER = Path(__file__).parents[2] / "runtime" / "csrc" / "bnn.h"
+HEADER = Path(__file__).parents[3] / "runtime" / "csrc" / "bnn.h"
 RENAMED = {"padding_before": "before", "padding_after": "after"}
 
 

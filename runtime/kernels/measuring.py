@@ -1,7 +1,6 @@
 """Wraps the measuring calls of the kernel library: instruction limits, single binary layers.
 
-With runtime.library the only module that knows ctypes. All calls take the active implementation and
-release the interpreter lock.
+All calls take the active implementation and release the interpreter lock.
 """
 
 from __future__ import annotations
@@ -14,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime import library
-from runtime.arrays import allocate, require
-from runtime.bitpack import GROWTH, KERNEL
-from runtime.parts import Words
+from runtime.kernels import library
+from runtime.kernels.arrays import allocate, require
+from runtime.kernels.bitpack import GROWTH, KERNEL
+from runtime.kernels.parts import Words
 
 Nanoseconds = NDArray[np.float64]
 FLOAT_MAC, INT8_MAC, BINARY_MAC = "float MAC", "8-bit MAC", "binary MAC"

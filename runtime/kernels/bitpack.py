@@ -7,7 +7,7 @@ multiple of 32. A binary convolution counts mismatching bits m; its dot product 
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.parts import Floats, Stage, Words
+from runtime.kernels.parts import Floats, Stage, Words
 
 WORD_BITS = 32
 GROWTH = 64  # channels that a binary layer makes
