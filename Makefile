@@ -136,7 +136,7 @@ bench-page: setup bench-peers ## measure for runtime/bench/README.md, with all i
 # What is compared, by arithmetic; networks of 224x224 pixels have random weights, and are small enough to be made again.
 COMPARED := .build/compare
 COMPARED_AT_224 := meliusnetc mobilenet_v1_0.5 meliusnet42 mobilenet_v1_0.75 meliusnet59 mobilenet_v1
-COMPARED_CODE := $(wildcard models/*.py runtime/*.py)
+COMPARED_CODE := $(filter-out runtime/bench/%,$(wildcard models/*.py models/*/*.py runtime/*.py runtime/*/*.py))
 $(COMPARED)/float32/%/manifest.json: $(COMPARED_CODE) | setup
 	@rm -rf $(@D)
 	$(PYTHON) -m models.export $* --no-self-test --parity-inputs 2 --out $(@D)
@@ -205,7 +205,7 @@ protocol-clients: $(CLIENT_PEERS:%=.venv-%/ready) .venv-mlserver/ready ## instal
 	@touch $@
 
 instruction-counts: setup ## count the NEON kernels' instructions under emulation (Debian's cross compiler and qemu)
-	$(PYTHON) -m runtime.instruction_counts
+	$(PYTHON) -m runtime.bench.instruction_counts
 
 # ---- train -----------------------------------------------------------------------------------------------------------
 GROUPED_SETS := tiny-imagenet-200 mini-imagenet imagenette imagewoof birds-525 birds-5 owls-and-eagles cats-and-dogs \

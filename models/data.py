@@ -1,6 +1,6 @@
 """Labelled pictures in memory, decoded once; python -m models.data packs and checks data sets.
 
-Pictures are decoded to uint8 by the code that the service uses (runtime.preprocess), so that
+Pictures are decoded to uint8 by the code that the service uses (runtime.images), so that
 training, evaluation and serving see the same pixels.
 
   check DIR [--set NAME]                   counts every part, compares them with the table
@@ -31,7 +31,7 @@ from models.packs import LIMITS, NUMPY_DAMAGE, check_no_pictures, fill_together,
 from models.picture_files import PictureFiles
 from models.splits import hold_back
 from runtime import ImageReader, InvalidImage, Preprocessing
-from runtime.preprocess import LARGEST_SIDE
+from runtime.images import LARGEST_SIDE
 
 CACHE_FORMAT = 1
 

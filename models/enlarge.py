@@ -44,7 +44,7 @@ from models.preprocessing import check_sizes
 from models.record import CONFUSION, describe_code, describe_device, write_record
 from models.run import RECORDED, make_record
 from models.splits import hold_back
-from runtime.preprocess import Preprocessing
+from runtime.images import Preprocessing
 
 PICTURES = 3000  # to estimate means and variances on
 BATCH = 100

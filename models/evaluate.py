@@ -37,7 +37,7 @@ from models.metrics import (
 from models.picture_files import PictureFiles
 from models.record import describe_code, describe_device
 from runtime import ENGINES, Engine, Manifest, Preprocessing, RuntimeFault, load_engine
-from runtime.preprocess import LARGEST_SIDE
+from runtime.images import LARGEST_SIDE
 
 
 def find_classes(manifest: Manifest) -> tuple[str, ...]:

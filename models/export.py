@@ -49,8 +49,8 @@ from models.stored_answers import add_self_test
 from models.zoo import NAMES, Network, build_network, default_image_size
 from runtime import Bundle, Manifest, Preprocessing, RuntimeFault, load_engine
 from runtime.bundle import ONNX_GRAPH, TORCHSCRIPT_GRAPH, WEIGHTS, write_bundle
+from runtime.engines.reference import FloatNetwork
 from runtime.plan import ARITHMETICS, Plan
-from runtime.reference import FloatNetwork
 
 NOISE_INPUTS = 16  # that untrained networks are calibrated with
 
@@ -58,7 +58,7 @@ NOISE_INPUTS = 16  # that untrained networks are calibrated with
 def write_files(converted: Converted, name: str, folder: Path, onnx_integer: bool) -> list[str]:
     """Writes weights and graphs of a packed network into `folder`; returns the files' names."""
     # Here, because it loads the operator library, which MobileNet does without.
-    from runtime.layers import save_network, script_network
+    from runtime.engines.layers import save_network, script_network
 
     save_file(converted.tensors, folder / WEIGHTS)
     onnx.save(

@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 
 from models.parity import parity_inputs
 from runtime import Bundle, RuntimeFault, read_bundle
+from runtime.engines.prepare import prepare_bundle, prepare_parts
+from runtime.engines.self_test import make_inputs, read_stored_answers
 from runtime.errors import InvalidRecord
 from runtime.kernels.network import Network
 from runtime.kernels.parts import Floats, Part
 from runtime.plan import Plan
-from runtime.prepare import prepare_bundle, prepare_parts
-from runtime.self_test import make_inputs, read_stored_answers
 
 FLIPS = 32
 OTHERS = 64  # other images

@@ -14,7 +14,7 @@ from models.data import LabelledImages
 from models.meliusnet import MeliusNet
 from models.metrics import predict_logits
 from models.zoo import Network
-from runtime.preprocess import Preprocessing
+from runtime.images import Preprocessing
 
 DECAY = 0.1  # times the squared weights of standardized features, added to the mean loss
 ITERATIONS = 200  # of L-BFGS, at most

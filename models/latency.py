@@ -19,8 +19,8 @@ from models.zoo import build_network
 from runtime.bench.contestants import make_images
 from runtime.bench.machine import describe_machine, pinned, show_progress
 from runtime.bench.timing import Timer, summarize, take_turns, time_calls
-from runtime.engine import load_engine
-from runtime.preprocess import Preprocessing
+from runtime.engines.engine import load_engine
+from runtime.images import Preprocessing
 
 FORMAT = 1
 

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from models.augmentation import normalize
 from models.binary import BinaryActivation
 from models.data import LabelledImages
-from runtime.preprocess import Preprocessing
+from runtime.images import Preprocessing
 
 Predict = Callable[[Tensor], Tensor]
 BINS = 15  # of the calibration error, as in Guo et al. 2017

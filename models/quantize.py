@@ -22,8 +22,8 @@ from models.convert import Array, Converted
 from models.data import decode_pictures
 from models.datasets import open_data_set
 from runtime import Preprocessing
+from runtime.engines.reference import FloatNetwork
 from runtime.plan import HeadStep, Plan, StageStep, StemStep, Step, TransitionStep
-from runtime.reference import FloatNetwork
 
 LEVELS, WEIGHTS = 255, 127  # the largest of each
 PICTURES = 128

@@ -24,7 +24,7 @@ from models.parity import compare_logits, parity_inputs
 from models.stored_answers import add_self_test
 from runtime import Bundle, ImageReader, Manifest, RuntimeFault, load_engine, read_bundle
 from runtime.bundle import ONNX_GRAPH, check_replaceable, write_bundle
-from runtime.onnx_sessions import import_onnxruntime, import_quantizer
+from runtime.engines.onnx_sessions import import_onnxruntime, import_quantizer
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".avif"})
 PHOTOS, NOISE_IMAGES = 256, 16  # at most so many photos; so much noise

@@ -27,12 +27,8 @@ from runtime import (
     run_self_test,
 )
 from runtime.bundle import SELF_TEST, write_bundle
-from runtime.errors import MissingFile
-from runtime.kernels import library
-from runtime.kernels.parts import Floats
-from runtime.plan import HeadStep, TransitionStep
-from runtime.prepare import prepare_bundle
-from runtime.self_test import (
+from runtime.engines.prepare import prepare_bundle
+from runtime.engines.self_test import (
     ROUNDING,
     Images,
     StoredAnswers,
@@ -40,6 +36,10 @@ from runtime.self_test import (
     make_inputs,
     stored_by,
 )
+from runtime.errors import MissingFile
+from runtime.kernels import library
+from runtime.kernels.parts import Floats
+from runtime.plan import HeadStep, TransitionStep
 
 COUNT = 12  # images stored
 SIDE = 16  # pixels of a stored image, which the network's input repeats

@@ -46,7 +46,7 @@ from models.record import describe_device
 from models.run import Job, build_network_of, run_training
 from models.trainer import Execution
 from models.zoo import NAMES, default_image_size, find_changes
-from runtime.preprocess import LARGEST_SIDE
+from runtime.images import LARGEST_SIDE
 
 
 class _Parser(argparse.ArgumentParser):

@@ -5,14 +5,8 @@ Load_engine, Engine, Bundle, preprocessing, errors. Imports neither torch nor on
 
 from runtime.allocator import return_freed_memory, trim_memory
 from runtime.bundle import Bundle, read_bundle
-from runtime.decoding import (
-    DecodingPlan,
-    ImageLimits,
-    decode_image,
-    describe_full_size_limits,
-    plan_decoding,
-)
-from runtime.engine import ENGINES, Engine, SkippedEngine, load_engine
+from runtime.engines.engine import ENGINES, Engine, SkippedEngine, load_engine
+from runtime.engines.self_test import SelfTest, check_at_load, run_self_test
 from runtime.errors import (
     BundleError,
     EngineUnavailable,
@@ -25,10 +19,16 @@ from runtime.errors import (
     UnsupportedImage,
     WrongAnswer,
 )
+from runtime.image_files.decoding import (
+    DecodingPlan,
+    ImageLimits,
+    decode_image,
+    describe_full_size_limits,
+    plan_decoding,
+)
 from runtime.image_reader import ImageReader
+from runtime.images import Preprocessing, normalise, preprocess, resize_and_crop, restore_pixels
 from runtime.manifest import Manifest
-from runtime.preprocess import Preprocessing, normalise, preprocess, resize_and_crop, restore_pixels
-from runtime.self_test import SelfTest, check_at_load, run_self_test
 
 __all__ = [
     "ENGINES",

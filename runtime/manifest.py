@@ -21,8 +21,8 @@ from runtime.errors import (
     MissingFile,
     UnsupportedFormat,
 )
+from runtime.images import Preprocessing
 from runtime.plan import Plan, check_network, parse_plan
-from runtime.preprocess import Preprocessing
 
 FORMAT = 3
 MANIFEST = "manifest.json"

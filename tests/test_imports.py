@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from runtime.bundle import Bundle
+from runtime.engines.prepare import prepare_parts
 from runtime.kernels import library
-from runtime.prepare import prepare_parts
 from tests.runtime.bundles import make_bundle, make_images, make_network
 
 # What the service has no need of before it is ready; some with the MiB and CPU ms that they take.
@@ -224,7 +224,7 @@ def test_interpreter_runs_on_during_a_part() -> None:
 
 def test_interpreter_runs_on_during_a_scripted_network() -> None:
     torch = pytest.importorskip("torch", reason="torch is not installed")
-    from runtime.layers import fill_parts, script_network
+    from runtime.engines.layers import fill_parts, script_network
 
     plan, tensors = make_network(pairs=(4,), transitions=(), image=32)
     network = script_network(plan)

@@ -26,11 +26,11 @@ from models.parity import parity_inputs
 from models.specs import SPECS, find_spec
 from runtime import ENGINES, Preprocessing, load_engine, read_bundle
 from runtime.bundle import WEIGHTS
+from runtime.engines.onnx_sessions import open_session
+from runtime.engines.ops import load_operators
+from runtime.engines.prepare import prepare_parts
 from runtime.kernels import library
-from runtime.onnx_sessions import open_session
-from runtime.ops import load_operators
 from runtime.plan import Plan, Step
-from runtime.prepare import prepare_parts
 
 ROUNDING = 1e-3
 A_FEW_BITS = 0.1

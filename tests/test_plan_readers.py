@@ -18,12 +18,12 @@ from safetensors.numpy import save_file
 from models.onnx_graph import build_graph
 from runtime import ENGINES, Bundle, load_engine, read_bundle
 from runtime.bundle import WEIGHTS
+from runtime.engines.onnx_sessions import open_session
+from runtime.engines.prepare import prepare_parts
+from runtime.engines.reference import EagerNetwork, FloatNetwork
 from runtime.kernels import library
 from runtime.kernels.parts import Floats, Window
-from runtime.onnx_sessions import open_session
 from runtime.plan import Plan, StageStep, StemStep, TransitionStep
-from runtime.prepare import prepare_parts
-from runtime.reference import EagerNetwork, FloatNetwork
 from tests.runtime.bundles import make_network, write_network
 from tests.runtime.plan.networks import Tensors, make_images, networks
 

@@ -40,7 +40,7 @@ from runtime.bench.plot import write_plot
 from runtime.bench.report import SECTIONS, Exports, Report
 from runtime.bench.selftest import run_selftest
 from runtime.bundle import Bundle, read_bundle
-from runtime.engine import ENGINES
+from runtime.engines.engine import ENGINES
 from runtime.errors import RuntimeFault
 
 DEFAULT_BUNDLE = ROOT / "service" / "bundles" / "default"

@@ -13,11 +13,11 @@ import numpy as np
 
 from runtime.bench.machine import environment_of_children
 from runtime.bundle import Bundle
-from runtime.engine import ENGINES, load_engine
+from runtime.engines.engine import ENGINES, load_engine
 from runtime.errors import RuntimeFault
 from runtime.kernels.parts import Floats
 
-EAGER = "eager"  # float PyTorch, see runtime.reference
+EAGER = "eager"  # float PyTorch, see runtime.engines.reference
 BASELINE = "none"  # the interpreter with NumPy and the bundle, no engine
 CONTESTANTS = (*ENGINES, EAGER)
 
@@ -54,7 +54,7 @@ def load_contestant(bundle: Bundle, name: str, threads: int) -> Contestant:
         )
     if not bundle.manifest.plan:
         raise RuntimeFault("only the ONNX graph describes this network: no float twin to build")
-    from runtime.reference import EagerNetwork  # imports torch
+    from runtime.engines.reference import EagerNetwork  # imports torch
 
     twin = EagerNetwork(bundle, threads)
     return Contestant(EAGER, "float32", twin.predict, 0, 0)

@@ -18,10 +18,10 @@ from runtime.bench.peer_contestants import INT8, REFERENCE, check_answer
 from runtime.bench.peer_process import PeerProcess
 from runtime.bench.timing import RUNS_PER_TURN, Progress, summarize
 from runtime.bundle import ONNX_GRAPH, Bundle, read_bundle
-from runtime.engine import load_engine
+from runtime.engines.engine import load_engine
+from runtime.engines.onnx_sessions import saturates
 from runtime.errors import RuntimeFault
 from runtime.image_reader import ImageReader
-from runtime.onnx_sessions import saturates
 
 # Width and height of the photos; the last is a telephone's 12 megapixels.
 PHOTOS = {"224 pixels": (224, 224), "512 pixels": (512, 384), "12 megapixels": (4000, 3000)}

@@ -13,13 +13,13 @@ from runtime.bench.limits import SHARES, LimitMeter
 from runtime.bench.machine import name_cpus
 from runtime.bench.timing import Progress, summarize
 from runtime.bundle import Bundle
+from runtime.engines.prepare import prepare_bundle
 from runtime.errors import ImplementationUnavailable
 from runtime.kernels import library
 from runtime.kernels.bitpack import GROWTH, KERNEL, WORD_BITS
 from runtime.kernels.measuring import BINARY_MAC, FULL_ADDER, LayerTiming, measure_layer
 from runtime.kernels.parts import Words
 from runtime.plan import StageStep
-from runtime.prepare import prepare_bundle
 
 BINARY_FAMILIES = ("popcount", "sliced")
 TURNS = 5  # of the limits' samples within the runs of a layer

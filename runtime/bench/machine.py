@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from runtime.engine import FORCE_IMPLEMENTATION
+from runtime.engines.engine import FORCE_IMPLEMENTATION
 from runtime.errors import RuntimeFault
 from runtime.kernels import library
 

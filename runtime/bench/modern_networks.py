@@ -16,7 +16,7 @@ from runtime.bench.mobile_graphs import SPECS, build_mobile_graph
 from runtime.bench.peer_contestants import Lists, PeerSettings, add_peers
 from runtime.bench.timing import Progress, summarize, take_turns, time_calls
 from runtime.bundle import Bundle
-from runtime.engine import load_engine
+from runtime.engines.engine import load_engine
 from runtime.errors import RuntimeFault
 
 OURS = ("meliusnetc", "meliusnet22", "meliusnet42", "meliusnet59")

@@ -21,11 +21,11 @@ from runtime.bench.machine import pinned
 from runtime.bench.throughput import format_throughput, measure_throughput
 from runtime.bench.timing import Progress, summarize
 from runtime.bundle import Bundle
+from runtime.engines.prepare import prepare_bundle
 from runtime.kernels import library
 from runtime.kernels.measuring import BINARY_MAC, FLOAT_MAC, INT8_MAC
 from runtime.kernels.network import Network, phase_names
 from runtime.kernels.parts import Floats, Part
-from runtime.prepare import prepare_bundle
 
 FORCE_KERNEL = "BNN_FORCE_KERNEL"  # read by the kernel library when a stage is prepared
 CHOSEN, POPCOUNT = "chosen", "popcount"
@@ -184,7 +184,7 @@ def _make_pass(parts: Sequence[Part]) -> Pass:
 
 
 def _make_eager_pass(bundle: Bundle) -> Pass:
-    from runtime.reference import EagerNetwork  # imports torch
+    from runtime.engines.reference import EagerNetwork  # imports torch
 
     twin = EagerNetwork(bundle, 1)
     count = len(bundle.manifest.plan)

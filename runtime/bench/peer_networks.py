@@ -15,7 +15,7 @@ from runtime.bench.peer_contestants import Lists, PeerSettings, add_peers
 from runtime.bench.peer_process import PeerProcess
 from runtime.bench.timing import Progress, summarize, take_turns, time_calls
 from runtime.bundle import ONNX_GRAPH, SELF_TEST, Bundle
-from runtime.engine import load_engine
+from runtime.engines.engine import load_engine
 from runtime.errors import RuntimeFault
 from runtime.kernels.parts import Window
 from runtime.plan import Plan, StageStep, StemStep, Step

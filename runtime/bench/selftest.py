@@ -8,8 +8,8 @@ import numpy as np
 
 from runtime.bench.contestants import make_images
 from runtime.bundle import Bundle
+from runtime.engines.prepare import prepare_bundle
 from runtime.kernels import library
-from runtime.prepare import prepare_bundle
 
 
 def compare_implementations(bundle: Bundle, batch: int = 2) -> list[dict[str, Any]]:

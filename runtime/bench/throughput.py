@@ -11,7 +11,7 @@ from runtime.bench.contestants import make_images
 from runtime.bench.machine import pinned
 from runtime.bench.timing import Progress, Timer, summarize, take_turns, time_calls
 from runtime.bundle import Bundle
-from runtime.engine import Engine, load_engine
+from runtime.engines.engine import Engine, load_engine
 from runtime.errors import RuntimeFault
 
 # (calls at once, threads of each, images of each)

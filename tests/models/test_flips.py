@@ -8,7 +8,7 @@ import pytest
 from models.flips import Flip, Flipper, find_kind, main, measure_flips, summarize
 from models.parity import parity_inputs
 from runtime import Bundle
-from runtime.self_test import make_inputs, read_stored_answers
+from runtime.engines.self_test import make_inputs, read_stored_answers
 from tests.runtime.bundles import make_bundle
 
 

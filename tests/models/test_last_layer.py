@@ -9,7 +9,7 @@ from models.data import LabelledImages
 from models.last_layer import _two_views, find_last_layer, fit_last_layer, take_enough
 from models.metrics import evaluate
 from models.zoo import Network, build_network
-from runtime.preprocess import Preprocessing
+from runtime.images import Preprocessing
 
 SPEC = Preprocessing(18, 16, "bilinear", (127,) * 3, (64,) * 3)
 

@@ -8,7 +8,7 @@ import torch
 from models.convert import calibrate
 from models.mobilenet import MobileNetV1, find_mobilenet_spec
 from models.mobilenet_graph import build_mobilenet_graph
-from runtime.onnx_sessions import open_session
+from runtime.engines.onnx_sessions import open_session
 
 
 @pytest.mark.parametrize(("stride", "side"), [(2, 64), (1, 32)])

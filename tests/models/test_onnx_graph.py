@@ -13,9 +13,9 @@ from models.meliusnet import MeliusNet
 from models.onnx_graph import build_graph
 from models.specs import Spec
 from runtime.bundle import WEIGHTS
+from runtime.engines.onnx_sessions import open_session
+from runtime.engines.prepare import prepare_parts
 from runtime.kernels import library
-from runtime.onnx_sessions import open_session
-from runtime.prepare import prepare_parts
 from tests.runtime.bundles import make_images, make_network
 
 SIDE = 16

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from models.parity import ROUNDING, compare_logits, measure_parity, parity_inputs
-from runtime.reference import FloatNetwork
+from runtime.engines.reference import FloatNetwork
 from tests.runtime.bundles import make_bundle
 
 

@@ -18,7 +18,7 @@ from models.quantize import (
 )
 from models.specs import Spec, StemName
 from runtime import Preprocessing
-from runtime.reference import FloatNetwork
+from runtime.engines.reference import FloatNetwork
 from tests.models.pictures import write_two_colours
 
 SIDE = 16

@@ -13,9 +13,9 @@ from safetensors.numpy import save_file
 
 from runtime import ENGINES, Manifest
 from runtime.bundle import ONNX_GRAPH, TORCHSCRIPT_GRAPH, WEIGHTS, Bundle, write_bundle
+from runtime.images import Preprocessing
 from runtime.kernels.bitpack import GROWTH, pack_bits
 from runtime.plan import Plan, parse_plan
-from runtime.preprocess import Preprocessing
 
 PARITY = {"max_abs_logit_difference": 0.005}
 Tensors = dict[str, NDArray[Any]]
@@ -191,7 +191,7 @@ def write_network(
         save_file(tensors, files[WEIGHTS])
         if graphs:
             from models.onnx_graph import build_graph
-            from runtime.layers import save_network, script_network
+            from runtime.engines.layers import save_network, script_network
 
             files[TORCHSCRIPT_GRAPH] = Path(temporary, TORCHSCRIPT_GRAPH)
             save_network(script_network(plan), files[TORCHSCRIPT_GRAPH])

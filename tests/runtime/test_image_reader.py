@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from runtime import ImageLimits, ImageReader, InvalidImage, Preprocessing, normalise, preprocess
-from runtime.decoding import decode_image
 from runtime.errors import ImageTooLarge
-from runtime.exif import TRANSPOSITIONS
+from runtime.image_files.decoding import decode_image
+from runtime.image_files.exif import TRANSPOSITIONS
 from runtime.kernels.resampling import _find_pixels
 from tests.runtime.images import encode, make_noise, make_photo
 

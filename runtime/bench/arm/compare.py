@@ -20,9 +20,9 @@ from runtime.bench.peer_networks import BINARY, INT8_SUFFIX, SIZE, Export
 from runtime.bench.peer_process import PeerProcess
 from runtime.bench.timing import Progress
 from runtime.bundle import ONNX_GRAPH, Bundle
-from runtime.engine import load_engine
+from runtime.engines.engine import load_engine
+from runtime.engines.onnx_sessions import saturates
 from runtime.errors import RuntimeFault
-from runtime.onnx_sessions import saturates
 
 NATIVE, LITERT = "native", "litert"
 

@@ -60,7 +60,7 @@ def run_native(model: str, with_parts: bool, sections: Sections) -> tuple[str, A
     """Our engine on seeded noise: what it is called, and its logits."""
     from runtime.bench.contestants import make_images
     from runtime.bundle import read_bundle
-    from runtime.engine import load_engine
+    from runtime.engines.engine import load_engine
 
     bundle = read_bundle(Path(model))
     engine, images = load_engine(bundle, "native", 1), make_images(bundle, 1)
@@ -73,8 +73,8 @@ def run_native(model: str, with_parts: bool, sections: Sections) -> tuple[str, A
 
 def _run_prefixes(bundle: Any, images: Any, sections: Sections) -> None:
     """The network up to the end of each unit: differences are what the units take."""
+    from runtime.engines.prepare import prepare_bundle
     from runtime.kernels.network import Network
-    from runtime.prepare import prepare_bundle
 
     parts, plan = prepare_bundle(bundle), bundle.manifest.plan
     for unit in find_units([step.part for step in plan]):

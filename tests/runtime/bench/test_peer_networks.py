@@ -23,7 +23,7 @@ from runtime.bench.peer_networks import (
     measure_peer_networks,
 )
 from runtime.bundle import ONNX_GRAPH, Bundle
-from runtime.engine import load_engine
+from runtime.engines.engine import load_engine
 from tests.runtime.bundles import make_bundle
 
 Export = Callable[..., Bundle]

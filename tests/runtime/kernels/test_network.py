@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from runtime.engines.prepare import prepare_parts
 from runtime.kernels import library
 from runtime.kernels.network import Network, phase_names
 from runtime.kernels.parts import Part
-from runtime.prepare import prepare_parts
 from tests.runtime.bundles import make_images, make_network
 
 SIDES = (16, 32)  # on maps of 8 pixels mismatches are counted, those of 16 are bit-sliced

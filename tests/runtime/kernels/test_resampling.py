@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from runtime.errors import NativeUnavailable
-from runtime.exif import TRANSPOSITIONS
+from runtime.image_files.exif import TRANSPOSITIONS
+from runtime.images import INTERPOLATIONS
 from runtime.kernels import library, resampling
 from runtime.kernels.resampling import Box, is_quicker, resample
-from runtime.preprocess import INTERPOLATIONS
 from tests.runtime.images import make_noise
 
 #: Tells the levels of a channel from those of another.

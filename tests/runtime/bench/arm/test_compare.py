@@ -72,7 +72,7 @@ class Fixture:
         self.emulated.append((board.name, options))
         if options["engine"] == "native":
             from runtime.bench.contestants import make_images
-            from runtime.engine import load_engine
+            from runtime.engines.engine import load_engine
 
             answer = load_engine(self.bundle, "native", 1).predict(make_images(self.bundle, 1))
             return {"version": "neon", "parts": []}, answer

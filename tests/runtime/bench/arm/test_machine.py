@@ -15,7 +15,7 @@ from runtime.bench.arm.measure import run_network
 from runtime.bench.arm.tools import Tools, find_tools
 from runtime.bench.contestants import make_images
 from runtime.bench.machine import ROOT
-from runtime.engine import load_engine
+from runtime.engines.engine import load_engine
 from runtime.errors import RuntimeFault
 from tests.runtime.bundles import make_bundle
 
