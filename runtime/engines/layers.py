@@ -28,6 +28,8 @@ from runtime.plan import Plan
 
 load_operators()  # a graph can be scripted, or loaded, only when its operators are known
 
+IN_GRAPHS = "runtime.layers"  # what the module is called in graphs, wherever it lies
+
 
 GRAPH_OPERATORS = frozenset(
     {
@@ -44,6 +46,7 @@ GRAPH_OPERATORS = frozenset(
 class PackedPart(nn.Module):
     """Holds one prepared part; the buffer `part` is empty until fill_parts."""
 
+    __module__ = IN_GRAPHS
     part: Tensor
 
     def __init__(self) -> None:
@@ -57,6 +60,7 @@ class PackedPart(nn.Module):
 class PackedNetwork(nn.Sequential):
     """The steps of a plan, by name: images float32 [N, 3, H, W] -> logits float32 [N, classes]."""
 
+    __module__ = IN_GRAPHS
     output: list[int]
 
     def __init__(self, plan: Plan) -> None:

@@ -5,6 +5,7 @@ from collections import OrderedDict
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -60,6 +61,16 @@ def test_saved_graph_holds_no_weights(network: tuple[Plan, Tensors], tmp_path: P
     assert sum(tensor.nbytes for tensor in tensors.values()) > 200_000
     for part in load_network(tmp_path / "model.ts").buffers():
         assert part.numel() == 0
+
+
+def test_code_in_a_graph_does_not_say_where_ours_lies(
+    network: tuple[Plan, Tensors], tmp_path: Path
+) -> None:
+    """Else each move of the module would change the graphs of new bundles."""
+    save_network(script_network(network[0]), tmp_path / "model.ts")
+    with ZipFile(tmp_path / "model.ts") as archive:
+        code = [name for name in archive.namelist() if name.endswith(".py")]
+    assert code == ["model/code/__torch__/runtime/layers.py"]
 
 
 def test_parts_are_not_copied(network: tuple[Plan, Tensors]) -> None:
