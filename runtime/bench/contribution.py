@@ -99,7 +99,7 @@ def _list_left_out(figures: Mapping[str, Any]) -> list[str]:
         for result in figures.get("engines", [])
         for name in result["not_measured"]
     ]
-    return [*missing, "networks of models/ with random weights", "peers"]
+    return [*missing, "networks with random weights", "peers"]
 
 
 def _without_reasons(value: Any) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -80,21 +79,6 @@ def environment_of_children() -> dict[str, str]:
     """The environment in which a child process finds the packages that this process uses."""
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
-
-
-def run_module(module: str, *arguments: str, expected: str) -> None:
-    """`python -m MODULE ...` in a child process. Raises RuntimeFault with what it said."""
-    answer = subprocess.run(
-        [sys.executable, "-m", module, *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=environment_of_children(),
-    )
-    if answer.returncode:
-        raise RuntimeFault(
-            f"{expected}, but it ended with {answer.returncode}: {answer.stderr.strip()[-500:]}"
-        )
 
 
 def show_progress(text: str) -> None:

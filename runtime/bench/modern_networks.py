@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from runtime.bench.contestants import make_images
+from runtime.bench.exports import SIZE
 from runtime.bench.machine import name_cpus, pinned
 from runtime.bench.mobile_graphs import SPECS, build_mobile_graph
 from runtime.bench.peer_contestants import Lists, PeerSettings, add_peers
@@ -20,7 +21,6 @@ from runtime.engines.engine import load_engine
 from runtime.errors import RuntimeFault
 
 OURS = ("meliusnetc", "meliusnet22", "meliusnet42", "meliusnet59")
-SIZE = 224  # pixels
 BINARY = "binary"
 
 # Top-1 on ImageNet in percent as published, and where. Nobody has trained ours on ImageNet with

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from runtime.bench.contestants import make_images
+from runtime.bench.exports import SIZE
 from runtime.bench.interpreters import explain
 from runtime.bench.machine import name_cpus, pinned
 from runtime.bench.peer_contestants import Lists, PeerSettings, add_peers
@@ -30,7 +31,6 @@ INT8_SUFFIX = ", 8-bit parts"  # ours with 8-bit stem, transitions and head
 LARQ_NETWORK = "meliusnet22"
 LARQ_VARIANT = f"{LARQ_NETWORK}, larq's variant"
 BINARY = "binary"
-SIZE = 224  # pixels
 LARQ_CALLS = ("indirect BGEMM, XNNPACK", "indirect BGEMM", "default")
 
 Export = Callable[..., Bundle]  # name, and float_parts="int8"
