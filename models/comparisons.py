@@ -11,7 +11,7 @@ from typing import Any
 
 from models.finished import Run
 from models.latency import key_of
-from runtime.bench.tables import make_table
+from runtime.measurement.tables import make_table
 
 MIB = 2**20
 

@@ -42,9 +42,9 @@ from models.references import (
 )
 from models.scatter import Point, write_scatter
 from runtime import read_bundle
-from runtime.bench.machine import format_machine
-from runtime.bench.tables import make_table
 from runtime.errors import RuntimeFault
+from runtime.measurement.machine import format_machine
+from runtime.measurement.tables import make_table
 
 RUNS = Path(__file__).parent / "runs"
 RESULTS = Path(__file__).parent / "RESULTS.md"

@@ -34,7 +34,6 @@ from runtime.bench.contestants import BASELINE, CONTESTANTS, EAGER, run_alone
 from runtime.bench.contribution import describe_heat, format_report, make_report, write_report
 from runtime.bench.exports import Exports
 from runtime.bench.interpreters import ENVIRONMENTS, find_interpreters
-from runtime.bench.machine import allowed_cpus, describe_machine, format_machine
 from runtime.bench.markdown import BLOCK, split_at_marks, write_markdown
 from runtime.bench.plot import write_plot
 from runtime.bench.report import SECTIONS, Report
@@ -42,6 +41,7 @@ from runtime.bench.selftest import run_selftest
 from runtime.bundle import Bundle, read_bundle
 from runtime.engines.engine import ENGINES
 from runtime.errors import RuntimeFault
+from runtime.measurement.machine import allowed_cpus, describe_machine, format_machine
 
 REPORT_FILE = Path("bnn-bench-report.json")
 REPORT_SECTIONS = ["kernels", "layers", "networks", "engines"]

@@ -9,13 +9,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from runtime.bench.machine import environment_of_children
 from runtime.bundle import Bundle
 from runtime.engines.engine import ENGINES, load_engine
 from runtime.errors import RuntimeFault
 from runtime.kernels.parts import Floats
+from runtime.measurement.inputs import make_images
+from runtime.measurement.machine import environment_of_children
 
 EAGER = "eager"  # float PyTorch, see runtime.engines.reference
 BASELINE = "none"  # the interpreter with NumPy and the bundle, no engine
@@ -33,12 +32,6 @@ class Contestant:
     predict: Predict
     model_bytes: int
     workspace_bytes: int
-
-
-def make_images(bundle: Bundle, batch: int, seed: int = 0) -> Floats:
-    """Seeded noise, float32 [batch, 3, H, W]: packed code takes the same time for any values."""
-    noise = np.random.default_rng(seed).standard_normal((batch, *bundle.manifest.input))
-    return noise.astype(np.float32)
 
 
 def load_contestant(bundle: Bundle, name: str, threads: int) -> Contestant:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from runtime.bench.machine import describe_machine
+from runtime.measurement.machine import describe_machine
 
 SCHEMA = 1
 #: Where reports lie in the project.

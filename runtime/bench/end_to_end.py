@@ -13,15 +13,15 @@ import numpy as np
 from PIL import Image
 
 from runtime.bench.interpreters import explain
-from runtime.bench.machine import name_cpus
 from runtime.bench.peer_contestants import INT8, REFERENCE, check_answer
 from runtime.bench.peer_process import PeerProcess
-from runtime.bench.timing import RUNS_PER_TURN, Progress, summarize
 from runtime.bundle import ONNX_GRAPH, Bundle
 from runtime.engines.engine import load_engine
 from runtime.engines.onnx_sessions import saturates
 from runtime.errors import RuntimeFault
 from runtime.image_reader import ImageReader
+from runtime.measurement.machine import name_cpus
+from runtime.measurement.timing import RUNS_PER_TURN, Progress, summarize
 
 # Width and height of the photos; the last is a telephone's 12 megapixels.
 PHOTOS = {"224 pixels": (224, 224), "512 pixels": (512, 384), "12 megapixels": (4000, 3000)}

@@ -18,8 +18,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from runtime.bench.tables import make_table
 from runtime.kernels.bitpack import GROWTH, TAPS
+from runtime.measurement.tables import make_table
 
 SOURCES = Path(__file__).resolve().parents[1] / "csrc"
 COMPILER = "aarch64-linux-gnu-g++"

@@ -10,8 +10,6 @@ import numpy as np
 
 from runtime.bench.counts import BinaryShape, plan_layers
 from runtime.bench.limits import SHARES, LimitMeter
-from runtime.bench.machine import name_cpus
-from runtime.bench.timing import Progress, summarize
 from runtime.bundle import Bundle
 from runtime.engines.prepare import prepare_bundle
 from runtime.errors import ImplementationUnavailable
@@ -19,6 +17,8 @@ from runtime.kernels import library
 from runtime.kernels.bitpack import GROWTH, KERNEL, WORD_BITS
 from runtime.kernels.measuring import BINARY_MAC, FULL_ADDER, LayerTiming, measure_layer
 from runtime.kernels.parts import Words
+from runtime.measurement.machine import name_cpus
+from runtime.measurement.timing import Progress, summarize
 from runtime.plan import StageStep
 
 BINARY_FAMILIES = ("popcount", "sliced")

@@ -14,18 +14,19 @@ from typing import Any
 
 import numpy as np
 
-from runtime.bench.contestants import EAGER, make_images
+from runtime.bench.contestants import EAGER
 from runtime.bench.counts import count_macs
 from runtime.bench.limits import LimitMeter
-from runtime.bench.machine import pinned
 from runtime.bench.throughput import format_throughput, measure_throughput
-from runtime.bench.timing import Progress, summarize
 from runtime.bundle import Bundle
 from runtime.engines.prepare import prepare_bundle
 from runtime.kernels import library
 from runtime.kernels.measuring import BINARY_MAC, FLOAT_MAC, INT8_MAC
 from runtime.kernels.network import Network, phase_names
 from runtime.kernels.parts import Floats, Part
+from runtime.measurement.inputs import make_images
+from runtime.measurement.machine import pinned
+from runtime.measurement.timing import Progress, summarize
 
 FORCE_KERNEL = "BNN_FORCE_KERNEL"  # read by the kernel library when a stage is prepared
 CHOSEN, POPCOUNT = "chosen", "popcount"

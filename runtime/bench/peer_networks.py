@@ -8,17 +8,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from runtime.bench.contestants import make_images
 from runtime.bench.exports import SIZE
 from runtime.bench.interpreters import explain
-from runtime.bench.machine import name_cpus, pinned
 from runtime.bench.peer_contestants import Lists, PeerSettings, add_peers
 from runtime.bench.peer_process import PeerProcess
-from runtime.bench.timing import Progress, summarize, take_turns, time_calls
 from runtime.bundle import ONNX_GRAPH, SELF_TEST, Bundle
 from runtime.engines.engine import load_engine
 from runtime.errors import RuntimeFault
 from runtime.kernels.parts import Window
+from runtime.measurement.inputs import make_images
+from runtime.measurement.machine import name_cpus, pinned
+from runtime.measurement.timing import Progress, summarize, take_turns, time_calls
 from runtime.plan import Plan, StageStep, StemStep, Step
 
 # (ours, theirs): pairs that the MeliusNet paper makes by size and accuracy.

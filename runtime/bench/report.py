@@ -16,7 +16,6 @@ from runtime.bench.exports import Exports
 from runtime.bench.kernels import format_kernels, measure_kernels
 from runtime.bench.layers import chosen_families, format_layers, measure_layers
 from runtime.bench.limits import LimitMeter, format_limits
-from runtime.bench.machine import pinned, show_progress
 from runtime.bench.modern_networks import format_modern_networks, measure_modern_networks
 from runtime.bench.networks import format_network, measure_network
 from runtime.bench.peer_layers import format_peer_layers, measure_peer_layers
@@ -26,6 +25,7 @@ from runtime.bench.peer_networks import (
     measure_peer_networks,
 )
 from runtime.bundle import Bundle, read_bundle
+from runtime.measurement.machine import pinned, show_progress
 
 SECTIONS = ("kernels", "layers", "networks", "engines", "end-to-end", "peers")
 

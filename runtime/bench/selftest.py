@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from runtime.bench.contestants import make_images
 from runtime.bundle import Bundle
 from runtime.engines.prepare import prepare_bundle
 from runtime.kernels import library
+from runtime.measurement.inputs import make_images
 
 
 def compare_implementations(bundle: Bundle, batch: int = 2) -> list[dict[str, Any]]:

@@ -27,10 +27,10 @@ from runtime.bench.arm.tables import make_tables
 from runtime.bench.arm.tools import find_tools
 from runtime.bench.exports import Exports
 from runtime.bench.interpreters import find_interpreters
-from runtime.bench.machine import show_progress
 from runtime.bench.markdown import split_at_marks, write_block
 from runtime.bench.peer_networks import PAIRS
 from runtime.errors import RuntimeFault
+from runtime.measurement.machine import show_progress
 
 BLOCK = "bench arm"  # the name of the marks
 

@@ -58,9 +58,9 @@ def find_units(kinds: Sequence[str]) -> list[slice]:
 
 def run_native(model: str, with_parts: bool, sections: Sections) -> tuple[str, Any]:
     """Our engine on seeded noise: what it is called, and its logits."""
-    from runtime.bench.contestants import make_images
     from runtime.bundle import read_bundle
     from runtime.engines.engine import load_engine
+    from runtime.measurement.inputs import make_images
 
     bundle = read_bundle(Path(model))
     engine, images = load_engine(bundle, "native", 1), make_images(bundle, 1)

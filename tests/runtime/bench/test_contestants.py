@@ -12,13 +12,13 @@ from runtime.bench.contestants import (
     Contestant,
     load_contestant,
     load_contestants,
-    make_images,
     measure_memory,
     read_peak_memory,
     run_alone,
 )
 from runtime.bundle import Bundle, Manifest
 from runtime.errors import RuntimeFault
+from runtime.measurement.inputs import make_images
 from runtime.plan import Plan
 from tests.runtime.bundles import make_bundle
 
@@ -81,9 +81,3 @@ def test_failing_measurement_says_why(bundle: Bundle, tmp_path: Path) -> None:
     nowhere = Bundle(tmp_path / "nothing", bundle.manifest)
     with pytest.raises(RuntimeFault, match=r"memory of native failed: .*nothing"):
         measure_memory(nowhere, "native", 1, 1)
-
-
-def test_images_are_repeatable(bundle: Bundle) -> None:
-    images = make_images(bundle, 2)
-    assert images.shape == (2, *bundle.manifest.input)
-    assert np.array_equal(images, make_images(bundle, 2))

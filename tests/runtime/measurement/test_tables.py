@@ -1,6 +1,6 @@
 """A Markdown table of rows of cells."""
 
-from runtime.bench.tables import make_table
+from runtime.measurement.tables import make_table
 
 
 def test_rows_follow_the_head_and_its_line() -> None:

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from runtime.bench import machine
-from runtime.bench.machine import (
+from runtime.errors import RuntimeFault
+from runtime.kernels import library
+from runtime.measurement import machine
+from runtime.measurement.machine import (
     allowed_cpus,
     describe_machine,
     environment_of_children,
@@ -17,8 +19,6 @@ from runtime.bench.machine import (
     pinned,
     show_progress,
 )
-from runtime.errors import RuntimeFault
-from runtime.kernels import library
 
 needs_affinity = pytest.mark.skipif(
     not hasattr(os, "sched_setaffinity"), reason="this system cannot keep a thread on a CPU"

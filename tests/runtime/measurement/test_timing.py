@@ -2,9 +2,9 @@
 
 import pytest
 
-from runtime.bench import timing
-from runtime.bench.timing import LONG, RUNS_PER_TURN, Timer, summarize, take_turns, time_calls
 from runtime.errors import RuntimeFault
+from runtime.measurement import timing
+from runtime.measurement.timing import LONG, RUNS_PER_TURN, Timer, summarize, take_turns, time_calls
 
 
 def silent(text: str) -> None:
