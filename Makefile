@@ -186,7 +186,7 @@ bench: setup $(BENCH_READY) ## measure kernels, layers, networks, engines and pe
 bench-page: setup bench-peers ## measure for runtime/bench/README.md, with all instructions and with AVX2's (BENCH_ARGS)
 	$(MAKE) bench BENCH_ARGS='--markdown runtime/bench/README.md --plot runtime/bench.svg $(BENCH_ARGS)'
 	BNN_FORCE_IMPLEMENTATION=avx2 ONEDNN_MAX_CPU_ISA=AVX2 $(MAKE) bench \
-	  BENCH_ARGS='--only engines,end-to-end,peers --markdown runtime/bench/README.md --block "bench avx2" $(BENCH_ARGS)'
+	  BENCH_ARGS="--only engines,end-to-end,peers --markdown runtime/bench/README.md --block 'bench avx2' $(BENCH_ARGS)"
 bench-arm: setup .venv-litert/ready $(PEER_NETWORKS:=/manifest.json) ## model networks on an emulated Raspberry Pi 4 and 5, for runtime/bench/README.md (BENCH_ARGS=--parts)
 	$(PYTHON) -m runtime.bench.arm --exports $(COMPARED) --markdown runtime/bench/README.md $(BENCH_ARGS)
 

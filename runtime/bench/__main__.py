@@ -143,8 +143,6 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         folder = getattr(args, option)
         if folder and not folder.is_dir():
             parser.error(f"--{option}: expected a folder, found no {folder}")
-    if not args.bundle and not args.from_json and set(args.sections) - set(WITHOUT_BUNDLE):
-        parser.error("expected --bundle DIR to measure, found none; `make bench` names some")
     if args.plot and args.plot.suffix != ".svg":
         parser.error(f"--plot: expected a name that ends in .svg, found {args.plot}")
     for option in ("json", "plot", "markdown", "report"):
@@ -153,6 +151,8 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
             parser.error(f"--{option}: expected a folder to write to, found no {path.parent}")
     if args.cpus and not allowed_cpus():
         parser.error("--cpus: this system cannot keep a process on a CPU; leave it out")
+    if not args.bundle and not args.from_json and set(args.sections) - set(WITHOUT_BUNDLE):
+        parser.error("expected --bundle DIR to measure, found none; `make bench` names some")
     return args
 
 

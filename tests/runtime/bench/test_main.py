@@ -100,7 +100,7 @@ def test_peers_are_measured_where_there_are_exports(tmp_path: Path) -> None:
 
 def test_several_bundles_are_measured(bundle: Bundle, capsys: pytest.CaptureFixture[str]) -> None:
     more = ["--only", "engines", "--engine", "native", "--no-memory"]
-    assert run(bundle, str(bundle.path), "-b", str(bundle.path), *more) == 0
+    assert run(bundle, "-b", str(bundle.path), str(bundle.path), *more) == 0
     assert capsys.readouterr().out.count("engines on random") == 3
 
 
