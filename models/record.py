@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from models.errors import DataError
+from runtime import read_cpuinfo
 
 FORMAT = 1
 CONFUSION = "confusion.csv"  # beside the record
@@ -60,14 +61,7 @@ def describe_device(device: torch.device) -> str:
     """The processor's name, of a CPU or a GPU."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    for line in _read_lines(Path("/proc/cpuinfo")):
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
-def _read_lines(path: Path) -> list[str]:
-    return path.read_text().splitlines() if path.is_file() else []
+    return read_cpuinfo().get("model name") or platform.processor() or platform.machine()
 
 
 def write_record(path: Path, record: Mapping[str, Any]) -> None:

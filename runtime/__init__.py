@@ -5,6 +5,7 @@ Load_engine, Engine, Bundle, preprocessing, errors. Imports neither torch nor on
 
 from runtime.allocator import return_freed_memory, trim_memory
 from runtime.bundle import Bundle, read_bundle
+from runtime.cpu import CPUINFO, read_cpuinfo
 from runtime.engines.engine import ENGINES, Engine, SkippedEngine, load_engine
 from runtime.engines.self_test import SelfTest, check_at_load, run_self_test
 from runtime.errors import (
@@ -28,10 +29,13 @@ from runtime.image_files.decoding import (
 )
 from runtime.image_reader import ImageReader
 from runtime.images import Preprocessing, normalise, preprocess, resize_and_crop, restore_pixels
+from runtime.kernels.library import IMPLEMENTATIONS
 from runtime.manifest import Manifest
 
 __all__ = [
+    "CPUINFO",
     "ENGINES",
+    "IMPLEMENTATIONS",
     "Bundle",
     "BundleError",
     "DecodingPlan",
@@ -59,6 +63,7 @@ __all__ = [
     "plan_decoding",
     "preprocess",
     "read_bundle",
+    "read_cpuinfo",
     "resize_and_crop",
     "restore_pixels",
     "return_freed_memory",

@@ -58,7 +58,7 @@ class Engine(Protocol):
     """Runs a bundle: pictures to logits. Safe to call from several threads."""
 
     name: str  # native, torchscript, onnx
-    implementation: str  # the kernels behind it: avx512, avx2, neon, generic; cpu for ONNX Runtime
+    implementation: str  # the kernels behind it, one of IMPLEMENTATIONS; cpu for ONNX Runtime
     bundle: Bundle
     model_bytes: int  # of the files this engine reads
     workspace_bytes: int  # of activations, all calls together; 0 if the library below allocates

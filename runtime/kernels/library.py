@@ -38,6 +38,8 @@ from runtime.kernels.parts import (
 )
 
 ABI: Final = 3
+#: All that there are, the best first; a CPU has those of its architecture. See implementations().
+IMPLEMENTATIONS: Final = ("avx512", "avx2", "neon_dot", "neon", "generic")
 
 _OK, _EUNSUPPORTED = 0, 2
 

@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from runtime.cpu import read_cpuinfo
 from runtime.engines.engine import FORCE_IMPLEMENTATION
 from runtime.errors import RuntimeFault
 from runtime.kernels import library
@@ -97,11 +98,7 @@ def _list(cpus: Sequence[int]) -> str:
 
 
 def _cpu_name() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    fields: Mapping[str, str] = {}
-    if cpuinfo.is_file():
-        pairs = (line.split(":", 1) for line in cpuinfo.read_text().splitlines() if ":" in line)
-        fields = {key.strip(): value.strip() for key, value in pairs}
+    fields = read_cpuinfo()
     return fields.get("model name") or fields.get("Model") or platform.processor() or "unknown"
 
 

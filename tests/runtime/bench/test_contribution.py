@@ -45,8 +45,7 @@ def test_a_report_is_whole_and_names_nobody(
     }
     assert {"kernels", "layers", "networks", "engines", "limits"} == report["figures"].keys()
     assert [result["network"] for result in report["figures"]["engines"]] == [
-        json.loads((bundle / "manifest.json").read_text())["name"]
-        for bundle in bundles
+        json.loads((bundle / "manifest.json").read_text())["name"] for bundle in bundles
     ]
     for result in report["figures"]["engines"]:
         for row in result["engines"]:

@@ -282,3 +282,13 @@ def test_missing_pointers_are_refused():
     assert kernels.bnn_part_report(part.ctypes.data, part.size, None, 0) == 1
     assert kernels.bnn_part_run(part.ctypes.data, part.size, None, 1, None, None, 0) == 1
     assert kernels.bnn_pack(None, None, None, 1, 32, None) == 1
+
+
+def test_implementations_are_those_that_are_named(repository):
+    """This build has some of them, in their order; the sources have all."""
+    found = [entry.name for entry in library.implementations()]
+    assert found == [name for name in library.IMPLEMENTATIONS if name in found]
+    assert found[-1] == library.IMPLEMENTATIONS[-1] == "generic"
+    sources = [path.read_text() for path in (repository / "runtime" / "csrc").rglob("*.cpp")]
+    for name in library.IMPLEMENTATIONS:
+        assert any(f'"{name}"' in text for text in sources), name
