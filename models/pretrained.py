@@ -26,6 +26,7 @@ from models.checkpoint import find_checkpoint, is_finished, read_checkpoint
 from models.errors import RecipeError, TrainingFault
 from models.last_layer import find_last_layer
 from models.zoo import Network, describe_network
+from runtime.whole_file import write_whole
 
 ABOUT = "about"  # key of the file's metadata
 FREE = frozenset({"shift"})  # fields of the spec that only say how training begins
@@ -144,9 +145,8 @@ def write_weights(content: Mapping[str, Any], path: Path) -> None:
         for key, tensor in content["state"]["model"].items()
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(save(tensors, {ABOUT: json.dumps(describe(content), sort_keys=True)}))
-    partial.replace(path)
+    with write_whole(path) as stream:
+        stream.write(save(tensors, {ABOUT: json.dumps(describe(content), sort_keys=True)}))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
