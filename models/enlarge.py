@@ -37,7 +37,7 @@ from models.training.checkpoint import (
 )
 from models.training.resolution import enlarge
 from models.training.run import make_record
-from runtime.preprocess import Preprocessing
+from runtime.images import Preprocessing
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

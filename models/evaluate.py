@@ -35,7 +35,7 @@ from models.evaluation.accuracy import (
 )
 from models.records.provenance import describe_code, describe_device
 from runtime import ENGINES, load_engine
-from runtime.preprocess import LARGEST_SIDE
+from runtime.images import LARGEST_SIDE
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -47,7 +47,7 @@ from models.training.distributed import Processes, device_of, join_processes
 from models.training.recipe import Recipe
 from models.training.run import Job, build_network_of, run_training
 from models.training.trainer import Execution
-from runtime.preprocess import LARGEST_SIDE
+from runtime.images import LARGEST_SIDE
 
 
 class _Parser(argparse.ArgumentParser):

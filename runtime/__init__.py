@@ -5,14 +5,9 @@ Load_engine, Engine, Bundle, preprocessing, errors. Imports neither torch nor on
 
 from runtime.allocator import return_freed_memory, trim_memory
 from runtime.bundle import Bundle, read_bundle, stamp_bundle
-from runtime.decoding import (
-    DecodingPlan,
-    ImageLimits,
-    decode_image,
-    describe_full_size_limits,
-    plan_decoding,
-)
-from runtime.engine import ENGINES, Engine, SkippedEngine, load_engine
+from runtime.cpu import CPUINFO, read_cpuinfo
+from runtime.engines.engine import ENGINES, Engine, SkippedEngine, load_engine
+from runtime.engines.self_test import SelfTest, check_at_load, run_self_test
 from runtime.errors import (
     BundleError,
     EngineUnavailable,
@@ -25,14 +20,23 @@ from runtime.errors import (
     UnsupportedImage,
     WrongAnswer,
 )
+from runtime.image_files.decoding import (
+    DecodingPlan,
+    ImageLimits,
+    decode_image,
+    describe_full_size_limits,
+    plan_decoding,
+)
 from runtime.image_reader import ImageReader
+from runtime.images import Preprocessing, normalise, preprocess, resize_and_crop, restore_pixels
+from runtime.kernels.library import IMPLEMENTATIONS
 from runtime.manifest import Manifest
 from runtime.needs import estimate_kept_bytes, estimate_load_bytes
-from runtime.preprocess import Preprocessing, normalise, preprocess, resize_and_crop, restore_pixels
-from runtime.self_test import SelfTest, check_at_load, run_self_test
 
 __all__ = [
+    "CPUINFO",
     "ENGINES",
+    "IMPLEMENTATIONS",
     "Bundle",
     "BundleError",
     "DecodingPlan",
@@ -62,6 +66,7 @@ __all__ = [
     "plan_decoding",
     "preprocess",
     "read_bundle",
+    "read_cpuinfo",
     "resize_and_crop",
     "restore_pixels",
     "return_freed_memory",

@@ -8,8 +8,14 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from runtime.decoding import DecodingPlan, ImageLimits, decode_image, decode_stored, plan_decoding
-from runtime.preprocess import (
+from runtime.image_files.decoding import (
+    DecodingPlan,
+    ImageLimits,
+    decode_image,
+    decode_stored,
+    plan_decoding,
+)
+from runtime.images import (
     Preprocessing,
     crop_reduced,
     normalise,

@@ -21,8 +21,8 @@ from runtime.errors import (
     MissingFile,
     UnsupportedFormat,
 )
-from runtime.plan import check_network
-from runtime.preprocess import Preprocessing
+from runtime.images import Preprocessing
+from runtime.plan import Plan, check_network, parse_plan
 
 FORMAT = 3
 MANIFEST = "manifest.json"
@@ -62,7 +62,7 @@ class Manifest:
     input: tuple[int, int, int]  # channels, height, width
     preprocessing: Preprocessing
     labels: tuple[str, ...]
-    plan: tuple[dict[str, Any], ...]  # () for a network that only the ONNX graph describes
+    plan: Plan  # empty for a network that only the ONNX graph describes
     files: dict[str, FileEntry]
     trained: bool
     training: dict[str, Any] | None
@@ -156,7 +156,7 @@ def write_manifest(file: Path, manifest: Manifest, files: Mapping[str, FileEntry
         "float_order": FLOAT_ORDER if manifest.float_order is None else manifest.float_order,
         "files": {name: asdict(entry) for name, entry in files.items()},
         "created": manifest.created,
-        "plan": list(manifest.plan),
+        "plan": manifest.plan.as_json(),
     }
     content["digest"] = find_digest(content)
     file.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
@@ -188,11 +188,9 @@ def _parse(content: dict[str, Any]) -> Manifest:
     pixels = Preprocessing(**preprocessing)
     if shape[1:] != (pixels.crop, pixels.crop):
         raise ValueError(f"a crop of {pixels.crop} for an input of {shape[1]} x {shape[2]}")
-    labels, plan = content["labels"], content["plan"]
+    labels, plan = content["labels"], parse_plan(content["plan"])
     if not isinstance(labels, list) or not labels:
         raise ValueError("labels that are not a list of texts")
-    if not isinstance(plan, list) or not all(isinstance(step, dict) for step in plan):
-        raise ValueError("a plan that is not a list of objects")
     if not isinstance(content["trained"], bool):
         raise ValueError("`trained` that is neither true nor false")
     if content["trained"] != (training is not None):
@@ -212,7 +210,7 @@ def _parse(content: dict[str, Any]) -> Manifest:
         input=(shape[0], shape[1], shape[2]),
         preprocessing=pixels,
         labels=tuple(_name(label) for label in labels),
-        plan=tuple(plan),
+        plan=plan,
         files={
             _text(name): FileEntry(_text(entry["sha256"]), _whole(entry["bytes"]))
             for name, entry in files.items()

@@ -8,7 +8,7 @@ and warmed up, and what stays of them.
 from __future__ import annotations
 
 from runtime.bundle import ONNX_GRAPH, WEIGHTS
-from runtime.engine import Engine
+from runtime.engines.engine import Engine
 from runtime.manifest import Manifest
 
 _MIB = 2**20

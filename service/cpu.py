@@ -3,9 +3,9 @@
 import os
 from pathlib import Path
 
+from runtime import CPUINFO, read_cpuinfo
 from service.cgroup import PROC, read_cpu_quota
 
-_CPUINFO = Path("/proc/cpuinfo")
 # The features that decide which kernels can run, as Linux names them on x86-64 and on ARM.
 _FEATURES = (
     "popcnt",
@@ -37,28 +37,13 @@ def count_cpus(proc: Path = PROC) -> int:
     return max(1, cpus if quota is None else min(cpus, int(quota)))
 
 
-def read_cpu_features(cpuinfo: Path = _CPUINFO) -> list[str]:
+def read_cpu_features(cpuinfo: Path = CPUINFO) -> list[str]:
     """The features of this CPU that matter to the kernels; empty where Linux does not list them."""
-    try:
-        lines = cpuinfo.read_text(errors="replace").splitlines()
-    except OSError:
-        return []
-    for line in lines:
-        name, _, values = line.partition(":")
-        if name.strip() in ("flags", "Features"):
-            present = set(values.split())
-            return [feature for feature in _FEATURES if feature in present]
-    return []
+    fields = read_cpuinfo(cpuinfo)
+    present = set(fields.get("flags", fields.get("Features", "")).split())
+    return [feature for feature in _FEATURES if feature in present]
 
 
-def read_cpu_model(cpuinfo: Path = _CPUINFO) -> str | None:
+def read_cpu_model(cpuinfo: Path = CPUINFO) -> str | None:
     """The processor's name as Linux reports it; None where it does not."""
-    try:
-        lines = cpuinfo.read_text(errors="replace").splitlines()
-    except OSError:
-        return None
-    for line in lines:
-        name, _, value = line.partition(":")
-        if name.strip() == "model name":
-            return value.strip()
-    return None
+    return read_cpuinfo(cpuinfo).get("model name")

@@ -4,6 +4,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from runtime import IMPLEMENTATIONS
+
 
 class _Answer(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_serialization_defaults_required=True)
@@ -168,7 +170,7 @@ class InfoEngineBody(_Answer):
     """What computes the answers."""
 
     name: str = Field(description="native, torchscript or onnx")
-    implementation: str = Field(description="avx512, avx2, neon, generic; cpu for onnx")
+    implementation: str = Field(description=f"{', '.join(IMPLEMENTATIONS)}; cpu for onnx")
     requested: str = Field(description="the setting: auto or a name")
     skipped: list[SkippedBody]
     threads: int

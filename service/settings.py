@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 
-from runtime import ImageLimits
+from runtime import IMPLEMENTATIONS, ImageLimits
 from service.cgroup import read_memory_limit
 from service.cpu import count_cpus
 from service.memory import read_machine_memory
@@ -23,8 +23,8 @@ PREFIX = "BNN_"
 CONFIG_VARIABLE = "BNN_CONFIG"
 #: Read by the kernel library, not here; documented with the others.
 KERNEL_SETTINGS = {
-    "BNN_FORCE_IMPLEMENTATION": "kernels to use: avx512, avx2, neon_dot, neon or generic; unset: "
-    "the best that this CPU can run",
+    "BNN_FORCE_IMPLEMENTATION": f"kernels to use: {', '.join(IMPLEMENTATIONS[:-1])} or "
+    f"{IMPLEMENTATIONS[-1]}; unset: the best that this CPU can run",
     "BNN_FORCE_KERNEL": "family of binary convolutions, for measurements: popcount or sliced; "
     "unset: chosen for each stage",
 }

@@ -167,7 +167,7 @@ def test_onnxruntime_is_imported_where_it_is_silenced(repository: Path, files: l
     names = ("label", "onnxruntime", "quantize")
     peers = [Path("runtime/bench/peers") / f"{name}_peer.py" for name in names]
     network = Path("loadtests/peers/network.py")
-    assert found == [network, *peers, Path("runtime/onnx_sessions.py")]
+    assert found == [network, *peers, Path("runtime/engines/onnx_sessions.py")]
 
 
 @pytest.mark.parametrize("package", ["runtime", "service.settings"])

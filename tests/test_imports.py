@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from runtime import library
 from runtime.bundle import Bundle
-from runtime.prepare import prepare_parts
+from runtime.engines.prepare import prepare_parts
+from runtime.kernels import library
 from tests.runtime.bundles import make_bundle, make_images, make_network
 
 # What the service has no need of before it is ready; some with the MiB and CPU ms that they take.
@@ -214,7 +214,7 @@ def count_ticks(call: Callable[[Any], object], batch_of: Callable[[int], Any]) -
 def test_interpreter_runs_on_during_a_part() -> None:
     plan, tensors = make_network(pairs=(4,), transitions=(), image=32)
     part = prepare_parts(plan, tensors)[1]
-    x = np.zeros((1, *plan[1]["input"]), np.float32)
+    x = np.zeros((1, *plan[1].input), np.float32)
     workspace = library.allocate(library.describe_part(part).workspace_bytes)
     ticks = count_ticks(
         lambda batch: library.run_part(part, batch, workspace), lambda n: np.repeat(x, n, 0)
@@ -224,11 +224,11 @@ def test_interpreter_runs_on_during_a_part() -> None:
 
 def test_interpreter_runs_on_during_a_scripted_network() -> None:
     torch = pytest.importorskip("torch", reason="torch is not installed")
-    from runtime.layers import fill_parts, script_network
+    from runtime.engines.layers import fill_parts, script_network
 
     plan, tensors = make_network(pairs=(4,), transitions=(), image=32)
     network = script_network(plan)
-    fill_parts(network, [step["name"] for step in plan], prepare_parts(plan, tensors))
+    fill_parts(network, [step.name for step in plan], prepare_parts(plan, tensors))
     images = torch.from_numpy(make_images(plan, 1))
     with torch.inference_mode():
         assert count_ticks(network, lambda n: images.repeat(n, 1, 1, 1)) >= 1

@@ -24,11 +24,13 @@ from models.export.parity import parity_inputs
 from models.networks.binary import BinaryActivation
 from models.networks.meliusnet import MeliusNet
 from models.networks.specs import SPECS, find_spec
-from runtime import ENGINES, Preprocessing, library, load_engine, read_bundle
+from runtime import ENGINES, Preprocessing, load_engine, read_bundle
 from runtime.bundle import WEIGHTS
-from runtime.onnx_sessions import open_session
-from runtime.ops import load_operators
-from runtime.prepare import prepare_parts
+from runtime.engines.onnx_sessions import open_session
+from runtime.engines.ops import load_operators
+from runtime.engines.prepare import prepare_parts
+from runtime.kernels import library
+from runtime.plan import Plan, Step
 
 ROUNDING = 1e-3
 A_FEW_BITS = 0.1
@@ -71,33 +73,33 @@ def test_integer_parts_agree_bit_for_bit(name: str, tmp_path: Path) -> None:
         for number, stage in enumerate(network.stages, 1):
             x = x.float().contiguous()
             expected = stage.double()(x.double()).numpy()
-            step = next(s for s in converted.plan if s["name"] == f"stage{number}")
+            step = next(s for s in converted.plan if s.name == f"stage{number}")
             check_stage(step, converted.tensors, tmp_path, x, expected)
             if number <= len(network.transitions):
                 x = network.transitions[number - 1](torch.from_numpy(expected).float())
 
 
 def check_stage(
-    step: dict[str, Any],
+    step: Step,
     tensors: dict[str, np.ndarray],
     folder: Path,
     x: torch.Tensor,
     expected: np.ndarray,
 ) -> None:
-    own = {name: t for name, t in tensors.items() if name.startswith(f"{step['name']}.")}
+    own = {name: t for name, t in tensors.items() if name.startswith(f"{step.name}.")}
     for implementation in SUPPORTED:
         library.select(implementation)
         try:
-            (part,) = prepare_parts([step], own)
+            (part,) = prepare_parts(Plan((step,)), own)
             found = library.run_part(part, x.numpy())
             assert np.array_equal(found, expected), (implementation, worst(found, expected))
             tensor = torch.empty(part.nbytes, dtype=torch.uint8)  # aligned as parts must be
             tensor.numpy()[:] = part
-            torched = torch.ops.bnn.run_part(x, tensor, step["output"]).numpy()
+            torched = torch.ops.bnn.run_part(x, tensor, list(step.output)).numpy()
             assert np.array_equal(torched, expected), ("torch", worst(torched, expected))
         finally:
             library.select(None)
-    onnx.save(build_graph([step], folder / WEIGHTS, "stage"), folder / "stage.onnx")
+    onnx.save(build_graph(Plan((step,)), folder / WEIGHTS, "stage"), folder / "stage.onnx")
     (found,) = open_session(str(folder / "stage.onnx")).run(None, {"images": x.numpy()})
     assert np.array_equal(found, expected), ("onnx", worst(found, expected))
 

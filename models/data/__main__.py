@@ -22,7 +22,7 @@ from models.data.packs import (
 )
 from models.data.splits import hold_back
 from models.errors import DataError
-from runtime.preprocess import LARGEST_SIDE
+from runtime.images import LARGEST_SIDE
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

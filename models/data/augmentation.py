@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from runtime.preprocess import Preprocessing
+from runtime.images import Preprocessing
 
 DRAWS = 5  # uniform numbers per picture
 COLOR_DRAWS = 5  # and of jitter_colors

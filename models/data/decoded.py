@@ -1,6 +1,6 @@
 """Labelled pictures in memory, decoded once, as the network sees them.
 
-Pictures are decoded to uint8 by the code that the service uses (runtime.preprocess), so that
+Pictures are decoded to uint8 by the code that the service uses (runtime.images), so that
 training, evaluation and serving see the same pixels.
 """
 

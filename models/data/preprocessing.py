@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from models.errors import RecipeError
-from runtime.preprocess import LARGEST_SIDE, Preprocessing
+from runtime.images import LARGEST_SIDE, Preprocessing
 
 # Mean and deviation of ImageNet's pixels, 0..255 RGB, as in the authors' code.
 MEAN, STD = (123.68, 116.779, 103.939), (58.393, 57.12, 57.375)

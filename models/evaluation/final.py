@@ -18,7 +18,7 @@ from models.evaluation.metrics import (
     watch_activations,
     write_confusion,
 )
-from runtime.preprocess import Preprocessing
+from runtime.images import Preprocessing
 
 
 def measure_outcome(

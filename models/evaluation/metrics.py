@@ -16,7 +16,7 @@ from tqdm import tqdm
 from models.data.augmentation import normalize
 from models.data.decoded import LabelledImages
 from models.networks.binary import BinaryActivation
-from runtime.preprocess import Preprocessing
+from runtime.images import Preprocessing
 
 Predict = Callable[[Tensor], Tensor]
 BINS = 15  # of the calibration error, as in Guo et al. 2017

@@ -40,13 +40,14 @@ from models.networks.registry import Network
 from models.training.checkpoint import build_trained, is_finished, read_checkpoint
 from runtime import Bundle, Manifest, Preprocessing, load_engine
 from runtime.bundle import ONNX_GRAPH, TORCHSCRIPT_GRAPH, WEIGHTS, write_bundle
-from runtime.reference import FloatNetwork
+from runtime.engines.reference import FloatNetwork
+from runtime.plan import Plan
 
 
 def write_files(converted: Converted, name: str, folder: Path, onnx_integer: bool) -> list[str]:
     """Writes weights and graphs of a packed network into `folder`; returns the files' names."""
     # Here, because it loads the operator library, which MobileNet does without.
-    from runtime.layers import save_network, script_network
+    from runtime.engines.layers import save_network, script_network
 
     save_file(converted.tensors, folder / WEIGHTS)
     onnx.save(
@@ -71,7 +72,7 @@ def quantize_network(
         logits, expected = (net(torch.from_numpy(images)).numpy() for net in (twin, network))
     return quantized, {
         "float_parts": "int8",
-        "layers": [name for _, name in quantized_layers(quantized.plan)],
+        "layers": quantized_layers(quantized.plan),
         "calibration": calibration.record(),
         "change": compare_logits(logits, expected),
     }
@@ -104,7 +105,7 @@ def export_bundle(
         input=(3, size, size),
         preprocessing=preprocessing,
         labels=tuple(labels),
-        plan=(),
+        plan=Plan(),
         files={},
         trained=training is not None,
         training=training,
@@ -125,7 +126,7 @@ def export_bundle(
                 converted, record = quantize_network(network, converted, calibration, images)
                 manifest = replace(manifest, quantization=record)
                 twin = FloatNetwork(converted.plan, converted.tensors)
-            manifest = replace(manifest, plan=tuple(converted.plan))
+            manifest = replace(manifest, plan=converted.plan)
             names = write_files(converted, manifest.name, folder, onnx_integer)
         elif calibration is None:
             onnx.save(build_mobilenet_graph(network, size, manifest.name), folder / ONNX_GRAPH)

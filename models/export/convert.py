@@ -26,19 +26,35 @@ from models.networks.meliusnet import (
     Stage,
     Transition,
 )
-from models.networks.specs import GROWTH, SHUFFLE_GROUPS
-from runtime.bitpack import pack_bits, pack_weights
+from models.networks.specs import SHUFFLE_GROUPS
+from runtime.kernels.bitpack import pack_bits, pack_weights
+from runtime.kernels.parts import Window
+from runtime.plan import (
+    BinaryKind,
+    HeadStep,
+    Plan,
+    Shape,
+    StageStep,
+    StemConvolution,
+    StemStep,
+    Step,
+    TransitionStep,
+)
 
 Array = NDArray[Any]
-Step = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Converted:
     """What a bundle needs of a network: steps in execution order and tensors by name."""
 
-    plan: list[Step] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
     tensors: dict[str, Array] = field(default_factory=dict)
+
+    @property
+    def plan(self) -> Plan:
+        """The steps as a plan. Raises InvalidManifest for what the format does not hold."""
+        return Plan(tuple(self.steps))
 
 
 class ConversionError(TrainingFault):
@@ -95,18 +111,18 @@ def fold_convolution(
     return weight.astype(np.float32), shift.astype(np.float32)
 
 
-def _window(kernel: Any, stride: Any, padding: Any) -> Step:
+def _window(kernel: Any, stride: Any, padding: Any) -> Window:
     first = [int(v[0] if isinstance(v, tuple) else v) for v in (kernel, stride, padding)]
-    return {"kernel": first[0], "stride": first[1], "padding": [first[2], first[2]]}
+    return Window(first[0], first[1], first[2], first[2])
 
 
-def output_side(side: int, window: Step) -> int:
+def output_side(side: int, window: Window) -> int:
     """Height or width after a window: floor((side + padding - kernel) / stride) + 1.
 
     Raises ConversionError if that is nothing.
     """
-    before, after = window["padding"]
-    result = int((side + before + after - window["kernel"]) // window["stride"]) + 1
+    padded = side + window.padding_before + window.padding_after
+    result = (padded - window.kernel) // window.stride + 1
     if result < 1:
         raise ConversionError(
             f"nothing is left of {side} positions after {window}; use more pixels"
@@ -117,7 +133,7 @@ def output_side(side: int, window: Step) -> int:
 def convert_network(network: MeliusNet, image_size: int) -> Converted:
     """The whole network at a square input. Raises ConversionError."""
     out = Converted()
-    shape = convert_stem(network.stem, [3, image_size, image_size], out)
+    shape = convert_stem(network.stem, (3, image_size, image_size), out)
     for number, stage in enumerate(network.stages, 1):
         shape = convert_stage(cast(Stage, stage), number, shape, out)
         if number <= len(network.transitions):
@@ -127,11 +143,11 @@ def convert_network(network: MeliusNet, image_size: int) -> Converted:
     return out
 
 
-def convert_stem(stem: nn.Sequential, shape: list[int], out: Converted) -> list[int]:
+def convert_stem(stem: nn.Sequential, shape: Shape, out: Converted) -> Shape:
     """Appends the step and tensors of a stem; returns its output shape."""
-    channels, height, width = shape
-    convolutions: list[Step] = []
-    pool: Step | None = None
+    _, height, width = shape
+    convolutions: list[StemConvolution] = []
+    pool: Window | None = None
     for layer in stem:
         if isinstance(layer, nn.MaxPool2d):
             window = pool = _window(layer.kernel_size, layer.stride, layer.padding)
@@ -154,33 +170,21 @@ def convert_stem(stem: nn.Sequential, shape: list[int], out: Converted) -> list[
             out.tensors[f"{name}.bias"] = bias
             window = _window(conv.kernel_size, conv.stride, conv.padding)
             convolutions.append(
-                {
-                    "channels_in": conv.in_channels,
-                    "channels_out": conv.out_channels,
-                    **window,
-                    "groups": conv.groups,
-                    "relu": relu,
-                }
+                StemConvolution(conv.in_channels, conv.out_channels, window, conv.groups, relu)
             )
-            channels = conv.out_channels
         height, width = output_side(height, window), output_side(width, window)
-    out.plan.append(
-        {
-            "name": "stem",
-            "part": "stem",
-            "input": shape,
-            "output": [channels, height, width],
-            "convolutions": convolutions,
-            "pool": pool,
-        }
-    )
-    return [channels, height, width]
+    return _append(StemStep("stem", shape, tuple(convolutions), pool), out)
 
 
-def convert_stage(stage: Stage, number: int, shape: list[int], out: Converted) -> list[int]:
+def _append(step: Step, out: Converted) -> Shape:
+    """Appends a step; returns its output shape."""
+    out.steps.append(step)
+    return step.output
+
+
+def convert_stage(stage: Stage, number: int, shape: Shape, out: Converted) -> Shape:
     """Appends the step and tensors of a stage; returns its output shape."""
-    channels = shape[0]
-    layers: list[str] = []
+    layers: list[BinaryKind] = []
     for i, block in enumerate(stage):
         if not isinstance(block, DenseBlock | ImprovementBlock):
             raise ConversionError(
@@ -194,18 +198,8 @@ def convert_stage(stage: Stage, number: int, shape: list[int], out: Converted) -
             )
         convert_binary_layer(f"stage{number}.layer{i}", activation, conv, out)
         layers.append("dense" if isinstance(block, DenseBlock) else "improvement")
-        channels += GROWTH if isinstance(block, DenseBlock) else 0
-    step = {
-        "name": f"stage{number}",
-        "part": "stage",
-        "input": shape,
-        "output": [channels, *shape[1:]],
-        "growth": GROWTH,
-        "padding": cast(BinaryConv2d, stage[0].conv).padding,
-        "layers": layers,
-    }
-    out.plan.append(step)
-    return [channels, *shape[1:]]
+    padding = cast(BinaryConv2d, stage[0].conv).padding
+    return _append(StageStep(f"stage{number}", shape, padding, tuple(layers)), out)
 
 
 def convert_binary_layer(
@@ -219,9 +213,7 @@ def convert_binary_layer(
     out.tensors[f"{name}.flip"] = pack_bits(flip)
 
 
-def convert_transition(
-    transition: Transition, number: int, shape: list[int], out: Converted
-) -> list[int]:
+def convert_transition(transition: Transition, number: int, shape: Shape, out: Converted) -> Shape:
     """Appends the step and tensors of a transition; returns its output shape."""
     name = f"transition{number}"
     scale, shift = fold_affine(transition.bn)
@@ -229,33 +221,21 @@ def convert_transition(
     out.tensors[f"{name}.shift"] = shift.astype(np.float32)
     out.tensors[f"{name}.weight"] = _float64(transition.conv.weight).astype(np.float32)
     pool = _window(transition.pool.kernel_size, transition.pool.stride, transition.pool.padding)
-    output = [transition.conv.out_channels, *(output_side(side, pool) for side in shape[1:])]
-    out.plan.append(
-        {
-            "name": name,
-            "part": "transition",
-            "input": shape,
-            "output": output,
-            "pool": pool,
-            "shuffle_groups": SHUFFLE_GROUPS
-            if isinstance(transition.shuffle, nn.ChannelShuffle)
-            else 1,
-            "groups": transition.conv.groups,
-        }
-    )
-    return output
+    for side in shape[1:]:
+        output_side(side, pool)
+    shuffle = SHUFFLE_GROUPS if isinstance(transition.shuffle, nn.ChannelShuffle) else 1
+    conv = transition.conv
+    return _append(TransitionStep(name, shape, conv.out_channels, pool, shuffle, conv.groups), out)
 
 
-def convert_head(head: Head, shape: list[int], out: Converted) -> None:
+def convert_head(head: Head, shape: Shape, out: Converted) -> None:
     """Appends the step and tensors of the head."""
     scale, shift = fold_affine(head.bn)
     out.tensors["head.scale"] = scale.astype(np.float32)
     out.tensors["head.shift"] = shift.astype(np.float32)
     out.tensors["head.weight"] = _float64(head.fc.weight).astype(np.float32)
     out.tensors["head.bias"] = _float64(head.fc.bias).astype(np.float32)
-    out.plan.append(
-        {"name": "head", "part": "head", "input": shape, "output": [head.fc.out_features]}
-    )
+    _append(HeadStep("head", shape, head.fc.out_features), out)
 
 
 def calibrate(network: nn.Module, image_size: int, seed: int = 0, images: int = 4) -> None:

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from models.errors import DataError
 from models.export.parity import parity_inputs
 from runtime import Bundle
+from runtime.engines.prepare import prepare_bundle, prepare_parts
+from runtime.engines.self_test import make_inputs, read_stored_answers
 from runtime.errors import InvalidRecord
-from runtime.network import Network
-from runtime.parts import Floats, Part
-from runtime.prepare import prepare_bundle, prepare_parts
-from runtime.self_test import make_inputs, read_stored_answers
+from runtime.kernels.network import Network
+from runtime.kernels.parts import Floats, Part
+from runtime.plan import Plan
 
 FLIPS = 32
 OTHERS = 64  # other images
@@ -58,16 +59,16 @@ class Flipper:
 
     def names(self) -> list[str]:
         """The tensors in the order of the plan."""
-        steps = [step["name"] for step in self._plan]
+        steps = [step.name for step in self._plan]
         return sorted(self._tensors, key=lambda name: steps.index(name.partition(".")[0]))
 
     def _is_noticed(self, name: str) -> tuple[bool, bool]:
         number, step = next(
-            (i, step) for i, step in enumerate(self._plan) if name.startswith(f"{step['name']}.")
+            (i, step) for i, step in enumerate(self._plan) if name.startswith(f"{step.name}.")
         )
-        own = {n: t for n, t in self._tensors.items() if n.startswith(f"{step['name']}.")}
+        own = {n: t for n, t in self._tensors.items() if n.startswith(f"{step.name}.")}
         try:
-            (part,) = prepare_parts([step], own)
+            (part,) = prepare_parts(Plan((step,)), own)
         except InvalidRecord:
             return True, False
         parts = [*self._parts[:number], part, *self._parts[number + 1 :]]
@@ -81,7 +82,7 @@ class Flipper:
 
     def _run(self, parts: Sequence[Part], images: Floats) -> Floats:
         network = Network(parts)
-        logits = np.empty((len(images), self._plan[-1]["output"][0]), np.float32)
+        logits = np.empty((len(images), *self._plan.output), np.float32)
         network.run(images, network.allocate_workspace(1), logits, 1)
         return logits
 

@@ -7,7 +7,7 @@ session starts. Exact: +-1 activations, +-1 weights and their sums are integers 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,9 @@ import onnx
 from onnx import TensorProto, helper
 
 from runtime.bundle import WEIGHTS
+from runtime.kernels.bitpack import GROWTH
+from runtime.kernels.parts import Window
+from runtime.plan import FloatLayer, HeadStep, Plan, StageStep, StemStep, Step, TransitionStep
 from runtime.tensor_file import read_header
 
 OPSET = 18  # BitwiseAnd appeared here
@@ -106,9 +109,7 @@ class GraphBuilder:
         )
 
 
-def build_graph(
-    plan: Sequence[Mapping[str, Any]], weights: Path, name: str, integer: bool = False
-) -> onnx.ModelProto:
+def build_graph(plan: Plan, weights: Path, name: str, integer: bool = False) -> onnx.ModelProto:
     """A plan, or neighbouring steps of one, as a graph from `images` to `logits`. Raises KeyError
     where the weight file lacks a tensor.
 
@@ -118,24 +119,36 @@ def build_graph(
     graph = GraphBuilder(weights, integer)
     x = "images"
     for step in plan:
-        x = _PARTS[step["part"]](graph, step, x)
-    return graph.model(name, x, plan[0]["input"], plan[-1]["output"])
+        x = _add_step(graph, step, x)
+    return graph.model(name, x, plan.input, plan.output)
 
 
-def _window(window: Mapping[str, Any]) -> dict[str, list[int]]:
-    before, after = window["padding"]
+def _add_step(graph: GraphBuilder, step: Step, x: str) -> str:
+    match step:
+        case StemStep():
+            return _stem(graph, step, x)
+        case StageStep():
+            return _stage(graph, step, x)
+        case TransitionStep():
+            return _transition(graph, step, x)
+        case HeadStep():
+            return _head(graph, step, x)
+
+
+def _window(window: Window) -> dict[str, list[int]]:
+    before, after = window.padding_before, window.padding_after
     return {
-        "kernel_shape": [window["kernel"]] * 2,
-        "strides": [window["stride"]] * 2,
+        "kernel_shape": [window.kernel] * 2,
+        "strides": [window.stride] * 2,
         "pads": [before, before, after, after],
     }
 
 
-def _layer(graph: GraphBuilder, step: Mapping[str, Any], name: str, x: str) -> tuple[str, str]:
+def _layer(graph: GraphBuilder, layer: FloatLayer, name: str, x: str) -> tuple[str, str]:
     """The input and the weight of a float layer; in 8-bit arithmetic levels, and weights that turn
     their sums into values.
     """
-    if step.get("arithmetic") != "int8":
+    if not layer.is_int8:
         return x, graph.floats(f"{name}.weight")
     scaled = graph.node("Mul", x, graph.floats(f"{name}.inverse_step"))
     bounds = graph.constant(0, np.float32), graph.constant(255, np.float32)
@@ -147,26 +160,28 @@ def _layer(graph: GraphBuilder, step: Mapping[str, Any], name: str, x: str) -> t
     return levels, graph.node("Mul", weight, scale)
 
 
-def _stem(graph: GraphBuilder, step: Mapping[str, Any], x: str) -> str:
-    for i, conv in enumerate(step["convolutions"]):
-        x, weight = _layer(graph, conv, f"{step['name']}.conv{i}", x)
-        bias = graph.floats(f"{step['name']}.conv{i}.bias")
-        x = graph.node("Conv", x, weight, bias, group=conv["groups"], **_window(conv))
-        if conv["relu"]:
+def _stem(graph: GraphBuilder, step: StemStep, x: str) -> str:
+    for i, conv in enumerate(step.convolutions):
+        x, weight = _layer(graph, conv, f"{step.name}.conv{i}", x)
+        bias = graph.floats(f"{step.name}.conv{i}.bias")
+        x = graph.node("Conv", x, weight, bias, group=conv.groups, **_window(conv.window))
+        if conv.relu:
             x = graph.node("Relu", x)
-    return graph.node("MaxPool", x, **_window(step["pool"])) if step["pool"] else x
+    return _pool(graph, step.pool, x)
 
 
-def _stage(graph: GraphBuilder, step: Mapping[str, Any], x: str) -> str:
-    channels, growth = step["input"][0], step["growth"]
-    for i, kind in enumerate(step["layers"]):
-        y = _binary_layer(graph, f"{step['name']}.layer{i}", channels, step["padding"], x)
+def _pool(graph: GraphBuilder, window: Window | None, x: str) -> str:
+    return x if window is None else graph.node("MaxPool", x, **_window(window))
+
+
+def _stage(graph: GraphBuilder, step: StageStep, x: str) -> str:
+    for i, (kind, channels) in enumerate(zip(step.layers, step.channels, strict=True)):
+        y = _binary_layer(graph, f"{step.name}.layer{i}", channels, step.padding, x)
         if kind == "dense":
             x = graph.node("Concat", x, y, axis=1)
-            channels += growth
         else:
             axis = graph.constant([1], np.int64)
-            cut = graph.constant([channels - growth], np.int64)
+            cut = graph.constant([channels - GROWTH], np.int64)
             end = graph.constant([channels], np.int64)
             kept = graph.node("Slice", x, graph.constant([0], np.int64), cut, axis)
             fresh = graph.node("Slice", x, cut, end, axis)
@@ -202,25 +217,21 @@ def _affine(graph: GraphBuilder, name: str, channels: int, x: str) -> str:
     return graph.node("Add", graph.node("Mul", x, scale), shift)
 
 
-def _transition(graph: GraphBuilder, step: Mapping[str, Any], x: str) -> str:
-    channels = step["input"][0]
-    height, width = step["output"][1:]
-    x = _affine(graph, step["name"], channels, x)
-    x = graph.node("MaxPool", x, **_window(step["pool"])) if step["pool"] else x
-    x = graph.node("Relu", x)
-    if (groups := step["shuffle_groups"]) > 1:
+def _transition(graph: GraphBuilder, step: TransitionStep, x: str) -> str:
+    channels = step.input[0]
+    _, height, width = step.output
+    x = _affine(graph, step.name, channels, x)
+    x = graph.node("Relu", _pool(graph, step.pool, x))
+    if (groups := step.shuffle_groups) > 1:
         split = graph.constant([0, groups, channels // groups, height, width], np.int64)
         x = graph.node("Transpose", graph.node("Reshape", x, split), perm=[0, 2, 1, 3, 4])
         x = graph.node("Reshape", x, graph.constant([0, channels, height, width], np.int64))
-    x, weight = _layer(graph, step, step["name"], x)
-    return graph.node("Conv", x, weight, group=step["groups"], kernel_shape=[1, 1])
+    x, weight = _layer(graph, step, step.name, x)
+    return graph.node("Conv", x, weight, group=step.groups, kernel_shape=[1, 1])
 
 
-def _head(graph: GraphBuilder, step: Mapping[str, Any], x: str) -> str:
-    x = graph.node("Relu", _affine(graph, step["name"], step["input"][0], x))
+def _head(graph: GraphBuilder, step: HeadStep, x: str) -> str:
+    x = graph.node("Relu", _affine(graph, step.name, step.input[0], x))
     x = graph.node("Flatten", graph.node("GlobalAveragePool", x))
-    x, weight = _layer(graph, step, step["name"], x)
-    return graph.node("Gemm", x, weight, graph.floats(f"{step['name']}.bias"), transB=1)
-
-
-_PARTS = {"stem": _stem, "stage": _stage, "transition": _transition, "head": _head}
+    x, weight = _layer(graph, step, step.name, x)
+    return graph.node("Gemm", x, weight, graph.floats(f"{step.name}.bias"), transB=1)

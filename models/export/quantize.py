@@ -7,8 +7,8 @@ its input has a sign. runtime/csrc/bnn.h defines the arithmetic.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,10 @@ from models.data.augmentation import normalize
 from models.data.datasets import open_data_set
 from models.data.decoded import decode_pictures
 from models.errors import DataError
-from models.export.convert import Array, Converted, Step
+from models.export.convert import Array, Converted
 from runtime import Preprocessing
-from runtime.reference import FloatNetwork
+from runtime.engines.reference import FloatNetwork
+from runtime.plan import HeadStep, Plan, StageStep, StemStep, Step, TransitionStep
 
 LEVELS, WEIGHTS = 255, 127  # the largest of each
 PICTURES = 128
@@ -59,17 +60,40 @@ def load_calibration(
     return Calibration(normalize(images.pixels, preprocessing).numpy(), "train")
 
 
-def quantized_layers(plan: Sequence[Step]) -> Iterator[tuple[Step, str]]:
-    """The layers that become 8-bit ones, in execution order: what describes each, and the name that
-    its tensors begin with. The descriptions are the plan's own.
+def quantized_layers(plan: Plan) -> list[str]:
+    """The layers that become 8-bit ones, in execution order: the names that their tensors begin
+    with.
     """
+    names: list[str] = []
     for step in plan:
-        if step["part"] == "stem":
-            for i, conv in enumerate(step["convolutions"]):
-                if i > 0 and step["convolutions"][i - 1]["relu"]:
-                    yield conv, f"{step['name']}.conv{i}"
-        elif step["part"] in ("transition", "head"):
-            yield step, str(step["name"])
+        match step:
+            case StemStep():
+                names += [f"{step.name}.conv{i}" for i in _after_relu(step)]
+            case TransitionStep() | HeadStep():
+                names.append(step.name)
+            case StageStep():
+                pass
+    return names
+
+
+def _after_relu(stem: StemStep) -> list[int]:
+    """The convolutions whose input has no sign."""
+    return [i for i, conv in enumerate(stem.convolutions[:-1], 1) if conv.relu]
+
+
+def _in_int8(step: Step) -> Step:
+    match step:
+        case StemStep():
+            layers, chosen = step.convolutions, _after_relu(step)
+            convolutions = tuple(
+                replace(conv, arithmetic="int8") if i in chosen else conv
+                for i, conv in enumerate(layers)
+            )
+            return replace(step, convolutions=convolutions)
+        case TransitionStep() | HeadStep():
+            return replace(step, arithmetic="int8")
+        case StageStep():
+            return step
 
 
 def measure_ranges(converted: Converted, images: NDArray[np.float32]) -> list[float]:
@@ -80,10 +104,9 @@ def measure_ranges(converted: Converted, images: NDArray[np.float32]) -> list[fl
     layers: list[nn.Module] = []
     for step, part in zip(converted.plan, network.children(), strict=True):
         found = [m for m in part.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
-        if step["part"] == "stem":
-            convolutions = step["convolutions"]
-            found = [m for i, m in enumerate(found) if i > 0 and convolutions[i - 1]["relu"]]
-        layers += found if step["part"] != "stage" else []
+        if isinstance(step, StemStep):
+            found = [found[i] for i in _after_relu(step)]
+        layers += found
     seen: list[float] = []  # of all layers, picture after picture
 
     def note(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
@@ -105,10 +128,8 @@ def measure_ranges(converted: Converted, images: NDArray[np.float32]) -> list[fl
 
 def quantize(converted: Converted, ranges: Sequence[float]) -> Converted:
     """The same network with 8-bit layers; ranges as measure_ranges gives them."""
-    plan = [_copy(step) for step in converted.plan]
     tensors: dict[str, Array] = dict(converted.tensors)
-    for (layer, name), reach in zip(quantized_layers(plan), ranges, strict=True):
-        layer["arithmetic"] = "int8"
+    for name, reach in zip(quantized_layers(converted.plan), ranges, strict=True):
         weight, scale = quantize_weights(tensors[f"{name}.weight"])
         # A layer whose input is always zero keeps one level that is never reached.
         step = reach / LEVELS if reach > 0 else 1.0
@@ -116,7 +137,7 @@ def quantize(converted: Converted, ranges: Sequence[float]) -> Converted:
         tensors[f"{name}.weight"] = weight
         tensors[f"{name}.inverse_step"] = np.array([inverse], np.float32)
         tensors[f"{name}.sum_scale"] = (scale / np.float64(inverse)).astype(np.float32)
-    return Converted(plan, tensors)
+    return Converted(list(map(_in_int8, converted.steps)), tensors)
 
 
 def quantize_weights(
@@ -128,10 +149,3 @@ def quantize_weights(
     scale = np.where(largest > 0, largest, 1.0) / WEIGHTS
     levels = np.rint(weight / scale.reshape(-1, *[1] * len(axes)))
     return levels.astype(np.int8), scale
-
-
-def _copy(step: Mapping[str, Any]) -> Step:
-    copied = dict(step)
-    if "convolutions" in copied:
-        copied["convolutions"] = [dict(conv) for conv in copied["convolutions"]]
-    return copied

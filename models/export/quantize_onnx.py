@@ -20,7 +20,7 @@ from models.export.parity import compare_logits, parity_inputs
 from models.export.stored_answers import add_self_test
 from runtime import Bundle, ImageReader, Manifest, load_engine
 from runtime.bundle import ONNX_GRAPH, check_replaceable, write_bundle
-from runtime.onnx_sessions import import_onnxruntime, import_quantizer
+from runtime.engines.onnx_sessions import import_onnxruntime, import_quantizer
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".avif"})
 PHOTOS, NOISE_IMAGES = 256, 16  # at most so many photos; so much noise

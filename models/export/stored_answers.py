@@ -23,15 +23,12 @@ from runtime import (
     EngineUnavailable,
     Manifest,
     WrongAnswer,
-    library,
     load_engine,
     run_self_test,
 )
 from runtime.bundle import SELF_TEST, write_bundle
-from runtime.errors import MissingFile
-from runtime.parts import Floats
-from runtime.prepare import prepare_bundle
-from runtime.self_test import (
+from runtime.engines.prepare import prepare_bundle
+from runtime.engines.self_test import (
     ROUNDING,
     Images,
     StoredAnswers,
@@ -39,6 +36,10 @@ from runtime.self_test import (
     make_inputs,
     stored_by,
 )
+from runtime.errors import MissingFile
+from runtime.kernels import library
+from runtime.kernels.parts import Floats
+from runtime.plan import HeadStep, TransitionStep
 
 COUNT = 12  # images stored
 SIDE = 16  # pixels of a stored image, which the network's input repeats
@@ -160,10 +161,9 @@ def _find_reach(bundle: Bundle, images: Images) -> Floats:
     for batch in _batches(images):
         x, reach = make_inputs(batch, bundle.manifest), []
         for step, part in zip(plan, parts, strict=True):
-            if step["part"] in ("transition", "head"):
+            if isinstance(step, TransitionStep | HeadStep):
                 scale, shift = (
-                    tensors[f"{step['name']}.{name}"].reshape(-1, 1, 1)
-                    for name in ("scale", "shift")
+                    tensors[f"{step.name}.{name}"].reshape(-1, 1, 1) for name in ("scale", "shift")
                 )
                 reach.append(np.maximum(x * scale + shift, 0).mean(axis=(2, 3)))
             x = library.run_part(part, x)

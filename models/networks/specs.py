@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
+from runtime.kernels.bitpack import GROWTH as GROWTH  # a dense block adds, an improvement refines
+
 StemName = Literal["grouped", "imagenet7x7", "thumbnail", "small"]
 
-GROWTH = 64  # channels a dense block adds and an improvement block refines
 INITIAL_CHANNELS = 64  # channels after the stem
 SHUFFLE_GROUPS = 16  # where a variant shuffles at all
 

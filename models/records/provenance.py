@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 import runtime
+from runtime import read_cpuinfo
 
 COMMIT = "BNN_COMMIT"  # an environment variable: whence a copy comes
 #: Folders of the code that a figure depends on: the networks and their training, and what reads
@@ -60,11 +61,4 @@ def describe_device(device: torch.device) -> str:
     """The processor's name, of a CPU or a GPU."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    for line in _read_lines(Path("/proc/cpuinfo")):
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
-def _read_lines(path: Path) -> list[str]:
-    return path.read_text().splitlines() if path.is_file() else []
+    return read_cpuinfo().get("model name") or platform.processor() or platform.machine()

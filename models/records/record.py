@@ -12,16 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import DataError
+from runtime.whole_file import write_whole
 
 FORMAT = 1
 CONFUSION = "confusion.csv"  # beside the record
 
 
 def write_record(path: Path, record: Mapping[str, Any]) -> None:
-    """Writes beside the target, then renames."""
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    partial.replace(path)
+    """At once: see write_whole."""
+    text = json.dumps(record, indent=1, allow_nan=False) + "\n"
+    with write_whole(path) as stream:
+        stream.write(text.encode())
 
 
 def read_record(path: Path) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from models.report.latency import key_of
 from models.report.runs import Run
-from runtime.bench.tables import make_table
+from runtime.measurement.tables import make_table
 
 MIB = 2**20
 

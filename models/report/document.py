@@ -31,8 +31,8 @@ from models.report.references import (
 from models.report.runs import Run
 from models.training.recipe import Recipe
 from runtime import read_bundle
-from runtime.bench.machine import format_machine
-from runtime.bench.tables import make_table
+from runtime.measurement.machine import format_machine
+from runtime.measurement.tables import make_table
 
 BUNDLE = Path(__file__).parents[2] / "service" / "bundles" / "default"
 NOTES = "NOTES.md"

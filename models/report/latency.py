@@ -16,11 +16,11 @@ import torch
 from models.errors import DataError
 from models.export.bundle import export_bundle
 from models.networks.registry import build_network
-from runtime.bench.contestants import make_images
-from runtime.bench.machine import describe_machine, pinned, show_progress
-from runtime.bench.timing import Timer, summarize, take_turns, time_calls
-from runtime.engine import load_engine
-from runtime.preprocess import Preprocessing
+from runtime.engines.engine import load_engine
+from runtime.images import Preprocessing
+from runtime.measurement.inputs import make_images
+from runtime.measurement.machine import describe_machine, pinned, show_progress
+from runtime.measurement.timing import Timer, summarize, take_turns, time_calls
 
 FORMAT = 1
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from models.errors import DataError
 from models.report.runs import Run
-from runtime.bench.tables import make_table
+from runtime.measurement.tables import make_table
 
 KEYS = (
     "bundle", "trained_on", "data", "sha256", "resize", "images", "top1", "top5",

@@ -23,6 +23,7 @@ from models.tflite.reader import read_tflite
 from runtime import Bundle, Manifest, Preprocessing
 from runtime.bundle import ONNX_GRAPH, check_replaceable, sha256_of, write_bundle
 from runtime.manifest import MAX_TEXT
+from runtime.plan import Plan
 
 PRECISIONS = ("float", "int8")  # names of the bundles' directories
 LABELS = "imagenet_labels.txt"
@@ -132,7 +133,7 @@ def _describe(
             reduce=reduce,
         ),
         labels=labels,
-        plan=(),
+        plan=Plan(),
         files={},
         trained=True,
         training=record,

@@ -4,7 +4,7 @@ The 8-bit graph is the float graph with QuantizeLinear and DequantizeLinear arou
 (QDQ), which ONNX Runtime fuses into integer kernels. Nothing is rounded anew: activations keep
 uint8, scale and zero point; weights become int8 with the zero point shifted by the same 128,
 because ONNX Runtime has faster kernels for int8 weights than for uint8. (On x86-64 CPUs without
-VNNI those saturate; runtime.onnx_sessions sees to that.)
+VNNI those saturate; runtime.engines.onnx_sessions sees to that.)
 """
 
 from __future__ import annotations

@@ -6,7 +6,6 @@ test set. Everything in it is a tensor, a number or a text.
 
 from __future__ import annotations
 
-import os
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ import torch
 
 from models.errors import CheckpointMismatch
 from models.networks.registry import Network, build_network
+from runtime.whole_file import write_whole
 
 FORMAT = 2
 CHECKPOINT = "checkpoint.pt"  # in the folder of a run
@@ -42,13 +42,9 @@ _DAMAGE = (
 
 
 def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
-    """Writes beside the target, then renames: a killed run leaves the last whole checkpoint."""
-    partial = path.with_suffix(".partial")
-    with partial.open("wb") as stream:
+    """At once: a killed run leaves the last whole checkpoint."""
+    with write_whole(path) as stream:
         torch.save(dict(content), stream)
-        stream.flush()
-        os.fsync(stream.fileno())
-    partial.replace(path)
 
 
 def find_checkpoint(run: Path) -> Path:

@@ -21,7 +21,7 @@ from models.data.catalog import PHOTOS
 from models.errors import RecipeError
 from models.networks.registry import describe_network
 from models.training.checkpoint import build_trained, read_checkpoint
-from runtime.preprocess import Preprocessing
+from runtime.images import Preprocessing
 
 #: (input side, sha256 of the weights) of the packages' version 0.1.0, Apache-2.0
 EFFICIENTNETS = {

@@ -23,6 +23,7 @@ from models.errors import RecipeError
 from models.networks.registry import Network, describe_network
 from models.training.checkpoint import find_checkpoint, read_checkpoint
 from models.training.linear_probe import find_last_layer
+from runtime.whole_file import write_whole
 
 ABOUT = "about"  # key of the file's metadata
 FREE = frozenset({"shift"})  # fields of the spec that only say how training begins
@@ -141,6 +142,5 @@ def write_weights(content: Mapping[str, Any], path: Path) -> None:
         for key, tensor in content["state"]["model"].items()
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(save(tensors, {ABOUT: json.dumps(describe(content), sort_keys=True)}))
-    partial.replace(path)
+    with write_whole(path) as stream:
+        stream.write(save(tensors, {ABOUT: json.dumps(describe(content), sort_keys=True)}))

@@ -14,7 +14,7 @@ from models.data.decoded import LabelledImages
 from models.evaluation.metrics import predict_logits
 from models.networks.meliusnet import MeliusNet
 from models.networks.registry import Network
-from runtime.preprocess import Preprocessing
+from runtime.images import Preprocessing
 
 DECAY = 0.1  # times the squared weights of standardized features, added to the mean loss
 ITERATIONS = 200  # of L-BFGS, at most

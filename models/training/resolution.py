@@ -28,7 +28,7 @@ from models.training.checkpoint import (
     is_finished,
 )
 from models.training.run import RECORDED
-from runtime.preprocess import Preprocessing
+from runtime.images import Preprocessing
 
 PICTURES = 3000  # to estimate means and variances on
 BATCH = 100

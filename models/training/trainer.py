@@ -36,7 +36,7 @@ from models.evaluation.metrics import evaluate
 from models.training.distributed import Processes
 from models.training.progress import EpochBar, RemainingTime
 from models.training.recipe import Recipe
-from runtime.preprocess import Preprocessing
+from runtime.images import Preprocessing
 
 LOOK_EVERY = 20  # steps between looks at the loss: each makes the CPU wait for a GPU
 ORDER, AUGMENTATION = 0, 1  # what a generator is for

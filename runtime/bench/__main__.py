@@ -12,12 +12,11 @@ peers     ONNX Runtime, OpenVINO, LiteRT, ncnn and MNN on MobileNet-v1, V3 and V
           all but the first
 
 Whatever is compared takes turns on the same CPUs; figures are medians, with the range of 80 % of
-the runs. Without a bundle or network: the default model and meliusnet22, all sections. --network
-exports random weights with models.export in a child process: good for time and memory, never for
-answers. --report writes a file for the project with the speed of this board and nothing personal,
-from the bundled models alone: 15 CPU seconds on a server's core, so at most about five minutes on a
-Raspberry Pi 4. --selftest compares all implementations that this CPU runs, bit for bit, and
-measures nothing.
+the runs. `make bench` exports what the sections need and hands it over: the bundles of --bundle,
+and networks with random weights in the folder of --exports. --report writes a file for the project
+with the speed of this board and nothing personal, of the bundles alone: with those that are
+installed 15 CPU seconds on a server's core, so at most about five minutes on a Raspberry Pi 4.
+--selftest compares all implementations that this CPU runs, bit for bit, and measures nothing.
 """
 
 from __future__ import annotations
@@ -33,22 +32,21 @@ from typing import Any
 
 from runtime.bench.contestants import BASELINE, CONTESTANTS, EAGER, run_alone
 from runtime.bench.contribution import describe_heat, format_report, make_report, write_report
+from runtime.bench.exports import Exports
 from runtime.bench.interpreters import ENVIRONMENTS, find_interpreters
-from runtime.bench.machine import ROOT, allowed_cpus, describe_machine, format_machine
 from runtime.bench.markdown import BLOCK, split_at_marks, write_markdown
 from runtime.bench.plot import write_plot
-from runtime.bench.report import SECTIONS, Exports, Report
+from runtime.bench.report import SECTIONS, Report
 from runtime.bench.selftest import run_selftest
 from runtime.bundle import Bundle, read_bundle
-from runtime.engine import ENGINES
+from runtime.engines.engine import ENGINES
 from runtime.errors import RuntimeFault
+from runtime.measurement.machine import allowed_cpus, describe_machine, format_machine
 
-DEFAULT_BUNDLE = ROOT / "service" / "bundles" / "default"
-BASELINE_BUNDLE = DEFAULT_BUNDLE.with_name("mobilenet_v1")
 REPORT_FILE = Path("bnn-bench-report.json")
 REPORT_SECTIONS = ["kernels", "layers", "networks", "engines"]
-WITHOUT_BUNDLE = ["end-to-end", "peers"]  # sections that bring their own networks
-DEFAULT_NETWORK, DEFAULT_SIZE = "meliusnet22", 224
+WITH_EXPORTS = ["end-to-end", "peers"]  # sections that need networks with random weights
+WITHOUT_BUNDLE = ["kernels", "peers"]  # sections that need no bundle
 
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -58,16 +56,27 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    what = parser.add_mutually_exclusive_group()
-    what.add_argument("--bundle", type=Path, help="directory of a bundle")
-    what.add_argument("--network", metavar="NAME", help="a network of models/, random weights")
-    parser.add_argument("--size", type=int, default=DEFAULT_SIZE, help="pixels, with --network")
+    parser.add_argument(
+        *("--bundle", "-b"),
+        type=Path,
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="DIR",
+        help="directories of bundles; layers are measured of the last one that has binary layers",
+    )
+    parser.add_argument(
+        "--exports",
+        type=Path,
+        metavar="DIR",
+        help="folder of networks with random weights, ARITHMETIC/NAME, that peers compare with",
+    )
     parser.add_argument(
         "--only",
         action="append",
         metavar="SECTION",
-        help=f"{', '.join(SECTIONS)}; several with commas or by repeating it (default: all; with "
-        "--bundle or --network all but peers and end-to-end)",
+        help=f"{', '.join(SECTIONS)}; several with commas or by repeating it (default: all; "
+        f"without --exports all but {' and '.join(WITH_EXPORTS)})",
     )
     parser.add_argument(
         "--engine",
@@ -94,9 +103,9 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--mobilenet",
         type=Path,
-        metavar="F.tflite",
-        help="Google's mobilenet_v1_0.25_128_quant.tflite, the network of the peer end to end "
-        "(default: random weights)",
+        metavar="DIR",
+        help="bundle of Google's mobilenet_v1_0.25_128_quant.tflite, the network of the peer end "
+        "to end (default: random weights)",
     )
     parser.add_argument("--no-memory", action="store_true", help="start no processes for memory")
     parser.add_argument("--json", type=Path, metavar="F", help="write the figures here too")
@@ -116,12 +125,12 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         nargs="?",
         const=REPORT_FILE,
         metavar="F.json",
-        help=f"measure the bundled models, write a file for the project (default: {REPORT_FILE})",
+        help=f"measure the bundles, write a file for the project (default: {REPORT_FILE})",
     )
     parser.add_argument("--selftest", action="store_true", help="compare implementations only")
     parser.add_argument("--alone", choices=(BASELINE, *CONTESTANTS), help=argparse.SUPPRESS)
     args = parser.parse_args(arguments)
-    for name in ("threads", "batch", "runs", "size"):
+    for name in ("threads", "batch", "runs"):
         if getattr(args, name) < 1:
             parser.error(f"--{name} must be at least 1")
     try:
@@ -130,8 +139,10 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         args.interpreters = find_interpreters(args.peer_python)
     except ValueError as error:
         parser.error(str(error))
-    if args.mobilenet and not args.mobilenet.is_file():
-        parser.error(f"--mobilenet: expected a file, found no {args.mobilenet}")
+    for option in ("mobilenet", "exports"):
+        folder = getattr(args, option)
+        if folder and not folder.is_dir():
+            parser.error(f"--{option}: expected a folder, found no {folder}")
     if args.plot and args.plot.suffix != ".svg":
         parser.error(f"--plot: expected a name that ends in .svg, found {args.plot}")
     for option in ("json", "plot", "markdown", "report"):
@@ -140,6 +151,8 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
             parser.error(f"--{option}: expected a folder to write to, found no {path.parent}")
     if args.cpus and not allowed_cpus():
         parser.error("--cpus: this system cannot keep a process on a CPU; leave it out")
+    if not args.bundle and not args.from_json and set(args.sections) - set(WITHOUT_BUNDLE):
+        parser.error("expected --bundle DIR to measure, found none; `make bench` names some")
     return args
 
 
@@ -154,8 +167,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         with tempfile.TemporaryDirectory(prefix="bnn-bench-") as folder:
             args.folder = Path(folder)
-            exports = Exports(args.folder)
-            return _run(_open_bundles(args, exports), exports, args)
+            return _run([read_bundle(folder) for folder in args.bundle], args)
     except RuntimeFault as error:
         print(f"runtime.bench: {error}", file=sys.stderr)
         return 2
@@ -166,8 +178,7 @@ def _choose_sections(args: argparse.Namespace) -> list[str]:
     if not args.only:
         if args.report:
             return REPORT_SECTIONS
-        named = args.bundle or args.network
-        return [name for name in SECTIONS if name not in WITHOUT_BUNDLE or not named]
+        return [name for name in SECTIONS if args.exports or name not in WITH_EXPORTS]
     sections = [name.strip() for names in args.only for name in names.split(",")]
     for name in sections:
         if name not in SECTIONS:
@@ -175,27 +186,7 @@ def _choose_sections(args: argparse.Namespace) -> list[str]:
     return sections
 
 
-def _open_bundles(args: argparse.Namespace, exports: Exports) -> list[Bundle]:
-    """What the command line asks for. Raises RuntimeFault."""
-    if args.bundle:
-        return [read_bundle(args.bundle)]
-    if args.network:
-        return [exports(args.network, args.size)]
-    bundles = [read_bundle(DEFAULT_BUNDLE)]
-    if args.report:
-        return [read_bundle(BASELINE_BUNDLE), *bundles]
-    try:
-        bundles.append(exports(DEFAULT_NETWORK, args.size))
-    except RuntimeFault as error:
-        if args.only and any(name in args.sections for name in WITHOUT_BUNDLE):
-            raise
-        left_out = ", ".join([DEFAULT_NETWORK, *WITHOUT_BUNDLE])
-        print(f"{left_out} are left out: {error}", file=sys.stderr)
-        args.sections = [name for name in args.sections if name not in WITHOUT_BUNDLE]
-    return bundles
-
-
-def _run(bundles: Sequence[Bundle], exports: Exports, args: argparse.Namespace) -> int:
+def _run(bundles: Sequence[Bundle], args: argparse.Namespace) -> int:
     if args.alone:
         print(json.dumps(run_alone(bundles[0], args.alone, args.threads, args.batch)))
         return 0
@@ -205,7 +196,7 @@ def _run(bundles: Sequence[Bundle], exports: Exports, args: argparse.Namespace) 
         passed = [run_selftest(bundle) for bundle in bundles]
         return 0 if all(passed) else 1
     began, heat = monotonic(), describe_heat()
-    report = Report(args, exports)
+    report = Report(args, Exports(args.exports))
     report.run(bundles, args.sections)
     settings = {name: getattr(args, name) for name in ("threads", "batch", "runs", "cpus")}
     figures = {"machine": machine, "settings": settings, **report.figures}

@@ -9,15 +9,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from runtime.bench.machine import environment_of_children
 from runtime.bundle import Bundle
-from runtime.engine import ENGINES, load_engine
+from runtime.engines.engine import ENGINES, load_engine
 from runtime.errors import RuntimeFault
-from runtime.parts import Floats
+from runtime.kernels.parts import Floats
+from runtime.measurement.inputs import make_images
+from runtime.measurement.machine import environment_of_children
 
-EAGER = "eager"  # float PyTorch, see runtime.reference
+EAGER = "eager"  # float PyTorch, see runtime.engines.reference
 BASELINE = "none"  # the interpreter with NumPy and the bundle, no engine
 CONTESTANTS = (*ENGINES, EAGER)
 
@@ -35,12 +34,6 @@ class Contestant:
     workspace_bytes: int
 
 
-def make_images(bundle: Bundle, batch: int, seed: int = 0) -> Floats:
-    """Seeded noise, float32 [batch, 3, H, W]: packed code takes the same time for any values."""
-    noise = np.random.default_rng(seed).standard_normal((batch, *bundle.manifest.input))
-    return noise.astype(np.float32)
-
-
 def load_contestant(bundle: Bundle, name: str, threads: int) -> Contestant:
     """An engine by its name, or the float twin as `eager`. Raises RuntimeFault, ImportError."""
     if name != EAGER:
@@ -54,7 +47,7 @@ def load_contestant(bundle: Bundle, name: str, threads: int) -> Contestant:
         )
     if not bundle.manifest.plan:
         raise RuntimeFault("only the ONNX graph describes this network: no float twin to build")
-    from runtime.reference import EagerNetwork  # imports torch
+    from runtime.engines.reference import EagerNetwork  # imports torch
 
     twin = EagerNetwork(bundle, threads)
     return Contestant(EAGER, "float32", twin.predict, 0, 0)

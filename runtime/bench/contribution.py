@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from runtime.bench.machine import describe_machine
+from runtime.measurement.machine import describe_machine
 
 SCHEMA = 1
 #: Where reports lie in the project.
@@ -99,7 +99,7 @@ def _list_left_out(figures: Mapping[str, Any]) -> list[str]:
         for result in figures.get("engines", [])
         for name in result["not_measured"]
     ]
-    return [*missing, "networks of models/ with random weights", "peers"]
+    return [*missing, "networks with random weights", "peers"]
 
 
 def _without_reasons(value: Any) -> Any:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import prod
-from typing import Any
 
-from runtime.library import GROWTH
-
-TAPS = 9  # of a binary layer's window
+from runtime.kernels.bitpack import GROWTH, TAPS
+from runtime.plan import HeadStep, StageStep, StemStep, Step, TransitionStep
 
 
 @dataclass(frozen=True)
@@ -38,46 +36,34 @@ class Macs:
     int8: int = 0
 
 
-def stage_layers(step: Mapping[str, Any]) -> list[BinaryShape]:
+def stage_layers(step: StageStep) -> list[BinaryShape]:
     """The layers of a stage, in the order of execution."""
-    channels, height, width = step["input"]
-    layers = []
-    for kind in step["layers"]:
-        layers.append(BinaryShape(channels, height, width))
-        channels += GROWTH if kind == "dense" else 0
-    return layers
+    _, height, width = step.input
+    return [BinaryShape(channels, height, width) for channels in step.channels]
 
 
-def plan_layers(plan: Sequence[Mapping[str, Any]]) -> list[BinaryShape]:
+def plan_layers(plan: Iterable[Step]) -> list[BinaryShape]:
     """All binary layers of a plan, in the order of execution."""
-    stages = (step for step in plan if step["part"] == "stage")
+    stages = (step for step in plan if isinstance(step, StageStep))
     return [layer for step in stages for layer in stage_layers(step)]
 
 
-def count_macs(step: Mapping[str, Any]) -> Macs:
+def count_macs(step: Step) -> Macs:
     """Multiply-adds of one step for one picture; additions, scales and pools are not counted."""
-    if step["part"] == "stage":
-        return Macs(0, sum(layer.macs for layer in stage_layers(step)))
-    if step["part"] == "stem":
-        return _stem_macs(step)
-    if step["part"] == "transition":
-        channels_out, height, width = step["output"]
-        macs = channels_out * (step["input"][0] // step["groups"]) * height * width
-    else:
-        macs = step["input"][0] * prod(step["output"])  # head
-    return Macs(0, 0, macs) if _is_int8(step) else Macs(macs, 0)
+    match step:
+        case StageStep():
+            return Macs(0, sum(layer.macs for layer in stage_layers(step)))
+        case StemStep():
+            return _stem_macs(step)
+        case TransitionStep():
+            macs = step.input[0] // step.groups * prod(step.output)
+        case HeadStep():
+            macs = step.input[0] * step.classes
+    return Macs(0, 0, macs) if step.is_int8 else Macs(macs, 0)
 
 
-def _is_int8(layer: Mapping[str, Any]) -> bool:
-    return layer.get("arithmetic") == "int8"
-
-
-def _stem_macs(step: Mapping[str, Any]) -> Macs:
-    _, height, width = step["input"]
+def _stem_macs(step: StemStep) -> Macs:
     totals = {False: 0, True: 0}
-    for conv in step["convolutions"]:
-        spare = sum(conv["padding"]) - conv["kernel"]
-        height, width = ((side + spare) // conv["stride"] + 1 for side in (height, width))
-        taps = conv["channels_in"] // conv["groups"] * conv["kernel"] ** 2
-        totals[_is_int8(conv)] += conv["channels_out"] * taps * height * width
+    for conv, (_, height, width) in zip(step.convolutions, step.maps, strict=True):
+        totals[conv.is_int8] += prod(conv.weight_shape) * height * width
     return Macs(totals[False], 0, totals[True])

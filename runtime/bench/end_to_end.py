@@ -13,15 +13,15 @@ import numpy as np
 from PIL import Image
 
 from runtime.bench.interpreters import explain
-from runtime.bench.machine import name_cpus, run_module
 from runtime.bench.peer_contestants import INT8, REFERENCE, check_answer
 from runtime.bench.peer_process import PeerProcess
-from runtime.bench.timing import RUNS_PER_TURN, Progress, summarize
-from runtime.bundle import ONNX_GRAPH, Bundle, read_bundle
-from runtime.engine import load_engine
+from runtime.bundle import ONNX_GRAPH, Bundle
+from runtime.engines.engine import load_engine
+from runtime.engines.onnx_sessions import saturates
 from runtime.errors import RuntimeFault
 from runtime.image_reader import ImageReader
-from runtime.onnx_sessions import saturates
+from runtime.measurement.machine import name_cpus
+from runtime.measurement.timing import RUNS_PER_TURN, Progress, summarize
 
 # Width and height of the photos; the last is a telephone's 12 megapixels.
 PHOTOS = {"224 pixels": (224, 224), "512 pixels": (512, 384), "12 megapixels": (4000, 3000)}
@@ -42,18 +42,6 @@ def make_photo(width: int, height: int, seed: int = 0) -> bytes:
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, "JPEG", quality=JPEG_QUALITY)
     return stream.getvalue()
-
-
-def import_network(file: Path, folder: Path) -> Bundle:
-    """Google's 8-bit MobileNet-v1 of a .tflite file, by models.import_tflite.
-
-    Raises RuntimeFault.
-    """
-    run_module(
-        *("models.import_tflite", str(file), "--out", str(folder)),
-        expected="--mobilenet: expected a file that models.import_tflite takes",
-    )
-    return read_bundle(folder / INT8)
 
 
 def measure_end_to_end(

@@ -11,12 +11,12 @@ from runtime.bench.contestants import (
     BASELINE,
     EAGER,
     load_contestants,
-    make_images,
     measure_memory,
 )
-from runtime.bench.timing import Progress, summarize, take_turns, time_calls
 from runtime.bundle import Bundle
 from runtime.errors import RuntimeFault
+from runtime.measurement.inputs import make_images
+from runtime.measurement.timing import Progress, summarize, take_turns, time_calls
 
 MIB = 2**20
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from runtime.bench.machine import ROOT
+from runtime.measurement.machine import ROOT
 
 # Peer -> the environment that `make bench-peers` makes for it; "" is this interpreter's own.
 ENVIRONMENTS = {

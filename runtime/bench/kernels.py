@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from runtime import library
 from runtime.bench.counts import BinaryShape
 from runtime.bench.layers import BINARY_FAMILIES, measure_shape
 from runtime.bench.limits import SHARES, LimitMeter
-from runtime.bench.machine import name_cpus
-from runtime.bench.timing import Progress, summarize
-from runtime.measuring import FLOAT_MAC, INT8_MAC
-from runtime.parts import Convolution, Floats, Int8, Stem, Transition, Window
+from runtime.kernels import library
+from runtime.kernels.measuring import FLOAT_MAC, INT8_MAC
+from runtime.kernels.parts import Convolution, Floats, Int8, Stem, Transition, Window
+from runtime.measurement.machine import name_cpus
+from runtime.measurement.timing import Progress, summarize
 
 # One binary layer on each map of a network for 224 pixels.
 BINARY_SHAPES = (

@@ -8,16 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from runtime import library
 from runtime.bench.counts import BinaryShape, plan_layers
 from runtime.bench.limits import SHARES, LimitMeter
-from runtime.bench.machine import name_cpus
-from runtime.bench.timing import Progress, summarize
 from runtime.bundle import Bundle
+from runtime.engines.prepare import prepare_bundle
 from runtime.errors import ImplementationUnavailable
-from runtime.measuring import BINARY_MAC, FULL_ADDER, LayerTiming, measure_layer
-from runtime.parts import Words
-from runtime.prepare import prepare_bundle
+from runtime.kernels import library
+from runtime.kernels.bitpack import GROWTH, KERNEL, WORD_BITS
+from runtime.kernels.measuring import BINARY_MAC, FULL_ADDER, LayerTiming, measure_layer
+from runtime.kernels.parts import Words
+from runtime.measurement.machine import name_cpus
+from runtime.measurement.timing import Progress, summarize
+from runtime.plan import StageStep
 
 BINARY_FAMILIES = ("popcount", "sliced")
 TURNS = 5  # of the limits' samples within the runs of a layer
@@ -25,7 +27,7 @@ TURNS = 5  # of the limits' samples within the runs of a layer
 
 def random_weight(shape: BinaryShape) -> Words:
     """Seeded weights of a layer, [64, 3, 3, channels / 32]."""
-    size = (library.GROWTH, 3, 3, shape.channels // 32)
+    size = (GROWTH, KERNEL, KERNEL, shape.channels // WORD_BITS)
     return np.random.default_rng(0).integers(0, 2**32, size, dtype=np.uint32)
 
 
@@ -35,7 +37,7 @@ def chosen_families(bundle: Bundle) -> dict[BinaryShape, str]:
     kernels = [
         layer["kernel"]
         for step, part in parts
-        if step["part"] == "stage"
+        if isinstance(step, StageStep)
         for layer in library.report_part(part)
     ]
     return dict(zip(plan_layers(bundle.manifest.plan), kernels, strict=True))

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from runtime import library, measuring
-from runtime.measuring import BINARY_MAC, FLOAT_MAC, FULL_ADDER, INT8_MAC
+from runtime.kernels import library, measuring
+from runtime.kernels.measuring import BINARY_MAC, FLOAT_MAC, FULL_ADDER, INT8_MAC
 
 SAMPLE_NS = 5e5  # of one sample of one loop
 LEAST_NS = 1e5  # from which a trial is long enough to tell the rate

@@ -12,8 +12,8 @@ from typing import Any
 from runtime.bench.networks import CHOSEN, POPCOUNT
 from runtime.bench.peer_networks import LARQ_VARIANT
 from runtime.bench.peer_tables import tabulate_end_to_end, tabulate_modern, tabulate_pairs
-from runtime.bench.tables import make_table
 from runtime.errors import RuntimeFault
+from runtime.measurement.tables import make_table
 
 BLOCK = "bench"  # the name of the marks
 MIB = 2**20

@@ -10,17 +10,17 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from runtime.bench.contestants import make_images
-from runtime.bench.machine import name_cpus, pinned
+from runtime.bench.exports import SIZE
 from runtime.bench.mobile_graphs import SPECS, build_mobile_graph
 from runtime.bench.peer_contestants import Lists, PeerSettings, add_peers
-from runtime.bench.timing import Progress, summarize, take_turns, time_calls
 from runtime.bundle import Bundle
-from runtime.engine import load_engine
+from runtime.engines.engine import load_engine
 from runtime.errors import RuntimeFault
+from runtime.measurement.inputs import make_images
+from runtime.measurement.machine import name_cpus, pinned
+from runtime.measurement.timing import Progress, summarize, take_turns, time_calls
 
 OURS = ("meliusnetc", "meliusnet22", "meliusnet42", "meliusnet59")
-SIZE = 224  # pixels
 BINARY = "binary"
 
 # Top-1 on ImageNet in percent as published, and where. Nobody has trained ours on ImageNet with

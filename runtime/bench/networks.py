@@ -14,18 +14,19 @@ from typing import Any
 
 import numpy as np
 
-from runtime import library
-from runtime.bench.contestants import EAGER, make_images
+from runtime.bench.contestants import EAGER
 from runtime.bench.counts import count_macs
 from runtime.bench.limits import LimitMeter
-from runtime.bench.machine import pinned
 from runtime.bench.throughput import format_throughput, measure_throughput
-from runtime.bench.timing import Progress, summarize
 from runtime.bundle import Bundle
-from runtime.measuring import BINARY_MAC, FLOAT_MAC, INT8_MAC
-from runtime.network import Network, phase_names
-from runtime.parts import Floats, Part
-from runtime.prepare import prepare_bundle
+from runtime.engines.prepare import prepare_bundle
+from runtime.kernels import library
+from runtime.kernels.measuring import BINARY_MAC, FLOAT_MAC, INT8_MAC
+from runtime.kernels.network import Network, phase_names
+from runtime.kernels.parts import Floats, Part
+from runtime.measurement.inputs import make_images
+from runtime.measurement.machine import pinned
+from runtime.measurement.timing import Progress, summarize
 
 FORCE_KERNEL = "BNN_FORCE_KERNEL"  # read by the kernel library when a stage is prepared
 CHOSEN, POPCOUNT = "chosen", "popcount"
@@ -87,7 +88,7 @@ def measure_network(
         chosen = samples[CHOSEN][:, i]
         parts.append(
             {
-                "name": step["name"],
+                "name": step.name,
                 "kind": kind,
                 "kernels": kernels[CHOSEN][i],
                 "macs": operations,
@@ -184,7 +185,7 @@ def _make_pass(parts: Sequence[Part]) -> Pass:
 
 
 def _make_eager_pass(bundle: Bundle) -> Pass:
-    from runtime.reference import EagerNetwork  # imports torch
+    from runtime.engines.reference import EagerNetwork  # imports torch
 
     twin = EagerNetwork(bundle, 1)
     count = len(bundle.manifest.plan)

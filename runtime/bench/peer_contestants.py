@@ -15,9 +15,9 @@ import numpy as np
 
 from runtime.bench.interpreters import explain
 from runtime.bench.peer_process import PeerProcess
-from runtime.bench.timing import Progress, Timer
+from runtime.engines.onnx_sessions import saturates
 from runtime.errors import RuntimeFault
-from runtime.onnx_sessions import saturates
+from runtime.measurement.timing import Progress, Timer
 
 FLOAT, INT8 = "fp32", "int8"
 REFERENCE = "onnxruntime"

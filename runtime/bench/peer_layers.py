@@ -10,11 +10,11 @@ import numpy as np
 from runtime.bench.counts import BinaryShape
 from runtime.bench.interpreters import explain
 from runtime.bench.layers import random_weight
-from runtime.bench.machine import name_cpus, pinned
 from runtime.bench.peer_process import PeerProcess
-from runtime.bench.timing import RUNS_PER_TURN, Progress, summarize
 from runtime.errors import RuntimeFault
-from runtime.measuring import measure_layer
+from runtime.kernels.measuring import measure_layer
+from runtime.measurement.machine import name_cpus, pinned
+from runtime.measurement.timing import RUNS_PER_TURN, Progress, summarize
 
 PARTS = {"counting": "convolution", "complete": "whole"}  # ours -> the peer's
 

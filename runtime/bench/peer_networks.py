@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from runtime.bench.contestants import make_images
+from runtime.bench.exports import SIZE
 from runtime.bench.interpreters import explain
-from runtime.bench.machine import name_cpus, pinned
 from runtime.bench.peer_contestants import Lists, PeerSettings, add_peers
 from runtime.bench.peer_process import PeerProcess
-from runtime.bench.timing import Progress, summarize, take_turns, time_calls
 from runtime.bundle import ONNX_GRAPH, SELF_TEST, Bundle
-from runtime.engine import load_engine
+from runtime.engines.engine import load_engine
 from runtime.errors import RuntimeFault
+from runtime.kernels.parts import Window
+from runtime.measurement.inputs import make_images
+from runtime.measurement.machine import name_cpus, pinned
+from runtime.measurement.timing import Progress, summarize, take_turns, time_calls
+from runtime.plan import Plan, StageStep, StemStep, Step
 
 # (ours, theirs): pairs that the MeliusNet paper makes by size and accuracy.
 PAIRS = (
@@ -28,7 +31,6 @@ INT8_SUFFIX = ", 8-bit parts"  # ours with 8-bit stem, transitions and head
 LARQ_NETWORK = "meliusnet22"
 LARQ_VARIANT = f"{LARQ_NETWORK}, larq's variant"
 BINARY = "binary"
-SIZE = 224  # pixels
 LARQ_CALLS = ("indirect BGEMM, XNNPACK", "indirect BGEMM", "default")
 
 Export = Callable[..., Bundle]  # name, and float_parts="int8"
@@ -40,19 +42,21 @@ def make_larq_variant(bundle: Bundle) -> Bundle:
     Binary maps are padded with 0, the stem's first convolution at the bottom and right only, and
     its pool has a window of 2x2. Its answers are others: it has no self-test.
     """
-    plan = []
-    for step in bundle.manifest.plan:
-        changed = dict(step)
-        if step["part"] == "stage":
-            changed["padding"] = 0
-        elif step["part"] == "stem":
-            first, *others = step["convolutions"]
-            changed["convolutions"] = [{**first, "padding": [0, 1]}, *others]
-            changed["pool"] = {"kernel": 2, "stride": 2, "padding": [0, 0]}
-        plan.append(changed)
+    plan = Plan(tuple(map(_as_larq_has_it, bundle.manifest.plan)))
     files = {name: entry for name, entry in bundle.manifest.files.items() if name != SELF_TEST}
-    manifest = dataclasses.replace(bundle.manifest, plan=tuple(plan), files=files)
+    manifest = replace(bundle.manifest, plan=plan, files=files)
     return Bundle(bundle.path, manifest)
+
+
+def _as_larq_has_it(step: Step) -> Step:
+    if isinstance(step, StageStep):
+        return replace(step, padding=0)
+    if isinstance(step, StemStep):
+        first, *others = step.convolutions
+        window = replace(first.window, padding_before=0, padding_after=1)
+        convolutions = (replace(first, window=window), *others)
+        return replace(step, convolutions=convolutions, pool=Window(2, 2))
+    return step
 
 
 def measure_peer_networks(

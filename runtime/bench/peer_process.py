@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from runtime.bench.timing import Timer
 from runtime.errors import RuntimeFault
+from runtime.measurement.timing import Timer
 
 PROGRAM = Path(__file__).with_name("peers") / "serve.py"
 START_SECONDS = 600.0  # imports, conversion, compilation

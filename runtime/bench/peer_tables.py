@@ -11,7 +11,7 @@ from runtime.bench.mobile_graphs import SPECS
 from runtime.bench.modern_networks import OURS, PUBLISHED
 from runtime.bench.peer_contestants import FLOAT, INT8, PEERS, WITHOUT_INT8
 from runtime.bench.peer_networks import INT8_SUFFIX, PAIRS
-from runtime.bench.tables import make_table
+from runtime.measurement.tables import make_table
 
 Figures = Mapping[str, Any]
 NAMES = {

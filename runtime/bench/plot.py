@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from runtime.bench.machine import format_machine
 from runtime.bench.peer_contestants import INT8, PEERS
 from runtime.bench.peer_networks import BINARY, INT8_SUFFIX, LARQ_VARIANT, PAIRS
 from runtime.bench.peer_tables import NAMES
 from runtime.bench.svg import Bar, Chart, Group, Mark, draw_charts
 from runtime.errors import RuntimeFault
-from runtime.measuring import BINARY_MAC
+from runtime.kernels.measuring import BINARY_MAC
+from runtime.measurement.machine import format_machine
 
 Figures = Mapping[str, Any]
 

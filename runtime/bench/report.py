@@ -4,58 +4,30 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from runtime.bench.contestants import CONTESTANTS, EAGER, load_contestants
 from runtime.bench.end_to_end import (
     format_end_to_end,
-    import_network,
     measure_end_to_end,
 )
 from runtime.bench.engines import format_engines, measure_engines
+from runtime.bench.exports import Exports
 from runtime.bench.kernels import format_kernels, measure_kernels
 from runtime.bench.layers import chosen_families, format_layers, measure_layers
 from runtime.bench.limits import LimitMeter, format_limits
-from runtime.bench.machine import pinned, run_module, show_progress
 from runtime.bench.modern_networks import format_modern_networks, measure_modern_networks
 from runtime.bench.networks import format_network, measure_network
 from runtime.bench.peer_layers import format_peer_layers, measure_peer_layers
 from runtime.bench.peer_networks import (
     LARQ_NETWORK,
-    SIZE,
     format_peer_networks,
     measure_peer_networks,
 )
 from runtime.bundle import Bundle, read_bundle
-from runtime.plan import ARITHMETICS
+from runtime.measurement.machine import pinned, show_progress
 
 SECTIONS = ("kernels", "layers", "networks", "engines", "end-to-end", "peers")
-
-
-class Exports:
-    """Networks with random weights, each written once by models.export in a child process."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._bundles: dict[tuple[str, int, str], Bundle] = {}
-
-    def __call__(self, name: str, size: int = SIZE, float_parts: str = ARITHMETICS[0]) -> Bundle:
-        """The bundle of a network of models/. Raises RuntimeFault with what the exporter said."""
-        key = name, size, float_parts
-        if key not in self._bundles:
-            self._bundles[key] = self._export(*key)
-        return self._bundles[key]
-
-    def _export(self, name: str, size: int, float_parts: str) -> Bundle:
-        show_progress(f"exporting {name} at {size} pixels, float parts in {float_parts}")
-        out = self._folder / f"{name}-{size}-{float_parts}"
-        run_module(
-            *("models.export", name, "--image-size", str(size), "--parity-inputs", "1"),
-            *("--no-self-test", "--float-parts", float_parts, "--out", str(out)),
-            expected=f"expected python -m models.export to write {name}",
-        )
-        return read_bundle(out)
 
 
 class Report:
@@ -67,7 +39,7 @@ class Report:
         self.figures: dict[str, Any] = {}
 
     def run(self, bundles: Sequence[Bundle], sections: Sequence[str]) -> None:
-        """All sections; the last of the bundles is the one whose layers are measured.
+        """All sections; of the bundles that have a plan the layers of the last are measured.
 
         Raises RuntimeFault.
         """
@@ -85,8 +57,9 @@ class Report:
         self.figures["kernels"] = kernels
 
     def _run_layers(self, bundles: Sequence[Bundle]) -> None:
-        bundle = bundles[-1]
-        if not bundle.manifest.plan:
+        with_plan = [bundle for bundle in bundles if bundle.manifest.plan]
+        bundle = (with_plan or bundles)[-1]
+        if not with_plan:
             self._leave_out("layers", bundle)
             return
         with pinned(1, self._args.cpus) as cpus:
@@ -160,7 +133,7 @@ class Report:
         with pinned(1, self._args.cpus) as cpus:
             result = measure_end_to_end(
                 bundles[0],
-                self._write_mobilenet(),
+                self._open_mobilenet(),
                 self._args.interpreters,
                 folder=self._args.folder,
                 runs=self._args.runs,
@@ -169,12 +142,10 @@ class Report:
         self._print(format_end_to_end(result, cpus))
         self.figures["end_to_end"] = result
 
-    def _write_mobilenet(self) -> Bundle:
-        """MobileNet-v1 0.25 of 128 pixels: Google's if --mobilenet names its file, else random."""
-        file = self._args.mobilenet
-        if file is None:
-            return self._exports("mobilenet_v1_0.25", 128)
-        return import_network(file, self._args.folder / "mobilenet")
+    def _open_mobilenet(self) -> Bundle:
+        """MobileNet-v1 0.25 of 128 pixels: that of --mobilenet, else with random weights."""
+        folder = self._args.mobilenet
+        return self._exports("mobilenet_v1_0.25", 128) if folder is None else read_bundle(folder)
 
     def _leave_out(self, section: str, bundle: Bundle) -> None:
         self._print(

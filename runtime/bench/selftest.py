@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from runtime import library
-from runtime.bench.contestants import make_images
 from runtime.bundle import Bundle
-from runtime.prepare import prepare_bundle
+from runtime.engines.prepare import prepare_bundle
+from runtime.kernels import library
+from runtime.measurement.inputs import make_images
 
 
 def compare_implementations(bundle: Bundle, batch: int = 2) -> list[dict[str, Any]]:
@@ -38,7 +38,7 @@ def compare_implementations(bundle: Bundle, batch: int = 2) -> list[dict[str, An
                 outcome.append(
                     {
                         "implementation": name,
-                        "part": step["name"],
+                        "part": step.name,
                         "values": found.size,
                         "different": int(different.sum()),
                         "worst": float(np.abs(found - expected).max()),

@@ -7,12 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-from runtime.bench.contestants import make_images
-from runtime.bench.machine import pinned
-from runtime.bench.timing import Progress, Timer, summarize, take_turns, time_calls
 from runtime.bundle import Bundle
-from runtime.engine import Engine, load_engine
+from runtime.engines.engine import Engine, load_engine
 from runtime.errors import RuntimeFault
+from runtime.measurement.inputs import make_images
+from runtime.measurement.machine import pinned
+from runtime.measurement.timing import Progress, Timer, summarize, take_turns, time_calls
 
 # (calls at once, threads of each, images of each)
 SETTINGS = ((1, 1, 1), (1, 1, 8), (1, 2, 1), (1, 2, 8), (2, 1, 8))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.installed import find_file
+from runtime.kernels.installed import find_file
 from tests.conftest import HAVE_TORCH
 from tests.deploy.elf import Binary
 

@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from runtime import ENGINES, Manifest
-from runtime.bitpack import pack_bits
 from runtime.bundle import ONNX_GRAPH, TORCHSCRIPT_GRAPH, WEIGHTS, Bundle, write_bundle
-from runtime.preprocess import Preprocessing
+from runtime.images import Preprocessing
+from runtime.kernels.bitpack import GROWTH, pack_bits
+from runtime.plan import Plan, parse_plan
 
-GROWTH = 64
 PARITY = {"max_abs_logit_difference": 0.005}
-Plan = list[dict[str, Any]]
 Tensors = dict[str, NDArray[Any]]
 
 # (channels_in, channels_out, kernel, stride, padding, groups, relu) of each convolution; pool
@@ -41,7 +40,7 @@ class _Maker:
 
     def __init__(self, seed: int, image: int) -> None:
         self.random = np.random.default_rng(seed)
-        self.plan: Plan = []
+        self.plan: list[dict[str, Any]] = []
         self.tensors: Tensors = {}
         self.shape = [3, image, image]
 
@@ -149,25 +148,25 @@ def make_network(
     maker.head(classes)
     if int8:
         maker.use_int8()
-    return maker.plan, maker.tensors
+    return parse_plan(maker.plan), maker.tensors
 
 
 def make_images(plan: Plan, count: int = 2, seed: int = 1) -> NDArray[np.float32]:
     """Random pictures that fit a plan, float32 [count, 3, H, W]."""
     random = np.random.default_rng(seed)
-    return random.standard_normal((count, *plan[0]["input"])).astype(np.float32)
+    return random.standard_normal((count, *plan.input)).astype(np.float32)
 
 
 def make_manifest(plan: Plan) -> Manifest:
     """A manifest for a plan; write_bundle fills in the files."""
-    (classes,), image = plan[-1]["output"], plan[0]["input"][1]
+    (classes,), image = plan.output, plan.input[1]
     return Manifest(
         name="random",
         architecture={},
         input=(3, image, image),
         preprocessing=Preprocessing(image, image, "bilinear", (127.5,) * 3, (127.5,) * 3),
         labels=tuple(f"label {i}" for i in range(classes)),
-        plan=tuple(plan),
+        plan=plan,
         files={},
         trained=False,
         training=None,
@@ -179,13 +178,20 @@ def make_bundle(
 ) -> Bundle:
     """Writes a bundle of make_network(seed, **options); without its graphs if `graphs` is false."""
     plan, tensors = make_network(seed, **options)
+    return write_network(path, plan, tensors, graphs=graphs, self_test=self_test)
+
+
+def write_network(
+    path: Path, plan: Plan, tensors: Tensors, *, graphs: bool = True, self_test: bool = False
+) -> Bundle:
+    """Writes a bundle of a plan and its tensors."""
     manifest = make_manifest(plan)
     with tempfile.TemporaryDirectory() as temporary:
         files = {WEIGHTS: Path(temporary, WEIGHTS)}
         save_file(tensors, files[WEIGHTS])
         if graphs:
             from models.export.onnx_graph import build_graph
-            from runtime.layers import save_network, script_network
+            from runtime.engines.layers import save_network, script_network
 
             files[TORCHSCRIPT_GRAPH] = Path(temporary, TORCHSCRIPT_GRAPH)
             save_network(script_network(plan), files[TORCHSCRIPT_GRAPH])

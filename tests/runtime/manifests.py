@@ -14,6 +14,7 @@ from safetensors.numpy import save_file
 from runtime import Bundle, Manifest, Preprocessing
 from runtime.bundle import WEIGHTS, write_bundle
 from runtime.manifest import MANIFEST, find_digest
+from runtime.plan import parse_plan
 
 WINDOW = {"kernel": 3, "stride": 1, "padding": [1, 1]}
 POOL = {"kernel": 2, "stride": 2, "padding": [0, 0]}
@@ -49,7 +50,7 @@ def make_manifest() -> Manifest:
         input=(3, 8, 8),
         preprocessing=Preprocessing(9, 8, "bilinear", (1.0, 2.5, 3e-7), (4.0, 5.0, 6.0), 1.5),
         labels=("ant", "bée"),
-        plan=tuple(make_plan()),
+        plan=parse_plan(make_plan()),
         files={},
         trained=True,
         training={"data": "none", "seed": 7},

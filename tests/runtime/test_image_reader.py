@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from runtime import ImageLimits, ImageReader, InvalidImage, Preprocessing, normalise, preprocess
-from runtime.decoding import decode_image
 from runtime.errors import ImageTooLarge
-from runtime.exif import TRANSPOSITIONS
-from runtime.resampling import _find_pixels
+from runtime.image_files.decoding import decode_image
+from runtime.image_files.exif import TRANSPOSITIONS
+from runtime.kernels.resampling import _find_pixels
 from tests.runtime.images import encode, make_noise, make_photo
 
 FULL = Preprocessing(36, 32, "bilinear", (123.0, 116.0, 103.0), (58.0, 57.0, 57.0))
@@ -172,7 +172,7 @@ def test_tensor_is_the_same_by_the_kernel_library_and_by_pillow(
         expected = normalise(reader.crop(image, plan), spec)
         assert reader.prepare(image, plan).tobytes() == expected.tobytes()
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("runtime.resampling._load", lambda: None)
+            patch.setattr("runtime.kernels.resampling._load", lambda: None)
             assert reader.prepare(image, plan).tobytes() == expected.tobytes()
 
 

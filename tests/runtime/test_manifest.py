@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime import Bundle, errors, library, read_bundle
+from runtime import Bundle, errors, read_bundle
 from runtime.bundle import WEIGHTS
 from runtime.canonical_json import canonical
+from runtime.kernels import library
 from runtime.manifest import FLOAT_ORDER, FORMAT, MANIFEST, read_manifest
 from tests.runtime.manifests import as_format_1, as_format_2, edit, make_manifest, write_example
 

@@ -21,6 +21,7 @@ from PIL import Image
 import service.server
 from runtime import Bundle, ImageLimits, Manifest, Preprocessing, SelfTest, SkippedEngine
 from runtime.bundle import FileEntry, write_bundle
+from runtime.plan import Plan
 from service.app import create_app
 from service.classifier import Classifier
 from service.predictor import Predictor
@@ -52,7 +53,7 @@ class FakeEngine:
             "input": (3, 32, 32),
             "preprocessing": spec,
             "labels": ("red", "green", "blue"),
-            "plan": (),
+            "plan": Plan(),
             "files": {"model.onnx": FileEntry("0" * 64, 1234)},
             "trained": True,
             "training": {"data": "none", "accuracy": {"top1": 0.9, "images": 10}},

@@ -3,12 +3,13 @@
 import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from pydantic import ValidationError
 
 import service
+from runtime import ENGINES
 from service import settings as module
 from service.settings import (
     KERNEL_SETTINGS,
@@ -49,6 +50,12 @@ def test_defaults() -> None:
     assert (settings.api_keys_file, settings.allowed_hosts, settings.cors_origins) == (None, (), ())
     limits = settings.image_limits
     assert (limits.max_bytes, limits.max_pixels, limits.max_scans) == (32 * 2**20, 25_000_000, 20)
+
+
+def test_engines_are_those_of_the_runtime() -> None:
+    field = Settings.model_fields["engine"]
+    assert get_args(field.annotation) == ("auto", *ENGINES)
+    assert f"the first of {', '.join(ENGINES)} that" in str(field.description)
 
 
 def test_images_are_decoded_by_as_many_threads_as_there_are_workers() -> None:

@@ -25,12 +25,12 @@ from runtime.bench.arm.compare import compare_networks
 from runtime.bench.arm.machine import make_machine
 from runtime.bench.arm.tables import make_tables
 from runtime.bench.arm.tools import find_tools
+from runtime.bench.exports import Exports
 from runtime.bench.interpreters import find_interpreters
-from runtime.bench.machine import show_progress
 from runtime.bench.markdown import split_at_marks, write_block
 from runtime.bench.peer_networks import PAIRS
-from runtime.bench.report import Exports
 from runtime.errors import RuntimeFault
+from runtime.measurement.machine import show_progress
 
 BLOCK = "bench arm"  # the name of the marks
 
@@ -41,6 +41,12 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         prog="python -m runtime.bench.arm",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--exports",
+        type=Path,
+        metavar="DIR",
+        help="folder of the networks with random weights, ARITHMETIC/NAME (`make bench-arm`)",
     )
     parser.add_argument(
         "--board", action="append", choices=BOARDS, help="may be repeated (default: all)"
@@ -113,7 +119,7 @@ def _measure(args: argparse.Namespace) -> dict[str, Any]:
         folder = Path(name)
         return compare_networks(
             machine,
-            Exports(folder),
+            Exports(args.exports),
             folder,
             args.interpreters,
             pairs=[pair for pair in PAIRS if not args.network or pair[0] in args.network],

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from runtime.bench.instruction_counts import Instructions, classify
 from runtime.errors import RuntimeFault
-from runtime.instruction_counts import Instructions, classify
 
 WORD = 4  # bytes of an instruction
 HOT = 0.99  # of all instructions run: those of the blocks whose cycles are modelled

@@ -13,16 +13,17 @@ from runtime.bench.arm.boards import BOARDS
 from runtime.bench.arm.cycles import CoreModel
 from runtime.bench.arm.machine import Machine
 from runtime.bench.arm.measure import run_network
-from runtime.bench.contestants import make_images
+from runtime.bench.exports import SIZE
 from runtime.bench.interpreters import explain
 from runtime.bench.peer_contestants import FLOAT, INT8, REFERENCE, check_answer
-from runtime.bench.peer_networks import BINARY, INT8_SUFFIX, SIZE, Export
+from runtime.bench.peer_networks import BINARY, INT8_SUFFIX, Export
 from runtime.bench.peer_process import PeerProcess
-from runtime.bench.timing import Progress
 from runtime.bundle import ONNX_GRAPH, Bundle
-from runtime.engine import load_engine
+from runtime.engines.engine import load_engine
+from runtime.engines.onnx_sessions import saturates
 from runtime.errors import RuntimeFault
-from runtime.onnx_sessions import saturates
+from runtime.measurement.inputs import make_images
+from runtime.measurement.timing import Progress
 
 NATIVE, LITERT = "native", "litert"
 

@@ -58,9 +58,9 @@ def find_units(kinds: Sequence[str]) -> list[slice]:
 
 def run_native(model: str, with_parts: bool, sections: Sections) -> tuple[str, Any]:
     """Our engine on seeded noise: what it is called, and its logits."""
-    from runtime.bench.contestants import make_images
     from runtime.bundle import read_bundle
-    from runtime.engine import load_engine
+    from runtime.engines.engine import load_engine
+    from runtime.measurement.inputs import make_images
 
     bundle = read_bundle(Path(model))
     engine, images = load_engine(bundle, "native", 1), make_images(bundle, 1)
@@ -73,17 +73,17 @@ def run_native(model: str, with_parts: bool, sections: Sections) -> tuple[str, A
 
 def _run_prefixes(bundle: Any, images: Any, sections: Sections) -> None:
     """The network up to the end of each unit: differences are what the units take."""
-    from runtime.network import Network
-    from runtime.prepare import prepare_bundle
+    from runtime.engines.prepare import prepare_bundle
+    from runtime.kernels.network import Network
 
     parts, plan = prepare_bundle(bundle), bundle.manifest.plan
-    for unit in find_units([step["part"] for step in plan]):
+    for unit in find_units([step.part for step in plan]):
         network = Network(parts[: unit.stop])
-        shape = plan[unit.stop - 1]["output"]
+        shape = plan[unit.stop - 1].output
         network.classes = int(np.prod(shape))  # of a map, too, which leaves as it lies in memory
         workspace = network.allocate_workspace(1)
         out = np.empty((1, network.classes), np.float32)
-        name = ", ".join(step["name"] for step in plan[unit])
+        name = ", ".join(step.name for step in plan[unit])
         sections.run(name, lambda n=network, w=workspace, y=out: n.run(images, w, y, 1))  # type: ignore[misc]
 
 

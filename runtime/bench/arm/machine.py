@@ -15,7 +15,7 @@ from pathlib import Path
 from runtime.bench.arm.boards import Board, write_system
 from runtime.bench.arm.symbols import Function, parse_functions
 from runtime.bench.arm.tools import Tools, run_tool
-from runtime.bench.machine import ROOT
+from runtime.measurement.machine import ROOT
 
 FOLDER = ROOT / ".build" / "arm-bench"
 SUITE, PYTHON = "bookworm", "3.11"  # Debian 12, as Raspberry Pi OS of 2023

@@ -10,7 +10,7 @@ from runtime.bench.arm.boards import BOARDS
 from runtime.bench.arm.compare import LITERT, NATIVE
 from runtime.bench.peer_contestants import FLOAT, INT8
 from runtime.bench.peer_networks import INT8_SUFFIX, PAIRS
-from runtime.bench.tables import make_table
+from runtime.measurement.tables import make_table
 
 MILLION = 1e6
 NAMED_SHARE = 0.02  # of the cycles, from which on a function is named

@@ -17,7 +17,7 @@ def open_peer(
     saturates (see onnxruntime_peer). Facts: "answers", logits by name. Calls: one a photo, its
     parts "whole" and "cpu", seconds of the process. On one thread.
     """
-    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read by the import, see runtime/onnx_sessions.py
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # see runtime/engines/onnx_sessions.py
     import numpy as np
     import onnxruntime as ort
     from PIL import Image, __version__

@@ -12,7 +12,7 @@ def open_peer(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Callab
     unless ONNX Runtime is asked for exact ones). Facts: "answer", logits of the seeded images.
     Calls: predict.
     """
-    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read by the import, see runtime/onnx_sessions.py
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # see runtime/engines/onnx_sessions.py
     import numpy as np
     import onnxruntime as ort
 

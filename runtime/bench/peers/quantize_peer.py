@@ -14,7 +14,7 @@ CALIBRATION_IMAGES = (
 
 def open_peer(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Callable[[], None]]]:
     """options: model, out (paths), size (pixels). Static, QDQ, per channel; no calls."""
-    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read by the import, see runtime/onnx_sessions.py
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # see runtime/engines/onnx_sessions.py
     import numpy as np
     import onnxruntime as ort
     from onnxruntime.quantization import (

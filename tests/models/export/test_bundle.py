@@ -9,6 +9,7 @@ from models.export.__main__ import main
 from models.export.parity import parity_inputs
 from models.train import main as train
 from runtime import ENGINES, load_engine, read_bundle, run_self_test
+from runtime.plan import Plan
 from tests.models.pictures import write_two_colours
 
 
@@ -110,7 +111,7 @@ def test_mobilenet_is_for_the_onnx_engine_alone(tmp_path: Path) -> None:
     assert main(["mobilenet_v1_0.25_small", "--num-classes", "3", "--out", str(out)]) == 0
     manifest = read_bundle(out).manifest
     assert set(manifest.files) == {"model.onnx", "self_test.safetensors"}
-    assert manifest.plan == ()
+    assert manifest.plan == Plan()
     assert "not_measured" in manifest.parity["native"]
     assert str(tmp_path) not in str(manifest.parity)
     engine = load_engine(out)

@@ -20,7 +20,9 @@ from models.export.convert import (
 )
 from models.networks.meliusnet import MeliusNet
 from models.networks.specs import Spec
-from runtime.bitpack import unpack
+from runtime.kernels.bitpack import unpack
+from runtime.kernels.parts import Window
+from runtime.plan import StageStep, StemStep
 
 TINY = Spec("tiny", (1, 2), (96,), stem="grouped")
 
@@ -119,35 +121,37 @@ def test_float_twins_are_refused() -> None:
 @pytest.mark.parametrize(
     ("side", "kernel", "stride", "padding", "expected"),
     [
-        (224, 3, 2, [1, 1], 112),
-        (224, 3, 2, [0, 1], 112),
-        (7, 2, 2, [0, 0], 3),
-        (5, 3, 1, [1, 1], 5),
+        (224, 3, 2, (1, 1), 112),
+        (224, 3, 2, (0, 1), 112),
+        (7, 2, 2, (0, 0), 3),
+        (5, 3, 1, (1, 1), 5),
     ],
 )
 def test_output_side(
-    side: int, kernel: int, stride: int, padding: list[int], expected: int
+    side: int, kernel: int, stride: int, padding: tuple[int, int], expected: int
 ) -> None:
-    assert output_side(side, {"kernel": kernel, "stride": stride, "padding": padding}) == expected
+    assert output_side(side, Window(kernel, stride, *padding)) == expected
 
 
 def test_too_few_pixels_are_refused() -> None:
     with pytest.raises(ConversionError, match="use more pixels"):
-        output_side(1, {"kernel": 2, "stride": 2, "padding": [0, 0]})
+        output_side(1, Window(2, 2))
 
 
 def test_plan_follows_the_network() -> None:
     network = MeliusNet(TINY, 4)
     calibrate(network, 32)
     converted = convert_network(network, 32)
-    assert [(s["name"], s["input"], s["output"]) for s in converted.plan] == [
-        ("stem", [3, 32, 32], [64, 8, 8]),
-        ("stage1", [64, 8, 8], [128, 8, 8]),
-        ("transition1", [128, 8, 8], [96, 4, 4]),
-        ("stage2", [96, 4, 4], [224, 4, 4]),
-        ("head", [224, 4, 4], [4]),
+    assert [(s.name, s.input, s.output) for s in converted.plan] == [
+        ("stem", (3, 32, 32), (64, 8, 8)),
+        ("stage1", (64, 8, 8), (128, 8, 8)),
+        ("transition1", (128, 8, 8), (96, 4, 4)),
+        ("stage2", (96, 4, 4), (224, 4, 4)),
+        ("head", (224, 4, 4), (4,)),
     ]
-    assert converted.plan[3]["layers"] == ["dense", "improvement"] * 2
+    stage = converted.plan[3]
+    assert isinstance(stage, StageStep)
+    assert stage.layers == ("dense", "improvement") * 2
     weight = network.stages[0][0].conv.weight.detach().numpy()  # type: ignore[index]
     packed = unpack(converted.tensors["stage1.layer0.weight"])
     assert np.array_equal(packed.transpose(0, 3, 1, 2), np.where(weight >= 0, 1, -1))
@@ -156,5 +160,6 @@ def test_plan_follows_the_network() -> None:
 def test_thumbnail_stem_has_no_relu_and_no_pool() -> None:
     network = MeliusNet(Spec("tiny", (1, 1), (64,), stem="thumbnail"), 4)
     (stem, *_) = convert_network(network, 16).plan
-    assert stem["pool"] is None
-    assert [c["relu"] for c in stem["convolutions"]] == [False]
+    assert isinstance(stem, StemStep)
+    assert stem.pool is None
+    assert [conv.relu for conv in stem.convolutions] == [False]

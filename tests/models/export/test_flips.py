@@ -6,7 +6,7 @@ import pytest
 from models.export.flips import Flip, Flipper, find_kind, measure_flips, summarize
 from models.export.parity import parity_inputs
 from runtime import Bundle
-from runtime.self_test import make_inputs, read_stored_answers
+from runtime.engines.self_test import make_inputs, read_stored_answers
 from tests.runtime.bundles import make_bundle
 
 

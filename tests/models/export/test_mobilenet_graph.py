@@ -8,7 +8,7 @@ import torch
 from models.export.convert import calibrate
 from models.export.mobilenet_graph import build_mobilenet_graph
 from models.networks.mobilenet import MobileNetV1, find_mobilenet_spec
-from runtime.onnx_sessions import open_session
+from runtime.engines.onnx_sessions import open_session
 
 
 @pytest.mark.parametrize(("stride", "side"), [(2, 64), (1, 32)])

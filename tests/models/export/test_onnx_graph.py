@@ -12,10 +12,10 @@ from models.export.convert import Converted, calibrate, convert_network
 from models.export.onnx_graph import build_graph
 from models.networks.meliusnet import MeliusNet
 from models.networks.specs import Spec
-from runtime import library
 from runtime.bundle import WEIGHTS
-from runtime.onnx_sessions import open_session
-from runtime.prepare import prepare_parts
+from runtime.engines.onnx_sessions import open_session
+from runtime.engines.prepare import prepare_parts
+from runtime.kernels import library
 from tests.runtime.bundles import make_images, make_network
 
 SIDE = 16
@@ -83,9 +83,9 @@ def test_int8_layers_round_and_clip_as_the_kernels_do(tmp_path: Path) -> None:
 def test_one_step_alone_is_a_graph(tmp_path: Path) -> None:
     network, converted = make(tmp_path)
     step = converted.plan[1]
-    graph = build_graph([step], tmp_path / WEIGHTS, "stage")
+    graph = build_graph(converted.plan[1:2], tmp_path / WEIGHTS, "stage")
     onnx.save(graph, tmp_path / "stage.onnx")
-    x = torch.randn(2, *step["input"])
+    x = torch.randn(2, *step.input)
     with torch.no_grad():
         expected = network.stages[0].double()(x.double()).numpy()
     assert np.array_equal(run(tmp_path / "stage.onnx", x.numpy()), expected)

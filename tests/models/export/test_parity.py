@@ -14,7 +14,7 @@ from models.export.parity import (
     measure_parity,
     parity_inputs,
 )
-from runtime.reference import FloatNetwork
+from runtime.engines.reference import FloatNetwork
 from tests.runtime.bundles import make_bundle
 
 

@@ -18,7 +18,7 @@ from models.export.quantize import (
 from models.networks.meliusnet import MeliusNet
 from models.networks.specs import Spec, StemName
 from runtime import Preprocessing
-from runtime.reference import FloatNetwork
+from runtime.engines.reference import FloatNetwork
 from tests.models.pictures import write_two_colours
 
 SIDE = 16
@@ -46,7 +46,7 @@ def noise(count: int, side: int = SIDE) -> np.ndarray:
 )
 def test_all_float_layers_but_the_first(stem: StemName, convolutions: list[str]) -> None:
     converted = convert(stem, 32)
-    names = [name for _, name in quantized_layers(converted.plan)]
+    names = quantized_layers(converted.plan)
     assert names == [*convolutions, "transition1", "head"]
     assert len(measure_ranges(converted, noise(1, 32))) == len(names)
 
@@ -73,12 +73,13 @@ def test_weights_keep_their_sign_and_reach_127() -> None:
 
 def test_the_quantized_network_is_close_and_the_original_unchanged() -> None:
     converted, images = convert("small"), noise(8)
+    steps = list(converted.steps)
     before = {name: tensor.copy() for name, tensor in converted.tensors.items()}
     quantized = quantize(converted, measure_ranges(converted, images))
-    assert all("arithmetic" not in step for step in converted.plan)
+    assert converted.steps == steps
     assert all(np.array_equal(before[name], converted.tensors[name]) for name in before)
-    layers = dict((name, layer) for layer, name in quantized_layers(quantized.plan))
-    assert all(layer["arithmetic"] == "int8" for layer in layers.values())
+    types = quantized.plan.tensors()
+    assert all(types[f"{name}.weight"][0] == np.int8 for name in quantized_layers(converted.plan))
     with torch.no_grad():
         stems = [
             next(FloatNetwork(c.plan, c.tensors).children())(torch.from_numpy(images))

@@ -19,8 +19,8 @@ from models.export.stored_answers import (
 )
 from runtime import Bundle, WrongAnswer, load_engine, read_bundle, run_self_test
 from runtime.bundle import SELF_TEST, WEIGHTS, write_bundle
+from runtime.engines.self_test import find_bound, make_inputs, read_stored_answers
 from runtime.errors import TruncatedFile
-from runtime.self_test import find_bound, make_inputs, read_stored_answers
 from tests.runtime.bundles import make_bundle
 
 DEFAULT = Path(__file__).parents[3] / "service" / "bundles" / "default"
@@ -110,7 +110,7 @@ def test_where_no_image_is_clear_and_steady_the_best_ones_are_taken(
 def test_engine_that_does_not_pass_is_named(
     bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from runtime.native_engine import NativeEngine
+    from runtime.engines.native_engine import NativeEngine
 
     predict = NativeEngine.predict
     calls: list[int] = []

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from models.tflite.graph import build_tflite_graph, dequantize
 from models.tflite.network import Convolution, Layer, Quantization
 from models.tflite.reader import read_tflite
-from runtime.onnx_sessions import make_options, open_session
+from runtime.engines.onnx_sessions import make_options, open_session
 from tests.emulation import NO_VNNI, run_python
 from tests.models.tflite_files import CLASSES, SIDE, make_file
 from tests.models.tflite_reference import compute_logits
@@ -102,7 +102,7 @@ def test_int8_graph_needs_exact_products_where_a_cpu_has_none(
     np.save(tmp_path / "images.npy", normalize(pixels))
     program = f"""
 import numpy
-from runtime.onnx_sessions import import_onnxruntime, open_session
+from runtime.engines.onnx_sessions import import_onnxruntime, open_session
 graph, images = {str(tmp_path / "net.onnx")!r}, numpy.load({str(tmp_path / "images.npy")!r})
 bare = import_onnxruntime().InferenceSession(graph, providers=["CPUExecutionProvider"])
 logits = [session.run(None, {{"images": images}})[0] for session in (bare, open_session(graph))]

@@ -9,7 +9,7 @@ from models.data.decoded import LabelledImages
 from models.evaluation.metrics import evaluate
 from models.networks.registry import Network, build_network
 from models.training.linear_probe import _two_views, find_last_layer, fit_last_layer, take_enough
-from runtime.preprocess import Preprocessing
+from runtime.images import Preprocessing
 
 SPEC = Preprocessing(18, 16, "bilinear", (127,) * 3, (64,) * 3)
 

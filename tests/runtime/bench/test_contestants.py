@@ -12,13 +12,14 @@ from runtime.bench.contestants import (
     Contestant,
     load_contestant,
     load_contestants,
-    make_images,
     measure_memory,
     read_peak_memory,
     run_alone,
 )
 from runtime.bundle import Bundle, Manifest
 from runtime.errors import RuntimeFault
+from runtime.measurement.inputs import make_images
+from runtime.plan import Plan
 from tests.runtime.bundles import make_bundle
 
 MIB = 2**20
@@ -44,7 +45,7 @@ def test_missing_contestants_have_reasons(bundle: Bundle, monkeypatch: pytest.Mo
 
 
 def test_network_without_plan_has_no_float_twin(bundle: Bundle) -> None:
-    empty = Bundle(bundle.path, Manifest(**{**vars(bundle.manifest), "plan": ()}))
+    empty = Bundle(bundle.path, Manifest(**{**vars(bundle.manifest), "plan": Plan()}))
     with pytest.raises(RuntimeFault, match="no float twin"):
         load_contestant(empty, EAGER, 1)
 
@@ -80,9 +81,3 @@ def test_failing_measurement_says_why(bundle: Bundle, tmp_path: Path) -> None:
     nowhere = Bundle(tmp_path / "nothing", bundle.manifest)
     with pytest.raises(RuntimeFault, match=r"memory of native failed: .*nothing"):
         measure_memory(nowhere, "native", 1, 1)
-
-
-def test_images_are_repeatable(bundle: Bundle) -> None:
-    images = make_images(bundle, 2)
-    assert images.shape == (2, *bundle.manifest.input)
-    assert np.array_equal(images, make_images(bundle, 2))

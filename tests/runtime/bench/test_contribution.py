@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from runtime.bench.__main__ import BASELINE_BUNDLE, DEFAULT_BUNDLE, main
+from runtime.bench.__main__ import main
 from runtime.bench.contribution import SCHEMA, describe_board, describe_heat
 
 
@@ -32,10 +32,12 @@ def list_texts(value: Any) -> list[str]:
 
 @pytest.mark.slow
 def test_a_report_is_whole_and_names_nobody(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    repository: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "report.json"
-    assert main(["--report", str(file), "--runs", "2", "--no-memory"]) == 0
+    bundles = sorted((repository / "service" / "bundles").iterdir())
+    options = ["--report", str(file), "--runs", "2", "--no-memory", "--bundle"]
+    assert main([*options, *map(str, bundles)]) == 0
     report = json.loads(file.read_text())
     assert report["schema"] == SCHEMA
     assert report.keys() == {
@@ -43,15 +45,14 @@ def test_a_report_is_whole_and_names_nobody(
     }
     assert {"kernels", "layers", "networks", "engines", "limits"} == report["figures"].keys()
     assert [result["network"] for result in report["figures"]["engines"]] == [
-        json.loads((bundle / "manifest.json").read_text())["name"]
-        for bundle in (BASELINE_BUNDLE, DEFAULT_BUNDLE)
+        json.loads((bundle / "manifest.json").read_text())["name"] for bundle in bundles
     ]
     for result in report["figures"]["engines"]:
         for row in result["engines"]:
             assert 0 < row["p10_ms"] <= row["median_ms"] <= row["p90_ms"]
     assert "peers" in report["left_out"]
     assert report["machine"]["implementation"]
-    personal = {socket.gethostname(), str(Path.home()), str(DEFAULT_BUNDLE), str(tmp_path)}
+    personal = {socket.gethostname(), str(Path.home()), str(bundles[0]), str(tmp_path)}
     for text in list_texts(report):
         assert not [word for word in personal if len(word) > 3 and word in text], text
         assert text != getpass.getuser()

@@ -12,7 +12,6 @@ from runtime.bench import end_to_end
 from runtime.bench.end_to_end import (
     PHOTOS,
     format_end_to_end,
-    import_network,
     make_photo,
     measure_end_to_end,
 )
@@ -78,14 +77,3 @@ def test_photos_are_seeded_jpegs_that_code_as_long_as_photos() -> None:
     assert (image.format, image.size) == ("JPEG", (512, 384))
     assert 1 < 8 * len(data) / (512 * 384) < 4  # bits a pixel
     assert max(width * height for width, height in PHOTOS.values()) == 12_000_000
-
-
-def test_file_that_is_no_network_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "no.tflite").write_bytes(b"no")
-    with pytest.raises(RuntimeFault, match="--mobilenet: expected a file that models"):
-        import_network(tmp_path / "no.tflite", tmp_path / "out")
-
-
-def test_googles_network_is_imported(mobilenet_v1: Path, tmp_path: Path) -> None:
-    bundle = import_network(mobilenet_v1 / "mobilenet_v1_0.25_128_quant.tflite", tmp_path / "out")
-    assert bundle.manifest.input == (3, 128, 128)

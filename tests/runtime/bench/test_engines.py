@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 import torch
 
-from runtime import library
 from runtime.bench import engines
 from runtime.bench.contestants import CONTESTANTS, Contestant
 from runtime.bench.engines import format_engines, measure_engines
 from runtime.bundle import Bundle
 from runtime.errors import RuntimeFault
+from runtime.kernels import library
+from runtime.plan import Plan
 from tests.runtime.bundles import make_bundle
 
 NUMBERS = ("median_ms", "p10_ms", "p90_ms", "fastest_ms")
@@ -89,7 +90,7 @@ def test_engine_that_fails_in_its_turn_is_an_error(
 
 def test_network_of_the_onnx_graph_alone_is_measured_by_that_engine(tmp_path: Path) -> None:
     bundle = make_bundle(tmp_path / "bundle")
-    manifest = bundle.manifest.__class__(**{**vars(bundle.manifest), "plan": ()})
+    manifest = bundle.manifest.__class__(**{**vars(bundle.manifest), "plan": Plan()})
     result = measure(Bundle(bundle.path, manifest), *CONTESTANTS)
     assert [row["name"] for row in result["engines"]] == ["onnx"]
     printed = format_engines(result)

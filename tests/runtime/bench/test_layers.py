@@ -2,7 +2,6 @@
 
 import pytest
 
-from runtime import library
 from runtime.bench.counts import BinaryShape
 from runtime.bench.layers import (
     chosen_families,
@@ -13,6 +12,7 @@ from runtime.bench.layers import (
 )
 from runtime.bench.limits import LimitMeter
 from runtime.bundle import Bundle
+from runtime.kernels import library
 from tests.runtime.bundles import make_bundle
 
 SLICED = library.active() != "generic"

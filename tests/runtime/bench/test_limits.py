@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from runtime import library, measuring
 from runtime.bench.limits import LimitMeter, format_limits
-from runtime.measuring import BINARY_MAC, FLOAT_MAC, FULL_ADDER, INT8_MAC, Limit
+from runtime.kernels import library, measuring
+from runtime.kernels.measuring import BINARY_MAC, FLOAT_MAC, FULL_ADDER, INT8_MAC, Limit
 
 LOOPS = (
     Limit("slow", BINARY_MAC, 100),

@@ -11,9 +11,8 @@ import torch
 
 from runtime.bench import __main__ as bench
 from runtime.bench.__main__ import main, parse_arguments
-from runtime.bench.report import SECTIONS, Exports
+from runtime.bench.report import SECTIONS
 from runtime.bundle import Bundle
-from runtime.errors import RuntimeFault
 from tests.runtime.bundles import make_bundle
 
 
@@ -51,7 +50,7 @@ def test_report_is_printed_written_and_drawn(
         content["machine"]["cpu"],
         "engines on random, untrained (random weights): input 3x16x16, batch 1, threads 1",
         "binary layers of random",
-        *(step["name"] for step in bundle.manifest.plan),
+        *(step.name for step in bundle.manifest.plan),
     ):
         assert text in printed
 
@@ -92,11 +91,26 @@ def test_places_to_write_to_are_checked_before_measuring(
         assert f"{option}: expected a folder to write to" in capsys.readouterr().err
 
 
-def test_peers_are_measured_only_where_no_network_is_named() -> None:
-    assert parse_arguments([]).sections == list(SECTIONS)
+def test_peers_are_measured_where_there_are_exports(tmp_path: Path) -> None:
+    assert parse_arguments(["-b", "x", "--exports", str(tmp_path)]).sections == list(SECTIONS)
     own = [name for name in SECTIONS if name not in ("peers", "end-to-end")]
     assert parse_arguments(["--bundle", "x"]).sections == own
-    assert parse_arguments(["--network", "x", "--only", "peers"]).sections == ["peers"]
+    assert parse_arguments(["--only", "peers"]).sections == ["peers"]
+
+
+def test_several_bundles_are_measured(bundle: Bundle, capsys: pytest.CaptureFixture[str]) -> None:
+    more = ["--only", "engines", "--engine", "native", "--no-memory"]
+    assert run(bundle, "-b", str(bundle.path), str(bundle.path), *more) == 0
+    assert capsys.readouterr().out.count("engines on random") == 3
+
+
+def test_networks_that_are_not_there_end_it(
+    bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(bundle, "--only", "peers") == 2
+    assert "expected a folder with meliusnet22 as --exports, found none" in capsys.readouterr().err
+    assert run(bundle, "--only", "end-to-end", "--exports", str(tmp_path)) == 2
+    assert "expected a bundle's manifest, found none" in capsys.readouterr().err
 
 
 def test_selftest_fails_on_a_difference(
@@ -106,32 +120,6 @@ def test_selftest_fails_on_a_difference(
     assert "identical to generic" in capsys.readouterr().out
     monkeypatch.setattr(bench, "run_selftest", lambda bundle: False)
     assert run(bundle, "--selftest") == 1
-
-
-def test_default_is_the_default_model_and_meliusnet22(
-    bundle: Bundle, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    asked: list[tuple[str, int]] = []
-
-    def export(self: Exports, name: str, size: int = 224) -> Bundle:
-        asked.append((name, size))
-        if len(asked) > 1:
-            raise RuntimeFault("no exporter here")
-        return bundle
-
-    monkeypatch.setattr(bench, "DEFAULT_BUNDLE", bundle.path)
-    monkeypatch.setattr(Exports, "__call__", export)
-    options = ["--engine", "native", "--no-memory", "--runs", "1"]
-    assert main([*options, "--only", "engines"]) == 0
-    assert asked == [("meliusnet22", 224)]
-    assert capsys.readouterr().out.count("engines on random") == 2
-    monkeypatch.setattr(bench.Report, "_run_kernels", lambda *_: None)
-    assert main(options) == 0
-    answer = capsys.readouterr()
-    assert answer.out.count("engines on random") == 1
-    assert "meliusnet22, end-to-end, peers are left out: no exporter here" in answer.err
-    assert main([*options, "--only", "peers"]) == 2
-    assert "runtime.bench: no exporter here" in capsys.readouterr().err
 
 
 def test_wrong_bundle_ends_with_its_error(
@@ -148,7 +136,10 @@ def test_wrong_bundle_ends_with_its_error(
         (["--threads", "-1"], "--threads must be at least 1"),
         (["--engine", "abacus"], "invalid choice: 'abacus'"),
         (["--only", "kernels,tea"], "--only: expected kernels, layers, networks, engines, end-"),
-        (["--mobilenet", "no.tflite"], "--mobilenet: expected a file, found no no.tflite"),
+        (["--mobilenet", "no"], "--mobilenet: expected a folder, found no no"),
+        (["--exports", "no"], "--exports: expected a folder, found no no"),
+        (["--only", "engines"], "expected --bundle DIR to measure, found none"),
+        ([], "expected --bundle DIR to measure, found none"),
         (["--cpus", "one"], "invalid literal"),
         (["--peer-python", "larq"], "expected NAME=PATH"),
         (["--peer-python", "larq=/no/python"], "found no file '/no/python'"),

@@ -5,7 +5,7 @@ import onnx
 import pytest
 
 from runtime.bench.mobile_graphs import CLASSES, SPECS, build_mobile_graph, round_channels
-from runtime.onnx_sessions import open_session
+from runtime.engines.onnx_sessions import open_session
 
 # Millions of parameters (batch norms folded) and of multiply-adds at 224 pixels. Published: 2.5 and
 # 56; 5.4 and 219; 3.8 and 200; half of the channels: 2.2 parameters (timm).

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 import torch
 
-from runtime import library
 from runtime.bench.counts import count_macs
 from runtime.bench.limits import LimitMeter
 from runtime.bench.networks import FORCE_KERNEL, forced_kernel, format_network, measure_network
 from runtime.bundle import Bundle
-from runtime.network import phase_names
+from runtime.kernels import library
+from runtime.kernels.network import phase_names
 from tests.runtime.bundles import make_bundle
 
 # What parts of each kind may spend time on.
@@ -48,17 +48,17 @@ def measure(bundle: Bundle, **changes: Any) -> dict[str, Any]:
 def test_parts_are_those_of_the_plan(bundle: Bundle, eager: bool) -> None:
     result = measure(bundle, eager=eager)
     plan = bundle.manifest.plan
-    assert [part["name"] for part in result["parts"]] == [step["name"] for step in plan]
+    assert [part["name"] for part in result["parts"]] == [step.name for step in plan]
     for part, step in zip(result["parts"], plan, strict=True):
         macs = count_macs(step)
         assert part["macs"] == macs.binary + macs.floats
-        assert part["kind"] == ("binary" if step["part"] == "stage" else "float")
+        assert part["kind"] == ("binary" if step.part == "stage" else "float")
         assert part["chosen_ms"] > 0
         assert part["kernels"]
         assert ("eager_ms" in part) is eager
         assert tuple(part["phases_ms"]) == phase_names()
         spent = {name for name, value in part["phases_ms"].items() if value > 0}
-        assert spent <= PHASES[step["part"]]
+        assert spent <= PHASES[step.part]
     for kind in ("binary", "float"):
         total = result["totals"][kind]
         parts = [part for part in result["parts"] if part["kind"] == kind]

@@ -8,8 +8,8 @@ import pytest
 
 from runtime.bench import peer_process
 from runtime.bench.peer_process import PeerProcess
-from runtime.bench.timing import take_turns
 from runtime.errors import RuntimeFault
+from runtime.measurement.timing import take_turns
 
 HEAD = '''"""A peer for tests."""
 import os, sys, time

@@ -1,15 +1,17 @@
 """The sections of a report: which run, what they print, what is left out with a reason."""
 
 from argparse import Namespace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from runtime.bench import report
-from runtime.bench.report import SECTIONS, Exports, Report
+from runtime.bench.exports import Exports
+from runtime.bench.report import SECTIONS, Report
 from runtime.bundle import Bundle
-from runtime.errors import RuntimeFault
+from runtime.plan import Plan
 from tests.runtime.bundles import make_bundle
 
 
@@ -39,13 +41,21 @@ def test_sections_run_in_their_order(
 def test_network_without_plan_is_left_out_of_what_needs_one(
     bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    manifest = bundle.manifest.__class__(**{**vars(bundle.manifest), "plan": ()})
+    manifest = bundle.manifest.__class__(**{**vars(bundle.manifest), "plan": Plan()})
     ours = make_report(tmp_path)
     ours.run([Bundle(bundle.path, manifest)], ["layers", "networks"])
     printed = capsys.readouterr().out
     for section in ("layers", "networks"):
         assert f"{section} of random not measured: its bundle has no plan" in printed
     assert ours.figures == {"networks": []}
+
+
+def test_layers_are_those_of_the_last_bundle_with_a_plan(bundle: Bundle, tmp_path: Path) -> None:
+    """In whatever order a shell names the bundles of a folder."""
+    without = Bundle(bundle.path, replace(bundle.manifest, name="baseline", plan=Plan()))
+    ours = make_report(tmp_path)
+    ours.run([bundle, without], ["layers"])
+    assert ours.figures["layers"]["network"] == bundle.manifest.name
 
 
 def test_kernels_come_with_their_limits(
@@ -97,11 +107,9 @@ def test_end_to_end_takes_the_first_bundle_and_a_mobilenet(
         return {"rows": [], "not_measured": {}}
 
     monkeypatch.setattr(report, "measure_end_to_end", measure)
-    monkeypatch.setattr(report, "import_network", lambda file, folder: (file, folder))
-    file = tmp_path / "google.tflite"
-    ours = make_report(tmp_path, mobilenet=file)
+    ours = make_report(tmp_path, mobilenet=bundle.path)
     ours.run([bundle], ["end-to-end"])
-    assert asked[:2] == [bundle, (file, tmp_path / "mobilenet")]
+    assert asked[:2] == [bundle, bundle]
     ours = make_report(tmp_path, mobilenet=None)
     monkeypatch.setattr(ours, "_exports", lambda name, size: (name, size))
     ours.run([bundle], ["end-to-end"])
@@ -111,21 +119,3 @@ def test_end_to_end_takes_the_first_bundle_and_a_mobilenet(
 
 def test_each_section_can_run() -> None:
     assert all(hasattr(Report, f"_run_{section.replace('-', '_')}") for section in SECTIONS)
-
-
-def test_network_is_exported_once_by_a_child_process(tmp_path: Path) -> None:
-    exports = Exports(tmp_path)
-    bundle = exports("meliusnet13", 32)
-    assert bundle.manifest.input == (3, 32, 32)
-    assert not bundle.manifest.trained
-    assert exports("meliusnet13", 32) is bundle
-    int8 = exports("meliusnet13", 32, "int8")
-    assert bundle.manifest.quantization is None
-    assert int8.manifest.quantization is not None
-
-
-def test_failed_export_says_why(tmp_path: Path) -> None:
-    with pytest.raises(
-        RuntimeFault, match=r"expected python -m models\.export to write meliusnet1"
-    ):
-        Exports(tmp_path)("meliusnet1")

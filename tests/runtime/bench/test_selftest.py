@@ -2,11 +2,11 @@
 
 import pytest
 
-from runtime import library
 from runtime.bench import selftest
 from runtime.bench.selftest import compare_implementations, run_selftest
 from runtime.bundle import Bundle
-from runtime.parts import Floats, Part
+from runtime.kernels import library
+from runtime.kernels.parts import Floats, Part
 from tests.runtime.bundles import make_bundle
 
 

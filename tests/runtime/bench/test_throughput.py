@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from runtime.bench import throughput
-from runtime.bench.machine import allowed_cpus
 from runtime.bench.throughput import SETTINGS, format_throughput, measure_throughput
 from runtime.bundle import Bundle
 from runtime.errors import RuntimeFault
+from runtime.measurement.machine import allowed_cpus
 from tests.runtime.bundles import make_bundle
 
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
-from runtime import library
-from runtime.parts import BinaryLayer, Convolution, Head, Stage, Stem, Transition, Window
+from runtime.kernels import library
+from runtime.kernels.parts import BinaryLayer, Convolution, Head, Stage, Stem, Transition, Window
 
 NAMES = {
     "x86_64": ("avx512", "avx2", "generic"),

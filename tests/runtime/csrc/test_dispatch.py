@@ -9,12 +9,12 @@ import threading
 
 import pytest
 
-from runtime import library
 from runtime.errors import ImplementationUnavailable
+from runtime.kernels import library
 
 REPORT = """
 import numpy as np
-from runtime import library
+from runtime.kernels import library
 library.pack(np.ones((1, 32), np.float32))
 print(library.active())
 """

@@ -6,8 +6,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from runtime import library
-from runtime.parts import Convolution, Head, Stem, Transition, Window
+from runtime.kernels import library
+from runtime.kernels.parts import Convolution, Head, Stem, Transition, Window
 
 
 def convolve(convolution, x):

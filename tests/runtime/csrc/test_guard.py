@@ -15,8 +15,17 @@ SCRIPT = '''
 import ctypes, mmap, os, sys
 from dataclasses import replace
 import numpy as np
-from runtime import bitpack, library, structs
-from runtime.parts import BinaryLayer, Convolution, Head, Int8, Stage, Stem, Transition, Window
+from runtime.kernels import bitpack, library, structs
+from runtime.kernels.parts import (
+    BinaryLayer,
+    Convolution,
+    Head,
+    Int8,
+    Stage,
+    Stem,
+    Transition,
+    Window,
+)
 
 libc = ctypes.CDLL(None, use_errno=True)
 kept = []

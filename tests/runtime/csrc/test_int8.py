@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from runtime import library
-from runtime.parts import Convolution, Head, Int8, Stem, Transition, Window
+from runtime.kernels import library
+from runtime.kernels.parts import Convolution, Head, Int8, Stem, Transition, Window
 
 
 def random_int8(rng, layer, inverse_step=60.0):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runtime import bitpack, library
+from runtime.kernels import bitpack, library
 
 
 @functools.cache

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from runtime import bitpack, library
+from runtime.kernels import bitpack, library
 
 ODD_VALUES = np.array(
     [0.0, -0.0, np.nan, np.inf, -np.inf, 1e-45, -1e-45, 1.0, -1.0, 3.4e38], np.float32

@@ -5,9 +5,9 @@ import platform
 import numpy as np
 import pytest
 
-from runtime import bitpack, library
 from runtime.errors import ImplementationUnavailable
-from runtime.parts import BinaryLayer, Stage
+from runtime.kernels import bitpack, library
+from runtime.kernels.parts import BinaryLayer, Stage
 
 # Implementations that have it.
 FAMILIES = {

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runtime import bitpack, library
-from runtime.parts import BinaryLayer, Stage
+from runtime.kernels import bitpack, library
+from runtime.kernels.parts import BinaryLayer, Stage
 
 
 def reference(stage, x):

@@ -15,8 +15,8 @@ from runtime.bench.arm.blocks import (
     parse_dump,
     subtract,
 )
+from runtime.bench.instruction_counts import Instructions
 from runtime.errors import RuntimeFault
-from runtime.instruction_counts import Instructions
 
 BLOCKS = st.builds(
     Block,

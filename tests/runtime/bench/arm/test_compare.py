@@ -71,8 +71,8 @@ class Fixture:
     def run_network(self, _: object, board: Board, model: object, options: dict[str, Any]) -> Any:
         self.emulated.append((board.name, options))
         if options["engine"] == "native":
-            from runtime.bench.contestants import make_images
-            from runtime.engine import load_engine
+            from runtime.engines.engine import load_engine
+            from runtime.measurement.inputs import make_images
 
             answer = load_engine(self.bundle, "native", 1).predict(make_images(self.bundle, 1))
             return {"version": "neon", "parts": []}, answer

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from runtime.bench.arm import emulated
 from runtime.bench.arm.emulated import ENDS, MARK, WHOLE, Sections, find_units, main
-from runtime.bench.contestants import make_images
-from runtime.engine import load_engine
+from runtime.engines.engine import load_engine
+from runtime.measurement.inputs import make_images
 from tests.runtime.bundles import make_bundle
 
 KINDS = st.sampled_from(["stem", "stage", "transition", "head"])

@@ -13,10 +13,10 @@ from runtime.bench.arm.emulated import MARK
 from runtime.bench.arm.machine import FOLDER, LOCKED, build_plugin, make_machine, select_locked
 from runtime.bench.arm.measure import run_network
 from runtime.bench.arm.tools import Tools, find_tools
-from runtime.bench.contestants import make_images
-from runtime.bench.machine import ROOT
-from runtime.engine import load_engine
+from runtime.engines.engine import load_engine
 from runtime.errors import RuntimeFault
+from runtime.measurement.inputs import make_images
+from runtime.measurement.machine import ROOT
 from tests.runtime.bundles import make_bundle
 
 ROUNDS = 1000

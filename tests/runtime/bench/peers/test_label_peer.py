@@ -8,9 +8,9 @@ import numpy as np
 from runtime.bench.end_to_end import make_photo
 from runtime.bench.peers.label_peer import open_peer
 from runtime.bundle import ONNX_GRAPH, read_bundle
-from runtime.engine import load_engine
+from runtime.engines.engine import load_engine
+from runtime.engines.onnx_sessions import saturates
 from runtime.image_reader import ImageReader
-from runtime.onnx_sessions import saturates
 
 
 def test_logits_are_those_of_the_reader(repository: Path, tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ import pytest
 
 from runtime.bench.mobile_graphs import build_mobile_graph
 from runtime.bench.peer_process import PeerProcess
+from runtime.engines.onnx_sessions import open_session
 from runtime.errors import RuntimeFault
-from runtime.onnx_sessions import open_session
 from tests.runtime.bench.peers.litert import SIZE, answer, convert
 
 

@@ -8,7 +8,7 @@ from models.export.mobilenet_graph import build_mobilenet_graph
 from models.networks.mobilenet import MobileNetV1, find_mobilenet_spec
 from runtime.bench.peers.onnxruntime_peer import open_peer as open_onnxruntime
 from runtime.bench.peers.quantize_peer import open_peer
-from runtime.onnx_sessions import saturates
+from runtime.engines.onnx_sessions import saturates
 
 
 def test_weights_become_int8(tmp_path: Path) -> None:

@@ -1,0 +1,154 @@
+"""Whole networks: the bits of their parts, for any threads, callers and order; clear refusals."""
+
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from runtime.engines.prepare import prepare_parts
+from runtime.kernels import library
+from runtime.kernels.network import Network, phase_names
+from runtime.kernels.parts import Part
+from tests.runtime.bundles import make_images, make_network
+
+SIDES = (16, 32)  # on maps of 8 pixels mismatches are counted, those of 16 are bit-sliced
+
+
+@pytest.fixture(scope="module", params=SIDES)
+def parts(request: pytest.FixtureRequest) -> list[Part]:
+    return prepare_parts(*make_network(pairs=(2, 1), image=request.param))
+
+
+def images(parts: list[Part], count: int, seed: int = 1) -> np.ndarray:
+    side = library.describe_part(parts[0]).input[1]
+    return make_images(make_network(pairs=(2, 1), image=side)[0], count, seed)
+
+
+def test_both_kernel_families_are_here(parts: list[Part]) -> None:
+    if library.active() == "generic":
+        pytest.skip("generic has no bit-sliced stages")
+    side = library.describe_part(parts[0]).input[1]
+    families = {layer["kernel"] for layer in library.report_part(parts[1])}
+    assert families == ({"sliced"} if side == SIDES[1] else {"popcount"})
+
+
+def run_parts(parts: list[Part], x: np.ndarray) -> np.ndarray:
+    for part in parts:
+        x = library.run_part(part, x)
+    return x
+
+
+def run(network: Network, x: np.ndarray, threads: int) -> np.ndarray:
+    out = np.empty((len(x), network.classes), np.float32)
+    network.run(x, network.allocate_workspace(threads), out, threads)
+    return out
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 5])
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_equals_its_parts(parts: list[Part], count: int, threads: int) -> None:
+    network = Network(parts, threads)
+    x = images(parts, count)
+    for _ in range(3):  # threads find their way again, awake or asleep
+        assert run(network, x, threads).tobytes() == run_parts(parts, x).tobytes()
+
+
+def test_more_threads_than_the_pool_has_are_not_used(parts: list[Part]) -> None:
+    network = Network(parts, 2)
+    assert np.array_equal(run(network, images(parts, 1), 64), run_parts(parts, images(parts, 1)))
+
+
+def test_many_callers_share_one_pool(parts: list[Part]) -> None:
+    network = Network(parts, 2)
+    inputs = [images(parts, 1 + seed % 3, seed) for seed in range(40)]
+    with ThreadPoolExecutor(8) as callers:
+        outputs = list(callers.map(lambda x: run(network, x, 2), inputs))
+    for x, out in zip(inputs, outputs, strict=True):
+        assert np.array_equal(out, run_parts(parts, x))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # that is what is tested
+def test_a_forked_child_computes_alone(parts: list[Part]) -> None:
+    network = Network(parts, 2)
+    expected = run(network, images(parts, 1), 2)
+    child = os.fork()
+    if child == 0:  # no pytest in here
+        same = run(network, images(parts, 1), 2).tobytes() == expected.tobytes()
+        os._exit(0 if same else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("name", [item.name for item in library.implementations()])
+def test_every_implementation_gives_the_same_bits(name: str, side: int) -> None:
+    if not {item.name: item.supported for item in library.implementations()}[name]:
+        pytest.skip(f"implementation {name}: this CPU lacks its features")
+    before = library.active()
+    try:
+        results = []
+        for implementation in (name, "generic"):
+            library.select(implementation)
+            prepared = prepare_parts(*make_network(pairs=(2, 1), image=side))
+            results.append(run(Network(prepared, 2), images(prepared, 2), 2))
+    finally:
+        library.select(before)
+    assert results[0].tobytes() == results[1].tobytes()
+
+
+def test_refuses_parts_that_do_not_follow_each_other(parts: list[Part]) -> None:
+    network = Network([parts[0], parts[-1]])
+    with pytest.raises(ValueError, match=r"part 1: expected the output .* of the part before"):
+        network.allocate_workspace(1)
+    with pytest.raises(ValueError, match=r"threads: expected 1\.\.256, found 1000"):
+        Network(parts, 1000)
+    spoilt = parts[0].copy()
+    with pytest.raises(ValueError, match=r"aligned to 64 bytes|no part"):
+        Network([spoilt[1:]])
+
+
+def test_refuses_arrays_that_do_not_fit(parts: list[Part]) -> None:
+    network = Network(parts)
+    x, room = images(parts, 2), network.allocate_workspace(1)
+    out = np.empty((2, network.classes), np.float32)
+    for arguments, text in (
+        ((x[:, :2], room, out, 1), "images: expected a contiguous"),
+        ((x, room, out[:1], 1), "out: expected a contiguous"),
+        ((x, room[:64], out, 1), "expected a workspace of"),
+        ((x, room[1:], out, 1), "expected a workspace aligned to 64 bytes"),
+        ((x, room, out, 0), r"threads: expected 1\.\."),
+    ):
+        with pytest.raises(ValueError, match=text):
+            network.run(*arguments)
+    assert np.array_equal(run(network, x, 1), run_parts(parts, x))
+
+
+def test_profile_runs_the_network_and_adds_up(parts: list[Part]) -> None:
+    network = Network(parts)
+    workspace, x = network.allocate_workspace(1), images(parts, 1)
+    out = np.full((1, network.classes), np.nan, np.float32)
+    start = time.perf_counter_ns()
+    nanoseconds = network.profile(x, workspace, out)
+    took = time.perf_counter_ns() - start
+    assert out.tobytes() == run_parts(parts, x).tobytes()
+    assert nanoseconds.shape == (len(parts), len(phase_names()))
+    assert (nanoseconds >= 0).all()
+    assert (nanoseconds.sum(1) > 0).all()
+    assert nanoseconds.sum() <= took
+
+
+def test_profile_takes_one_image(parts: list[Part]) -> None:
+    network = Network(parts)
+    out = np.empty((1, network.classes), np.float32)
+    with pytest.raises(ValueError, match="image: expected"):
+        network.profile(images(parts, 2), network.allocate_workspace(1), out)
+
+
+def test_profile_of_a_small_workspace_is_refused(parts: list[Part]) -> None:
+    network = Network(parts)
+    workspace = network.allocate_workspace(1)[:-64]
+    out = np.empty((1, network.classes), np.float32)
+    with pytest.raises(ValueError, match="bnn_network_profile: expected a workspace of"):
+        network.profile(images(parts, 1), workspace, out)
