@@ -38,9 +38,8 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 STAMPS := $(VENV)/stamps
 LOCKS := .locks
-CSRC := $(shell find runtime/csrc -type f ! -name '.*')
-BUILD_INPUTS := pyproject.toml $(CSRC)
-CPP := $(filter %.cpp %.h %.inc,$(CSRC)) $(wildcard runtime/bench/arm/*.c)
+BUILD_INPUTS := pyproject.toml $(shell find runtime/csrc -type f ! -name '.*')
+CPP := $(filter %.cpp %.h %.inc,$(BUILD_INPUTS)) $(wildcard runtime/bench/arm/*.c)
 
 # Without torch, mypy does not know the classes that models derive from.
 MYPY_ARGS := $(if $(filter yes,$(WITH_TORCH)),,--allow-subclassing-any --allow-untyped-decorators \
@@ -176,8 +175,8 @@ compare: setup $(COMPARED_READY) ## load MeliusNet and MobileNet-v1 in turns, wr
 	  $(call pair,meliusnetc,mobilenet_v1_0.5) $(call pair,meliusnet42,mobilenet_v1_0.75) $(call pair,meliusnet59,mobilenet_v1) \
 	  $(if $(PHOTOS),--photos '$(PHOTOS)') $(if $(DATA),--data '$(DATA)') \
 	  --html $(COMPARISON).html --markdown $(COMPARISON).md --json $(COMPARISON).json $(COMPARE_ARGS)
-# What is measured; and the networks with random weights for peers, unless BENCH_ARGS asks for other sections only.
 BENCH_BUNDLES ?= service/bundles/default $(COMPARED)/float32/meliusnet22
+# Networks with random weights for peers, unless BENCH_ARGS asks for other sections only.
 WITH_PEERS := $(if $(findstring --only,$(BENCH_ARGS)),$(findstring peers,$(BENCH_ARGS))$(findstring end-to-end,$(BENCH_ARGS)),yes)
 PEER_NETWORKS := $(patsubst %,$(COMPARED)/%,float32/meliusnet22 float32/mobilenet_v1_0.25 $(COMPARED_AT_224:%=float32/%) \
 	$(filter int8/meliusnet%,$(COMPARED_AT_224:%=int8/%)))
