@@ -34,7 +34,7 @@ _STACK = (
     (
         "pydantic and its settings",
         """
-from service.quick_imports import quick_imports
+from service.system.quick_imports import quick_imports
 importing = quick_imports()
 importing.__enter__()
 import pydantic, pydantic_settings
@@ -44,14 +44,14 @@ import pydantic, pydantic_settings
     ("uvicorn with httptools", "import uvicorn, uvicorn.server, httptools"),
 )
 _MODULES = """
-import service.command_line, service.serve
+import service.command_line, service.server.serve
 import runtime
 importing.__exit__(None, None, None)
 runtime.return_freed_memory()
 """
 _APPLICATION = """
 from service.app import create_app
-from service.settings import read_settings
+from service.settings.settings import read_settings
 settings = read_settings()
 app = create_app(settings)
 """

@@ -170,7 +170,7 @@ def test_onnxruntime_is_imported_where_it_is_silenced(repository: Path, files: l
     assert found == [network, *peers, Path("runtime/engines/onnx_sessions.py")]
 
 
-@pytest.mark.parametrize("package", ["runtime", "service.settings"])
+@pytest.mark.parametrize("package", ["runtime", "service.settings.settings"])
 def test_importing_loads_no_tensor_library(repository: Path, package: str) -> None:
     heavy = ["torch", "onnxruntime", *(["fastapi"] if package == "runtime" else [])]
     program = f"import sys, {package}; print([n for n in {heavy!r} if n in sys.modules])"

@@ -18,15 +18,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import service.server
+import service.server.server
 from runtime import Bundle, ImageLimits, Manifest, Preprocessing, SelfTest, SkippedEngine
 from runtime.bundle import FileEntry, write_bundle
 from runtime.plan import Plan
 from service.app import create_app
-from service.classifier import Classifier
-from service.predictor import Predictor
+from service.classification.classifier import Classifier
+from service.classification.predictor import Predictor
 from service.repository.served import ServedModel
-from service.settings import Settings
+from service.settings.settings import Settings
 from tests.service.clocks import Clock
 from tests.service.servers import ROOT, ServerProcess, ServerThread
 from tests.service.wire import SECONDS
@@ -295,7 +295,7 @@ def tiny(bundle: Path) -> dict[str, str]:
 @pytest.fixture
 def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., ServerThread]]:
     """Starts servers in this process: serve(engine=None, **settings); ends them afterwards."""
-    monkeypatch.setattr(service.server, "_QUEUED_SECONDS", 0.02)  # nobody is far away
+    monkeypatch.setattr(service.server.server, "_QUEUED_SECONDS", 0.02)  # nobody is far away
     started: list[tuple[ServerThread, Any]] = []
 
     def start(engine: Any = None, **settings: Any) -> ServerThread:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from service.app import create_app
-from service.settings import InvalidSettings, Settings
+from service.settings.settings import InvalidSettings, Settings
 
 pytestmark = pytest.mark.anyio
 

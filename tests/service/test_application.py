@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from service.app import create_app
 from service.application import Application
-from service.settings import Settings
+from service.settings.settings import Settings
 
 pytestmark = pytest.mark.anyio
 

@@ -8,7 +8,7 @@ import pytest
 from loadtests.images import generate_jpegs
 from loadtests.peers.network import Network, NoNetwork, open_network
 from runtime import Bundle, ImageLimits, load_engine, read_bundle
-from service.classifier import Classifier
+from service.classification.classifier import Classifier
 
 SIZES = [(73, 73), (512, 384), (200, 333), (64, 64)]
 

@@ -17,7 +17,7 @@ from service.bulk.dask import ClusterUnusable, DaskPool
 from service.bulk.forms import RowForm
 from service.bulk.process import encode_rows
 from service.bulk.worker import ImageWorker
-from service.settings import Settings
+from service.settings.settings import Settings
 
 distributed = pytest.importorskip(
     "distributed", reason="the extra dask is not installed: pip install 'bnn-service[dask]'"

@@ -18,7 +18,7 @@ from PIL import Image
 from runtime import Bundle, load_engine, read_bundle
 from runtime.bundle import write_bundle
 from service.__main__ import main
-from service.settings import Settings
+from service.settings.settings import Settings
 
 ROOT = Path(__file__).parents[3]
 SECONDS = 120

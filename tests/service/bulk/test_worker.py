@@ -8,8 +8,8 @@ import pytest
 
 from runtime import BundleError
 from service.bulk.worker import ImageWorker
-from service.classifier import Classifier, InvalidTopK
-from service.settings import Settings
+from service.classification.classifier import Classifier, InvalidTopK
+from service.settings.settings import Settings
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.classifier import Prepared
-from service.exchange import Answer
-from service.inference import Classified
+from service.classification.classifier import Prepared
+from service.messages.exchange import Answer
 from service.oip.answers import encode_answer
 from service.oip.requests import InferRequest, WantedOutput
+from service.work.inference import Classified
 from tests.service.oip.bodies import make_model
 
 ROWS = np.array([[0.5, 2.0, -1.0], [3.0, 3.0, 0.25]], np.float32)

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from opentelemetry.sdk.trace import TracerProvider
 
-from service.settings import Settings
+from service.settings.settings import Settings
 from tests.service.oip.bodies import (
     TENSOR,
     describe_input,
@@ -243,14 +243,16 @@ async def test_a_traced_request_has_its_stages(
 ) -> None:
     provider = TracerProvider()
     names: list[str] = []
-    for module in ("service.intake.add_receive", "service.intake.add_image"):
+    for module in ("service.requests.intake.add_receive", "service.requests.intake.add_image"):
         monkeypatch.setattr(module, lambda *_, name=module: names.append(name))
     async with connect() as client:
         with provider.get_tracer("test").start_as_current_span("outer") as span:
-            monkeypatch.setattr("service.front.find_span", lambda: span)
+            monkeypatch.setattr("service.requests.front.find_span", lambda: span)
             answer = await ask(client, *join_tensors(np.concatenate([GREEN, GREEN])))
         assert answer.status_code == 200
-    assert names == ["service.intake.add_receive"] + ["service.intake.add_image"] * 2
+    assert (
+        names == ["service.requests.intake.add_receive"] + ["service.requests.intake.add_image"] * 2
+    )
 
 
 BODIES = [

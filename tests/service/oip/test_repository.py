@@ -13,8 +13,8 @@ import pytest
 import tritonclient.http as triton
 from tritonclient.utils import InferenceServerException
 
-from service.key_file import make_key
-from service.settings import Settings
+from service.access.key_file import make_key
+from service.settings.settings import Settings
 from tests.service.servers import ServerProcess, wait_for
 
 BIRDS, CROWS = ("robin", "wren", "swift"), ("crow", "jay", "rook")

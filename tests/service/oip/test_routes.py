@@ -11,11 +11,11 @@ import tritonclient.http as triton
 import tritonclient.http.aio as triton_aio
 from tritonclient.utils import InferenceServerException
 
-from service.key_file import make_key
+from service.access.key_file import make_key
+from service.messages.problems import Problem
 from service.oip.repository import Repository
 from service.oip.routes import OpenInference
-from service.problems import Problem
-from service.settings import Settings
+from service.settings.settings import Settings
 from tests.service.oip.clients import KSERVE, MLSERVER, ROOT, run_client
 from tests.service.servers import ServerProcess
 

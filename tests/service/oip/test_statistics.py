@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from service.classifier import Prepared
-from service.inference import Classified
+from service.classification.classifier import Prepared
 from service.oip.statistics import Statistics
+from service.work.inference import Classified
 from tests.service.oip.bodies import make_model
 
 PICTURE = Prepared(np.zeros((3, 1, 1), np.float32), "tensor", 1, 1, 0.0, 0.0, 0.0)

@@ -14,9 +14,9 @@ import pytest
 
 import service.repository.changes
 from service.app import create_app
-from service.problems import Problem
+from service.messages.problems import Problem
 from service.repository.changes import Changes
-from service.settings import Settings
+from service.settings.settings import Settings
 
 pytestmark = pytest.mark.anyio
 Make = Callable[..., Path]
