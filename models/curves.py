@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from models.command_line.main import make_parser, run_command
-from models.plots.curves import read_drawable, write_curves
+from models.plots.curves import write_curves
+from models.records.record import read_record
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _draw(args: argparse.Namespace) -> None:
-    write_curves([read_drawable(path) for path in args.records], args.out)
+    write_curves([read_record(path) for path in args.records], args.out)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
@@ -28,7 +27,9 @@ from models.data.datasets import open_data_set
 from models.data.image_folder import open_photos
 from models.data.preprocessing import check_sizes
 from models.errors import CheckpointMismatch
-from models.records.record import CONFUSION, write_record
+from models.evaluation.final import FinalFigures
+from models.records.record import CONFUSION, RECORD, write_record
+from models.records.typed_json import as_json
 from models.training.checkpoint import (
     CHECKPOINT,
     find_checkpoint,
@@ -37,7 +38,6 @@ from models.training.checkpoint import (
 )
 from models.training.resolution import enlarge
 from models.training.run import make_record
-from runtime.preprocess import Preprocessing
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -58,16 +58,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _enlarge(args: argparse.Namespace) -> None:
-    figures = _run(args)
-    print_figures(figures, indent=1)
-
-
-def _run(args: argparse.Namespace) -> dict[str, Any]:
     if args.out.exists() and any(args.out.iterdir()):
         raise CheckpointMismatch(f"expected --out to be a new folder; {args.out} has files in it")
-    content = read_checkpoint(find_checkpoint(args.run))
-    trained = Preprocessing(**content["preprocessing"])
-    side = args.image_size
+    checkpoint = read_checkpoint(find_checkpoint(args.run))
+    trained, side = checkpoint.preprocessing, args.image_size
     scaled = round(side * trained.resize / trained.crop)
     resize = scaled if args.resize is None else args.resize
     check_sizes(side, resize)
@@ -75,16 +69,16 @@ def _run(args: argparse.Namespace) -> dict[str, Any]:
     if args.folder is None:
         data = open_data_set(args.data, args.set)
     else:
-        data = open_photos(args.folder, content["state"]["recipe"]["validation_share"])
+        data = open_photos(args.folder, checkpoint.recipe.validation_share)
     args.out.mkdir(parents=True, exist_ok=True)
-    table = args.out / CONFUSION
-    made = enlarge(content, data, larger, table, progress=not args.quiet)
-    write_record(args.out / "record.json", make_record(made, data))
+    made = enlarge(checkpoint, data, larger, args.out / CONFUSION, progress=not args.quiet)
+    write_record(args.out / RECORD, make_record(made))
     save_checkpoint(args.out / CHECKPOINT, made)
     if not args.quiet:
-        tqdm.write(f"{args.out}: {content['network']} for {side}x{side} pixels")
-    figures = {key: made[key] for key in ("test", "calibration")}
-    return {"validation": made["enlarged"]["validation"], **figures}
+        tqdm.write(f"{args.out}: {checkpoint.network} for {side}x{side} pixels")
+    validation = made.enlarged.validation if made.enlarged else None
+    final = FinalFigures(made.test, made.calibration, validation)
+    print_figures(as_json(final), indent=1)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,9 @@ from models.evaluation.accuracy import (
     find_data_name,
     measure_accuracy,
 )
+from models.records.evaluation import BundleAccuracy, Evaluation
 from models.records.provenance import describe_code, describe_device
+from models.records.typed_json import as_json, fields_of
 from runtime import ENGINES, load_engine
 from runtime.preprocess import LARGEST_SIDE
 
@@ -92,7 +94,7 @@ def _evaluate(args: argparse.Namespace) -> None:
         )
     if args.color_jitter:
         images = change_colors(images, args.color_jitter)
-    figures = measure_accuracy(
+    accuracy = measure_accuracy(
         engine,
         images,
         progress=shown,
@@ -100,18 +102,22 @@ def _evaluate(args: argparse.Namespace) -> None:
         labels=data.labels,
         preprocessing=spec,
     )
-    sha256 = data.test.sha256()
     manifest = engine.bundle.manifest
-    about = {
-        "bundle": manifest.name,
-        "trained_on": find_data_name(manifest),
-        "data": data.name,
-        "split": "test",
-    }
-    seen = {"resize": spec.resize, "seen_at": args.seen_at, "color_jitter": args.color_jitter}
-    by = {**describe_code(), "device": describe_device(torch.device("cpu")), "started": started}
-    took = {"seconds": round(time.monotonic() - clock, 1)}
-    print_figures({**about, "sha256": sha256, **seen, **figures, **by, **took})
+    evaluation = Evaluation(
+        **fields_of(BundleAccuracy, accuracy),
+        bundle=manifest.name,
+        trained_on=find_data_name(manifest),
+        data=data.name,
+        sha256=data.test.sha256(),
+        resize=spec.resize,
+        seen_at=args.seen_at,
+        color_jitter=args.color_jitter,
+        **describe_code(),
+        device=describe_device(torch.device("cpu")),
+        started=started,
+        seconds=round(time.monotonic() - clock, 1),
+    )
+    print_figures(as_json(evaluation))
 
 
 if __name__ == "__main__":

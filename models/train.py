@@ -44,8 +44,9 @@ from models.networks.registry import NAMES, default_image_size, find_changes
 from models.records.provenance import describe_device
 from models.training.checkpoint import CHECKPOINT
 from models.training.distributed import Processes, device_of, join_processes
+from models.training.job import Job, build_network_of
 from models.training.recipe import Recipe
-from models.training.run import Job, build_network_of, run_training
+from models.training.run import run_training
 from models.training.trainer import Execution
 from runtime.preprocess import LARGEST_SIDE
 
@@ -313,12 +314,13 @@ def _train(args: argparse.Namespace, processes: Processes) -> None:
         device = describe_device(device_of(job.device, processes))
         plural = "es" if processes.count > 1 else ""
         print(f"models.train: on {device}, {processes.count} process{plural}", file=sys.stderr)
-    content = run_training(job, processes)
+    checkpoint = run_training(job, processes)
     if args.folder is not None and processes.first:
-        bundle = export_checkpoint(content, args.out)
+        bundle, test = export_checkpoint(checkpoint, args.out), checkpoint.test
+        assert test is not None  # a fifth of each class is held back
         print(
             f"{bundle.path}: {len(bundle.manifest.labels)} classes, top-1 "
-            f"{content['test']['top1']} % of {content['test']['images']} photos held back. "
+            f"{test.top1} % of {test.images} photos held back. "
             f"Serve it: make serve BNN_BUNDLE={args.out}"
         )
 

@@ -152,9 +152,10 @@ def write_words(data: DataSet, folder: Path) -> None:
 def _open_parts(data: Path, needs_train: bool) -> dict[str, PictureFiles]:
     """Train, validation and test of a folder; ImageNet's validation pictures all in test."""
     if not data.is_dir():
+        there = "a file" if data.exists() else "nothing there"
         raise DataError(
-            f"{data}: expected the folder of a data set, with train/, test/ or val/ in it, or packs "
-            f"of these names; found {'a file' if data.exists() else 'nothing there'}. Mend the path."
+            f"{data}: expected the folder of a data set, with train/, test/ or val/ in it, or "
+            f"packs of these names; found {there}. Mend the path."
         )
     found = {split: _read_split(data, split) for split in ("train", "val", "test")}
     if not needs_train and found["train"] is None:

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from models.data.augmentation import normalize
 from models.data.decoded import LabelledImages
 from models.networks.binary import BinaryActivation
+from models.records.figures import Accuracy
 from runtime.preprocess import Preprocessing
 
 Predict = Callable[[Tensor], Tensor]
@@ -42,26 +43,26 @@ def evaluate(
     images: LabelledImages,
     preprocessing: Preprocessing,
     batch: int = 250,
-) -> dict[str, Any]:
+) -> Accuracy:
     """`measure` of a network in eval mode, in float32, where binary sums are exact."""
     network.eval()
     return measure(predict_logits(network, images, preprocessing, batch=batch), images.labels)
 
 
-def measure(logits: Tensor, labels: Tensor) -> dict[str, Any]:
-    """{"top1", "top5"} in percent, "loss" (cross-entropy) and "images".
+def measure(logits: Tensor, labels: Tensor) -> Accuracy:
+    """Top-1, top-5 and cross-entropy.
 
     Equal logits count for the lower index.
     """
     labels = labels.cpu()
     best = logits.argsort(dim=1, descending=True, stable=True)[:, :5]
     hit = best == labels[:, None]
-    return {
-        "top1": round(100 * hit[:, 0].double().mean().item(), 2),
-        "top5": round(100 * hit.any(1).double().mean().item(), 2),
-        "loss": round(F.cross_entropy(logits, labels).item(), 4),
-        "images": len(labels),
-    }
+    return Accuracy(
+        top1=round(100 * hit[:, 0].double().mean().item(), 2),
+        top5=round(100 * hit.any(1).double().mean().item(), 2),
+        loss=round(F.cross_entropy(logits, labels).item(), 4),
+        images=len(labels),
+    )
 
 
 def measure_classes(logits: Tensor, labels: Tensor) -> float:

@@ -24,7 +24,13 @@ from models.data.datasets import open_data_set
 from models.data.decoded import LabelledImages, decode_pictures
 from models.data.preprocessing import evaluation_preprocessing
 from models.errors import DataError, RecipeError
-from models.export.bundle import export_bundle, export_checkpoint, load_checkpoint
+from models.export.bundle import (
+    ExportOptions,
+    Source,
+    export_bundle,
+    export_checkpoint,
+    load_checkpoint,
+)
 from models.export.convert import calibrate
 from models.export.parity import (
     PARITY_INPUTS,
@@ -38,7 +44,7 @@ from models.export.quantize import (
     load_calibration,
 )
 from models.networks.registry import NAMES, build_network, default_image_size
-from models.training.checkpoint import is_finished
+from models.training.checkpoint import Checkpoint
 from runtime import Bundle, Preprocessing
 from runtime.plan import ARITHMETICS
 
@@ -122,29 +128,10 @@ def _export(args: argparse.Namespace) -> Bundle:
                 "expected --no-self-test without --checkpoint, found both: a trained network has a "
                 "self-test; leave --no-self-test out"
             )
-        content = load_checkpoint(args.checkpoint, args.name)
-        classes, side = len(content["classes"]), content["preprocessing"]["crop"]
-        if args.num_classes not in (None, classes):
-            raise RecipeError(
-                f"expected --num-classes {classes}, as the checkpoint has; found "
-                f"{args.num_classes}. Leave it out."
-            )
-        if args.image_size not in (None, side):
-            raise RecipeError(
-                f"expected --image-size {side}, as the checkpoint has; found {args.image_size}. "
-                "Leave it out."
-            )
-        if not is_finished(content) and not args.unfinished:
-            raise RecipeError(
-                f"{args.checkpoint} is of a training that has done {content['state']['epoch']} of "
-                f"{content['state']['recipe']['epochs']} epochs; let it finish (models.train "
-                "--resume), or give --unfinished, which the manifest will say"
-            )
-        preprocessing = Preprocessing(**content["preprocessing"])
-        calibration, evaluation = _load_pictures(args, preprocessing)
+        checkpoint = load_checkpoint(args.checkpoint, args.name)
+        _check_checkpoint(args, checkpoint)
         return export_checkpoint(
-            *(content, args.out, args.parity_inputs, args.onnx_integer),
-            *(calibration, evaluation),
+            checkpoint, args.out, _choose_options(args, checkpoint.preprocessing)
         )
     torch.manual_seed(SEED)
     network = build_network(args.name, args.num_classes or 1000)
@@ -157,12 +144,38 @@ def _export(args: argparse.Namespace) -> Bundle:
         ) from error
     labels = [f"class {i}" for i in range(network.num_classes)]
     preprocessing = evaluation_preprocessing(size)
+    options = _choose_options(args, preprocessing)
+    return export_bundle(Source(network, labels, preprocessing), args.out, options)
+
+
+def _check_checkpoint(args: argparse.Namespace, checkpoint: Checkpoint) -> None:
+    classes, side = len(checkpoint.data.classes), checkpoint.preprocessing.crop
+    if args.num_classes not in (None, classes):
+        raise RecipeError(
+            f"expected --num-classes {classes}, as the checkpoint has; found "
+            f"{args.num_classes}. Leave it out."
+        )
+    if args.image_size not in (None, side):
+        raise RecipeError(
+            f"expected --image-size {side}, as the checkpoint has; found {args.image_size}. "
+            "Leave it out."
+        )
+    if not checkpoint.finished and not args.unfinished:
+        raise RecipeError(
+            f"{args.checkpoint} is of a training that has done {checkpoint.state.progress.epoch} "
+            f"of {checkpoint.recipe.epochs} epochs; let it finish (models.train --resume), or "
+            "give --unfinished, which the manifest will say"
+        )
+
+
+def _choose_options(args: argparse.Namespace, preprocessing: Preprocessing) -> ExportOptions:
     calibration, evaluation = _load_pictures(args, preprocessing)
-    return export_bundle(
-        *(network, args.out, labels, preprocessing, None, args.parity_inputs, args.onnx_integer),
-        self_test=not args.no_self_test,
+    return ExportOptions(
+        parity_inputs=args.parity_inputs,
+        onnx_integer=args.onnx_integer,
         calibration=calibration,
         evaluation=evaluation,
+        self_test=not args.no_self_test,
     )
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from models.data.datasets import open_data_set
@@ -20,35 +19,17 @@ from models.evaluation.accuracy import (
     change_colors,
     decode_reduced,
 )
-from models.export.__main__ import main as export
-from models.networks.registry import build_network
-from models.report.references import KEYS
+from models.records.evaluation import Evaluation
+from models.records.typed_json import as_json, parse_json
 from runtime import load_engine
+from tests.models.checkpoints import export_trained
 from tests.models.pictures import write_two_colours
 
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained network whose classes are called like those of the data."""
-    folder = tmp_path_factory.mktemp("evaluate")
-    network = build_network("meliusnet13", 2)
-    preprocessing = {"resize": 16, "crop": 16, "interpolation": "bilinear"}
-    content = {
-        "network": "meliusnet13",
-        "classes": ["blue", "red"],
-        "preprocessing": {**preprocessing, "mean": (100.0,) * 3, "std": (50.0,) * 3},
-        "data": "none",
-        "train_images": 0,
-        "device": "none",
-        "torch": "none",
-        "test": None,
-        "state": {"model": network.state_dict(), "recipe": {"epochs": 0}, "epoch": 0, "seconds": 0},
-    }
-    torch.save(content, folder / "checkpoint.pt")
-    out = folder / "bundle"
-    arguments = ["--checkpoint", str(folder / "checkpoint.pt"), "--out", str(out)]
-    assert export(["meliusnet13", *arguments]) == 0
-    return out
+    return export_trained(tmp_path_factory.mktemp("evaluate"))
 
 
 def without_time(answer: dict[str, Any]) -> dict[str, Any]:
@@ -84,9 +65,11 @@ def test_pictures_to_train_on_are_not_needed(
     assert main(arguments) == 0
     whole, alone = (json.loads(line) for line in capsys.readouterr().out.splitlines())
     assert without_time(whole) == without_time(alone)
-    assert whole["trained_on"] == "none"
+    assert whole["trained_on"] == "colours"
     assert re.fullmatch("[0-9a-f]{64}", whole["sha256"])
-    assert whole.keys() >= {*KEYS, "version"}
+    answer = parse_json(Evaluation, json.dumps(whole), where="it", expected="it", remedy="")
+    assert as_json(answer) == whole, "the report reads it"
+    assert answer.version
     with pytest.raises(DataError, match="expected train/"):
         open_data_set(tmp_path)
 

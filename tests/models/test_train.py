@@ -1,6 +1,6 @@
 """models.train: options, configuration files, what is wrong said in one line."""
 
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ from models.networks.registry import NAMES
 from models.records.provenance import describe_device
 from models.report.runs import read_runs
 from models.train import main, make_job, make_parser, parse_arguments, read_config
+from models.training.checkpoint import read_checkpoint
 from models.training.recipe import Recipe
 from tests.models.pictures import write_two_colours
 
@@ -23,11 +24,12 @@ def run(folder: Path, out: Path, *more: str) -> int:
 def test_command_line_trains(tmp_path: Path) -> None:
     write_two_colours(tmp_path / "data")
     assert run(tmp_path / "data", tmp_path / "out", "--shift", "0.25", "--stem", "small") == 0
-    content = torch.load(tmp_path / "out" / "checkpoint.pt", weights_only=True)
-    assert content["classes"] == ["blue", "red"]
-    assert content["changes"] == {"shift": 0.25}  # the stem is its own
-    assert content["test"]["images"] == 4
-    assert content["state"]["epoch"] == 2
+    checkpoint = read_checkpoint(tmp_path / "out" / "checkpoint.pt")
+    assert checkpoint.data.classes == ("blue", "red")
+    assert checkpoint.changes == {"shift": 0.25}  # the stem is its own
+    assert checkpoint.test is not None
+    assert checkpoint.test.images == 4
+    assert checkpoint.state.progress.epoch == 2
     assert run(tmp_path / "data", tmp_path / "out") == 2
 
 
@@ -249,9 +251,9 @@ def test_recipes_are_those_of_the_runs_in_the_report(name: str, of: str, reposit
     (known,) = [r for r in read_runs(repository / "models" / "runs") if r.name == of]
     given = {f.name: getattr(args, f.name) for f in fields(Recipe)}
     recipe = Recipe(**{key: value for key, value in given.items() if value is not None})
-    assert asdict(recipe) == known.recipe
+    assert recipe == known.recipe
     changes = {key: getattr(args, key) for key in ("stem", "shift", "improvement", "binary")}
-    assert {k: v for k, v in changes.items() if v is not None} == known.record["changes"]
+    assert {k: v for k, v in changes.items() if v is not None} == known.record.changes
     sides = known.trained_as
-    assert (args.network, args.image_size) == (known.network, sides["crop"])
-    assert (args.resize or args.image_size) == sides["resize"]
+    assert (args.network, args.image_size) == (known.network, sides.crop)
+    assert (args.resize or args.image_size) == sides.resize

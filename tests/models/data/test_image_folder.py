@@ -71,7 +71,7 @@ def test_two_dozen_photos_become_a_served_model(tmp_path: Path, repository: Path
     assert manifest.training["accuracy"]["split"] == "validation"
     assert manifest.training["accuracy"]["images"] == 6
     record = read_record(tmp_path / "bundle-training" / "record.json")
-    assert record["data"]["train_images"] == 18
+    assert record.data.train_images == 18
     with served(bundle, tmp_path / "log") as url:
         right = 0
         for photo in sorted((tmp_path / "unseen").rglob("*.jpg")):
@@ -141,8 +141,8 @@ def test_damaged_photos_are_named_or_left_out_and_recorded(
     assert not (tmp_path / "b").exists()
     assert main([*command, "--skip-damaged"]) == 0
     record = read_record(tmp_path / "b-training" / "record.json")
-    assert record["recipe"]["validation_share"] == HELD_BACK
-    skipped = {line.split(":")[0] for line in record["data"]["skipped"]}
+    assert record.recipe["validation_share"] == HELD_BACK
+    skipped = {line.split(":")[0] for line in record.data.skipped}
     assert "ball/cut.jpg" in skipped
     assert skipped & {
         "ball/notes.txt",

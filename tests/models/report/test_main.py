@@ -75,4 +75,7 @@ def test_report_of_this_repository_is_made_of_its_records() -> None:
 def test_missing_latencies_are_an_error(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (runs / "latencies.json").unlink()
     assert main([str(runs)]) == 2
-    assert "expected latencies as --measure writes them" in capsys.readouterr().err
+    assert (
+        "expected latencies, format 1; found none. Measure them: models.report --measure."
+        in capsys.readouterr().err
+    )

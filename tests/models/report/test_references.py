@@ -7,6 +7,7 @@ import pytest
 
 from models.errors import DataError
 from models.report.document import make_report
+from models.report.latency import read_latencies
 from models.report.references import read_references
 from models.report.runs import read_runs
 
@@ -23,7 +24,7 @@ def report_beside(runs: Path, **answers: object) -> str:
     (runs / "references").mkdir(exist_ok=True)
     for name, answer in answers.items():
         (runs / "references" / f"{name}.json").write_text(json.dumps(answer))
-    latencies = json.loads((runs / "latencies.json").read_text())
+    latencies = read_latencies(runs / "latencies.json")
     return make_report(read_runs(runs), latencies, "", read_references(runs / "references"))
 
 
@@ -71,7 +72,10 @@ def test_other_data_has_a_section_of_its_own(runs: Path) -> None:
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
-        ({key: value for key, value in ANSWER.items() if key != "commit"}, "with bundle, .*commit"),
+        (
+            {key: value for key, value in ANSWER.items() if key != "commit"},
+            "an answer of models.evaluate; it lacks commit",
+        ),
         ([1], "expected an answer of models.evaluate"),
         (ANSWER | {"sha256": "cd34", "images": 19}, r"one about 19 others, of pets \(SHA-256 cd34"),
     ],

@@ -7,14 +7,14 @@ import pytest
 
 from models.errors import DataError
 from models.report.runs import Run, read_runs
-from tests.models.recorded_runs import make_record, write_run, write_runs
+from tests.models.recorded_runs import make_record, parse_record, write_run, write_runs
 
 LATER_FIELDS = ("color_jitter", "blur")  # of recipes
 
 
 def test_runs_come_by_data_then_the_best_first(tmp_path: Path) -> None:
     runs = read_runs(write_runs(tmp_path / "runs"))
-    accuracies = [run.test["top1"] for run in runs]
+    accuracies = [run.test.top1 for run in runs]
     assert accuracies == sorted(accuracies, reverse=True)
     assert {run.data for run in runs} == {"pets"}
 
@@ -46,7 +46,7 @@ def test_what_a_run_is(tmp_path: Path) -> None:
     ],
 )
 def test_whatever_decides_the_outcome_is_its_identity(change: dict[str, Any]) -> None:
-    first, other = (Run("r", Path(), make_record(**c)) for c in ({}, change))
+    first, other = (Run("r", Path(), parse_record(make_record(**c))) for c in ({}, change))
     assert first.identity != other.identity
 
 
@@ -54,9 +54,9 @@ def test_a_field_that_an_older_record_lacks_had_its_default() -> None:
     recipe = make_record()["recipe"]
     older = {key: value for key, value in recipe.items() if key not in LATER_FIELDS}
     newer = recipe | dict.fromkeys(LATER_FIELDS, 0.0)
-    runs = [Run("r", Path(), make_record(recipe=some)) for some in (older, newer)]
+    runs = [Run("r", Path(), parse_record(make_record(recipe=some))) for some in (older, newer)]
     assert runs[0].identity == runs[1].identity
-    strange = Run("r", Path("runs/r"), make_record(recipe=recipe | {"rotation": 5}))
+    strange = Run("r", Path("runs/r"), parse_record(make_record(recipe=recipe | {"rotation": 5})))
     with pytest.raises(DataError, match=r"runs/r: expected a recipe .* found also rotation"):
         strange.describe()
 
@@ -73,7 +73,7 @@ def test_a_field_that_an_older_record_lacks_had_its_default() -> None:
     ],
 )
 def test_how_pictures_were_changed_is_told(fields: dict[str, float], expected: str) -> None:
-    run = Run("r", Path(), make_record(recipe=make_record()["recipe"] | fields))
+    run = Run("r", Path(), parse_record(make_record(recipe=make_record()["recipe"] | fields)))
     assert run.describe() == expected
 
 

@@ -33,7 +33,7 @@ def test_classes_are_told_apart_and_nothing_else_changes(network: Network) -> No
     before = {n: t.clone() for n, t in network.state_dict().items()}
     fit_last_layer(network, make_images(), SPEC)
     unseen = make_images(seed=1, side=16)
-    assert evaluate(network, unseen, SPEC)["top1"] > 90
+    assert evaluate(network, unseen, SPEC).top1 > 90
     changed = {n for n, t in network.state_dict().items() if not torch.equal(t, before[n])}
     assert changed == {n for n, p in network.named_parameters() if id(p) in last}
 

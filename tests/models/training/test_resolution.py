@@ -12,9 +12,10 @@ from models.data.decoded import LabelledImages, decode_pictures
 from models.data.preprocessing import evaluation_preprocessing
 from models.networks.registry import build_network
 from models.training.checkpoint import build_trained, read_checkpoint
+from models.training.job import Job
 from models.training.recipe import Recipe
 from models.training.resolution import estimate_batch_norms
-from models.training.run import Job, run_training
+from models.training.run import run_training
 from tests.models.pictures import write_two_colours
 
 
