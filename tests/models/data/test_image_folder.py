@@ -21,7 +21,8 @@ from models.data.image_folder import (
 )
 from models.errors import DataError
 from models.records.record import read_record
-from models.train import main, make_job, parse_arguments
+from models.train import main
+from models.training.options import make_job, parse_arguments
 from models.training.recipe import Recipe
 from runtime import read_bundle
 from tests.models.pictures import write_photos, write_picture

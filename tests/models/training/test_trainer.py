@@ -24,9 +24,9 @@ from models.errors import CheckpointMismatch, DataError, Diverged, RecipeError
 from models.evaluation.metrics import evaluate
 from models.networks.meliusnet import MeliusNet
 from models.networks.specs import Spec
-from models.train import find_python_header
 from models.training.checkpoint import State
 from models.training.distributed import Processes
+from models.training.options import find_python_header
 from models.training.recipe import Recipe
 from models.training.trainer import AUGMENTATION, Execution, Trainer, distillation_loss, seeded
 
