@@ -1,4 +1,4 @@
-"""Draws how trainings went, from their records, as one SVG picture.
+"""Draws how trainings went, from their records, as one SVG image.
 
 python -m models.curves RECORD ... --out FILE.svg
 """
@@ -19,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
     parser = make_parser("models.curves", __doc__)
     parser.add_argument("records", type=Path, nargs="+", help="record.json of one or more runs")
-    parser.add_argument("--out", type=Path, required=True, help="the picture, an .svg file")
+    parser.add_argument("--out", type=Path, required=True, help="the image, an .svg file")
     return run_command(parser, arguments, _draw)
 
 

@@ -1,11 +1,11 @@
 """Measures a bundle's accuracy through an engine, as the service would answer.
 
-python -m models.evaluate BUNDLE --data DIR [--set NAME]: the pictures of the test part are decoded
+python -m models.evaluate BUNDLE --data DIR [--set NAME]: the images of the test part are decoded
 and preprocessed as the manifest says. The bundle may know more classes than the data has, as one of
 ImageNet does: then "top1" is of all its classes, and "among" of the data's alone. With --seen-at
-the pictures are reduced first, to what a network for smaller pictures sees of them; with
---color-jitter their light and colours are changed, as a training may, each picture always alike.
-Prints the figures with what they are of: pictures (SHA-256), commit, device, day, seconds; as JSON
+the images are reduced first, to what a network for smaller images sees of them; with
+--color-jitter brightness, contrast, saturation and hue change, each image always alike.
+Prints the figures with what they are of: images (SHA-256), commit, device, day, seconds; as JSON
 where the output is no terminal.
 """
 
@@ -25,7 +25,7 @@ from models.command_line.figures import print_figures
 from models.command_line.main import make_parser, run_command
 from models.data.catalog import NAMES
 from models.data.datasets import open_data_set
-from models.data.decoded import decode_pictures
+from models.data.decoded import decode_images
 from models.errors import DataError, RecipeError
 from models.evaluation.accuracy import (
     change_colors,
@@ -51,14 +51,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--resize", type=int, help="shorter side before the crop (default: the bundle's)"
     )
     parser.add_argument(
-        "--seen-at", type=int, metavar="SIDE", help="reduce the pictures to SIDE pixels first"
+        "--seen-at", type=int, metavar="SIDE", help="reduce the images to SIDE pixels first"
     )
     parser.add_argument(
         "--color-jitter",
         type=float,
         default=0.0,
         metavar="STRENGTH",
-        help="change light and colours first, 0 to 1",
+        help="apply colour jitter first, 0 to 1",
     )
     parser.add_argument("--confusion", type=Path, help="write the confusion table, a .csv file")
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
@@ -84,7 +84,7 @@ def _evaluate(args: argparse.Namespace) -> None:
         raise RecipeError(f"expected --color-jitter from 0 to 1; found {args.color_jitter:g}")
     shown = not args.quiet
     if args.seen_at is None:
-        images = decode_pictures(data.test, spec, progress=shown)
+        images = decode_images(data.test, spec, progress=shown)
     elif 1 <= args.seen_at <= spec.resize:
         images = decode_reduced(data.test, spec, args.seen_at, progress=shown)
     else:

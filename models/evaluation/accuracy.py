@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 
 from models.data.augmentation import AT_A_TIME, COLOR_DRAWS, draw, jitter_colors, view_centre
-from models.data.decoded import LabelledImages, decode_pictures
-from models.data.image_files import PictureFiles
+from models.data.decoded import LabelledImages, decode_images
+from models.data.image_files import ImageFiles
 from models.errors import DataError
 from models.evaluation.metrics import (
     calibration_error,
@@ -96,16 +96,16 @@ def measure_accuracy(
 
 
 def decode_reduced(
-    files: PictureFiles, spec: Preprocessing, side: int, progress: bool = False
+    files: ImageFiles, spec: Preprocessing, side: int, progress: bool = False
 ) -> LabelledImages:
-    """Pictures for `spec`, reduced first: of the centre square `side` x `side` pixels are left."""
+    """Images for `spec`, reduced first: of the centre square `side` x `side` pixels are left."""
     small = replace(spec, resize=side, crop=side)
-    images = decode_pictures(files, small, progress=progress)
+    images = decode_images(files, small, progress=progress)
     return replace(images, pixels=view_centre(images.pixels, spec))
 
 
 def change_colors(images: LabelledImages, strength: float) -> LabelledImages:
-    """The pictures under other light (augmentation.jitter_colors), the same at each call."""
+    """The images under other light (augmentation.jitter_colors), the same at each call."""
     draws = draw(len(images), torch.Generator().manual_seed(0), COLOR_DRAWS)
     parts = zip(images.pixels.split(AT_A_TIME), draws.split(AT_A_TIME), strict=True)
     return replace(images, pixels=torch.cat([jitter_colors(*part, strength) for part in parts]))

@@ -21,7 +21,7 @@ from models.command_line.figures import format_figures
 from models.command_line.main import make_parser, run_command
 from models.data.catalog import NAMES as DATA_SETS
 from models.data.datasets import open_data_set
-from models.data.decoded import LabelledImages, decode_pictures
+from models.data.decoded import LabelledImages, decode_images
 from models.data.preprocessing import evaluation_preprocessing
 from models.errors import DataError, RecipeError
 from models.export.bundle import (
@@ -39,7 +39,7 @@ from models.export.parity import (
     parity_inputs,
 )
 from models.export.quantize import (
-    PICTURES,
+    IMAGES,
     Calibration,
     load_calibration,
 )
@@ -89,10 +89,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--calibration",
         type=Path,
-        help="int8: data set whose training pictures the levels are fitted to (untrained: noise)",
+        help="int8: data set whose training images the levels are fitted to (untrained: noise)",
     )
     parser.add_argument(
-        "--calibration-images", type=_at_least_1, help=f"int8: how many (default {PICTURES})"
+        "--calibration-images", type=_at_least_1, help=f"int8: how many (default {IMAGES})"
     )
     parser.add_argument(
         "--evaluation", type=Path, help="int8: data set to measure the accuracy on, test/ or val/"
@@ -169,7 +169,7 @@ def _check_checkpoint(args: argparse.Namespace, checkpoint: Checkpoint) -> None:
 
 
 def _choose_options(args: argparse.Namespace, preprocessing: Preprocessing) -> ExportOptions:
-    calibration, evaluation = _load_pictures(args, preprocessing)
+    calibration, evaluation = _load_images(args, preprocessing)
     return ExportOptions(
         parity_inputs=args.parity_inputs,
         onnx_integer=args.onnx_integer,
@@ -179,7 +179,7 @@ def _choose_options(args: argparse.Namespace, preprocessing: Preprocessing) -> E
     )
 
 
-def _load_pictures(
+def _load_images(
     args: argparse.Namespace, preprocessing: Preprocessing
 ) -> tuple[Calibration | None, LabelledImages | None]:
     """What 8-bit float parts are calibrated with and measured on."""
@@ -190,12 +190,12 @@ def _load_pictures(
                 "int8; found float32"
             )
         return None, None
-    wanted = args.calibration_images or PICTURES
+    wanted = args.calibration_images or IMAGES
     if args.calibration:
         calibration = load_calibration(args.calibration, preprocessing, wanted, args.set)
     elif args.checkpoint:
         raise RecipeError(
-            "expected --calibration DIR with training pictures for the 8-bit parts of a trained "
+            "expected --calibration DIR with training images for the 8-bit parts of a trained "
             "network, found none; give the data set that it was trained on"
         )
     else:
@@ -207,7 +207,7 @@ def _load_pictures(
     files = open_data_set(args.evaluation, args.set, needs_train=False).test
     if files is None:
         raise DataError(f"{args.evaluation}: expected test/ or val/ in it; found neither")
-    return calibration, decode_pictures(files, preprocessing, progress=True)
+    return calibration, decode_images(files, preprocessing, progress=True)
 
 
 if __name__ == "__main__":

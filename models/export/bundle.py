@@ -242,7 +242,7 @@ def training_record(checkpoint: Checkpoint) -> dict[str, Any]:
         "start": checkpoint.start,
         "commit": checkpoint.commit,
         "calibration": checkpoint.calibration and as_json(checkpoint.calibration),
-        "enlarged": checkpoint.enlarged and as_json(checkpoint.enlarged),
+        "enlarged": checkpoint.adaptation and as_json(checkpoint.adaptation),
     }
     return {
         "data": data.name,

@@ -65,4 +65,4 @@ class TrainingRun(Header):
     started: str
     test: FinalAccuracy | None
     calibration: Temperature | None
-    enlarged: Adaptation | None = None
+    adaptation: Annotated[Adaptation | None, Field(alias="enlarged")] = None

@@ -33,8 +33,8 @@ def describe_claim(runs: Sequence[Run], latencies: Latencies) -> list[str]:
     """The best MeliusNet beside the best MobileNet-v1 of the size nearest to its, both untaught;
     for each side of the input, the largest first.
 
-    Best on the validation pictures; of runs that see as many pixels and were tested on the same
-    pictures. Seeds are taken together: no seed is chosen by what it reached.
+    Best on the validation images; of runs that see as many pixels and were tested on the same
+    images. Seeds are taken together: no seed is chosen by what it reached.
     """
     groups = [
         group
@@ -70,12 +70,12 @@ def _describe_pair(
         f"MobileNet-v1 nearest in size, {reached[1]}: {abs(gap):.1f} points "
         f"{'more' if gap >= 0 else 'less'}, in {milliseconds(best[0], latencies)} against "
         f"{milliseconds(peer[0], latencies)} ms. Where there are several, these are the best on "
-        "the validation pictures."
+        "the validation images."
     )
 
 
 def _sees(group: Sequence[Run]) -> tuple[str | None, int]:
-    """The pictures of the test, and their side: what a comparison has to be alike in."""
+    """The images of the test, and their side: what a comparison has to be alike in."""
     return group[0].test_sha256, group[0].side
 
 
@@ -104,13 +104,13 @@ TRAITS: tuple[Trait, ...] = (
         lambda run: not (run.has_improvement or run.is_mobilenet),
         ("improvement",),
     ),
-    ("float weights and activations", lambda run: run.is_float_twin, ("binary",)),
+    ("float weights and activations", lambda run: run.is_full_precision, ("binary",)),
     (
         "distilled",
         lambda run: run.teacher is not None,
         ("teacher", "distillation", "distillation_temperature"),
     ),
-    ("begun with trained weights", lambda run: run.start is not None, ("start",)),
+    ("initialised from trained weights", lambda run: run.start is not None, ("start",)),
 )
 
 
@@ -163,15 +163,15 @@ def _pair(name: str, without: Sequence[Run], with_it: Sequence[Run]) -> list[str
         without = [run for run in without if run.recipe.seed in shared]
         with_it = [run for run in with_it if run.recipe.seed in shared]
     columns = [[_top1(run) for run in group] for group in (without, with_it)]
-    watched = [validation_accuracies(group) for group in (without, with_it)]
-    both = all(watched)
+    validation = [validation_accuracies(group) for group in (without, with_it)]
+    both = all(validation)
     return [
         name,
         f"{without[0].describe()}, {without[0].recipe.epochs} epochs",
         spread(columns[0]),
         spread(columns[1]),
         f"{mean(columns[1]) - mean(columns[0]):+.1f}",
-        f"{mean(watched[1]) - mean(watched[0]):+.1f}" if both else "",
+        f"{mean(validation[1]) - mean(validation[0]):+.1f}" if both else "",
     ]
 
 

@@ -1,4 +1,4 @@
-"""The text and the pictures of the report, from records of runs."""
+"""The text and the images of the report, from records of runs."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def make_report(
     """The text of RESULTS.md.
 
     notes: what people have to say of the runs; default: what the default bundle was made from.
-    Raises DataError for a reference to other test pictures than a run's of the same data.
+    Raises DataError for a reference to other test images than a run's of the same data.
     """
     check_references(references, runs)
     parts = [
@@ -109,21 +109,21 @@ def _describe_data(runs: Sequence[Run]) -> str:
     trained_on = " to ".join(f"{count:,}" for count in sorted({min(counts), max(counts)}))
     names = {"test": "the test part, not trained on"}
     return (
-        f"{len(data.classes)} classes; {trained_on} pictures "
-        f"to train on, {data.validation_images:,} to watch it by, {test.images:,} to test on "
+        f"{len(data.classes)} classes; {trained_on} images "
+        f"to train on, {data.validation_images:,} validation images, {test.images:,} to test on "
         f"({names.get(test.split, 'the ' + test.split + ' part')}).{_tell_test_parts(runs)}"
     )
 
 
 def _tell_test_parts(runs: Sequence[Run]) -> str:
-    """A sentence where not all runs were tested on the same pictures."""
+    """A sentence where not all runs were tested on the same images."""
     parts: dict[str | None, list[str]] = {}
     for run in runs:
         parts.setdefault(run.test_sha256, []).append(run.name)
     if len(parts) == 1:
         return ""
     together = "; ".join(", ".join(sorted(names)) for names in parts.values())
-    return f" Not all were tested on the same pictures, only these together: {together}."
+    return f" Not all were tested on the same images, only these together: {together}."
 
 
 def _accuracy_table(runs: Sequence[Run], latencies: Latencies) -> str:
@@ -164,7 +164,7 @@ def _calibration_table(runs: Sequence[Run]) -> str:
             ]
         )
     head = ["run", "expected calibration error %", "with the temperature %", "temperature"]
-    return make_table([*head, "fitted on pictures"], rows)
+    return make_table([*head, "fitted on images"], rows)
 
 
 def _worst_classes(run: Run, is_default: bool) -> list[str]:
@@ -185,7 +185,7 @@ def _worst_classes(run: Run, is_default: bool) -> list[str]:
     return [
         f"### Where {run.name}{', the default model,' if is_default else ''} errs",
         f"All of it: [{CONFUSION}](runs/{run.name}/{CONFUSION}). The worst classes:",
-        make_table(["class", "right", "most often taken for"], worst),
+        make_table(["class", "right", "most often confused with"], worst),
     ]
 
 
@@ -206,7 +206,17 @@ def _runs_table(runs: Sequence[Run]) -> str:
                 record.started[:10],
             ]
         )
-    head = ["run", "commit", "seed", "recipe", "teacher", "begun with", "device", "minutes", "day"]
+    head = [
+        "run",
+        "commit",
+        "seed",
+        "recipe",
+        "teacher",
+        "initialised from",
+        "device",
+        "minutes",
+        "day",
+    ]
     return make_table(head, rows)
 
 
@@ -217,8 +227,8 @@ def _shorten(commit: str | None) -> str:
 
 
 def _tell_enlarging(record: Record) -> str:
-    enlarged = record.enlarged
-    return f", for larger pictures by {_shorten(enlarged.commit)}" if enlarged else ""
+    adaptation = record.adaptation
+    return f", for larger images by {_shorten(adaptation.commit)}" if adaptation else ""
 
 
 def _describe_threads(record: Record) -> str:
@@ -249,7 +259,7 @@ def _describe_field(key: str, value: object) -> str:
     return name if value is True else f"{name} {value}"
 
 
-def write_pictures(runs: Sequence[Run], latencies: Latencies, folder: Path) -> None:
+def write_images(runs: Sequence[Run], latencies: Latencies, folder: Path) -> None:
     """accuracy.svg and curves.svg."""
     points = []
     for group in group_repetitions(runs):

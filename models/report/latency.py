@@ -62,7 +62,7 @@ def key_of(record: Record) -> str:
 
 
 def is_served(record: Record) -> bool:
-    """Whether an engine runs it: none runs the float twin of a binary network."""
+    """Whether an engine runs it: none runs the full-precision reference of a binary network."""
     return bool(record.changes.get("binary", True))
 
 

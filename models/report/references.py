@@ -1,7 +1,7 @@
-"""Answers of models.evaluate, which stand beside the runs on the same test pictures.
+"""Answers of models.evaluate, which stand beside the runs on the same test images.
 
 Of networks that were trained elsewhere and know more classes, or of bundles that know the same
-ones: trained on other pictures, or measured in changed light and colours. Answers about other data
+ones: trained on other images, or measured with colour jitter. Answers about other data
 than that of the runs have a section of their own.
 """
 
@@ -39,19 +39,19 @@ def _read_reference(path: Path) -> Reference:
 
 
 def check_references(references: Sequence[Reference], runs: Sequence[Run]) -> None:
-    """Raises DataError for an answer about data of the runs, but other test pictures of it."""
+    """Raises DataError for an answer about data of the runs, but other test images of it."""
     names = {run.data for run in runs}
-    for reference in _on_other_pictures(references, runs):
+    for reference in _on_other_images(references, runs):
         if reference.answer.data in names:
             raise DataError(
-                f"{reference.name}: expected an answer about test pictures of a run here; found "
+                f"{reference.name}: expected an answer about test images of a run here; found "
                 f"one about {reference.answer.images} others, of {reference.answer.data} (SHA-256 "
-                f"{reference.answer.sha256[:12]}). Measure it on the same pictures."
+                f"{reference.answer.sha256[:12]}). Measure it on the same images."
             )
 
 
-def _on_other_pictures(references: Sequence[Reference], runs: Sequence[Run]) -> list[Reference]:
-    """Those about pictures that no run was tested on."""
+def _on_other_images(references: Sequence[Reference], runs: Sequence[Run]) -> list[Reference]:
+    """Those about images that no run was tested on."""
     known = {run.test_sha256 for run in runs}
     return [reference for reference in references if reference.answer.sha256 not in known]
 
@@ -59,7 +59,7 @@ def _on_other_pictures(references: Sequence[Reference], runs: Sequence[Run]) -> 
 def compare_on_other_data(references: Sequence[Reference], runs: Sequence[Run]) -> list[str]:
     """A section for each data set that no run was trained or tested on."""
     parts = []
-    mine = _on_other_pictures(references, runs)
+    mine = _on_other_images(references, runs)
     for sha256 in dict.fromkeys(reference.answer.sha256 for reference in mine):
         same = [reference for reference in mine if reference.answer.sha256 == sha256]
         rows = [
@@ -68,8 +68,8 @@ def compare_on_other_data(references: Sequence[Reference], runs: Sequence[Run]) 
         ]
         head = ["bundle", "seen as", "top-1 %", "top-5 %", "mean of the classes %", "measured"]
         parts += [
-            f"## {same[0].answer.data}: other pictures",
-            f"{same[0].answer.images:,} pictures of a set that no run here was trained or tested "
+            f"## {same[0].answer.data}: other images",
+            f"{same[0].answer.images:,} images of a set that no run here was trained or tested "
             "on. In the mean of the classes each of them counts alike.",
             make_table(head, rows),
         ]
@@ -84,7 +84,7 @@ def _sort_bundles(references: Sequence[Reference]) -> list[Reference]:
 def _describe_bundle(reference: Reference) -> list[str]:
     return [
         f"{reference.answer.bundle}, trained on {reference.answer.trained_on}",
-        _describe_pictures(reference),
+        _describe_images(reference),
         f"{reference.answer.top1:.1f}",
         f"{reference.answer.top5:.1f}",
     ]
@@ -96,7 +96,7 @@ def _format_balanced(reference: Reference) -> str:
 
 
 def compare_references(references: Sequence[Reference], runs: Sequence[Run]) -> list[str]:
-    """Tables of those answers that are about the test pictures of `runs`, of one data set."""
+    """Tables of those answers that are about the test images of `runs`, of one data set."""
     tested_on = {run.test_sha256 for run in runs}
     mine = [reference for reference in references if reference.answer.sha256 in tested_on]
     elsewhere = [reference for reference in mine if reference.answer.among]
@@ -111,7 +111,7 @@ def _compare_elsewhere(references: Sequence[Reference], runs: Sequence[Run]) -> 
     classes = len(data.classes)
     rows = [
         [
-            f"{reference.answer.bundle}, {_describe_pictures(reference)}",
+            f"{reference.answer.bundle}, {_describe_images(reference)}",
             f"{_among(reference).top1:.1f}",
             f"{reference.answer.top1:.1f} / {reference.answer.top5:.1f}",
             _link(reference),
@@ -126,8 +126,8 @@ def _compare_elsewhere(references: Sequence[Reference], runs: Sequence[Run]) -> 
     ]
     return [
         "### Beside networks trained elsewhere",
-        f"The same {images:,} test pictures. These networks know more classes and have learned "
-        f"from other pictures; ours have learned from {data.train_images:,}, of {classes} "
+        f"The same {images:,} test images. These networks know more classes and have learned "
+        f"from other images; ours have learned from {data.train_images:,}, of {classes} "
         "classes.",
         make_table(head, rows),
     ]
@@ -145,19 +145,19 @@ def _compare_own(references: Sequence[Reference]) -> list[str]:
         [*_describe_bundle(reference), _link(reference)] for reference in _sort_bundles(references)
     ]
     return [
-        "### Bundles on these test pictures",
-        "Also those that were trained on other pictures, and in changed light and colours.",
+        "### Bundles on these test images",
+        "Also those that were trained on other images, and with colour jitter.",
         make_table(["bundle", "seen as", "top-1 %", "top-5 %", "measured"], rows),
     ]
 
 
-def _describe_pictures(reference: Reference) -> str:
+def _describe_images(reference: Reference) -> str:
     """In which size and light they were seen, on which accuracy depends."""
     side = reference.answer.seen_at
     reduced = "" if side is None else f", reduced to {side}x{side} pixels before"
     jitter = reference.answer.color_jitter
-    changed = f", colours changed by {jitter:g}" if jitter else ""
-    return f"pictures of {reference.answer.resize} pixels{reduced}{changed}"
+    changed = f", colour jitter {jitter:g}" if jitter else ""
+    return f"images of {reference.answer.resize} pixels{reduced}{changed}"
 
 
 def _link(reference: Reference) -> str:

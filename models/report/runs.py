@@ -42,7 +42,7 @@ class Run:
 
     @property
     def test_sha256(self) -> str | None:
-        """Of the pictures it was tested on; None where the set has no test part."""
+        """Of the images it was tested on; None where the set has no test part."""
         return self.record.data.digests().get("test")
 
     @cached_property
@@ -87,8 +87,8 @@ class Run:
     @property
     def trained_as(self) -> Preprocessing:
         """The preprocessing of the training, before models.enlarge."""
-        enlarged = self.record.enlarged
-        return enlarged.trained_as if enlarged else self.record.preprocessing
+        adaptation = self.record.adaptation
+        return adaptation.trained_as if adaptation else self.record.preprocessing
 
     @property
     def shift(self) -> float:
@@ -100,7 +100,7 @@ class Run:
         return bool(self.record.changes.get("improvement", self.network.startswith("melius")))
 
     @property
-    def is_float_twin(self) -> bool:
+    def is_full_precision(self) -> bool:
         return not is_served(self.record)
 
     @property
@@ -123,8 +123,8 @@ class Run:
     @property
     def validation_top1(self) -> float | None:
         """Percent, of the network as it is served: after the last epoch, or models.enlarge."""
-        if enlarged := self.record.enlarged:
-            return enlarged.validation.top1 if enlarged.validation else None
+        if adaptation := self.record.adaptation:
+            return adaptation.validation.top1 if adaptation.validation else None
         epochs = self.record.epochs  # none, where the last layer alone was fitted
         return epochs[-1].validation_top1 if epochs else None
 
@@ -141,7 +141,7 @@ class Run:
         recipe = self.recipe
         text = describe_network(self.network, self.record.changes)
         if self.start:
-            text += f", begun with {self.start.partition(' (')[0]}"
+            text += f", initialised from {self.start.partition(' (')[0]}"
         if self.side > self.trained_as.crop:
             text += f", trained at {self.trained_as.crop} pixels"
         if self.shift:
@@ -149,7 +149,7 @@ class Run:
         if recipe.distillation:
             text += f", distilled ({recipe.distillation:g})"
         changes = {"colour jitter": recipe.color_jitter, "blur": recipe.blur}
-        if recipe.epochs:  # else pictures are seen as they are
+        if recipe.epochs:  # else images are seen as they are
             text += "".join(f", {name} {value:g}" for name, value in changes.items() if value)
         return text
 

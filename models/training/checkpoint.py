@@ -190,7 +190,7 @@ def build_trained(checkpoint: Checkpoint) -> Network:
 
 def verify_same_run(checkpoint: Checkpoint, header: Header, path: Path) -> None:
     """Raises CheckpointMismatch naming what differs between a checkpoint and this run."""
-    if checkpoint.enlarged:
+    if checkpoint.adaptation:
         raise CheckpointMismatch(
             f"{path}: expected a training to go on with; found what models.enlarge made of one. "
             "Give another --out."

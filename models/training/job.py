@@ -25,7 +25,7 @@ class Job:
     changes: Mapping[str, Any] = field(default_factory=dict)
     image_size: int | None = None  # side of the input; default: the network's
     resize: int | None = None  # shorter side before the centre crop when evaluating
-    stored_side: int | None = None  # of the training pictures before augmentation
+    stored_side: int | None = None  # of the training images before augmentation
     execution: Execution = field(default_factory=Execution)
     device: str = "cpu"
     teacher: str | None = None

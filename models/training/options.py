@@ -57,7 +57,7 @@ def make_parser(description: str | None = None) -> _Parser:
     )
     parser.add_argument("network", nargs="?", metavar="NETWORK", help=f"one of {', '.join(NAMES)}")
     parser.add_argument("--config", type=Path, help="a TOML file of options")
-    where = parser.add_argument_group("pictures and results")
+    where = parser.add_argument_group("images and results")
     where.add_argument("--data", type=Path, help="directory with train/ and test/ or val/")
     where.add_argument("--folder", type=Path, help="your own photos, a sub-folder per class")
     where.add_argument("--set", choices=DATA_SETS, help="what DATA is a copy of; checks its counts")
@@ -71,7 +71,7 @@ def make_parser(description: str | None = None) -> _Parser:
         "--image-size", type=int, help="side of the input (default: the network's)"
     )
     network.add_argument("--resize", type=int, help="shorter side before the crop when measuring")
-    network.add_argument("--stored-side", type=int, help="of training pictures before augmentation")
+    network.add_argument("--stored-side", type=int, help="of training images before augmentation")
     network.add_argument("--stem", help="another stem: grouped, imagenet7x7, thumbnail, small")
     network.add_argument(
         "--shift", type=float, help="unbalanced threshold: offsets start at -shift"
@@ -83,7 +83,11 @@ def make_parser(description: str | None = None) -> _Parser:
         "checkpoint.pt (with --folder this repository's; none: random ones)",
     )
     _switch(network, "--improvement", "blocks that sharpen (--no-improvement: BinaryDenseNet)")
-    _switch(network, "--binary", "weights and activations at one bit (--no-binary: float twin)")
+    _switch(
+        network,
+        "--binary",
+        "weights and activations at one bit (--no-binary: full-precision reference)",
+    )
     recipe = parser.add_argument_group("recipe (defaults: the published one)")
     defaults = Recipe()
     for name in RECIPE_FIELDS:
@@ -165,7 +169,7 @@ def make_job(args: argparse.Namespace) -> Job:
         if args.binary is False:
             raise RecipeError(
                 "expected a network that can be served with --folder; found --no-binary. Train the "
-                "float twin with --data."
+                "full-precision reference with --data."
             )
         out = find_run_folder(args.out)
         for name, value in choose_defaults(len(data.train), _has_learned(args)).items():
@@ -209,7 +213,7 @@ def find_python_header() -> Path:
 
 
 def _check_options(args: argparse.Namespace) -> None:
-    """Numbers that make no sense, before any picture is read. Raises RecipeError."""
+    """Numbers that make no sense, before any image is read. Raises RecipeError."""
     Recipe(**_given(args, RECIPE_FIELDS))
     checks: tuple[tuple[str, Callable[[float], bool], str], ...] = (
         ("shift", math.isfinite, "a finite number"),

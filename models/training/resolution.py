@@ -1,6 +1,6 @@
-"""Makes a trained network one for larger pictures than it was trained on.
+"""Makes a trained network one for larger images than it was trained on.
 
-Means and variances of the batch norms are estimated anew on training pictures of the new size, seen
+Means and variances of the batch norms are estimated anew on training images of the new size, seen
 as photos are; all weights stay. Then the temperature is fitted and the test part measured, as at
 the end of a training.
 """
@@ -16,7 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from models.data.augmentation import normalize
 from models.data.datasets import DataSet
-from models.data.decoded import LabelledImages, decode_pictures
+from models.data.decoded import LabelledImages, decode_images
 from models.data.splits import hold_back
 from models.errors import CheckpointMismatch, RecipeError
 from models.evaluation.final import measure_final
@@ -29,7 +29,7 @@ from models.training.checkpoint import (
 from models.training.images import describe_splits
 from runtime.preprocess import Preprocessing
 
-PICTURES = 3000  # to estimate means and variances on
+IMAGES = 3000  # to estimate means and variances on
 BATCH = 100
 SEED = 123
 
@@ -40,7 +40,7 @@ def estimate_batch_norms(
 ) -> None:
     """Sets the means and variances of all batch norms to those of `images`, in eval mode after.
 
-    Each is the mean over batches of about BATCH pictures; the pictures come in a random order.
+    Each is the mean over batches of about BATCH images; the images come in a random order.
     """
     for module in network.modules():
         if isinstance(module, _BatchNorm):
@@ -53,7 +53,7 @@ def estimate_batch_norms(
     network.eval()
 
 
-def enlarge(
+def adapt_resolution(
     checkpoint: Checkpoint,
     data: DataSet,
     preprocessing: Preprocessing,
@@ -63,8 +63,8 @@ def enlarge(
     """The checkpoint of the same network for `preprocessing`.
 
     checkpoint: of a finished training. Writes the confusion table, a .csv file. Raises
-    CheckpointMismatch if the training has not ended, or was on other pictures; RecipeError if its
-    pictures were as large; DataError.
+    CheckpointMismatch if the training has not ended, or was on other images; RecipeError if its
+    images were as large; DataError.
     """
     _check(checkpoint, data, preprocessing)
     images = _decode(checkpoint, data, preprocessing, progress)
@@ -82,7 +82,7 @@ def enlarge(
         state=replace(checkpoint.state, model=network.state_dict()),
         test=final.test,
         calibration=final.calibration,
-        enlarged=Adaptation(
+        adaptation=Adaptation(
             trained_as=checkpoint.preprocessing,
             train_images=len(images["train"]),
             validation=final.validation,
@@ -95,7 +95,7 @@ def enlarge(
 
 
 def _check(checkpoint: Checkpoint, data: DataSet, preprocessing: Preprocessing) -> None:
-    if checkpoint.enlarged:
+    if checkpoint.adaptation:
         raise CheckpointMismatch(
             "expected the run of a training; found one that models.enlarge made. Give the run that "
             "it was made of."
@@ -114,7 +114,7 @@ def _check(checkpoint: Checkpoint, data: DataSet, preprocessing: Preprocessing) 
     found = {name: files.sha256() for name, files in data.parts().items()}
     if found != checkpoint.data.digests():
         raise CheckpointMismatch(
-            f"expected the pictures that the network was trained on ({checkpoint.data.name}); "
+            f"expected the images that the network was trained on ({checkpoint.data.name}); "
             "found others. Give the same data."
         )
 
@@ -125,14 +125,14 @@ def _decode(
     """Of each split that has images; of train those to estimate means and variances on."""
     parts = hold_back(data, checkpoint.recipe.validation_share)
     generator = torch.Generator().manual_seed(SEED)
-    chosen = torch.randperm(len(parts.train), generator=generator)[:PICTURES]
+    chosen = torch.randperm(len(parts.train), generator=generator)[:IMAGES]
     files = {
         "train": parts.train.select(sorted(chosen.tolist())),
         "validation": parts.validation,
         "test": parts.test,
     }
     return {
-        name: decode_pictures(
+        name: decode_images(
             part,
             preprocessing,
             title=f"decoding {name}",

@@ -1,4 +1,4 @@
-"""One training from pictures to figures: decodes, trains, measures, writes the run's folder.
+"""One training from images to figures: decodes, trains, measures, writes the run's folder.
 
 In it: checkpoint.pt (written every few minutes and after each epoch), metrics.jsonl (a line per
 epoch), record.json, curves.svg and, at the end, confusion.csv.
@@ -28,7 +28,7 @@ from models.training.checkpoint import (
     verify_same_run,
 )
 from models.training.distributed import Processes, device_of, prepare
-from models.training.images import decode_images, describe_splits
+from models.training.images import decode_splits, describe_splits
 from models.training.job import Job
 from models.training.linear_probe import fit_last_layer, take_enough
 from models.training.setup import describe_job, set_up
@@ -55,7 +55,7 @@ def run_training(job: Job, processes: Processes | None = None) -> Checkpoint:
     setup = set_up(job, device)
     splits = describe_splits(job.data)
     shows = job.progress and processes.first
-    images = decode_images(job, setup.preprocessing, setup.stored_side, shows)
+    images = decode_splits(job, setup.preprocessing, setup.stored_side, shows)
     train = images.train.to(device)
     if setup.fits_last_layer and not begun:
         seen = take_enough(train) if job.recipe.epochs else train

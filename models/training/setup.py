@@ -42,7 +42,7 @@ def set_up(job: Job, device: torch.device) -> Setup:
     stored_side = preprocessing.resize if job.stored_side is None else job.stored_side
     if stored_side < side:
         raise DataError(
-            f"expected stored pictures of at least the input's {side} pixels; found "
+            f"expected stored images of at least the input's {side} pixels; found "
             f"--stored-side {stored_side}"
         )
     teacher = _load_teacher(job)

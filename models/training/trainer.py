@@ -72,7 +72,7 @@ def distillation_loss(logits: Tensor, answers: Tensor, temperature: float) -> Te
 class Trainer:
     """One run. `train` are pixels larger than or as large as the network's input, on its device.
 
-    Raises DataError if there are fewer pictures than processes.
+    Raises DataError if there are fewer images than processes.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Trainer:
         self.batch = min(recipe.batch, len(train) // self.processes.count * self.processes.count)
         if self.batch == 0:
             raise DataError(
-                f"expected at least one picture per process; found {len(train)} pictures and "
+                f"expected at least one image per process; found {len(train)} images and "
                 f"{self.processes.count} processes"
             )
         self.processes.check_batch(self.batch)
@@ -219,7 +219,7 @@ class Trainer:
 
     @property
     def _draws(self) -> tuple[int, int, int]:
-        """Numbers per picture for windows, colours and blur."""
+        """Numbers per image for windows, colours and blur."""
         colors, blurred = self.recipe.color_jitter > 0, self.recipe.blur > 0
         return DRAWS, COLOR_DRAWS * colors, BLUR_DRAWS * blurred
 

@@ -1,4 +1,4 @@
-"""models.enlarge: a trained network for larger pictures, with the same weights."""
+"""models.enlarge: a trained network for larger images, with the same weights."""
 
 import json
 import re
@@ -20,7 +20,7 @@ from models.training.checkpoint import read_checkpoint
 from models.training.job import Job
 from models.training.recipe import Recipe
 from models.training.run import run_training
-from tests.models.pictures import write_two_colours
+from tests.models.images import write_two_colours
 
 STATISTICS = ("running_mean", "running_var")
 
@@ -43,7 +43,7 @@ def options(run: Path, data: Path, out: Path, *more: str) -> list[str]:
     return [*(str(run), "--data", str(data), "--out", str(out), "--quiet"), *more]
 
 
-def test_weights_stay_and_statistics_are_those_of_larger_pictures(
+def test_weights_stay_and_statistics_are_those_of_larger_images(
     run: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "larger"
@@ -60,13 +60,13 @@ def test_weights_stay_and_statistics_are_those_of_larger_pictures(
     record = read_record(out / "record.json")
     assert record.test == after.test
     assert record.calibration == after.calibration
-    assert record.enlarged == after.enlarged
-    assert record.test and record.calibration and record.enlarged  # noqa: PT018
+    assert record.adaptation == after.adaptation
+    assert record.test and record.calibration and record.adaptation  # noqa: PT018
     assert printed["test"] == as_json(record.test)
     assert printed["calibration"] == as_json(record.calibration)
     assert printed["validation"]["images"] == record.calibration.images
-    assert record.enlarged.trained_as == before.preprocessing
-    assert record.enlarged.train_images == record.data.train_images
+    assert record.adaptation.trained_as == before.preprocessing
+    assert record.adaptation.train_images == record.data.train_images
     assert (out / "confusion.csv").is_file()
     known, larger = (Run("a", path, read_record(path / "record.json")) for path in (run, out))
     assert known.identity != larger.identity
@@ -115,14 +115,14 @@ def test_sizes_that_make_no_sense_are_refused(
     assert not (out / "checkpoint.pt").exists()
 
 
-def test_other_pictures_and_other_files_are_refused(
+def test_other_images_and_other_files_are_refused(
     run: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = tmp_path / "other"
     write_two_colours(other)
     next((other / "train").rglob("*.*g")).unlink()
     assert main(options(run, other, tmp_path / "new", "--image-size", "32")) == 2
-    assert "expected the pictures that the network was trained on" in capsys.readouterr().err
+    assert "expected the images that the network was trained on" in capsys.readouterr().err
     assert main(options(run, data, run, "--image-size", "32")) == 2
     assert "expected --out to be a new folder" in capsys.readouterr().err
     assert read_checkpoint(run / "checkpoint.pt").preprocessing.crop == 16
@@ -175,5 +175,5 @@ def test_own_photos_with_damaged_ones_and_no_test_part(data: Path, tmp_path: Pat
     assert main([*arguments, "--image-size", "32"]) == 0
     record = read_record(out / "record.json")
     assert record.test.split == "validation"
-    assert record.enlarged.validation.top1 == record.test.top1
-    assert record.enlarged.train_images == record.data.train_images
+    assert record.adaptation.validation.top1 == record.test.top1
+    assert record.adaptation.train_images == record.data.train_images

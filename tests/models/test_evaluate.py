@@ -1,4 +1,4 @@
-"""models.evaluate: the test pictures of a folder, seen in other sizes and colours."""
+"""models.evaluate: the test images of a folder, seen in other sizes and colours."""
 
 import json
 import re
@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from models.data.datasets import open_data_set
-from models.data.decoded import decode_pictures
+from models.data.decoded import decode_images
 from models.errors import DataError
 from models.evaluate import main
 from models.evaluation.accuracy import (
@@ -23,7 +23,7 @@ from models.records.evaluation import Evaluation
 from models.records.typed_json import as_json, parse_json
 from runtime import load_engine
 from tests.models.checkpoints import export_trained
-from tests.models.pictures import write_two_colours
+from tests.models.images import write_two_colours
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def test_command_line(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     assert figures["calibration_error"] == figures["calibration_error_with_temperature"]
     assert main([str(bundle), "--data", str(bundle), "--quiet"]) == 2
     assert "expected test/ or val/ in it" in capsys.readouterr().err
-    (tmp_path / "test" / "red" / "cut.png").write_bytes(b"no picture")
+    (tmp_path / "test" / "red" / "cut.png").write_bytes(b"no image")
     assert main([str(bundle), "--data", str(tmp_path), "--quiet"]) == 2
     error = capsys.readouterr().err
     assert "red/cut.png: " in error
@@ -54,7 +54,7 @@ def test_command_line(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.parametrize("part", ["test", "val"])
-def test_pictures_to_train_on_are_not_needed(
+def test_images_to_train_on_are_not_needed(
     bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], part: str
 ) -> None:
     write_two_colours(tmp_path)
@@ -88,7 +88,7 @@ def test_another_size_before_the_crop(
     assert "among" not in figures
 
 
-def test_pictures_reduced_to_what_another_network_sees(
+def test_images_reduced_to_what_another_network_sees(
     bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A board of single black and white pixels is all grey in half the size."""
@@ -129,7 +129,7 @@ def test_colors_are_changed_always_alike(
         assert f"expected --color-jitter from 0 to 1; found {strength}" in capsys.readouterr().err
     files = open_data_set(tmp_path).test
     assert files is not None
-    images = decode_pictures(files, load_engine(bundle, "native").bundle.manifest.preprocessing)
+    images = decode_images(files, load_engine(bundle, "native").bundle.manifest.preprocessing)
     many = replace(
         images, pixels=images.pixels.repeat(100, 1, 1, 1), labels=images.labels.repeat(100)
     )

@@ -13,7 +13,7 @@ from models.pretrained import main
 from models.train import main as train
 from models.training.checkpoint import build_trained, read_checkpoint
 from models.training.initial_weights import read_start
-from tests.models.pictures import write_two_colours
+from tests.models.images import write_two_colours
 
 OPTIONS = ["--epochs", "1", "--image-size", "16", "--batch", "4", "--quiet", "--device", "cpu"]
 

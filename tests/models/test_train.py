@@ -8,7 +8,7 @@ import torch
 from models.records.provenance import describe_device
 from models.train import main
 from models.training.checkpoint import read_checkpoint
-from tests.models.pictures import write_two_colours
+from tests.models.images import write_two_colours
 
 
 def run(folder: Path, out: Path, *more: str) -> int:

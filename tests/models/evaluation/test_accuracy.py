@@ -10,7 +10,7 @@ import torch
 
 from models.data.augmentation import normalize
 from models.data.datasets import open_data_set
-from models.data.decoded import LabelledImages, decode_pictures
+from models.data.decoded import LabelledImages, decode_images
 from models.errors import DataError
 from models.evaluation.accuracy import (
     find_classes,
@@ -19,7 +19,7 @@ from models.evaluation.accuracy import (
 from models.records.evaluation import Among
 from runtime import Engine, load_engine
 from tests.models.checkpoints import export_trained
-from tests.models.pictures import write_two_colours
+from tests.models.images import write_two_colours
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def test_accuracy_counts_agreeing_answers(bundle: Path, tmp_path: Path) -> None:
     spec = engine.bundle.manifest.preprocessing
     files = open_data_set(tmp_path).test
     assert files is not None
-    images = decode_pictures(files, spec)
+    images = decode_images(files, spec)
     answers = engine.predict(normalize(images.pixels, spec).numpy()).argmax(1)
     right = int((answers == images.labels.numpy()).sum())
     figures = measure_accuracy(engine, images, batch=4, progress=False)

@@ -14,21 +14,21 @@ SPEC = evaluation_preprocessing(4)
 
 
 class Colour(nn.Module):
-    """Says class 1 of pictures that are mostly bright."""
+    """Says class 1 of images that are mostly bright."""
 
     def forward(self, x: Tensor) -> Tensor:
         mean = x.mean((1, 2, 3))
         return torch.stack([-mean, mean], 1)
 
 
-def pictures(labels: list[int], bright: list[int]) -> LabelledImages:
+def images(labels: list[int], bright: list[int]) -> LabelledImages:
     pixels = torch.tensor(bright, dtype=torch.uint8)[:, None, None, None].expand(-1, 3, 4, 4)
     return LabelledImages(pixels.contiguous(), torch.tensor(labels), ("dark", "bright"))
 
 
 def test_the_test_part_is_measured_and_validation_fits_the_temperature(tmp_path: Path) -> None:
-    test = pictures([0, 1, 1, 1], [0, 255, 255, 0])
-    validation = pictures([0, 1], [0, 255])
+    test = images([0, 1, 1, 1], [0, 255, 255, 0])
+    validation = images([0, 1], [0, 255])
     names = ("dark one", "bright one")
     table = tmp_path / "c.csv"
     final = measure_final(Colour(), test, validation, SPEC, names, table)
@@ -47,7 +47,7 @@ def test_the_test_part_is_measured_and_validation_fits_the_temperature(tmp_path:
 
 
 def test_without_a_test_part_validation_is_measured(tmp_path: Path) -> None:
-    validation = pictures([0, 1], [0, 255])
+    validation = images([0, 1], [0, 255])
     table = tmp_path / "c.csv"
     final = measure_final(Colour(), None, validation, SPEC, ("a", "b"), table)
     accuracy, calibration, seen = final.test, final.calibration, final.validation
@@ -59,7 +59,7 @@ def test_without_a_test_part_validation_is_measured(tmp_path: Path) -> None:
 
 
 def test_without_validation_there_is_no_temperature(tmp_path: Path) -> None:
-    test = pictures([0, 1], [0, 255])
+    test = images([0, 1], [0, 255])
     final = measure_final(Colour(), test, None, SPEC, ("a", "b"), tmp_path / "c.csv")
     accuracy, calibration, seen = final.test, final.calibration, final.validation
     assert accuracy
@@ -68,7 +68,7 @@ def test_without_validation_there_is_no_temperature(tmp_path: Path) -> None:
     assert seen is None
 
 
-def test_without_pictures_nothing_is_measured(tmp_path: Path) -> None:
+def test_without_images_nothing_is_measured(tmp_path: Path) -> None:
     table = tmp_path / "c.csv"
     final = measure_final(Colour(), None, None, SPEC, ("a", "b"), table)
     assert final == FinalFigures(None, None, None)

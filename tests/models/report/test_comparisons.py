@@ -24,15 +24,15 @@ def change(runs: Path, name: str, **changes: object) -> None:
     path.write_text(json.dumps({**read_content(path), **changes}))
 
 
-def test_claim_is_about_the_best_on_validation_pictures(runs: Path) -> None:
+def test_claim_is_about_the_best_on_validation_images(runs: Path) -> None:
     (epoch,) = read_content(runs / "melius-shift" / "record.json")["epochs"]
     change(runs, "melius-shift", epochs=[epoch | {"validation_top1": 79.0}])
     text = report(runs)
     assert "pixels. meliusnet13, shift +0.1 (" in text
-    assert " ms. Where there are several, these are the best on the validation pictures." in text
+    assert " ms. Where there are several, these are the best on the validation images." in text
 
 
-def test_claim_is_about_runs_tested_on_the_same_pictures(runs: Path) -> None:
+def test_claim_is_about_runs_tested_on_the_same_images(runs: Path) -> None:
     data = read_content(runs / "mobile-small" / "record.json")["data"]
     others = data | {"parts": {"test": {"images": 20, "sha256": "cd34"}}}
     change(runs, "mobile-small", data=others)
@@ -54,7 +54,7 @@ def test_claim_is_about_runs_that_see_as_many_pixels(runs: Path) -> None:
     assert "| mobilenet_v1_0.25_small | 64x64 | 85.0 |" in text
 
 
-def test_there_is_a_claim_for_each_size_of_pictures(runs: Path) -> None:
+def test_there_is_a_claim_for_each_size_of_images(runs: Path) -> None:
     for name in ("mobile-large", "melius-shift"):
         preprocessing = read_content(runs / name / "record.json")["preprocessing"]
         change(runs, name, preprocessing=preprocessing | {"crop": 64, "resize": 64})

@@ -27,7 +27,7 @@ def test_calibration_and_errors_are_told(runs: Path) -> None:
     assert find_source(read, BUNDLE) is None, "those of a test are not of the default bundle"
 
 
-def test_command_writes_report_and_pictures_the_same_each_time(runs: Path, tmp_path: Path) -> None:
+def test_command_writes_report_and_images_the_same_each_time(runs: Path, tmp_path: Path) -> None:
     out = tmp_path / "RESULTS.md"
     assert main([str(runs), "--out", str(out)]) == 0
     files = [out, runs / "accuracy.svg", runs / "curves.svg"]

@@ -28,7 +28,7 @@ def test_what_a_run_is(tmp_path: Path) -> None:
     assert runs["melius-shift"].describe() == "meliusnet13, shift +0.1"
     assert runs["dense"].describe() == "meliusnet13 without improvement blocks"
     assert runs["dense"].counts.binary_convs == runs["melius-1"].counts.binary_convs // 2
-    assert runs["float"].describe() == "meliusnet13, float twin"
+    assert runs["float"].describe() == "meliusnet13, full precision"
     assert not runs["float"].is_binary
     assert runs["taught"].describe() == "meliusnet13, distilled (0.5)"
     assert runs["mobile-small"].is_mobilenet
@@ -68,11 +68,11 @@ def test_a_field_that_an_older_record_lacks_had_its_default() -> None:
         ({"blur": 0.5}, "meliusnet13, blur 0.5"),
         ({"blur": 1.0, "color_jitter": 1.0}, "meliusnet13, colour jitter 1, blur 1"),
         ({"blur": 0.0, "color_jitter": 0.0}, "meliusnet13"),
-        # The last layer is fitted to pictures as they are, whatever the recipe says.
+        # The last layer is fitted to images as they are, whatever the recipe says.
         ({"blur": 0.5, "color_jitter": 0.25, "epochs": 0}, "meliusnet13"),
     ],
 )
-def test_how_pictures_were_changed_is_told(fields: dict[str, float], expected: str) -> None:
+def test_how_images_were_changed_is_told(fields: dict[str, float], expected: str) -> None:
     run = Run("r", Path(), parse_record(make_record(recipe=make_record()["recipe"] | fields)))
     assert run.describe() == expected
 
@@ -80,7 +80,7 @@ def test_how_pictures_were_changed_is_told(fields: dict[str, float], expected: s
 def test_what_a_run_began_with(tmp_path: Path) -> None:
     record = make_record(start="meliusnet13 on tiny (pt 0123)")
     write_run(tmp_path / "begun", record, [[1, 0], [0, 1]])
-    assert read_runs(tmp_path)[0].describe() == "meliusnet13, begun with meliusnet13 on tiny"
+    assert read_runs(tmp_path)[0].describe() == "meliusnet13, initialised from meliusnet13 on tiny"
 
 
 def test_no_runs_is_an_error(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def test_checkpoints_of_before_are_read(checkpoint: Checkpoint) -> None:
     assert checkpoint.recipe.batch == 8
     assert checkpoint.recipe.blur == 0.0, "what an older recipe lacks had its default"
     assert checkpoint.state.progress.history[0].validation_top1 is None
-    assert checkpoint.enlarged is None
+    assert checkpoint.adaptation is None
     assert not checkpoint.finished
 
 

@@ -18,7 +18,7 @@ from models.training.distillation import EFFICIENTNETS, Teacher, load_teacher
 from models.training.job import Job
 from models.training.recipe import Recipe
 from models.training.run import run_training
-from tests.models.pictures import write_two_colours
+from tests.models.images import write_two_colours
 
 
 class Means(nn.Module):

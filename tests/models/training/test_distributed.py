@@ -13,7 +13,7 @@ import torch
 from models.errors import RecipeError
 from models.records.record import read_record
 from models.training.distributed import Processes, device_of, join_processes, prepare
-from tests.models.pictures import write_two_colours
+from tests.models.images import write_two_colours
 
 
 def test_shares_are_disjoint_and_complete() -> None:

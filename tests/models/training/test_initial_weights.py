@@ -15,7 +15,7 @@ from models.records.record import read_record
 from models.train import main as train
 from models.training.checkpoint import build_trained, read_checkpoint
 from models.training.initial_weights import read_start
-from tests.models.pictures import write_two_colours
+from tests.models.images import write_two_colours
 
 OPTIONS = ["--epochs", "1", "--image-size", "16", "--batch", "4", "--quiet", "--device", "cpu"]
 

@@ -6,8 +6,8 @@ import pytest
 
 from models.errors import RecipeError
 from models.training.job import build_network_of
+from tests.models.images import write_two_colours
 from tests.models.jobs import make_job
-from tests.models.pictures import write_two_colours
 
 
 def test_the_network_has_the_classes_of_the_data(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def test_it_is_the_same_every_time(network: Network) -> None:
     assert torch.equal(find_last_layer(network).weight, first)
 
 
-def test_of_many_pictures_evenly_spaced_ones_are_enough() -> None:
+def test_of_many_images_evenly_spaced_ones_are_enough() -> None:
     few = make_images()
     assert take_enough(few) is few
     labels = torch.arange(3).repeat_interleave(7000)
@@ -66,7 +66,7 @@ def test_margin_is_not_seen(network: Network) -> None:
     assert torch.equal(find_last_layer(network).weight, first)
 
 
-def test_pictures_kept_larger_are_seen_at_the_scale_that_is_served() -> None:
+def test_images_kept_larger_are_seen_at_the_scale_that_is_served() -> None:
     ramp = torch.linspace(0, 255, 72).byte().expand(1, 3, 72, 72).contiguous()
     centre, mirrored = _two_views(LabelledImages(ramp, torch.tensor([0]), ("a", "b")), SPEC)
     assert centre.pixels.shape == (1, 3, 16, 16)

@@ -10,7 +10,7 @@ from models.networks.registry import NAMES
 from models.report.runs import read_runs
 from models.training.options import make_job, make_parser, parse_arguments, read_config
 from models.training.recipe import Recipe
-from tests.models.pictures import write_two_colours
+from tests.models.images import write_two_colours
 
 
 def test_unbalanced_thresholds_start_at_the_shift(tmp_path: Path) -> None:

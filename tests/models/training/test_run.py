@@ -1,4 +1,4 @@
-"""models.training.run: from pictures to a run's folder; a killed run goes on as it was."""
+"""models.training.run: from images to a run's folder; a killed run goes on as it was."""
 
 import json
 import signal
@@ -19,8 +19,8 @@ from models.records.typed_json import as_json
 from models.training.checkpoint import Checkpoint
 from models.training.run import run_training
 from models.training.trainer import Execution
+from tests.models.images import write_image, write_two_colours
 from tests.models.jobs import RECIPE, make_job
-from tests.models.pictures import write_picture, write_two_colours
 
 
 @pytest.fixture
@@ -140,7 +140,7 @@ def test_resuming_another_run_is_refused(data: Path, tmp_path: Path) -> None:
         run_training(make_job(data, out, resume=True, image_size=32))
     with pytest.raises(CheckpointMismatch, match="made with changes"):
         run_training(make_job(data, out, resume=True, changes={"shift": 0.1}))
-    write_picture(data / "train" / "blue" / "0.png")
+    write_image(data / "train" / "blue" / "0.png")
     with pytest.raises(CheckpointMismatch, match="made with data SHA-256"):
         run_training(make_job(data, out, resume=True))
 

@@ -8,11 +8,11 @@ import torch
 
 from models.errors import DataError, RecipeError
 from models.training.distributed import Processes
-from models.training.images import decode_images, describe_splits
+from models.training.images import decode_splits, describe_splits
 from models.training.run import run_training
 from models.training.setup import describe_job, set_up
+from tests.models.images import write_two_colours
 from tests.models.jobs import RECIPE, make_job
-from tests.models.pictures import write_two_colours
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def data(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def test_stored_pictures_smaller_than_the_input_are_refused(data: Path, tmp_path: Path) -> None:
+def test_stored_images_smaller_than_the_input_are_refused(data: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="at least the input's 16 pixels; found --stored-side 8"):
         run_training(make_job(data, tmp_path / "run", stored_side=8))
 
@@ -48,7 +48,7 @@ def test_weights_are_drawn_by_the_seed(data: Path, tmp_path: Path) -> None:
 def test_what_a_run_is_does_not_name_this_machine(data: Path, tmp_path: Path) -> None:
     job, device = make_job(data, tmp_path / "run", changes={"shift": 0.5}), torch.device("cpu")
     setup = set_up(job, device)
-    images = decode_images(job, setup.preprocessing, setup.stored_side)
+    images = decode_splits(job, setup.preprocessing, setup.stored_side)
     header = describe_job(job, setup, images, describe_splits(job.data), device, Processes())
     assert header.changes == {"shift": 0.5}
     assert header.stored_side == 16

@@ -119,7 +119,7 @@ def test_resumed_at_any_step_it_ends_with_the_same_weights(
         assert [m.loss for m in resumed.history] == [m.loss for m in unbroken.history]
 
 
-def test_pictures_may_be_larger_than_the_input() -> None:
+def test_images_may_be_larger_than_the_input() -> None:
     torch.manual_seed(0)
     network = MeliusNet(Spec("tiny", (1,), (), stem="small"), 2)
     recipe = replace(RECIPE, epochs=1, augmentation="resized_crop")
@@ -146,7 +146,7 @@ def test_resuming_another_recipe_is_refused() -> None:
 def test_processes_share_what_one_would_draw(
     monkeypatch: pytest.MonkeyPatch, color_jitter: float, blurred: float
 ) -> None:
-    # Of pictures this small the published deviations leave every pixel as it is.
+    # Of images this small the published deviations leave every pixel as it is.
     monkeypatch.setattr("models.data.augmentation.SIGMAS", (5.0, 30.0))
     recipe = replace(RECIPE, color_jitter=color_jitter, blur=blurred)
     seen: list[torch.Tensor] = []
@@ -173,7 +173,7 @@ def test_processes_share_what_one_would_draw(
 def test_uneven_shares_are_refused() -> None:
     with pytest.raises(RecipeError, match=r"found 4\. Give a multiple of 3"):
         make_trainer(processes=Processes(0, 3))
-    with pytest.raises(DataError, match="at least one picture per process"):
+    with pytest.raises(DataError, match="at least one image per process"):
         make_trainer(count=2, processes=Processes(0, 3))
 
 
