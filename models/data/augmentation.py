@@ -1,8 +1,8 @@
-"""Random windows, colours and blur of whole batches of uint8 images, on the device that holds
-them; their centre as evaluation sees it; normalisation.
+"""Changes whole batches of images at random: windows, colours and blur; and normalises them.
 
-All randomness comes in as a table of uniform numbers, one row per image: the same images come
-out whatever the device, and however many processes share a batch.
+The images are uint8 and stay on their device; evaluation sees their centre. All randomness comes in
+as a table of uniform numbers, one row per image: the same images come out whatever the device, and
+however many processes share a batch.
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
-"""Writes a bundle: python -m models.export NAME [--checkpoint F] [--num-classes N] [--image-size S]
-[--float-parts int8 [--calibration DIR] [--evaluation DIR]] --out DIR.
+"""Writes a bundle of a network, trained or not, for the service.
+
+python -m models.export NAME [--checkpoint FILE] [--num-classes N] [--image-size SIDE]
+    [--float-parts int8 [--calibration DIR] [--evaluation DIR]] --out DIR
 
 With a checkpoint of models.train the network, classes and preprocessing come from it. Without one
 the weights are random and the bundle says "trained": false: good for measuring speed and memory,

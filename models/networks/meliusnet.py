@@ -1,8 +1,7 @@
-"""MeliusNet (Bethge et al. 2020) and, without improvement blocks, BinaryDenseNet (Bethge et al.
-2019).
+"""MeliusNet and, without its improvement blocks, BinaryDenseNet.
 
-Reading order is execution order: stem, then stages joined by transitions, then the head. Shapes are
-[N, C, H, W].
+Bethge et al. 2020 and 2019. Reading order is execution order: stem, then stages joined by
+transitions, then the head. Shapes are [N, C, H, W].
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The text and the images of the report, from records of runs."""
+"""The text and the charts of the report, from records of runs."""
 
 from __future__ import annotations
 
@@ -259,7 +259,7 @@ def _describe_field(key: str, value: object) -> str:
     return name if value is True else f"{name} {value}"
 
 
-def write_images(runs: Sequence[Run], latencies: Latencies, folder: Path) -> None:
+def write_charts(runs: Sequence[Run], latencies: Latencies, folder: Path) -> None:
     """accuracy.svg and curves.svg."""
     points = []
     for group in group_repetitions(runs):

@@ -1,5 +1,4 @@
-"""The recipe: everything that decides a training besides network and images; the published one
-is the default.
+"""The recipe: all that decides a training beside network and images; the default is published.
 
 Bethge et al. 2020, authors' log: RAdam, learning rate 0.002 with cosine decay to 0, 120 epochs,
 batch 64, no weight decay, cross-entropy, random resized crop and flip. The clip of 1.3 is part of
