@@ -22,7 +22,7 @@ CODE_NAMES = {
     *("Dockerfile", "Makefile", "CMakeLists.txt", "install"),
     *(".clang-format", ".dockerignore", ".gitignore"),
 }
-LINES, TEST_LINES = 400, 600
+LINES, TEST_LINES, COMMAND_LINES = 400, 600, 150
 
 
 def list_files(root: Path) -> list[Path]:
@@ -125,6 +125,31 @@ def test_kernel_sources_begin_with_a_whole_sentence(repository: Path, files: lis
     assert not stopped, f"the first line must be a whole sentence: {show(stopped)}"
     broken = [path for path, text in texts.items() if re.search(r"^// ?-{4,}$", text, re.MULTILINE)]
     assert not broken, f"rules of sections broken in two: {show(broken)}"
+
+
+def test_first_sentence_of_each_file_of_models_is_whole(
+    repository: Path, files: list[Path]
+) -> None:
+    """On the first line: what stops in the middle of it tells nobody what the file is for."""
+    cut = [
+        f"{path}: {first!r}"
+        for path in files
+        if path.suffix == ".py" and "models" in path.parts[:2]
+        for first in [(repository / path).read_text().partition("\n")[0]]
+        if not re.fullmatch(r'r?""".*\.("{3})?', first)
+    ]
+    assert not cut, f"the first sentence must end on the first line: {cut}"
+
+
+def test_a_file_in_models_is_a_command(repository: Path, files: list[Path]) -> None:
+    """And a short one: what it does lies in the folders."""
+    modules = [path for path in files if path.parent == Path("models") and path.suffix == ".py"]
+    commands = [path for path in modules if path.stem not in ("__init__", "errors")]
+    assert len(commands) > 10
+    for path in commands:
+        text = (repository / path).read_text()
+        assert "def main(" in text and f"python -m models.{path.stem}" in text, path  # noqa: PT018
+        assert text.count("\n") <= COMMAND_LINES, f"{path} has more than {COMMAND_LINES} lines"
 
 
 def test_what_names_its_interpreter_can_be_run(repository: Path, files: list[Path]) -> None:

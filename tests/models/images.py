@@ -9,10 +9,10 @@ from PIL import Image
 
 from models.data.catalog import UNION
 from models.data.datasets import DataSet, open_data_set
-from models.data.image_files import PictureFiles
+from models.data.image_files import ImageFiles
 
 
-def write_picture(path: Path, seed: int = 0, size: tuple[int, int] = (16, 12)) -> None:
+def write_image(path: Path, seed: int = 0, size: tuple[int, int] = (16, 12)) -> None:
     """Seeded noise, width x height, in the format that the suffix names."""
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), np.uint8)
@@ -31,8 +31,8 @@ def write_two_colours(folder: Path, train: int = 12, test: int = 4, side: int = 
             Image.fromarray(pixels).save(path)
 
 
-def make_files(content: dict[str, dict[str, bytes]]) -> PictureFiles:
-    """{class: {name: bytes}} as PictureFiles, without files."""
+def make_files(content: dict[str, dict[str, bytes]]) -> ImageFiles:
+    """{class: {name: bytes}} as ImageFiles, without files."""
     classes = tuple(sorted(content))
     rows = [
         (f"{c}/{name}", i, data)
@@ -40,7 +40,7 @@ def make_files(content: dict[str, dict[str, bytes]]) -> PictureFiles:
         for name, data in sorted(content[c].items())
     ]
     names, labels, blobs = zip(*rows, strict=True)
-    return PictureFiles(names, labels, classes, lambda i: blobs[i])
+    return ImageFiles(names, labels, classes, lambda i: blobs[i])
 
 
 def write_photos(
@@ -62,10 +62,10 @@ def write_photos(
         }
         for name, shape in shapes.items():
             back, front = random.uniform(0, 100, 3), random.uniform(130, 255, 3)
-            picture = np.where(shape[..., None], front, back) + random.normal(0, 12, (*y.shape, 3))
+            image = np.where(shape[..., None], front, back) + random.normal(0, 12, (*y.shape, 3))
             path = folder / name / f"{name} {i}.jpg"
             path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(picture.clip(0, 255).astype(np.uint8)).save(path, quality=85)
+            Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(path, quality=85)
 
 
 def open_real_copy(name: str) -> DataSet:
