@@ -16,8 +16,13 @@ from locust import FastHttpUser, events, task
 from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 
-from loadtests.options import WRONG_USAGE, parse_count, parse_positive, raise_descriptor_limit
-from loadtests.servers import ServerFault, WrongUsage
+from loadtests.command_line.options import (
+    WRONG_USAGE,
+    parse_count,
+    parse_positive,
+    raise_descriptor_limit,
+)
+from loadtests.servers.server import ServerFault, WrongUsage
 from loadtests.users import shapes  # a shape among the names here would be used by Locust
 from loadtests.users.options import (
     add_help_option,

@@ -16,10 +16,10 @@ from pathlib import Path
 from time import perf_counter
 from urllib.parse import urlsplit
 
-from loadtests.figures import LATENCY_HEAD, format_ms, measure_latencies
-from loadtests.http_client import Address, Pool
-from loadtests.images import build_picture, generate_jpegs
-from loadtests.options import (
+from loadtests.clients.http_client import Address, Pool
+from loadtests.clients.images import build_picture, generate_jpegs
+from loadtests.clients.outcomes import Outcome, attempt, build_classify
+from loadtests.command_line.options import (
     choose_cpus,
     choose_service,
     describe_options,
@@ -28,11 +28,11 @@ from loadtests.options import (
     parse_positive,
     run_tool,
 )
-from loadtests.outcomes import Outcome, attempt, build_classify
-from loadtests.processes import Usage, format_bytes
-from loadtests.progress import Progress
-from loadtests.report import Check, Report, check_at_most
-from loadtests.servers import Server, WrongUsage
+from loadtests.command_line.progress import Progress
+from loadtests.output.figures import LATENCY_HEAD, format_ms, measure_latencies
+from loadtests.output.report import Check, Report, check_at_most
+from loadtests.servers.processes import Usage, format_bytes
+from loadtests.servers.server import Server, WrongUsage
 
 _SHOWN = 10  # of the slowest
 _FAULTS_SHOWN = 50

@@ -11,18 +11,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from loadtests.comparison.accuracy import list_labelled
-from loadtests.comparison.page import split_at_marks, write_between_marks, write_page
-from loadtests.comparison.plots import draw_case
-from loadtests.comparison.run import CaseRun, Material
-from loadtests.comparison.sides import Case, choose_engine, make_case
-from loadtests.comparison.summary import summarize
-from loadtests.comparison.tables import add_case
-from loadtests.contestants import EVEN
-from loadtests.images import generate_jpegs, read_photos
-from loadtests.machine import read_load
-from loadtests.memory_baseline import measure_no_model
-from loadtests.options import (
+from loadtests.clients.images import generate_jpegs, read_photos
+from loadtests.command_line.options import (
     choose_cpus,
     describe_options,
     make_parser,
@@ -32,9 +22,19 @@ from loadtests.options import (
     parse_result,
     run_tool,
 )
-from loadtests.progress import Progress
-from loadtests.report import Report
-from loadtests.servers import ROOT, WrongUsage
+from loadtests.command_line.progress import Progress
+from loadtests.comparison.accuracy import list_labelled
+from loadtests.comparison.page import split_at_marks, write_between_marks, write_page
+from loadtests.comparison.plots import draw_case
+from loadtests.comparison.run import CaseRun, Material
+from loadtests.comparison.sides import Case, choose_engine, make_case
+from loadtests.comparison.summary import summarize
+from loadtests.comparison.tables import add_case
+from loadtests.output.machine import read_load
+from loadtests.output.report import Report
+from loadtests.servers.baseline import measure_no_model
+from loadtests.servers.contestants import EVEN
+from loadtests.servers.server import ROOT, WrongUsage
 
 TITLE = "MeliusNet and MobileNet-v1 in the same service"
 PHOTOS, PHOTO_SIZE = 8, (512, 384)

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from loadtests.clients.http_client import build_request
+from loadtests.clients.images import SUFFIXES
+from loadtests.command_line.progress import Progress
 from loadtests.comparison.sides import Side
-from loadtests.http_client import build_request
-from loadtests.images import SUFFIXES
-from loadtests.progress import Progress
-from loadtests.servers import ServerFault, WrongUsage
+from loadtests.servers.server import ServerFault, WrongUsage
 
 _ANSWER_SECONDS = 60.0
 _PARTS = ("test", "val")  # of a data set, the first one that is there

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from loadtests.clients.images import Picture
+from loadtests.clients.metrics import Histogram, scrape
+from loadtests.clients.outcomes import build_classify
 from loadtests.comparison.sides import Side
 from loadtests.comparison.turns import Turn, take_closed_turn
-from loadtests.figures import Latencies, measure_latencies
-from loadtests.images import Picture
-from loadtests.outcomes import build_classify
-from loadtests.report import Check, check_at_most
-from loadtests.scrape import Histogram, scrape
-from loadtests.wrk import WrkRun, run_wrk
+from loadtests.comparison.wrk import WrkRun, run_wrk
+from loadtests.output.figures import Latencies, measure_latencies
+from loadtests.output.report import Check, check_at_most
 
 MAX_CPU_DIFFERENCE = 0.05  # /metrics is read a little before and after
 MAX_RATE_DIFFERENCE = 0.1  # between two generators, one after the other

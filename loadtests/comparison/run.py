@@ -6,6 +6,9 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from loadtests.clients.images import Picture
+from loadtests.clients.outcomes import build_classify
+from loadtests.command_line.progress import Progress
 from loadtests.comparison.accuracy import Accuracy, Labelled, measure_accuracy
 from loadtests.comparison.checks import (
     OtherGenerator,
@@ -15,13 +18,10 @@ from loadtests.comparison.checks import (
 )
 from loadtests.comparison.sides import Case, Facts, Side, describe_side
 from loadtests.comparison.turns import Search, Turn, judge_turn, take_closed_turn, take_open_turn
-from loadtests.figures import find_median
-from loadtests.images import Picture
-from loadtests.outcomes import build_classify
-from loadtests.processes import Usage
-from loadtests.progress import Progress
-from loadtests.servers import Server, WrongUsage
-from loadtests.wrk import is_installed
+from loadtests.comparison.wrk import is_installed
+from loadtests.output.figures import find_median
+from loadtests.servers.processes import Usage
+from loadtests.servers.server import Server, WrongUsage
 
 PHONE_CLIENTS = 2
 OPEN_SHARE = 0.5  # of the slowest side's best rate: the same load for all

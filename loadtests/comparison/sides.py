@@ -6,10 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from loadtests.contestants import EVEN
-from loadtests.http_client import Address, Pool, ask, build_request
-from loadtests.processes import Usage
-from loadtests.servers import Server, ServerFault, ServerSpec, WrongUsage, describe_this_service
+from loadtests.clients.http_client import Address, Pool, ask, build_request
+from loadtests.servers.contestants import EVEN
+from loadtests.servers.processes import Usage
+from loadtests.servers.server import (
+    Server,
+    ServerFault,
+    ServerSpec,
+    WrongUsage,
+    describe_this_service,
+)
 
 MANIFEST, PACKED = "manifest.json", "packed.safetensors"
 NATIVE, ONNX = "native", "onnx"

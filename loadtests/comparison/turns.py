@@ -4,9 +4,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from loadtests.comparison.sides import Side
-from loadtests.figures import measure_latencies, pick
-from loadtests.loops import (
+from loadtests.clients.loops import (
     ClosedRun,
     GeneratorUse,
     Lag,
@@ -16,8 +14,10 @@ from loadtests.loops import (
     run_open_loop,
     spare_collector,
 )
-from loadtests.outcomes import Outcome, attempt, count_labels, select
-from loadtests.servers import ServerFault
+from loadtests.clients.outcomes import Outcome, attempt, count_labels, select
+from loadtests.comparison.sides import Side
+from loadtests.output.figures import measure_latencies, pick
+from loadtests.servers.server import ServerFault
 
 GIVE_UP_SECONDS = 30.0
 MAX_LAG_MS = 20.0

@@ -5,8 +5,8 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace, _ArgumentGrou
 from dataclasses import fields
 from pathlib import Path
 
-from loadtests.options import parse_count, parse_positive
-from loadtests.servers import WrongUsage
+from loadtests.command_line.options import parse_count, parse_positive
+from loadtests.servers.server import WrongUsage
 from loadtests.users.arrivals import ARRIVALS
 from loadtests.users.payloads import MIXED, SIZES, Payload, make_payloads
 from loadtests.users.stages import SHAPES, SOAK_STAGES, SPIKE_TIMES, STEPS

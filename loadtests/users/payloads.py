@@ -5,8 +5,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from loadtests.images import CONTENT_TYPE, Picture, generate_jpegs, generate_pictures, read_photos
-from loadtests.servers import WrongUsage
+from loadtests.clients.images import (
+    CONTENT_TYPE,
+    Picture,
+    generate_jpegs,
+    generate_pictures,
+    read_photos,
+)
+from loadtests.servers.server import WrongUsage
 
 #: Width x height of generated JPEGs: a thumbnail, a web page's image, a photo, 12 megapixels.
 SIZES = {"tiny": (160, 120), "web": (640, 480), "photo": (1600, 1200), "phone": (4000, 3000)}

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from loadtests.figures import LATENCY_HEAD, measure_latencies
-from loadtests.options import describe_options
-from loadtests.report import Check, Report, check_at_least
+from loadtests.command_line.options import describe_options
+from loadtests.output.figures import LATENCY_HEAD, measure_latencies
+from loadtests.output.report import Check, Report, check_at_least
 from loadtests.users.session import Session
 from loadtests.users.stages import Ramp
 from loadtests.users.tally import Tally

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from loadtests.clients.http_client import Address, How
+from loadtests.clients.images import generate_jpegs
+from loadtests.clients.outcomes import Outcome
 from loadtests.corpus import Posted, list_files, main, parse_url
-from loadtests.http_client import Address, How
-from loadtests.images import generate_jpegs
-from loadtests.outcomes import Outcome
-from loadtests.servers import WrongUsage
+from loadtests.servers.server import WrongUsage
 from tests.loadtests.conftest import RunTool
 
 

@@ -4,6 +4,9 @@ import math
 
 import pytest
 
+from loadtests.clients.loops import GeneratorUse
+from loadtests.clients.metrics import Histogram
+from loadtests.clients.outcomes import Outcome
 from loadtests.comparison.checks import (
     OtherGenerator,
     OwnMetrics,
@@ -11,10 +14,7 @@ from loadtests.comparison.checks import (
     judge_metrics,
 )
 from loadtests.comparison.turns import Turn
-from loadtests.loops import GeneratorUse
-from loadtests.outcomes import Outcome
-from loadtests.scrape import Histogram
-from loadtests.wrk import WrkRun
+from loadtests.comparison.wrk import WrkRun
 
 
 def make_turn(count: int = 100, latency: float = 0.02, cpu: float = 1.0) -> Turn:

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
+from loadtests.clients.images import generate_jpegs
+from loadtests.clients.loops import GeneratorUse
+from loadtests.command_line.progress import Progress
 from loadtests.comparison.run import CaseRun, Material, Result
 from loadtests.comparison.turns import Turn
-from loadtests.images import generate_jpegs
-from loadtests.loops import GeneratorUse
-from loadtests.progress import Progress
 from tests.loadtests.comparison.made_up import OPTIONS, make_run, make_turn
 
 

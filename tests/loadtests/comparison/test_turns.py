@@ -9,6 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from loadtests.clients.http_client import Address, Pool, build_request
+from loadtests.clients.loops import GeneratorUse
+from loadtests.clients.outcomes import Outcome
 from loadtests.comparison.sides import Side
 from loadtests.comparison.turns import (
     HIGHEST,
@@ -20,10 +23,7 @@ from loadtests.comparison.turns import (
     take_closed_turn,
     take_open_turn,
 )
-from loadtests.http_client import Address, Pool, build_request
-from loadtests.loops import GeneratorUse
-from loadtests.outcomes import Outcome
-from loadtests.servers import Server, ServerFault, ServerSpec
+from loadtests.servers.server import Server, ServerFault, ServerSpec
 from tests.loadtests.local_server import OK, Peer, answer_all, serve
 
 BODIES = [build_request("POST", "/classify", b"x").data]

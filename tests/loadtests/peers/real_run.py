@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from loadtests.contestants import Contestant, describe_peer
-from loadtests.http_client import ask
-from loadtests.images import generate_jpegs
-from loadtests.outcomes import build_classify
+from loadtests.clients.http_client import ask
+from loadtests.clients.images import generate_jpegs
+from loadtests.clients.outcomes import build_classify
 from loadtests.peers.network import Network
-from loadtests.servers import Server, WrongUsage
+from loadtests.servers.contestants import Contestant, describe_peer
+from loadtests.servers.server import Server, WrongUsage
 
 
 def require_peer(name: str, bundle: Path) -> Contestant:

@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from loadtests.images import generate_jpegs
+from loadtests.clients.images import generate_jpegs
 from loadtests.peers.network import Network
 from tests.loadtests.peers.real_run import check_answers
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from loadtests.images import generate_jpegs
+from loadtests.clients.images import generate_jpegs
 from loadtests.peers.network import Network, NoNetwork, open_network
 from runtime import Bundle, ImageLimits, load_engine, read_bundle
 from service.classifier import Classifier
