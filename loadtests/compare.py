@@ -22,7 +22,7 @@ from loadtests.command_line.options import (
     parse_positive,
     raise_descriptor_limit,
 )
-from loadtests.servers.server import ServerFault, WrongUsage
+from loadtests.errors import ServerFault, WrongUsage
 from loadtests.users import shapes  # a shape among the names here would be used by Locust
 from loadtests.users.options import (
     add_help_option,

@@ -29,10 +29,11 @@ from loadtests.command_line.options import (
     run_tool,
 )
 from loadtests.command_line.progress import Progress
+from loadtests.errors import WrongUsage
 from loadtests.output.figures import LATENCY_HEAD, format_ms, measure_latencies
 from loadtests.output.report import Check, Report, check_at_most
 from loadtests.servers.processes import Usage, format_bytes
-from loadtests.servers.server import Server, WrongUsage
+from loadtests.servers.server import Server
 
 _SHOWN = 10  # of the slowest
 _FAULTS_SHOWN = 50

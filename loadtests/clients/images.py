@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 SIZES = ((320, 240), (640, 480), (1280, 960))  # width x height: thumbnail, web, small photo
+JPEG_SIZES = {"tiny": (73, 73), "photo": (512, 384), "phone": (4032, 3024)}  # width x height
 FORMATS = ("JPEG", "PNG", "WEBP")
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".avif"})
 GRAIN = 4.0  # levels, of a camera's noise

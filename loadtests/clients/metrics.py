@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from prometheus_client.parser import text_string_to_metric_families
 
 from loadtests.clients.http_client import Address, ask, build_request
-from loadtests.servers.server import ServerFault
+from loadtests.errors import ServerFault
 
 DURATION = "bnn_request_duration_seconds"
 CPU, RESIDENT = "process_cpu_seconds_total", "process_resident_memory_bytes"

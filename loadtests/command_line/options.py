@@ -9,14 +9,8 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from loadtests.servers.server import (
-    ServerFault,
-    ServerSpec,
-    WrongUsage,
-    describe_this_service,
-    parse_service,
-    run_on,
-)
+from loadtests.errors import ServerFault, WrongUsage
+from loadtests.servers.server import ServerSpec, describe_this_service, parse_service, run_on
 
 WRONG_USAGE = 2
 

@@ -30,11 +30,12 @@ from loadtests.comparison.run import CaseRun, Material
 from loadtests.comparison.sides import Case, choose_engine, make_case
 from loadtests.comparison.summary import summarize
 from loadtests.comparison.tables import add_case
+from loadtests.errors import WrongUsage
 from loadtests.output.machine import read_load
 from loadtests.output.report import Report
 from loadtests.servers.baseline import measure_no_model
 from loadtests.servers.contestants import EVEN
-from loadtests.servers.server import ROOT, WrongUsage
+from loadtests.servers.server import ROOT
 
 TITLE = "MeliusNet and MobileNet-v1 in the same service"
 PHOTOS, PHOTO_SIZE = 8, (512, 384)

@@ -9,7 +9,7 @@ from loadtests.clients.http_client import build_request
 from loadtests.clients.images import SUFFIXES
 from loadtests.command_line.progress import Progress
 from loadtests.comparison.sides import Side
-from loadtests.servers.server import ServerFault, WrongUsage
+from loadtests.errors import ServerFault, WrongUsage
 
 _ANSWER_SECONDS = 60.0
 _PARTS = ("test", "val")  # of a data set, the first one that is there

@@ -19,9 +19,10 @@ from loadtests.comparison.checks import (
 from loadtests.comparison.sides import Case, Facts, Side, describe_side
 from loadtests.comparison.turns import Search, Turn, judge_turn, take_closed_turn, take_open_turn
 from loadtests.comparison.wrk import is_installed
+from loadtests.errors import WrongUsage
 from loadtests.output.figures import find_median
 from loadtests.servers.processes import Usage
-from loadtests.servers.server import Server, WrongUsage
+from loadtests.servers.server import Server
 
 PHONE_CLIENTS = 2
 OPEN_SHARE = 0.5  # of the slowest side's best rate: the same load for all

@@ -7,15 +7,10 @@ from pathlib import Path
 from typing import Any, Self
 
 from loadtests.clients.http_client import Address, Pool, ask, build_request
+from loadtests.errors import ServerFault, WrongUsage
 from loadtests.servers.contestants import EVEN
 from loadtests.servers.processes import Usage
-from loadtests.servers.server import (
-    Server,
-    ServerFault,
-    ServerSpec,
-    WrongUsage,
-    describe_this_service,
-)
+from loadtests.servers.server import Server, ServerSpec, describe_this_service
 
 MANIFEST, PACKED = "manifest.json", "packed.safetensors"
 NATIVE, ONNX = "native", "onnx"

@@ -16,8 +16,8 @@ from loadtests.clients.loops import (
 )
 from loadtests.clients.outcomes import Outcome, attempt, count_labels, select
 from loadtests.comparison.sides import Side
+from loadtests.errors import ServerFault
 from loadtests.output.figures import measure_latencies, pick
-from loadtests.servers.server import ServerFault
 
 GIVE_UP_SECONDS = 30.0
 MAX_LAG_MS = 20.0

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from loadtests.clients.http_client import Address
-from loadtests.servers.server import ServerFault, run_on
+from loadtests.errors import ServerFault
+from loadtests.servers.server import run_on
 
 PROGRAM = "wrk"
 ABSENT = "wrk is not installed (sudo apt-get install wrk)"

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from time import perf_counter
 
 from loadtests.clients.http_client import Address
-from loadtests.clients.images import generate_jpegs
+from loadtests.clients.images import JPEG_SIZES, generate_jpegs
 from loadtests.clients.outcomes import build_classify
 from loadtests.command_line.options import (
     choose_cpus,
@@ -31,7 +31,6 @@ from loadtests.drain.clients import KINDS, Clients, DrainLog, Fate
 from loadtests.drain.nginx import Nginx, find_nginx
 from loadtests.drain.report import Drained, add_results
 from loadtests.output.report import Report
-from loadtests.overload.__main__ import SIZES
 from loadtests.servers.server import Server, ServerSpec
 
 DIRECT, BUFFERED, UNBUFFERED = "direct", "nginx", "nginx, request buffering off"
@@ -106,7 +105,7 @@ async def _drain(
 async def _follow(
     server: Server, address: Address, front: str, kind: str, options: argparse.Namespace
 ) -> Drained:
-    pictures = generate_jpegs(options.seed, 4, SIZES[options.images])
+    pictures = generate_jpegs(options.seed, 4, JPEG_SIZES[options.images])
     requests = [build_classify(picture, options.form) for picture in pictures]
     log = DrainLog()
     clients = Clients(address, requests, log, random.Random(options.seed), options.think_ms / 1000)
@@ -151,7 +150,7 @@ def _build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--nginx", action="store_true", help="also behind nginx, twice")
     parser.add_argument("--drain-delay-ms", type=parse_ms, metavar="MS", help="BNN_DRAIN_DELAY_MS")
     parser.add_argument("--grace-ms", type=parse_ms, metavar="MS", help="BNN_GRACE_MS")
-    parser.add_argument("--images", choices=SIZES, default="photo")
+    parser.add_argument("--images", choices=JPEG_SIZES, default="photo")
     parser.add_argument("--form", action="store_true", help="send forms, not bare files")
     parser.add_argument("--seed", type=int, default=1, help="of images and pauses")
     parser.add_argument(

@@ -12,7 +12,8 @@ from types import TracebackType
 from typing import Self
 
 from loadtests.clients.http_client import Address, Lost, connect
-from loadtests.servers.server import HOST, ServerFault, find_free_port, run_on
+from loadtests.errors import ServerFault
+from loadtests.servers.server import HOST, find_free_port, run_on
 
 START_SECONDS = 5.0
 #: Answer header: the time nginx took to connect; "-" where the server refused the connection.

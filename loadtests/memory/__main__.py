@@ -29,6 +29,7 @@ from loadtests.command_line.options import (
     run_tool,
 )
 from loadtests.command_line.progress import Progress
+from loadtests.errors import ServerFault
 from loadtests.memory.photos import generate_photos
 from loadtests.memory.report import add_results
 from loadtests.memory.sides import NAMES, SERVICES, SLIM, Networks, Side, describe_side
@@ -36,7 +37,7 @@ from loadtests.output.report import Report
 from loadtests.servers.baseline import measure_server_no_model
 from loadtests.servers.processes import Usage, format_bytes
 from loadtests.servers.sampling import sample_usage
-from loadtests.servers.server import ROOT, Server, ServerFault
+from loadtests.servers.server import ROOT, Server
 from loadtests.servers.smaps import Memory, list_libraries, read_mapped, read_memory
 from loadtests.servers.steps import Breakdown, break_down
 

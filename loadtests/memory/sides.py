@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from loadtests.errors import WrongUsage
 from loadtests.servers.contestants import PEERS, describe_peer
-from loadtests.servers.server import ServerSpec, WrongUsage, describe_service
+from loadtests.servers.server import ServerSpec, describe_service
 
 #: The services: with which engine, and whether with MobileNet instead of the binary network.
 _SERVICES = {

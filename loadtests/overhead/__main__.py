@@ -31,11 +31,12 @@ from loadtests.command_line.options import (
     run_tool,
 )
 from loadtests.command_line.progress import Progress
+from loadtests.errors import ServerFault
 from loadtests.output.report import Report
 from loadtests.overhead.bare_loop import BareLoop, BareTurn
 from loadtests.overhead.report import Cell, add_tables
 from loadtests.servers.contestants import EVEN, PEERS, Contestant, describe_peer
-from loadtests.servers.server import ROOT, Server, ServerFault
+from loadtests.servers.server import ROOT, Server
 
 BUNDLES = {"mobilenet_v1": "onnx", "default": "native"}  # with the engine that serves it
 PEER_BUNDLE = "mobilenet_v1"

@@ -15,7 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from loadtests.servers.server import ServerFault, run_on
+from loadtests.errors import ServerFault
+from loadtests.servers.server import run_on
 
 START_SECONDS = 60.0
 

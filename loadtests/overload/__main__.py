@@ -17,7 +17,7 @@ from pathlib import Path
 from time import perf_counter
 
 from loadtests.clients.http_client import Pool
-from loadtests.clients.images import Picture, generate_jpegs, read_photos
+from loadtests.clients.images import JPEG_SIZES, Picture, generate_jpegs, read_photos
 from loadtests.clients.loops import (
     GIVE_UP_SECONDS,
     Lag,
@@ -44,16 +44,16 @@ from loadtests.command_line.options import (
     run_tool,
 )
 from loadtests.command_line.progress import Progress
+from loadtests.errors import ServerFault
 from loadtests.output.figures import Latencies, measure_latencies
 from loadtests.output.report import Report
 from loadtests.overload.probes import ProbeLog, run_probes
 from loadtests.overload.report import add_results
 from loadtests.overload.stalled import StalledClients
 from loadtests.servers.sampling import Samples, sample_usage
-from loadtests.servers.server import Server, ServerFault
+from loadtests.servers.server import Server
 
 KEPT, NEW = "kept", "new"
-SIZES = {"tiny": (73, 73), "photo": (512, 384), "phone": (4032, 3024)}  # width x height
 _COUNTS = {"tiny": 1, "photo": 8, "phone": 3}
 _CLOSED_LOOPS = (2, 8)  # clients; the better one is the best rate
 _WARM_UP_SECONDS = 1.0
@@ -114,7 +114,7 @@ async def _run(options: argparse.Namespace, server_cpus: Sequence[int]) -> int:
     pictures = (
         read_photos(options.photos)
         if options.photos
-        else generate_jpegs(options.seed, _COUNTS[options.images], SIZES[options.images])
+        else generate_jpegs(options.seed, _COUNTS[options.images], JPEG_SIZES[options.images])
     )
     runs = []
     for connections in options.connections:
@@ -216,7 +216,7 @@ def _build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--images",
-        choices=SIZES,
+        choices=JPEG_SIZES,
         default="photo",
         help="generated JPEGs: tiny 73 pixels wide, photo 512, phone 12 megapixels",
     )

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from loadtests.servers.server import HOST, ROOT, ServerSpec, WrongUsage
+from loadtests.errors import WrongUsage
+from loadtests.servers.server import HOST, ROOT, ServerSpec
 
 REMEDY = "install it with 'make serving-peers'"
 #: For everything that is compared, or luck decides. glibc's allocator gives blocks of an image back

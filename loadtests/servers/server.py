@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Self
 
 from loadtests.clients.http_client import Address, Lost, ask, build_request
+from loadtests.errors import ServerFault, WrongUsage
 from loadtests.servers.processes import Usage, read_cpu_seconds, read_usage
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,14 +26,6 @@ START_SECONDS = 60.0
 _LOG_TAIL = 1500  # characters shown of a server that does not start
 _PREFIX = "BNN_"
 _DESCRIPTORS = resource.getrlimit(resource.RLIMIT_NOFILE)  # before the generator raises its own
-
-
-class ServerFault(Exception):
-    """A server could not be started, or did not end."""
-
-
-class WrongUsage(Exception):
-    """The command line asks for something that is not there or makes no sense."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from loadtests.servers.server import ServerFault, run_on
+from loadtests.errors import ServerFault
+from loadtests.servers.server import run_on
 from loadtests.servers.smaps import Memory, read_memory, read_peak, reset_peak
 
 STEP_SECONDS = 120.0

@@ -27,9 +27,10 @@ from loadtests.command_line.options import (
     run_tool,
 )
 from loadtests.command_line.progress import Progress
+from loadtests.errors import ServerFault
 from loadtests.output.report import Report
 from loadtests.servers.processes import ProcessGone, Usage
-from loadtests.servers.server import Server, ServerFault
+from loadtests.servers.server import Server
 from loadtests.soak.files import make_bad, make_good, make_too_long
 from loadtests.soak.plot import draw_usage
 from loadtests.soak.report import SoakRun, add_results

@@ -6,7 +6,7 @@ import urllib.error
 import urllib.request
 from typing import Any
 
-from loadtests.servers.server import ServerFault
+from loadtests.errors import ServerFault
 
 TIMEOUT_SECONDS = 10.0
 # A proxy of the environment would be measured with the service: Locust asks none either.

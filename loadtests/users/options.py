@@ -6,7 +6,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from loadtests.command_line.options import parse_count, parse_positive
-from loadtests.servers.server import WrongUsage
+from loadtests.errors import WrongUsage
 from loadtests.users.arrivals import ARRIVALS
 from loadtests.users.payloads import MIXED, SIZES, Payload, make_payloads
 from loadtests.users.stages import SHAPES, SOAK_STAGES, SPIKE_TIMES, STEPS

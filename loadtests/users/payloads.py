@@ -12,7 +12,7 @@ from loadtests.clients.images import (
     generate_pictures,
     read_photos,
 )
-from loadtests.servers.server import WrongUsage
+from loadtests.errors import WrongUsage
 
 #: Width x height of generated JPEGs: a thumbnail, a web page's image, a photo, 12 megapixels.
 SIZES = {"tiny": (160, 120), "web": (640, 480), "photo": (1600, 1200), "phone": (4000, 3000)}

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from loadtests.servers.server import ServerFault
+from loadtests.errors import ServerFault
 from loadtests.users.asking import ask, ask_json
 from loadtests.users.payloads import Payload
 

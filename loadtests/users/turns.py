@@ -9,7 +9,7 @@ from time import perf_counter
 import gevent
 from gevent.event import Event
 
-from loadtests.servers.server import ServerFault
+from loadtests.errors import ServerFault
 from loadtests.users.payloads import Payload
 from loadtests.users.services import UNKNOWN, Consumption
 from loadtests.users.tally import Tally

@@ -8,7 +8,7 @@ from loadtests.clients.http_client import Address, How
 from loadtests.clients.images import generate_jpegs
 from loadtests.clients.outcomes import Outcome
 from loadtests.corpus import Posted, list_files, main, parse_url
-from loadtests.servers.server import WrongUsage
+from loadtests.errors import WrongUsage
 from tests.loadtests.conftest import RunTool
 
 

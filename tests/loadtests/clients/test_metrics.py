@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadtests.clients.metrics import Histogram, read_scrape
-from loadtests.servers.server import ServerFault
+from loadtests.errors import ServerFault
 
 METRICS = """
 # TYPE process_cpu_seconds counter

@@ -21,7 +21,7 @@ from loadtests.command_line.options import (
     parse_positive,
     run_tool,
 )
-from loadtests.servers.server import ServerFault, WrongUsage
+from loadtests.errors import ServerFault, WrongUsage
 
 
 def parse(*arguments: str) -> argparse.Namespace:

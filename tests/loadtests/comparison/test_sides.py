@@ -13,8 +13,8 @@ from loadtests.comparison.sides import (
     make_case,
     read_facts,
 )
+from loadtests.errors import ServerFault, WrongUsage
 from loadtests.servers.processes import format_bytes
-from loadtests.servers.server import ServerFault, WrongUsage
 
 DEFAULT, BASELINE = (Path("service/bundles", name) for name in ("default", "mobilenet_v1"))
 INFO: dict[str, Any] = {

@@ -23,7 +23,8 @@ from loadtests.comparison.turns import (
     take_closed_turn,
     take_open_turn,
 )
-from loadtests.servers.server import Server, ServerFault, ServerSpec
+from loadtests.errors import ServerFault
+from loadtests.servers.server import Server, ServerSpec
 from tests.loadtests.local_server import OK, Peer, answer_all, serve
 
 BODIES = [build_request("POST", "/classify", b"x").data]

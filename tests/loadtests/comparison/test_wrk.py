@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from loadtests.comparison.wrk import PROGRAM, WrkRun, is_installed, read_output, run_wrk
-from loadtests.servers.server import ServerFault
+from loadtests.errors import ServerFault
 from tests.loadtests.local_server import OK, Peer, answer_all, serve
 
 wants_wrk = pytest.mark.skipif(

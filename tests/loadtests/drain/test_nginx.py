@@ -4,7 +4,8 @@ import pytest
 
 from loadtests.clients.http_client import Address, ask, build_request
 from loadtests.drain.nginx import CONNECT_HEADER, Nginx, find_nginx
-from loadtests.servers.server import ServerFault, find_free_port
+from loadtests.errors import ServerFault
+from loadtests.servers.server import find_free_port
 from tests.loadtests.local_server import answer_all, serve
 
 pytestmark = pytest.mark.anyio

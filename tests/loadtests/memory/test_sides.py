@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from loadtests.errors import WrongUsage
 from loadtests.memory.sides import NAMES, SERVICES, SLIM, Networks, describe_side
-from loadtests.servers.server import WrongUsage
 
 
 @pytest.fixture

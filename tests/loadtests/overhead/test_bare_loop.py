@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from loadtests.errors import ServerFault
 from loadtests.overhead.bare_loop import BareLoop, BareTurn
-from loadtests.servers.server import ServerFault
 
 pytestmark = pytest.mark.anyio
 RUNTIME = """

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from loadtests.clients.http_client import Pool, build_request
+from loadtests.errors import ServerFault
 from loadtests.overhead.__main__ import Member, main
 from loadtests.servers.contestants import Contestant
-from loadtests.servers.server import Server, ServerFault, ServerSpec
+from loadtests.servers.server import Server, ServerSpec
 from tests.loadtests.conftest import RunTool
 from tests.loadtests.local_server import OK, Peer, serve
 

@@ -8,9 +8,10 @@ import pytest
 from loadtests.clients.http_client import ask
 from loadtests.clients.images import generate_jpegs
 from loadtests.clients.outcomes import build_classify
+from loadtests.errors import WrongUsage
 from loadtests.peers.network import Network
 from loadtests.servers.contestants import Contestant, describe_peer
-from loadtests.servers.server import Server, WrongUsage
+from loadtests.servers.server import Server
 
 
 def require_peer(name: str, bundle: Path) -> Contestant:

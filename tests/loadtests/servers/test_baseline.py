@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from loadtests.errors import WrongUsage
 from loadtests.servers.baseline import (
     measure_no_model,
     measure_peer_no_model,
     measure_server_no_model,
 )
-from loadtests.servers.server import ServerSpec, WrongUsage
+from loadtests.servers.server import ServerSpec
 
 pytestmark = pytest.mark.anyio
 MIB = 2**20

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from loadtests.errors import WrongUsage
 from loadtests.servers.contestants import PACKAGES, PEERS, describe_peer
-from loadtests.servers.server import WrongUsage
 
 
 @pytest.mark.parametrize("name", PEERS)

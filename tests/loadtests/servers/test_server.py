@@ -8,12 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from loadtests.errors import ServerFault, WrongUsage
 from loadtests.servers.processes import ProcessGone
 from loadtests.servers.server import (
     Server,
-    ServerFault,
     ServerSpec,
-    WrongUsage,
     describe_this_service,
     find_free_port,
     parse_service,

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from loadtests.errors import ServerFault
 from loadtests.memory.photos import generate_photos
-from loadtests.servers.server import ServerFault
 from loadtests.servers.smaps import Memory
 from loadtests.servers.steps import (
     APPLICATION,

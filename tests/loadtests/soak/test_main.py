@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from loadtests.clients.http_client import Answer
-from loadtests.servers.server import ServerFault
+from loadtests.errors import ServerFault
 from loadtests.soak.__main__ import _read_limit
 from tests.loadtests.conftest import RunTool
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from loadtests.servers.server import ServerFault
+from loadtests.errors import ServerFault
 from loadtests.users.asking import ask, ask_json
 from tests.loadtests.stub_service import StubService, run_stub
 

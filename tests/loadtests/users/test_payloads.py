@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from loadtests.servers.server import WrongUsage
+from loadtests.errors import WrongUsage
 from loadtests.users.payloads import SIZES, make_payloads, parse_sizes
 
 

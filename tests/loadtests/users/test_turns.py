@@ -5,7 +5,7 @@ from itertools import pairwise
 import gevent
 import pytest
 
-from loadtests.servers.server import ServerFault
+from loadtests.errors import ServerFault
 from loadtests.users.payloads import Payload
 from loadtests.users.services import Consumption
 from loadtests.users.turns import Director, Turn, plan_sides
