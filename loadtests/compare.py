@@ -16,6 +16,7 @@ from locust import FastHttpUser, events, task
 from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 
+from loadtests.clients.metrics import read_metrics
 from loadtests.command_line.options import (
     WRONG_USAGE,
     parse_count,
@@ -33,7 +34,7 @@ from loadtests.users.options import (
 from loadtests.users.payloads import Payload
 from loadtests.users.schedule import start_clock
 from loadtests.users.sending import send
-from loadtests.users.services import read_consumption, read_info
+from loadtests.users.services import read_info
 from loadtests.users.turns import Director, Turn
 from loadtests.users.versus import SIDES, build_report
 
@@ -97,7 +98,7 @@ def prepare(environment: Environment, **_: Any) -> None:
     CompareUser.addresses = addresses
     CompareUser.director = Director(
         payloads,
-        lambda side: read_consumption(addresses[side]),
+        lambda side: read_metrics(addresses[side]),
         *(options.rounds, options.turn_seconds, options.warm_up_seconds),
     )
     if options.num_users is None:

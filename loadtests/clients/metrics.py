@@ -2,25 +2,23 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from loadtests.clients.http_client import Address, ask, build_request
-from loadtests.errors import ServerFault
+from loadtests.clients.asking import ask
 
 DURATION = "bnn_request_duration_seconds"
 CPU, RESIDENT = "process_cpu_seconds_total", "process_resident_memory_bytes"
-_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
 class Histogram:
     """Requests by duration, as Prometheus has it: the last bound is infinite."""
 
-    bounds: Sequence[float]
-    counts: Sequence[float]  # cumulative
-    sum: float  # seconds
+    bounds: Sequence[float] = ()
+    counts: Sequence[float] = ()  # cumulative
+    sum: float = 0.0  # seconds
 
     @property
     def count(self) -> float:
@@ -47,42 +45,40 @@ class Histogram:
 
 
 @dataclass(frozen=True)
-class Scrape:
-    """What /metrics said at one moment."""
+class Metrics:
+    """What /metrics said at one moment; None where a service does not tell it."""
 
-    cpu_seconds: float
-    resident_bytes: float
-    classify: Histogram  # POST /classify with status 200
+    cpu_seconds: float | None = None
+    resident_bytes: float | None = None
+    durations: Histogram = field(default_factory=Histogram)  # of POST /classify with status 200
 
 
-def read_scrape(text: str) -> Scrape:
-    """Out of the text of /metrics. Raises ServerFault if a family is missing."""
+def read_metrics(address: str) -> Metrics:
+    """GET /metrics of http://HOST:PORT. Raises ServerFault without an answer."""
+    status, text = ask(address, "/metrics")
+    return parse_metrics(text.decode(errors="replace")) if status == 200 else Metrics()
+
+
+def parse_metrics(text: str) -> Metrics:
+    """Out of the text of /metrics; a text that Prometheus would not take tells nothing."""
     values: dict[str, float] = {}
     buckets: dict[float, float] = {}
     total = 0.0
-    for family in text_string_to_metric_families(text):
-        for sample in family.samples:
-            if sample.name in (CPU, RESIDENT):
-                values[sample.name] = sample.value
-            elif _is_classify(sample.labels):
-                if sample.name == f"{DURATION}_bucket":
-                    buckets[float(sample.labels["le"])] = sample.value
-                elif sample.name == f"{DURATION}_sum":
-                    total = sample.value
-    if missing := [name for name in (CPU, RESIDENT) if name not in values]:
-        raise ServerFault(f"expected {' and '.join(missing)} in /metrics, found none")
+    try:
+        for family in text_string_to_metric_families(text):
+            for sample in family.samples:
+                if sample.name in (CPU, RESIDENT) and not sample.labels:
+                    values[sample.name] = sample.value
+                elif _is_classify(sample.labels):
+                    if sample.name == f"{DURATION}_bucket":
+                        buckets[float(sample.labels["le"])] = sample.value
+                    elif sample.name == f"{DURATION}_sum":
+                        total = sample.value
+    except ValueError:
+        return Metrics()
     bounds = sorted(buckets)
-    histogram = Histogram(bounds, [buckets[bound] for bound in bounds], total)
-    return Scrape(values[CPU], values[RESIDENT], histogram)
-
-
-async def scrape(address: Address) -> Scrape:
-    """GET /metrics. Raises ServerFault."""
-    request = build_request("GET", "/metrics", headers={"Connection": "close"})
-    answer = await ask(address, request, _SECONDS)
-    if answer.status != 200:
-        raise ServerFault(f"GET /metrics: expected 200, found {answer.status}")
-    return read_scrape(answer.body.decode())
+    durations = Histogram(bounds, [buckets[bound] for bound in bounds], total)
+    return Metrics(values.get(CPU), values.get(RESIDENT), durations)
 
 
 def _is_classify(labels: Mapping[str, str]) -> bool:

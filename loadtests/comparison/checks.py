@@ -1,16 +1,18 @@
 """Cross-checks: does the service itself, and another load generator, say what this one says?"""
 
+import asyncio
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from loadtests.clients.images import Picture
-from loadtests.clients.metrics import Histogram, scrape
+from loadtests.clients.metrics import CPU, Histogram, read_metrics
 from loadtests.clients.outcomes import build_classify
 from loadtests.comparison.sides import Side
 from loadtests.comparison.turns import Turn, take_closed_turn
 from loadtests.comparison.wrk import WrkRun, run_wrk
+from loadtests.errors import ServerFault
 from loadtests.output.figures import Latencies, measure_latencies
 from loadtests.output.report import Check, check_at_most
 
@@ -48,11 +50,14 @@ async def check_metrics(
     side: Side, bodies: Sequence[bytes], clients: int, seconds: float
 ) -> OwnMetrics:
     """A closed loop between two readings of /metrics. Raises ServerFault."""
-    before = await scrape(side.server.address)
+    address = str(side.server.address)
+    before = await asyncio.to_thread(read_metrics, address)
     turn = await take_closed_turn(side, bodies, clients, seconds, 0)
-    after = await scrape(side.server.address)
+    after = await asyncio.to_thread(read_metrics, address)
+    if before.cpu_seconds is None or after.cpu_seconds is None:
+        raise ServerFault(f"expected {CPU} in {address}/metrics, found none")
     return OwnMetrics(
-        turn, after.cpu_seconds - before.cpu_seconds, after.classify - before.classify
+        turn, after.cpu_seconds - before.cpu_seconds, after.durations - before.durations
     )
 
 

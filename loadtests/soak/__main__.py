@@ -7,14 +7,15 @@ other one is counted and makes the run fail.
 
 import argparse
 import asyncio
-import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
+from typing import Any
 
-from loadtests.clients.http_client import Answer, Lost, Pool, ask, build_request
+from loadtests.clients.asking import ask, ask_json
+from loadtests.clients.http_client import Pool
 from loadtests.clients.loops import spare_collector
 from loadtests.command_line.options import (
     choose_cpus,
@@ -38,7 +39,6 @@ from loadtests.soak.requests import Mix, find_batch, send
 
 _SAMPLES = 400  # of the usage, over the whole run
 _SETTLE_SECONDS = 3.0
-_ASK_SECONDS = 30.0
 
 
 @dataclass
@@ -84,10 +84,11 @@ async def _run(options: argparse.Namespace, server_cpus: Sequence[int]) -> int:
     report = Report(f"Soak of {spec.name}", describe_options(options))
     with Server(spec, server_cpus) as server:
         await server.wait_until_ready()
-        openapi = await _ask(server, "/openapi.json")
-        info = await _ask(server, "/info")
+        address = str(server.address)
+        openapi = await asyncio.to_thread(ask_json, address, "/openapi.json")
+        info = await asyncio.to_thread(ask_json, address, "/info")
         bad = [*make_bad(options.seed), make_too_long(_read_limit(info))]
-        batch = find_batch(json.loads(openapi.body))
+        batch = find_batch(openapi)
         mix = Mix(make_good(options.seed), bad, batch, options.seed)
         soak = _Soak(server, mix, options.requests)
         await _soak(soak, options.clients, progress)
@@ -131,20 +132,16 @@ async def _soak(soak: _Soak, clients: int, progress: Progress) -> None:
     run.after = server.read_usage() if run.alive else Usage(0, 0, 0, 0)
     if run.alive:
         try:
-            run.ready_after = (await _ask(server, "/readyz")).status == 200
-        except Lost:
+            status, _ = await asyncio.to_thread(ask, str(server.address), "/readyz")
+            run.ready_after = status == 200
+        except ServerFault:
             run.ready_after = False
 
 
-async def _ask(server: Server, path: str) -> Answer:
-    request = build_request("GET", path, headers={"Connection": "close"})
-    return await ask(server.address, request, _ASK_SECONDS)
-
-
-def _read_limit(info: Answer) -> int:
+def _read_limit(info: Any) -> int:
     """The bytes of a body that the service takes, as it says itself. Raises ServerFault."""
     try:
-        return int(json.loads(info.body)["limits"]["max_body_bytes"])
+        return int(info["limits"]["max_body_bytes"])
     except (ValueError, KeyError, TypeError) as fault:
         raise ServerFault(
             "expected limits.max_body_bytes in /info, found none; is this the service?"

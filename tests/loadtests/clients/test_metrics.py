@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadtests.clients.metrics import Histogram, read_scrape
-from loadtests.errors import ServerFault
+from loadtests.clients.metrics import Histogram, Metrics, parse_metrics, read_metrics
+from tests.loadtests.stub_service import StubService, run_stub
 
 METRICS = """
 # TYPE process_cpu_seconds counter
@@ -26,23 +26,34 @@ bnn_request_duration_seconds_sum{method="POST",route="/classify",status="429"} 9
 
 
 def test_reads_answered_classifications_alone() -> None:
-    found = read_scrape(METRICS)
+    found = parse_metrics(METRICS)
     assert (found.cpu_seconds, found.resident_bytes) == (1.5, 2**20)
-    assert found.classify == Histogram([0.01, 0.1, math.inf], [3, 9, 10], 0.75)
-    assert found.classify.count == 10
-    assert found.classify.find_bucket(0.3) == (0, 0.01)
-    assert found.classify.find_bucket(0.5) == (0.01, 0.1)
-    assert found.classify.find_bucket(0.99) == (0.1, math.inf)
+    assert found.durations == Histogram([0.01, 0.1, math.inf], [3, 9, 10], 0.75)
+    assert found.durations.count == 10
+    assert found.durations.find_bucket(0.3) == (0, 0.01)
+    assert found.durations.find_bucket(0.5) == (0.01, 0.1)
+    assert found.durations.find_bucket(0.99) == (0.1, math.inf)
 
 
 def test_a_service_that_has_answered_nothing() -> None:
     text = "".join(line + "\n" for line in METRICS.splitlines() if "bnn_" not in line)
-    assert read_scrape(text).classify.count == 0
+    assert parse_metrics(text).durations.count == 0
 
 
-def test_what_is_missing_is_named() -> None:
-    with pytest.raises(ServerFault, match="process_cpu_seconds_total"):
-        read_scrape("process_resident_memory_bytes 1\n")
+def test_what_a_service_does_not_tell_is_none() -> None:
+    assert parse_metrics("process_resident_memory_bytes 1\n") == Metrics(None, 1, Histogram([], []))
+    assert parse_metrics('process_cpu_seconds_total{of="another"} 2\n').cpu_seconds is None
+    assert parse_metrics("{ { {") == Metrics()
+
+
+def test_a_running_service_is_asked() -> None:
+    service = StubService(cpu_per_image=0.25, delay=0)
+    service.requests["POST", "/", ""] = 4
+    with run_stub(service) as address:
+        found = read_metrics(address)
+        assert (found.cpu_seconds, found.resident_bytes) == (1.0, 5e7)
+    with run_stub(StubService(delay=0)) as address:  # 404
+        assert read_metrics(address) == Metrics()
 
 
 DURATIONS = st.lists(st.sampled_from([0.001, 0.01, 0.05, 0.5, 7.0]), max_size=30)

@@ -2,8 +2,8 @@
 
 import pytest
 
+from loadtests.clients.asking import ask, ask_json
 from loadtests.errors import ServerFault
-from loadtests.users.asking import ask, ask_json
 from tests.loadtests.stub_service import StubService, run_stub
 
 
