@@ -6,17 +6,10 @@ until an answer says that it is closed, then open another one, and stop when nob
 """
 
 import argparse
-import asyncio
-import contextlib
-import random
-import signal
 import sys
 from collections.abc import Sequence
-from time import perf_counter
 
-from loadtests.clients.http_client import Address
-from loadtests.clients.images import JPEG_SIZES, generate_jpegs
-from loadtests.clients.outcomes import build_classify
+from loadtests.clients.images import JPEG_SIZES
 from loadtests.command_line.options import (
     choose_cpus,
     choose_service,
@@ -27,16 +20,11 @@ from loadtests.command_line.options import (
     run_tool,
 )
 from loadtests.command_line.progress import Progress
-from loadtests.drain.clients import KINDS, Clients, DrainLog, Fate
-from loadtests.drain.nginx import Nginx, find_nginx
-from loadtests.drain.report import Drained, add_results
+from loadtests.drain.clients import KINDS
+from loadtests.drain.nginx import find_nginx
+from loadtests.drain.report import add_results
+from loadtests.drain.run import BUFFERED, DIRECT, UNBUFFERED, drain, limit_exit
 from loadtests.output.report import Report
-from loadtests.servers.server import Server, ServerSpec
-
-DIRECT, BUFFERED, UNBUFFERED = "direct", "nginx", "nginx, request buffering off"
-_GRACE_MS = 30_000  # where none is given: what Kubernetes waits
-_SLACK_SECONDS = 5.0
-_WARM_UP_REQUESTS = 3
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -64,8 +52,8 @@ async def _run(
     for front in fronts:
         for kind in options.kinds:
             progress.note(f"{front}, {kind}: {options.clients} clients")
-            found.append(await _drain(spec, front, kind, options, server_cpus, client_cpus))
-    add_results(report, spec, found, _limit_exit(options))
+            found.append(await drain(spec, front, kind, options, server_cpus, client_cpus))
+    add_results(report, spec, found, limit_exit(options))
     progress.clear()
     return report.write(options.json, options.markdown)
 
@@ -73,58 +61,6 @@ async def _run(
 def _make_environment(options: argparse.Namespace) -> dict[str, str]:
     given = {"BNN_DRAIN_DELAY_MS": options.drain_delay_ms, "BNN_GRACE_MS": options.grace_ms}
     return {name: str(value) for name, value in given.items() if value is not None}
-
-
-def _limit_exit(options: argparse.Namespace) -> float:
-    """Seconds from SIGTERM to the end that are allowed."""
-    if options.exit_within:
-        return float(options.exit_within)
-    grace = _GRACE_MS if options.grace_ms is None else options.grace_ms
-    return ((options.drain_delay_ms or 0) + grace) / 1000 + _SLACK_SECONDS
-
-
-async def _drain(
-    spec: ServerSpec,
-    front: str,
-    kind: str,
-    options: argparse.Namespace,
-    server_cpus: Sequence[int],
-    client_cpus: Sequence[int],
-) -> Drained:
-    with contextlib.ExitStack() as running:
-        server = running.enter_context(Server(spec, server_cpus))
-        await server.wait_until_ready()
-        address = server.address
-        if front != DIRECT:
-            nginx = running.enter_context(Nginx(address, front == BUFFERED, client_cpus))
-            await nginx.wait_until_ready()
-            address = nginx.address
-        return await _follow(server, address, front, kind, options)
-
-
-async def _follow(
-    server: Server, address: Address, front: str, kind: str, options: argparse.Namespace
-) -> Drained:
-    pictures = generate_jpegs(options.seed, 4, JPEG_SIZES[options.images])
-    requests = [build_classify(picture, options.form) for picture in pictures]
-    log = DrainLog()
-    clients = Clients(address, requests, log, random.Random(options.seed), options.think_ms / 1000)
-    await clients.warm_up(_WARM_UP_REQUESTS)
-    tasks = [asyncio.create_task(clients.be(kind)) for _ in range(options.clients)]
-    watching = asyncio.create_task(clients.watch_readiness(server.address))
-    end = perf_counter() + options.after
-    while perf_counter() < end and not (
-        kind == "burst" and log.before[Fate.ANSWERED] >= options.clients // 2
-    ):
-        await asyncio.sleep(0.005)
-    server.signal(signal.SIGTERM)
-    log.told = perf_counter()
-    status = await server.wait_for_end(_limit_exit(options) + _SLACK_SECONDS)
-    seconds = perf_counter() - log.told
-    log.over = True
-    for task in (*tasks, watching):
-        await task
-    return Drained(front, kind, log, status, seconds)
 
 
 def _build_parser() -> argparse.ArgumentParser:

@@ -1,28 +1,12 @@
 """Tables and thresholds of `loadtests.drain`."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from loadtests.drain.clients import LOST, DrainLog, Fate
+from loadtests.drain.clients import LOST, Fate
+from loadtests.drain.run import Drained
 from loadtests.output.report import Check, Report, check_at_most
 from loadtests.servers.server import ServerSpec
-
-
-@dataclass(frozen=True)
-class Drained:
-    """One scenario: how clients reached the server, which clients, and how it ended."""
-
-    front: str
-    kind: str
-    log: DrainLog
-    exit_status: int | None  # None: it had to be killed
-    exit_seconds: float  # from SIGTERM on
-
-    @property
-    def title(self) -> str:
-        """As tables have it."""
-        return f"{self.front}: {self.kind}"
 
 
 def add_results(

@@ -7,17 +7,12 @@ closed loops of photos up to one megapixel, until the peak does not rise any mor
 """
 
 import argparse
-import asyncio
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from loadtests.clients.http_client import Pool
-from loadtests.clients.images import Picture, read_photos
-from loadtests.clients.loops import run_closed_loop
-from loadtests.clients.outcomes import build_classify, count_labels
+from loadtests.clients.images import read_photos
 from loadtests.command_line.options import (
     choose_cpus,
     choose_service,
@@ -29,61 +24,12 @@ from loadtests.command_line.options import (
     run_tool,
 )
 from loadtests.command_line.progress import Progress
-from loadtests.errors import ServerFault
 from loadtests.memory.photos import generate_photos
 from loadtests.memory.report import add_results
-from loadtests.memory.sides import NAMES, SERVICES, SLIM, Networks, Side, describe_side
+from loadtests.memory.run import measure_side, write_files
+from loadtests.memory.sides import NAMES, SERVICES, Networks, describe_side
 from loadtests.output.report import Report
-from loadtests.servers.baseline import measure_server_no_model
-from loadtests.servers.processes import Usage, format_bytes
-from loadtests.servers.sampling import sample_usage
-from loadtests.servers.server import ROOT, Server
-from loadtests.servers.smaps import Memory, list_libraries, read_mapped, read_memory
-from loadtests.servers.steps import Breakdown, break_down
-
-_SETTLE_SECONDS = 5.0  # idle: the service gives back what is free after two
-_PERIOD_SECONDS = 0.05
-_WEIGHTS = "packed.safetensors"
-_HEAVY = ("libtorch", "onnxruntime")
-
-
-@dataclass
-class Load:
-    """A closed loop of so many clients: the peak so far at the end of each slice, images/s."""
-
-    clients: int
-    peaks: list[int] = field(default_factory=list)
-    answers: int = 0
-    seconds: float = 0.0
-
-    @property
-    def peak(self) -> int:
-        """Bytes."""
-        return self.peaks[-1]
-
-    def is_level(self, growth: float) -> bool:
-        """Whether the last two slices have raised the peak by no more than this share."""
-        return len(self.peaks) > 2 and self.peaks[-1] <= self.peaks[-3] * (1 + growth)
-
-
-@dataclass
-class Measured:
-    """What a server was found to take."""
-
-    side: Side
-    breakdown: Breakdown | None
-    no_model: int
-    idle: Memory
-    usage: Usage
-    heavy: list[str]
-    mapped_weights: int
-    loads: list[Load] = field(default_factory=list)
-    after: int = 0
-
-    @property
-    def peak(self) -> int:
-        """The highest, bytes."""
-        return max(load.peak for load in self.loads)
+from loadtests.servers.server import ROOT
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -106,91 +52,13 @@ async def _run(options: argparse.Namespace, cpus: Sequence[int]) -> int:
     progress = Progress()
     found = []
     with tempfile.TemporaryDirectory() as folder:
-        files = _write_files(pictures, Path(folder))
+        files = write_files(pictures, Path(folder))
         for side in sides:
             progress.note(f"{side.name}: starting")
-            found.append(await _measure(side, pictures, files, options, cpus, progress))
+            found.append(await measure_side(side, pictures, files, options, cpus, progress))
     add_results(report, found, pictures, options)
     progress.clear()
     return report.write(options.json, options.markdown)
-
-
-async def _measure(
-    side: Side,
-    pictures: Sequence[Picture],
-    files: Sequence[Path],
-    options: argparse.Namespace,
-    cpus: Sequence[int],
-    progress: Progress,
-) -> Measured:
-    """Raises ServerFault."""
-    breakdown = None
-    if side.engine is not None:
-        breakdown = await break_down(
-            side.spec.command[0],
-            side.spec.folder,
-            side.engine,
-            side.spec.environment,
-            files=files if side.name == SLIM else (),
-            cpus=cpus,
-        )
-        no_model = breakdown.without_model.rss
-    else:
-        no_model = await measure_server_no_model(side.spec, cpus)
-    with Server(side.spec, cpus) as server:
-        await server.wait_until_ready()
-        await asyncio.sleep(_SETTLE_SECONDS)
-        libraries = list_libraries(server.pid)
-        result = Measured(
-            side,
-            breakdown,
-            no_model,
-            read_memory(server.pid),
-            server.read_usage(),
-            [name for name in _HEAVY if any(name in library for library in libraries)],
-            read_mapped(server.pid, _WEIGHTS),
-        )
-        for clients in options.clients:
-            load = await _put_under_load(server, side, pictures, clients, options, progress)
-            result.loads.append(load)
-        await asyncio.sleep(_SETTLE_SECONDS)
-        result.after = server.read_usage().rss_bytes
-    return result
-
-
-async def _put_under_load(
-    server: Server,
-    side: Side,
-    pictures: Sequence[Picture],
-    clients: int,
-    options: argparse.Namespace,
-    progress: Progress,
-) -> Load:
-    """Slice after slice, until the peak is level or there are no more. Raises ServerFault."""
-    bodies = [build_classify(picture, side.form).data for picture in pictures]
-    load, pool = Load(clients), Pool(server.address)
-    try:
-        while len(load.peaks) < options.slices and not load.is_level(options.max_rise):
-            async with sample_usage(server, _PERIOD_SECONDS) as samples:
-                run = await run_closed_loop(pool, bodies, clients, options.seconds)
-            labels = count_labels(run.outcomes)
-            if list(labels) != ["200"]:
-                raise ServerFault(f"{side.name}: expected 200 for every request, found {labels}")
-            load.peaks.append(max([samples.peak_rss_bytes, *load.peaks]))
-            load.answers += len(run.outcomes)
-            load.seconds += run.seconds
-            progress.show(f"{side.name}: {clients} clients, peak {format_bytes(load.peak)} MiB")
-    finally:
-        pool.close()
-    progress.note(f"{side.name}: {clients} clients, peak {format_bytes(load.peak)} MiB")
-    return load
-
-
-def _write_files(pictures: Sequence[Picture], folder: Path) -> list[Path]:
-    paths = [folder / picture.name for picture in pictures]
-    for path, picture in zip(paths, pictures, strict=True):
-        path.write_bytes(picture.data)
-    return paths
 
 
 def _build_parser() -> argparse.ArgumentParser:

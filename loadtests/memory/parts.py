@@ -1,14 +1,9 @@
 """The parts of the native service's peak: measured step by step, and the rest by difference."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from loadtests.memory.measured import Measured
 from loadtests.servers.smaps import Memory
-
-if TYPE_CHECKING:
-    from loadtests.memory.__main__ import Measured
 
 RUNNING, DECODING, REQUESTS = (
     "running service: event loop, warm-up, threads, allocator",

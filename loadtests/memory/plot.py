@@ -14,7 +14,7 @@ from loadtests.servers.steps import LIBRARY
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from loadtests.memory.__main__ import Measured
+    from loadtests.memory.measured import Measured
 
 LAYERS = ("server", LIBRARY, "model, when idle", "under load")
 _COLOURS = ("#4c78a8", "#9ecae9", "#f58518", "#e45756")

@@ -1,25 +1,21 @@
 """Tables and thresholds of `loadtests.memory`."""
 
-from __future__ import annotations
-
 import argparse
 import io
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from PIL import Image
 
 from loadtests.clients.images import Picture
+from loadtests.memory.measured import Measured
 from loadtests.memory.parts import list_parts
 from loadtests.memory.plot import draw_memory
 from loadtests.memory.sides import SLIM
 from loadtests.output.report import Check, Report, check_at_most
 from loadtests.servers.processes import MIB, format_bytes
 from loadtests.servers.steps import ARENA, MODEL
-
-if TYPE_CHECKING:
-    from loadtests.memory.__main__ import Measured
 
 
 def add_results(

@@ -1,20 +1,16 @@
 """Tables and thresholds of `loadtests.overload`."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from loadtests.clients.outcomes import count_labels
 from loadtests.output.figures import LATENCY_HEAD, measure_latencies
 from loadtests.output.report import Check, Report, check_at_least, check_at_most
+from loadtests.overload.run import OverloadRun
 from loadtests.servers.processes import format_bytes
 from loadtests.servers.server import ServerSpec
-
-if TYPE_CHECKING:
-    from loadtests.overload.__main__ import OverloadRun
 
 _OVERLOADED = 1.5  # times the best rate: from here on something must be refused
 

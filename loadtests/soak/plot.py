@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from loadtests.soak.report import Point
+from loadtests.soak.run import Point
 
 
 def draw_usage(points: Sequence[Point], path: Path) -> str:

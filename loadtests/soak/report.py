@@ -1,34 +1,17 @@
 """Tables and thresholds of `loadtests.soak`: what grew after the first tenth of the requests."""
 
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from loadtests.output.figures import find_median
 from loadtests.output.report import Check, Report, check_at_most
-from loadtests.servers.processes import Usage, format_bytes
+from loadtests.servers.processes import format_bytes
 from loadtests.servers.server import ServerSpec
+from loadtests.soak.run import Point, SoakRun
 
 PARTS = 10
 _SPARE = 3  # descriptors and threads: so few are no growth
-#: Requests done, seconds since the beginning, usage then.
-Point = tuple[int, float, Usage]
-
-
-@dataclass
-class SoakRun:
-    """What a soak saw."""
-
-    began: float = 0.0
-    done: int = 0
-    labels: dict[str, Counter[str]] = field(default_factory=dict)  # by kind of request
-    wrong: Counter[str] = field(default_factory=Counter)
-    points: list[Point] = field(default_factory=list)
-    before: Usage = field(default_factory=lambda: Usage(0, 0, 0, 0))
-    after: Usage = field(default_factory=lambda: Usage(0, 0, 0, 0))
-    alive: bool = False
-    ready_after: bool = False
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
+from typing import Any
 
 from loadtests.clients.http_client import (
     Answer,
@@ -237,9 +238,9 @@ class Mix:
         return self._chance.choice(self._bad)
 
 
-def find_batch(openapi: dict[str, object]) -> bool:
+def find_batch(openapi: Any) -> bool:
     """Whether a service takes several images in one request, by its description."""
-    paths = openapi.get("paths")
+    paths = openapi.get("paths") if isinstance(openapi, dict) else None
     return isinstance(paths, dict) and "/classify/batch" in paths
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from loadtests.drain.clients import DrainLog, Fate
-from loadtests.drain.report import Drained, add_results
+from loadtests.drain.report import add_results
+from loadtests.drain.run import Drained
 from loadtests.output.report import Report
 from loadtests.servers.server import ServerSpec
 

@@ -1,6 +1,6 @@
 """The parts of a peak add up to it, by hand-made measurements."""
 
-from loadtests.memory.__main__ import Load
+from loadtests.memory.measured import Load
 from loadtests.memory.parts import DECODING, REQUESTS, RUNNING, list_parts
 from tests.loadtests.memory.test_report import MIB, make_measured
 

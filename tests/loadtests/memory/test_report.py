@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from loadtests.memory.__main__ import Load, Measured
+from loadtests.memory.measured import Load, Measured
 from loadtests.memory.photos import generate_photos
 from loadtests.memory.report import add_results
 from loadtests.memory.sides import SLIM, Side

@@ -1,17 +1,12 @@
-"""The overhead tool: a short real run against this service, and what ends one."""
+"""The overhead tool: a short real run against this service, and wrong options."""
 
 import sys
 from pathlib import Path
 
 import pytest
 
-from loadtests.clients.http_client import Pool, build_request
-from loadtests.errors import ServerFault
-from loadtests.overhead.__main__ import Member, main
-from loadtests.servers.contestants import Contestant
-from loadtests.servers.server import Server, ServerSpec
+from loadtests.overhead.__main__ import main
 from tests.loadtests.conftest import RunTool
-from tests.loadtests.local_server import OK, Peer, serve
 
 
 @pytest.mark.slow
@@ -28,25 +23,6 @@ def test_short_run_against_this_service(run_tool: RunTool, repository: Path) -> 
         assert row["rates"][0] > 0
         assert row["agreement"].endswith(", 0.000")
     assert "| today (`native/" in printed
-
-
-@pytest.mark.anyio
-async def test_answers_that_are_not_200_end_it(tmp_path: Path) -> None:
-    async def behave(peer: Peer) -> None:
-        while True:
-            await peer.read_request()
-            await peer.send(OK.replace(b"200 OK", b"503 No"))
-
-    spec = ServerSpec("other", (sys.executable, "-c", "input()"), tmp_path)
-    async with serve(behave) as seen:
-        with Server(spec) as server:
-            contestant = Contestant(spec, form=False, bare_kind="service")
-            member = Member(contestant, server, Pool(seen.address), bare=None)  # type: ignore[arg-type]
-            server.address = seen.address
-            server.read_cpu_seconds = lambda: 0.0  # type: ignore[method-assign]
-            data = build_request("POST", "/classify", b"x").data
-            with pytest.raises(ServerFault, match="expected 200 for every request"):
-                await member.take_turn([data], 1, 0.01)
 
 
 @pytest.mark.parametrize(

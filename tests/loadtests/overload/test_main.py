@@ -1,11 +1,10 @@
-"""The overload tool: a short real run against this service; the rate that counts."""
+"""The overload tool: a short real run against this service; its options."""
 
 import argparse
 
 import pytest
 
-from loadtests.clients.outcomes import Outcome
-from loadtests.overload.__main__ import OverloadRun, parse_share
+from loadtests.overload.__main__ import parse_share
 from tests.loadtests.conftest import RunTool
 
 
@@ -28,16 +27,6 @@ def test_short_run_against_this_service(run_tool: RunTool) -> None:
         assert run["rss_peak_bytes"] > 2**20
         assert run["answers_after"]
     assert "Thresholds:" in printed
-
-
-def test_rate_counts_what_was_answered_while_the_overload_lasted() -> None:
-    run = OverloadRun("kept", 10.0, seconds=4.0, began=100.0)
-    for ended in (100.5, 101.5, 102.0, 103.9, 104.5):  # the first second is left out
-        run.outcomes.append(Outcome(100.0, 100.0, ended, 200))
-    run.outcomes.append(Outcome(100.0, 100.0, 102.0, 429))
-    assert run.rate == 3 / 3
-    assert run.offered_rate == 6 / 4
-    assert (run.accepted.count, run.refused.count) == (5, 1)
 
 
 @pytest.mark.parametrize("text", ["-0.1", "1.1", "x", "nan"])

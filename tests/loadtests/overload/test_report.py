@@ -10,9 +10,9 @@ from loadtests.clients.http_client import How
 from loadtests.clients.loops import Lag
 from loadtests.clients.outcomes import Outcome
 from loadtests.output.report import Report
-from loadtests.overload.__main__ import OverloadRun
 from loadtests.overload.probes import KEPT, ProbeLog
 from loadtests.overload.report import add_results
+from loadtests.overload.run import OverloadRun
 from loadtests.servers.processes import Usage
 from loadtests.servers.sampling import Samples
 from loadtests.servers.server import ServerSpec

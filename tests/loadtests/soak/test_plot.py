@@ -7,7 +7,7 @@ import pytest
 
 from loadtests.servers.processes import Usage
 from loadtests.soak.plot import draw_usage
-from loadtests.soak.report import Point
+from loadtests.soak.run import Point
 
 POINTS: list[Point] = [(i, i / 10, Usage(2**20 * i, 2**20 * i, 5, 9)) for i in range(10)]
 

@@ -9,7 +9,8 @@ import pytest
 from loadtests.output.report import Report
 from loadtests.servers.processes import Usage
 from loadtests.servers.server import ServerSpec
-from loadtests.soak.report import PARTS, Point, SoakRun, add_results, measure_growth
+from loadtests.soak.report import PARTS, add_results, measure_growth
+from loadtests.soak.run import Point, SoakRun
 
 SPEC = ServerSpec("new", ("python",), Path.cwd())
 MIB = 2**20
