@@ -31,7 +31,7 @@ if hasattr(runtime, "ImageReader"):
     read = runtime.ImageReader(spec).read_tensor
 else:  # a version before it
     def read(data):
-        return runtime.images(runtime.decode_image(data), spec)
+        return runtime.preprocess(runtime.decode_image(data), spec)
 def run(data):
     return engine.predict(read(data)[None])
 """,
