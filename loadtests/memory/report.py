@@ -42,7 +42,8 @@ def add_results(
     for one in found:
         _judge_level(report, one, options)
     if options.plot:
-        report.paragraphs.append(draw_memory(found, options.plot))
+        draw_memory(found, options.plot)
+        report.paragraphs.append(f"Chart: {options.plot.name}.")
     report.data["sides"] = [_to_json(one) for one in found]
 
 

@@ -55,7 +55,8 @@ async def _run(options: argparse.Namespace, server_cpus: Sequence[int]) -> int:
     run = soak.run
     add_results(report, spec, run, options.max_growth)
     if options.plot:
-        report.paragraphs.append(draw_usage(run.points, options.plot))
+        draw_usage(run.points, options.plot)
+        report.paragraphs.append(f"Plot: {options.plot.name}.")
     progress.clear()
     return report.write(options.json, options.markdown)
 
@@ -76,7 +77,7 @@ def _build_parser() -> argparse.ArgumentParser:
         "--plot",
         type=parse_result,
         metavar="FILE",
-        help="draw usage over time (SVG or PNG; matplotlib)",
+        help="draw usage over time: SVG or PNG",
     )
     return parser
 

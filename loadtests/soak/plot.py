@@ -1,27 +1,24 @@
-"""A plot of memory, descriptors and threads over a run, where matplotlib is installed."""
+"""The chart of a soak: memory, descriptors and threads by the number of requests."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
+from loadtests.output.charts import draw_panels, show_lines, write_chart
+from loadtests.servers.processes import MIB
 from loadtests.soak.run import Point
 
 
-def draw_usage(points: Sequence[Point], path: Path) -> str:
-    """Writes SVG or PNG, by the name's ending; returns a sentence for the report."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        return f"No plot in {path.name}: matplotlib is not installed."
+def draw_usage(points: Sequence[Point], path: Path) -> None:
+    """Writes SVG or PNG, by the name's ending."""
     done = [count for count, _, _ in points]
-    figure = Figure(figsize=(8, 5), layout="constrained")
-    above, below = figure.subplots(2, 1, sharex=True)
-    above.plot(done, [usage.rss_bytes / 2**20 for *_, usage in points])
-    above.set_ylabel("RSS, MiB")
-    above.set_ylim(bottom=0)
-    below.plot(done, [usage.descriptors for *_, usage in points], label="descriptors")
-    below.plot(done, [usage.threads for *_, usage in points], label="threads")
-    below.set_ylim(bottom=0)
-    below.set_xlabel("requests")
-    below.legend()
-    figure.savefig(path)
-    return f"Plot: {path.name}."
+    usages = [usage for *_, usage in points]
+    memory = {"RSS": [usage.rss_bytes / MIB for usage in usages]}
+    counts = {
+        "descriptors": [usage.descriptors for usage in usages],
+        "threads": [usage.threads for usage in usages],
+    }
+    rows = [
+        [show_lines("", "RSS, MiB", done, memory)],
+        [show_lines("requests", "", done, counts)],
+    ]
+    write_chart(draw_panels(rows, [2.5, 2.5], width=8), path)
