@@ -133,7 +133,7 @@ def write_report(environment: Environment) -> int:
     """On the standard error stream, as Locust's --json has the other; returns the exit status."""
     options = environment.parsed_options
     assert options is not None, "Locust parses its command line first"
-    names = ("num_users", "rounds", "turn_seconds", "sizes", "photos", "picture_seed", "send")
+    names = ("num_users", "rounds", "turn_seconds", "sizes", "photos", "image_seed", "send")
     report = build_report(
         CompareUser.director.turns,
         CompareUser.infos,

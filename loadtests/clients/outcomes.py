@@ -17,7 +17,7 @@ from loadtests.clients.http_client import (
     build_request,
     connect,
 )
-from loadtests.clients.images import CONTENT_TYPE, Picture
+from loadtests.clients.images import CONTENT_TYPE, EncodedImage
 
 DEADLINE_HEADER = "X-Deadline-Ms"
 
@@ -46,13 +46,16 @@ class Outcome:
 
 
 def build_classify(
-    picture: Picture, form: bool, headers: Mapping[str, str] | None = None, path: str = "/classify"
+    image: EncodedImage,
+    form: bool,
+    headers: Mapping[str, str] | None = None,
+    path: str = "/classify",
 ) -> Request:
     """POST /classify with the bare file, or as a form."""
-    body = picture.body if form else picture.data
+    body = image.body if form else image.data
     kind = CONTENT_TYPE if form else "application/octet-stream"
     lines = {"Content-Type": kind, **(headers or {})}
-    return build_request("POST", path, body, lines, picture.name)
+    return build_request("POST", path, body, lines, image.name)
 
 
 def read_outcome(due: float, sent: float, answer: Answer) -> Outcome:

@@ -1,4 +1,4 @@
-"""Cross-checks: does the service itself, and another load generator, say what this one says?"""
+"""Cross-checks: the service itself and another load generator say what this one says, or not."""
 
 import asyncio
 import tempfile
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from loadtests.clients.images import Picture
+from loadtests.clients.images import EncodedImage
 from loadtests.clients.metrics import CPU, Histogram, read_metrics
 from loadtests.clients.outcomes import build_classify
 from loadtests.comparison.sides import Side
@@ -104,15 +104,15 @@ class OtherGenerator:
 
 
 async def check_generator(
-    side: Side, picture: Picture, clients: int, seconds: float, cpus: Sequence[int]
+    side: Side, image: EncodedImage, clients: int, seconds: float, cpus: Sequence[int]
 ) -> OtherGenerator:
     """Raises ServerFault."""
-    bodies = [build_classify(picture, form=False).data]
+    bodies = [build_classify(image, form=False).data]
     with tempfile.TemporaryDirectory() as folder:
-        image = Path(folder) / "image"
-        image.write_bytes(picture.data)
+        file = Path(folder) / "image"
+        file.write_bytes(image.data)
         first = await take_closed_turn(side, bodies, clients, seconds / 2, 0)
-        other = await run_wrk(side.server.address, image, clients, seconds, cpus, Path(folder))
+        other = await run_wrk(side.server.address, file, clients, seconds, cpus, Path(folder))
         second = await take_closed_turn(side, bodies, clients, seconds / 2, 0)
     return OtherGenerator((first, second), other)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from loadtests.clients.images import Picture
+from loadtests.clients.images import EncodedImage
 from loadtests.clients.outcomes import build_classify
 from loadtests.command_line.progress import Progress
 from loadtests.comparison.accuracy import Accuracy, Labelled, measure_accuracy
@@ -51,19 +51,19 @@ class Result:
 class Material:
     """What is sent, made before any clock is started."""
 
-    photos: Sequence[Picture]
-    phone: Sequence[Picture]
+    photos: Sequence[EncodedImage]
+    phone: Sequence[EncodedImage]
     labelled: Sequence[Labelled] = ()
 
     @property
     def bodies(self) -> list[bytes]:
         """The requests of the photos."""
-        return [build_classify(picture, form=False).data for picture in self.photos]
+        return [build_classify(image, form=False).data for image in self.photos]
 
     @property
     def phone_bodies(self) -> list[bytes]:
         """The requests of the phone's photos."""
-        return [build_classify(picture, form=False).data for picture in self.phone]
+        return [build_classify(image, form=False).data for image in self.phone]
 
 
 class CaseRun:

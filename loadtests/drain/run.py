@@ -72,8 +72,8 @@ async def drain(
 async def _follow(
     server: Server, address: Address, front: str, kind: str, options: argparse.Namespace
 ) -> Drained:
-    pictures = generate_jpegs(options.seed, 4, JPEG_SIZES[options.images])
-    requests = [build_classify(picture, options.form) for picture in pictures]
+    images = generate_jpegs(options.seed, 4, JPEG_SIZES[options.images])
+    requests = [build_classify(image, options.form) for image in images]
     log = DrainLog()
     clients = Clients(address, requests, log, random.Random(options.seed), options.think_ms / 1000)
     await clients.warm_up(_WARM_UP_REQUESTS)

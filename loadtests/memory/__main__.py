@@ -47,16 +47,16 @@ async def _run(options: argparse.Namespace, cpus: Sequence[int]) -> int:
     sides = [
         describe_side(name, service.command[0], service.folder, networks, own) for name in names
     ]
-    pictures = read_photos(options.photos) if options.photos else generate_photos(options.seed)
+    images = read_photos(options.photos) if options.photos else generate_photos(options.seed)
     report = Report("Resident memory", describe_options(options))
     progress = Progress()
     found = []
     with tempfile.TemporaryDirectory() as folder:
-        files = write_files(pictures, Path(folder))
+        files = write_files(images, Path(folder))
         for side in sides:
             progress.note(f"{side.name}: starting")
-            found.append(await measure_side(side, pictures, files, options, cpus, progress))
-    add_results(report, found, pictures, options)
+            found.append(await measure_side(side, images, files, options, cpus, progress))
+    add_results(report, found, images, options)
     progress.clear()
     return report.write(options.json, options.markdown)
 

@@ -5,7 +5,7 @@ import itertools
 
 import numpy as np
 
-from loadtests.clients.images import Picture, build_picture, draw_photo
+from loadtests.clients.images import EncodedImage, build_image, draw_photo
 
 SIZES = ((320, 240), (640, 480), (800, 600), (1152, 864))  # width x height
 #: With the options of their encoders. Sizes of the files are those of photos.
@@ -14,13 +14,13 @@ FORMATS = {"JPEG": {"quality": 85}, "PNG": {"compress_level": 6}, "WEBP": {"qual
 
 def generate_photos(
     seed: int, sizes: tuple[tuple[int, int], ...] = SIZES, formats: tuple[str, ...] = (*FORMATS,)
-) -> list[Picture]:
+) -> list[EncodedImage]:
     """One photo of each size and format; formats take turns. The same for a seed and a Pillow."""
     generator = np.random.default_rng(seed)
-    pictures = []
+    images = []
     for size, kind in itertools.product(sizes, formats):
         stream = io.BytesIO()
         draw_photo(generator, size).save(stream, kind, **FORMATS[kind])
         name = f"seed{seed}-{size[0]}x{size[1]}.{kind.lower()}"
-        pictures.append(build_picture(name, stream.getvalue()))
-    return pictures
+        images.append(build_image(name, stream.getvalue()))
+    return images

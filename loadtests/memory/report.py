@@ -8,7 +8,7 @@ from typing import Any
 
 from PIL import Image
 
-from loadtests.clients.images import Picture
+from loadtests.clients.images import EncodedImage
 from loadtests.memory.measured import Measured
 from loadtests.memory.parts import list_parts
 from loadtests.memory.plot import draw_memory
@@ -21,13 +21,13 @@ from loadtests.servers.steps import ARENA, MODEL
 def add_results(
     report: Report,
     found: Sequence[Measured],
-    pictures: Sequence[Picture],
+    images: Sequence[EncodedImage],
     options: argparse.Namespace,
 ) -> None:
     """Adds what was measured, and judges it."""
-    sizes = [_measure_pixels(picture) for picture in pictures]
+    sizes = [_measure_pixels(image) for image in images]
     report.paragraphs.append(
-        f"{len(pictures)} photos in {', '.join(sorted(_name_formats(pictures)))}, up to "
+        f"{len(images)} photos in {', '.join(sorted(_name_formats(images)))}, up to "
         f"{max(sizes) / 1e6:.2f} megapixels; closed loops of {_join(options.clients)} clients, in "
         f"slices of {options.seconds:g} s until two of them raise the peak by no more than "
         f"{options.max_rise:.0%}. The service's network is `{options.network.name}`, "
@@ -37,7 +37,7 @@ def add_results(
     for one in found:
         if one.side.name == SLIM:
             _add_breakdown(report, one)
-            _add_decoding(report, one, pictures)
+            _add_decoding(report, one, images)
             _judge_slim(report, one, options)
     for one in found:
         _judge_level(report, one, options)
@@ -105,12 +105,12 @@ def _add_breakdown(report: Report, one: Measured) -> None:
     )
 
 
-def _add_decoding(report: Report, one: Measured, pictures: Sequence[Picture]) -> None:
+def _add_decoding(report: Report, one: Measured, images: Sequence[EncodedImage]) -> None:
     assert one.breakdown is not None
     rows = []
-    for picture in pictures:
-        size, pixels = one.breakdown.decoding[picture.name], _measure_pixels(picture)
-        cells = [picture.name, f"{len(picture.data) / 1024:.0f}", format_bytes(size)]
+    for image in images:
+        size, pixels = one.breakdown.decoding[image.name], _measure_pixels(image)
+        cells = [image.name, f"{len(image.data) / 1024:.0f}", format_bytes(size)]
         rows.append([*cells, f"{size / pixels:.1f}"])
     report.add_table(
         "RSS that one image takes while it is read, decoded and prepared, the second time:",
@@ -147,16 +147,16 @@ def _judge_level(report: Report, one: Measured, options: argparse.Namespace) -> 
             )
 
 
-def _measure_pixels(picture: Picture) -> int:
-    with Image.open(io.BytesIO(picture.data)) as image:
-        return image.width * image.height
+def _measure_pixels(image: EncodedImage) -> int:
+    with Image.open(io.BytesIO(image.data)) as opened:
+        return opened.width * opened.height
 
 
-def _name_formats(pictures: Sequence[Picture]) -> set[str]:
+def _name_formats(images: Sequence[EncodedImage]) -> set[str]:
     found = set()
-    for picture in pictures:
-        with Image.open(io.BytesIO(picture.data)) as image:
-            found.add(str(image.format))
+    for image in images:
+        with Image.open(io.BytesIO(image.data)) as opened:
+            found.add(str(opened.format))
     return found
 
 

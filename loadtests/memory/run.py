@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from loadtests.clients.http_client import Pool
-from loadtests.clients.images import Picture
+from loadtests.clients.images import EncodedImage
 from loadtests.clients.loops import run_closed_loop
 from loadtests.clients.outcomes import build_classify, count_labels
 from loadtests.command_line.progress import Progress
@@ -28,13 +28,13 @@ _HEAVY = ("libtorch", "onnxruntime")
 
 async def measure_side(
     side: Side,
-    pictures: Sequence[Picture],
+    images: Sequence[EncodedImage],
     files: Sequence[Path],
     options: argparse.Namespace,
     cpus: Sequence[int],
     progress: Progress,
 ) -> Measured:
-    """Everything of one server; `files` are the pictures on disk. Raises ServerFault."""
+    """Everything of one server; `files` are the images on disk. Raises ServerFault."""
     breakdown = None
     if side.engine is not None:
         breakdown = await break_down(
@@ -62,7 +62,7 @@ async def measure_side(
             read_mapped(server.pid, _WEIGHTS),
         )
         for clients in options.clients:
-            load = await put_under_load(server, side, pictures, clients, options, progress)
+            load = await put_under_load(server, side, images, clients, options, progress)
             result.loads.append(load)
         await asyncio.sleep(_SETTLE_SECONDS)
         result.after = server.read_usage().rss_bytes
@@ -72,13 +72,13 @@ async def measure_side(
 async def put_under_load(
     server: Server,
     side: Side,
-    pictures: Sequence[Picture],
+    images: Sequence[EncodedImage],
     clients: int,
     options: argparse.Namespace,
     progress: Progress,
 ) -> Load:
     """Slice after slice, until the peak is level or there are no more. Raises ServerFault."""
-    bodies = [build_classify(picture, side.form).data for picture in pictures]
+    bodies = [build_classify(image, side.form).data for image in images]
     load, pool = Load(clients), Pool(server.address)
     try:
         while len(load.peaks) < options.slices and not load.is_level(options.max_rise):
@@ -97,9 +97,9 @@ async def put_under_load(
     return load
 
 
-def write_files(pictures: Sequence[Picture], folder: Path) -> list[Path]:
+def write_files(images: Sequence[EncodedImage], folder: Path) -> list[Path]:
     """Each as a file of its name."""
-    paths = [folder / picture.name for picture in pictures]
-    for path, picture in zip(paths, pictures, strict=True):
-        path.write_bytes(picture.data)
+    paths = [folder / image.name for image in images]
+    for path, image in zip(paths, images, strict=True):
+        path.write_bytes(image.data)
     return paths

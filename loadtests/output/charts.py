@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 Panel = Callable[[Axes], None]
 _FIRST, _OTHERS = "#1f5fa8", ("#c8641e", "#8a8a8a", "#3c8c5a", "#8a5aa8", "#b03060")
 _LAYERS = ("#4c78a8", "#9ecae9", "#f58518", "#e45756")
-_ROOM = 1.15  # of the longest bar: for the figure beside it
+_SPARE = 1.15  # of the longest bar: for the figure beside it
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def show_ranges(title: str, names: Sequence[str], ranges: Sequence[Range]) -> Pa
             axes.barh(row, found.middle, xerr=reach, color=_choose_colour(row), capsize=2)
             text = f" {found.middle:.2f}"
             axes.annotate(text, (found.high, row), va="center", fontsize=8)
-        axes.set_xlim(0, _ROOM * max(found.high for found in ranges))
+        axes.set_xlim(0, _SPARE * max(found.high for found in ranges))
         axes.set_title(title, fontsize=9)
 
     return draw
@@ -78,7 +78,7 @@ def show_rises(title: str, names: Sequence[str], rises: Sequence[tuple[float, fl
             axes.barh(row, low, color=_choose_colour(row))
             axes.barh(row, high - low, left=low, color=_choose_colour(row), alpha=0.4)
             axes.annotate(f" {high:.0f}", (high, row), va="center", fontsize=8)
-        axes.set_xlim(0, _ROOM * max(high for _, high in rises))
+        axes.set_xlim(0, _SPARE * max(high for _, high in rises))
         axes.set_title(title, fontsize=9)
 
     return draw

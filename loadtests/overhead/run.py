@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from loadtests.clients.http_client import Answer, Pool
-from loadtests.clients.images import Picture, generate_jpegs, read_photos
+from loadtests.clients.images import EncodedImage, generate_jpegs, read_photos
 from loadtests.clients.loops import ClosedRun, judge_cpu, run_closed_loop
 from loadtests.clients.outcomes import build_classify, count_labels
 from loadtests.command_line.options import (
@@ -114,7 +114,7 @@ class Measurement:
         return found
 
     async def _measure_bundle(
-        self, bundle: str, sets: dict[str, list[Picture]], folder: Path
+        self, bundle: str, sets: dict[str, list[EncodedImage]], folder: Path
     ) -> None:
         self._progress.note(f"{bundle}: starting")
         with contextlib.ExitStack() as running:
@@ -136,34 +136,32 @@ class Measurement:
                 pool = Pool(server.address)
                 running.callback(pool.close)
                 members.append(Member(contestant, server, pool, bare))
-            for images, pictures in sets.items():
-                files = _write_files(pictures, folder)
-                agreement = await _compare_answers(members, pictures)
+            for kind, images in sets.items():
+                files = _write_files(images, folder)
+                agreement = await _compare_answers(members, images)
                 for concurrency in self._options.concurrency:
                     rounds = await self._take_rounds(
-                        f"{bundle}, {images}, concurrency {concurrency}",
+                        f"{bundle}, {kind}, concurrency {concurrency}",
                         members,
-                        pictures,
+                        images,
                         files,
                         concurrency,
                     )
                     self._cells.append(
-                        _make_cell(bundle, images, concurrency, members, rounds, agreement)
+                        _make_cell(bundle, kind, concurrency, members, rounds, agreement)
                     )
 
     async def _take_rounds(
         self,
         title: str,
         members: list[Member],
-        pictures: list[Picture],
+        images: list[EncodedImage],
         files: list[Path],
         concurrency: int,
     ) -> Rounds:
         rounds, options = Rounds(), self._options
         bodies = {
-            m.contestant.name: [
-                build_classify(picture, m.contestant.form).data for picture in pictures
-            ]
+            m.contestant.name: [build_classify(image, m.contestant.form).data for image in images]
             for m in members
         }
         for member in members:
@@ -183,13 +181,13 @@ class Measurement:
 
 def _make_cell(
     bundle: str,
-    images: str,
+    kind: str,
     concurrency: int,
     members: list[Member],
     rounds: Rounds,
     agreement: dict[str, str],
 ) -> Cell:
-    cell = Cell(bundle, images, concurrency)
+    cell = Cell(bundle, kind, concurrency)
     for member in members:
         name = member.contestant.name
         turns = rounds.turns[name]
@@ -209,18 +207,18 @@ def _make_cell(
     return cell
 
 
-def _write_files(pictures: list[Picture], folder: Path) -> list[Path]:
-    files = [folder / f"{index:03}-{picture.name}" for index, picture in enumerate(pictures)]
-    for path, picture in zip(files, pictures, strict=True):
-        path.write_bytes(picture.data)
+def _write_files(images: list[EncodedImage], folder: Path) -> list[Path]:
+    files = [folder / f"{index:03}-{image.name}" for index, image in enumerate(images)]
+    for path, image in zip(files, images, strict=True):
+        path.write_bytes(image.data)
     return files
 
 
-async def _compare_answers(members: list[Member], pictures: list[Picture]) -> dict[str, str]:
+async def _compare_answers(members: list[Member], images: list[EncodedImage]) -> dict[str, str]:
     """By contestant: how many labels are those of the first one, and how far scores are away."""
     best: dict[str, list[tuple[str, float]]] = {}
-    for member, picture in itertools.product(members, pictures):
-        request = build_classify(picture, member.contestant.form)
+    for member, image in itertools.product(members, images):
+        request = build_classify(image, member.contestant.form)
         connection = await member.pool.take(10)
         answer = await connection.exchange(request.data, 60)
         member.pool.give_back(connection)

@@ -47,7 +47,7 @@ async def _run(options: argparse.Namespace, server_cpus: Sequence[int]) -> int:
     spec = choose_service(options)
     progress = Progress()
     report = Report(f"Overload of {spec.name}", describe_options(options))
-    pictures = (
+    images = (
         read_photos(options.photos)
         if options.photos
         else generate_jpegs(options.seed, _COUNTS[options.images], JPEG_SIZES[options.images])
@@ -57,7 +57,7 @@ async def _run(options: argparse.Namespace, server_cpus: Sequence[int]) -> int:
         progress.note(f"{connections} connections: starting {spec.name}")
         with Server(spec, server_cpus) as server:
             await server.wait_until_ready()
-            runs.append(await overload(server, connections, pictures, options, progress))
+            runs.append(await overload(server, connections, images, options, progress))
     add_results(report, spec, runs, options)
     progress.clear()
     return report.write(options.json, options.markdown)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from time import perf_counter
 
 from loadtests.clients.http_client import Pool
-from loadtests.clients.images import Picture
+from loadtests.clients.images import EncodedImage
 from loadtests.clients.loops import (
     GIVE_UP_SECONDS,
     Lag,
@@ -83,7 +83,7 @@ class OverloadRun:
 async def overload(
     server: Server,
     connections: str,
-    pictures: Sequence[Picture],
+    images: Sequence[EncodedImage],
     options: argparse.Namespace,
     progress: Progress,
 ) -> OverloadRun:
@@ -91,7 +91,7 @@ async def overload(
     headers = {DEADLINE_HEADER: str(options.deadline_ms)}
     if connections == NEW:
         headers["Connection"] = "close"
-    requests = [build_classify(picture, options.form, headers) for picture in pictures]
+    requests = [build_classify(image, options.form, headers) for image in images]
     progress.show(f"{connections} connections: the best rate")
     async with run_probes(server.address):
         best = await find_best_rate(

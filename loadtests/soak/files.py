@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from loadtests.clients.images import generate_jpegs, generate_pictures
+from loadtests.clients.images import generate_images, generate_jpegs
 
 OK = frozenset({200})
 _ORIENTATION_TAG = 274
@@ -30,7 +30,7 @@ class ImageFile:
 
 def make_good(seed: int) -> list[ImageFile]:
     """Images that have to be classified: sizes, formats, modes, orientations."""
-    files = [ImageFile(picture.name, picture.data) for picture in generate_pictures(seed, 9)]
+    files = [ImageFile(image.name, image.data) for image in generate_images(seed, 9)]
     for size in ((73, 73), (512, 384), (3000, 2000)):
         files += [ImageFile(p.name, p.data) for p in generate_jpegs(seed, 1, size)]
     photo = Image.open(io.BytesIO(files[-2].data)).convert("RGB")
@@ -64,8 +64,8 @@ def make_bad(seed: int) -> list[ImageFile]:
         ImageFile("half.jpg", photo.data[: len(photo.data) // 2], damaged),
         ImageFile("without-end.jpg", photo.data[:-2], frozenset({200, 422})),
         ImageFile("flipped.png", flipped, damaged),
-        ImageFile("picture.gif", gif, refused),
-        ImageFile("picture.bmp", _save(Image.new("RGB", (64, 64)), "BMP"), refused),
+        ImageFile("image.gif", gif, refused),
+        ImageFile("image.bmp", _save(Image.new("RGB", (64, 64)), "BMP"), refused),
         ImageFile("text.txt", b"no image at all\n" * 100, refused),
         ImageFile("noise.bin", b"\x00" + generator.bytes(50_000), refused),
         ImageFile("empty", b"", frozenset({400})),

@@ -26,14 +26,14 @@ class Growth:
         return self.medians[1]
 
     @property
-    def highest(self) -> float:
+    def max_median(self) -> float:
         """Of the tenths after it."""
         return max(self.medians[2:])
 
     @property
     def share(self) -> float:
         """By how much it grew, as a share; negative if it fell."""
-        return self.highest / self.base - 1 if self.base else 0.0
+        return self.max_median / self.base - 1 if self.base else 0.0
 
 
 def measure_growth(points: Sequence[Point], values: Sequence[float]) -> Growth | None:
@@ -116,9 +116,9 @@ def _judge(
         report.checks.append(
             Check(
                 f"{name}: highest tenth after the second",
-                f"{growth.highest:.1f} ({growth.share:+.1%})",
+                f"{growth.max_median:.1f} ({growth.share:+.1%})",
                 f"<= {limit:.1f}",
-                growth.highest <= limit,
+                growth.max_median <= limit,
             )
         )
     left = run.after.descriptors - run.before.descriptors

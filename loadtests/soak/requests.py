@@ -17,7 +17,7 @@ from loadtests.clients.http_client import (
     chunk_body,
     connect,
 )
-from loadtests.clients.images import BOUNDARY, CONTENT_TYPE, build_picture
+from loadtests.clients.images import BOUNDARY, CONTENT_TYPE, build_image
 from loadtests.clients.outcomes import Outcome, read_outcome
 from loadtests.soak.files import OK, ImageFile
 
@@ -249,20 +249,20 @@ def _bare(file: ImageFile, query: str = "") -> Request:
 
 
 def _form(file: ImageFile) -> Request:
-    body = build_picture(file.name, file.data).body
+    body = build_image(file.name, file.data).body
     return build_request("POST", "/classify", body, {"Content-Type": CONTENT_TYPE})
 
 
 def _join_form(files: Sequence[ImageFile], path: str) -> Request:
     """A form with several parts `image`."""
     closing = f"\r\n--{BOUNDARY}--\r\n".encode()
-    bodies = [build_picture(s.name, s.data).body.removesuffix(closing) for s in files]
+    bodies = [build_image(s.name, s.data).body.removesuffix(closing) for s in files]
     body = b"\r\n".join(bodies) + closing
     return build_request("POST", path, body, {"Content-Type": CONTENT_TYPE})
 
 
 def _make_broken_forms(file: ImageFile) -> list[Request]:
-    good = build_picture(file.name, file.data).body
+    good = build_image(file.name, file.data).body
     kind = {"Content-Type": CONTENT_TYPE}
 
     def post(body: bytes, headers: dict[str, str] = kind) -> Request:

@@ -18,7 +18,7 @@ from loadtests.users.thresholds import (
 #: Of Locust's many options, those that say what was done.
 _RECORDED = (
     *("host", "num_users", "run_time", "loop", "rate", "arrivals", "arrival_seed", "shape"),
-    *("ramp_factor", "stage_seconds", "sizes", "photos", "picture_seed", "picture_count", "send"),
+    *("ramp_factor", "stage_seconds", "sizes", "photos", "image_seed", "image_count", "send"),
 )
 
 

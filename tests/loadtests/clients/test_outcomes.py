@@ -6,7 +6,7 @@ import email.policy
 import pytest
 
 from loadtests.clients.http_client import Address, Answer, How, Pool
-from loadtests.clients.images import build_picture
+from loadtests.clients.images import build_image
 from loadtests.clients.outcomes import (
     Outcome,
     attempt,
@@ -20,7 +20,7 @@ from loadtests.servers.server import find_free_port
 from tests.loadtests.local_server import Peer, answer_all, serve
 
 pytestmark = pytest.mark.anyio
-PICTURE = build_picture("cat.jpg", b"\xff\xd8 bytes")
+IMAGE = build_image("cat.jpg", b"\xff\xd8 bytes")
 
 
 def make_answer(status: int, body: bytes, kind: str = "application/problem+json") -> Answer:
@@ -52,18 +52,18 @@ def test_counting_and_selecting() -> None:
 
 
 def test_bare_and_form_requests() -> None:
-    bare = build_classify(PICTURE, form=False, headers={"X-Deadline-Ms": "5"})
-    assert bare.body == PICTURE.data
+    bare = build_classify(IMAGE, form=False, headers={"X-Deadline-Ms": "5"})
+    assert bare.body == IMAGE.data
     assert b"X-Deadline-Ms: 5\r\n" in bare.head
-    form = build_classify(PICTURE, form=True)
+    form = build_classify(IMAGE, form=True)
     _, _, lines = form.head.partition(b"\r\n")
     message = email.parser.BytesParser(policy=email.policy.HTTP).parsebytes(lines + form.body)
     (part,) = message.iter_parts()
-    assert part.get_payload(decode=True) == PICTURE.data
+    assert part.get_payload(decode=True) == IMAGE.data
 
 
 async def test_attempts_keep_or_close_their_connection() -> None:
-    data = build_classify(PICTURE, form=False).data
+    data = build_classify(IMAGE, form=False).data
     async with serve(answer_all) as seen:
         pool = Pool(seen.address)
         for _ in range(3):
@@ -80,7 +80,7 @@ async def test_losses_are_outcomes() -> None:
     async def behave(peer: Peer) -> None:
         await peer.read_request()
 
-    data = build_classify(PICTURE, form=False).data
+    data = build_classify(IMAGE, form=False).data
     async with serve(behave) as seen:
         pool = Pool(seen.address)
         assert (await attempt(pool, data, 0.0, 20)).label == "closed without an answer"

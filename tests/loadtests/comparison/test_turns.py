@@ -14,8 +14,8 @@ from loadtests.clients.loops import GeneratorUse
 from loadtests.clients.outcomes import Outcome
 from loadtests.comparison.sides import Side
 from loadtests.comparison.turns import (
-    HIGHEST,
-    LOWEST,
+    MAX_SHARE,
+    MIN_SHARE,
     Search,
     Turn,
     find_percentiles,
@@ -117,14 +117,14 @@ def test_search_closes_in_on_the_capacity(closed: float, share: float, steps: in
     search = Search(closed, 100.0)
     capacity = share * closed
     explore(search, capacity, steps)
-    room = (HIGHEST - LOWEST) * closed / 2**steps
+    room = (MAX_SHARE - MIN_SHARE) * closed / 2**steps
     for step in search.steps:
-        assert LOWEST * closed < step.rate < HIGHEST * closed
+        assert MIN_SHARE * closed < step.rate < MAX_SHARE * closed
         assert step.holds == (step.rate <= capacity)
     best = search.best
     if best is not None:
         assert best.rate <= capacity
-    if LOWEST * closed + room < capacity < HIGHEST * closed:
+    if MIN_SHARE * closed + room < capacity < MAX_SHARE * closed:
         assert best is not None
         assert capacity - best.rate <= 2 * room * (1 + 1e-9)
 

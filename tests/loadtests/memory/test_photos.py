@@ -8,14 +8,14 @@ from loadtests.memory.photos import FORMATS, SIZES, generate_photos
 
 
 def test_every_format_in_every_size_up_to_a_megapixel() -> None:
-    pictures = generate_photos(3)
+    images = generate_photos(3)
     found = set()
-    for picture in pictures:
-        with Image.open(io.BytesIO(picture.data)) as image:
-            found.add((image.size, image.format))
+    for image in images:
+        with Image.open(io.BytesIO(image.data)) as opened:
+            found.add((opened.size, opened.format))
     assert found == {(size, kind) for size in SIZES for kind in FORMATS}
     assert max(width * height for width, height in SIZES) <= 1_000_000
-    assert len({picture.name for picture in pictures}) == len(pictures)
+    assert len({image.name for image in images}) == len(images)
 
 
 def test_seed_decides() -> None:

@@ -17,7 +17,7 @@ from loadtests.servers.server import ServerSpec
 from loadtests.servers.smaps import Memory
 from loadtests.servers.steps import ARENA, MODEL, Breakdown, Step
 
-PICTURES = generate_photos(1, ((64, 48),))
+IMAGES = generate_photos(1, ((64, 48),))
 
 
 def make_memory(mib: float) -> Memory:
@@ -30,7 +30,7 @@ def make_measured(name: str = SLIM, **changes: Any) -> Measured:
     spec = ServerSpec(name, ("python",), Path.cwd())
     steps = [Step("interpreter", make_memory(60)), Step(MODEL, make_memory(6))]
     steps.append(Step(ARENA, make_memory(4)))
-    decoding = {picture.name: 5 * MIB for picture in PICTURES}
+    decoding = {image.name: 5 * MIB for image in IMAGES}
     fields: dict[str, Any] = {
         "side": Side(name, spec, Path("bundle"), engine="native"),
         "breakdown": Breakdown("native/generic", steps, decoding, []),
@@ -52,7 +52,7 @@ def judge(*found: Measured) -> Report:
         **{"max_rise": 0.01, "max_mib": 90.0, "max_model_mib": 15.0, "max_gap": 0.1, "plot": None},
     )
     report = Report("t", {}, machine={})
-    add_results(report, found, PICTURES, options)
+    add_results(report, found, IMAGES, options)
     return report
 
 

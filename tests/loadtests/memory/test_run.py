@@ -17,7 +17,7 @@ from loadtests.servers.server import Server, ServerSpec
 from tests.loadtests.local_server import OK, Peer, answer_all, serve
 
 IDLE = ServerSpec("idle", (sys.executable, "-c", "import time; time.sleep(60)"), Path())
-PICTURES = generate_jpegs(1, 2, (16, 16))
+IMAGES = generate_jpegs(1, 2, (16, 16))
 SIDE: Any = SimpleNamespace(name="idle", form=True)
 OPTIONS = argparse.Namespace(slices=9, max_rise=1.0, seconds=0.05)
 
@@ -28,7 +28,7 @@ async def test_a_load_ends_when_the_peak_is_level() -> None:
         async with serve(answer_all) as seen:
             server.address = seen.address
             progress = Progress(io.StringIO())
-            load = await put_under_load(server, SIDE, PICTURES, 2, OPTIONS, progress)
+            load = await put_under_load(server, SIDE, IMAGES, 2, OPTIONS, progress)
     assert load.is_level(OPTIONS.max_rise)
     assert len(load.peaks) < OPTIONS.slices
     assert load.answers > 0
@@ -46,10 +46,10 @@ async def test_answers_that_are_not_200_end_it() -> None:
         async with serve(refuse) as seen:
             server.address = seen.address
             with pytest.raises(ServerFault, match="idle: expected 200 for every request"):
-                await put_under_load(server, SIDE, PICTURES, 1, OPTIONS, Progress(io.StringIO()))
+                await put_under_load(server, SIDE, IMAGES, 1, OPTIONS, Progress(io.StringIO()))
 
 
-def test_files_have_the_names_and_bytes_of_their_pictures(tmp_path: Path) -> None:
-    paths = write_files(PICTURES, tmp_path)
-    assert [path.name for path in paths] == [picture.name for picture in PICTURES]
-    assert [path.read_bytes() for path in paths] == [picture.data for picture in PICTURES]
+def test_files_have_the_names_and_bytes_of_their_images(tmp_path: Path) -> None:
+    paths = write_files(IMAGES, tmp_path)
+    assert [path.name for path in paths] == [image.name for image in IMAGES]
+    assert [path.read_bytes() for path in paths] == [image.data for image in IMAGES]

@@ -25,9 +25,9 @@ MIB = 2**20
 
 
 async def test_parts_of_the_slim_service(repository: Path, tmp_path: Path) -> None:
-    (picture,) = generate_photos(1, ((640, 480),), ("WEBP",))
-    photo = tmp_path / picture.name
-    photo.write_bytes(picture.data)
+    (image,) = generate_photos(1, ((640, 480),), ("WEBP",))
+    photo = tmp_path / image.name
+    photo.write_bytes(image.data)
     environment = {"BNN_PORT": "{port}", "BNN_BUNDLE": "service/bundles/default"}
     found = await break_down(sys.executable, repository, "native", environment, files=[photo])
     assert [step.name for step in found.steps][-3:] == [APPLICATION, MODEL, ARENA]
