@@ -12,7 +12,7 @@ from loadtests.comparison.sides import Side
 from loadtests.errors import ServerFault, WrongUsage
 
 _ANSWER_SECONDS = 60.0
-_PARTS = ("test", "val")  # of a data set, the first one that is there
+_SPLITS = ("test", "val")  # of a data set, the first one that is there
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Accuracy:
 
 def list_labelled(folder: Path) -> list[Labelled]:
     """DIR/test/LABEL/*, DIR/val/LABEL/* or DIR/LABEL/*; raises WrongUsage if there is none."""
-    root = next((folder / part for part in _PARTS if (folder / part).is_dir()), folder)
+    root = next((folder / split for split in _SPLITS if (folder / split).is_dir()), folder)
     found = [
         Labelled(path, path.parent.name)
         for path in sorted(root.glob("*/*"))

@@ -2,20 +2,19 @@
 
 import argparse
 import contextlib
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
-from loadtests.clients.images import EncodedImage
-from loadtests.clients.outcomes import build_classify
 from loadtests.command_line.progress import Progress
-from loadtests.comparison.accuracy import Accuracy, Labelled, measure_accuracy
+from loadtests.comparison.accuracy import Accuracy, measure_accuracy
 from loadtests.comparison.checks import (
     OtherGenerator,
     OwnMetrics,
     check_generator,
     check_metrics,
 )
+from loadtests.comparison.material import Material
 from loadtests.comparison.sides import Case, Facts, Side, describe_side
 from loadtests.comparison.turns import Search, Turn, judge_turn, take_closed_turn, take_open_turn
 from loadtests.comparison.wrk import is_installed
@@ -45,25 +44,6 @@ class Result:
     metrics: OwnMetrics | None = None
     generator: OtherGenerator | None = None
     accuracy: Accuracy | None = None
-
-
-@dataclass
-class Material:
-    """What is sent, made before any clock is started."""
-
-    photos: Sequence[EncodedImage]
-    phone: Sequence[EncodedImage]
-    labelled: Sequence[Labelled] = ()
-
-    @property
-    def bodies(self) -> list[bytes]:
-        """The requests of the photos."""
-        return [build_classify(image, form=False).data for image in self.photos]
-
-    @property
-    def phone_bodies(self) -> list[bytes]:
-        """The requests of the phone's photos."""
-        return [build_classify(image, form=False).data for image in self.phone]
 
 
 class CaseRun:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from loadtests.clients.http_client import Answer, Pool
-from loadtests.clients.images import EncodedImage, generate_jpegs, read_photos
+from loadtests.clients.images import JPEG_SIZES, EncodedImage, generate_jpegs, read_photos
 from loadtests.clients.loops import ClosedRun, judge_cpu, run_closed_loop
 from loadtests.clients.outcomes import build_classify, count_labels
 from loadtests.command_line.options import (
@@ -29,7 +29,6 @@ from loadtests.servers.server import ROOT, Server
 BUNDLES = {"mobilenet_v1": "onnx", "default": "native"}  # with the engine that serves it
 PEER_BUNDLE = "mobilenet_v1"
 TINY, PHOTOS = "73-pixel JPEG", "512-pixel photos"
-TINY_SIZE, PHOTO_SIZE = (73, 73), (512, 384)
 _WARM_UP_SECONDS = 0.5
 
 
@@ -88,11 +87,11 @@ class Measurement:
     async def run(self) -> int:
         """Measures every bundle; returns the exit status."""
         options = self._options
-        sets = {TINY: generate_jpegs(options.seed, 1, TINY_SIZE)}
+        sets = {TINY: generate_jpegs(options.seed, 1, JPEG_SIZES["tiny"])}
         sets[PHOTOS] = (
             read_photos(options.photos)
             if options.photos
-            else generate_jpegs(options.seed, 8, PHOTO_SIZE)
+            else generate_jpegs(options.seed, 8, JPEG_SIZES["photo"])
         )
         for bundle in options.bundle or BUNDLES:
             with tempfile.TemporaryDirectory() as folder:

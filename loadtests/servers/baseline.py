@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from loadtests.servers.contestants import describe_peer
-from loadtests.servers.server import ROOT, Server, ServerSpec
+from loadtests.servers.server import Server, ServerSpec
 from loadtests.servers.steps import break_down
 
 
@@ -26,18 +25,11 @@ async def measure_no_model(
     return found.total.rss
 
 
-async def measure_peer_no_model(
-    name: str, bundle: Path, cpus: Sequence[int] = (), root: Path = ROOT
-) -> int:
+async def measure_server_no_model(spec: ServerSpec, cpus: Sequence[int] = ()) -> int:
     """RSS, bytes, of all processes of a peer that is ready and has loaded no model.
 
-    Raises WrongUsage, ServerFault.
+    Raises ServerFault.
     """
-    return await measure_server_no_model(describe_peer(name, bundle, root).spec, cpus)
-
-
-async def measure_server_no_model(spec: ServerSpec, cpus: Sequence[int] = ()) -> int:
-    """The same of a peer's server as it would be started. Raises ServerFault."""
     spec = replace(spec, environment={**spec.environment, "PEER_MODEL": "none"})
     with Server(spec, cpus) as server:
         await server.wait_until_ready()

@@ -23,7 +23,7 @@ INTERPRETER, LIBRARY, MODULES, APPLICATION = (
     "service modules",
     "application",
 )
-MODEL, ARENA, DECODE = "model", "arena", "decode"
+MODEL, ARENA = "model", "arena"
 _LIBRARIES = {"native": "", "onnx": "import onnxruntime", "torchscript": "import torch"}
 # The order is the service's own, as is how it imports: without collections, pydantic's models built
 # when they are first used.

@@ -10,7 +10,8 @@ from loadtests.clients.outcomes import Outcome
 from loadtests.command_line.progress import Progress
 from loadtests.comparison.accuracy import Accuracy
 from loadtests.comparison.checks import OtherGenerator, OwnMetrics
-from loadtests.comparison.run import CaseRun, Material, Result
+from loadtests.comparison.material import Material
+from loadtests.comparison.run import CaseRun, Result
 from loadtests.comparison.sides import Case, Facts
 from loadtests.comparison.turns import Search, Turn
 from loadtests.comparison.wrk import WrkRun

@@ -5,10 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from loadtests.errors import WrongUsage
 from loadtests.servers.baseline import (
     measure_no_model,
-    measure_peer_no_model,
     measure_server_no_model,
 )
 from loadtests.servers.server import ServerSpec
@@ -34,8 +32,3 @@ async def test_service_before_its_model(repository: Path) -> None:
 async def test_server_is_told_to_load_nothing(tmp_path: Path) -> None:
     spec = ServerSpec("peer", (sys.executable, "-c", SERVER, "{port}"), tmp_path)
     assert 36 * MIB <= await measure_server_no_model(spec) <= 100 * MIB
-
-
-async def test_peer_that_is_not_installed(tmp_path: Path) -> None:
-    with pytest.raises(WrongUsage, match="make serving-peers"):
-        await measure_peer_no_model("mlserver", tmp_path, root=tmp_path)

@@ -8,9 +8,11 @@ import pytest
 from loadtests.clients.http_client import Pool
 from loadtests.errors import ServerFault
 from loadtests.servers.server import Server, ServerSpec
-from loadtests.soak.files import make_bad, make_good
+from loadtests.soak.files import ImageFile
 from loadtests.soak.requests import Mix
 from loadtests.soak.run import Soak, read_limit
+
+FILE = ImageFile("a.jpg", b"x")
 
 
 def test_limit_is_the_service_s_own() -> None:
@@ -27,7 +29,7 @@ def test_service_without_limits_is_none(content: object) -> None:
 async def test_no_request_is_begun_when_the_server_has_gone() -> None:
     with Server(ServerSpec("gone", (sys.executable, "-c", ""), Path())) as server:
         server.process.wait()
-        soak = Soak(server, Mix(make_good(1), make_bad(1), False, 1), requests=5)
+        soak = Soak(server, Mix([FILE], [FILE], False, 1), requests=5)
         await soak.be_client(Pool(server.address))
         soak.sample()
     assert (soak.begun, soak.run.done, soak.run.points) == (0, 0, [])
