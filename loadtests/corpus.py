@@ -16,10 +16,10 @@ from pathlib import Path
 from time import perf_counter
 from urllib.parse import urlsplit
 
-from loadtests.figures import LATENCY_HEAD, format_ms, measure_latencies
-from loadtests.http_client import Address, Pool
-from loadtests.images import build_picture, generate_jpegs
-from loadtests.options import (
+from loadtests.clients.http_client import Address, Pool
+from loadtests.clients.images import build_image, generate_jpegs
+from loadtests.clients.outcomes import Outcome, attempt, build_classify
+from loadtests.command_line.options import (
     choose_cpus,
     choose_service,
     describe_options,
@@ -28,11 +28,12 @@ from loadtests.options import (
     parse_positive,
     run_tool,
 )
-from loadtests.outcomes import Outcome, attempt, build_classify
-from loadtests.processes import Usage, format_bytes
-from loadtests.progress import Progress
-from loadtests.report import Check, Report, check_at_most
-from loadtests.servers import Server, WrongUsage
+from loadtests.command_line.progress import Progress
+from loadtests.errors import WrongUsage
+from loadtests.output.figures import LATENCY_HEAD, format_ms, measure_latencies
+from loadtests.output.report import Check, Report, check_at_most
+from loadtests.servers.processes import Usage, format_bytes
+from loadtests.servers.server import Server
 
 _SHOWN = 10  # of the slowest
 _FAULTS_SHOWN = 50
@@ -95,7 +96,7 @@ async def _post_all(
     async def be_client() -> None:
         for path in waiting:
             data = path.read_bytes()
-            request = build_classify(build_picture(path.name, data), options.form)
+            request = build_classify(build_image(path.name, data), options.form)
             outcome = await attempt(pool, request.data, perf_counter(), options.give_up)
             posted.append(Posted(path, len(data), outcome))
             progress.show(f"{len(posted)}/{len(paths)} files, {path.name}")
@@ -107,9 +108,9 @@ async def _post_all(
 
 async def _classify_good(address: Address, options: argparse.Namespace) -> Outcome:
     """An ordinary image, when all is over."""
-    (picture,) = generate_jpegs(1, 1, (512, 384))
+    (image,) = generate_jpegs(1, 1, (512, 384))
     pool = Pool(address)
-    data = build_classify(picture, options.form).data
+    data = build_classify(image, options.form).data
     outcome = await attempt(pool, data, perf_counter(), options.give_up)
     pool.close()
     return outcome

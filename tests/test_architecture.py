@@ -16,11 +16,11 @@ TOP_LEVEL = {
 }
 CODE = {
     *(".py", ".c", ".cpp", ".h", ".inc", ".html", ".css", ".js", ".mjs"),
-    *(".toml", ".yaml", ".yml", ".sh", ".service"),
+    *(".toml", ".yaml", ".yml", ".sh", ".service", ".cmake", ".in"),
 }
 CODE_NAMES = {
     *("Dockerfile", "Makefile", "CMakeLists.txt", "install"),
-    *(".clang-format", ".dockerignore", ".gitignore"),
+    *(".clang-format", ".dockerignore", ".gitignore", ".yamllint"),
 }
 LINES, TEST_LINES, COMMAND_LINES = 400, 600, 150
 
@@ -99,16 +99,60 @@ def test_no_file_is_too_long(repository: Path, files: list[Path]) -> None:
     assert not too_long, f"over {LINES} lines ({TEST_LINES} in tests): {too_long}"
 
 
-def test_first_line_of_each_file_states_its_purpose(repository: Path, files: list[Path]) -> None:
-    unclear = []
-    for path in filter(is_code, files):
-        lines = (repository / path).read_text().splitlines()
-        if path.suffix == ".html":  # a doctype must come first
-            continue
-        first = lines[1] if lines and lines[0].startswith("#!") else lines[0] if lines else ""
-        if not re.match(r'(r?"""|#|//|/\*) ?[^\s#].{9,}', first):
-            unclear.append(f"{path}: {first!r}")
-    assert not unclear, f"the first line must say what the file is for: {unclear}"
+#: The first comment or docstring of a file: in Python, C and C++ or CSS, HTML, and with marks on
+#: each line. What must come before it is left out: the interpreter, a doctype.
+FIRST_COMMENT = re.compile(
+    r"""(?:\#![^\n]*\n|<!doctype\ html>\n)?
+    (?: r?\"""(?P<docstring>.*?)\""" | /\*(?P<block>.*?)\*/ | <!--(?P<markup>.*?)-->
+      | (?P<lines>(?:(?:\#|//)[^\n]*\n)+) )""",
+    re.VERBOSE | re.DOTALL | re.IGNORECASE,
+)
+SENTENCE = re.compile(r"\S.{9,}?[.!](\s|$)", re.DOTALL)  # it may span lines, not paragraphs
+
+
+def read_first_paragraph(text: str) -> str:
+    """Of the first comment or docstring of a file; empty where the file begins with neither."""
+    found = FIRST_COMMENT.match(text)
+    if found is None:
+        return ""
+    comment = next(group for group in found.groups() if group is not None)
+    comment = re.sub(r"^(#|//| *\*) ?", "", comment, flags=re.MULTILINE).strip()
+    return comment.partition("\n\n")[0]
+
+
+def test_each_file_begins_with_a_whole_sentence(repository: Path, files: list[Path]) -> None:
+    """Its purpose, on the first lines; .locks/*.in and .ci are code, too."""
+    unclear = {
+        str(path): paragraph
+        for path in filter(is_code, files)
+        if not SENTENCE.match(
+            paragraph := read_first_paragraph((repository / path).read_text(encoding="utf-8"))
+        )
+    }
+    assert not unclear, f"the first sentence must say what the file is for: {unclear}"
+
+
+@pytest.mark.parametrize(
+    ("text", "paragraph"),
+    [
+        ('"""Says what\nit is for.\n\nMore."""\n', "Says what\nit is for."),
+        ('#!/usr/bin/env python3\nr"""Runs it."""\n', "Runs it."),
+        ("#!/bin/sh\n# Runs\n# it.\n#\n# More.\n", "Runs\nit."),
+        ("// Runs it.\nint x;  // not this\n", "Runs it."),
+        ("/* Runs\n * it. */\n", "Runs\nit."),
+        ("<!DOCTYPE html>\n<!-- A page. -->\n", "A page."),
+        ("import sys\n# Too late.\n", ""),
+        ("", ""),
+    ],
+)
+def test_the_first_paragraph_is_found(text: str, paragraph: str) -> None:
+    assert read_first_paragraph(text) == paragraph
+
+
+def test_a_sentence_ends_in_a_full_stop() -> None:
+    assert SENTENCE.match("Says what\nit is for. And more")
+    assert not SENTENCE.match("Says what it is for: kubectl apply -k k8s/base")
+    assert not SENTENCE.match("Reads a.toml and stops in the middle of")
 
 
 def test_kernel_sources_begin_with_a_whole_sentence(repository: Path, files: list[Path]) -> None:

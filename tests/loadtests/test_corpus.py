@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from loadtests.clients.http_client import Address, How
+from loadtests.clients.images import generate_jpegs
+from loadtests.clients.outcomes import Outcome
 from loadtests.corpus import Posted, list_files, main, parse_url
-from loadtests.http_client import Address, How
-from loadtests.images import generate_jpegs
-from loadtests.outcomes import Outcome
-from loadtests.servers import WrongUsage
+from loadtests.errors import WrongUsage
 from tests.loadtests.conftest import RunTool
 
 
@@ -16,9 +16,9 @@ from tests.loadtests.conftest import RunTool
 def test_run_against_this_service(run_tool: RunTool, tmp_path: Path) -> None:
     folder = tmp_path / "files" / "below"
     folder.mkdir(parents=True)
-    (picture,) = generate_jpegs(1, 1, (80, 60))
-    (folder / "good.jpg").write_bytes(picture.data)
-    (folder / "bad.jpg").write_bytes(picture.data[:100])
+    (image,) = generate_jpegs(1, 1, (80, 60))
+    (folder / "good.jpg").write_bytes(image.data)
+    (folder / "bad.jpg").write_bytes(image.data[:100])
     (folder / "text").write_text("no image")
     status, found, printed = run_tool(
         "corpus", str(tmp_path / "files"), "--env", "BNN_ENGINE=native", "--form"
