@@ -37,7 +37,7 @@ extern "C" {
 #endif
 
 #define BNN_API __attribute__((visibility("default")))
-#define BNN_ABI 3
+#define BNN_ABI 4
 /* Raised when the order of float operations changes, and with it the last bits of logits. */
 #define BNN_FLOAT_ORDER 1
 #define BNN_ALIGNMENT 64
@@ -212,8 +212,9 @@ typedef struct {
   size_t bytes;
 } bnn_part;
 
-/* What bnn_network_run needs for one call that may use that many threads, whatever n. */
-BNN_API int bnn_network_workspace(const bnn_part* parts, int32_t count, int32_t threads,
+/* What bnn_network_run needs for one call that may use that many threads, for n images to run as
+ * many together as pays. With less, as with that for one, it runs fewer together. */
+BNN_API int bnn_network_workspace(const bnn_part* parts, int32_t count, int32_t threads, int64_t n,
                                   size_t* bytes);
 
 /* Runs all parts in a row: x [n, input of the first...] -> y [n, output of the last...]. The same

@@ -37,7 +37,7 @@ from runtime.kernels.parts import (
     Words,
 )
 
-ABI: Final = 3
+ABI: Final = 4
 #: All that there are, the best first; a CPU has those of its architecture. See implementations().
 IMPLEMENTATIONS: Final = ("avx512", "avx2", "neon_dot", "neon", "generic")
 

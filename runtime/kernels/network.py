@@ -30,7 +30,9 @@ def _load() -> ctypes.CDLL:
     kernels.bnn_pool_new.argtypes = [_I32, ctypes.POINTER(_POINTER)]
     kernels.bnn_pool_free.argtypes = [_POINTER]
     kernels.bnn_pool_free.restype = None
-    kernels.bnn_network_workspace.argtypes = [_POINTER, _I32, _I32, ctypes.POINTER(_SIZE)]
+    kernels.bnn_network_workspace.argtypes = [
+        *(_POINTER, _I32, _I32, ctypes.c_int64, ctypes.POINTER(_SIZE)),
+    ]
     kernels.bnn_network_run.argtypes = [
         *(_POINTER, _I32, _POINTER, ctypes.c_int64),
         *(_POINTER, _POINTER, _SIZE, _POINTER, _I32),
@@ -73,19 +75,23 @@ class Network:
         self.input = library.describe_part(parts[0]).input
         self.classes = library.describe_part(parts[-1]).output[0]
 
-    def measure_workspace(self, threads: int) -> int:
-        """Bytes of memory for one call at a time, of at most that many threads."""
+    def measure_workspace(self, threads: int, images: int = 1) -> int:
+        """Bytes of memory for one call at a time, of at most that many threads.
+
+        images: of a call, for as many of them to run together as pays; more than eight need no more
+        memory than eight. A call may always have more images than that, and runs them in turn.
+        """
         size = _SIZE()
         library.check(
             self._kernels.bnn_network_workspace(
-                self._parts, len(self._parts), threads, ctypes.byref(size)
+                self._parts, len(self._parts), threads, images, ctypes.byref(size)
             )
         )
         return size.value
 
-    def allocate_workspace(self, threads: int) -> Part:
-        """Memory for one call at a time, of at most that many threads."""
-        return allocate(self.measure_workspace(threads))
+    def allocate_workspace(self, threads: int, images: int = 1) -> Part:
+        """Memory for one call at a time, see `measure_workspace`."""
+        return allocate(self.measure_workspace(threads, images))
 
     def run(self, images: Floats, workspace: Part, out: Floats, threads: int) -> None:
         """images [N, C, H, W] -> out [N, classes], written; the three must not share memory.

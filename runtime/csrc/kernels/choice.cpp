@@ -48,4 +48,29 @@ bool choose_sliced(const SlicedSizes* sizes, const StageShape& stage, Force forc
   return stage.widest <= sizes->widest && int64_t{2} * stage.height * stage.width >= positions;
 }
 
+bool choose_tiles(const SlicedSizes* sizes, const StageShape& stage, Force force,
+                  const SlicedShape* alone, SlicedShape* shape) {
+  if (force == Force::kPopcount || sizes == nullptr || !sliced_takes(stage.widest)) return false;
+  if (stage.widest > sizes->widest && force != Force::kSliced) return false;
+  int64_t most = 1, of = 2;  // positions that are used, of all: at least half
+  bool found = false;
+  const int32_t vector_bytes[] = {sizes->half, sizes->full}, rows[] = {16, 32};
+  for (const int32_t bytes : vector_bytes) {
+    for (const int32_t row_bits : rows) {
+      SlicedShape tiled;
+      if (bytes == 0 || !make_tiled_shape(bytes, row_bits, stage.height, stage.width, &tiled)) {
+        continue;
+      }
+      if (alone != nullptr && has_overlapping_rows(*alone) != has_overlapping_rows(tiled)) continue;
+      const int64_t used = int64_t{tiled.tiles.images} * stage.height * stage.width;
+      if (used * of < most * 8 * bytes || (found && used * of == most * 8 * bytes)) continue;
+      most = used;
+      of = 8 * int64_t{bytes};
+      *shape = tiled;
+      found = true;
+    }
+  }
+  return found;
+}
+
 }  // namespace bnn

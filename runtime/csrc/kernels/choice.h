@@ -51,5 +51,11 @@ struct StageShape {
 bool choose_sliced(const SlicedSizes* sizes, const StageShape& stage, Force force,
                    SlicedShape* shape);
 
+// How the maps of several images share planes in a run of them: several in one vector where that
+// fills vectors better than popcount or the planes of one map (`alone`; NULL: it is popcount) do.
+// Lists of overlapping elements are those of one map, or its own if that is popcount.
+bool choose_tiles(const SlicedSizes* sizes, const StageShape& stage, Force force,
+                  const SlicedShape* alone, SlicedShape* shape);
+
 }  // namespace bnn
 #endif  // BNN_CHOICE_H_

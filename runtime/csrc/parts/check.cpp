@@ -155,10 +155,10 @@ const char* check_record(const HeadRecord& head, const Kernels&) {
 // The lists of a bit-sliced layer: groups that follow each other and end with
 // output 64.
 const char* check_sliced_layer(const StageRecord& stage, const LayerRecord& layer,
-                               const SlicedShape& shape) {
-  const uint64_t bytes = stage.header.bytes, common = stage.header.common_bytes;
-  if (!inside(bytes, layer.weights, sizeof(SlicedLayer), 1)) return "offset";
-  const SlicedLayer& lists = *at<SlicedLayer>(&stage, layer.weights);
+                               const SlicedShape& shape, const SlicedPlaces& places) {
+  const uint64_t bytes = stage.header.bytes;
+  if (!inside(bytes, layer.lists, sizeof(SlicedLayer), 1)) return "offset";
+  const SlicedLayer& lists = *at<SlicedLayer>(&stage, layer.lists);
   const int64_t channels = 32 * int64_t{layer.words};
   const int32_t planes = plane_count(kTaps * channels) - 1;
   if (!sliced_takes(channels) || lists.entry_count < 0 ||
@@ -181,37 +181,66 @@ const char* check_sliced_layer(const StageRecord& stage, const LayerRecord& laye
   if (first != kGrowth || entries != lists.entry_count) return "lists";
   const int64_t rows = shape.vectors + 2, plane = int64_t{shape.vectors} * shape.vector_bytes;
   const uint64_t vector = static_cast<uint64_t>(shape.vector_bytes);
-  if (!inside(bytes, layer.weights, sizeof(uint16_t),
+  if (!inside(bytes, layer.lists, sizeof(uint16_t),
               entries + static_cast<int64_t>(sizeof(SlicedLayer) / sizeof(uint16_t)))) {
     return "offset";
   }
-  return layer.bits % vector == 0 && layer.bits <= common &&
-                 inside(common - layer.bits, stage.bits, 1, channels, plane) &&
-                 inside(stage.header.member_bytes, stage.map, vector, rows, 3 * channels + 1)
+  return layer.first_plane >= 0 && places.bits <= places.bytes &&
+                 inside(places.bytes, places.bits, 1, layer.first_plane + channels, plane) &&
+                 inside(stage.header.member_bytes, places.elements, vector, rows, 3 * channels + 1)
              ? nullptr
              : "workspace";
 }
 
-const char* check_sliced(const StageRecord& stage, const Kernels& kernels, SlicedShape* shape) {
-  if (kernels.sliced == nullptr ||
-      !make_sliced_shape(kernels.sliced->sizes, stage.height, stage.width, shape)) {
-    return "kernel family";
-  }
+const char* check_places(const StageRecord& stage, const SlicedShape& shape,
+                         const SlicedPlaces& places) {
   const uint64_t member = stage.header.member_bytes;
-  const uint64_t vector = static_cast<uint64_t>(shape->vector_bytes);
+  const uint64_t vector = static_cast<uint64_t>(shape.vector_bytes);
   if (!between(stage.count_planes, kSumPlanesLeast + 1, 16)) return "planes";
-  return inside(member, stage.tile, sizeof(float), stage.layer_count) &&
-                 inside(member, stage.planes, sizeof(void*), stage.layer_count) &&
-                 inside(member, stage.readers, sizeof(SlicedReader), stage.layer_count) &&
-                 inside(member, stage.scratch, vector, shape->vectors, 2, kSumPlanesMost + 1) &&
-                 inside(stage.header.common_bytes, stage.counts, 2 * vector, shape->vectors,
-                        kGrowth, stage.count_planes)
+  return places.bytes <= kMaxBytes && places.bytes % BNN_ALIGNMENT == 0 &&
+                 inside(member, places.thresholds, sizeof(float), stage.layer_count) &&
+                 inside(member, places.planes, sizeof(void*), stage.layer_count) &&
+                 inside(member, places.readers, sizeof(SlicedReader), stage.layer_count) &&
+                 inside(member, places.base, vector, shape.vectors, 2, kSumPlanesMost + 1) &&
+                 inside(member, places.map, sizeof(float),
+                        shape.tiles.images > 1 ? shape.height * shape.width : 0) &&
+                 inside(places.bytes, places.counts, 2 * vector, shape.vectors, kGrowth,
+                        stage.count_planes)
              ? nullptr
              : "workspace";
+}
+
+// One way of running a bit-sliced stage.
+const char* check_sliced(const StageRecord& stage, const SlicedShape& shape,
+                         const SlicedPlaces& places) {
+  const char* fault = check_places(stage, shape, places);
+  const LayerRecord* layers = at<LayerRecord>(&stage, stage.layers);
+  for (int32_t i = 0; fault == nullptr && i < stage.layer_count; ++i)
+    fault = check_sliced_layer(stage, layers[i], shape, places);
+  return fault;
+}
+
+const char* check_sliced(const StageRecord& stage, const Kernels& kernels) {
+  if (!stage.is_sliced && stage.images == 0) return nullptr;
+  if (kernels.sliced == nullptr) return "kernel family";
+  SlicedShape shape;
+  if (stage.is_sliced) {
+    if (!make_sliced_shape(kernels.sliced->sizes, stage.height, stage.width, &shape))
+      return "kernel family";
+    if (stage.alone.bytes > stage.header.common_bytes) return "workspace";
+    const char* fault = check_sliced(stage, shape, stage.alone);
+    if (fault != nullptr) return fault;
+  }
+  if (stage.images == 0) return nullptr;
+  if (!between(stage.images, 1, kTogether) || (stage.images > 1 && stage.padding == 0) ||
+      !make_together_shape(stage, kernels, &shape)) {
+    return "kernel family";
+  }
+  return check_sliced(stage, shape, stage.together);
 }
 
 const char* check_layer(const StageRecord& stage, const LayerRecord& layer,
-                        const SlicedShape& shape, const Kernels& kernels) {
+                        const Kernels& kernels) {
   const uint64_t bytes = stage.header.bytes, member = stage.header.member_bytes;
   if (!between(layer.blocks, 0, stage.block_count) ||
       !between(layer.target, 0, stage.block_count - 1) ||
@@ -227,7 +256,7 @@ const char* check_layer(const StageRecord& stage, const LayerRecord& layer,
       !inside(bytes, layer.correction, sizeof(int16_t), kBorderClasses, kGrowth)) {
     return "offset";
   }
-  if (stage.is_sliced) return check_sliced_layer(stage, layer, shape);
+  if (stage.is_sliced) return nullptr;
   const int64_t map = int64_t{stage.height + 2} * (stage.width + 2) * layer.words * 4 + kSlack;
   const size_t scratch = family.scratch_bytes(layer.words, stage.height, stage.width) + kSlack;
   return inside(member, stage.map, 1, map) && inside(member, stage.scratch, scratch, 1)
@@ -236,7 +265,7 @@ const char* check_layer(const StageRecord& stage, const LayerRecord& layer,
 }
 
 // What follows from the order of the layers, as parts/stage_prepare.cpp lays it down.
-const char* check_order(const StageRecord& stage, const SlicedShape& shape) {
+const char* check_order(const StageRecord& stage) {
   const LayerRecord* layers = at<LayerRecord>(&stage, stage.layers);
   const int32_t* totals = at<int32_t>(&stage, stage.totals);
   int64_t blocks = 0, total = 0, largest = 0, channels_read = 0;
@@ -251,15 +280,11 @@ const char* check_order(const StageRecord& stage, const SlicedShape& shape) {
     if (total > largest) largest = total;
     const bool is_final = i + 1 == stage.layer_count || layers[i + 1].is_improvement == 0;
     if (layer.target < 0 || (is_final && totals[layer.target] != total)) return "total";
-    if (stage.is_sliced &&
-        layer.bits != static_cast<uint64_t>(channels_read * shape.vectors * shape.vector_bytes)) {
-      return "workspace";
-    }
+    if (layer.first_plane != channels_read) return "workspace";
     channels_read += channels;
   }
   if (blocks != stage.block_count) return "order";
-  return stage.is_sliced && stage.count_planes != pooled_planes(plane_count(largest)) ? "planes"
-                                                                                      : nullptr;
+  return stage.count_planes != pooled_planes(plane_count(largest)) ? "planes" : nullptr;
 }
 
 const char* check_record(const StageRecord& stage, const Kernels& kernels) {
@@ -278,23 +303,21 @@ const char* check_record(const StageRecord& stage, const Kernels& kernels) {
       !inside(header.bytes, stage.totals, sizeof(int32_t), stage.block_count)) {
     return "offset";
   }
-  SlicedShape shape = {};
-  if (stage.is_sliced) {
-    const char* fault = check_sliced(stage, kernels, &shape);
-    if (fault != nullptr) return fault;
-  } else if (!inside(header.common_bytes, stage.input_bits, sizeof(uint32_t), stage.layer_count,
-                     pixels, channels / 32) ||
-             !inside(header.member_bytes, stage.tile, sizeof(float), kTransposeRows, channels) ||
-             !inside(header.common_bytes, stage.counts, sizeof(uint16_t), stage.block_count, pixels,
-                     kGrowth)) {
+  if (!stage.is_sliced &&
+      (!inside(header.common_bytes, stage.input_bits, sizeof(uint32_t), stage.layer_count,
+               pixels, channels / 32) ||
+       !inside(header.member_bytes, stage.tile, sizeof(float), kTransposeRows, channels) ||
+       !inside(header.common_bytes, stage.counts, sizeof(uint16_t), stage.block_count, pixels,
+               kGrowth))) {
     return "workspace";
   }
   const LayerRecord* layers = at<LayerRecord>(&stage, stage.layers);
   for (int32_t i = 0; i < stage.layer_count; ++i) {
-    const char* fault = check_layer(stage, layers[i], shape, kernels);
+    const char* fault = check_layer(stage, layers[i], kernels);
     if (fault != nullptr) return fault;
   }
-  return check_order(stage, shape);
+  const char* fault = check_sliced(stage, kernels);
+  return fault != nullptr ? fault : check_order(stage);
 }
 
 template <typename Record>

@@ -180,19 +180,13 @@ void run_transition(const void* part, const Run& run, const float* x, float* y) 
   convolve_planes(part, run, y);
 }
 
-void run_head(const void* part, const Run& run, const float* x, float* y) {
-  const HeadRecord& head = *static_cast<const HeadRecord*>(part);
-  const FloatKernels& floats = run.kernels->floats;
-  float* means = at<float>(run.workspace.common, head.means);
-  const Range channels = run.team.share(head.channels);
-  floats.mean(x + channels.begin * head.pixels, at<float>(part, head.scale) + channels.begin,
-              at<float>(part, head.shift) + channels.begin, channels.end - channels.begin,
-              head.pixels, means + channels.begin);
-  run.team.meet();
-  const Range blocks = run.team.share(round_up(head.classes, kDenseBlock) / kDenseBlock);
-  const int64_t first = blocks.begin * kDenseBlock;
-  const int64_t end = blocks.end * kDenseBlock;
-  const int64_t classes = (end < head.classes ? end : head.classes) - first;
+namespace {
+
+constexpr int64_t kHeadBytes = 1 << 17;  // of weights that all images are multiplied with in turn
+
+// Of some classes.
+void multiply_means(const HeadRecord& head, const void* part, const Run& run, const float* means,
+                    int64_t first, int64_t classes, float* y) {
   const float* bias = at<float>(part, head.bias) + first;
   if (head.is_int8) {
     const Int8Kernels& int8 = run.kernels->int8;
@@ -203,10 +197,45 @@ void run_head(const void* part, const Run& run, const float* x, float* y) {
                at<int32_t>(part, head.start) + first, at<float>(part, head.output_scale) + first,
                bias, quads, classes, y + first);
   } else {
-    floats.dense(means, at<float>(part, head.weight) + first * head.channels, bias, head.channels,
-                 classes, y + first);
+    run.kernels->floats.dense(means, at<float>(part, head.weight) + first * head.channels, bias,
+                              head.channels, classes, y + first);
+  }
+}
+
+}  // namespace
+
+void run_head_together(const void* part, const Run& run, int64_t n, const float* x, float* y) {
+  const HeadRecord& head = *static_cast<const HeadRecord*>(part);
+  const auto means = [&](int64_t image) {
+    return at<float>(run.workspace.common,
+                     head.means + static_cast<uint64_t>(image) * head.header.common_bytes);
+  };
+  const Range channels = run.team.share(head.channels);
+  for (int64_t image = 0; image < n; ++image) {
+    run.kernels->floats.mean(
+        x + (image * head.channels + channels.begin) * head.pixels,
+        at<float>(part, head.scale) + channels.begin, at<float>(part, head.shift) + channels.begin,
+        channels.end - channels.begin, head.pixels, means(image) + channels.begin);
+  }
+  run.team.meet();
+  const Range blocks = run.team.share(round_up(head.classes, kDenseBlock) / kDenseBlock);
+  const int64_t end = blocks.end * kDenseBlock < head.classes ? blocks.end * kDenseBlock
+                                                              : int64_t{head.classes};
+  int64_t step = end > 0 ? end : kDenseBlock;  // all classes, or as many as stay in the cache
+  if (n > 1 && !head.is_int8) {
+    const int64_t block_bytes = int64_t{kDenseBlock} * head.channels * 4;
+    step = (kHeadBytes / block_bytes + 1) * kDenseBlock;
+  }
+  for (int64_t first = blocks.begin * kDenseBlock; first < end; first += step) {
+    const int64_t classes = end - first < step ? end - first : step;
+    for (int64_t image = 0; image < n; ++image)
+      multiply_means(head, part, run, means(image), first, classes, y + image * head.classes);
   }
   run.mark(kMultiply);
+}
+
+void run_head(const void* part, const Run& run, const float* x, float* y) {
+  run_head_together(part, run, 1, x, y);
 }
 
 void report_floats(const void* part, Text* text) {

@@ -61,6 +61,7 @@ inline int64_t round_up(int64_t value, int64_t multiple) {
 }
 
 // Limits that keep every product of sizes far from overflow.
+constexpr uint64_t kMaxBytes = uint64_t{1} << 48;  // of workspace
 constexpr int32_t kMaxChannels = 1 << 16, kMaxSide = 1 << 14, kMaxKernel = 31, kMaxLayers = 1024;
 
 // parts/parts.cpp. `what` names the function and field in the message.
@@ -105,11 +106,28 @@ void run_transition(const void* part, const Run& run, const float* x, float* y);
 void run_head(const void* part, const Run& run, const float* x, float* y);
 void run_any(const void* part, const Run& run, const float* x, float* y);
 
+// Whether lists or weights of a part are read once for several images that run through it together,
+// and the common workspace of so many.
+bool pays_together(const void* part);
+uint64_t together_bytes(const void* part, int64_t n);
+// Images one behind the other, with the bits of run_any for each.
+void run_together(const void* part, const Run& run, int64_t n, const float* x, float* y);
+void run_stage_together(const void* part, const Run& run, int64_t n, const float* x, float* y);
+void run_head_together(const void* part, const Run& run, int64_t n, const float* x, float* y);
+uint64_t stage_together_bytes(const void* part, int64_t n);
+inline int64_t input_floats(const PartHeader& header) {
+  return int64_t{1} * header.input[0] * header.input[1] * header.input[2];
+}
+inline int64_t output_floats(const PartHeader& header) {
+  return int64_t{1} * header.output[0] * header.output[1] * header.output[2];
+}
+
 // A stage whose output is pooled by the transition behind it as it is produced, where they allow
 // that; the stage itself has no output then. `workspace` holds what both parts need.
 bool can_fuse(const void* stage, const void* transition);
+// Each of n images has a common workspace of the transition, one behind the other.
 void run_fused(const void* stage, const void* transition, const Run& stage_run,
-               const Run& transition_run, const float* x, float* y);
+               const Run& transition_run, int64_t n, const float* x, float* y);
 
 // Text that is cut off, not overrun, at its capacity.
 struct Text {

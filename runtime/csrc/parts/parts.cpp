@@ -9,7 +9,6 @@ namespace bnn {
 namespace {
 
 constexpr uint64_t kMagic = 0x31305452504e4e42u;   // "BNNPRT01" in memory; also a byte-order mark
-constexpr uint64_t kMaxBytes = uint64_t{1} << 48;  // of workspace: sums of sizes do not overflow
 
 }  // namespace
 
@@ -144,6 +143,37 @@ void run_any(const void* part, const Run& run, const float* x, float* y) {
   }
 }
 
+bool pays_together(const void* part) {
+  switch (static_cast<const PartHeader*>(part)->kind) {
+    case Kind::kStage:
+      return stage_together_bytes(part, 2) > 0;
+    case Kind::kHead:
+      return true;
+    default:
+      return false;
+  }
+}
+
+uint64_t together_bytes(const void* part, int64_t n) {
+  const PartHeader& header = *static_cast<const PartHeader*>(part);
+  if (header.kind == Kind::kHead) return header.common_bytes * static_cast<uint64_t>(n);
+  const uint64_t several =
+      header.kind == Kind::kStage && n > 1 ? stage_together_bytes(part, n) : 0;
+  return several > header.common_bytes ? several : header.common_bytes;
+}
+
+void run_together(const void* part, const Run& run, int64_t n, const float* x, float* y) {
+  const PartHeader& header = *static_cast<const PartHeader*>(part);
+  if (header.kind == Kind::kHead) return run_head_together(part, run, n, x, y);
+  if (header.kind == Kind::kStage && n > 1 && pays_together(part)) {
+    return run_stage_together(part, run, n, x, y);
+  }
+  for (int64_t image = 0; image < n; ++image) {
+    if (image > 0) run.team.meet();  // the workspace is free again
+    run_any(part, run, x + image * input_floats(header), y + image * output_floats(header));
+  }
+}
+
 void Text::add(const char* format, ...) {
   va_list arguments;
   va_start(arguments, format);
@@ -208,8 +238,7 @@ int bnn_part_run(const void* part, size_t bytes, const float* x, int64_t n, floa
         static_cast<unsigned long long>(needed), workspace_bytes);
   }
   const Run run = {kernels, team_of_one(), {workspace, at<void>(workspace, header.common_bytes)}};
-  const int64_t inputs = int64_t{1} * header.input[0] * header.input[1] * header.input[2];
-  const int64_t outputs = int64_t{1} * header.output[0] * header.output[1] * header.output[2];
+  const int64_t inputs = input_floats(header), outputs = output_floats(header);
   for (int64_t image = 0; image < n; ++image) {
     const float* from = x + image * inputs;
     float* to = y + image * outputs;

@@ -117,12 +117,52 @@ bool can_fuse(const void* stage, const void* transition) {
   return static_cast<const StageRecord*>(stage)->is_sliced && pools_halves(transition);
 }
 
+uint64_t stage_together_bytes(const void* part, int64_t n) {
+  const StageRecord& stage = *static_cast<const StageRecord*>(part);
+  if (stage.images == 0) return 0;
+  return static_cast<uint64_t>((n + stage.images - 1) / stage.images) * stage.together.bytes;
+}
+
+namespace {
+
+// Images that share planes in a run of n; the last one runs alone rather than with no other.
+int64_t count_together(const StageRecord& stage, int64_t n) {
+  if (n == 1 || stage.images == 0) return 0;
+  return stage.images > 1 && n % stage.images == 1 ? n - 1 : n;
+}
+
+void run_stages(const void* part, const Run& run, int64_t n, const float* x, float* y,
+                const Pooling* pooling) {
+  const StageRecord& stage = *static_cast<const StageRecord*>(part);
+  const int64_t together = count_together(stage, n);
+  if (together > 0) run_sliced_together(part, run, together, x, y, pooling);
+  for (int64_t image = together; image < n; ++image) {
+    if (image > 0) run.team.meet();  // the workspace is free again
+    const float* from = x + image * input_floats(stage.header);
+    if (pooling == nullptr) {
+      run_stage(part, run, from, y + image * output_floats(stage.header));
+      continue;
+    }
+    const Run one = pooling->run_of(image);
+    const Pooling its = {pooling->transition, &one};
+    run_sliced_stage(part, run, from, nullptr, &its);
+  }
+}
+
+}  // namespace
+
+void run_stage_together(const void* part, const Run& run, int64_t n, const float* x, float* y) {
+  run_stages(part, run, n, x, y, nullptr);
+}
+
 void run_fused(const void* stage, const void* transition, const Run& stage_run,
-               const Run& transition_run, const float* x, float* y) {
+               const Run& transition_run, int64_t n, const float* x, float* y) {
   const Pooling pooling = {transition, &transition_run};
-  run_sliced_stage(stage, stage_run, x, nullptr, &pooling);
+  run_stages(stage, stage_run, n, x, nullptr, &pooling);
   transition_run.team.meet();
-  convolve_planes(transition, transition_run, y);
+  const int64_t outputs = output_floats(*static_cast<const PartHeader*>(transition));
+  for (int64_t image = 0; image < n; ++image)
+    convolve_planes(transition, pooling.run_of(image), y + image * outputs);
 }
 
 void report_stage(const void* part, const Kernels& kernels, Text* text) {

@@ -8,6 +8,21 @@ namespace bnn {
 
 constexpr int64_t kTransposeRows = 16;  // pixels brought into channel order at a time
 
+// Where a bit-sliced run finds its memory.
+struct SlicedPlaces {
+  // Offsets inside the common workspace.
+  uint64_t bits;    // planes of the channels of each layer
+  uint64_t counts;  // of two blocks
+  uint64_t bytes;   // of both
+  // Offsets inside a member's workspace.
+  uint64_t elements;
+  uint64_t base;        // sums of all elements
+  uint64_t thresholds;  // float [layer_count]
+  uint64_t planes;      // void* [layer_count]
+  uint64_t readers;     // SlicedReader [layer_count]
+  uint64_t map;         // float [height][width] of tiles
+};
+
 struct StageRecord {
   PartHeader header;
   int32_t channels_in, height, width, padding, layer_count, block_count;
@@ -19,15 +34,15 @@ struct StageRecord {
   // Offsets inside the common workspace.
   uint64_t input_bits;  // uint32 [layer_count][height * width][channels_in / 32]
   uint64_t counts;      // uint16 [block_count][height * width][64]
-  uint64_t bits;        // bit-sliced: planes of the channels of each layer
   // Offsets inside a member's workspace.
   uint64_t tile;     // float [kTransposeRows][channels_in]
   uint64_t map;      // uint32 [height + 2][width + 2][words of the widest layer]
   uint64_t scratch;  // of the counting kernels
-  // Bit-sliced: map holds elements, counts those of two blocks, scratch the sums of all elements,
-  // tile one threshold per layer.
-  uint64_t planes;   // void* [layer_count]
-  uint64_t readers;  // SlicedReader [layer_count]
+  // Bit-sliced, in place of those: for one image,
+  SlicedPlaces alone;
+  // and for several together: how many in the same planes (0: one after another), 1: each its own.
+  SlicedPlaces together;
+  int32_t images, tile_vector_bytes, tile_row_bits, unused;
 };
 
 struct LayerRecord {
@@ -36,20 +51,30 @@ struct LayerRecord {
   int32_t target;  // block that it writes
   int32_t is_improvement;
   int32_t family;  // index into the implementation's families
-  int32_t unused;
+  int32_t first_plane;  // bit-sliced: channels of all layers before
   // Offsets inside the part.
   uint64_t threshold;  // float [channels_in], for the stage's inputs
   uint64_t limit;  // uint16 [64 * blocks], for produced channels: x >= threshold is count <= limit
   uint64_t flip;   // uint32 [words]
-  uint64_t weights;     // as the family packs them
+  uint64_t weights;     // as the family packs them; the lists of a bit-sliced stage
   uint64_t correction;  // int16 [16][64], for padding 0
-  uint64_t bits;        // bit-sliced: bytes from StageRecord::bits
+  uint64_t lists;       // of a run of several images; those of one if it is bit-sliced
 };
 
-// The transition that pools the output of a stage, and how it runs.
+// The transition that pools the output of a stage, and how it runs; each image has a common
+// workspace of its own, one behind the other.
 struct Pooling {
   const void* transition;
   const Run* run;
+
+  int64_t image_bytes() const {
+    return static_cast<int64_t>(static_cast<const PartHeader*>(transition)->common_bytes);
+  }
+  Run run_of(int64_t image) const {
+    Run one = *run;
+    one.workspace.common = static_cast<char*>(one.workspace.common) + image * image_bytes();
+    return one;
+  }
 };
 
 // parts/floats.cpp: a transition's shares. The pool of one channel, from [height][width]; the plane
@@ -66,11 +91,16 @@ void convolve_planes(const void* transition, const Run& run, float* y);
 // parts/stage_sliced.cpp
 struct SlicedShape;
 // channels_read: of all layers; total: the largest count.
-void plan_sliced_workspace(const SlicedShape& shape, int32_t widest, int64_t channels_read,
-                           int32_t total, Layout* common, Layout* member, StageRecord* stage);
-// With pooling the output goes there, and y is not used.
+SlicedPlaces plan_sliced_workspace(const SlicedShape& shape, int32_t widest, int64_t channels_read,
+                                   const StageRecord& stage, Layout* common, Layout* member);
+// The planes of several images that run together; false if these sizes are impossible.
+bool make_together_shape(const StageRecord& stage, const Kernels& kernels, SlicedShape* shape);
+// One image alone. With pooling the output goes there, and y is not used.
 void run_sliced_stage(const void* part, const Run& run, const float* x, float* y,
                       const Pooling* pooling);
+// Several, layer by layer; for stages whose `images` is not 0.
+void run_sliced_together(const void* part, const Run& run, int64_t n, const float* x, float* y,
+                         const Pooling* pooling);
 
 }  // namespace bnn
 #endif  // BNN_STAGE_H_

@@ -122,15 +122,29 @@ void write_thresholds(const bnn_binary_layer& layer, const StageRecord& stage,
 // What one pass over the layers finds out.
 struct Sizes {
   size_t part, scratch;
-  int64_t list_bytes, list_limit;  // bit-sliced: of all layers; beyond the limit popcount is faster
+  int64_t list_bytes, list_limit;  // of all layers; beyond the limit popcount is faster
   int64_t channels_read;           // by all layers
   int32_t widest, largest;         // channels of a layer; count
 };
 
+// Weights of a bit-sliced layer at the next place, written if there is a part.
+uint64_t place_lists(const Kernels& kernels, const SlicedShape& shape,
+                     const bnn_binary_layer& layer, Layout* layout, void* part,
+                     int64_t* list_bytes) {
+  const int64_t words = layer.channels / 32;
+  const size_t bytes = sliced_layer_bytes(*kernels.sliced, layer.weight, words);
+  const uint64_t place = layout->take(1, bytes);
+  *list_bytes += static_cast<int64_t>(bytes);
+  if (part != nullptr) {
+    write_sliced_layer(*kernels.sliced, shape, layer.weight, words, at<SlicedLayer>(part, place));
+  }
+  return place;
+}
+
 // Places the pieces of all layers behind those of `layout` and, if there is a part, writes them.
-// Calls with the same record give the same places.
+// Calls with the same record give the same places. `tiled`: of several images together.
 Sizes place_layers(const bnn_stage& stage, const Kernels& kernels, const SlicedShape& shape,
-                   const StageRecord& record, Layout layout, void* part) {
+                   const SlicedShape& tiled, const StageRecord& record, Layout layout, void* part) {
   Sizes sizes = {};
   int32_t blocks = 0, total = 0;
   for (int32_t i = 0; i < stage.layer_count; ++i) {
@@ -143,18 +157,25 @@ Sizes place_layers(const bnn_stage& stage, const Kernels& kernels, const SlicedS
     place.target = place.is_improvement ? blocks - 1 : blocks;
     place.family = choose_family(kernels, place.words, stage.height, stage.width);
     const CountFamily& family = kernels.families[place.family];
-    const size_t weight_bytes = record.is_sliced
-                                    ? sliced_layer_bytes(*kernels.sliced, layer.weight, place.words)
-                                    : family.weight_bytes(place.words);
     place.threshold = layout.take(stage.channels_in, sizeof(float));
     place.limit = layout.take(int64_t{blocks} * kGrowth, sizeof(uint16_t));
     place.flip = layout.take(place.words, sizeof(uint32_t));
-    place.weights = layout.take(1, weight_bytes);
+    if (record.is_sliced) {
+      place.weights = layout.bytes();
+      place.lists = place_lists(kernels, shape, layer, &layout, part, &sizes.list_bytes);
+    } else {
+      place.weights = layout.take(1, family.weight_bytes(place.words));
+      if (part != nullptr) {
+        family.pack_weights(layer.weight, place.words, at<void>(part, place.weights));
+      }
+      if (record.images > 0) {
+        place.lists = place_lists(kernels, tiled, layer, &layout, part, &sizes.list_bytes);
+      }
+    }
     place.correction = layout.take(kBorderClasses * kGrowth, sizeof(int16_t));
-    place.bits = static_cast<uint64_t>(sizes.channels_read * shape.vectors * shape.vector_bytes);
+    place.first_plane = static_cast<int32_t>(sizes.channels_read);
     const size_t scratch = family.scratch_bytes(place.words, stage.height, stage.width);
     if (scratch > sizes.scratch) sizes.scratch = scratch;
-    sizes.list_bytes += static_cast<int64_t>(weight_bytes);
     sizes.list_limit += int64_t{kTaps} * layer.channels * kGrowth * 2 * 2 / 5;
     sizes.channels_read += layer.channels;
     sizes.widest = layer.channels;
@@ -165,13 +186,6 @@ Sizes place_layers(const bnn_stage& stage, const Kernels& kernels, const SlicedS
     int32_t* totals = at<int32_t>(part, record.totals);
     write_thresholds(layer, record, place, totals, part);
     totals[place.target] = total;
-    void* weights = at<void>(part, place.weights);
-    if (record.is_sliced) {
-      write_sliced_layer(*kernels.sliced, shape, layer.weight, place.words,
-                         static_cast<SlicedLayer*>(weights));
-    } else {
-      family.pack_weights(layer.weight, place.words, weights);
-    }
     make_border_correction(layer.weight, place.words, at<int16_t>(part, place.correction));
     at<LayerRecord>(part, record.layers)[i] = place;
   }
@@ -180,11 +194,19 @@ Sizes place_layers(const bnn_stage& stage, const Kernels& kernels, const SlicedS
 }
 
 // Places what a run of the stage needs.
-void plan_workspace(const bnn_stage& stage, const SlicedShape& shape, const Sizes& sizes,
-                    Layout* common, Layout* member, StageRecord* record) {
+void plan_workspace(const bnn_stage& stage, const SlicedShape& shape, const SlicedShape& tiled,
+                    const Sizes& sizes, Layout* common, Layout* member, StageRecord* record) {
+  record->count_planes = pooled_planes(plane_count(sizes.largest));
+  Layout together;
+  if (record->images > 0) {  // in the place of what one image needs
+    Layout several;
+    record->together = plan_sliced_workspace(tiled, sizes.widest, sizes.channels_read, *record,
+                                             &several, &together);
+  }
   if (record->is_sliced) {
-    plan_sliced_workspace(shape, sizes.widest, sizes.channels_read, sizes.largest, common, member,
-                          record);
+    record->alone = plan_sliced_workspace(shape, sizes.widest, sizes.channels_read, *record, common,
+                                          member);
+    if (together.bytes() > member->bytes()) *member = together;
     return;
   }
   const int64_t pixels = int64_t{stage.height} * stage.width;
@@ -195,6 +217,26 @@ void plan_workspace(const bnn_stage& stage, const SlicedShape& shape, const Size
   record->tile = member->take(kTransposeRows * record->channels_in, sizeof(float));
   record->map = member->take(bordered * (sizes.widest / 32) * 4 + kSlack, 1);
   record->scratch = member->take(static_cast<int64_t>(sizes.scratch) + kSlack, 1);
+  if (together.bytes() > member->bytes()) *member = together;
+}
+
+// Beyond, planes of several images drive each other from the caches, and lists are short.
+constexpr int32_t kVectorsTogether = 1;
+
+// How several images run together: as tiles of the same planes, or planes each.
+void choose_together(const bnn_stage& stage, const Kernels& kernels, const SlicedShape& alone,
+                     Force force, StageRecord* record, SlicedShape* shape) {
+  const SlicedSizes* sizes = kernels.sliced != nullptr ? &kernels.sliced->sizes : nullptr;
+  if (stage.padding != 0 &&
+      choose_tiles(sizes, {stage.height, stage.width, widest_layer(stage)}, force,
+                   record->is_sliced ? &alone : nullptr, shape)) {
+    record->images = shape->tiles.images;
+    record->tile_vector_bytes = shape->vector_bytes;
+    record->tile_row_bits = shape->row_bits;
+  } else if (record->is_sliced && alone.vectors <= kVectorsTogether) {
+    *shape = alone;
+    record->images = 1;
+  }
 }
 
 }  // namespace
@@ -227,21 +269,23 @@ int bnn_stage_prepare(const bnn_stage* stage, void* part, size_t* bytes) {
   record.is_sliced =
       choose_sliced(kernels->sliced != nullptr ? &kernels->sliced->sizes : nullptr,
                     {stage->height, stage->width, widest_layer(*stage)}, force, &shape);
-  Sizes sizes = place_layers(*stage, *kernels, shape, record, layout, nullptr);
-  if (record.is_sliced && force == Force::kNone && sizes.list_bytes > sizes.list_limit) {
-    record.is_sliced = 0;
-    sizes = place_layers(*stage, *kernels, shape, record, layout, nullptr);
+  SlicedShape tiled = {};
+  choose_together(*stage, *kernels, shape, force, &record, &tiled);
+  Sizes sizes = place_layers(*stage, *kernels, shape, tiled, record, layout, nullptr);
+  if (force == Force::kNone && sizes.list_bytes > sizes.list_limit) {
+    record.is_sliced = record.images = 0;
+    sizes = place_layers(*stage, *kernels, shape, tiled, record, layout, nullptr);
   }
   bool write;
   const int status = open_part("bnn_stage_prepare", part, bytes, sizes.part, &write);
   if (status != BNN_OK || !write) return status;
   Layout common, member;
-  plan_workspace(*stage, shape, sizes, &common, &member, &record);
+  plan_workspace(*stage, shape, tiled, sizes, &common, &member, &record);
   write_header(&record, *kernels, Kind::kStage, sizes.part, common, member,
                {stage->channels_in, stage->height, stage->width},
                {stage->channels_in + record.block_count * kGrowth, stage->height, stage->width});
   memset(part, 0, sizes.part);
   *static_cast<StageRecord*>(part) = record;
-  place_layers(*stage, *kernels, shape, record, layout, part);
+  place_layers(*stage, *kernels, shape, tiled, record, layout, part);
   return BNN_OK;
 }

@@ -120,7 +120,7 @@ void check_pair(const char* implementation, const bnn_part& stage, const Expecte
     bnn_pool* pool = nullptr;
     size_t size = 0;
     require(bnn_pool_new(threads, &pool), "pool");
-    require(bnn_network_workspace(network, 2, threads, &size), "workspace");
+    require(bnn_network_workspace(network, 2, threads, 1, &size), "workspace");
     require(bnn_network_run(network, 2, x, n, static_cast<float*>(found), memory->take(size), size,
                             pool, threads),
             "run");

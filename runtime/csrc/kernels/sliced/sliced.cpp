@@ -54,6 +54,24 @@ bool make_sliced_shape(const SlicedSizes& sizes, int64_t height, int64_t width,
   return true;
 }
 
+bool make_tiled_shape(int32_t vector_bytes, int32_t row_bits, int32_t height, int32_t width,
+                      SlicedShape* shape) {
+  *shape = {height, width, row_bits, 1, vector_bytes};
+  // A row stays free where elements can overlap.
+  const int32_t rows = 8 * vector_bytes / row_bits - (has_overlapping_rows(*shape) ? 1 : 0);
+  if (height > rows || width > row_bits || width < 3) return false;
+  SlicedTiles tiles = {0, 0, height, width, (height + 2) / 2 * 2, (width + 2) / 2 * 2};
+  tiles.columns = (row_bits - width) / tiles.column_pitch + 1;
+  if (tiles.columns > kTogether) tiles.columns = kTogether;
+  const int32_t lines = (rows - height) / tiles.row_pitch + 1;
+  tiles.images = lines * tiles.columns < kTogether ? lines * tiles.columns : kTogether;
+  const int32_t used = (tiles.images + tiles.columns - 1) / tiles.columns;
+  shape->height = (used - 1) * tiles.row_pitch + height;
+  shape->width = (tiles.columns - 1) * tiles.column_pitch + width;
+  shape->tiles = tiles;
+  return tiles.images > 1;
+}
+
 const SlicedVectors& sliced_vectors(const SlicedKernels& kernels, const SlicedShape& shape) {
   return shape.vector_bytes == kernels.full.bytes ? kernels.full : *kernels.half;
 }
@@ -66,9 +84,13 @@ size_t sliced_layer_bytes(const SlicedKernels& kernels, const uint32_t* weight, 
   return sizeof(SlicedLayer) + static_cast<size_t>(entries) * sizeof(uint16_t);
 }
 
+bool has_overlapping_rows(const SlicedShape& shape) {
+  return shape.vectors == 1 && shape.height < 16 && shape.vector_bytes == 2 * shape.row_bits &&
+         (shape.vector_bytes == 32 || shape.vector_bytes == 64);
+}
+
 bool can_overlap(const SlicedShape& shape, int64_t channels) {
-  return shape.vectors == 1 && shape.vector_bytes == 32 && shape.row_bits == 16 &&
-         shape.height < 16 && overlapping_order(channels).zero <= UINT16_MAX;
+  return has_overlapping_rows(shape) && overlapping_order(channels).zero <= UINT16_MAX;
 }
 
 void write_sliced_layer(const SlicedKernels& kernels, const SlicedShape& shape,

@@ -26,12 +26,34 @@ constexpr int kSumPlanesLeast = 9;     // planes of a sum X that kernels are com
 constexpr int kSumPlanesMost = 14;
 constexpr int kGroupsMost = 16;  // groups of 64 outputs
 
+constexpr int kTogether = 8;  // images that run together at most
+
+// Maps of several images in one plane: tiles, row after row of them, with padding between them.
+// Pitches are even, so that windows of a 2x2 pool begin at even rows and columns of all maps.
+struct SlicedTiles {
+  int32_t images, columns;  // 1: the plane is one map
+  int32_t height, width;    // of a map
+  int32_t row_pitch, column_pitch;
+};
+
 struct SlicedShape {
   int32_t height, width;
   int32_t row_bits;  // 16, 32 or 64
   int32_t vectors;   // V
   int32_t vector_bytes;
+  SlicedTiles tiles = {1, 1, 0, 0, 0, 0};
 };
+
+// The columns of row y that lie in a map, one bit each.
+inline uint64_t columns_inside(const SlicedShape& shape, int64_t y) {
+  const SlicedTiles& tiles = shape.tiles;
+  if (tiles.images == 1) return ~uint64_t{0} >> (64 - shape.width);
+  if (y % tiles.row_pitch >= tiles.height) return 0;
+  uint64_t bits = 0;
+  for (int32_t i = 0; i < tiles.columns; ++i)
+    bits |= (~uint64_t{0} >> (64 - tiles.width)) << i * tiles.column_pitch;
+  return bits;
+}
 
 struct SlicedGroup {
   int32_t first, outputs;  // outputs first .. first + outputs - 1
@@ -76,13 +98,15 @@ inline ElementOrder element_order(int64_t channels, int32_t sum_planes) {
   return {(3 * channels + 1) << shift, int64_t{1} << shift, 3 * channels << shift};
 }
 
-// Planes of at most 15 rows of 16 bits in one vector of 32 bytes need no copy for each row of the
-// window: with a row of padding above, which is also the one below the plane before, the vectors at
-// bytes 0, 2 and 4 are the elements at dy = -1, 0, +1. A third of the memory holds them, most of it
-// in the L1 cache, for loads that now and then cross a line. Entries count bytes in pairs.
+// Planes of at most 15 rows in one vector, of 16 bits in 32 bytes or 32 bits in 64, need no copy for
+// each row of the window: with a row of padding above, which is also the one below the plane before,
+// the vectors that begin 0, 1 and 2 rows later are the elements at dy = -1, 0, +1. A third of the
+// memory holds them, most of it in the L1 cache, for loads that now and then cross a line. Entries
+// count bytes of a row: the same lists serve both sizes.
 inline ElementOrder overlapping_order(int64_t channels) {
   return {1, 16, 16 * (3 * channels + 1)};  // behind a vector of padding
 }
+bool has_overlapping_rows(const SlicedShape& shape);
 bool can_overlap(const SlicedShape& shape, int64_t channels);
 
 struct SlicedSpreadJob {
@@ -120,6 +144,9 @@ struct SlicedCountJob {
   float* y;  // [64][height * width]: total - 2 * count; NULL: not wanted
   int32_t total;
   Range items;  // of V * group_count: vector after vector, group after group
+  // Of tiles: the images that are there, and from one's y to the next one's.
+  int32_t images = 1;
+  int64_t image_pitch = 0;
 };
 
 // What the transition makes of final counts, see PoolJob: the 2x2 max pool of scale * x + shift
@@ -133,6 +160,8 @@ struct SlicedPoolJob {
   const float* shift;
   void* const* y;      // [64] planes of (height / 2) * (width / 2) floats, or of levels
   float inverse_step;  // of levels, 0: floats
+  int32_t images = 1;  // see SlicedCountJob
+  int64_t image_pitch = 0;
 };
 
 // Kernels for one size of vectors.
@@ -177,6 +206,9 @@ extern const SlicedKernels kNeonSliced;
 
 // kernels/sliced/sliced.cpp
 bool make_sliced_shape(const SlicedSizes& sizes, int64_t height, int64_t width, SlicedShape* shape);
+// Maps of several images in one vector; false if not even two fit.
+bool make_tiled_shape(int32_t vector_bytes, int32_t row_bits, int32_t height, int32_t width,
+                      SlicedShape* shape);
 const SlicedVectors& sliced_vectors(const SlicedKernels& kernels, const SlicedShape& shape);
 inline bool sliced_takes(int64_t channels) {
   return kTaps * channels < int64_t{2} << kSumPlanesMost;
