@@ -15,25 +15,28 @@ from runtime.engines.class_activation import ClassActivation
 from runtime.engines.engine import SkippedEngine, check_images
 from runtime.engines.prepare import prepare_bundle
 from runtime.kernels import library
-from runtime.kernels.network import Network
+from runtime.kernels.network import TOGETHER, Network
 from runtime.kernels.parts import Floats, Part
 
 
 @dataclass(frozen=True, order=True)
 class Room:
-    """The right to one call, with its memory; the one for most threads is taken first."""
+    """The right to one call, with its memory; the one for most threads is taken first.
+
+    borrow: takes the number of images, gives memory for so many to run together as pays.
+    """
 
     order: int
     threads: int
-    borrow: Callable[[], Part] = field(compare=False)
+    borrow: Callable[[int], Part] = field(compare=False)
 
 
 class NativeEngine:
     """Runs packed.safetensors on `threads` threads, which compute one image each, or one together.
 
     A batch is shared out, whole images to each thread; what does not make a full round is computed
-    image by image by all threads, as a single image is. Kernels run with the interpreter lock
-    released. predict may be called from any number of threads: together they use no more than
+    image by image by all threads, as a single image is. The images of one thread go through the
+    last stages together. Kernels run with the interpreter lock released. predict may be called from any number of threads: together they use no more than
     `threads` at a time. What a call computes in (`workspace_bytes`, all calls together) is
     allocated for it: between two calls decoding has these pages. Only where it is so large that the
     allocator would map and unmap it each time it stays. Raises NativeUnavailable, BundleError.
@@ -54,9 +57,9 @@ class NativeEngine:
         self.workspace_bytes = 0
         for i in range(threads):
             most = threads if i == 0 else 1  # one call at a time may use more than one thread
-            size = self._network.measure_workspace(most)
-            self.workspace_bytes += size
-            self._rooms.put(Room(i, most, _plan_workspace(size)))
+            sizes = [self._network.measure_workspace(most, n + 1) for n in range(TOGETHER)]
+            self.workspace_bytes += sizes[-1]
+            self._rooms.put(Room(i, most, _plan_workspace(sizes)))
         self._threads = threads
         self._pool = ThreadPoolExecutor(threads, "bnn-native") if threads > 1 else None
         self.model_bytes = bundle.manifest.files[WEIGHTS].bytes
@@ -90,14 +93,15 @@ class NativeEngine:
     def _run(self, images: Floats, logits: Floats, threads: int) -> None:
         room = self._rooms.get()
         try:
-            self._network.run(images, room.borrow(), logits, min(threads, room.threads))
+            workspace = room.borrow(len(images))
+            self._network.run(images, workspace, logits, min(threads, room.threads))
         finally:
             self._rooms.put(room)
 
 
-def _plan_workspace(size: int) -> Callable[[], Part]:
-    """What gives a call its workspace of so many bytes: a new one, or always the same."""
-    if size < MAPPED_BYTES:
-        return lambda: library.allocate(size)
-    kept = library.allocate(size)
-    return lambda: kept
+def _plan_workspace(sizes: list[int]) -> Callable[[int], Part]:
+    """What gives a call its workspace, of sizes[images - 1] bytes: a new one, or always the same."""
+    if sizes[-1] < MAPPED_BYTES:
+        return lambda images: library.allocate(sizes[min(images, len(sizes)) - 1])
+    kept = library.allocate(sizes[-1])  # pages that no call has touched yet are none
+    return lambda images: kept

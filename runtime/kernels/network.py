@@ -10,6 +10,7 @@ import ctypes
 import itertools
 import weakref
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,9 @@ from numpy.typing import NDArray
 from runtime.kernels import library
 from runtime.kernels.arrays import allocate, require, require_apart
 from runtime.kernels.parts import Floats, Part
+
+#: Images of a call that run together at most (kTogether in csrc/kernels/sliced/sliced.h).
+TOGETHER: Final = 8
 
 _POINTER, _SIZE, _I32 = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int32
 
@@ -78,8 +82,8 @@ class Network:
     def measure_workspace(self, threads: int, images: int = 1) -> int:
         """Bytes of memory for one call at a time, of at most that many threads.
 
-        images: of a call, for as many of them to run together as pays; more than eight need no more
-        memory than eight. A call may always have more images than that, and runs them in turn.
+        images: of a call, for as many of them to run together as pays; more than TOGETHER need no
+        more memory. A call may always have more images than that, and runs them in turn.
         """
         size = _SIZE()
         library.check(

@@ -52,7 +52,7 @@ bool choose_tiles(const SlicedSizes* sizes, const StageShape& stage, Force force
                   const SlicedShape* alone, SlicedShape* shape) {
   if (force == Force::kPopcount || sizes == nullptr || !sliced_takes(stage.widest)) return false;
   if (stage.widest > sizes->widest && force != Force::kSliced) return false;
-  int64_t most = 1, of = 2;  // positions that are used, of all: at least half
+  int64_t most = sizes->tile_eighths, of = 8;  // positions that are used, of all: at least
   bool found = false;
   const int32_t vector_bytes[] = {sizes->half, sizes->full}, rows[] = {16, 32};
   for (const int32_t bytes : vector_bytes) {

@@ -232,7 +232,8 @@ const char* check_sliced(const StageRecord& stage, const Kernels& kernels) {
     if (fault != nullptr) return fault;
   }
   if (stage.images == 0) return nullptr;
-  if (!between(stage.images, 1, kTogether) || (stage.images > 1 && stage.padding == 0) ||
+  if (!between(stage.images, 1, kTogether) || !between(stage.least, 1, stage.images) ||
+      !between(stage.groups, 1, kTogether) || (stage.images > 1 && stage.padding == 0) ||
       !make_together_shape(stage, kernels, &shape)) {
     return "kernel family";
   }

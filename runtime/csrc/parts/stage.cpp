@@ -120,32 +120,41 @@ bool can_fuse(const void* stage, const void* transition) {
 uint64_t stage_together_bytes(const void* part, int64_t n) {
   const StageRecord& stage = *static_cast<const StageRecord*>(part);
   if (stage.images == 0) return 0;
-  return static_cast<uint64_t>((n + stage.images - 1) / stage.images) * stage.together.bytes;
+  const int64_t groups = (n + stage.images - 1) / stage.images;
+  return static_cast<uint64_t>(groups < stage.groups ? groups : stage.groups) *
+         stage.together.bytes;
 }
 
 namespace {
 
-// Images that share planes in a run of n; the last one runs alone rather than with no other.
-int64_t count_together(const StageRecord& stage, int64_t n) {
-  if (n == 1 || stage.images == 0) return 0;
-  return stage.images > 1 && n % stage.images == 1 ? n - 1 : n;
+// n images in groups, or one image alone.
+void run_some(const void* part, const Run& run, bool together, int64_t n, const float* x, float* y,
+              const Pooling* pooling) {
+  if (together) return run_sliced_together(part, run, n, x, y, pooling);
+  if (pooling != nullptr) return run_sliced_stage(part, run, x, nullptr, pooling);
+  run_stage(part, run, x, y);
 }
 
 void run_stages(const void* part, const Run& run, int64_t n, const float* x, float* y,
                 const Pooling* pooling) {
   const StageRecord& stage = *static_cast<const StageRecord*>(part);
-  const int64_t together = count_together(stage, n);
-  if (together > 0) run_sliced_together(part, run, together, x, y, pooling);
-  for (int64_t image = together; image < n; ++image) {
+  // A last group of too few images is none.
+  const int64_t last = stage.images > 0 && n > 1 ? n % stage.images : n;
+  const int64_t grouped = stage.images > 0 && last >= stage.least ? n : n - last;
+  const int64_t most = int64_t{stage.images} * stage.groups;
+  for (int64_t image = 0; image < n;) {
     if (image > 0) run.team.meet();  // the workspace is free again
+    const bool together = image < grouped;
+    const int64_t left = grouped - image, some = !together ? 1 : left < most ? left : most;
     const float* from = x + image * input_floats(stage.header);
     if (pooling == nullptr) {
-      run_stage(part, run, from, y + image * output_floats(stage.header));
-      continue;
+      run_some(part, run, together, some, from, y + image * output_floats(stage.header), nullptr);
+    } else {
+      const Run its_run = pooling->run_of(image);
+      const Pooling its = {pooling->transition, &its_run};
+      run_some(part, run, together, some, from, nullptr, &its);
     }
-    const Run one = pooling->run_of(image);
-    const Pooling its = {pooling->transition, &one};
-    run_sliced_stage(part, run, from, nullptr, &its);
+    image += some;
   }
 }
 

@@ -40,9 +40,10 @@ struct StageRecord {
   uint64_t scratch;  // of the counting kernels
   // Bit-sliced, in place of those: for one image,
   SlicedPlaces alone;
-  // and for several together: how many in the same planes (0: one after another), 1: each its own.
+  // and for several together: so many in the same planes (1: each its own; 0: one after another),
+  // if `least` of them are there; so many groups go through a layer before the next one.
   SlicedPlaces together;
-  int32_t images, tile_vector_bytes, tile_row_bits, unused;
+  int32_t images, least, groups, tile_vector_bytes, tile_row_bits, unused;
 };
 
 struct LayerRecord {

@@ -220,8 +220,9 @@ void plan_workspace(const bnn_stage& stage, const SlicedShape& shape, const Slic
   if (together.bytes() > member->bytes()) *member = together;
 }
 
-// Beyond, planes of several images drive each other from the caches, and lists are short.
-constexpr int32_t kVectorsTogether = 1;
+// Lists that are read once for all images, layer by layer, are longer: planes of as many images take
+// each other's place in the caches. On maps of several vectors that costs as much as it gains.
+constexpr int64_t kLongLists = int64_t{4} << 20;
 
 // How several images run together: as tiles of the same planes, or planes each.
 void choose_together(const bnn_stage& stage, const Kernels& kernels, const SlicedShape& alone,
@@ -231,11 +232,12 @@ void choose_together(const bnn_stage& stage, const Kernels& kernels, const Slice
       choose_tiles(sizes, {stage.height, stage.width, widest_layer(stage)}, force,
                    record->is_sliced ? &alone : nullptr, shape)) {
     record->images = shape->tiles.images;
+    record->least = (record->images * sizes->tile_quarters + 3) / 4;
     record->tile_vector_bytes = shape->vector_bytes;
     record->tile_row_bits = shape->row_bits;
-  } else if (record->is_sliced && alone.vectors <= kVectorsTogether) {
+  } else if (record->is_sliced && alone.vectors == 1) {
     *shape = alone;
-    record->images = 1;
+    record->images = record->least = 1;
   }
 }
 
@@ -276,6 +278,8 @@ int bnn_stage_prepare(const bnn_stage* stage, void* part, size_t* bytes) {
     record.is_sliced = record.images = 0;
     sizes = place_layers(*stage, *kernels, shape, tiled, record, layout, nullptr);
   }
+  record.groups = sizes.list_bytes > kLongLists ? kTogether : 1;
+  if (record.images == 1 && record.groups == 1) record.images = 0;
   bool write;
   const int status = open_part("bnn_stage_prepare", part, bytes, sizes.part, &write);
   if (status != BNN_OK || !write) return status;

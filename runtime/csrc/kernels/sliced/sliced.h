@@ -179,10 +179,13 @@ struct SlicedSizes {
   // ones have shorter lists and more Gray steps.
   int32_t four_words, five_words;
   int32_t widest;  // channels of the widest layer that is faster in this family
+  // Tiles are faster than popcount from so many eighths of a vector's positions on, if so many
+  // quarters of its images are there.
+  int32_t tile_eighths, tile_quarters;
 };
-constexpr SlicedSizes kAvx2Sizes = {32, 0, 2, 5, 3600};
-constexpr SlicedSizes kAvx512Sizes = {64, 32, 2, 5, 3600};
-constexpr SlicedSizes kNeonSizes = {16, 0, 2, 10, 3600};
+constexpr SlicedSizes kAvx2Sizes = {32, 0, 2, 5, 3600, 3, 2};
+constexpr SlicedSizes kAvx512Sizes = {64, 32, 2, 5, 3600, 4, 4};
+constexpr SlicedSizes kNeonSizes = {16, 0, 2, 10, 3600, 4, 2};
 
 struct SlicedKernels {
   void (*compare)(const SlicedCompareJob& job);
