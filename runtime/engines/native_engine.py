@@ -36,10 +36,11 @@ class NativeEngine:
 
     A batch is shared out, whole images to each thread; what does not make a full round is computed
     image by image by all threads, as a single image is. The images of one thread go through the
-    last stages together. Kernels run with the interpreter lock released. predict may be called from any number of threads: together they use no more than
-    `threads` at a time. What a call computes in (`workspace_bytes`, all calls together) is
-    allocated for it: between two calls decoding has these pages. Only where it is so large that the
-    allocator would map and unmap it each time it stays. Raises NativeUnavailable, BundleError.
+    last stages together. Kernels run with the interpreter lock released. predict may be called from
+    any number of threads: together they use no more than `threads` at a time. What a call computes
+    in (`workspace_bytes` at most, all calls together) is allocated for it: between two calls
+    decoding has these pages. Only where it is so large that the allocator would map and unmap it
+    each time it stays. Raises NativeUnavailable, BundleError.
     """
 
     name = "native"
@@ -100,7 +101,7 @@ class NativeEngine:
 
 
 def _plan_workspace(sizes: list[int]) -> Callable[[int], Part]:
-    """What gives a call its workspace, of sizes[images - 1] bytes: a new one, or always the same."""
+    """What gives a call its workspace of sizes[images - 1] bytes: a new one, or always one."""
     if sizes[-1] < MAPPED_BYTES:
         return lambda images: library.allocate(sizes[min(images, len(sizes)) - 1])
     kept = library.allocate(sizes[-1])  # pages that no call has touched yet are none

@@ -305,8 +305,8 @@ const char* check_record(const StageRecord& stage, const Kernels& kernels) {
     return "offset";
   }
   if (!stage.is_sliced &&
-      (!inside(header.common_bytes, stage.input_bits, sizeof(uint32_t), stage.layer_count,
-               pixels, channels / 32) ||
+      (!inside(header.common_bytes, stage.input_bits, sizeof(uint32_t), stage.layer_count, pixels,
+               channels / 32) ||
        !inside(header.member_bytes, stage.tile, sizeof(float), kTransposeRows, channels) ||
        !inside(header.common_bytes, stage.counts, sizeof(uint16_t), stage.block_count, pixels,
                kGrowth))) {

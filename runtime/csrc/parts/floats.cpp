@@ -219,8 +219,8 @@ void run_head_together(const void* part, const Run& run, int64_t n, const float*
   }
   run.team.meet();
   const Range blocks = run.team.share(round_up(head.classes, kDenseBlock) / kDenseBlock);
-  const int64_t end = blocks.end * kDenseBlock < head.classes ? blocks.end * kDenseBlock
-                                                              : int64_t{head.classes};
+  const int64_t end =
+      blocks.end * kDenseBlock < head.classes ? blocks.end * kDenseBlock : int64_t{head.classes};
   int64_t step = end > 0 ? end : kDenseBlock;  // all classes, or as many as stay in the cache
   if (n > 1 && !head.is_int8) {
     const int64_t block_bytes = int64_t{kDenseBlock} * head.channels * 4;

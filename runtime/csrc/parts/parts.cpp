@@ -8,7 +8,7 @@
 namespace bnn {
 namespace {
 
-constexpr uint64_t kMagic = 0x31305452504e4e42u;   // "BNNPRT01" in memory; also a byte-order mark
+constexpr uint64_t kMagic = 0x31305452504e4e42u;  // "BNNPRT01" in memory; also a byte-order mark
 
 }  // namespace
 
@@ -157,8 +157,7 @@ bool pays_together(const void* part) {
 uint64_t together_bytes(const void* part, int64_t n) {
   const PartHeader& header = *static_cast<const PartHeader*>(part);
   if (header.kind == Kind::kHead) return header.common_bytes * static_cast<uint64_t>(n);
-  const uint64_t several =
-      header.kind == Kind::kStage && n > 1 ? stage_together_bytes(part, n) : 0;
+  const uint64_t several = header.kind == Kind::kStage && n > 1 ? stage_together_bytes(part, n) : 0;
   return several > header.common_bytes ? several : header.common_bytes;
 }
 

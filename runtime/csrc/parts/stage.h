@@ -51,7 +51,7 @@ struct LayerRecord {
   int32_t blocks;  // produced blocks that this layer reads
   int32_t target;  // block that it writes
   int32_t is_improvement;
-  int32_t family;  // index into the implementation's families
+  int32_t family;       // index into the implementation's families
   int32_t first_plane;  // bit-sliced: channels of all layers before
   // Offsets inside the part.
   uint64_t threshold;  // float [channels_in], for the stage's inputs

@@ -204,8 +204,8 @@ void plan_workspace(const bnn_stage& stage, const SlicedShape& shape, const Slic
                                              &several, &together);
   }
   if (record->is_sliced) {
-    record->alone = plan_sliced_workspace(shape, sizes.widest, sizes.channels_read, *record, common,
-                                          member);
+    record->alone =
+        plan_sliced_workspace(shape, sizes.widest, sizes.channels_read, *record, common, member);
     if (together.bytes() > member->bytes()) *member = together;
     return;
   }
@@ -220,17 +220,16 @@ void plan_workspace(const bnn_stage& stage, const SlicedShape& shape, const Slic
   if (together.bytes() > member->bytes()) *member = together;
 }
 
-// Lists that are read once for all images, layer by layer, are longer: planes of as many images take
-// each other's place in the caches. On maps of several vectors that costs as much as it gains.
+// Lists that are read once for all images, layer by layer, are longer: planes of as many images
+// take each other's place in the caches. On maps of several vectors that costs as much as it gains.
 constexpr int64_t kLongLists = int64_t{4} << 20;
 
 // How several images run together: as tiles of the same planes, or planes each.
 void choose_together(const bnn_stage& stage, const Kernels& kernels, const SlicedShape& alone,
                      Force force, StageRecord* record, SlicedShape* shape) {
   const SlicedSizes* sizes = kernels.sliced != nullptr ? &kernels.sliced->sizes : nullptr;
-  if (stage.padding != 0 &&
-      choose_tiles(sizes, {stage.height, stage.width, widest_layer(stage)}, force,
-                   record->is_sliced ? &alone : nullptr, shape)) {
+  if (stage.padding != 0 && choose_tiles(sizes, {stage.height, stage.width, widest_layer(stage)},
+                                         force, record->is_sliced ? &alone : nullptr, shape)) {
     record->images = shape->tiles.images;
     record->least = (record->images * sizes->tile_quarters + 3) / 4;
     record->tile_vector_bytes = shape->vector_bytes;

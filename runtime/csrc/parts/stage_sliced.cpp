@@ -152,9 +152,15 @@ void run_layer(const Work& work, const SlicedVectors& vectors, const Group& grou
   void* base = at<void>(run.workspace.own, work.places.base);
   const Range items = run.team.share(work.shape.vectors * group_count);
   if (items.begin < items.end) {
-    vectors.spread({work.shape, stage.padding, channels, work.bits(group, index),
-                    at<uint32_t>(work.part, layer.flip), elements, lists->overlapping != 0,
-                    lists->sum_planes + 1, base,
+    vectors.spread({work.shape,
+                    stage.padding,
+                    channels,
+                    work.bits(group, index),
+                    at<uint32_t>(work.part, layer.flip),
+                    elements,
+                    lists->overlapping != 0,
+                    lists->sum_planes + 1,
+                    base,
                     {items.begin / group_count, (items.end - 1) / group_count + 1}});
   }
   run.mark(kSpread);
@@ -169,10 +175,10 @@ void run_layer(const Work& work, const SlicedVectors& vectors, const Group& grou
         work.bits(group, reader) + first * plane_bytes(work.shape)};
   }
   const int32_t planes = plane_count(total);
-  const int32_t kept =
-      !is_final ? kept_planes(*work.lists(index + 1), layers[index + 1].words, total)
-      : work.pooling != nullptr ? pooled_planes(planes)
-                                : 0;
+  const int32_t kept = !is_final
+                           ? kept_planes(*work.lists(index + 1), layers[index + 1].words, total)
+                       : work.pooling != nullptr ? pooled_planes(planes)
+                                                 : 0;
   float* y = is_final && work.pooling == nullptr
                  ? work.y + group.first * work.output_floats() + first * work.pixels()
                  : nullptr;
@@ -203,8 +209,8 @@ void run_work(const Work& work) {
     total = kTaps * 32 * layer.words + (layer.is_improvement ? total : 0);
     // Two blocks take turns: one may still be pooled while the next is counted.
     const auto block = [&](const Group& group) {
-      return at<void>(group.common, work.places.counts +
-                                        static_cast<uint64_t>(layer.target % 2 * block_bytes));
+      return at<void>(group.common,
+                      work.places.counts + static_cast<uint64_t>(layer.target % 2 * block_bytes));
     };
     if (!has_met) run.team.meet();  // the planes of all channels are there
     has_met = false;

@@ -17,7 +17,7 @@
 
 namespace {
 
-constexpr int kImages = 2;
+constexpr int kImages = 4;
 
 void check(bool passed, const char* what) {
   if (passed) return;
@@ -178,6 +178,15 @@ Results run(int (*prepare)(const Description*, void*, size_t*), const Descriptio
                      reinterpret_cast<float*>(results.y.get()), workspace.get(),
                      info.workspace_bytes) == BNN_OK,
         "run");
+  const bnn_part network = {part.get(), bytes};
+  size_t size = 0;
+  check(bnn_network_workspace(&network, 1, 1, kImages, &size) == BNN_OK, "workspace");
+  const Block again = block(results.bytes), room = block(size);
+  check(bnn_network_run(&network, 1, reinterpret_cast<const float*>(x.get()), kImages,
+                        reinterpret_cast<float*>(again.get()), room.get(), size, nullptr,
+                        1) == BNN_OK,
+        "run together");
+  check(memcmp(again.get(), results.y.get(), results.bytes) == 0, "images together differ");
   check(memcmp(before.get(), part.get(), bytes) == 0, "a run changed its part");
   damage(part.get(), bytes);
   return results;

@@ -120,7 +120,7 @@ void check_pair(const char* implementation, const bnn_part& stage, const Expecte
     bnn_pool* pool = nullptr;
     size_t size = 0;
     require(bnn_pool_new(threads, &pool), "pool");
-    require(bnn_network_workspace(network, 2, threads, 1, &size), "workspace");
+    require(bnn_network_workspace(network, 2, threads, n, &size), "workspace");
     require(bnn_network_run(network, 2, x, n, static_cast<float*>(found), memory->take(size), size,
                             pool, threads),
             "run");
@@ -129,6 +129,23 @@ void check_pair(const char* implementation, const bnn_part& stage, const Expecte
     snprintf(what, sizeof what, "  and its transition%s, threads %d",
              behind.is_int8 ? " in 8 bits" : "", threads);
     check(memcmp(behind.expected, found, behind.bytes) == 0, implementation, what);
+  }
+}
+
+// Several images of a prepared stage together, in the workspace for all and for fewer.
+void check_together(const char* implementation, const bnn_part& stage, const float* x, int64_t n,
+                    const void* expected, size_t bytes, Memory* memory) {
+  for (int64_t room = 1; room <= n; room += 3) {
+    void* found = memory->take(bytes);
+    size_t size = 0;
+    require(bnn_network_workspace(&stage, 1, 1, room, &size), "workspace");
+    require(bnn_network_run(&stage, 1, x, n, static_cast<float*>(found), memory->take(size), size,
+                            nullptr, 1),
+            "run");
+    char what[64];
+    snprintf(what, sizeof what, "  %d images, room for %d", static_cast<int>(n),
+             static_cast<int>(room));
+    check(memcmp(expected, found, bytes) == 0, implementation, what);
   }
 }
 
@@ -162,7 +179,8 @@ void check_stage(const char* implementation, int32_t channels_in, int32_t height
   }
   const bnn_stage stage = {channels_in, height, width, 64, padding, layer_count, layers};
   const size_t pixels = static_cast<size_t>(height) * static_cast<size_t>(width);
-  const int64_t images = pixels > 1000 ? 1 : 2;
+  // The most that share planes and one more, where that is quick.
+  const int64_t images = pixels > 1000 ? 1 : channels_in <= 64 && pixels <= 225 ? 9 : 2;
   float* x = memory.floats(static_cast<size_t>(images * channels_in) * pixels, &random);
   for (size_t i = 0; i < static_cast<size_t>(images * channels_in) * pixels; i += 5)
     x[i] = i % 3 == 0 ? 0.5f : kOdd[i % 7];
@@ -188,6 +206,7 @@ void check_stage(const char* implementation, int32_t channels_in, int32_t height
     snprintf(what, sizeof what, "stage %dx%dx%d, padding %d, %s weights, %s", channels_in, height,
              width, padding, skewed ? "skewed" : "even", family);
     check(memcmp(expected, found, bytes) == 0, implementation, what);
+    check_together(implementation, part, x, images, expected, bytes, &memory);
     for (int i = 0; i < transition_count; ++i)
       check_pair(implementation, part, transitions[i], x, images, &memory);
   }
@@ -208,6 +227,9 @@ const Shape kStages[] = {
     {32, 1, 40, false},
     {32, 40, 1, false},
     {64, 8, 8, false},
+    {32, 7, 7, false},  // maps of several images in one plane
+    {64, 5, 5, false},
+    {32, 4, 6, false},
     {64, 14, 14, true},
     {32, 15, 16, true},  // the largest map of overlapping elements
     {32, 15, 1, false},

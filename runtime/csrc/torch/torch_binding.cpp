@@ -196,7 +196,8 @@ Tensor run_network(const Tensor& x, const std::vector<Tensor>& parts, const Shap
   const std::shared_ptr<bnn_pool> pool = together > 1 ? find_pool(together) : nullptr;
   const int32_t count = static_cast<int32_t>(network.size());
   size_t room = 0;
-  check_status(bnn_network_workspace(network.data(), count, together, (n + tasks - 1) / tasks, &room));
+  check_status(
+      bnn_network_workspace(network.data(), count, together, (n + tasks - 1) / tasks, &room));
   room = (room + BNN_ALIGNMENT - 1) / BNN_ALIGNMENT * BNN_ALIGNMENT;
   Tensor workspace = allocate(x, {tasks * static_cast<int64_t>(room) + 1}, ScalarType::Byte);
   const float* from = x.const_data_ptr<float>();

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from runtime.kernels import bitpack, library
+from runtime.kernels.network import Network
 from runtime.kernels.parts import BinaryLayer, Stage
 
 
@@ -255,3 +256,25 @@ def test_refuses_descriptions(stage, message):
     with pytest.raises(ValueError, match="bnn_stage") as caught:
         library.prepare_stage(stage)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(("channels_in", "kinds"), [(960, "didi" * 4), (64, "did")])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_images_share_long_lists_and_planes(implementation, make, channels_in, kinds, threads):
+    """Lists longer than the caches are read once for all images, short ones group by group."""
+    rng = np.random.default_rng(5)
+    stage = make["stage"](rng, channels_in, 14, 14, -1, kinds)
+    channels = channels_in + 64 * kinds.count("d")
+    parts = [
+        library.prepare_stage(stage),
+        library.prepare_transition(make["transition"](rng, (channels, 14, 14), 32)),
+    ]
+    x = make["floats"](rng, 3, channels_in, 14, 14)
+    for several in (parts, parts[:1]):
+        network = Network(several, threads)
+        network.classes = np.prod(library.describe_part(several[-1]).output)
+        alone, together = np.empty((2, 3, network.classes), np.float32)
+        for i in range(3):
+            network.run(x[i : i + 1], network.allocate_workspace(1), alone[i : i + 1], 1)
+        network.run(x, network.allocate_workspace(threads, 3), together, threads)
+        assert together.tobytes() == alone.tobytes()

@@ -95,9 +95,20 @@ def test_workspaces_are_allocated_by_call_unless_they_are_large(
         return allocate(size)
 
     monkeypatch.setattr(library, "allocate", note)
-    kept = [engine.predict(pictures(bundle, 2)) for _ in range(3)]
-    assert sizes == [engine.workspace_bytes] * calls
-    assert np.array_equal(kept[0], kept[2])
+    kept = [engine.predict(pictures(bundle, count)) for count in (2, 1, 9)]
+    assert len(sizes) == calls
+    if calls:
+        assert 0 < sizes[1] < sizes[0] < sizes[2] == engine.workspace_bytes
+    assert np.array_equal(kept[0][:1], kept[1])
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_batch_has_the_bits_of_its_images(bundle: Bundle, threads: int) -> None:
+    engine = NativeEngine(bundle, threads)
+    images = pictures(bundle, 11)
+    alone = np.concatenate([engine.predict(images[i : i + 1]) for i in range(11)])
+    for count in range(1, 12):
+        assert engine.predict(images[:count]).tobytes() == alone[:count].tobytes()
 
 
 def test_wrong_input_is_refused_and_the_engine_lives_on(bundle: Bundle) -> None:

@@ -6,10 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from runtime.engines.prepare import prepare_parts
 from runtime.kernels import library
-from runtime.kernels.network import Network, phase_names
+from runtime.kernels.network import TOGETHER, Network, phase_names
 from runtime.kernels.parts import Part
 from tests.runtime.bundles import make_images, make_network
 
@@ -40,9 +42,9 @@ def run_parts(parts: list[Part], x: np.ndarray) -> np.ndarray:
     return x
 
 
-def run(network: Network, x: np.ndarray, threads: int) -> np.ndarray:
+def run(network: Network, x: np.ndarray, threads: int, room: int = 1) -> np.ndarray:
     out = np.empty((len(x), network.classes), np.float32)
-    network.run(x, network.allocate_workspace(threads), out, threads)
+    network.run(x, network.allocate_workspace(threads, room), out, threads)
     return out
 
 
@@ -53,6 +55,62 @@ def test_equals_its_parts(parts: list[Part], count: int, threads: int) -> None:
     x = images(parts, count)
     for _ in range(3):  # threads find their way again, awake or asleep
         assert run(network, x, threads).tobytes() == run_parts(parts, x).tobytes()
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    name=st.sampled_from([item.name for item in library.implementations() if item.supported]),
+    # 14x14, 10x10, 7x7, 5x5, 4x4 and others in the first stage, half of that in the second
+    side=st.sampled_from([12, 16, 20, 26, 28, 40, 56, 64]),
+    padding=st.sampled_from([-1, 0, 1]),
+    int8=st.booleans(),
+    count=st.integers(1, 2 * TOGETHER + 1),
+    room=st.integers(1, TOGETHER + 2),
+    threads=st.integers(1, 3),
+    seed=st.integers(0, 1000),
+)
+def test_images_together_give_the_bits_of_each_alone(
+    name: str,
+    side: int,
+    padding: int,
+    int8: bool,
+    count: int,
+    room: int,
+    threads: int,
+    seed: int,
+) -> None:
+    before = library.active()
+    library.select(name)
+    try:
+        plan, tensors = make_network(
+            seed, image=side, pairs=(2, 1), padding=padding, improvement=seed % 2 == 0, int8=int8
+        )
+        network = Network(prepare_parts(plan, tensors), threads)
+    finally:
+        library.select(before)
+    x = make_images(plan, count, seed)
+    alone = np.concatenate([run(network, x[i : i + 1], 1) for i in range(count)])
+    assert run(network, x, threads, room).tobytes() == alone.tobytes()
+
+
+@pytest.mark.parametrize("classes", [7, 1000])
+def test_memory_for_more_images_is_bounded_and_may_be_less(classes: int) -> None:
+    plan, tensors = make_network(pairs=(2, 1), image=56, classes=classes)
+    network = Network(prepare_parts(plan, tensors), 2)
+    sizes = [network.measure_workspace(2, n) for n in range(TOGETHER + 3)]
+    assert sizes[0] == sizes[1] == network.measure_workspace(2)
+    assert sizes == sorted(sizes)
+    assert sizes[1] < sizes[TOGETHER] == sizes[-1] < TOGETHER * sizes[1]
+    # Any amount between the sizes does, and what it held before changes nothing.
+    x = make_images(plan, 9)
+    expected = run(network, x, 1, TOGETHER).tobytes()
+    for size in sizes[1:]:
+        workspace = library.allocate(size + 64)
+        workspace[:] = 0xA5
+        out = np.empty((9, classes), np.float32)
+        network.run(x, workspace, out, 2)
+        assert out.tobytes() == expected
+        assert (workspace[size:] == 0xA5).all() or size < sizes[TOGETHER]
 
 
 def test_more_threads_than_the_pool_has_are_not_used(parts: list[Part]) -> None:

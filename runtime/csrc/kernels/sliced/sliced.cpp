@@ -64,7 +64,8 @@ bool make_tiled_shape(int32_t vector_bytes, int32_t row_bits, int32_t height, in
   tiles.columns = (row_bits - width) / tiles.column_pitch + 1;
   if (tiles.columns > kTogether) tiles.columns = kTogether;
   const int32_t lines = (rows - height) / tiles.row_pitch + 1;
-  tiles.images = lines * tiles.columns < kTogether ? lines * tiles.columns : kTogether;
+  tiles.images = 1;  // a power of two, as batches are
+  while (2 * tiles.images <= lines * tiles.columns && tiles.images < kTogether) tiles.images *= 2;
   const int32_t used = (tiles.images + tiles.columns - 1) / tiles.columns;
   shape->height = (used - 1) * tiles.row_pitch + height;
   shape->width = (tiles.columns - 1) * tiles.column_pitch + width;

@@ -98,11 +98,11 @@ inline ElementOrder element_order(int64_t channels, int32_t sum_planes) {
   return {(3 * channels + 1) << shift, int64_t{1} << shift, 3 * channels << shift};
 }
 
-// Planes of at most 15 rows in one vector, of 16 bits in 32 bytes or 32 bits in 64, need no copy for
-// each row of the window: with a row of padding above, which is also the one below the plane before,
-// the vectors that begin 0, 1 and 2 rows later are the elements at dy = -1, 0, +1. A third of the
-// memory holds them, most of it in the L1 cache, for loads that now and then cross a line. Entries
-// count bytes of a row: the same lists serve both sizes.
+// Planes of at most 15 rows in one vector, of 16 bits in 32 bytes or 32 bits in 64, need no copy
+// for each row of the window: with a row of padding above, which is also the one below the plane
+// before, the vectors that begin 0, 1 and 2 rows later are the elements at dy = -1, 0, +1. A third
+// of the memory holds them, most of it in the L1 cache, for loads that now and then cross a line.
+// Entries count bytes of a row: the same lists serve both sizes.
 inline ElementOrder overlapping_order(int64_t channels) {
   return {1, 16, 16 * (3 * channels + 1)};  // behind a vector of padding
 }

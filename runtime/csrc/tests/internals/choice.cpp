@@ -111,6 +111,36 @@ void test_stage(const char* name, const StageCase& item, const Planes& expected,
   report(passed, name, what);
 }
 
+struct TileCase {
+  StageShape stage;
+  int32_t avx512, avx2, neon;  // images in a vector; 0: no tiles
+};
+
+const TileCase kTiles[] = {
+    {{28, 28, 480}, 0, 0, 0}, {{14, 14, 480}, 2, 0, 0}, {{10, 10, 256}, 0, 0, 0},
+    {{7, 7, 480}, 4, 4, 2},   {{5, 5, 320}, 0, 4, 0},   {{4, 4, 64}, 0, 0, 4},
+    {{1, 1, 64}, 0, 0, 0},    {{7, 7, 3616}, 0, 0, 0},
+};
+
+// Lists serve one image and several where both are bit-sliced.
+void test_tiles(const char* name, const TileCase& item, int32_t expected, Report report) {
+  const Machine machine = name[0] == 'n' ? Machine::kArm : Machine::kX86;
+  const SlicedSizes* sizes = choose_implementation(machine, ~0u, name)->sliced;
+  SlicedShape alone = {}, tiled = {};
+  const bool sliced = choose_sliced(sizes, item.stage, Force::kNone, &alone);
+  const bool found =
+      choose_tiles(sizes, item.stage, Force::kNone, sliced ? &alone : nullptr, &tiled);
+  bool passed = found == (expected > 0) && (!found || tiled.tiles.images == expected);
+  if (found && sliced) {
+    passed =
+        passed && can_overlap(alone, item.stage.widest) == can_overlap(tiled, item.stage.widest);
+  }
+  char what[96];
+  snprintf(what, sizeof what, "puts %d images into one plane, stage %dx%dx%d", expected,
+           item.stage.widest, item.stage.height, item.stage.width);
+  report(passed, name, what);
+}
+
 void test_forces(Report report) {
   Force force = Force::kSliced;
   bool passed = parse_force(nullptr, &force) && force == Force::kNone;
@@ -135,6 +165,12 @@ void test_choice(Report report) {
     test_stage("neon", item, item.neon, report);
     test_stage("neon_dot", item, item.neon, report);
     test_stage("generic", item, kNo, report);
+  }
+  for (const TileCase& item : kTiles) {
+    test_tiles("avx512", item, item.avx512, report);
+    test_tiles("avx2", item, item.avx2, report);
+    test_tiles("neon", item, item.neon, report);
+    test_tiles("generic", item, 0, report);
   }
   test_forces(report);
 }
