@@ -16,7 +16,8 @@ from service.classification.predictor import Predictor
 UNITS = (2, 4, 8)
 _LEAST_GAIN = 1.05  # of images a second, for which it pays to compute several together
 _ROUNDS = 3  # too few of them favour one image: it is over before other programs get their turn
-_LONGEST_SECONDS = 0.3  # for the comparison; slow networks gain nothing from it
+_LONGEST_SECONDS = 0.3  # for the comparison
+_FOR_SLOW = ((8,), (4,))  # networks that take longer for all units: one of them, if that fits
 _PHOTOS = ((64, 64), (1024, 768))
 
 
@@ -58,14 +59,20 @@ def warm_up(classifier: Classifier, threads: int, predictor: Predictor) -> WarmU
 def _measure_gains(classifier: Classifier, tensor: npt.NDArray[np.float32]) -> dict[int, float]:
     """Images together -> times as many a second as one after another, on one thread, in turns."""
     alone = _time(classifier, tensor, 1)
-    if alone * _ROUNDS * (1 + sum(UNITS)) > _LONGEST_SECONDS:
+    fitting = (
+        units
+        for units in (UNITS, *_FOR_SLOW)  # most first
+        if alone * _ROUNDS * (1 + sum(units)) <= _LONGEST_SECONDS
+    )
+    units = next(fitting, ())
+    if not units:
         return {}
-    for unit in UNITS:  # the first run of a size may have to set up its memory
+    for unit in units:  # the first run of a size may have to set up its memory
         _time(classifier, tensor, unit)
-    rounds = [[_time(classifier, tensor, unit) for unit in (1, *UNITS)] for _ in range(_ROUNDS)]
+    rounds = [[_time(classifier, tensor, unit) for unit in (1, *units)] for _ in range(_ROUNDS)]
     quickest = (min(times) for times in zip(*rounds, strict=True))  # the rest is other programs'
-    seconds = {unit: time / unit for unit, time in zip((1, *UNITS), quickest, strict=True)}
-    return {unit: seconds[1] / seconds[unit] for unit in UNITS}
+    seconds = {unit: time / unit for unit, time in zip((1, *units), quickest, strict=True)}
+    return {unit: seconds[1] / seconds[unit] for unit in units}
 
 
 def _time(classifier: Classifier, tensor: npt.NDArray[np.float32], unit: int) -> float:

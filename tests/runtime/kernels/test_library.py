@@ -59,7 +59,7 @@ def test_a_broken_library_is_named(found, fresh_load):
 def test_another_abi_is_refused(fresh_load, monkeypatch):
     monkeypatch.setattr(library, "ABI", 99)
     with pytest.raises(
-        NativeUnavailable, match="expected a kernel library with ABI 99, found ABI 3"
+        NativeUnavailable, match="expected a kernel library with ABI 99, found ABI 4"
     ):
         library.load_library()
 
@@ -179,7 +179,7 @@ def changed(part: np.ndarray, position: int, value: int) -> np.ndarray:
 def test_other_bytes_are_no_part():
     part = library.prepare_stage(tiny_stage())
     for position in (0, 7, 8, 12):  # magic, ABI, kind
-        with pytest.raises(ValueError, match="these bytes are no part that ABI 3 prepared"):
+        with pytest.raises(ValueError, match="these bytes are no part that ABI 4 prepared"):
             library.describe_part(changed(part, position, 0xEE))
     with pytest.raises(ValueError, match="cannot run; prepare it here"):
         library.describe_part(changed(part, 16, ord("z")))  # the implementation's name

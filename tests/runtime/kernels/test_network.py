@@ -57,14 +57,14 @@ def test_equals_its_parts(parts: list[Part], count: int, threads: int) -> None:
         assert run(network, x, threads).tobytes() == run_parts(parts, x).tobytes()
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20)
 @given(
     name=st.sampled_from([item.name for item in library.implementations() if item.supported]),
-    # 14x14, 10x10, 7x7, 5x5, 4x4 and others in the first stage, half of that in the second
-    side=st.sampled_from([12, 16, 20, 26, 28, 40, 56, 64]),
+    # 4x4, 5x5, 7x7, 10x10, 14x14 in the first stage, half of that in the second
+    side=st.sampled_from([8, 10, 14, 20, 28]),
     padding=st.sampled_from([-1, 0, 1]),
     int8=st.booleans(),
-    count=st.integers(1, 2 * TOGETHER + 1),
+    count=st.integers(1, TOGETHER + 2),
     room=st.integers(1, TOGETHER + 2),
     threads=st.integers(1, 3),
     seed=st.integers(0, 1000),

@@ -76,6 +76,13 @@ def test_images_are_computed_together_where_that_is_faster(
 
 def test_a_slow_network_is_not_measured_for_long(make_engine: Any) -> None:
     engine = make_engine()
-    found = warm_up(Timed(engine, lambda images: 0.01), 1, Predictor())
+    found = warm_up(Timed(engine, lambda images: 0.05), 1, Predictor())
     assert (found.unit, found.gains) == (1, {})
     assert all(images == 1 for images, _ in engine.asked)
+
+
+@pytest.mark.parametrize(("alone", "unit"), [(0.006, 8), (0.011, 8), (0.018, 4)])
+def test_of_a_slow_network_one_unit_is_measured(make_engine: Any, alone: float, unit: int) -> None:
+    found = warm_up(Timed(make_engine(), lambda images: alone * images**0.9), 1, Predictor())
+    assert found.unit == unit
+    assert list(found.gains) == ([2, 4, 8] if alone < 0.01 else [unit])
