@@ -49,9 +49,9 @@ MYPY_ARGS := $(if $(filter yes,$(WITH_TORCH)),,--allow-subclassing-any --allow-u
 PIP_INSTALL = $(PYTHON) -m pip install --quiet --disable-pip-version-check
 PIP_LOCKED = $(PIP_INSTALL) --require-hashes --only-binary :all:
 
-.PHONY: help serve test setup lint format bench bench-page bench-peers bench-arm serving-peers protocol-clients compare instruction-counts train-default train-baseline teachers \
-	wheel wheel-arm64 client sdist sbom release release-notes raspberry-pi prove-raspberry-pi image image-archive prove-containers \
-	prometheus-rules locks system-test-tools manifest-tools clean
+.PHONY: help serve test setup lint format train-default train-baseline teachers wheel wheel-arm64 client sdist sbom release \
+	release-notes raspberry-pi prove-raspberry-pi image image-archive prove-containers prometheus-rules locks \
+	system-test-tools manifest-tools clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -121,95 +121,8 @@ $(STAMPS)/teachers: $(STAMPS)/tools $(SERVE_READY) $(LOCKS)/teachers.txt
 	@$(PIP_LOCKED) --no-deps -r $(LOCKS)/teachers.txt
 	@touch $@
 
-# Each peer of the benchmark has an environment of its own: their packages do not get on with ours.
-BENCH_PEERS := openvino litert ncnn mnn
-bench-peers: $(BENCH_PEERS:%=.venv-%/ready) .venv-larq/ready ## install what `make bench` compares with (x86-64; Python 3.11)
-
-# What is compared, by arithmetic; networks of 224x224 pixels have random weights, and are small enough to be made again.
-COMPARED := .build/compare
-COMPARED_AT_224 := meliusnetc mobilenet_v1_0.5 meliusnet42 mobilenet_v1_0.75 meliusnet59 mobilenet_v1
-COMPARED_CODE := $(filter-out runtime/bench/%,$(wildcard models/*.py models/*/*.py runtime/*.py runtime/*/*.py))
-$(COMPARED)/float32/%/manifest.json: $(COMPARED_CODE) | setup
-	@rm -rf $(@D)
-	$(PYTHON) -m models.export $* $(if $(filter %_0.25,$*),--image-size 128) --no-self-test --parity-inputs 2 --out $(@D)
-$(COMPARED)/int8/meliusnet%/manifest.json: $(COMPARED_CODE) | setup
-	@rm -rf $(@D)
-	$(PYTHON) -m models.export meliusnet$* --float-parts int8 --no-self-test --parity-inputs 2 --out $(@D)
-$(COMPARED)/int8/mobilenet%/manifest.json: $(COMPARED)/float32/mobilenet%/manifest.json
-	@rm -rf $(@D)
-	$(PYTHON) -m models.quantize_onnx $(<D) --no-self-test --out $(@D)
-# With 8 bits Google's own network and the repository's have the ranges of PHOTOS, or those of noise. Folders are named by what
-# the bundles in them are made from, so that another file or other photos make others.
-RANGES := noise
-ifneq (,$(filter compare,$(MAKECMDGOALS)))
-ifdef MOBILENET
-$(if $(wildcard $(MOBILENET)),,$(error expected MOBILENET=FILE, a .tflite file, found no file $(MOBILENET). README.md says where Google's are))
-GOOGLE := $(COMPARED)/google-$(shell sha256sum '$(MOBILENET)' | cut -c1-12)
-$(GOOGLE)/float/manifest.json: $(COMPARED_CODE) | setup
-	@rm -rf $(GOOGLE) && mkdir -p $(GOOGLE)
-	$(PYTHON) -m models.import_tflite '$(MOBILENET)' --reduce 2 --out $(GOOGLE)
-endif
-ifdef PHOTOS
-$(if $(wildcard $(PHOTOS)/.),,$(error expected PHOTOS=DIR, a folder of photos, found no folder $(PHOTOS). Name one, or leave it out))
-RANGES := photos-$(shell find -L '$(PHOTOS)' -type f -printf '%P %s %T@\n' | sort | sha256sum | cut -c1-12)
-endif
-ifdef MOBILENET
-$(GOOGLE)/$(RANGES)/manifest.json: $(GOOGLE)/float/manifest.json
-endif
-endif
-$(COMPARED)/repository/$(RANGES)/manifest.json: service/bundles/mobilenet_v1/manifest.json
-$(COMPARED)/%/$(RANGES)/manifest.json: | setup
-	@rm -rf $(@D) && mkdir -p $(dir $(@D))
-	$(PYTHON) -m models.quantize_onnx $(<D) $(if $(PHOTOS),--calibration '$(PHOTOS)',--noise) --out $(@D)
-
-COMPARED_BUNDLES := $(if $(MOBILENET),$(GOOGLE)/float $(GOOGLE)/$(RANGES)) \
-	service/bundles/mobilenet_v1 $(COMPARED)/repository/$(RANGES)
-pair = --brief-case '$(1) and $(2), 224x224, random weights' \
-	$(foreach network,$(1) $(2),$(COMPARED)/float32/$(network) $(COMPARED)/int8/$(network))
-COMPARISON ?= runs/comparison
-COMPARED_READY := $(foreach kind,float32 int8,$(COMPARED_AT_224:%=$(COMPARED)/$(kind)/%/manifest.json)) \
-	$(addsuffix /manifest.json,$(COMPARED_BUNDLES))
-compare: setup $(COMPARED_READY) ## load MeliusNet and MobileNet-v1 in turns, write one report (MOBILENET=F.tflite PHOTOS=DIR DATA=DIR)
-	@mkdir -p $(dir $(COMPARISON))
-	$(PYTHON) -m loadtests.comparison --case 'The default model and MobileNet-v1' service/bundles/default $(COMPARED_BUNDLES) \
-	  $(call pair,meliusnetc,mobilenet_v1_0.5) $(call pair,meliusnet42,mobilenet_v1_0.75) $(call pair,meliusnet59,mobilenet_v1) \
-	  $(if $(PHOTOS),--photos '$(PHOTOS)') $(if $(DATA),--data '$(DATA)') \
-	  --html $(COMPARISON).html --markdown $(COMPARISON).md --json $(COMPARISON).json $(COMPARE_ARGS)
-BENCH_BUNDLES ?= service/bundles/default $(COMPARED)/float32/meliusnet22
-# Networks with random weights for peers, unless BENCH_ARGS asks for other sections only.
-WITH_PEERS := $(if $(findstring --only,$(BENCH_ARGS)),$(findstring peers,$(BENCH_ARGS))$(findstring end-to-end,$(BENCH_ARGS)),yes)
-PEER_NETWORKS := $(patsubst %,$(COMPARED)/%,float32/meliusnet22 float32/mobilenet_v1_0.25 $(COMPARED_AT_224:%=float32/%) \
-	$(filter int8/meliusnet%,$(COMPARED_AT_224:%=int8/%)))
-BENCH_READY := $(patsubst %,%/manifest.json,$(filter $(COMPARED)/%,$(sort $(BENCH_BUNDLES) $(if $(WITH_PEERS),$(PEER_NETWORKS)))))
-bench: setup $(BENCH_READY) ## measure kernels, layers, networks, engines and peers (BENCH_ARGS='--only layers --plot F.svg')
-	$(PYTHON) -m runtime.bench --bundle $(BENCH_BUNDLES) $(if $(WITH_PEERS),--exports $(COMPARED)) $(BENCH_ARGS)
-bench-page: setup bench-peers ## measure for runtime/bench/README.md, with all instructions and with AVX2's (BENCH_ARGS)
-	$(MAKE) bench BENCH_ARGS='--markdown runtime/bench/README.md --plot runtime/bench.svg $(BENCH_ARGS)'
-	BNN_FORCE_IMPLEMENTATION=avx2 ONEDNN_MAX_CPU_ISA=AVX2 $(MAKE) bench \
-	  BENCH_ARGS="--only engines,end-to-end,peers --markdown runtime/bench/README.md --block 'bench avx2' $(BENCH_ARGS)"
-bench-arm: setup .venv-litert/ready $(PEER_NETWORKS:=/manifest.json) ## model networks on an emulated Raspberry Pi 4 and 5, for runtime/bench/README.md (BENCH_ARGS=--parts)
-	$(PYTHON) -m runtime.bench.arm --exports $(COMPARED) --markdown runtime/bench/README.md $(BENCH_ARGS)
-
-SERVING_PEERS := fastapi litserve bentoml mlserver
-serving-peers: $(SERVING_PEERS:%=.venv-%/ready) ## install what `python -m loadtests.overhead --peer NAME` compares with
-
-# Clients of the Open Inference Protocol that tests ask the service with; tritonclient is in the dev extra.
-CLIENT_PEERS := kserve
-protocol-clients: $(CLIENT_PEERS:%=.venv-%/ready) .venv-mlserver/ready ## install KServe's and MLServer's clients for the tests
-
-# promise, which larq-zoo needs, has no wheel. --no-deps: the lock files are whole, but for the torch that pnnx names.
-.venv-%/ready: $(LOCKS)/peer-%.txt
-	@test $* != larq || $(PEER_PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { \
-	  echo 'error: expected Python 3.11, the last one that larq-compute-engine is built for; found' \
-	    "$$($(PEER_PYTHON) --version). Name one: make bench-peers PEER_PYTHON=python3.11" >&2; exit 1; }
-	@echo 'installing $*, a peer to compare with, in .venv-$*'
-	@$(PEER_PYTHON) -m venv .venv-$*
-	@.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
-	  --no-deps --only-binary :all: --no-binary promise -r $<
-	@touch $@
-
-instruction-counts: setup ## count the NEON kernels' instructions under emulation (Debian's cross compiler and qemu)
-	$(PYTHON) -m runtime.bench.instruction_counts
+# bench, bench-page, bench-peers, bench-arm, compare, serving-peers, protocol-clients, instruction-counts
+include runtime/bench/measure.mk
 
 # ---- train -----------------------------------------------------------------------------------------------------------
 GROUPED_SETS := tiny-imagenet-200 mini-imagenet imagenette imagewoof birds-525 birds-5 owls-and-eagles cats-and-dogs \

@@ -16,7 +16,7 @@ TOP_LEVEL = {
 }
 CODE = {
     *(".py", ".c", ".cpp", ".h", ".inc", ".html", ".css", ".js", ".mjs"),
-    *(".toml", ".yaml", ".yml", ".sh", ".service"),
+    *(".toml", ".yaml", ".yml", ".sh", ".service", ".mk"),
 }
 CODE_NAMES = {
     *("Dockerfile", "Makefile", "CMakeLists.txt", "install"),
