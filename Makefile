@@ -121,7 +121,7 @@ $(STAMPS)/teachers: $(STAMPS)/tools $(SERVE_READY) $(LOCKS)/teachers.txt
 	@$(PIP_LOCKED) --no-deps -r $(LOCKS)/teachers.txt
 	@touch $@
 
-# bench, bench-page, bench-peers, bench-arm, compare, serving-peers, protocol-clients, instruction-counts
+# bench, bench-page, bench-peers, bench-arm, compare, serving-peers, protocol-clients, figures, instruction-counts
 include runtime/bench/measure.mk
 
 # ---- train -----------------------------------------------------------------------------------------------------------

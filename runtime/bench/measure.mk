@@ -1,5 +1,5 @@
 # Measure: the benchmark beside its peers, networks on emulated boards, the comparison in the service. Included by Makefile.
-.PHONY: bench bench-page bench-peers bench-arm serving-peers protocol-clients compare instruction-counts
+.PHONY: bench bench-page bench-peers bench-arm serving-peers protocol-clients compare instruction-counts figures
 
 # Each peer of the benchmark has an environment of its own: their packages do not get on with ours.
 BENCH_PEERS := openvino litert ncnn mnn
@@ -87,6 +87,9 @@ protocol-clients: $(CLIENT_PEERS:%=.venv-%/ready) .venv-mlserver/ready ## instal
 	@.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
 	  --no-deps --only-binary :all: --no-binary promise -r $<
 	@touch $@
+
+figures: $(STAMPS)/venv ## write the figures in README.md, from records and generated tables
+	$(PYTHON) .ci/figures
 
 instruction-counts: setup ## count the NEON kernels' instructions under emulation (Debian's cross compiler and qemu)
 	$(PYTHON) -m runtime.bench.instruction_counts
