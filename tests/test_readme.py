@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from runtime.bench.report import SECTIONS
 from service.schemas import ClassifyBody, ModelBody, PredictionBody, TimingsBody
 from service.settings import Settings
 
@@ -95,6 +96,15 @@ def test_modules_and_options_of_its_commands_exist() -> None:
             check=True,
         ).stdout
         assert options <= set(re.findall(r"--[\w-]+", text)), module
+
+
+def test_sections_of_the_benchmark_exist() -> None:
+    """In every document, after --only."""
+    named = set()
+    for document in DOCUMENTS:
+        for names in re.findall(r"--only ([a-z][a-z,-]+)", document.read_text()):
+            named |= set(names.split(","))
+    assert {"networks", "engines"} <= named <= set(SECTIONS)
 
 
 def test_settings_of_its_commands_exist() -> None:
