@@ -44,7 +44,7 @@ def test_photos_from_elsewhere_are_told_as_measured() -> None:
     assert f"in the mean of the classes it is {first}, {second} and {third}" in PROSE
 
 
-def test_the_default_and_others_on_its_test_pictures_are_told_as_measured() -> None:
+def test_the_default_and_others_on_its_test_images_are_told_as_measured() -> None:
     """Rows of the default, the one before, and the pair, as they are and in changed colours."""
     answers = ROOT / "models" / "runs" / "references"
     names = ("default64_photos", "meliusnet13_everyday_photos", "mobilenet025_everyday_photos")
@@ -68,7 +68,7 @@ def test_the_fair_comparison_is_told_as_measured() -> None:
     ]
     melius, mobile = (record["test"] for record in records)
     assert f"MeliusNet22 has {melius['top1']} % and MobileNet-v1 0.5" in PROSE
-    assert f"{mobile['top1']} % of {mobile['images']:,} fair test pictures" in PROSE
+    assert f"{mobile['top1']} % of {mobile['images']:,} fair test images" in PROSE
     assert {record["recipe"]["epochs"] for record in records} == {36}
 
 
@@ -96,7 +96,7 @@ def test_training_is_described_as_it_was() -> None:
         training = manifest(bundle)["training"]
         assert f"{training['recipe']['epochs']} epochs" in PROSE
         assert training["epochs_done"] == training["recipe"]["epochs"]
-        assert f"{training['train_images']:,} pictures" in PROSE
+        assert f"{training['train_images']:,} images" in PROSE
 
 
 def test_paths_exist() -> None:

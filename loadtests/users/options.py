@@ -43,7 +43,7 @@ def add_image_options(parser: ArgumentParser, sent: tuple[str, ...] = SENT) -> N
     group.add_argument("--photos", default="", metavar="DIR", help="send the files of DIR instead")
     group.add_argument(
         "--image-seed",
-        "--picture-seed",
+        "--image-seed",
         dest="image_seed",
         type=int,
         default=1,
@@ -51,7 +51,7 @@ def add_image_options(parser: ArgumentParser, sent: tuple[str, ...] = SENT) -> N
     )
     group.add_argument(
         "--image-count",
-        "--picture-count",
+        "--image-count",
         dest="image_count",
         type=int,
         help="generated images, of each size (3; 9)",

@@ -43,7 +43,7 @@ class Classified:
     """A classified image: the best classes, what the image was, and seconds by stage."""
 
     predictions: list[Prediction]
-    picture: Prepared  # without its tensor
+    image: Prepared  # without its tensor
     seconds: dict[str, float]
     unit: int  # images that were computed together with it, itself included
     infer_began: float  # of time.perf_counter
@@ -142,16 +142,16 @@ class Inference:
                 outcomes.setdefault(job, describe_missed_deadline())
         if prepared:
             threads = self._settings.threads if is_alone() else 1
-            tensors = _join([picture.tensor for picture in prepared.values()])
+            tensors = _join([image.tensor for image in prepared.values()])
             infer_began = perf_counter()
             try:
                 logits, seconds = classifier.infer(tensors, threads)
             except Exception as fault:
                 outcomes |= dict.fromkeys(prepared, fault)
             else:
-                for row, (job, picture) in zip(logits, prepared.items(), strict=True):
+                for row, (job, image) in zip(logits, prepared.items(), strict=True):
                     outcomes[job] = self._finish(
-                        classifier, job, picture, row, seconds, len(logits), infer_began
+                        classifier, job, image, row, seconds, len(logits), infer_began
                     )
         each = (monotonic() - began - _sum_explaining(outcomes.values())) / len(jobs)
         for job in jobs:
@@ -184,7 +184,7 @@ class Inference:
         except TimeoutError as fault:  # there was no memory for it by its deadline
             raise describe_missed_deadline() from fault
         except MemoryError as fault:
-            _log.exception("no memory to decode a picture", extra={"bytes": len(data)})
+            _log.exception("no memory to decode an image", extra={"bytes": len(data)})
             self._metrics.count_decode_failure("out_of_memory")
             raise Problem("out_of_memory", NO_MEMORY) from fault
 
@@ -192,7 +192,7 @@ class Inference:
         self,
         classifier: Classifier,
         job: Job,
-        picture: Prepared,
+        image: Prepared,
         logits: npt.NDArray[np.float32],
         seconds: float,
         unit: int,
@@ -200,8 +200,8 @@ class Inference:
     ) -> Classified | Exception:
         stages = {
             "queue": job.began - job.queued,
-            "decode": picture.decode_seconds,
-            "preprocess": picture.preprocess_seconds,
+            "decode": image.decode_seconds,
+            "preprocess": image.preprocess_seconds,
             "infer": seconds,
         }
         explanation = None
@@ -212,14 +212,14 @@ class Inference:
                     return describe_missed_deadline()
                 explaining = perf_counter()
                 with self._hold(measure_explanation(classifier), job.deadline):
-                    explanation = explain(classifier, picture.tensor, logits, job.wish)
+                    explanation = explain(classifier, image.tensor, logits, job.wish)
                 stages["explain"] = perf_counter() - explaining
         except TimeoutError:  # there was no memory for it by its deadline
             return describe_missed_deadline()
         except Exception as fault:  # of this image alone, not of its unit
             return fault
-        picture = picture.without_tensor()
-        return Classified(predictions, picture, stages, unit, infer_began, logits, explanation)
+        image = image.without_tensor()
+        return Classified(predictions, image, stages, unit, infer_began, logits, explanation)
 
     # ---- loading
 

@@ -141,22 +141,22 @@ def test_it_tells_of_a_drain(street: Street) -> None:
 
 
 @pytest.fixture
-def full(serve: Any, gated: Any, picture: Any) -> Any:
+def full(serve: Any, gated: Any, make_image: Any) -> Any:
     """A server whose only place in the queue is taken."""
     server = serve(gated, workers=1, queue_images=1, deadline_ms=60_000)
     gated.close()
     with Wire(server.address) as busy, Wire(server.address) as waiting:
-        busy.send(post(picture()))
+        busy.send(post(make_image()))
         gated.wait_for_call()
-        waiting.send(post(picture()))
+        waiting.send(post(make_image()))
         wait_for(lambda: server.scheduler.waiting == 1)
         yield server
         gated.open()
         assert [wire.read().status for wire in (busy, waiting)] == [200, 200]
 
 
-def test_refusals_on_one_connection(full: ServerThread, picture: Any) -> None:
-    data = picture("blue")
+def test_refusals_on_one_connection(full: ServerThread, make_image: Any) -> None:
+    data = make_image("blue")
     with Wire(full.address) as wire:
         for _ in range(3):
             wire.send(post(data, "X-Request-Id: mine"))
@@ -179,8 +179,8 @@ def test_refusals_on_one_connection(full: ServerThread, picture: Any) -> None:
 @pytest.mark.parametrize(
     "header", ["Connection: close", "Expect: 100-continue", "Connection: close, Upgrade"]
 )
-def test_refusals_that_end_the_connection(full: ServerThread, picture: Any, header: str) -> None:
-    data = picture()
+def test_refusals_that_end_the_connection(full: ServerThread, make_image: Any, header: str) -> None:
+    data = make_image()
     with Wire(full.address) as wire:
         wire.send(post_head(len(data), header))
         reply = wire.read()
