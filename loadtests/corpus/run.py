@@ -9,7 +9,8 @@ from time import perf_counter
 
 from loadtests.clients.http_client import Address, Pool
 from loadtests.clients.images import build_image, generate_jpegs
-from loadtests.clients.outcomes import Outcome, attempt, build_classify
+from loadtests.clients.outcomes import Outcome, attempt
+from loadtests.clients.requests import build_classify
 from loadtests.command_line.progress import Progress
 from loadtests.errors import WrongUsage
 
