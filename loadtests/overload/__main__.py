@@ -15,9 +15,7 @@ from loadtests.clients.images import JPEG_SIZES, generate_jpegs, read_photos
 from loadtests.clients.loops import (
     GIVE_UP_SECONDS,
 )
-from loadtests.clients.outcomes import (
-    DEADLINE_HEADER,
-)
+from loadtests.clients.requests import DEADLINE_HEADER
 from loadtests.command_line.options import (
     choose_cpus,
     choose_service,
