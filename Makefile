@@ -252,7 +252,7 @@ lint-types: setup
 lint-cpp: setup
 	$(VENV)/bin/clang-format --dry-run -Werror $(CPP)
 lint-imports: setup
-	$(VENV)/bin/lint-imports --no-cache
+	$(VENV)/bin/lint-imports --no-cache --config .ci/imports.toml
 lint-files: setup
 	$(PYTHON) -m yamllint --strict k8s deploy compose.yaml .github .pre-commit-config.yaml .yamllint
 	$(VENV)/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
