@@ -30,8 +30,7 @@ TAG ?= $(VERSION)$(TAG_SUFFIX_$(TARGET))
 IMAGE_ARGS ?=
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
-# On a CPU without bfloat16 add TRAIN_ARGS=--no-mixed-precision.
-TRAIN_ARGS ?=
+TRAIN_ARGS ?=#   on a CPU without bfloat16 --no-mixed-precision
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
@@ -58,8 +57,6 @@ help: ## list the targets
 	@echo '  make serve BNN_PORT=9000'
 
 # ---- set-up: each step leaves a stamp, so that a second run does nothing ---------------------------------------------
-SERVE_READY := $(STAMPS)/extension-torch-$(WITH_TORCH)
-
 $(STAMPS)/venv: .ci/preflight
 	@.ci/preflight $(PYTHON3)
 	@echo 'creating $(VENV)'
@@ -90,7 +87,10 @@ $(STAMPS)/torch-no: $(STAMPS)/dependencies $(if $(filter no,$(TORCH_ASKED)),$(ST
 $(STAMPS)/torch-unwanted: $(STAMPS)/venv
 	@touch $@
 
-$(STAMPS)/extension-torch-$(WITH_TORCH): $(STAMPS)/torch-$(WITH_TORCH) $(BUILD_INPUTS)
+# An editable install has a table of the modules: it is made again when a file of Python comes, goes or moves.
+MODULES := $(shell find service runtime models loadtests bnn_client -name '*.py' 2>/dev/null | sort | cksum | cut -d ' ' -f 1)
+SERVE_READY := $(STAMPS)/extension-torch-$(WITH_TORCH)-$(MODULES)
+$(SERVE_READY): $(STAMPS)/torch-$(WITH_TORCH) $(BUILD_INPUTS)
 	@echo 'building the kernel library'
 	@BNN_TORCH=$(if $(filter yes,$(WITH_TORCH)),ON,OFF) BNN_WERROR=$(if $(CI),ON,OFF) \
 	  PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PIP_INSTALL) --no-build-isolation --no-deps --editable .
@@ -164,7 +164,7 @@ lint-types: setup
 lint-cpp: setup
 	$(VENV)/bin/clang-format --dry-run -Werror $(CPP)
 lint-imports: setup
-	$(VENV)/bin/lint-imports --no-cache
+	$(VENV)/bin/lint-imports --no-cache --config .ci/imports.toml
 lint-files: setup
 	$(PYTHON) -m yamllint --strict k8s deploy compose.yaml .github .pre-commit-config.yaml .yamllint
 	$(VENV)/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml

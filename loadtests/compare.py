@@ -16,8 +16,14 @@ from locust import FastHttpUser, events, task
 from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 
-from loadtests.options import WRONG_USAGE, parse_count, parse_positive, raise_descriptor_limit
-from loadtests.servers import ServerFault, WrongUsage
+from loadtests.clients.metrics import read_metrics
+from loadtests.command_line.options import (
+    WRONG_USAGE,
+    parse_count,
+    parse_positive,
+    raise_descriptor_limit,
+)
+from loadtests.errors import ServerFault, WrongUsage
 from loadtests.users import shapes  # a shape among the names here would be used by Locust
 from loadtests.users.options import (
     add_help_option,
@@ -28,7 +34,7 @@ from loadtests.users.options import (
 from loadtests.users.payloads import Payload
 from loadtests.users.schedule import start_clock
 from loadtests.users.sending import send
-from loadtests.users.services import read_consumption, read_info
+from loadtests.users.services import read_info
 from loadtests.users.turns import Director, Turn
 from loadtests.users.versus import SIDES, build_report
 
@@ -92,7 +98,7 @@ def prepare(environment: Environment, **_: Any) -> None:
     CompareUser.addresses = addresses
     CompareUser.director = Director(
         payloads,
-        lambda side: read_consumption(addresses[side]),
+        lambda side: read_metrics(addresses[side]),
         *(options.rounds, options.turn_seconds, options.warm_up_seconds),
     )
     if options.num_users is None:
@@ -127,7 +133,7 @@ def write_report(environment: Environment) -> int:
     """On the standard error stream, as Locust's --json has the other; returns the exit status."""
     options = environment.parsed_options
     assert options is not None, "Locust parses its command line first"
-    names = ("num_users", "rounds", "turn_seconds", "sizes", "photos", "picture_seed", "send")
+    names = ("num_users", "rounds", "turn_seconds", "sizes", "photos", "image_seed", "send")
     report = build_report(
         CompareUser.director.turns,
         CompareUser.infos,

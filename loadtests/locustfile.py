@@ -21,8 +21,8 @@ from locust.env import Environment
 from locust.exception import StopUser
 from locust.runners import MasterRunner, WorkerRunner
 
-from loadtests.options import WRONG_USAGE, raise_descriptor_limit
-from loadtests.servers import ServerFault, WrongUsage
+from loadtests.command_line.options import WRONG_USAGE, raise_descriptor_limit
+from loadtests.errors import ServerFault, WrongUsage
 from loadtests.users import shapes  # a shape among the names here would be used by Locust
 from loadtests.users.open_loop import run_open_loop
 from loadtests.users.options import (

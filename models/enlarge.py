@@ -1,13 +1,13 @@
-"""Makes a trained network one for larger pictures than it was trained on.
+"""Makes a trained network one for larger images than it was trained on.
 
 python -m models.enlarge RUN --data DIR --image-size SIDE --out RUN2: things look larger in the
 random crops of a training than in the centre crop of a photo, so that networks do well on somewhat
-larger pictures than they have learned from (Touvron et al. 2019, "Fixing the train-test resolution
+larger images than they have learned from (Touvron et al. 2019, "Fixing the train-test resolution
 discrepancy"), once their batch norms know these. Means and variances are estimated anew on training
-pictures of the new size, seen as photos are; all weights stay. Then the temperature is fitted and
+images of the new size, seen as photos are; all weights stay. Then the temperature is fitted and
 the test part measured, as at the end of a training. RUN2 gets checkpoint.pt, to export from,
 confusion.csv, and record.json, which says what it was made of. Compare both on the validation
-pictures: validation_top1 of the last epoch, and "validation" of what this command prints.
+images: validation_top1 of the last epoch, and "validation" of what this command prints.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
@@ -28,25 +27,26 @@ from models.data.datasets import open_data_set
 from models.data.image_folder import open_photos
 from models.data.preprocessing import check_sizes
 from models.errors import CheckpointMismatch
-from models.records.record import CONFUSION, write_record
+from models.evaluation.final import FinalFigures
+from models.records.record import CONFUSION, RECORD, write_record
+from models.records.typed_json import as_json
 from models.training.checkpoint import (
     CHECKPOINT,
     find_checkpoint,
     read_checkpoint,
     save_checkpoint,
 )
-from models.training.resolution import enlarge
+from models.training.resolution import adapt_resolution
 from models.training.run import make_record
-from runtime.images import Preprocessing
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
     parser = make_parser("models.enlarge", __doc__)
     parser.add_argument("run", type=Path, metavar="RUN", help="a finished run's folder")
-    pictures = parser.add_mutually_exclusive_group(required=True)
-    pictures.add_argument("--data", type=Path, help="what it was trained on")
-    pictures.add_argument("--folder", type=Path, help="own photos that it was trained on")
+    images = parser.add_mutually_exclusive_group(required=True)
+    images.add_argument("--data", type=Path, help="what it was trained on")
+    images.add_argument("--folder", type=Path, help="own photos that it was trained on")
     parser.add_argument("--set", choices=NAMES, help="what DATA is a copy of; checks its counts")
     parser.add_argument("--image-size", type=int, required=True, help="side of the new input")
     parser.add_argument(
@@ -58,16 +58,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _enlarge(args: argparse.Namespace) -> None:
-    figures = _run(args)
-    print_figures(figures, indent=1)
-
-
-def _run(args: argparse.Namespace) -> dict[str, Any]:
     if args.out.exists() and any(args.out.iterdir()):
         raise CheckpointMismatch(f"expected --out to be a new folder; {args.out} has files in it")
-    content = read_checkpoint(find_checkpoint(args.run))
-    trained = Preprocessing(**content["preprocessing"])
-    side = args.image_size
+    checkpoint = read_checkpoint(find_checkpoint(args.run))
+    trained, side = checkpoint.preprocessing, args.image_size
     scaled = round(side * trained.resize / trained.crop)
     resize = scaled if args.resize is None else args.resize
     check_sizes(side, resize)
@@ -75,16 +69,16 @@ def _run(args: argparse.Namespace) -> dict[str, Any]:
     if args.folder is None:
         data = open_data_set(args.data, args.set)
     else:
-        data = open_photos(args.folder, content["state"]["recipe"]["validation_share"])
+        data = open_photos(args.folder, checkpoint.recipe.validation_share)
     args.out.mkdir(parents=True, exist_ok=True)
-    table = args.out / CONFUSION
-    made = enlarge(content, data, larger, table, progress=not args.quiet)
-    write_record(args.out / "record.json", make_record(made, data))
+    made = adapt_resolution(checkpoint, data, larger, args.out / CONFUSION, progress=not args.quiet)
+    write_record(args.out / RECORD, make_record(made))
     save_checkpoint(args.out / CHECKPOINT, made)
     if not args.quiet:
-        tqdm.write(f"{args.out}: {content['network']} for {side}x{side} pixels")
-    figures = {key: made[key] for key in ("test", "calibration")}
-    return {"validation": made["enlarged"]["validation"], **figures}
+        tqdm.write(f"{args.out}: {checkpoint.network} for {side}x{side} pixels")
+    validation = made.adaptation.validation if made.adaptation else None
+    final = FinalFigures(made.test, made.calibration, validation)
+    print_figures(as_json(final), indent=1)
 
 
 if __name__ == "__main__":

@@ -2,9 +2,9 @@
 
 TrainingFault
 ├── DataError                a data set that is not there or not as described
-│   ├── IncompleteData       a known set of which pictures or classes are missing
+│   ├── IncompleteData       a known set of which images or classes are missing
 │   │   └── NoClone          a repository of which there is no local clone
-│   └── DamagedPictures      files that no picture can be decoded from, each named
+│   └── DamagedImages      files that no image can be decoded from, each named
 ├── RecipeError              a configuration or an option that makes no sense
 ├── CheckpointMismatch       a checkpoint of another run, or of another version
 └── Diverged                 the loss is no number any more
@@ -20,15 +20,15 @@ class DataError(TrainingFault):
 
 
 class IncompleteData(DataError):
-    """A known set of which pictures or classes are missing."""
+    """A known set of which images or classes are missing."""
 
 
 class NoClone(IncompleteData):
     """A repository of which there is no local clone."""
 
 
-class DamagedPictures(DataError):
-    """Files that no picture can be decoded from: `faults`, a line each, of so many looked at.
+class DamagedImages(DataError):
+    """Files that no image can be decoded from: `faults`, a line each, of so many looked at.
 
     can_skip: the command has an option to go on without them.
     """
@@ -39,7 +39,7 @@ class DamagedPictures(DataError):
         self.faults = faults
         more = len(faults) - self.SHOWN
         super().__init__(
-            f"expected pictures; {len(faults)} of {looked_at} files are none:\n  "
+            f"expected images; {len(faults)} of {looked_at} files are none:\n  "
             + "\n  ".join(faults[: self.SHOWN])
             + (f"\n  and {more} more" if more > 0 else "")
             + "\nMend or remove them"

@@ -1,11 +1,11 @@
 """Measures a bundle's accuracy through an engine, as the service would answer.
 
-python -m models.evaluate BUNDLE --data DIR [--set NAME]: the pictures of the test part are decoded
+python -m models.evaluate BUNDLE --data DIR [--set NAME]: the images of the test part are decoded
 and preprocessed as the manifest says. The bundle may know more classes than the data has, as one of
 ImageNet does: then "top1" is of all its classes, and "among" of the data's alone. With --seen-at
-the pictures are reduced first, to what a network for smaller pictures sees of them; with
---color-jitter their light and colours are changed, as a training may, each picture always alike.
-Prints the figures with what they are of: pictures (SHA-256), commit, device, day, seconds; as JSON
+the images are reduced first, to what a network for smaller images sees of them; with
+--color-jitter brightness, contrast, saturation and hue change, each image always alike.
+Prints the figures with what they are of: images (SHA-256), commit, device, day, seconds; as JSON
 where the output is no terminal.
 """
 
@@ -25,7 +25,7 @@ from models.command_line.figures import print_figures
 from models.command_line.main import make_parser, run_command
 from models.data.catalog import NAMES
 from models.data.datasets import open_data_set
-from models.data.decoded import decode_pictures
+from models.data.decoded import decode_images
 from models.errors import DataError, RecipeError
 from models.evaluation.accuracy import (
     change_colors,
@@ -33,7 +33,9 @@ from models.evaluation.accuracy import (
     find_data_name,
     measure_accuracy,
 )
+from models.records.evaluation import BundleAccuracy, Evaluation
 from models.records.provenance import describe_code, describe_device
+from models.records.typed_json import as_json, fields_of
 from runtime import ENGINES, load_engine
 from runtime.images import LARGEST_SIDE
 
@@ -49,14 +51,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--resize", type=int, help="shorter side before the crop (default: the bundle's)"
     )
     parser.add_argument(
-        "--seen-at", type=int, metavar="SIDE", help="reduce the pictures to SIDE pixels first"
+        "--seen-at", type=int, metavar="SIDE", help="reduce the images to SIDE pixels first"
     )
     parser.add_argument(
         "--color-jitter",
         type=float,
         default=0.0,
         metavar="STRENGTH",
-        help="change light and colours first, 0 to 1",
+        help="apply colour jitter first, 0 to 1",
     )
     parser.add_argument("--confusion", type=Path, help="write the confusion table, a .csv file")
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
@@ -82,7 +84,7 @@ def _evaluate(args: argparse.Namespace) -> None:
         raise RecipeError(f"expected --color-jitter from 0 to 1; found {args.color_jitter:g}")
     shown = not args.quiet
     if args.seen_at is None:
-        images = decode_pictures(data.test, spec, progress=shown)
+        images = decode_images(data.test, spec, progress=shown)
     elif 1 <= args.seen_at <= spec.resize:
         images = decode_reduced(data.test, spec, args.seen_at, progress=shown)
     else:
@@ -92,7 +94,7 @@ def _evaluate(args: argparse.Namespace) -> None:
         )
     if args.color_jitter:
         images = change_colors(images, args.color_jitter)
-    figures = measure_accuracy(
+    accuracy = measure_accuracy(
         engine,
         images,
         progress=shown,
@@ -100,18 +102,22 @@ def _evaluate(args: argparse.Namespace) -> None:
         labels=data.labels,
         preprocessing=spec,
     )
-    sha256 = data.test.sha256()
     manifest = engine.bundle.manifest
-    about = {
-        "bundle": manifest.name,
-        "trained_on": find_data_name(manifest),
-        "data": data.name,
-        "split": "test",
-    }
-    seen = {"resize": spec.resize, "seen_at": args.seen_at, "color_jitter": args.color_jitter}
-    by = {**describe_code(), "device": describe_device(torch.device("cpu")), "started": started}
-    took = {"seconds": round(time.monotonic() - clock, 1)}
-    print_figures({**about, "sha256": sha256, **seen, **figures, **by, **took})
+    evaluation = Evaluation(
+        **fields_of(BundleAccuracy, accuracy),
+        bundle=manifest.name,
+        trained_on=find_data_name(manifest),
+        data=data.name,
+        sha256=data.test.sha256(),
+        resize=spec.resize,
+        seen_at=args.seen_at,
+        color_jitter=args.color_jitter,
+        **describe_code(),
+        device=describe_device(torch.device("cpu")),
+        started=started,
+        seconds=round(time.monotonic() - clock, 1),
+    )
+    print_figures(as_json(evaluation))
 
 
 if __name__ == "__main__":

@@ -1,15 +1,15 @@
-"""Gathers a data set from public repositories of pictures, out of local clones of them.
+"""Gathers a data set from public repositories of images, out of local clones of them.
 
 python -m models.gather SOURCES.toml --clones DIR --out SET writes a pack (models.data.packs) that
 models.train reads, and models.groups where it is a set that it knows. SOURCES.toml has a table
 [[repository]] for each: its name (owner/name), a commit, and [repository.classes], class = [folders
 or files of it, patterns with *, ? and [] like a shell's, but * takes in /]; or with `table`, a CSV
-file of it whose rows are picture and label, class = [labels], the pictures lying in `folder`.
+file of it whose rows are image and label, class = [labels], the images lying in `folder`.
 DIR/OWNER/NAME are the clones: bare ones do, and nothing is checked out.
 
-Left out, and counted: files of more than `most_bytes`, those that no picture can be decoded from,
-pictures with a side under `least` pixels, copies, and ImageNet's validation pictures, which sets of
-this package test on. Of larger pictures than `side` the centre square is kept, reduced to that.
+Left out, and counted: files of more than `most_bytes`, those that no image can be decoded from,
+images with a side under `least` pixels, copies, and ImageNet's validation images, which sets of
+this package test on. Of larger images than `side` the centre square is kept, reduced to that.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pathlib import Path
 from models.command_line.main import make_parser, run_command
 from models.data.collect import gather
 from models.data.packs import (
-    check_no_pictures,
+    check_no_images,
     fill_together,
     write_packs,
 )
@@ -41,14 +41,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _gather(args: argparse.Namespace) -> None:
     sources = read_sources(args.sources)
-    check_no_pictures(args.out, ("train", "val", "test"))
+    check_no_images(args.out, ("train", "val", "test"))
     gathered = gather(sources, args.clones, progress=not args.quiet)
     files = gathered.files()
     with fill_together(args.out) as folder:
         write_packs(files, folder, "train")
     for name, count in files.counts().items():
         print(f"{name}: {count}")
-    print(f"{len(files)} pictures; left out: {gathered.list_reasons()}")
+    print(f"{len(files)} images; left out: {gathered.list_reasons()}")
 
 
 if __name__ == "__main__":

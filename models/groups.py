@@ -3,8 +3,8 @@
 python -m models.groups GROUPS.toml --from SET=DIR [--from SET=DIR ...] --out DIR writes packs
 (models.data.packs) that models.train reads. GROUPS.toml has a table [groups], name = [classes], in
 which "SET/*" are all classes of a set and "SET/CLASS" is one, and `most` and `most_test`: how many
-pictures of a group are trained on and tested on at most, shared evenly by its classes. A class
-named alone is taken from the first set that has it: two sets may have split the same pictures
+images of a group are trained on and tested on at most, shared evenly by its classes. A class
+named alone is taken from the first set that has it: two sets may have split the same images
 differently into train and test. Of a set without a test part a tenth of each class is tested on.
 Sets without a train part give packs to test on alone.
 """
@@ -20,7 +20,7 @@ from models.command_line.main import make_parser, run_command
 from models.data.catalog import KNOWN
 from models.data.class_groups import group_sets, read_groups
 from models.data.datasets import DataSet, open_data_set
-from models.data.packs import check_no_pictures, fill_together, write_packs
+from models.data.packs import check_no_images, fill_together, write_packs
 from models.errors import DataError
 
 
@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _groups(args: argparse.Namespace) -> None:
     groups = read_groups(args.groups)
-    check_no_pictures(args.out, ("train", "test"))
+    check_no_images(args.out, ("train", "test"))
     sets = _open_sources(args.sources)
     parts = {part: files for part, files in group_sets(groups, sets).items() if len(files)}
     with fill_together(args.out) as folder:
@@ -65,7 +65,7 @@ def _groups(args: argparse.Namespace) -> None:
             write_packs(files, folder, part)
     for part, files in parts.items():
         counts = ", ".join(f"{name} {count}" for name, count in files.counts().items())
-        print(f"{part}: {len(files)} pictures ({counts})")
+        print(f"{part}: {len(files)} images ({counts})")
 
 
 if __name__ == "__main__":

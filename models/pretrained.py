@@ -15,7 +15,7 @@ from pathlib import Path
 
 from models.command_line.main import make_parser, run_command
 from models.errors import RecipeError
-from models.training.checkpoint import find_checkpoint, is_finished, read_checkpoint
+from models.training.checkpoint import find_checkpoint, read_checkpoint
 from models.training.initial_weights import write_weights
 
 
@@ -34,17 +34,16 @@ def _write(args: argparse.Namespace) -> None:
     path = find_checkpoint(args.run)
     if args.out.suffix != ".safetensors" or args.out.is_dir():
         raise RecipeError(f"expected --out FILE.safetensors; found {args.out}")
-    content = read_checkpoint(path)
-    if not is_finished(content) and not args.unfinished:
+    checkpoint = read_checkpoint(path)
+    if not checkpoint.finished and not args.unfinished:
         raise RecipeError(
             f"{path}: expected a training that has run through; found "
-            f"{content['state']['epoch']} of {content['state']['recipe']['epochs']} epochs. "
-            "Let it finish (models.train --resume), or give --unfinished."
+            f"{checkpoint.state.progress.epoch} of {checkpoint.recipe.epochs} epochs. Let it "
+            "finish (models.train --resume), or give --unfinished."
         )
-    write_weights(content, args.out)
-    print(
-        f"{args.out}: {content['network']} on {content['data']}, {args.out.stat().st_size:,} bytes"
-    )
+    write_weights(checkpoint, args.out)
+    size = args.out.stat().st_size
+    print(f"{args.out}: {checkpoint.network} on {checkpoint.data.name}, {size:,} bytes")
 
 
 if __name__ == "__main__":

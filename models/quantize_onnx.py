@@ -1,9 +1,9 @@
-"""Gives a float bundle of the onnx engine 8-bit weights and activations, by ONNX Runtime's own
-quantizer: python -m models.quantize_onnx BUNDLE [--calibration DIR] --out DIR.
+"""Gives a float bundle 8-bit weights and activations, by ONNX Runtime's own quantizer.
 
-The network to compare an 8-bit network with: static, per channel, as ONNX Runtime runs fastest on
-CPUs. The activations' ranges are those that the photos of a folder reach. Those of noise, which an
-untrained network gets and a trained one with --noise, are good for time and memory alone.
+python -m models.quantize_onnx BUNDLE [--calibration DIR] --out DIR: the network to compare an 8-bit
+network with: static, per channel, as ONNX Runtime runs fastest on CPUs. The activations' ranges are
+those that the photos of a folder reach. Those of noise, which an untrained network gets and a
+trained one with --noise, are good for time and memory alone.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Counts of a network, measured on the real modules: python -m models.summary NAME [--json].
 
 parameters; packed_bytes (binary weights at one bit, the rest as float32, as the authors count their
-sizes); binary_macs and float_macs for one picture; binary_convs.
+sizes); binary_macs and float_macs for one image; binary_convs.
 """
 
 from __future__ import annotations

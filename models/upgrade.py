@@ -1,9 +1,9 @@
 """Lifts a bundle to the newest format without its checkpoint.
 
-python -m models.upgrade BUNDLE --out DIR: weights and graphs stay byte by byte. The manifest gets
-what newer formats have, its digest among it, and the bundle a self-test, with the logits of its own
-engines here. DIR may be BUNDLE. The manifest is trusted as it is: format 1 has nothing to check it
-by.
+python -m models.upgrade BUNDLE --out DIR: weights and graphs stay as they are, but for the paths of
+the machine that exported a model.ts, which are left out. The manifest gets what newer formats have,
+its digest among it, and the bundle a self-test, with the logits of its own engines here. DIR may be
+BUNDLE. The manifest is trusted as it is: format 1 has nothing to check it by.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from pathlib import Path
 from models.command_line.main import make_parser, run_command
 from models.export.stored_answers import add_self_test
 from runtime import Bundle, read_bundle
-from runtime.bundle import check_replaceable, write_bundle
+from runtime.bundle import TORCHSCRIPT_GRAPH, check_replaceable, write_bundle
+from runtime.engines.graph_file import copy_graph
 from runtime.manifest import FLOAT_ORDER
 
 
@@ -31,7 +32,11 @@ def upgrade(bundle: Bundle, out: Path) -> Bundle:
     manifest = replace(bundle.manifest, float_order=FLOAT_ORDER)
     files = {name: bundle.path / name for name in manifest.files}
     with tempfile.TemporaryDirectory() as temporary:
-        return write_bundle(out, manifest, add_self_test(manifest, files, Path(temporary)))
+        folder = Path(temporary)
+        if TORCHSCRIPT_GRAPH in files:
+            copy_graph(files[TORCHSCRIPT_GRAPH], folder / TORCHSCRIPT_GRAPH)
+            files[TORCHSCRIPT_GRAPH] = folder / TORCHSCRIPT_GRAPH
+        return write_bundle(out, manifest, add_self_test(manifest, files, folder))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

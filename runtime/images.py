@@ -133,7 +133,7 @@ def resize_and_crop(image: Image.Image, spec: Preprocessing) -> Image.Image:
         if resized != image.size:
             image = image.resize(resized, resample)
         return image.crop(window)
-    # A picture of 1 x 10,000,000 would become 256 x 2,560,000,000: compute only the window, from
+    # An image of 1 x 10,000,000 would become 256 x 2,560,000,000: compute only the window, from
     # the piece of the long side around it (the resampling boxes are single precision).
     axis = 0 if width >= height else 1
     scale = long / max(resized)

@@ -5,7 +5,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from service.quick_imports import quick_imports
+from service.system.quick_imports import quick_imports
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

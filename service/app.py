@@ -10,30 +10,30 @@ from typing import TYPE_CHECKING
 from starlette.types import ASGIApp
 
 from runtime import Engine, trim_memory
-from service.access import Access
-from service.admission import Admission
+from service.access.access import Access
+from service.access.cors import describe_cors
 from service.application import Application, State
-from service.budget import Budget
-from service.classify import Classify
-from service.cors import describe_cors
-from service.front import Family, Front, Handler, LateFamily
-from service.gate import Gate
-from service.inference import Inference
-from service.intake import Intake
-from service.late_api import LateApi
-from service.lifecycle import Lifecycle
-from service.live_metrics import LiveCollector
-from service.memory import read_resident
-from service.metrics import Metrics
-from service.probes import list_probes
-from service.pulse import Pulse
+from service.memory.budget import Budget
+from service.memory.trim import IdleTrim
+from service.metrics.metrics import Metrics
 from service.repository.collector import ModelCollector
-from service.routes import Routes
-from service.settings import Settings, read_settings
-from service.shedding import Shedding
-from service.tracing import heed_environment
-from service.trim import IdleTrim
-from service.versions import read_versions
+from service.requests.front import Family, Front, Handler, LateFamily
+from service.requests.gate import Gate
+from service.requests.intake import Intake
+from service.requests.tracing import heed_environment
+from service.routes.classify import Classify
+from service.routes.late_api import LateApi
+from service.routes.probes import list_probes
+from service.routes.routes import Routes
+from service.settings.settings import Settings, read_settings
+from service.system.memory import read_resident
+from service.system.versions import read_versions
+from service.work.admission import Admission
+from service.work.inference import Inference
+from service.work.lifecycle import Lifecycle
+from service.work.live_metrics import LiveCollector
+from service.work.pulse import Pulse
+from service.work.shedding import Shedding
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -99,7 +99,7 @@ def create_app(
             shedding.close(asyncio.get_running_loop().time())
 
     def make_fastapi() -> FastAPI:
-        from service.api import make_api  # MiB that serving does without
+        from service.routes.api import make_api  # MiB that serving does without
 
         version = versions["service"]
         return make_api(version, settings, lifecycle, inference, surround, lifespan)

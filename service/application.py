@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.late_api import LateApi
-from service.problems import describe_status
-from service.tracing import are_requests_traced
+from service.messages.problems import describe_status
+from service.requests.tracing import are_requests_traced
+from service.routes.late_api import LateApi
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-    from service.access import Access
-    from service.admission import Admission
-    from service.budget import Budget
-    from service.gate import Gate
-    from service.inference import Inference
-    from service.lifecycle import Lifecycle
-    from service.metrics import Metrics
+    from service.access.access import Access
+    from service.memory.budget import Budget
+    from service.metrics.metrics import Metrics
+    from service.requests.gate import Gate
+    from service.work.admission import Admission
+    from service.work.inference import Inference
+    from service.work.lifecycle import Lifecycle
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runtime import ENGINES
-from service.classifier import DEFAULT_TOP_K
-from service.output import Parser
-from service.settings import CONFIG_VARIABLE, MAX_WORKERS, describe_settings
+from service.classification.classifier import DEFAULT_TOP_K
+from service.messages.output import Parser
+from service.settings.settings import CONFIG_VARIABLE, MAX_WORKERS, describe_settings
 
 if TYPE_CHECKING:
     from service.bulk.shards import Shard

@@ -10,22 +10,22 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from service.arguments import build_parser
-from service.commands import (
+from service.commands.commands import (
     check_engine,
     print_configuration,
     print_new_key,
     print_sample_image,
     print_version,
 )
-from service.logs import configure_logging
-from service.notify import Notifier
-from service.output import print_error, run_command
-from service.quick_imports import quick_imports
-from service.settings import InvalidSettings, read_settings
+from service.messages.logs import configure_logging
+from service.messages.output import print_error, run_command
+from service.server.notify import Notifier
+from service.settings.settings import InvalidSettings, read_settings
+from service.system.quick_imports import quick_imports
 
 if TYPE_CHECKING:
     from service.bulk.options import BulkOptions
-    from service.watch import WatchOptions
+    from service.watch.watch import WatchOptions
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -49,7 +49,7 @@ def _run(arguments: Sequence[str] | None) -> int:
             given = {field: value for field, value in given.items() if value is not None}
             settings = read_settings(options.config, **given)
             if options.command == "watch":
-                from service.watch import watch
+                from service.watch.watch import watch
 
                 configure_logging(settings.log_level, settings.log_format)
                 return watch(settings, _read_watch(options))
@@ -61,7 +61,7 @@ def _run(arguments: Sequence[str] | None) -> int:
             return classify_images(settings, _read_bulk(options))
         settings = read_settings(options.config)
         with quick_imports():
-            from service.serve import serve
+            from service.server.serve import serve
 
         return serve(settings)
     except InvalidSettings as fault:
@@ -99,7 +99,7 @@ def _read_bulk(options: argparse.Namespace) -> "BulkOptions":
 
 
 def _read_watch(options: argparse.Namespace) -> "WatchOptions":
-    from service.watch import WatchOptions
+    from service.watch.watch import WatchOptions
 
     is_terminal = sys.stdout is not None and sys.stdout.isatty()
     return WatchOptions(

@@ -5,9 +5,9 @@ from functools import cache
 from prometheus_client.core import Metric
 
 from service.app import create_app
-from service.live_metrics import ConnectionCollector
-from service.metrics import Metrics
-from service.settings import Settings
+from service.metrics.metrics import Metrics
+from service.settings.settings import Settings
+from service.work.live_metrics import ConnectionCollector
 
 _ENDS = {"counter": ("_total",), "info": ("_info",), "histogram": ("_bucket", "_sum", "_count")}
 

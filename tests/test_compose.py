@@ -16,8 +16,8 @@ import pytest
 import yaml
 from pydantic import TypeAdapter
 
-from service.setting_types import Bytes
-from service.settings import PREFIX, Settings, name_variable, read_settings
+from service.settings.setting_types import Bytes
+from service.settings.settings import PREFIX, Settings, name_variable, read_settings
 
 CLASSIFIERS = ("meliusnet", "baseline")
 SETTINGS = {name_variable(field): field for field in Settings.model_fields}

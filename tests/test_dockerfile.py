@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 from runtime import ENGINES, read_bundle
-from service.settings import KERNEL_SETTINGS, Settings, name_variable
+from service.settings.settings import KERNEL_SETTINGS, Settings, name_variable
 
 # The last versions with a published fault that concerns this project.
 FAULTY = {

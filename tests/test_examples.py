@@ -19,9 +19,9 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from service.key_file import make_key
-from service.problems import Problem, encode_problem
-from service.sample_image import draw_sample_image
+from service.access.key_file import make_key
+from service.commands.sample_image import draw_sample_image
+from service.messages.problems import Problem, encode_problem
 from tests.service.servers import ServerProcess
 
 ROOT = Path(__file__).resolve().parent.parent

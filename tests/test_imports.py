@@ -24,18 +24,29 @@ UNUSED = (
     "numpy.random",  # 2.7, 5
     "fastapi",  # 5, 90: for the document of the API, spans, routes of others
     *("starlette.applications", "starlette.requests", "anyio", "python_multipart"),
-    *("service.api", "service.description", "service.schemas", "service.info"),
+    *(
+        "service.routes.api",
+        "service.routes.description",
+        "service.routes.schemas",
+        "service.routes.info",
+    ),
     "opentelemetry",  # 0.7, 16
     *("idna", "PIL._avif"),  # 0.5 each
     "pydantic.v1",  # 1.5, 16: FastAPI asks it about every type that is a parameter or an answer
     "service.bulk",
-    *("service.watch", "service.camera", "service.mjpeg", "service.web", "service.docs"),  # 0.9, 8
+    *(
+        "service.watch.watch",
+        "service.watch.camera",
+        "service.watch.mjpeg",
+        "service.watch.web",
+        "service.routes.docs",
+    ),  # 0.9, 8
     "service.oip",  # 0.2, 12
     *("fastapi.testclient", "starlette.testclient", "httpx", "numpy.testing", "unittest"),
     *("multiprocessing.managers", "concurrent.futures.process", "xml", "sqlite3", "yaml"),
 )
 # And what a command in the shell does not need.
-SERVER = ("uvicorn", "httptools", "prometheus_client", "service.server")
+SERVER = ("uvicorn", "httptools", "prometheus_client", "service.server.server")
 CLEAN = {
     **{name: value for name, value in os.environ.items() if not name.startswith("BNN_")},
     "BNN_ENGINE": "native",
@@ -118,8 +129,8 @@ def find(names: Sequence[str], loaded: set[str]) -> list[str]:
 SERVED = """
 import http.client, io, os, signal, threading
 from PIL import Image
-from service.lifecycle import Lifecycle
-from service.serve import Server
+from service.work.lifecycle import Lifecycle
+from service.server.serve import Server
 image = io.BytesIO()
 Image.new("RGB", (64, 48)).save(image, "JPEG")
 def note(moment):
@@ -146,7 +157,7 @@ def finish(self, finish_start=Lifecycle.finish_start):
 Server.__init__, Lifecycle.finish_start = begin, finish
 assert main(["serve"]) == 0
 """
-LATE = ("fastapi", "opentelemetry", "anyio", "service.description")
+LATE = ("fastapi", "opentelemetry", "anyio", "service.routes.description")
 
 
 def test_service_that_is_ready_has_loaded_what_serving_takes(repository: Path) -> None:
@@ -154,7 +165,7 @@ def test_service_that_is_ready_has_loaded_what_serving_takes(repository: Path) -
     loaded = by_moment["ready"]
     assert find(UNUSED, loaded) == []
     assert find(SERVER, loaded) == list(SERVER)  # else the names above would prove nothing
-    assert "service.classify" in loaded
+    assert "service.routes.classify" in loaded
 
 
 @pytest.mark.parametrize("document", ["GET /openapi.json", "GET /docs"])
@@ -174,7 +185,7 @@ def test_fastapi_is_loaded_for_the_document_of_the_api_alone(
 def test_commands_in_the_shell_load_no_server(arguments: list[str], repository: Path) -> None:
     loaded = loaded_after(f"assert main({arguments!r}) == 0", repository)
     assert find((*UNUSED, *SERVER), loaded) == []
-    assert find(["service.commands"], loaded)
+    assert find(["service.commands.commands"], loaded)
 
 
 def count_ticks(call: Callable[[Any], object], batch_of: Callable[[int], Any]) -> int:

@@ -427,7 +427,7 @@ def test_prometheus_evaluates_every_rule(scene: Scene) -> None:
 
 
 def test_the_log_tells_of_refusals_in_few_lines(scene: Scene) -> None:
-    lines = [line for line in scene.log if line["logger"] == "service.shedding"]
+    lines = [line for line in scene.log if line["logger"] == "service.work.shedding"]
     assert lines[0]["message"] == "requests are refused"
     assert lines[-1]["message"] == "no requests are refused any more"
     assert len(lines) <= 4

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 
-from service.settings import Settings
+from service.settings.settings import Settings
 from tests.exposed import list_families, list_samples
 from tests.promql import list_metrics
 

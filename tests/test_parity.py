@@ -17,7 +17,7 @@ import torch
 from safetensors.numpy import save_file
 from torch import nn
 
-from models.export.bundle import export_bundle
+from models.export.bundle import ExportOptions, Source, export_bundle
 from models.export.convert import calibrate, convert_network
 from models.export.onnx_graph import build_graph
 from models.export.parity import parity_inputs
@@ -125,7 +125,8 @@ def test_engines_agree_on_every_variant(name: str, tmp_path: Path) -> None:
     side = side_of(name)
     spec = Preprocessing(side, side, "bilinear", (0.0,) * 3, (1.0,) * 3)
     labels = [str(i) for i in range(10)]
-    bundle = export_bundle(network, tmp_path / "bundle", labels, spec, None, parity_count=1)
+    source, options = Source(network, labels, spec), ExportOptions(parity_inputs=1)
+    bundle = export_bundle(source, tmp_path / "bundle", options)
     check_engines(bundle.path, network, parity_inputs(bundle.manifest.input, 5, seed=4))
 
 

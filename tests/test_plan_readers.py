@@ -15,7 +15,7 @@ import torch
 from hypothesis import given, settings
 from safetensors.numpy import save_file
 
-from models.onnx_graph import build_graph
+from models.export.onnx_graph import build_graph
 from runtime import ENGINES, Bundle, load_engine, read_bundle
 from runtime.bundle import WEIGHTS
 from runtime.engines.onnx_sessions import open_session

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from runtime.bench.report import SECTIONS
-from service.schemas import ClassifyBody, ModelBody, PredictionBody, TimingsBody
-from service.settings import Settings
+from service.routes.schemas import ClassifyBody, ModelBody, PredictionBody, TimingsBody
+from service.settings.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()

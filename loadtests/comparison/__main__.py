@@ -7,22 +7,10 @@ which stays the same where latencies do not. `make compare` prepares the bundles
 
 import argparse
 import sys
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from loadtests.comparison.accuracy import list_labelled
-from loadtests.comparison.page import split_at_marks, write_between_marks, write_page
-from loadtests.comparison.plots import draw_case
-from loadtests.comparison.run import CaseRun, Material
-from loadtests.comparison.sides import Case, choose_engine, make_case
-from loadtests.comparison.summary import summarize
-from loadtests.comparison.tables import add_case
-from loadtests.contestants import EVEN
-from loadtests.images import generate_jpegs, read_photos
-from loadtests.machine import read_load
-from loadtests.memory_baseline import measure_no_model
-from loadtests.options import (
+from loadtests.command_line.options import (
     choose_cpus,
     describe_options,
     make_parser,
@@ -32,13 +20,22 @@ from loadtests.options import (
     parse_result,
     run_tool,
 )
-from loadtests.progress import Progress
-from loadtests.report import Report
-from loadtests.servers import ROOT, WrongUsage
+from loadtests.command_line.progress import Progress
+from loadtests.comparison.material import describe_material, make_material
+from loadtests.comparison.page import split_at_marks, write_between_marks, write_page
+from loadtests.comparison.plots import draw_case
+from loadtests.comparison.run import CaseRun
+from loadtests.comparison.sides import Case, choose_engine, make_case
+from loadtests.comparison.summary import summarize
+from loadtests.comparison.tables import add_case
+from loadtests.errors import WrongUsage
+from loadtests.output.machine import read_load
+from loadtests.output.report import Report
+from loadtests.servers.baseline import measure_no_model
+from loadtests.servers.contestants import EVEN
+from loadtests.servers.server import ROOT
 
 TITLE = "MeliusNet and MobileNet-v1 in the same service"
-PHOTOS, PHOTO_SIZE = 8, (512, 384)
-PHONES, PHONE_SIZE = 2, (4032, 3024)
 _DEFAULT = ("The repository's bundles", "service/bundles/default", "service/bundles/mobilenet_v1")
 
 
@@ -53,23 +50,16 @@ async def _run(options: argparse.Namespace) -> int:
     progress = Progress()
     report = Report(TITLE, describe_options(options))
     cases = _choose_cases(options)
-    labelled = list_labelled(options.data) if options.data else ()
     environment = parse_environment(options.env)
     progress.note("making the images")
-    material = Material(
-        read_photos(options.photos)
-        if options.photos
-        else generate_jpegs(options.seed, PHOTOS, PHOTO_SIZE),
-        generate_jpegs(options.seed, PHONES, PHONE_SIZE) if any(c.whole for c in cases) else (),
-        labelled,
-    )
+    material = make_material(options, with_phone=any(case.whole for case in cases))
     no_model = await _measure_no_model(cases, environment, options)
     runs = []
     for case in cases:
         run = CaseRun(case, options, environment, material, progress)
         await run.run()
         runs.append(run)
-    report.paragraphs.append(_describe(options, material, any(case.whole for case in cases)))
+    report.paragraphs.append(describe_material(options, material))
     for run in runs:
         add_case(report, run, options, no_model)
     progress.clear()
@@ -111,30 +101,6 @@ def _choose_cases(options: argparse.Namespace) -> list[Case]:
     if len({case.title for case in cases}) < len(cases):
         raise WrongUsage("expected a title of its own for each case, found one twice")
     return cases
-
-
-def _describe(options: argparse.Namespace, material: Material, has_phone: bool) -> str:
-    photos = f"the photos in {options.photos.name}/" if options.photos else "generated photos"
-    width, height = PHOTO_SIZE
-    size = "" if options.photos else f" of {width}x{height} pixels"
-    phone = ", and generated ones of 12 megapixels" if has_phone else ""
-    return (
-        "All sides are the same code with the same settings, on the same CPU; only the bundle and "
-        "its engine differ. libjpeg-turbo is kept to SSE2: with AVX2 its time hangs on where a "
-        "process happens to have its buffers. So decoding, which is the same for all, is a little "
-        f"slower than it can be. Images: {photos}{size}{phone}; the same "
-        f"requests for all. Of each side {options.repeats} turns of {options.seconds:g} s in the "
-        f"order A B B A, each after {options.warm_up:g} s that do not count: medians [lowest, "
-        f"highest].{_describe_labelled(options, material)}"
-    )
-
-
-def _describe_labelled(options: argparse.Namespace, material: Material) -> str:
-    if not material.labelled:
-        return ""
-    counts = Counter(file.label for file in material.labelled)
-    shown = ", ".join(f"{count} {label}" for label, count in sorted(counts.items()))
-    return f" Labelled images in {options.data.name}/: {len(material.labelled)} ({shown})."
 
 
 def _build_parser() -> argparse.ArgumentParser:

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from loadtests.clients.http_client import build_request
+from loadtests.clients.images import SUFFIXES
+from loadtests.command_line.progress import Progress
 from loadtests.comparison.sides import Side
-from loadtests.http_client import build_request
-from loadtests.images import SUFFIXES
-from loadtests.progress import Progress
-from loadtests.servers import ServerFault, WrongUsage
+from loadtests.errors import ServerFault, WrongUsage
 
 _ANSWER_SECONDS = 60.0
-_PARTS = ("test", "val")  # of a data set, the first one that is there
+_SPLITS = ("test", "val")  # of a data set, the first one that is there
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Accuracy:
 
 def list_labelled(folder: Path) -> list[Labelled]:
     """DIR/test/LABEL/*, DIR/val/LABEL/* or DIR/LABEL/*; raises WrongUsage if there is none."""
-    root = next((folder / part for part in _PARTS if (folder / part).is_dir()), folder)
+    root = next((folder / split for split in _SPLITS if (folder / split).is_dir()), folder)
     found = [
         Labelled(path, path.parent.name)
         for path in sorted(root.glob("*/*"))

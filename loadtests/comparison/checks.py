@@ -1,18 +1,20 @@
-"""Cross-checks: does the service itself, and another load generator, say what this one says?"""
+"""Cross-checks: the service itself and another load generator say what this one says, or not."""
 
+import asyncio
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from loadtests.clients.images import EncodedImage
+from loadtests.clients.metrics import CPU, Histogram, read_metrics
+from loadtests.clients.requests import build_classify
 from loadtests.comparison.sides import Side
 from loadtests.comparison.turns import Turn, take_closed_turn
-from loadtests.figures import Latencies, measure_latencies
-from loadtests.images import Picture
-from loadtests.outcomes import build_classify
-from loadtests.report import Check, check_at_most
-from loadtests.scrape import Histogram, scrape
-from loadtests.wrk import WrkRun, run_wrk
+from loadtests.comparison.wrk import WrkRun, run_wrk
+from loadtests.errors import ServerFault
+from loadtests.output.figures import Latencies, measure_latencies
+from loadtests.output.report import Check, check_at_most
 
 MAX_CPU_DIFFERENCE = 0.05  # /metrics is read a little before and after
 MAX_RATE_DIFFERENCE = 0.1  # between two generators, one after the other
@@ -48,11 +50,14 @@ async def check_metrics(
     side: Side, bodies: Sequence[bytes], clients: int, seconds: float
 ) -> OwnMetrics:
     """A closed loop between two readings of /metrics. Raises ServerFault."""
-    before = await scrape(side.server.address)
+    address = str(side.server.address)
+    before = await asyncio.to_thread(read_metrics, address)
     turn = await take_closed_turn(side, bodies, clients, seconds, 0)
-    after = await scrape(side.server.address)
+    after = await asyncio.to_thread(read_metrics, address)
+    if before.cpu_seconds is None or after.cpu_seconds is None:
+        raise ServerFault(f"expected {CPU} in {address}/metrics, found none")
     return OwnMetrics(
-        turn, after.cpu_seconds - before.cpu_seconds, after.classify - before.classify
+        turn, after.cpu_seconds - before.cpu_seconds, after.durations - before.durations
     )
 
 
@@ -99,15 +104,15 @@ class OtherGenerator:
 
 
 async def check_generator(
-    side: Side, picture: Picture, clients: int, seconds: float, cpus: Sequence[int]
+    side: Side, image: EncodedImage, clients: int, seconds: float, cpus: Sequence[int]
 ) -> OtherGenerator:
     """Raises ServerFault."""
-    bodies = [build_classify(picture, form=False).data]
+    bodies = [build_classify(image, form=False).data]
     with tempfile.TemporaryDirectory() as folder:
-        image = Path(folder) / "image"
-        image.write_bytes(picture.data)
+        file = Path(folder) / "image"
+        file.write_bytes(image.data)
         first = await take_closed_turn(side, bodies, clients, seconds / 2, 0)
-        other = await run_wrk(side.server.address, image, clients, seconds, cpus, Path(folder))
+        other = await run_wrk(side.server.address, file, clients, seconds, cpus, Path(folder))
         second = await take_closed_turn(side, bodies, clients, seconds / 2, 0)
     return OtherGenerator((first, second), other)
 

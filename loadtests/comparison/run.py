@@ -2,26 +2,26 @@
 
 import argparse
 import contextlib
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
-from loadtests.comparison.accuracy import Accuracy, Labelled, measure_accuracy
+from loadtests.command_line.progress import Progress
+from loadtests.comparison.accuracy import Accuracy, measure_accuracy
 from loadtests.comparison.checks import (
     OtherGenerator,
     OwnMetrics,
     check_generator,
     check_metrics,
 )
+from loadtests.comparison.material import Material
 from loadtests.comparison.sides import Case, Facts, Side, describe_side
 from loadtests.comparison.turns import Search, Turn, judge_turn, take_closed_turn, take_open_turn
-from loadtests.figures import find_median
-from loadtests.images import Picture
-from loadtests.outcomes import build_classify
-from loadtests.processes import Usage
-from loadtests.progress import Progress
-from loadtests.servers import Server, WrongUsage
-from loadtests.wrk import is_installed
+from loadtests.comparison.wrk import is_installed
+from loadtests.errors import WrongUsage
+from loadtests.output.figures import find_median
+from loadtests.servers.processes import Usage
+from loadtests.servers.server import Server
 
 PHONE_CLIENTS = 2
 OPEN_SHARE = 0.5  # of the slowest side's best rate: the same load for all
@@ -44,25 +44,6 @@ class Result:
     metrics: OwnMetrics | None = None
     generator: OtherGenerator | None = None
     accuracy: Accuracy | None = None
-
-
-@dataclass
-class Material:
-    """What is sent, made before any clock is started."""
-
-    photos: Sequence[Picture]
-    phone: Sequence[Picture]
-    labelled: Sequence[Labelled] = ()
-
-    @property
-    def bodies(self) -> list[bytes]:
-        """The requests of the photos."""
-        return [build_classify(picture, form=False).data for picture in self.photos]
-
-    @property
-    def phone_bodies(self) -> list[bytes]:
-        """The requests of the phone's photos."""
-        return [build_classify(picture, form=False).data for picture in self.phone]
 
 
 class CaseRun:

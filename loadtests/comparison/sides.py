@@ -1,19 +1,21 @@
 """What is compared: bundles in the service of this source tree, each in a process of its own."""
 
+import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from loadtests.contestants import EVEN
-from loadtests.http_client import Address, Pool, ask, build_request
-from loadtests.processes import Usage
-from loadtests.servers import Server, ServerFault, ServerSpec, WrongUsage, describe_this_service
+from loadtests.clients.asking import ask_json
+from loadtests.clients.http_client import Pool
+from loadtests.errors import ServerFault, WrongUsage
+from loadtests.servers.contestants import EVEN
+from loadtests.servers.processes import Usage
+from loadtests.servers.server import Server, ServerSpec, describe_this_service
 
 MANIFEST, PACKED = "manifest.json", "packed.safetensors"
 NATIVE, ONNX = "native", "onnx"
-_ASK_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,8 @@ class Side:
 
     async def read_facts(self) -> Self:
         """Asks the service what it serves. Raises ServerFault."""
-        self.facts = read_facts(await ask_json(self.server.address, "/info"), self.bundle.name)
+        info = await asyncio.to_thread(ask_json, str(self.server.address), "/info")
+        self.facts = read_facts(info, self.bundle.name)
         return self
 
     @property
@@ -101,8 +104,8 @@ class Side:
         return self.facts.title
 
 
-def read_facts(info: Mapping[str, Any], folder: str) -> Facts:
-    """The facts out of the answer of /info. Raises ServerFault."""
+def read_facts(info: Any, folder: str) -> Facts:
+    """The facts out of the answer of /info, None if it was no JSON. Raises ServerFault."""
     try:
         model, engine = info["model"], info["engine"]
         quantization = model.get("quantization") or {}
@@ -136,16 +139,3 @@ def _read_record(training: Mapping[str, Any], trained: bool) -> str:
             f"{accuracy.get('split', '')} part"
         )
     return "not measured" if trained else "none: random weights"
-
-
-async def ask_json(address: Address, path: str) -> dict[str, Any]:
-    """GET, as an object. Raises ServerFault."""
-    answer = await ask(
-        address, build_request("GET", path, headers={"Connection": "close"}), _ASK_SECONDS
-    )
-    if answer.status != 200:
-        raise ServerFault(f"GET {path}: expected 200, found {answer.status}")
-    content = json.loads(answer.body)
-    if not isinstance(content, dict):
-        raise ServerFault(f"GET {path}: expected an object, found {type(content).__name__}")
-    return content

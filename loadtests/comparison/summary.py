@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from loadtests.comparison.run import CaseRun
 from loadtests.comparison.tables import Names, compare_cpu
 from loadtests.comparison.turns import find_percentiles
-from loadtests.figures import find_median, format_ms
-from loadtests.processes import format_bytes
-from loadtests.report import Report, make_table
+from loadtests.output.figures import find_median, format_ms
+from loadtests.output.report import Report, make_table
+from loadtests.servers.processes import format_bytes
 
 _HEAD = [
     *("network", "engine", "CPU ms an image", "of ours", "images/s", "p50 / p99 ms"),

@@ -7,7 +7,8 @@ from typing import Any
 from loadtests.comparison.checks import judge_generator, judge_metrics
 from loadtests.comparison.run import CaseRun, Result
 from loadtests.comparison.turns import find_percentiles
-from loadtests.figures import (
+from loadtests.comparison.wrk import ABSENT
+from loadtests.output.figures import (
     Ratio,
     bootstrap_ratio,
     find_median,
@@ -15,9 +16,8 @@ from loadtests.figures import (
     measure_spread,
     to_json,
 )
-from loadtests.processes import format_bytes
-from loadtests.report import Report
-from loadtests.wrk import ABSENT
+from loadtests.output.report import Report
+from loadtests.servers.processes import format_bytes
 
 SHARES = (0.5, 0.95, 0.99, 0.999)
 _SHORT_HEAD = [

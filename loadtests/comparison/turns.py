@@ -4,9 +4,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from loadtests.comparison.sides import Side
-from loadtests.figures import measure_latencies, pick
-from loadtests.loops import (
+from loadtests.clients.loops import (
     ClosedRun,
     GeneratorUse,
     Lag,
@@ -16,13 +14,15 @@ from loadtests.loops import (
     run_open_loop,
     spare_collector,
 )
-from loadtests.outcomes import Outcome, attempt, count_labels, select
-from loadtests.servers import ServerFault
+from loadtests.clients.outcomes import Outcome, attempt, count_labels, select
+from loadtests.comparison.sides import Side
+from loadtests.errors import ServerFault
+from loadtests.output.figures import measure_latencies, pick
 
 GIVE_UP_SECONDS = 30.0
 MAX_LAG_MS = 20.0
 WITHIN = 0.99  # of all requests have to be answered in time, for a rate to hold
-LOWEST, HIGHEST = 0.3, 1.0  # of the closed loop's rate: where the search for it looks
+MIN_SHARE, MAX_SHARE = 0.3, 1.0  # of the closed loop's rate: where the search for it looks
 
 
 @dataclass
@@ -121,8 +121,10 @@ class Search:
     @property
     def next_rate(self) -> float:
         """Half-way between the highest rate that held and the lowest that did not."""
-        low = max((s.rate for s in self.steps if s.holds), default=LOWEST * self.closed_rate)
-        high = min((s.rate for s in self.steps if not s.holds), default=HIGHEST * self.closed_rate)
+        low = max((s.rate for s in self.steps if s.holds), default=MIN_SHARE * self.closed_rate)
+        high = min(
+            (s.rate for s in self.steps if not s.holds), default=MAX_SHARE * self.closed_rate
+        )
         return (low + high) / 2
 
     @property

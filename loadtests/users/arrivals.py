@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from loadtests.loops import plan_arrivals
+from loadtests.clients.loops import plan_arrivals
 
 ARRIVALS = ("poisson", "constant")
 

@@ -5,8 +5,8 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace, _ArgumentGrou
 from dataclasses import fields
 from pathlib import Path
 
-from loadtests.options import parse_count, parse_positive
-from loadtests.servers import WrongUsage
+from loadtests.command_line.options import parse_count, parse_positive
+from loadtests.errors import WrongUsage
 from loadtests.users.arrivals import ARRIVALS
 from loadtests.users.payloads import MIXED, SIZES, Payload, make_payloads
 from loadtests.users.stages import SHAPES, SOAK_STAGES, SPIKE_TIMES, STEPS
@@ -41,8 +41,21 @@ def add_image_options(parser: ArgumentParser, sent: tuple[str, ...] = SENT) -> N
         f"or {MIXED}: small ones in JPEG, PNG and WebP (the default)",
     )
     group.add_argument("--photos", default="", metavar="DIR", help="send the files of DIR instead")
-    group.add_argument("--picture-seed", type=int, default=1, help="of generated images (1)")
-    group.add_argument("--picture-count", type=int, help="generated images, of each size (3; 9)")
+    group.add_argument(
+        "--image-seed",
+        "--image-seed",
+        dest="image_seed",
+        type=int,
+        default=1,
+        help="of generated images (1)",
+    )
+    group.add_argument(
+        "--image-count",
+        "--image-count",
+        dest="image_count",
+        type=int,
+        help="generated images, of each size (3; 9)",
+    )
     group.add_argument("--top-k", type=int, default=5, help="classes to ask for (5)")
     group.add_argument(
         "--send",
@@ -139,12 +152,12 @@ def build_payloads(options: Namespace, address: str) -> list[Payload]:
     check_outputs(options)
     if options.send == "tensor":
         model = find_model(address, options.model)
-        count = options.picture_count or TENSOR_COUNT
-        return build_tensor_payloads(model, options.picture_seed, parse_count(str(count)))
+        count = options.image_count or TENSOR_COUNT
+        return build_tensor_payloads(model, options.image_seed, parse_count(str(count)))
     return make_payloads(
         options.sizes,
-        options.picture_count,
-        options.picture_seed,
+        options.image_count,
+        options.image_seed,
         options.photos,
         options.send == "form",
         options.top_k,

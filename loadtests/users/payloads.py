@@ -5,8 +5,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from loadtests.images import CONTENT_TYPE, Picture, generate_jpegs, generate_pictures, read_photos
-from loadtests.servers import WrongUsage
+from loadtests.clients.images import (
+    CONTENT_TYPE,
+    EncodedImage,
+    generate_images,
+    generate_jpegs,
+    read_photos,
+)
+from loadtests.errors import WrongUsage
 
 #: Width x height of generated JPEGs: a thumbnail, a web page's image, a photo, 12 megapixels.
 SIZES = {"tiny": (160, 120), "web": (640, 480), "photo": (1600, 1200), "phone": (4000, 3000)}
@@ -39,9 +45,9 @@ def parse_sizes(text: str) -> dict[str, int]:
     return weights
 
 
-def build_payload(picture: Picture, form: bool, top_k: int, name: str = "/classify") -> Payload:
+def build_payload(image: EncodedImage, form: bool, top_k: int, name: str = "/classify") -> Payload:
     """POST /classify as a form, or with the bare file."""
-    body = picture.body if form else picture.data
+    body = image.body if form else image.data
     kind = CONTENT_TYPE if form else "application/octet-stream"
     return Payload(name, f"/classify?top_k={top_k}", body, {"Content-Type": kind})
 
@@ -54,25 +60,25 @@ def make_payloads(
     Raises WrongUsage for sizes that are none, FileNotFoundError for a folder without images.
     """
     if photos:
-        return [build_payload(picture, form, top_k) for picture in read_photos(Path(photos))]
+        return [build_payload(image, form, top_k) for image in read_photos(Path(photos))]
     weights = parse_sizes(sizes)
     groups = {size: _make_group(size, count, seed) for size in weights}
     named = len(weights) > 1
     payloads = {
         size: [
-            build_payload(picture, form, top_k, f"/classify {size}" if named else "/classify")
-            for picture in group
+            build_payload(image, form, top_k, f"/classify {size}" if named else "/classify")
+            for image in group
         ]
         for size, group in groups.items()
     }
     return _mix(payloads, weights, seed)
 
 
-def _make_group(size: str, count: int | None, seed: int) -> Sequence[Picture]:
+def _make_group(size: str, count: int | None, seed: int) -> Sequence[EncodedImage]:
     if count is not None and count < 1:
-        raise WrongUsage(f"expected at least 1 for --picture-count, found {count}")
+        raise WrongUsage(f"expected at least 1 for --image-count, found {count}")
     if size == MIXED:
-        return generate_pictures(seed, count or MIXED_COUNT)
+        return generate_images(seed, count or MIXED_COUNT)
     return generate_jpegs(seed, count or SIZE_COUNT, SIZES[size])
 
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from loadtests.figures import LATENCY_HEAD, measure_latencies
-from loadtests.options import describe_options
-from loadtests.report import Check, Report, check_at_least
+from loadtests.command_line.options import describe_options
+from loadtests.output.figures import LATENCY_HEAD, measure_latencies
+from loadtests.output.report import Check, Report, check_at_least
 from loadtests.users.session import Session
 from loadtests.users.stages import Ramp
 from loadtests.users.tally import Tally
@@ -18,7 +18,7 @@ from loadtests.users.thresholds import (
 #: Of Locust's many options, those that say what was done.
 _RECORDED = (
     *("host", "num_users", "run_time", "loop", "rate", "arrivals", "arrival_seed", "shape"),
-    *("ramp_factor", "stage_seconds", "sizes", "photos", "picture_seed", "picture_count", "send"),
+    *("ramp_factor", "stage_seconds", "sizes", "photos", "image_seed", "image_count", "send"),
 )
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from gevent import GreenletExit
 
-from loadtests.timings import StageTimings
 from loadtests.users.payloads import Payload
 from loadtests.users.tally import Tally
+from loadtests.users.timings import StageTimings
 
 #: What this machine lacks, not the service: descriptors, ports, memory.
 _OUT_OF = frozenset({errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.ENOBUFS, errno.ENOMEM})

@@ -1,46 +1,9 @@
-"""What a running service says of itself: its model by GET /info, its CPU time by GET /metrics."""
+"""What a running service says of its model, by GET /info, for people."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from prometheus_client.parser import text_string_to_metric_families
-
-from loadtests.users.asking import ask, ask_json
-
-CPU_SECONDS = "process_cpu_seconds_total"
-RESIDENT_BYTES = "process_resident_memory_bytes"
-
-
-@dataclass(frozen=True)
-class Consumption:
-    """CPU seconds of the process so far and its resident bytes; None where it tells none."""
-
-    cpu_seconds: float | None
-    resident_bytes: float | None
-
-
-UNKNOWN = Consumption(None, None)
-
-
-def read_consumption(address: str) -> Consumption:
-    """By its metrics. Raises ServerFault without an answer."""
-    status, text = ask(address, "/metrics")
-    found = parse_metrics(text.decode(errors="replace")) if status == 200 else {}
-    return Consumption(found.get(CPU_SECONDS), found.get(RESIDENT_BYTES))
-
-
-def parse_metrics(text: str) -> Mapping[str, float]:
-    """The samples without labels, by name; none of a text that Prometheus would not take."""
-    try:
-        return {
-            sample.name: sample.value
-            for family in text_string_to_metric_families(text)
-            for sample in family.samples
-            if not sample.labels
-        }
-    except ValueError:
-        return {}
+from loadtests.clients.asking import ask_json
 
 
 def read_info(address: str) -> Mapping[str, Any]:

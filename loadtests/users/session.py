@@ -6,11 +6,11 @@ from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from time import perf_counter
 
-from loadtests.timings import StageTimings
 from loadtests.users.payloads import Payload
 from loadtests.users.stages import Ramp, Stage
 from loadtests.users.tally import Tally, add_up
 from loadtests.users.thresholds import Limits, judge_answers, judge_generator, limit_ramp
+from loadtests.users.timings import StageTimings
 
 
 class Session:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from loadtests.figures import measure_latencies, to_json
+from loadtests.output.figures import measure_latencies, to_json
 
 
 def _make_array() -> "array[float]":

@@ -8,8 +8,8 @@ from urllib.parse import quote
 
 import numpy as np
 
-from loadtests.servers import ServerFault
-from loadtests.users.asking import ask, ask_json
+from loadtests.clients.asking import ask, ask_json
+from loadtests.errors import ServerFault
 from loadtests.users.payloads import Payload
 
 HEADER_LENGTH = "Inference-Header-Content-Length"

@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from loadtests.figures import measure_latencies
-from loadtests.report import Check, check_at_least, check_at_most
-from loadtests.servers import WrongUsage
+from loadtests.errors import WrongUsage
+from loadtests.output.figures import measure_latencies
+from loadtests.output.report import Check, check_at_least, check_at_most
 from loadtests.users.tally import Tally
 
 #: Of a ramp that is told no others.

@@ -9,9 +9,9 @@ from time import perf_counter
 import gevent
 from gevent.event import Event
 
-from loadtests.servers import ServerFault
+from loadtests.clients.metrics import Metrics
+from loadtests.errors import ServerFault
 from loadtests.users.payloads import Payload
-from loadtests.users.services import UNKNOWN, Consumption
 from loadtests.users.tally import Tally
 
 
@@ -25,8 +25,8 @@ class Turn:
     tally: Tally = field(default_factory=Tally)
     began: float = 0.0
     ended: float = 0.0
-    before: Consumption = UNKNOWN
-    after: Consumption = UNKNOWN
+    before: Metrics = field(default_factory=Metrics)
+    after: Metrics = field(default_factory=Metrics)
     _sent: int = 0
 
     def take(self) -> Payload | None:
@@ -69,7 +69,7 @@ class Director:
     def __init__(
         self,
         payloads: Sequence[Payload],
-        consume: Callable[[int], Consumption],
+        consume: Callable[[int], Metrics],
         rounds: int,
         seconds: float,
         warm_up: float,

@@ -4,8 +4,14 @@ from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from loadtests.figures import Spread, divide_pairwise, measure_latencies, measure_spread, to_json
-from loadtests.report import Report, check_at_least, check_at_most
+from loadtests.output.figures import (
+    Spread,
+    divide_pairwise,
+    measure_latencies,
+    measure_spread,
+    to_json,
+)
+from loadtests.output.report import Report, check_at_least, check_at_most
 from loadtests.users.services import describe_service
 from loadtests.users.tally import Tally, add_up
 from loadtests.users.turns import Turn

@@ -1,7 +1,7 @@
 """Checks and packs data sets: python -m models.data check or pack.
 
 check DIR [--set NAME]                   counts every part, compares them with the table
-pack DIR --out DIR [--set NAME]          a few .npz files instead of thousands of pictures
+pack DIR --out DIR [--set NAME]          a few .npz files instead of thousands of images
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from models.command_line.main import make_parser, run_command
 from models.data.catalog import NAMES
 from models.data.datasets import open_data_set, write_words
 from models.data.packs import (
-    check_no_pictures,
+    check_no_images,
     fill_together,
     write_packs,
 )
@@ -39,14 +39,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             command.add_argument(
                 "--side",
                 type=int,
-                help="larger pictures of train and val are reduced to squares of at most this side",
+                help="larger images of train and val are reduced to squares of at most this side",
             )
             command.add_argument(
                 "--validation-share",
                 type=float,
                 metavar="SHARE",
                 help="hold back so much of train as val, where there is none: with --side the same "
-                "pictures that models.train would hold back of the set as it is. It is no copy of "
+                "images that models.train would hold back of the set as it is. It is no copy of "
                 "a --set any more",
             )
     return run_command(parser, arguments, _check_or_pack)
@@ -62,7 +62,7 @@ def _check(args: argparse.Namespace) -> None:
         counts = files.counts().values()
         summary = {
             "part": part,
-            "pictures": len(files),
+            "images": len(files),
             "classes": sum(count > 0 for count in counts),
             "fewest": min(counts),
             "most": max(counts),
@@ -82,7 +82,7 @@ def _pack(args: argparse.Namespace) -> None:
     share = args.validation_share
     if share is not None and not 0 < share < 1:
         raise DataError(f"expected --validation-share between 0 and 1; found {share}")
-    check_no_pictures(args.out, ("train", "val", "test"))
+    check_no_images(args.out, ("train", "val", "test"))
     data = open_data_set(args.data, args.set)
     if share is not None:
         if data.validation is not None:
@@ -90,7 +90,7 @@ def _pack(args: argparse.Namespace) -> None:
                 f"{args.data}: expected a set without val for --validation-share; found one that "
                 "has it. Leave the option out."
             )
-        if data.test is None:  # or the pictures held back would be taken for it
+        if data.test is None:  # or the images held back would be taken for it
             raise DataError(
                 f"{args.data}: expected a set with a test part for --validation-share; found none. "
                 "Leave the option out."
@@ -104,7 +104,7 @@ def _pack(args: argparse.Namespace) -> None:
             side = None if part == "test" else side  # testing uses the untouched files
             for path in write_packs(files, folder, splits[part], parts, side):
                 lines.append(f"{args.out / path.name}: {path.stat().st_size:,} bytes")
-            lines.append(f"{splits[part]}: {len(files)} pictures")
+            lines.append(f"{splits[part]}: {len(files)} images")
         write_words(data, folder)
     print("\n".join(lines))  # of files that are in place
 

@@ -1,8 +1,8 @@
-"""Random windows, colours and blur of whole batches of uint8 pictures, on the device that holds
-them; their centre as evaluation sees it; normalisation.
+"""Changes whole batches of images at random: windows, colours and blur; and normalises them.
 
-All randomness comes in as a table of uniform numbers, one row per picture: the same pictures come
-out whatever the device, and however many processes share a batch.
+The images are uint8 and stay on their device; evaluation sees their centre. All randomness comes in
+as a table of uniform numbers, one row per image: the same images come out whatever the device, and
+however many processes share a batch.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from torch.nn import functional as F
 
 from runtime.images import Preprocessing
 
-DRAWS = 5  # uniform numbers per picture
+DRAWS = 5  # uniform numbers per image
 COLOR_DRAWS = 5  # and of jitter_colors
 BLUR_DRAWS = 2  # and of blur
 PAD = 4  # pixels of `crop`, as in the authors' CIFAR-10 recipe
-SIGMAS = (0.1, 2.0)  # pixels, of `blur` in a picture of SIGMAS_AT; in a smaller one as much smaller
+SIGMAS = (0.1, 2.0)  # pixels, of `blur` in an image of SIGMAS_AT; in a smaller one as much smaller
 SIGMAS_AT = 224
-AT_A_TIME = 256  # pictures that are scaled in float
+AT_A_TIME = 256  # images that are scaled in float
 ASPECT = 4 / 3  # of `resized_crop`: from 3/4 to 4/3
 #: red, green, blue -> brightness Y and two axes of colour, I and Q (the transform of NTSC)
 YIQ = ((0.299, 0.587, 0.114), (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112))
@@ -34,7 +34,7 @@ def draw(count: int, generator: torch.Generator, numbers: int = DRAWS) -> Tensor
 
 
 def augment_crop(pixels: Tensor, draws: Tensor, side: int, _min_area: float) -> Tensor:
-    """A random window of the picture with a black border of PAD, and horizontal flip.
+    """A random window of the image with a black border of PAD, and horizontal flip.
 
     Uint8 [N, 3, H, W] -> uint8 [N, 3, side, side].
     """
@@ -46,8 +46,8 @@ def augment_crop(pixels: Tensor, draws: Tensor, side: int, _min_area: float) -> 
     across = torch.arange(side, device=pixels.device)
     columns = torch.where(draws[:, 2:3] < 0.5, across.flip(0), across) + left
     rows = across + top
-    picture = torch.arange(n, device=pixels.device)[:, None, None]
-    return padded[picture, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+    image = torch.arange(n, device=pixels.device)[:, None, None]
+    return padded[image, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
 def augment_resized_crop(pixels: Tensor, draws: Tensor, side: int, min_area: float) -> Tensor:
@@ -78,10 +78,10 @@ AUGMENTATIONS: dict[str, Augmentation] = {
 
 def jitter_colors(pixels: Tensor, draws: Tensor, strength: float) -> Tensor:
     """Other light, another camera: brightness, contrast and saturation times 1 +- 0.8 `strength`,
-    hue turned by up to 0.2 `strength` of a circle; 0.2 `strength` of the pictures lose all colour.
+    hue turned by up to 0.2 `strength` of a circle; 0.2 `strength` of the images lose all colour.
 
     The ranges are SimCLR's (Chen et al. 2020, appendix A). Hue turns in the plane of I and Q: all
-    of it is one matrix per picture.
+    of it is one matrix per image.
 
     Uint8 [N, 3, H, W], float [N, COLOR_DRAWS] -> uint8 [N, 3, H, W].
     """
@@ -97,17 +97,17 @@ def jitter_colors(pixels: Tensor, draws: Tensor, strength: float) -> Tensor:
     gain = (contrast * brightness)[:, None, None]
     matrix = gain * (torch.linalg.inv(to_yiq) @ in_yiq @ to_yiq)
     flat = pixels.float().flatten(2)
-    mean = (to_yiq[0] @ flat).mean(1)  # brightness of each picture: contrast is about it
+    mean = (to_yiq[0] @ flat).mean(1)  # brightness of each image: contrast is about it
     offset = ((1 - contrast) * brightness * mean)[:, None, None]
     changed = torch.baddbmm(offset, matrix, flat)
     return changed.round_().clamp_(0, 255).to(torch.uint8).view_as(pixels)
 
 
 def blur(pixels: Tensor, draws: Tensor, share: float) -> Tensor:
-    """About a `share` of the pictures out of focus, as a small picture made larger is.
+    """About a `share` of the images out of focus, as a small image made larger is.
 
     Gaussian blur with SimCLR's deviations (Chen et al. 2020, appendix A), SIGMAS: as matrices that
-    weigh the rows and the columns of each picture, borders by what is there.
+    weigh the rows and the columns of each image, borders by what is there.
 
     Uint8 [N, 3, H, W], float [N, BLUR_DRAWS] -> uint8 [N, 3, H, W].
     """
@@ -128,7 +128,7 @@ def _gaussians(side: int, sigma: Tensor) -> Tensor:
 
 
 def view_centre(pixels: Tensor, preprocessing: Preprocessing) -> Tensor:
-    """Square pictures of any size at the scale that is measured and served, and their centre.
+    """Square images of any size at the scale that is measured and served, and their centre.
 
     Uint8 [N, 3, H, H] -> uint8 [N, 3, crop, crop].
     """

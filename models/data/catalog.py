@@ -1,4 +1,4 @@
-"""Data sets by name: where each comes from, and how many pictures of each class a copy has."""
+"""Data sets by name: where each comes from, and how many images of each class a copy has."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ UNION = "+"  # joins names of sets
 class Photo:
     """A class of Imagenette or Imagewoof.
 
-    `index` is its place among ImageNet's 1000; train and validation count pictures without those
+    `index` is its place among ImageNet's 1000; train and validation count images without those
     of the test set, of which each class has 50.
     """
 
@@ -51,9 +51,9 @@ PHOTOS = {photo.wnid: photo for photo in (*IMAGENETTE, *IMAGEWOOF)}
 
 @dataclass(frozen=True)
 class KnownSet:
-    """A public set: the repository of the counted copy, and how many pictures each class has.
+    """A public set: the repository of the counted copy, and how many images each class has.
 
-    `each` counts pictures of every class by part; where counts differ, `counts` has those of each
+    `each` counts images of every class by part; where counts differ, `counts` has those of each
     class by part, and `photos` those of Imagenette and Imagewoof.
     """
 
@@ -65,11 +65,11 @@ class KnownSet:
 
     @property
     def has_train(self) -> bool:
-        """Whether it has pictures to train on: some sets are there to test on alone."""
+        """Whether it has images to train on: some sets are there to test on alone."""
         return bool(self.photos) or "train" in {*self.each, *self.counts}
 
     def expected(self, part: str, class_name: str) -> int:
-        """Pictures of a class in a part; 0 for a class the set does not have."""
+        """Images of a class in a part; 0 for a class the set does not have."""
         if self.counts:
             return self.counts.get(part, {}).get(class_name, 0)
         if not self.photos:

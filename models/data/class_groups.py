@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.data.datasets import DataSet
-from models.data.image_files import PictureFiles, join_files
+from models.data.image_files import ImageFiles, join_files
 from models.data.splits import split_off
 from models.data.toml_files import read_toml
 from models.errors import DataError
@@ -21,14 +21,14 @@ Place = tuple[str, str]  # the name of a set, and a class of it
 
 @dataclass(frozen=True)
 class Groups:
-    """members: group -> classes; most, most_test: pictures of a group to train and test on."""
+    """members: group -> classes; most, most_test: images of a group to train and test on."""
 
     members: Mapping[str, tuple[str, ...]]
     most: int
     most_test: int
 
     def locate(self, sets: Mapping[str, DataSet]) -> dict[Place, str]:
-        """Where the pictures of which group are.
+        """Where the images of which group are.
 
         Raises DataError if a set or a class is not there, or a class comes into two groups.
         """
@@ -95,11 +95,11 @@ def read_groups(path: Path) -> Groups:
     return Groups(members, most, most_test)
 
 
-def group_sets(groups: Groups, sets: Mapping[str, DataSet]) -> dict[str, PictureFiles]:
+def group_sets(groups: Groups, sets: Mapping[str, DataSet]) -> dict[str, ImageFiles]:
     """The parts of the new set. Raises DataError if a class is in none of the sets."""
     places = groups.locate(sets)
     classes = tuple(sorted(groups.members))
-    parts: dict[str, list[PictureFiles]] = {}
+    parts: dict[str, list[ImageFiles]] = {}
     for set_name, data in sets.items():
         for part, files in _parts(data).items():
             taken = [
@@ -108,8 +108,8 @@ def group_sets(groups: Groups, sets: Mapping[str, DataSet]) -> dict[str, Picture
             grouped = _regroup(files.select(taken), places, classes, set_name)
             parts.setdefault(part, []).append(grouped)
     test = join_files(parts["test"])
-    # Only some sets have a validation part: those pictures may be trained on. Sets gathered from
-    # the web have some pictures twice: none of the test part's is left.
+    # Only some sets have a validation part: those images may be trained on. Sets gathered from
+    # the web have some images twice: none of the test part's is left.
     train = join_files([*parts["train"], *parts.pop("validation", [])]).without(test)
     return {
         "train": train.select(_share_evenly(train, groups.most)),
@@ -117,7 +117,7 @@ def group_sets(groups: Groups, sets: Mapping[str, DataSet]) -> dict[str, Picture
     }
 
 
-def _parts(data: DataSet) -> dict[str, PictureFiles]:
+def _parts(data: DataSet) -> dict[str, ImageFiles]:
     if data.test is not None:
         return data.parts()
     train, test = split_off(data.train, TESTED_ON)
@@ -125,18 +125,18 @@ def _parts(data: DataSet) -> dict[str, PictureFiles]:
 
 
 def _regroup(
-    files: PictureFiles, places: Mapping[Place, str], classes: tuple[str, ...], set_name: str
-) -> PictureFiles:
-    """The same pictures, labelled by group; their names begin with the set and the class."""
+    files: ImageFiles, places: Mapping[Place, str], classes: tuple[str, ...], set_name: str
+) -> ImageFiles:
+    """The same images, labelled by group; their names begin with the set and the class."""
     found = [classes.index(places[set_name, files.classes[label]]) for label in files.labels]
     names = tuple(
         f"{set_name}/{files.classes[label]}/{name.rpartition('/')[2]}"
         for name, label in zip(files.names, files.labels, strict=True)
     )
-    return PictureFiles(names, tuple(found), classes, files.read)
+    return ImageFiles(names, tuple(found), classes, files.read)
 
 
-def _share_evenly(files: PictureFiles, most: int) -> list[int]:
+def _share_evenly(files: ImageFiles, most: int) -> list[int]:
     """At most so many of each label: the first of each of its folders, the second, ..."""
     rank: Counter[str] = Counter()
     order = []

@@ -1,4 +1,4 @@
-"""Pictures out of local clones of public repositories: which are taken, which left out and why."""
+"""Images out of local clones of public repositories: which are taken, which left out and why."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from tqdm import tqdm
 
 from models.data.git_files import Blobs, Reader, list_files, open_reader
-from models.data.image_files import SUFFIXES, PictureFiles, is_test_file, join_files
+from models.data.image_files import SUFFIXES, ImageFiles, is_test_file, join_files
 from models.data.packs import (
     LIMITS,
     encode_anew,
@@ -21,19 +21,19 @@ from models.data.sources import Repository, Sources
 from models.errors import DataError, IncompleteData, NoClone
 from runtime import InvalidImage, decode_image
 
-QUALITY = 90  # of JPEG, where a picture is reduced
+QUALITY = 90  # of JPEG, where an image is reduced
 
 
 class Gathered:
-    """Pictures found so far, and how many files were left out for which reason."""
+    """Images found so far, and how many files were left out for which reason."""
 
     def __init__(self, sources: Sources) -> None:
         self.sources = sources
         self.left_out: Counter[tuple[str, str]] = Counter()  # class, reason
-        self._pictures: dict[bytes, tuple[str, str, bytes]] = {}  # digest -> class, name, bytes
+        self._images: dict[bytes, tuple[str, str, bytes]] = {}  # digest -> class, name, bytes
 
     def take(self, class_name: str, path: str, name: str, data: bytes | None) -> None:
-        """A file of a class, if it is a picture to learn from; None is one that the clone lacks."""
+        """A file of a class, if it is an image to learn from; None is one that the clone lacks."""
         if data is None:
             self.left_out[class_name, "not in the clone"] += 1
             return
@@ -42,26 +42,26 @@ class Gathered:
             self.left_out[class_name, reason] += 1
         else:
             kept = encode_anew(data, self.sources.side, QUALITY)
-            self._pictures[digest] = (class_name, name, kept)
+            self._images[digest] = (class_name, name, kept)
 
     def _find_fault(self, class_name: str, path: str, data: bytes, digest: bytes) -> str | None:
         if is_test_file(path):
-            return "ImageNet's validation pictures"
+            return "ImageNet's validation images"
         if len(data) > self.sources.most_bytes:
             return "too large"
         try:
-            picture = decode_image(data, LIMITS)
+            image = decode_image(data, LIMITS)
         except InvalidImage:
-            return "no picture"
-        if min(picture.size) < self.sources.least:
+            return "no image"
+        if min(image.size) < self.sources.least:
             return "too small"
-        if digest not in self._pictures:
+        if digest not in self._images:
             return None
-        return "copy" if self._pictures[digest][0] == class_name else "copy in another class"
+        return "copy" if self._images[digest][0] == class_name else "copy in another class"
 
     def classes(self) -> set[str]:
-        """Those that have a picture so far."""
-        return {class_name for class_name, _, _ in self._pictures.values()}
+        """Those that have an image so far."""
+        return {class_name for class_name, _, _ in self._images.values()}
 
     def list_reasons(self, class_name: str | None = None) -> str:
         """How many files were left out why, of a class or of all."""
@@ -70,11 +70,11 @@ class Gathered:
             counts[reason] += count if class_name in (None, name) else 0
         return ", ".join(f"{count} {reason}" for reason, count in counts.items() if count) or "none"
 
-    def files(self) -> PictureFiles:
-        """All pictures, by class and name."""
-        rows = list(self._pictures.values())
+    def files(self) -> ImageFiles:
+        """All images, by class and name."""
+        rows = list(self._images.values())
         classes = tuple(sorted({class_name for class_name, _, _ in rows}))
-        files = PictureFiles(
+        files = ImageFiles(
             tuple(f"{class_name}/{name}" for class_name, name, _ in rows),
             tuple(classes.index(class_name) for class_name, _, _ in rows),
             classes,
@@ -101,7 +101,7 @@ def gather(sources: Sources, clones: Path, progress: bool = False) -> Gathered:
     gathered = Gathered(sources)
     for repository, blobs in zip(sources.repositories, listed, strict=True):
         with open_reader(repository.clone_in(clones)) as reader:
-            found = find_pictures(repository, blobs, reader)
+            found = find_images(repository, blobs, reader)
             bar = tqdm(
                 found.items(), repository.name, disable=None if progress else True, unit="img"
             )
@@ -112,36 +112,35 @@ def gather(sources: Sources, clones: Path, progress: bool = False) -> Gathered:
     if empty := sorted(wanted - gathered.classes()):
         rows = "; ".join(f"{name} ({gathered.list_reasons(name)})" for name in empty[:5])
         raise DataError(
-            f"expected pictures of every class; all were left out of {rows}. Give it others, or "
+            f"expected images of every class; all were left out of {rows}. Give it others, or "
             "leave the class out."
         )
     return gathered
 
 
-def find_pictures(repository: Repository, blobs: Blobs, reader: Reader) -> dict[str, str]:
-    """Path -> class of all files that are pictures by their names.
+def find_images(repository: Repository, blobs: Blobs, reader: Reader) -> dict[str, str]:
+    """Path -> class of all files that are images by their names.
 
     Raises DataError if an entry finds none, or a file is in two classes.
     """
     labels = None if repository.table is None else _read_table(repository, blobs, reader)
-    pictures = [path for path in blobs if PurePosixPath(path).suffix.lower() in SUFFIXES]
+    images = [path for path in blobs if PurePosixPath(path).suffix.lower() in SUFFIXES]
     found: dict[str, str] = {}
     for class_name, entries in repository.classes.items():
         for entry in entries:
             if labels is None:
-                members = [path for path in pictures if _is_in(path, entry)]
+                members = [path for path in images if _is_in(path, entry)]
             else:
-                members = [path for path in pictures if labels.get(path) == entry]
+                members = [path for path in images if labels.get(path) == entry]
             if not members:
                 where = "in" if labels is None else f"of {repository.folder} with the label"
                 raise DataError(
-                    f"{repository.name}, {class_name}: expected pictures {where} {entry}; found "
-                    "none"
+                    f"{repository.name}, {class_name}: expected images {where} {entry}; found none"
                 )
             for path in members:
                 if found.setdefault(path, class_name) != class_name:
                     raise DataError(
-                        f"{repository.name}: expected each picture in one class; found {path} in "
+                        f"{repository.name}: expected each image in one class; found {path} in "
                         f"{found[path]} and {class_name}"
                     )
     return found
@@ -152,7 +151,7 @@ def _is_in(path: str, entry: str) -> bool:
 
 
 def _read_table(repository: Repository, blobs: Blobs, reader: Reader) -> dict[str, str]:
-    """Path of a picture -> its label."""
+    """Path of an image -> its label."""
     data = reader.read(blobs.get(repository.table or "", "0" * 40))
     if data is None:
         raise DataError(f"{repository.name}: expected a file {repository.table}; found none")

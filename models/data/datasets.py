@@ -1,7 +1,7 @@
 """Data sets: train, val and test of a local copy, checked against what is known of it.
 
 A set is a local copy: folders or packs called train, val and test. ImageNet's own validation
-pictures, wherever they lie, are the test set: they are never trained on, nor looked at before the
+images, wherever they lie, are the test set: they are never trained on, nor looked at before the
 end. A set without a test set of its own is tested on its val, and a share of train is held back.
 Nothing is downloaded here; README.md of this folder says how to get each set.
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from models.data.catalog import KNOWN, NAMES, PHOTOS, UNION, KnownSet
 from models.data.image_files import (
-    PictureFiles,
+    ImageFiles,
     join_files,
     read_folder,
     relabel,
@@ -24,7 +24,7 @@ from models.errors import DataError, IncompleteData
 from runtime.manifest import MAX_TEXT
 
 WORDS = "words.txt"  # lines of WordNet id, tab, synonyms: names of classes, where a set has them
-ANNOTATIONS = "val_annotations.txt"  # Tiny-ImageNet's labels of its one folder of val pictures
+ANNOTATIONS = "val_annotations.txt"  # Tiny-ImageNet's labels of its one folder of val images
 SHOWN = 5  # differences that an error lists
 
 
@@ -34,16 +34,16 @@ def _can_be_label(name: str) -> bool:
 
 @dataclass(frozen=True)
 class DataSet:
-    """Pictures to train on, to watch progress by (or None) and to test on (or None).
+    """Images to train on, to validate on (or None) and to test on (or None).
 
     All three have the same classes, sorted; `labels` are their names for people. Raises DataError
     for a name that no bundle could have.
     """
 
     name: str
-    train: PictureFiles
-    validation: PictureFiles | None
-    test: PictureFiles | None
+    train: ImageFiles
+    validation: ImageFiles | None
+    test: ImageFiles | None
     labels: tuple[str, ...]
 
     def __post_init__(self) -> None:
@@ -54,7 +54,7 @@ class DataSet:
                     f"{MAX_TEXT} characters; found {label!r:.80}. Rename the folder."
                 )
 
-    def parts(self) -> dict[str, PictureFiles]:
+    def parts(self) -> dict[str, ImageFiles]:
         """The parts that are there, by name."""
         found = {"train": self.train, "validation": self.validation, "test": self.test}
         return {name: files for name, files in found.items() if files is not None}
@@ -88,7 +88,7 @@ def open_data_set(data: Path, name: str | None = None, needs_train: bool = True)
     return _named(name, joined, words)
 
 
-def verify(name: str, known: KnownSet, parts: dict[str, PictureFiles], where: Path) -> None:
+def verify(name: str, known: KnownSet, parts: dict[str, ImageFiles], where: Path) -> None:
     """Compares counts per class and part. Raises IncompleteData naming the first differences."""
     found_classes = parts["train"].classes
     expected_classes = tuple(photo.wnid for photo in known.photos) or found_classes
@@ -105,7 +105,7 @@ def verify(name: str, known: KnownSet, parts: dict[str, PictureFiles], where: Pa
             expected, found = known.expected(part, class_name), counts.get(class_name, 0)
             if expected != found:
                 differences.append(
-                    f"{part}, class {class_name}: expected {expected} pictures, found {found}"
+                    f"{part}, class {class_name}: expected {expected} images, found {found}"
                 )
     if differences:
         more = len(differences) - SHOWN
@@ -116,7 +116,7 @@ def verify(name: str, known: KnownSet, parts: dict[str, PictureFiles], where: Pa
         )
 
 
-def _named(name: str, parts: dict[str, PictureFiles], words: dict[str, str]) -> DataSet:
+def _named(name: str, parts: dict[str, ImageFiles], words: dict[str, str]) -> DataSet:
     train = parts["train"]
     names = words | {wnid: photo.label for wnid, photo in PHOTOS.items()}
     labels = tuple(names.get(c, c) for c in train.classes)
@@ -149,13 +149,13 @@ def write_words(data: DataSet, folder: Path) -> None:
         (folder / WORDS).write_text("".join(lines), encoding="utf-8")
 
 
-def _open_parts(data: Path, needs_train: bool) -> dict[str, PictureFiles]:
-    """Train, validation and test of a folder; ImageNet's validation pictures all in test."""
+def _open_parts(data: Path, needs_train: bool) -> dict[str, ImageFiles]:
+    """Train, validation and test of a folder; ImageNet's validation images all in test."""
     if not data.is_dir():
+        there = "a file" if data.exists() else "nothing there"
         raise DataError(
             f"{data}: expected the folder of a data set, with train/, test/ or val/ in it, or "
-            f"packs of these names; found {'a file' if data.exists() else 'nothing there'}. Mend "
-            "the path."
+            f"packs of these names; found {there}. Mend the path."
         )
     found = {split: _read_split(data, split) for split in ("train", "val", "test")}
     if not needs_train and found["train"] is None:
@@ -164,7 +164,7 @@ def _open_parts(data: Path, needs_train: bool) -> dict[str, PictureFiles]:
             raise DataError(
                 f"{data}: expected test/ or val/ in it, or packs of these names; found neither"
             )
-        found["train"] = join_files(others).select([])  # no pictures, but the classes
+        found["train"] = join_files(others).select([])  # no images, but the classes
     if found["train"] is None:
         raise DataError(
             f"{data}: expected train/ or train.npz in it; found neither. For a folder of your own "
@@ -173,7 +173,7 @@ def _open_parts(data: Path, needs_train: bool) -> dict[str, PictureFiles]:
     train, test_files = separate_test_files(found["train"])
     classes = train.classes
     tests = [test_files] if len(test_files) else []
-    validation: PictureFiles | None = None
+    validation: ImageFiles | None = None
     if found["val"] is not None:
         inside, outside = separate_test_files(relabel(found["val"], classes, f"{data}/val"))
         validation = inside if len(inside) else None
@@ -190,7 +190,7 @@ def _open_parts(data: Path, needs_train: bool) -> dict[str, PictureFiles]:
     return parts
 
 
-def _read_split(data: Path, split: str) -> PictureFiles | None:
+def _read_split(data: Path, split: str) -> ImageFiles | None:
     folder, packs = data / split, find_packs(data, split)
     if folder.is_dir() and packs:
         raise DataError(f"{data}: expected {split}/ or {split}.npz; found both. Remove one.")
@@ -199,12 +199,12 @@ def _read_split(data: Path, split: str) -> PictureFiles | None:
     if (folder / ANNOTATIONS).is_file():
         return _read_annotated(folder)
     if split == "test" and (data / "val" / ANNOTATIONS).is_file() and (folder / "images").is_dir():
-        return None  # Tiny-ImageNet's own test pictures have no labels: its val is the test part
+        return None  # Tiny-ImageNet's own test images have no labels: its val is the test part
     return read_folder(folder) if folder.is_dir() else None
 
 
-def _read_annotated(folder: Path) -> PictureFiles:
-    """Tiny-ImageNet's val: one folder of pictures, classes in a table of tab-separated lines."""
+def _read_annotated(folder: Path) -> ImageFiles:
+    """Tiny-ImageNet's val: one folder of images, classes in a table of tab-separated lines."""
     rows = [line.split("\t") for line in (folder / ANNOTATIONS).read_text().splitlines()]
     if any(len(row) < 2 for row in rows):
         raise DataError(f"{folder / ANNOTATIONS}: expected lines of file, tab, class")
@@ -217,7 +217,7 @@ def _read_annotated(folder: Path) -> PictureFiles:
         )
     classes = tuple(sorted({row[1] for row in rows}))
     index = {name: label for label, name in enumerate(classes)}
-    return PictureFiles(
+    return ImageFiles(
         tuple(f"{row[1]}/{row[0]}" for row in rows),
         tuple(index[row[1]] for row in rows),
         classes,

@@ -1,6 +1,6 @@
-"""Labelled pictures in memory, decoded once, as the network sees them.
+"""Labelled images in memory, decoded once, as the network sees them.
 
-Pictures are decoded to uint8 by the code that the service uses (runtime.images), so that
+Images are decoded to uint8 by the code that the service uses (runtime.images), so that
 training, evaluation and serving see the same pixels.
 """
 
@@ -17,13 +17,13 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from models.data.image_files import PictureFiles
+from models.data.image_files import ImageFiles
 from models.data.packs import (
     LIMITS,
     NUMPY_DAMAGE,
     fill_together,
 )
-from models.errors import DamagedPictures, DataError
+from models.errors import DamagedImages, DataError
 from runtime import ImageReader, InvalidImage, Preprocessing
 
 CACHE_FORMAT = 1
@@ -52,8 +52,8 @@ class LabelledImages:
         return LabelledImages(self.pixels[index], self.labels[index], self.classes)
 
 
-def decode_pictures(
-    files: PictureFiles,
+def decode_images(
+    files: ImageFiles,
     preprocessing: Preprocessing,
     *,
     title: str = "decoding",
@@ -62,11 +62,11 @@ def decode_pictures(
     skip_damaged: bool | None = None,
     cache: Path | None = None,
 ) -> LabelledImages:
-    """Every picture as the pixels the network sees, in the order of `files` on any `workers`.
+    """Every image as the pixels the network sees, in the order of `files` on any `workers`.
 
     With a `cache` folder the pixels are kept there as one file and mapped the next time.
     skip_damaged: None where the command has no such option, which the error then does not advise.
-    Raises DamagedPictures naming the files, unless they are to be skipped; DataError if none is
+    Raises DamagedImages naming the files, unless they are to be skipped; DataError if none is
     left, or if the file in the cache is damaged.
     """
     kept = None if cache is None else cache / f"{_cache_key(files, preprocessing)}.npy"
@@ -102,7 +102,7 @@ def decode_pictures(
             _keep(kept, pixels)
         return LabelledImages(torch.from_numpy(pixels), labels, files.classes)
     if not skip_damaged:
-        raise DamagedPictures(damaged, len(files), can_skip=skip_damaged is not None)
+        raise DamagedImages(damaged, len(files), can_skip=skip_damaged is not None)
     good = torch.tensor([i for i, fault in enumerate(faults) if fault is None], dtype=torch.int64)
     if not len(good):
         raise DataError(f"all of {len(files)} files are damaged; the first: {damaged[0]}")
@@ -111,7 +111,7 @@ def decode_pictures(
     )
 
 
-def _cache_key(files: PictureFiles, preprocessing: Preprocessing) -> str:
+def _cache_key(files: ImageFiles, preprocessing: Preprocessing) -> str:
     geometry: tuple[object, ...] = (
         *(preprocessing.resize, preprocessing.crop, preprocessing.interpolation),
         *(() if preprocessing.reduce is None else (preprocessing.reduce,)),
@@ -132,7 +132,7 @@ def _map(path: Path, shape: tuple[int, ...]) -> np.ndarray:
         found = "another array"
     raise DataError(
         f"{path}: expected decoded pixels of models.train, {shape} of uint8; found {found}. Remove "
-        "the file, and the pictures are decoded anew."
+        "the file, and the images are decoded anew."
     )
 
 

@@ -1,6 +1,6 @@
-"""Encoded pictures with labels, read one at a time: from folders of class folders, joined, chosen.
+"""Encoded images with labels, read one at a time: from folders of class folders, joined, chosen.
 
-Names of files tell where a picture comes from: ImageNet's own validation pictures keep their names
+Names of files tell where an image comes from: ImageNet's own validation images keep their names
 in Imagenette and Imagewoof, and those are the test set, never trained on.
 """
 
@@ -17,11 +17,11 @@ from models.errors import DataError
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".avif")
 # Of Windows, which hides them by an attribute, not by a dot. In small letters.
 _LITTER = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini"})
-TEST_FILE_PREFIX = "ILSVRC2012_val_"  # of ImageNet's own validation pictures
+TEST_FILE_PREFIX = "ILSVRC2012_val_"  # of ImageNet's own validation images
 
 
 @dataclass(frozen=True)
-class PictureFiles:
+class ImageFiles:
     """names[i] is a relative path, labels[i] an index into classes (sorted), read(i) the file."""
 
     names: tuple[str, ...]
@@ -32,34 +32,34 @@ class PictureFiles:
     def __len__(self) -> int:
         return len(self.names)
 
-    def select(self, indices: Sequence[int]) -> PictureFiles:
-        """The pictures of these indices, in this order, with the same classes."""
+    def select(self, indices: Sequence[int]) -> ImageFiles:
+        """The images of these indices, in this order, with the same classes."""
         chosen = tuple(indices)
-        return PictureFiles(
+        return ImageFiles(
             tuple(self.names[i] for i in chosen),
             tuple(self.labels[i] for i in chosen),
             self.classes,
             lambda i: self.read(chosen[i]),
         )
 
-    def without(self, *others: PictureFiles) -> PictureFiles:
-        """Those that are no copies of a picture of the others, byte for byte."""
+    def without(self, *others: ImageFiles) -> ImageFiles:
+        """Those that are no copies of an image of the others, byte for byte."""
         if not others:
             return self
         known = {part.digest(i) for part in others for i in range(len(part))}
         return self.select([i for i in range(len(self)) if self.digest(i) not in known])
 
     def counts(self) -> dict[str, int]:
-        """Pictures of each class, 0 where there is none."""
+        """Images of each class, 0 where there is none."""
         found = Counter(self.labels)
         return {name: found[label] for label, name in enumerate(self.classes)}
 
     def digest(self, i: int) -> bytes:
-        """Of the file's bytes: pictures of one digest are the same."""
+        """Of the file's bytes: images of one digest are the same."""
         return hashlib.sha256(self.read(i)).digest()
 
     def sha256(self) -> str:
-        """Hex digest over classes, and each picture's name, label and bytes, in order.
+        """Hex digest over classes, and each image's name, label and bytes, in order.
 
         A pack of untouched files has the digest of its folder.
         """
@@ -76,26 +76,26 @@ def _encode(text: str) -> bytes:
 
 
 def is_test_file(name: str) -> bool:
-    """Whether this is one of ImageNet's validation pictures, by its file name."""
+    """Whether this is one of ImageNet's validation images, by its file name."""
     return PurePosixPath(name).name.startswith(TEST_FILE_PREFIX)
 
 
-def separate_test_files(files: PictureFiles) -> tuple[PictureFiles, PictureFiles]:
-    """(the others, ImageNet's own validation pictures)."""
+def separate_test_files(files: ImageFiles) -> tuple[ImageFiles, ImageFiles]:
+    """(the others, ImageNet's own validation images)."""
     test = [i for i, name in enumerate(files.names) if is_test_file(name)]
     rest = [i for i, name in enumerate(files.names) if not is_test_file(name)]
     return files.select(rest), files.select(test)
 
 
-def read_folder(path: Path, every_file: bool = False) -> PictureFiles:
+def read_folder(path: Path, every_file: bool = False) -> ImageFiles:
     """Indexes a folder with a sub-folder per class, sorted by name; sub-folders may nest.
 
-    Pictures are found by SUFFIXES; hidden files and folders, with a dot before their name, and the
-    files that Windows keeps beside pictures are left alone. With `every_file`, all others count:
-    what is no picture is an error when it is decoded, pictures beside the sub-folders and links
+    Images are found by SUFFIXES; hidden files and folders, with a dot before their name, and the
+    files that Windows keeps beside images are left alone. With `every_file`, all others count:
+    what is no image is an error when it is decoded, images beside the sub-folders and links
     that are not followed are errors here, and nothing is left out unseen.
 
-    Raises DataError: no folder, fewer than two classes, or a class without pictures.
+    Raises DataError: no folder, fewer than two classes, or a class without images.
     """
     if not path.is_dir():
         raise DataError(
@@ -107,13 +107,13 @@ def read_folder(path: Path, every_file: bool = False) -> PictureFiles:
     if len(folders) < 2:
         raise DataError(
             f"{path}: expected a sub-folder per class, at least 2; found {len(folders)}. Put the "
-            "pictures of each class into a folder named like the class."
+            "images of each class into a folder named like the class."
         )
     if every_file and (gone := [f for f in entries if not f.exists()]):
         raise DataError(f"{gone[0]}: expected a folder; found a link to nothing. Remove it.")
     if every_file and (loose := sorted(f.name for f in entries if f.suffix.lower() in SUFFIXES)):
         raise DataError(
-            f"{path}: expected every picture in the sub-folder of its class; found beside them "
+            f"{path}: expected every image in the sub-folder of its class; found beside them "
             f"{', '.join(loose[:5])}. Move them into one, or out of the folder."
         )
     files: list[Path] = []
@@ -122,8 +122,8 @@ def read_folder(path: Path, every_file: bool = False) -> PictureFiles:
         found = [f for f in folder.rglob("*") if not _is_hidden(f.relative_to(folder))]
         if every_file and (links := [f for f in found if f.is_symlink() and not f.is_file()]):
             raise DataError(
-                f"{links[0]}: expected a picture or a folder; found a link to "
-                f"{'a folder' if links[0].is_dir() else 'nothing'}. Put the pictures themselves "
+                f"{links[0]}: expected an image or a folder; found a link to "
+                f"{'a folder' if links[0].is_dir() else 'nothing'}. Put the images themselves "
                 "there, or remove it."
             )
         inside = sorted(
@@ -132,12 +132,12 @@ def read_folder(path: Path, every_file: bool = False) -> PictureFiles:
         )
         if not inside:
             raise DataError(
-                f"{folder}: expected pictures ({', '.join(SUFFIXES)}), found none. Add some, or "
+                f"{folder}: expected images ({', '.join(SUFFIXES)}), found none. Add some, or "
                 "remove the folder."
             )
         files += inside
         labels += [label] * len(inside)
-    return PictureFiles(
+    return ImageFiles(
         tuple(file.relative_to(path).as_posix() for file in files),
         tuple(labels),
         tuple(folder.name for folder in folders),
@@ -149,8 +149,8 @@ def _is_hidden(path: Path) -> bool:
     return path.name.lower() in _LITTER or any(part.startswith(".") for part in path.parts)
 
 
-def join_files(parts: Sequence[PictureFiles]) -> PictureFiles:
-    """All pictures of several sources, labels renumbered over the sorted union of the classes.
+def join_files(parts: Sequence[ImageFiles]) -> ImageFiles:
+    """All images of several sources, labels renumbered over the sorted union of the classes.
 
     By class, then name: the order, and with it the digest, tells nothing of where they lay.
     """
@@ -158,7 +158,7 @@ def join_files(parts: Sequence[PictureFiles]) -> PictureFiles:
     index = {name: label for label, name in enumerate(classes)}
     places = [(part, i) for part in parts for i in range(len(part))]
     places.sort(key=lambda place: _class_and_name(*place))
-    return PictureFiles(
+    return ImageFiles(
         tuple(part.names[i] for part, i in places),
         tuple(index[part.classes[part.labels[i]]] for part, i in places),
         classes,
@@ -166,21 +166,21 @@ def join_files(parts: Sequence[PictureFiles]) -> PictureFiles:
     )
 
 
-def _class_and_name(files: PictureFiles, i: int) -> tuple[str, str]:
+def _class_and_name(files: ImageFiles, i: int) -> tuple[str, str]:
     return files.classes[files.labels[i]], files.names[i]
 
 
-def relabel(files: PictureFiles, classes: tuple[str, ...], where: str) -> PictureFiles:
-    """The same pictures, labels counted in other `classes`.
+def relabel(files: ImageFiles, classes: tuple[str, ...], where: str) -> ImageFiles:
+    """The same images, labels counted in other `classes`.
 
     Raises DataError if they have a class that is not among these.
     """
     used = {files.classes[label] for label in files.labels}
     if strangers := sorted(used - set(classes)):
         raise DataError(
-            f"{where}: expected the {len(classes)} classes of the training pictures; found also "
+            f"{where}: expected the {len(classes)} classes of the training images; found also "
             f"{', '.join(strangers[:5])}. Give both the same sub-folders."
         )
     index = {name: label for label, name in enumerate(classes)}
     labels = tuple(index[files.classes[label]] for label in files.labels)
-    return PictureFiles(files.names, labels, classes, files.read)
+    return ImageFiles(files.names, labels, classes, files.read)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from models.data.datasets import DataSet
-from models.data.image_files import PictureFiles, read_folder
+from models.data.image_files import ImageFiles, read_folder
 from models.data.packs import LIMITS
 from models.data.splits import split_off
 from models.errors import DataError
@@ -22,7 +22,7 @@ HELD_BACK = 0.2  # of each class
 FEW = 200  # photos; below and from scratch, small inputs: more pixels would be learned by heart
 NETWORK, STEM = "meliusnet13", "grouped"
 TRAINED = Path(__file__).parents[1] / "weights" / "meliusnet13.safetensors"  # to begin with
-SEEN = 120_000  # pictures a training looks at, at most
+SEEN = 120_000  # images a training looks at, at most
 EPOCHS = (20, 60)
 
 
@@ -46,19 +46,19 @@ def open_photos(folder: Path, held_back: float = HELD_BACK) -> DataSet:
     return DataSet(folder.resolve().name, train, validation, None, files.classes)
 
 
-def _check_copies(files: PictureFiles, folder: Path) -> None:
+def _check_copies(files: ImageFiles, folder: Path) -> None:
     """Raises DataError if a photo is said to be of two classes."""
     first: dict[bytes, int] = {}
     for i, name in enumerate(files.names):
         other = first.setdefault(files.digest(i), i)
-        if files.labels[other] != files.labels[i] and _is_picture(files.read(i)):
+        if files.labels[other] != files.labels[i] and _is_image(files.read(i)):
             raise DataError(
                 f"{folder}: expected every photo in one class; found the same one as "
                 f"{files.names[other]} and {name}. Remove one of them."
             )
 
 
-def _is_picture(data: bytes) -> bool:
+def _is_image(data: bytes) -> bool:
     """Not so: files that other programs leave in every folder, for --skip-damaged to leave out."""
     try:
         decode_image(data, LIMITS)

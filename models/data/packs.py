@@ -1,8 +1,8 @@
-"""Packs: thousands of encoded pictures in one .npz file, or in a few of equal shares per class.
+"""Packs: thousands of encoded images in one .npz file, or in a few of equal shares per class.
 
 A pack holds `blob` (uint8, all files end to end), `offs` (int64, n + 1 offsets into it), `label`
 (int64), `wnids` (the sorted class names that labels index) and `names` (the relative paths of the
-files). Picture i is blob[offs[i]:offs[i + 1]].
+files). Image i is blob[offs[i]:offs[i + 1]].
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from models.data.image_files import PictureFiles, join_files
-from models.errors import DamagedPictures, DataError
+from models.data.image_files import ImageFiles, join_files
+from models.errors import DamagedImages, DataError
 from runtime import ImageLimits, InvalidImage, Preprocessing, decode_image, resize_and_crop
 
 KEYS: dict[str, Any] = {
@@ -64,18 +64,18 @@ def find_packs(folder: Path, split: str) -> list[Path]:
     return [whole] if whole.is_file() else parts
 
 
-def check_no_pictures(folder: Path, splits: Sequence[str]) -> None:
-    """Raises DataError if the folder has pictures of these parts, which packs would mix with."""
+def check_no_images(folder: Path, splits: Sequence[str]) -> None:
+    """Raises DataError if the folder has images of these parts, which packs would mix with."""
     for split in splits:
         if find_packs(folder, split) or (folder / split).exists():
             raise DataError(
-                f"{folder}: expected a folder without {split} pictures; found some. Give "
+                f"{folder}: expected a folder without {split} images; found some. Give "
                 "another --out, or remove them."
             )
 
 
-def read_packs(paths: list[Path]) -> PictureFiles:
-    """The pictures of all parts, sorted by class and name, so that parts do not show.
+def read_packs(paths: list[Path]) -> ImageFiles:
+    """The images of all parts, sorted by class and name, so that parts do not show.
 
     Raises DataError.
     """
@@ -87,7 +87,7 @@ def read_packs(paths: list[Path]) -> PictureFiles:
     return joined
 
 
-def read_pack(path: Path) -> PictureFiles:
+def read_pack(path: Path) -> ImageFiles:
     """One pack, in memory. Raises DataError if it is none or if its arrays do not fit."""
     blob, offs, label, wnids, names = _read_arrays(path)
     offs = offs.astype(np.int64)  # unsigned differences are never below 0
@@ -95,14 +95,14 @@ def read_pack(path: Path) -> PictureFiles:
     if not fits or offs[0] != 0 or (np.diff(offs) < 0).any() or offs[-1] > len(blob):
         raise DataError(
             f"{path}: {len(label)} labels, {len(names)} names, {len(offs)} offsets, "
-            f"{len(blob)} bytes do not fit. Pack the pictures again."
+            f"{len(blob)} bytes do not fit. Pack the images again."
         )
     classes = tuple(str(name) for name in wnids)
     if len(label) and not (label.min() >= 0 and label.max() < len(classes)):
         raise DataError(f"{path}: expected labels below {len(classes)}, found {label.max()}")
     if sorted(set(classes)) != list(classes):
         raise DataError(f"{path}: expected sorted class names, each once; found {classes[:5]}")
-    return PictureFiles(
+    return ImageFiles(
         tuple(str(name) for name in names),
         tuple(int(number) for number in label),
         classes,
@@ -125,14 +125,14 @@ def _read_arrays(path: Path) -> list[np.ndarray]:
     except NUMPY_DAMAGE as error:
         raise DataError(
             f"{path}: expected a .npz pack; found {error}. If it is damaged, copy it or pack the "
-            "pictures again."
+            "images again."
         ) from error
     for key, array in arrays.items():
         fits = array.size == 0 or np.issubdtype(array.dtype, KEYS[key])  # an empty list has no type
         if array.ndim != 1 or not fits:
             raise DataError(
                 f"{path}: expected {key} as a list of {KEYS[key].__name__.rstrip('_')}; found "
-                f"{array.dtype} of shape {array.shape}. Pack the pictures again."
+                f"{array.dtype} of shape {array.shape}. Pack the images again."
             )
     return list(arrays.values())
 
@@ -161,12 +161,12 @@ def fill_together(folder: Path) -> Iterator[Path]:
 
 
 def write_packs(
-    files: PictureFiles, folder: Path, split: str, parts: int = 1, side: int | None = None
+    files: ImageFiles, folder: Path, split: str, parts: int = 1, side: int | None = None
 ) -> list[Path]:
     """Writes FOLDER/SPLIT.npz, or `parts` files with equal shares of each class.
 
-    With `side` larger pictures are encoded anew as JPEG of quality 75: the centre square, of
-    that side. Those of one set are to be written into `fill_together`. Raises DamagedPictures
+    With `side` larger images are encoded anew as JPEG of quality 75: the centre square, of
+    that side. Those of one set are to be written into `fill_together`. Raises DamagedImages
     naming those that cannot be encoded.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -179,7 +179,7 @@ def write_packs(
     return paths
 
 
-def _write_pack(files: PictureFiles, path: Path, side: int | None) -> None:
+def _write_pack(files: ImageFiles, path: Path, side: int | None) -> None:
     blob, offs = io.BytesIO(), [0]
     faults: list[str] = []
     for i in range(len(files)):
@@ -190,7 +190,7 @@ def _write_pack(files: PictureFiles, path: Path, side: int | None) -> None:
             faults.append(f"{files.names[i]}: {error}")
         offs.append(blob.tell())
     if faults:
-        raise DamagedPictures(faults, len(files), can_skip=False)
+        raise DamagedImages(faults, len(files), can_skip=False)
     np.savez(
         path,
         blob=np.frombuffer(blob.getvalue(), np.uint8),
@@ -202,27 +202,27 @@ def _write_pack(files: PictureFiles, path: Path, side: int | None) -> None:
 
 
 def encode_anew(data: bytes, side: int, quality: int = 75) -> bytes:
-    """The centre square of a picture as JPEG of this side; the file as it is where no side of the
-    picture is longer. Raises InvalidImage.
+    """The centre square of an image as JPEG of this side; the file as it is where no side of the
+    image is longer. Raises InvalidImage.
     """
     original = decode_image(data, LIMITS)
     if max(original.size) <= side:
         return data
     side = min(side, *original.size)  # nothing is gained by making it larger
     square = Preprocessing(side, side, "bilinear", (0, 0, 0), (1, 1, 1))
-    picture: Image.Image = resize_and_crop(original, square)
+    image: Image.Image = resize_and_crop(original, square)
     out = io.BytesIO()
-    picture.save(out, "JPEG", quality=quality)
+    image.save(out, "JPEG", quality=quality)
     return out.getvalue()
 
 
-def _in_order(files: PictureFiles) -> list[int]:
+def _in_order(files: ImageFiles) -> list[int]:
     """Indices by class, then name: neighbours go to different parts, so these are balanced."""
     return sorted(range(len(files)), key=lambda i: (files.labels[i], files.names[i]))
 
 
-def _without_classes(files: PictureFiles, empty: set[str]) -> PictureFiles:
+def _without_classes(files: ImageFiles, empty: set[str]) -> ImageFiles:
     kept = tuple(name for name in files.classes if name not in empty)
     index = {name: label for label, name in enumerate(kept)}
     labels = tuple(index[files.classes[label]] for label in files.labels)
-    return PictureFiles(files.names, labels, kept, files.read)
+    return ImageFiles(files.names, labels, kept, files.read)

@@ -1,4 +1,4 @@
-"""What networks trained here see of a picture: the normalisation and the crop of evaluation."""
+"""What networks trained here see of an image: the normalisation and the crop of evaluation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SHORTER_SIDE = 256 / 224  # of the crop, for photos: the authors' evaluation
 # Photos are averaged down to no less than this many times the shorter side that the crop is cut out
 # of: with 1.5 and with 1, answers changed whose margin is above one logit (models.reduce).
 REDUCE = 2.0
-SMALL = 100  # pixels; below, networks see the whole small picture
+SMALL = 100  # pixels; below, networks see the whole small image
 
 
 def check_sizes(side: int, resize: int) -> None:
@@ -35,5 +35,5 @@ def evaluation_preprocessing(side: int, resize: int | None = None) -> Preprocess
 
 
 def whole_preprocessing(side: int) -> Preprocessing:
-    """The centre square, whole, at `side` pixels: what is kept of a training picture."""
+    """The centre square, whole, at `side` pixels: what is kept of a training image."""
     return Preprocessing(side, side, "bilinear", MEAN, STD, REDUCE)

@@ -1,4 +1,4 @@
-"""Lists of public repositories of pictures, from which models.gather makes a data set."""
+"""Lists of public repositories of images, from which models.gather makes a data set."""
 
 from __future__ import annotations
 

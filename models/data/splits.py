@@ -1,40 +1,40 @@
-"""Parts of a data set that are held back: to watch a training by, or to test on."""
+"""Parts of a data set that are held back: to validate a training on, or to test on."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from models.data.datasets import DataSet
-from models.data.image_files import PictureFiles
+from models.data.image_files import ImageFiles
 from models.errors import DataError
 
 
-def split_off(files: PictureFiles, share: float) -> tuple[PictureFiles, PictureFiles]:
-    """(rest, held-out part of about `share`), per class, chosen by the pictures' content alone.
+def split_off(files: ImageFiles, share: float) -> tuple[ImageFiles, ImageFiles]:
+    """(rest, held-out part of about `share`), per class, chosen by the images' content alone.
 
-    A later training on the same classes, with another seed, other names or a few more pictures,
-    holds the same ones back: what it begins with has not learned them. Copies of a picture stay
-    together. Each part has a picture of every class, but a class of a single one stays in the rest.
+    A later training on the same classes, with another seed, other names or a few more images,
+    holds the same ones back: what it begins with has not learned them. Copies of an image stay
+    together. Each part has an image of every class, but a class of a single one stays in the rest.
     """
     members: dict[int, dict[bytes, list[int]]] = {}
     for i, label in enumerate(files.labels):
         members.setdefault(label, {}).setdefault(files.digest(i), []).append(i)
     out: set[int] = set()
-    for pictures in members.values():
-        wanted = max(1, round(share * sum(map(len, pictures.values()))))
+    for images in members.values():
+        wanted = max(1, round(share * sum(map(len, images.values()))))
         held: list[bytes] = []
-        for digest in sorted(pictures):
-            if len(pictures[digest]) <= wanted and len(held) < len(pictures) - 1:
+        for digest in sorted(images):
+            if len(images[digest]) <= wanted and len(held) < len(images) - 1:
                 held.append(digest)
-                wanted -= len(pictures[digest])
-        if not held and len(pictures) > 1:  # of nothing but many copies
-            held.append(min(pictures, key=lambda digest: (len(pictures[digest]), digest)))
-        out.update(i for digest in held for i in pictures[digest])
+                wanted -= len(images[digest])
+        if not held and len(images) > 1:  # of nothing but many copies
+            held.append(min(images, key=lambda digest: (len(images[digest]), digest)))
+        out.update(i for digest in held for i in images[digest])
     return files.select([i for i in range(len(files)) if i not in out]), files.select(sorted(out))
 
 
 def hold_back(data: DataSet, share: float) -> DataSet:
-    """The set with a part to watch progress by, a `share` of train where it had none; without what
+    """The set with a validation part, a `share` of train where it had none; without what
     is in a later part too: of train what is in validation or test, of validation what is in test.
 
     Raises DataError if nothing of a class is left to train on.
@@ -47,8 +47,8 @@ def hold_back(data: DataSet, share: float) -> DataSet:
         train, validation = split_off(data.train.without(*test), share)
     if empty := [name for name, count in train.counts().items() if not count]:
         raise DataError(
-            f"{data.name}: expected pictures of every class to train on that are not in the "
-            f"validation or test part too; found none of {', '.join(empty[:5])}. Add pictures of "
+            f"{data.name}: expected images of every class to train on that are not in the "
+            f"validation or test part too; found none of {', '.join(empty[:5])}. Add images of "
             "it, or remove its folder."
         )
     return replace(data, train=train, validation=validation)

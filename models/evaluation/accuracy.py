@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from models.data.augmentation import AT_A_TIME, COLOR_DRAWS, draw, jitter_colors, view_centre
-from models.data.decoded import LabelledImages, decode_pictures
-from models.data.image_files import PictureFiles
+from models.data.decoded import LabelledImages, decode_images
+from models.data.image_files import ImageFiles
 from models.errors import DataError
 from models.evaluation.metrics import (
     calibration_error,
@@ -20,6 +19,7 @@ from models.evaluation.metrics import (
     predict_logits,
     write_confusion,
 )
+from models.records.evaluation import Among, BundleAccuracy
 from runtime import Engine, Manifest, Preprocessing
 
 
@@ -60,14 +60,11 @@ def measure_accuracy(
     confusion: Path | None = None,
     labels: Sequence[str] | None = None,
     preprocessing: Preprocessing | None = None,
-) -> dict[str, Any]:
-    """{"top1", "top5"} in percent, "loss", "images", calibration errors in percent, "engine".
+) -> BundleAccuracy:
+    """How a bundle answers. Writes the confusion table, if a path is given.
 
-    "balanced_top1" is the mean of the classes' shares of right answers.
-    "calibration_error" is without the bundle's temperature, the other with it. Where the bundle
-    knows more classes, "among" has "classes", "top1" and "top5" of the data's alone. Writes the
-    confusion table, if a path is given. labels: the data's names for people; preprocessing: if not
-    the bundle's. Raises DataError if the bundle lacks a class.
+    labels: the data's names for people; preprocessing: if not the bundle's. Raises DataError if the
+    bundle lacks a class.
     """
     manifest = engine.bundle.manifest
     columns = find_columns(manifest, images.classes, labels)
@@ -82,34 +79,33 @@ def measure_accuracy(
     if confusion is not None:
         names = [manifest.labels[column] for column in columns]
         write_confusion(confusion, among, images.labels, names)
-    figures = {
-        **measure(logits, truth),
-        "balanced_top1": measure_classes(logits, truth),
-        "calibration_error": calibration_error(logits, truth),
-        "temperature": manifest.temperature,
-        "calibration_error_with_temperature": calibration_error(
-            logits, truth, manifest.temperature
-        ),
-        "engine": f"{engine.name}/{engine.implementation}",
-    }
+    few: Among | None = None
     if len(columns) < manifest.classes:
         best = measure(among, images.labels)
-        few = {"classes": len(columns), "top1": best["top1"], "top5": best["top5"]}
-        figures["among"] = few
-    return figures
+        few = Among(len(columns), best.top1, best.top5)
+    temperature = manifest.temperature
+    return BundleAccuracy(
+        **asdict(measure(logits, truth)),
+        balanced_top1=measure_classes(logits, truth),
+        calibration_error=calibration_error(logits, truth),
+        temperature=temperature,
+        calibration_error_with_temperature=calibration_error(logits, truth, temperature),
+        engine=f"{engine.name}/{engine.implementation}",
+        among=few,
+    )
 
 
 def decode_reduced(
-    files: PictureFiles, spec: Preprocessing, side: int, progress: bool = False
+    files: ImageFiles, spec: Preprocessing, side: int, progress: bool = False
 ) -> LabelledImages:
-    """Pictures for `spec`, reduced first: of the centre square `side` x `side` pixels are left."""
+    """Images for `spec`, reduced first: of the centre square `side` x `side` pixels are left."""
     small = replace(spec, resize=side, crop=side)
-    images = decode_pictures(files, small, progress=progress)
+    images = decode_images(files, small, progress=progress)
     return replace(images, pixels=view_centre(images.pixels, spec))
 
 
 def change_colors(images: LabelledImages, strength: float) -> LabelledImages:
-    """The pictures under other light (augmentation.jitter_colors), the same at each call."""
+    """The images under other light (augmentation.jitter_colors), the same at each call."""
     draws = draw(len(images), torch.Generator().manual_seed(0), COLOR_DRAWS)
     parts = zip(images.pixels.split(AT_A_TIME), draws.split(AT_A_TIME), strict=True)
     return replace(images, pixels=torch.cat([jitter_colors(*part, strength) for part in parts]))

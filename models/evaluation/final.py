@@ -1,10 +1,10 @@
-"""The figures at the end of a training: accuracy, calibration, and what is taken for what."""
+"""The figures at the end of a training: accuracy, calibration, and what is confused with what."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,10 +18,24 @@ from models.evaluation.metrics import (
     watch_activations,
     write_confusion,
 )
+from models.records.figures import Accuracy, FinalAccuracy, Temperature
 from runtime.images import Preprocessing
 
 
-def measure_outcome(
+@dataclass(frozen=True)
+class FinalFigures:
+    """None where there are no such images.
+
+    test: of the test split, else of the validation split; calibration: the temperature, fitted on
+    validation; validation: accuracy there.
+    """
+
+    test: FinalAccuracy | None
+    calibration: Temperature | None
+    validation: Accuracy | None
+
+
+def measure_final(
     network: nn.Module,
     test: LabelledImages | None,
     validation: LabelledImages | None,
@@ -29,15 +43,11 @@ def measure_outcome(
     labels: Sequence[str],
     table: Path,
     progress: bool = False,
-) -> tuple[dict[str, Any] | None, dict[str, Any] | None, dict[str, Any] | None]:
-    """(accuracy on the test part, else on the validation part; temperature fitted on validation;
-    figures of validation as models.evaluation.metrics.measure has them).
-
-    None where there are no such pictures. Writes the confusion table, a .csv file.
-    """
-    images, name = (validation, "validation") if test is None else (test, "test")
+) -> FinalFigures:
+    """Measures a trained network, and writes the confusion table, a .csv file."""
+    images, split = (validation, "validation") if test is None else (test, "test")
     if images is None:
-        return None, None, None
+        return FinalFigures(None, None, None)
 
     def predict(some: LabelledImages) -> Tensor:
         with torch.no_grad():
@@ -45,15 +55,18 @@ def measure_outcome(
 
     with watch_activations(network) as positive_share:
         logits = predict(images)
-    accuracy = {"split": name, **measure(logits, images.labels)}
-    accuracy["positive_share"] = positive_share()
-    accuracy["calibration_error"] = calibration_error(logits, images.labels)
     write_confusion(table, logits, images.labels, labels)
-    if validation is None:
-        return accuracy, None, None
-    known = logits if images is validation else predict(validation)
-    temperature = fit_temperature(known, validation.labels)
-    after = calibration_error(logits, images.labels, temperature)
-    accuracy["calibration_error_with_temperature"] = after
-    calibration = {"temperature": temperature, "images": len(validation)}
-    return accuracy, calibration, measure(known, validation.labels)
+    temperature, on_validation, after = None, None, None
+    if validation is not None:
+        known = logits if images is validation else predict(validation)
+        temperature = Temperature(fit_temperature(known, validation.labels), len(validation))
+        on_validation = measure(known, validation.labels)
+        after = calibration_error(logits, images.labels, temperature.temperature)
+    accuracy = FinalAccuracy(
+        split=split,
+        **asdict(measure(logits, images.labels)),
+        positive_share=positive_share(),
+        calibration_error=calibration_error(logits, images.labels),
+        calibration_error_with_temperature=after,
+    )
+    return FinalFigures(accuracy, temperature, on_validation)

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from models.data.augmentation import normalize
 from models.data.decoded import LabelledImages
 from models.networks.binary import BinaryActivation
+from models.records.figures import Accuracy
 from runtime.images import Preprocessing
 
 Predict = Callable[[Tensor], Tensor]
@@ -42,37 +43,37 @@ def evaluate(
     images: LabelledImages,
     preprocessing: Preprocessing,
     batch: int = 250,
-) -> dict[str, Any]:
+) -> Accuracy:
     """`measure` of a network in eval mode, in float32, where binary sums are exact."""
     network.eval()
     return measure(predict_logits(network, images, preprocessing, batch=batch), images.labels)
 
 
-def measure(logits: Tensor, labels: Tensor) -> dict[str, Any]:
-    """{"top1", "top5"} in percent, "loss" (cross-entropy) and "images".
+def measure(logits: Tensor, labels: Tensor) -> Accuracy:
+    """Top-1, top-5 and cross-entropy.
 
     Equal logits count for the lower index.
     """
     labels = labels.cpu()
     best = logits.argsort(dim=1, descending=True, stable=True)[:, :5]
     hit = best == labels[:, None]
-    return {
-        "top1": round(100 * hit[:, 0].double().mean().item(), 2),
-        "top5": round(100 * hit.any(1).double().mean().item(), 2),
-        "loss": round(F.cross_entropy(logits, labels).item(), 4),
-        "images": len(labels),
-    }
+    return Accuracy(
+        top1=round(100 * hit[:, 0].double().mean().item(), 2),
+        top5=round(100 * hit.any(1).double().mean().item(), 2),
+        loss=round(F.cross_entropy(logits, labels).item(), 4),
+        images=len(labels),
+    )
 
 
 def measure_classes(logits: Tensor, labels: Tensor) -> float:
     """The mean over the classes there are of their shares of right answers, in percent.
 
-    Balanced accuracy: each class counts alike, however many pictures it has.
+    Balanced accuracy: each class counts alike, however many images it has.
     """
     matrix = count_confusion(logits, labels).double()
-    pictures = matrix.sum(1)
-    there = pictures > 0
-    return round(100 * (matrix.diag()[there] / pictures[there]).mean().item(), 2)
+    images = matrix.sum(1)
+    there = images > 0
+    return round(100 * (matrix.diag()[there] / images[there]).mean().item(), 2)
 
 
 @contextmanager
@@ -99,7 +100,7 @@ def watch_activations(network: nn.Module) -> Iterator[Callable[[], float | None]
 
 
 def count_confusion(logits: Tensor, labels: Tensor) -> Tensor:
-    """int64 [classes, classes]: how often a picture of the row was taken for the column."""
+    """int64 [classes, classes]: how often an image of the row was confused with the column."""
     classes = logits.shape[1]
     pairs = labels.cpu() * classes + logits.argmax(1)
     return torch.bincount(pairs, minlength=classes**2).view(classes, classes)
@@ -117,7 +118,7 @@ def write_confusion(path: Path, logits: Tensor, labels: Tensor, names: Sequence[
 def calibration_error(logits: Tensor, labels: Tensor, temperature: float = 1.0) -> float:
     """Expected calibration error in percent: how far the best score is from the share of hits.
 
-    Guo et al. 2017: BINS equal bins of the score, weighted by their pictures.
+    Guo et al. 2017: BINS equal bins of the score, weighted by their images.
     """
     scores, answers = (logits.double() / temperature).softmax(1).max(1)
     hits = (answers == labels.cpu()).double()
@@ -130,7 +131,7 @@ def calibration_error(logits: Tensor, labels: Tensor, temperature: float = 1.0) 
 def fit_temperature(logits: Tensor, labels: Tensor) -> float:
     """The T > 0 that makes softmax(logits / T) most likely (Guo et al. 2017), 0.05..20.
 
-    One picture whose class nobody knows is added to those given, as in Platt 1999: a few pictures
+    One image whose class nobody knows is added to those given, as in Platt 1999: a few images
     that are all answered right do not make a network certain. The loss is convex in 1 / T, so that
     its slope is searched for its zero by halving.
     """

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from models.data.image_files import PictureFiles
+from models.data.image_files import ImageFiles
 from models.data.packs import LIMITS
 from models.errors import DataError
 from models.evaluation.accuracy import find_columns
@@ -29,7 +29,7 @@ _DIGITS = 4
 
 def measure_reduction(
     engine: Engine,
-    files: PictureFiles,
+    files: ImageFiles,
     reduce: float,
     labels: Sequence[str] | None = None,
     progress: bool = True,

@@ -1,5 +1,7 @@
-"""Writes a bundle: python -m models.export NAME [--checkpoint F] [--num-classes N] [--image-size S]
-[--float-parts int8 [--calibration DIR] [--evaluation DIR]] --out DIR.
+"""Writes a bundle of a network, trained or not, for the service.
+
+python -m models.export NAME [--checkpoint FILE] [--num-classes N] [--image-size SIDE]
+    [--float-parts int8 [--calibration DIR] [--evaluation DIR]] --out DIR
 
 With a checkpoint of models.train the network, classes and preprocessing come from it. Without one
 the weights are random and the bundle says "trained": false: good for measuring speed and memory,
@@ -21,10 +23,16 @@ from models.command_line.figures import format_figures
 from models.command_line.main import make_parser, run_command
 from models.data.catalog import NAMES as DATA_SETS
 from models.data.datasets import open_data_set
-from models.data.decoded import LabelledImages, decode_pictures
+from models.data.decoded import LabelledImages, decode_images
 from models.data.preprocessing import evaluation_preprocessing
 from models.errors import DataError, RecipeError
-from models.export.bundle import export_bundle, export_checkpoint, load_checkpoint
+from models.export.bundle import (
+    ExportOptions,
+    Source,
+    export_bundle,
+    export_checkpoint,
+    load_checkpoint,
+)
 from models.export.convert import calibrate
 from models.export.parity import (
     PARITY_INPUTS,
@@ -33,12 +41,12 @@ from models.export.parity import (
     parity_inputs,
 )
 from models.export.quantize import (
-    PICTURES,
+    IMAGES,
     Calibration,
     load_calibration,
 )
 from models.networks.registry import NAMES, build_network, default_image_size
-from models.training.checkpoint import is_finished
+from models.training.checkpoint import Checkpoint
 from runtime import Bundle, Preprocessing
 from runtime.plan import ARITHMETICS
 
@@ -83,10 +91,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--calibration",
         type=Path,
-        help="int8: data set whose training pictures the levels are fitted to (untrained: noise)",
+        help="int8: data set whose training images the levels are fitted to (untrained: noise)",
     )
     parser.add_argument(
-        "--calibration-images", type=_at_least_1, help=f"int8: how many (default {PICTURES})"
+        "--calibration-images", type=_at_least_1, help=f"int8: how many (default {IMAGES})"
     )
     parser.add_argument(
         "--evaluation", type=Path, help="int8: data set to measure the accuracy on, test/ or val/"
@@ -122,29 +130,10 @@ def _export(args: argparse.Namespace) -> Bundle:
                 "expected --no-self-test without --checkpoint, found both: a trained network has a "
                 "self-test; leave --no-self-test out"
             )
-        content = load_checkpoint(args.checkpoint, args.name)
-        classes, side = len(content["classes"]), content["preprocessing"]["crop"]
-        if args.num_classes not in (None, classes):
-            raise RecipeError(
-                f"expected --num-classes {classes}, as the checkpoint has; found "
-                f"{args.num_classes}. Leave it out."
-            )
-        if args.image_size not in (None, side):
-            raise RecipeError(
-                f"expected --image-size {side}, as the checkpoint has; found {args.image_size}. "
-                "Leave it out."
-            )
-        if not is_finished(content) and not args.unfinished:
-            raise RecipeError(
-                f"{args.checkpoint} is of a training that has done {content['state']['epoch']} of "
-                f"{content['state']['recipe']['epochs']} epochs; let it finish (models.train "
-                "--resume), or give --unfinished, which the manifest will say"
-            )
-        preprocessing = Preprocessing(**content["preprocessing"])
-        calibration, evaluation = _load_pictures(args, preprocessing)
+        checkpoint = load_checkpoint(args.checkpoint, args.name)
+        _check_checkpoint(args, checkpoint)
         return export_checkpoint(
-            *(content, args.out, args.parity_inputs, args.onnx_integer),
-            *(calibration, evaluation),
+            checkpoint, args.out, _choose_options(args, checkpoint.preprocessing)
         )
     torch.manual_seed(SEED)
     network = build_network(args.name, args.num_classes or 1000)
@@ -157,16 +146,42 @@ def _export(args: argparse.Namespace) -> Bundle:
         ) from error
     labels = [f"class {i}" for i in range(network.num_classes)]
     preprocessing = evaluation_preprocessing(size)
-    calibration, evaluation = _load_pictures(args, preprocessing)
-    return export_bundle(
-        *(network, args.out, labels, preprocessing, None, args.parity_inputs, args.onnx_integer),
-        self_test=not args.no_self_test,
+    options = _choose_options(args, preprocessing)
+    return export_bundle(Source(network, labels, preprocessing), args.out, options)
+
+
+def _check_checkpoint(args: argparse.Namespace, checkpoint: Checkpoint) -> None:
+    classes, side = len(checkpoint.data.classes), checkpoint.preprocessing.crop
+    if args.num_classes not in (None, classes):
+        raise RecipeError(
+            f"expected --num-classes {classes}, as the checkpoint has; found "
+            f"{args.num_classes}. Leave it out."
+        )
+    if args.image_size not in (None, side):
+        raise RecipeError(
+            f"expected --image-size {side}, as the checkpoint has; found {args.image_size}. "
+            "Leave it out."
+        )
+    if not checkpoint.finished and not args.unfinished:
+        raise RecipeError(
+            f"{args.checkpoint} is of a training that has done {checkpoint.state.progress.epoch} "
+            f"of {checkpoint.recipe.epochs} epochs; let it finish (models.train --resume), or "
+            "give --unfinished, which the manifest will say"
+        )
+
+
+def _choose_options(args: argparse.Namespace, preprocessing: Preprocessing) -> ExportOptions:
+    calibration, evaluation = _load_images(args, preprocessing)
+    return ExportOptions(
+        parity_inputs=args.parity_inputs,
+        onnx_integer=args.onnx_integer,
         calibration=calibration,
         evaluation=evaluation,
+        self_test=not args.no_self_test,
     )
 
 
-def _load_pictures(
+def _load_images(
     args: argparse.Namespace, preprocessing: Preprocessing
 ) -> tuple[Calibration | None, LabelledImages | None]:
     """What 8-bit float parts are calibrated with and measured on."""
@@ -177,12 +192,12 @@ def _load_pictures(
                 "int8; found float32"
             )
         return None, None
-    wanted = args.calibration_images or PICTURES
+    wanted = args.calibration_images or IMAGES
     if args.calibration:
         calibration = load_calibration(args.calibration, preprocessing, wanted, args.set)
     elif args.checkpoint:
         raise RecipeError(
-            "expected --calibration DIR with training pictures for the 8-bit parts of a trained "
+            "expected --calibration DIR with training images for the 8-bit parts of a trained "
             "network, found none; give the data set that it was trained on"
         )
     else:
@@ -194,7 +209,7 @@ def _load_pictures(
     files = open_data_set(args.evaluation, args.set, needs_train=False).test
     if files is None:
         raise DataError(f"{args.evaluation}: expected test/ or val/ in it; found neither")
-    return calibration, decode_pictures(files, preprocessing, progress=True)
+    return calibration, decode_images(files, preprocessing, progress=True)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +36,10 @@ from models.export.quantize import (
 )
 from models.export.stored_answers import add_self_test
 from models.networks.meliusnet import MeliusNet
+from models.networks.mobilenet import MobileNetV1
 from models.networks.registry import Network
-from models.training.checkpoint import build_trained, is_finished, read_checkpoint
+from models.records.typed_json import as_json
+from models.training.checkpoint import Checkpoint, build_trained, read_checkpoint
 from runtime import Bundle, Manifest, Preprocessing, load_engine
 from runtime.bundle import ONNX_GRAPH, TORCHSCRIPT_GRAPH, WEIGHTS, write_bundle
 from runtime.engines.reference import FloatNetwork
@@ -78,126 +80,180 @@ def quantize_network(
     }
 
 
-def export_bundle(
-    network: Network,
-    out: Path,
-    labels: Sequence[str],
-    preprocessing: Preprocessing,
-    training: dict[str, Any] | None,
-    parity_count: int = PARITY_INPUTS,
-    onnx_integer: bool = False,
-    temperature: float = 1.0,
-    calibration: Calibration | None = None,
-    evaluation: LabelledImages | None = None,
-    self_test: bool = True,
-) -> Bundle:
-    """Converts, writes, measures parity with every engine that runs here, records it in the
-    manifest, and adds a self-test that all of them pass, unless self_test is False.
+@dataclass(frozen=True)
+class Source:
+    """A network, trained or not, and all that a bundle says of it."""
+
+    network: Network
+    labels: Sequence[str]
+    preprocessing: Preprocessing
+    training: dict[str, Any] | None = None  # what the manifest says of it; None: untrained
+    temperature: float = 1.0
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """How a bundle is made, and what is measured on the way.
 
     With calibration, the float parts become 8-bit ones, and parity is that with the 8-bit network
-    in float arithmetic; evaluation: pictures to measure accuracy on. Raises ConversionError,
-    EngineUnavailable (no operator library to script the graph with, or WrongAnswer), BundleError.
+    in float arithmetic; evaluation: images to measure the accuracy of those on.
     """
-    size = preprocessing.crop
-    manifest = Manifest(
-        name=network.spec.name,
-        architecture=asdict(network.spec),
+
+    parity_inputs: int = PARITY_INPUTS
+    onnx_integer: bool = False
+    calibration: Calibration | None = None
+    evaluation: LabelledImages | None = None
+    self_test: bool = True
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """A converted network: its manifest so far, its files by name, and what it is compared with."""
+
+    manifest: Manifest
+    files: dict[str, Path]
+    reference: nn.Module
+
+
+def export_bundle(source: Source, out: Path, options: ExportOptions | None = None) -> Bundle:
+    """Converts, writes, measures parity with every engine that runs here, records it in the
+    manifest, and adds a self-test that all of them pass, if the options say so.
+
+    Raises ConversionError, RecipeError, EngineUnavailable (no operator library to script the graph
+    with, or WrongAnswer), BundleError.
+    """
+    options = options or ExportOptions()
+    manifest = describe_source(source)
+    images = parity_inputs(manifest.input, options.parity_inputs)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        if isinstance(source.network, MeliusNet):
+            draft = _convert_binary(source.network, manifest, images, options, folder)
+        else:
+            draft = _convert_float(source.network, manifest, options, folder)
+        manifest = _measure(draft, images, options.evaluation, folder)
+        files = draft.files
+        if options.self_test:
+            files = add_self_test(manifest, files, folder)
+        return write_bundle(out, manifest, files)
+
+
+def describe_source(source: Source) -> Manifest:
+    """The manifest before conversion: without plan, files and figures."""
+    size = source.preprocessing.crop
+    return Manifest(
+        name=source.network.spec.name,
+        architecture=asdict(source.network.spec),
         input=(3, size, size),
-        preprocessing=preprocessing,
-        labels=tuple(labels),
+        preprocessing=source.preprocessing,
+        labels=tuple(source.labels),
         plan=Plan(),
         files={},
-        trained=training is not None,
-        training=training,
-        temperature=temperature,
+        trained=source.training is not None,
+        training=source.training,
+        temperature=source.temperature,
         created={
             "python": platform.python_version(),
             "torch": str(torch.__version__),
             "onnx": onnx.__version__,
         },
     )
-    images = parity_inputs(manifest.input, parity_count)
-    twin: nn.Module = network.eval()
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        if isinstance(network, MeliusNet):
-            converted = convert_network(network, size)
-            if calibration is not None:
-                converted, record = quantize_network(network, converted, calibration, images)
-                manifest = replace(manifest, quantization=record)
-                twin = FloatNetwork(converted.plan, converted.tensors)
-            manifest = replace(manifest, plan=converted.plan)
-            names = write_files(converted, manifest.name, folder, onnx_integer)
-        elif calibration is None:
-            onnx.save(build_mobilenet_graph(network, size, manifest.name), folder / ONNX_GRAPH)
-            names = [ONNX_GRAPH]
-        else:
-            raise RecipeError(
-                f"expected a network with binary layers for 8-bit float parts, found "
-                f"{manifest.name}, all of which is float; leave --float-parts out"
-            )
-        files = {name: folder / name for name in names}
-        draft = write_bundle(folder / "draft", manifest, files)
-        manifest = replace(manifest, parity=measure_parity(twin, draft, images))
-        if manifest.quantization is not None and evaluation is not None:
-            accuracy = measure_accuracy(load_engine(draft), evaluation)
-            manifest = replace(
-                manifest, quantization={**manifest.quantization, "accuracy": accuracy}
-            )
-        if self_test:
-            files = add_self_test(manifest, files, folder)
-        return write_bundle(out, manifest, files)
 
 
-def load_checkpoint(path: Path, name: str) -> dict[str, Any]:
-    """The content of a checkpoint of models.train.
+def _convert_binary(
+    network: MeliusNet,
+    manifest: Manifest,
+    images: NDArray[np.float32],
+    options: ExportOptions,
+    folder: Path,
+) -> _Draft:
+    reference: nn.Module = network.eval()
+    converted = convert_network(network, manifest.preprocessing.crop)
+    if options.calibration is not None:
+        converted, record = quantize_network(network, converted, options.calibration, images)
+        manifest = replace(manifest, quantization=record)
+        reference = FloatNetwork(converted.plan, converted.tensors)
+    manifest = replace(manifest, plan=converted.plan)
+    names = write_files(converted, manifest.name, folder, options.onnx_integer)
+    return _Draft(manifest, {name: folder / name for name in names}, reference)
 
-    Raises CheckpointMismatch if it is of another network.
-    """
-    content = read_checkpoint(path)
-    if content["network"] != name:
+
+def _convert_float(
+    network: MobileNetV1, manifest: Manifest, options: ExportOptions, folder: Path
+) -> _Draft:
+    if options.calibration is not None:
+        raise RecipeError(
+            f"expected a network with binary layers for 8-bit float parts, found "
+            f"{manifest.name}, all of which is float; leave --float-parts out"
+        )
+    size = manifest.preprocessing.crop
+    network.eval()
+    onnx.save(build_mobilenet_graph(network, size, manifest.name), folder / ONNX_GRAPH)
+    return _Draft(manifest, {ONNX_GRAPH: folder / ONNX_GRAPH}, network)
+
+
+def _measure(
+    draft: _Draft,
+    images: NDArray[np.float32],
+    evaluation: LabelledImages | None,
+    folder: Path,
+) -> Manifest:
+    """The manifest with parity, and with the accuracy of 8-bit float parts."""
+    bundle = write_bundle(folder / "draft", draft.manifest, draft.files)
+    manifest = replace(draft.manifest, parity=measure_parity(draft.reference, bundle, images))
+    if manifest.quantization is None or evaluation is None:
+        return manifest
+    accuracy = as_json(measure_accuracy(load_engine(bundle), evaluation))
+    return replace(manifest, quantization={**manifest.quantization, "accuracy": accuracy})
+
+
+def load_checkpoint(path: Path, name: str) -> Checkpoint:
+    """A checkpoint of models.train. Raises CheckpointMismatch if it is of another network."""
+    checkpoint = read_checkpoint(path)
+    if checkpoint.network != name:
         raise CheckpointMismatch(
-            f"{path}: expected a checkpoint of {name}; found one of {content['network']}. Give its "
+            f"{path}: expected a checkpoint of {name}; found one of {checkpoint.network}. Give its "
             "own name."
         )
-    return content
+    return checkpoint
 
 
 def export_checkpoint(
-    content: dict[str, Any],
-    out: Path,
-    parity_count: int = PARITY_INPUTS,
-    onnx_integer: bool = False,
-    calibration: Calibration | None = None,
-    evaluation: LabelledImages | None = None,
+    checkpoint: Checkpoint, out: Path, options: ExportOptions | None = None
 ) -> Bundle:
-    """`export_bundle` of a checkpoint's content. Raises as that does."""
-    return export_bundle(
-        build_trained(content),
-        out,
-        content.get("labels", content["classes"]),
-        Preprocessing(**content["preprocessing"]),
-        training_record(content),
-        parity_count,
-        onnx_integer,
-        (content.get("calibration") or {}).get("temperature", 1.0),
-        calibration,
-        evaluation,
+    """`export_bundle` of a checkpoint. Raises as that does."""
+    calibration = checkpoint.calibration
+    source = Source(
+        build_trained(checkpoint),
+        checkpoint.data.labels,
+        checkpoint.preprocessing,
+        training_record(checkpoint),
+        calibration.temperature if calibration else 1.0,
     )
+    return export_bundle(source, out, options)
 
 
-def training_record(content: dict[str, Any]) -> dict[str, Any]:
+def training_record(checkpoint: Checkpoint) -> dict[str, Any]:
     """What the manifest says of the training."""
-    more = ("classes", "data_sha256", "teacher", "start", "commit", "calibration", "enlarged")
+    data, progress = checkpoint.data, checkpoint.state.progress
+    some = {
+        "classes": list(data.classes),
+        "data_sha256": data.digests(),
+        "teacher": checkpoint.teacher,
+        "start": checkpoint.start,
+        "commit": checkpoint.commit,
+        "calibration": checkpoint.calibration and as_json(checkpoint.calibration),
+        "enlarged": checkpoint.adaptation and as_json(checkpoint.adaptation),
+    }
     return {
-        "data": content["data"],
-        "train_images": content["train_images"],
-        **{key: content[key] for key in more if content.get(key) is not None},
-        "recipe": content["state"]["recipe"],
-        "epochs_done": content["state"]["epoch"],
-        "finished": is_finished(content),
-        "seconds": round(content["state"]["seconds"]),
-        "device": content["device"],
-        "torch": content["torch"],
-        "accuracy": content["test"],
+        "data": data.name,
+        "train_images": data.train_images,
+        **{key: value for key, value in some.items() if value is not None},
+        "recipe": asdict(checkpoint.recipe),
+        "epochs_done": progress.epoch,
+        "finished": checkpoint.finished,
+        "seconds": round(progress.seconds),
+        "device": checkpoint.device,
+        "torch": checkpoint.torch,
+        "accuracy": checkpoint.test and as_json(checkpoint.test),
     }

@@ -193,8 +193,8 @@ def convert_stage(stage: Stage, number: int, shape: Shape, out: Converted) -> Sh
         activation, conv = block.activation, block.conv
         if not (isinstance(activation, BinaryActivation) and isinstance(conv, BinaryConv2d)):
             raise ConversionError(
-                "expected binary layers, found those of a float twin; it is there to compare with "
-                "and to teach, train without --no-binary to export"
+                "expected binary layers, found those of a full-precision reference; it is there to "
+                "compare with and to teach, train without --no-binary to export"
             )
         convert_binary_layer(f"stage{number}.layer{i}", activation, conv, out)
         layers.append("dense" if isinstance(block, DenseBlock) else "improvement")

@@ -1,4 +1,4 @@
-"""Parity: how far the logits of each engine are from the training graph's, on seeded pictures."""
+"""Parity: how far the logits of each engine are from the training graph's, on seeded images."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SEED = 123
 def parity_inputs(
     shape: Sequence[int], count: int = PARITY_INPUTS, seed: int = SEED
 ) -> NDArray[np.float32]:
-    """Seeded pictures with coarse and fine structure, normalised: float32 [count, 3, H, W]."""
+    """Seeded images with coarse and fine structure, normalised: float32 [count, 3, H, W]."""
     generator = torch.Generator().manual_seed(seed)
     coarse = torch.randn(count, 3, 4, 4, generator=generator)
     coarse = nn.functional.interpolate(coarse, tuple(shape[1:]), mode="bilinear")
@@ -52,7 +52,7 @@ def measure_parity(
 def compare_logits(
     logits: NDArray[np.float32], expected: NDArray[np.float32]
 ) -> dict[str, float | int]:
-    """Largest and median difference, the share of pictures beyond ROUNDING (where a float feature
+    """Largest and median difference, the share of images beyond ROUNDING (where a float feature
     on the edge of a threshold or level became another one), and how often top-1 agrees.
     """
     difference = np.abs(logits - expected).max(axis=1)

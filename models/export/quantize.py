@@ -1,6 +1,6 @@
 """Float layers of a plan -> 8-bit ones: weights per output channel, activations from calibration.
 
-A layer's input becomes 256 levels from 0 to what calibration pictures reach there; its weights
+A layer's input becomes 256 levels from 0 to what calibration images reach there; its weights
 become -127..127, symmetric, with a scale for each output. The stem's first convolution stays float:
 its input has a sign. runtime/csrc/bnn.h defines the arithmetic.
 """
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from models.data.augmentation import normalize
 from models.data.datasets import open_data_set
-from models.data.decoded import decode_pictures
+from models.data.decoded import decode_images
 from models.errors import DataError
 from models.export.convert import Array, Converted
 from runtime import Preprocessing
@@ -27,7 +27,7 @@ from runtime.engines.reference import FloatNetwork
 from runtime.plan import HeadStep, Plan, StageStep, StemStep, Step, TransitionStep
 
 LEVELS, WEIGHTS = 255, 127  # the largest of each
-PICTURES = 128
+IMAGES = 128
 SEED = 321
 
 
@@ -45,18 +45,18 @@ class Calibration:
 def load_calibration(
     data: Path,
     preprocessing: Preprocessing,
-    count: int = PICTURES,
+    count: int = IMAGES,
     name: str | None = None,
     progress: bool = True,
 ) -> Calibration:
-    """Pictures of the training part of a data set, a seeded choice; name: what it is a copy of.
+    """Images of the training part of a data set, a seeded choice; name: what it is a copy of.
 
     Raises DataError.
     """
     files = open_data_set(data, name).train
     order = torch.randperm(len(files), generator=torch.Generator().manual_seed(SEED))
     chosen = files.select(order[:count].tolist())
-    images = decode_pictures(chosen, preprocessing, title="calibration", progress=progress)
+    images = decode_images(chosen, preprocessing, title="calibration", progress=progress)
     return Calibration(normalize(images.pixels, preprocessing).numpy(), "train")
 
 
@@ -107,7 +107,7 @@ def measure_ranges(converted: Converted, images: NDArray[np.float32]) -> list[fl
         if isinstance(step, StemStep):
             found = [found[i] for i in _after_relu(step)]
         layers += found
-    seen: list[float] = []  # of all layers, picture after picture
+    seen: list[float] = []  # of all layers, image after image
 
     def note(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         seen.append(float(inputs[0].max()))
@@ -119,9 +119,9 @@ def measure_ranges(converted: Converted, images: NDArray[np.float32]) -> list[fl
     for hook in hooks:
         hook.remove()
     if not seen:
-        raise DataError("expected at least one picture to calibrate with, found none")
+        raise DataError("expected at least one image to calibrate with, found none")
     if not np.isfinite(seen).all():
-        raise DataError("expected finite inputs of all layers on the calibration pictures")
+        raise DataError("expected finite inputs of all layers on the calibration images")
     reached = np.array(seen).reshape(len(images), -1).max(axis=0)
     return [max(0.0, float(value)) for value in reached]
 

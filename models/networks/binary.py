@@ -1,5 +1,4 @@
-"""The two binary primitives: binarize with a straight-through estimator, and the binary
-convolution.
+"""The two binary primitives: the activation with a straight-through estimator, the convolution.
 
 Source: Bethge et al. 2020, "MeliusNet: An Improved Network Architecture for Binary Neural
 Networks", and the authors' training code. sign(0) = +1; the gradient of the activation passes where

@@ -14,7 +14,7 @@ from models.networks.registry import Network
 
 @dataclass(frozen=True)
 class Counts:
-    """Sizes of a network and its operations for one picture."""
+    """Sizes of a network and its operations for one image."""
 
     parameters: int
     packed_bytes: int
@@ -24,7 +24,7 @@ class Counts:
 
 
 def count(network: Network, image_size: int) -> Counts:
-    """Runs the network once on a picture without data (the meta device) and counts what its layers
+    """Runs the network once on an image without data (the meta device) and counts what its layers
     do.
     """
     binary_macs = float_macs = 0

@@ -1,8 +1,7 @@
-"""MeliusNet (Bethge et al. 2020) and, without improvement blocks, BinaryDenseNet (Bethge et al.
-2019).
+"""MeliusNet and, without its improvement blocks, BinaryDenseNet.
 
-Reading order is execution order: stem, then stages joined by transitions, then the head. Shapes are
-[N, C, H, W].
+Bethge et al. 2020 and 2019. Reading order is execution order: stem, then stages joined by
+transitions, then the head. Shapes are [N, C, H, W].
 """
 
 from __future__ import annotations
@@ -31,12 +30,12 @@ class ConvBNReLU(nn.Sequential):
 
 
 def make_stem(name: str) -> nn.Sequential:
-    """Float layers from the picture to 64 channels: [N, 3, H, W] -> [N, 64, H/s, W/s].
+    """Float layers from the image to 64 channels: [N, 3, H, W] -> [N, 64, H/s, W/s].
 
     grouped (s = 4): the paper's; three 3x3 convolutions, the last two with 4 and 8 groups, then a
     max pool. imagenet7x7 (s = 4): the authors' option, one 7x7 convolution and the pool. thumbnail
     (s = 1): the authors' choice under 50 pixels, one bare convolution. small (s = 2): ours, for
-    pictures of 32 to 64 pixels: two convolutions, the second with stride 2.
+    images of 32 to 64 pixels: two convolutions, the second with stride 2.
     """
     if name == "grouped":
         return nn.Sequential(
@@ -57,7 +56,8 @@ def make_stem(name: str) -> nn.Sequential:
 def make_layer(channels: int, spec: Spec) -> tuple[nn.Module, nn.Module]:
     """(activation, convolution) of a block: [N, C, H, W] -> the same -> [N, 64, H, W].
 
-    Of the float twin: batch norm and ReLU, and a convolution with float weights, padded with 0.
+    Of the full-precision reference: batch norm and ReLU, and a convolution with float weights,
+    padded with 0.
     """
     if spec.binary:
         activation: nn.Module = BinaryActivation(channels, shift=spec.shift)
@@ -136,7 +136,7 @@ class Head(nn.Module):
 
 
 class MeliusNet(nn.Module):
-    """The network of a spec: pictures [N, 3, H, W] -> logits [N, num_classes]."""
+    """The network of a spec: images [N, 3, H, W] -> logits [N, num_classes]."""
 
     def __init__(self, spec: Spec, num_classes: int = 1000) -> None:
         super().__init__()

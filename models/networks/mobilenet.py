@@ -21,7 +21,7 @@ FIRST_CHANNELS = 32
 class MobileNetSpec:
     """Width multiplies every channel count.
 
-    Stem_stride 1 is ours, for pictures of 32 to 64 pixels.
+    Stem_stride 1 is ours, for images of 32 to 64 pixels.
     """
 
     name: str = "mobilenet_v1"
@@ -65,7 +65,7 @@ class ConvBNReLU6(nn.Sequential):
 
 
 class MobileNetV1(nn.Module):
-    """Pictures [N, 3, H, W] -> logits [N, num_classes].
+    """Images [N, 3, H, W] -> logits [N, num_classes].
 
     H and W multiples of 32 (of 16 with stem_stride 1).
     """

@@ -40,7 +40,7 @@ def find_changes(name: str, fields_given: Mapping[str, object]) -> dict[str, obj
 
 def describe_network(name: str, changes: Mapping[str, object]) -> str:
     """Its name, and which twin of that network it is."""
-    twins = (("improvement", " without improvement blocks"), ("binary", ", float twin"))
+    twins = (("improvement", " without improvement blocks"), ("binary", ", full precision"))
     return name + "".join(text for key, text in twins if not changes.get(key, True))
 
 

@@ -26,7 +26,7 @@ class Spec:
     groups: int = 1  # of the 1x1 convolution in a transition
     shuffle: bool = False  # channel shuffle before it
     improvement: bool = True  # False: BinaryDenseNet
-    binary: bool = True  # False: the float twin, to compare with and to learn from
+    binary: bool = True  # False: the full-precision reference, to compare with and to learn from
     stem: StemName = "grouped"
     padding: int = -1  # value around a binarized map
     shift: float = 0.0  # unbalanced activation threshold, see models.networks.binary
@@ -74,7 +74,7 @@ SPECS: dict[str, Spec] = {
         _spec("binarydensenet28", "6 6 6 5", "160 192 256", improvement=False),
         _spec("binarydensenet37", "6 8 12 6", "128 192 256", improvement=False),
         _spec("binarydensenet45", "6 12 14 8", "160 288 288", improvement=False),
-        # Ours, for pictures of 32 to 64 pixels; named like the others, pairs + 5.
+        # Ours, for images of 32 to 64 pixels; named like the others, pairs + 5.
         _spec("meliusnet13", "2 2 2 2", "128 192 256", stem="small"),
     )
 }

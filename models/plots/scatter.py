@@ -1,4 +1,4 @@
-"""Draws accuracy against file size and against latency as one SVG picture."""
+"""Draws accuracy against file size and against latency."""
 
 from __future__ import annotations
 
@@ -6,89 +6,97 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import mean
 
-from models.plots.curves import COLORS, draw_text
-from runtime.bench.svg import FAINT, FONT, GRID, PAPER
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator, PercentFormatter
 
-WIDTH, HEIGHT, MARGIN, LEFT = 960, 320, 28, 56  # pixels, of a panel
-TICKS = 5
+from models.plots.charts import COLORS, make_panels, save_chart
+
+PANEL_HEIGHT, ROW_HEIGHT = 3.6, 0.17  # inches, of a panel and of a row of the legend
+NEAR_ACROSS, NEAR_DOWN = 0.03, 0.06  # shares of a panel
+Label = tuple[str, float, float]  # with the place of its point
 
 
 @dataclass(frozen=True)
 class Point:
-    """One run."""
+    """A network; repetitions with other seeds are one point with a bar from least to most."""
 
     name: str
     data: str  # a colour each
     is_binary: bool  # a disc, else a ring
-    top1: float  # percent
+    top1: tuple[float, ...]  # percent, of each repetition
     mib: float
     ms: float | None
 
 
 def write_scatter(points: Sequence[Point], path: Path) -> None:
-    """Writes the picture: a panel for size, and one for latency if any point has it."""
-    colors = {
-        name: COLORS[i % len(COLORS)]
-        for i, name in enumerate(dict.fromkeys(p.data for p in points))
-    }
-    parts: list[str] = []
-    y = MARGIN + 14.0
-    for name, color in colors.items():
-        parts.append(f'<rect x="{MARGIN}" y="{y - 11:g}" width="12" height="12" fill="{color}"/>')
-        parts.append(draw_text(MARGIN + 20, y, f"{name} (disc: binary, ring: float)", size=13))
-        y += 20
-    y = _draw_panel("Top-1 against file size", "MiB", points, lambda p: p.mib, colors, y, parts)
-    timed = [point for point in points if point.ms is not None]
+    """Writes a panel for size, and one for latency if any point has it; points are numbered."""
+    names = list(dict.fromkeys(point.data for point in points))
+    colors = {name: COLORS[i % len(COLORS)] for i, name in enumerate(names)}
+    timed = any(point.ms is not None for point in points)
+    figure, panels = make_panels(1 + timed, PANEL_HEIGHT, ROW_HEIGHT * len(points) + 0.3)
+    _draw(panels[0], "file size, MiB", points, lambda point: point.mib, colors)
     if timed:
-        title = "Top-1 against latency"
-        y = _draw_panel(title, "ms", timed, lambda p: p.ms or 0.0, colors, y + 16, parts)
-    height = round(y + MARGIN)
-    path.write_text(
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" '
-        f'viewBox="0 0 {WIDTH} {height}" font-family="{FONT}">\n'
-        f'<rect width="{WIDTH}" height="{height}" rx="8" fill="{PAPER}"/>\n'
-        + "\n".join(parts)
-        + "\n</svg>\n",
-        encoding="utf-8",
-    )
+        _draw(panels[1], "latency, ms", points, lambda point: point.ms, colors)
+    handles = [
+        _mark(point, colors[point.data], f"{number}  {point.name}")
+        for number, point in enumerate(points, 1)
+    ]
+    figure.legend(handles=handles, loc="outside lower left", fontsize=7, frameon=False)
+    save_chart(figure, path)
 
 
-def _draw_panel(
-    title: str,
+def _mark(point: Point, color: str, label: str | None = None) -> Line2D:
+    fill = color if point.is_binary else "white"
+    return Line2D([], [], color=color, marker="o", markerfacecolor=fill, linestyle="", label=label)
+
+
+def _draw(
+    axes: Axes,
     unit: str,
     points: Sequence[Point],
-    value: Callable[[Point], float],
+    value: Callable[[Point], float | None],
     colors: dict[str, str],
-    y: float,
-    parts: list[str],
-) -> float:
-    """Appends one panel from y downwards, x on a logarithmic scale; returns where it ends."""
-    parts.append(draw_text(MARGIN, y + 14, title, size=15, weight=600))
-    bottom, right = y + 28 + HEIGHT, WIDTH - MARGIN
-    low = 10 * math.floor(min(p.top1 for p in points) / 10)
-    high = 10 * math.ceil((max(p.top1 for p in points) + 1) / 10)
-    least = min(map(value, points)) / 1.3
-    most = max(map(value, points)) * 1.3
-
-    def across(x: float) -> float:
-        return LEFT + math.log(x / least) / math.log(most / least) * (right - LEFT)
-
-    for i in range(TICKS + 1):
-        percent = low + (high - low) * i / TICKS
-        at = bottom - HEIGHT * i / TICKS
-        parts.append(f'<path d="M{LEFT} {at:.1f}H{right}" stroke="{GRID}" stroke-width="1"/>')
-        text = f"{percent:g}%"
-        parts.append(draw_text(LEFT - 6, at + 4, text, size=11, color=FAINT, anchor="end"))
-        x = least * (most / least) ** (i / TICKS)
-        text = f"{x:.2g} {unit}"
-        parts.append(draw_text(across(x), bottom + 16, text, size=11, color=FAINT, anchor="middle"))
-    for point in points:
-        cx, cy = across(value(point)), bottom - (point.top1 - low) / (high - low) * HEIGHT
+) -> None:
+    axes.set_xscale("log")
+    drawn = [
+        (str(number), point, x, mean(point.top1))
+        for number, point in enumerate(points, 1)
+        if (x := value(point)) is not None
+    ]
+    for _, point, x, y in drawn:
         color = colors[point.data]
-        fill = f'fill="{color}"' if point.is_binary else f'fill="none" stroke="{color}"'
-        parts.append(f'<circle cx="{cx:.1f}" cy="{cy:.1f}" r="5" stroke-width="2" {fill}/>')
-        near_edge = cx > right - 200
-        anchor, move = ("end", -9) if near_edge else ("start", 9)
-        parts.append(draw_text(cx + move, cy + 4, point.name, size=11, anchor=anchor))
-    return bottom + 22
+        reach = [[y - min(point.top1)], [max(point.top1) - y]]
+        fill = color if point.is_binary else "white"
+        axes.errorbar(x, y, yerr=reach, color=color, marker="o", markerfacecolor=fill, capsize=2)
+    for text, x, y in join_labels([(text, x, y) for text, _, x, y in drawn]):
+        axes.annotate(text, (x, y), (6, 3), textcoords="offset points", fontsize=8)
+    axes.set_title(
+        f"Top-1 against {unit} (disc: binary, ring: float)",
+        loc="left",
+        fontsize=10,
+        fontweight="bold",
+    )
+    axes.yaxis.set_major_formatter(PercentFormatter(decimals=0))
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.margins(x=0.08, y=0.1)
+
+
+def join_labels(labels: Sequence[Label]) -> list[Label]:
+    """Labels whose points would lie under each other's as one, at the highest of them."""
+    width = math.log(max(x for _, x, _ in labels) / min(x for _, x, _ in labels)) or 1.0
+    height = max(y for _, _, y in labels) - min(y for _, _, y in labels) or 1.0
+    joined: list[Label] = []
+    for text, x, y in sorted(labels, key=lambda label: -label[2]):
+        for place, (above, other_x, other_y) in enumerate(joined):
+            across, down = abs(math.log(x / other_x)) / width, (other_y - y) / height
+            if across < NEAR_ACROSS and down < NEAR_DOWN:
+                joined[place] = (f"{above}, {text}", other_x, other_y)
+                break
+        else:
+            joined.append((text, x, y))
+    return joined

@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TypedDict
 
 import torch
 
@@ -48,7 +49,14 @@ def _ask_git(folder: Path, *arguments: str) -> str | None:
     return answer.stdout.strip() if answer.returncode == 0 else None
 
 
-def describe_code() -> dict[str, str | None]:
+class Code(TypedDict):
+    """By which code figures were made."""
+
+    commit: str | None
+    version: str | None
+
+
+def describe_code() -> Code:
     """Commit and version of the code that figures are made by."""
     try:
         release = version("bnn-service")

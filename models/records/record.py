@@ -7,30 +7,51 @@ on. Its keys are described in README.md of models.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from models.errors import DataError
+from models.records.figures import EpochMetrics
+from models.records.training_run import Changes, TrainingRun
+from models.records.typed_json import Finite, as_json, parse_json
 from runtime.whole_file import write_whole
 
-FORMAT = 1
+FORMAT: Literal[1] = 1
+RECORD = "record.json"  # in the folder of a run
 CONFUSION = "confusion.csv"  # beside the record
 
 
-def write_record(path: Path, record: Mapping[str, Any]) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Record(TrainingRun):
+    """A run with its recipe and all its epochs; `finished` when it has run through them."""
+
+    format: Literal[1] = FORMAT
+    recipe: Changes
+    seconds: Finite
+    finished: bool
+    epochs: tuple[EpochMetrics, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """As the file has it."""
+        content = as_json(self)
+        return {"format": content["format"], **content}
+
+
+def write_record(path: Path, record: Record) -> None:
     """At once: see write_whole."""
-    text = json.dumps(record, indent=1, allow_nan=False) + "\n"
+    text = json.dumps(record.as_json(), indent=1, allow_nan=False) + "\n"
     with write_whole(path) as stream:
         stream.write(text.encode())
 
 
-def read_record(path: Path) -> dict[str, Any]:
+def read_record(path: Path) -> Record:
     """Raises DataError if the file holds no record of this format."""
+    expected = f"the record of a run, format {FORMAT}"
+    remedy = "Give a record.json that models.train wrote."
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: expected the record of a run, found {error}") from error
-    if not isinstance(record, dict) or record.get("format") != FORMAT or "epochs" not in record:
-        raise DataError(f"{path}: expected the record of a run, format {FORMAT}; found other JSON")
-    return record
+        content = path.read_bytes()
+    except OSError as error:
+        found = "none" if isinstance(error, FileNotFoundError) else error.strerror
+        raise DataError(f"{path}: expected {expected}; found {found}. {remedy}") from error
+    return parse_json(Record, content, expected=expected, where=str(path), remedy=remedy)

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from models.command_line.main import make_parser, run_command
-from models.report.document import find_source, make_report, read_notes, write_pictures
+from models.report.document import find_source, make_report, read_notes, write_charts
 from models.report.latency import measure_latencies, read_latencies, write_latencies
 from models.report.references import (
     read_references,
@@ -53,7 +53,7 @@ def _report(args: argparse.Namespace) -> None:
     if args.measure:
         write_latencies(measure_latencies([run.record for run in runs]), path)
     latencies = read_latencies(path)
-    write_pictures(runs, latencies, args.runs)
+    write_charts(runs, latencies, args.runs)
     references = read_references(args.runs / REFERENCES)
     text = make_report(runs, latencies, read_notes(args.runs), references, default)
     args.out.write_text(text, encoding="utf-8")

@@ -5,11 +5,10 @@ Each function gives paragraphs and tables in Markdown, or none where there is no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from statistics import mean
-from typing import Any
 
-from models.report.latency import key_of
+from models.report.latency import Latencies
 from models.report.runs import Run
 from runtime.measurement.tables import make_table
 
@@ -24,26 +23,26 @@ def spread(values: Sequence[float], unit: str = "") -> str:
     return f"{mean(values):.1f}{unit} {between}"
 
 
-def milliseconds(run: Run, latencies: Mapping[str, Any]) -> str:
+def milliseconds(run: Run, latencies: Latencies) -> str:
     """The median, if it was measured."""
-    row = latencies["networks"].get(key_of(run.record))
-    return f"{row['median_ms']:.2f}" if row else "not measured"
+    row = latencies.find(run.record)
+    return f"{row.median_ms:.2f}" if row else "not measured"
 
 
-def describe_claim(runs: Sequence[Run], latencies: Mapping[str, Any]) -> list[str]:
+def describe_claim(runs: Sequence[Run], latencies: Latencies) -> list[str]:
     """The best MeliusNet beside the best MobileNet-v1 of the size nearest to its, both untaught;
     for each side of the input, the largest first.
 
-    Best on the validation pictures; of runs that see as many pixels and were tested on the same
-    pictures. Seeds are taken together: no seed is chosen by what it reached.
+    Best on the validation images; of runs that see as many pixels and were tested on the same
+    images. Seeds are taken together: no seed is chosen by what it reached.
     """
     groups = [
         group
         for group in group_repetitions([run for run in runs if run.teacher is None])
         if validation_accuracies(group)
     ]
-    peers: dict[Any, list[list[Run]]] = {}
-    melius: dict[Any, list[list[Run]]] = {}
+    peers: dict[tuple[str | None, int], list[list[Run]]] = {}
+    melius: dict[tuple[str | None, int], list[list[Run]]] = {}
     for group in groups:
         if group[0].is_mobilenet:
             peers.setdefault(_sees(group), []).append(group)
@@ -56,7 +55,7 @@ def describe_claim(runs: Sequence[Run], latencies: Mapping[str, Any]) -> list[st
 
 
 def _describe_pair(
-    best: Sequence[Run], peers: Sequence[Sequence[Run]], latencies: Mapping[str, Any]
+    best: Sequence[Run], peers: Sequence[Sequence[Run]], latencies: Latencies
 ) -> str:
     size = _size(best)
     nearest = min(abs(_size(group) - size) for group in peers)
@@ -71,12 +70,12 @@ def _describe_pair(
         f"MobileNet-v1 nearest in size, {reached[1]}: {abs(gap):.1f} points "
         f"{'more' if gap >= 0 else 'less'}, in {milliseconds(best[0], latencies)} against "
         f"{milliseconds(peer[0], latencies)} ms. Where there are several, these are the best on "
-        "the validation pictures."
+        "the validation images."
     )
 
 
 def _sees(group: Sequence[Run]) -> tuple[str | None, int]:
-    """The pictures of the test, and their side: what a comparison has to be alike in."""
+    """The images of the test, and their side: what a comparison has to be alike in."""
     return group[0].test_sha256, group[0].side
 
 
@@ -94,7 +93,7 @@ def mean_top1(group: Sequence[Run]) -> float:
 
 
 def _top1(run: Run) -> float:
-    return float(run.test["top1"])
+    return run.test.top1
 
 
 Trait = tuple[str, Callable[[Run], bool], tuple[str, ...]]
@@ -105,17 +104,17 @@ TRAITS: tuple[Trait, ...] = (
         lambda run: not (run.has_improvement or run.is_mobilenet),
         ("improvement",),
     ),
-    ("float weights and activations", lambda run: run.is_float_twin, ("binary",)),
+    ("float weights and activations", lambda run: run.is_full_precision, ("binary",)),
     (
         "distilled",
         lambda run: run.teacher is not None,
         ("teacher", "distillation", "distillation_temperature"),
     ),
-    ("begun with trained weights", lambda run: run.start is not None, ("start",)),
+    ("initialised from trained weights", lambda run: run.start is not None, ("start",)),
 )
 
 
-def _without(run: Run, keys: Sequence[str]) -> dict[str, Any]:
+def _without(run: Run, keys: Sequence[str]) -> dict[str, object]:
     return {key: value for key, value in run.identity.items() if key not in keys}
 
 
@@ -135,7 +134,7 @@ def _families(
     runs: Sequence[Run], has_trait: Callable[[Run], bool], keys: Sequence[str]
 ) -> Iterator[list[Run]]:
     """For each run with the trait, once: all runs that differ from it in `keys` and seed alone."""
-    seen: list[dict[str, Any]] = []
+    seen: list[dict[str, object]] = []
     for run in runs:
         rest = _without(run, keys)
         if has_trait(run) and rest not in seen:
@@ -159,20 +158,20 @@ def compare_pairs(runs: Sequence[Run]) -> list[str]:
 
 
 def _pair(name: str, without: Sequence[Run], with_it: Sequence[Run]) -> list[str]:
-    seeds = [{run.recipe["seed"] for run in group} for group in (without, with_it)]
+    seeds = [{run.recipe.seed for run in group} for group in (without, with_it)]
     if shared := seeds[0] & seeds[1]:  # like with like
-        without = [run for run in without if run.recipe["seed"] in shared]
-        with_it = [run for run in with_it if run.recipe["seed"] in shared]
+        without = [run for run in without if run.recipe.seed in shared]
+        with_it = [run for run in with_it if run.recipe.seed in shared]
     columns = [[_top1(run) for run in group] for group in (without, with_it)]
-    watched = [validation_accuracies(group) for group in (without, with_it)]
-    both = all(watched)
+    validation = [validation_accuracies(group) for group in (without, with_it)]
+    both = all(validation)
     return [
         name,
-        f"{without[0].describe()}, {without[0].recipe['epochs']} epochs",
+        f"{without[0].describe()}, {without[0].recipe.epochs} epochs",
         spread(columns[0]),
         spread(columns[1]),
         f"{mean(columns[1]) - mean(columns[0]):+.1f}",
-        f"{mean(watched[1]) - mean(watched[0]):+.1f}" if both else "",
+        f"{mean(validation[1]) - mean(validation[0]):+.1f}" if both else "",
     ]
 
 
@@ -189,7 +188,7 @@ def sweep_shifts(runs: Sequence[Run]) -> list[str]:
         rows = []
         for shift in sorted({run.shift for run in group}):
             same = [run for run in group if run.shift == shift]
-            shares = [r.test["positive_share"] for r in same if r.test.get("positive_share")]
+            shares = [r.test.positive_share for r in same if r.test.positive_share]
             rows.append(
                 [
                     f"{shift:+g}",

@@ -1,16 +1,16 @@
-"""The text and the pictures of the report, from records of runs."""
+"""The text and the charts of the report, from records of runs."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from models.plots.curves import write_curves
 from models.plots.scatter import Point, write_scatter
-from models.records.record import CONFUSION
+from models.records.record import CONFUSION, Record
+from models.records.typed_json import as_json
 from models.report.comparisons import (
     MIB,
     compare_pairs,
@@ -22,9 +22,10 @@ from models.report.comparisons import (
     sweep_shifts,
     validation_accuracies,
 )
-from models.report.latency import key_of
+from models.report.latency import Latencies
 from models.report.overview import CAPTION, make_overview
 from models.report.references import (
+    Reference,
     check_references,
     compare_on_other_data,
     compare_references,
@@ -56,20 +57,20 @@ def find_source(runs: Sequence[Run], bundle: Path | None) -> Run | None:
     bundle = BUNDLE if bundle is None else bundle
     training = read_bundle(bundle).manifest.training or {}
     told = (training.get("commit"), training.get("accuracy"))
-    return next((run for run in runs if (run.record["commit"], run.test) == told), None)
+    return next((run for run in runs if (run.record.commit, as_json(run.test)) == told), None)
 
 
 def make_report(
     runs: Sequence[Run],
-    latencies: Mapping[str, Any],
+    latencies: Latencies,
     notes: str = "",
-    references: Sequence[Mapping[str, Any]] = (),
+    references: Sequence[Reference] = (),
     default: Run | None = None,
 ) -> str:
     """The text of RESULTS.md.
 
     notes: what people have to say of the runs; default: what the default bundle was made from.
-    Raises DataError for a reference to other test pictures than a run's of the same data.
+    Raises DataError for a reference to other test images than a run's of the same data.
     """
     check_references(references, runs)
     parts = [
@@ -80,7 +81,7 @@ def make_report(
         "in a table comes from one of them, from an answer of `python -m models.evaluate` in "
         "`runs/references`, from the networks' modules (sizes, operations) or from "
         "`runs/latencies.json` (latency: one thread, batch 1, all networks in turns on "
-        f"{format_machine(latencies['machine']).splitlines()[0]}). Binary networks run on the "
+        f"{format_machine(latencies.machine).splitlines()[0]}). Binary networks run on the "
         "native engine, MobileNet-v1 in float32 on ONNX Runtime.",
         "![Accuracy against size and latency](runs/accuracy.svg)",
         *(["![Curves of the trainings](runs/curves.svg)"] if _have_epochs(runs) else []),
@@ -106,29 +107,29 @@ def make_report(
 
 
 def _describe_data(runs: Sequence[Run]) -> str:
-    data, test = runs[0].record["data"], runs[0].test
-    counts = [run.record["data"]["train_images"] for run in runs]
+    data, test = runs[0].record.data, runs[0].test
+    counts = [run.record.data.train_images for run in runs]
     trained_on = " to ".join(f"{count:,}" for count in sorted({min(counts), max(counts)}))
     names = {"test": "the test part, not trained on"}
     return (
-        f"{len(data['classes'])} classes; {trained_on} pictures "
-        f"to train on, {data['validation_images']:,} to watch it by, {test['images']:,} to test on "
-        f"({names.get(test['split'], 'the ' + test['split'] + ' part')}).{_tell_test_parts(runs)}"
+        f"{len(data.classes)} classes; {trained_on} images "
+        f"to train on, {data.validation_images:,} validation images, {test.images:,} to test on "
+        f"({names.get(test.split, 'the ' + test.split + ' part')}).{_tell_test_parts(runs)}"
     )
 
 
 def _tell_test_parts(runs: Sequence[Run]) -> str:
-    """A sentence where not all runs were tested on the same pictures."""
+    """A sentence where not all runs were tested on the same images."""
     parts: dict[str | None, list[str]] = {}
     for run in runs:
         parts.setdefault(run.test_sha256, []).append(run.name)
     if len(parts) == 1:
         return ""
     together = "; ".join(", ".join(sorted(names)) for names in parts.values())
-    return f" Not all were tested on the same pictures, only these together: {together}."
+    return f" Not all were tested on the same images, only these together: {together}."
 
 
-def _accuracy_table(runs: Sequence[Run], latencies: Mapping[str, Any]) -> str:
+def _accuracy_table(runs: Sequence[Run], latencies: Latencies) -> str:
     rows = []
     for group in group_repetitions(runs):
         first, counts = group[0], group[0].counts
@@ -136,14 +137,14 @@ def _accuracy_table(runs: Sequence[Run], latencies: Mapping[str, Any]) -> str:
             [
                 first.describe(),
                 f"{first.side}x{first.side}",
-                spread([run.test["top1"] for run in group]),
-                spread([run.test["top5"] for run in group]),
+                spread([run.test.top1 for run in group]),
+                spread([run.test.top5 for run in group]),
                 spread(validation_accuracies(group)),
                 f"{counts.packed_bytes / MIB:.2f}",
                 f"{counts.binary_macs / 1e6:.1f}" if counts.binary_macs else "",
                 f"{counts.float_macs / 1e6:.1f}",
                 milliseconds(first, latencies),
-                str(first.recipe["epochs"]),
+                str(first.recipe.epochs),
                 ", ".join(f"[{run.name}](runs/{run.name}/record.json)" for run in group),
             ]
         )
@@ -154,19 +155,19 @@ def _accuracy_table(runs: Sequence[Run], latencies: Mapping[str, Any]) -> str:
 def _calibration_table(runs: Sequence[Run]) -> str:
     rows = []
     for run in runs:
-        fitted = run.record["calibration"]
-        after = run.test.get("calibration_error_with_temperature")
+        fitted = run.record.calibration
+        after = run.test.calibration_error_with_temperature
         rows.append(
             [
                 run.name,
-                f"{run.test['calibration_error']:.1f}",
+                f"{run.test.calibration_error:.1f}",
                 f"{after:.1f}" if after is not None else "",
-                f"{fitted['temperature']:.2f}" if fitted else "",
-                f"{fitted['images']:,}" if fitted else "",
+                f"{fitted.temperature:.2f}" if fitted else "",
+                f"{fitted.images:,}" if fitted else "",
             ]
         )
     head = ["run", "expected calibration error %", "with the temperature %", "temperature"]
-    return make_table([*head, "fitted on pictures"], rows)
+    return make_table([*head, "fitted on images"], rows)
 
 
 def _worst_classes(run: Run, is_default: bool) -> list[str]:
@@ -187,7 +188,7 @@ def _worst_classes(run: Run, is_default: bool) -> list[str]:
     return [
         f"### Where {run.name}{', the default model,' if is_default else ''} errs",
         f"All of it: [{CONFUSION}](runs/{run.name}/{CONFUSION}). The worst classes:",
-        make_table(["class", "right", "most often taken for"], worst),
+        make_table(["class", "right", "most often confused with"], worst),
     ]
 
 
@@ -198,17 +199,27 @@ def _runs_table(runs: Sequence[Run]) -> str:
         rows.append(
             [
                 f"[{run.name}](runs/{run.name}/record.json)",
-                f"{_shorten(record['commit'])}{_tell_enlarging(record)}",
-                str(recipe["seed"]),
+                f"{_shorten(record.commit)}{_tell_enlarging(record)}",
+                str(recipe.seed),
                 _describe_recipe(recipe),
                 run.teacher or "none",
                 run.start or "random weights",
-                f"{record['device']}, {_describe_threads(record)}",
-                f"{record['seconds'] / 60:.0f}",
-                record["started"][:10],
+                f"{record.device}, {_describe_threads(record)}",
+                f"{record.seconds / 60:.0f}",
+                record.started[:10],
             ]
         )
-    head = ["run", "commit", "seed", "recipe", "teacher", "begun with", "device", "minutes", "day"]
+    head = [
+        "run",
+        "commit",
+        "seed",
+        "recipe",
+        "teacher",
+        "initialised from",
+        "device",
+        "minutes",
+        "day",
+    ]
     return make_table(head, rows)
 
 
@@ -218,28 +229,30 @@ def _shorten(commit: str | None) -> str:
     return f"`{commit[:10]}{'+' if '+' in commit else ''}`"
 
 
-def _tell_enlarging(record: Mapping[str, Any]) -> str:
-    enlarged = record.get("enlarged")
-    return f", for larger pictures by {_shorten(enlarged['commit'])}" if enlarged else ""
+def _tell_enlarging(record: Record) -> str:
+    adaptation = record.adaptation
+    return f", for larger images by {_shorten(adaptation.commit)}" if adaptation else ""
 
 
-def _describe_threads(record: Mapping[str, Any]) -> str:
-    threads = f"{record['threads']} thread{'s' if record['threads'] > 1 else ''}"
-    return threads if record["processes"] == 1 else f"{record['processes']} processes of {threads}"
+def _describe_threads(record: Record) -> str:
+    threads = f"{record.threads} thread{'s' if record.threads > 1 else ''}"
+    return threads if record.processes == 1 else f"{record.processes} processes of {threads}"
 
 
-def _describe_recipe(recipe: Mapping[str, Any]) -> str:
+def _describe_recipe(recipe: Recipe) -> str:
     """Optimizer, rate and batch, and what else is not as in the published recipe."""
-    if recipe["epochs"] == 0:
+    if recipe.epochs == 0:
         return "last layer alone, logistic regression"
     told = ("epochs", "optimizer", "learning_rate", "batch", "seed")
     published = asdict(Recipe())
-    others = [key for key, value in recipe.items() if key not in told and value != published[key]]
+    others = [
+        key for key, value in asdict(recipe).items() if key not in told and value != published[key]
+    ]
     return ", ".join(
         [
-            f"{recipe['optimizer']} {recipe['learning_rate']:g}",
-            f"batch {recipe['batch']}",
-            *(_describe_field(key, recipe[key]) for key in others),
+            f"{recipe.optimizer} {recipe.learning_rate:g}",
+            f"batch {recipe.batch}",
+            *(_describe_field(key, getattr(recipe, key)) for key in others),
         ]
     )
 
@@ -249,19 +262,20 @@ def _describe_field(key: str, value: object) -> str:
     return name if value is True else f"{name} {value}"
 
 
-def write_pictures(runs: Sequence[Run], latencies: Mapping[str, Any], folder: Path) -> None:
+def write_charts(runs: Sequence[Run], latencies: Latencies, folder: Path) -> None:
     """accuracy.svg and curves.svg."""
     points = []
-    for run in runs:
-        row = latencies["networks"].get(key_of(run.record))
+    for group in group_repetitions(runs):
+        first = group[0]
+        row = latencies.find(first.record)
         points.append(
             Point(
-                f"{run.describe()}, {run.data}, {run.side} px",
-                run.data,
-                run.is_binary,
-                run.test["top1"],
-                run.counts.packed_bytes / MIB,
-                row["median_ms"] if row else None,
+                f"{first.describe()}, {first.data}, {first.side} px",
+                first.data,
+                first.is_binary,
+                tuple(run.test.top1 for run in group),
+                first.counts.packed_bytes / MIB,
+                row.median_ms if row else None,
             )
         )
     write_scatter(points, folder / "accuracy.svg")
@@ -271,4 +285,4 @@ def write_pictures(runs: Sequence[Run], latencies: Mapping[str, Any], folder: Pa
 
 def _have_epochs(runs: Sequence[Run]) -> bool:
     """Whether there is a training to draw: fitting the last layer alone has no epochs."""
-    return any(run.record["epochs"] for run in runs)
+    return any(run.record.epochs for run in runs)

@@ -111,7 +111,7 @@ def _describe(
     record: dict[str, Any],
     reduce: float | None,
 ) -> Manifest:
-    """The manifest: pictures are cropped to the network's input as in ImageNet's evaluation, and
+    """The manifest: images are cropped to the network's input as in ImageNet's evaluation, and
     normalised by the scale and zero point that the file gives the input.
     """
     size, quantization = layers[0].input.shape[0], layers[0].input.quantization

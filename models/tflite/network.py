@@ -42,7 +42,7 @@ class Quantization:
 
 @dataclass(frozen=True)
 class FeatureMap:
-    """A uint8 tensor between layers, of one picture."""
+    """A uint8 tensor between layers, of one image."""
 
     shape: tuple[int, int, int]  # height, width, channels
     quantization: Quantization
@@ -96,7 +96,7 @@ class Part:
 
 
 def join_parts(parts: Sequence[Part]) -> tuple[Layer, ...]:
-    """The layers of a whole classifier, from an RGB picture to logits, whose files are given in
+    """The layers of a whole classifier, from an RGB image to logits, whose files are given in
     order.
 
     Raises MismatchedParts, UnsupportedTflite.
@@ -116,7 +116,7 @@ def join_parts(parts: Sequence[Part]) -> tuple[Layer, ...]:
     height, width, channels = first.input.shape
     if channels != 3 or height != width:
         raise UnsupportedTflite(
-            f"{first.name}: expected a square RGB picture as input, found {first.input}. If it is "
+            f"{first.name}: expected a square RGB image as input, found {first.input}. If it is "
             "the second part of a network, give the first part before it."
         )
     if last.output.shape[:2] != (1, 1) or not isinstance(last.layers[-1], Convolution):

@@ -1,33 +1,39 @@
 """Checkpoints: written whole or not at all, read without unpickling code, refused for another run.
 
-A checkpoint is a header (what the run is), the trainer's state and, at the end, the figures of the
-test set. Everything in it is a tensor, a number or a text.
+A checkpoint is what the run is, the trainer's state and, at the end, the figures of the test set.
+In the file everything is a tensor, a number or a text.
 """
 
 from __future__ import annotations
 
+import json
 import pickle
+import zipfile
 from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NoReturn
 
 import torch
+from torch import Tensor
 
 from models.errors import CheckpointMismatch
 from models.networks.registry import Network, build_network
+from models.records.figures import EpochMetrics
+from models.records.training_run import Header, TrainingRun
+from models.records.typed_json import Finite, as_json, fields_of, parse_json
+from models.training.recipe import Recipe
 from runtime.whole_file import write_whole
 
-FORMAT = 2
+FORMAT: Literal[3] = 3
+FLAT = 2  # the format before, in which the keys of `data` lay beside the others
 CHECKPOINT = "checkpoint.pt"  # in the folder of a run
+EXPECTED = "a checkpoint of models.train"
+REMEDY = "Take another copy, or train anew with another --out."
 # What may differ between the parts of a resumed run.
 MAY_DIFFER = frozenset(
-    {"device", "torch", "commit", "version", "processes", "threads", "execution", "labels"}
+    {"device", "torch", "commit", "version", "processes", "threads", "execution"}
 )
-# What every reader takes from a checkpoint, and what a run needs to go on from it.
-CONTENT = frozenset({"network", "classes", "preprocessing", "state"})
-STATE = frozenset({"model", "epoch", "recipe"})
-TO_RESUME = frozenset({"started", "test", "calibration"})
-STATE_TO_RESUME = frozenset({"optimizer", "step", "sums", "seconds", "history"})
 # What torch raises where a file is cut, or has other bits than were written.
 _DAMAGE = (
     OSError,
@@ -41,10 +47,59 @@ _DAMAGE = (
 )
 
 
-def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far a training is: steps and whole epochs done, sums of the epoch begun, seconds."""
+
+    step: int
+    epoch: int
+    sums: tuple[Finite, Finite]  # of loss and share of hits
+    seconds: Finite
+    history: tuple[EpochMetrics, ...]
+    recipe: Recipe
+
+
+@dataclass(frozen=True)
+class State:
+    """What a trainer goes on from."""
+
+    model: Mapping[str, Tensor]
+    optimizer: Mapping[str, Any]  # as torch has it
+    progress: Progress
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint(TrainingRun):
+    """A run and its trainer's state."""
+
+    state: State
+
+    @property
+    def recipe(self) -> Recipe:
+        return self.state.progress.recipe
+
+    @property
+    def finished(self) -> bool:
+        """Whether the training has run through its recipe."""
+        return self.state.progress.epoch >= self.recipe.epochs
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Saved(TrainingRun):
+    """What is in a file, without tensors."""
+
+    format: Literal[3]
+    state: Progress
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """At once: a killed run leaves the last whole checkpoint."""
+    state = checkpoint.state
+    saved = _Saved(**fields_of(TrainingRun, checkpoint), format=FORMAT, state=state.progress)
+    content = as_json(saved)
+    content["state"] |= {"model": dict(state.model), "optimizer": dict(state.optimizer)}
     with write_whole(path) as stream:
-        torch.save(dict(content), stream)
+        torch.save(content, stream)
 
 
 def find_checkpoint(run: Path) -> Path:
@@ -52,61 +107,105 @@ def find_checkpoint(run: Path) -> Path:
     return run / CHECKPOINT if run.is_dir() else run
 
 
-def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
-    """The content. Raises CheckpointMismatch if the file is none, or damaged; OSError."""
+def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> Checkpoint:
+    """Raises CheckpointMismatch if there is no file, or it is no checkpoint, or damaged."""
+    if not path.is_file():
+        _refuse(path, "no file there. Mend the path, or train first")
     try:
+        if not zipfile.is_zipfile(path):
+            _refuse(path, "a file that is cut, or none that PyTorch wrote")
         content = torch.load(path, map_location=device, weights_only=True)
+    except CheckpointMismatch:
+        raise
+    except pickle.UnpicklingError as error:  # torch's text advises to run what is in the file
+        _refuse(path, "other things than tensors, numbers and texts in it", error)
     except _DAMAGE as error:
-        if isinstance(error, OSError) and error.filename is not None:
-            raise  # there is no such file, or it may not be read
-        raise CheckpointMismatch(
-            f"{path}: expected a checkpoint of models.train; found {str(error)[:200]}. If it is "
-            "damaged, take another copy or train anew."
-        ) from error
-    if not isinstance(content, dict) or not {"network", "state"} <= content.keys():
-        raise CheckpointMismatch(f"{path}: expected a checkpoint of models.train; found other data")
-    _check_keys(content, CONTENT, STATE, path)
-    return content
+        _refuse(path, str(error).partition("\n")[0][:200].rstrip("."), error)
+    return _parse(content, path)
 
 
-def _check_keys(
-    content: Mapping[str, Any], keys: frozenset[str], state_keys: frozenset[str], path: Path
-) -> None:
-    state = content["state"] if isinstance(content["state"], dict) else {}
-    lacking = [*sorted(keys - content.keys()), *sorted(state_keys - state.keys())]
-    if lacking:
-        raise CheckpointMismatch(
-            f"{path}: expected a checkpoint of models.train; it lacks {', '.join(lacking)}. Take "
-            "another copy, or train anew with another --out."
+def _refuse(path: Path, found: str, cause: Exception | None = None) -> NoReturn:
+    raise CheckpointMismatch(f"{path}: expected {EXPECTED}; found {found}. {REMEDY}") from cause
+
+
+def _parse(content: object, path: Path) -> Checkpoint:
+    if not isinstance(content, dict) or not isinstance(content.get("state"), dict):
+        _refuse(path, "other data")
+    state = dict(content["state"])
+    model, optimizer = (state.pop(name, None) for name in ("model", "optimizer"))
+    if not isinstance(model, dict) or not all(isinstance(t, Tensor) for t in model.values()):
+        _refuse(path, "none of the network's weights")
+    if not isinstance(optimizer, dict):
+        _refuse(path, "no state of the optimizer")
+    described = {**content, "state": state}
+    if content.get("format") == FLAT:
+        described = _lift(described)
+    try:
+        text = json.dumps(described)
+    except (TypeError, ValueError) as error:
+        _refuse(path, f"other data: {error}", error)
+    saved = parse_json(
+        _Saved,
+        text,
+        where=str(path),
+        expected=EXPECTED,
+        remedy=REMEDY,
+        fault=CheckpointMismatch,
+    )
+    return Checkpoint(**fields_of(TrainingRun, saved), state=State(model, optimizer, saved.state))
+
+
+def _lift(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of a checkpoint of format 2 as one of the newest."""
+    inner = ("classes", "labels", "train_images", "validation_images", "skipped")
+    data = {key: flat[key] for key in inner if key in flat}
+    if "data" in flat:
+        data["name"] = flat["data"]
+    if isinstance(digests := flat.get("data_sha256"), dict):
+        data["parts"] = {split: {"images": None, "sha256": d} for split, d in digests.items()}
+    outer = {key: value for key, value in flat.items() if key not in (*inner, "data_sha256")}
+    return {**outer, "data": data, "format": FORMAT}
+
+
+def build_trained(checkpoint: Checkpoint) -> Network:
+    """The network of a checkpoint, with its weights, on the CPU.
+
+    Raises CheckpointMismatch if they are another network's.
+    """
+    try:
+        network = build_network(
+            checkpoint.network, len(checkpoint.data.classes), **checkpoint.changes
         )
-
-
-def is_finished(content: Mapping[str, Any]) -> bool:
-    """Whether a checkpoint is of a training that ran through its recipe."""
-    return bool(content["state"]["epoch"] >= content["state"]["recipe"]["epochs"])
-
-
-def build_trained(content: Mapping[str, Any]) -> Network:
-    """The network of a checkpoint's content, with its weights, on the CPU."""
-    changes = content.get("changes", {})
-    network = build_network(content["network"], len(content["classes"]), **changes)
-    network.load_state_dict(content["state"]["model"])
+        network.load_state_dict(checkpoint.state.model)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise CheckpointMismatch(
+            f"expected weights of {checkpoint.network}; found others: {str(error)[:200]}. {REMEDY}"
+        ) from error
     return network
 
 
-def verify_same_run(content: Mapping[str, Any], header: Mapping[str, Any], path: Path) -> None:
-    """Raises CheckpointMismatch naming what differs between a checkpoint and this run, or what it
-    lacks to go on from.
-    """
-    if content.get("enlarged"):
+def verify_same_run(checkpoint: Checkpoint, header: Header, path: Path) -> None:
+    """Raises CheckpointMismatch naming what differs between a checkpoint and this run."""
+    if checkpoint.adaptation:
         raise CheckpointMismatch(
             f"{path}: expected a training to go on with; found what models.enlarge made of one. "
             "Give another --out."
         )
-    for key, value in header.items():
-        if key not in MAY_DIFFER and content.get(key) != value:
+    for name, (made_with, has) in _compare(checkpoint, header).items():
+        if made_with != has:
             raise CheckpointMismatch(
-                f"{path}: made with {key} {str(content.get(key))[:200]}, this run has "
-                f"{str(value)[:200]}; give the same data and network, or another --out"
+                f"{path}: made with {name} {str(made_with)[:200]}, this run has "
+                f"{str(has)[:200]}; give the same data and network, or another --out"
             )
-    _check_keys(content, TO_RESUME, STATE_TO_RESUME, path)
+
+
+def _compare(checkpoint: Checkpoint, header: Header) -> dict[str, tuple[object, object]]:
+    """By the name of what has to be alike; labels, names for people, need not be."""
+    outer = [f.name for f in fields(Header) if f.name not in MAY_DIFFER and f.name != "data"]
+    inner = ("name", "classes", "train_images", "validation_images", "skipped")
+    old, new = checkpoint.data, header.data
+    return {
+        **{name: (getattr(checkpoint, name), getattr(header, name)) for name in outer},
+        **{f"data {name}": (getattr(old, name), getattr(new, name)) for name in inner},
+        "data SHA-256": (old.digests(), new.digests()),
+    }

@@ -82,13 +82,13 @@ def load_teacher(teacher: str, classes: Sequence[str]) -> Teacher:
             f"expected a teacher: the checkpoint.pt of a run, or one of "
             f"{', '.join(EFFICIENTNETS)}; found {teacher}"
         )
-    content = read_checkpoint(path)
-    index = {name: column for column, name in enumerate(content["classes"])}
+    checkpoint = read_checkpoint(path)
+    index = {name: column for column, name in enumerate(checkpoint.data.classes)}
     columns = _find_columns(path.name, index, classes)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
-    network = describe_network(content["network"], content.get("changes", {}))
-    name = f"{network} on {content.get('data')} (checkpoint {digest})"
-    return Teacher(name, build_trained(content), Preprocessing(**content["preprocessing"]), columns)
+    network = describe_network(checkpoint.network, checkpoint.changes)
+    name = f"{network} on {checkpoint.data.name} (checkpoint {digest})"
+    return Teacher(name, build_trained(checkpoint), checkpoint.preprocessing, columns)
 
 
 def _find_columns(name: str, index: dict[str, int], classes: Sequence[str]) -> list[int]:

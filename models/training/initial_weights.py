@@ -10,9 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -21,12 +20,28 @@ from torch import Tensor
 
 from models.errors import RecipeError
 from models.networks.registry import Network, describe_network
-from models.training.checkpoint import find_checkpoint, read_checkpoint
+from models.records.figures import FinalAccuracy
+from models.records.training_run import Changes
+from models.records.typed_json import as_json, parse_json
+from models.training.checkpoint import Checkpoint, find_checkpoint, read_checkpoint
 from models.training.linear_probe import find_last_layer
 from runtime.whole_file import write_whole
 
 ABOUT = "about"  # key of the file's metadata
 FREE = frozenset({"shift"})  # fields of the spec that only say how training begins
+
+
+@dataclass(frozen=True, kw_only=True)
+class About:
+    """What a file of weights says of them."""
+
+    network: str
+    changes: Changes
+    classes: tuple[str, ...]
+    data: str
+    commit: str | None = None
+    test: FinalAccuracy | None = None
+    recipe: Changes = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -35,7 +50,7 @@ class Start:
 
     name: str  # for people: network, data and digest
     network: str
-    changes: Mapping[str, Any]
+    changes: Changes
     classes: tuple[str, ...]
     tensors: Mapping[str, Tensor]
 
@@ -80,53 +95,54 @@ def read_start(path: Path) -> Start:
             "expected weights to start with, a .safetensors file or a checkpoint.pt; found none at "
             f"{path}"
         )
+    tensors: Mapping[str, Tensor]
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
     if path.suffix == ".safetensors":
         about, tensors = _read_weights(path)
     else:
-        content = read_checkpoint(path)
-        about, tensors = describe(content), content["state"]["model"]
+        checkpoint = read_checkpoint(path)
+        about, tensors = describe(checkpoint), checkpoint.state.model
     if bad := [key for key, tensor in tensors.items() if not tensor.isfinite().all()]:
         raise RecipeError(
             f"{path}: expected finite weights; found others in {', '.join(bad[:3])}. Give the "
             "weights of another training."
         )
     return Start(
-        f"{describe_network(about['network'], about['changes'])} on {about['data']} "
+        f"{describe_network(about.network, about.changes)} on {about.data} "
         f"({path.suffix[1:]} {digest})",
-        about["network"],
-        about["changes"],
-        tuple(about["classes"]),
+        about.network,
+        about.changes,
+        about.classes,
         tensors,
     )
 
 
-def _read_weights(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def _read_weights(path: Path) -> tuple[About, dict[str, Tensor]]:
+    expected = "weights written by models.pretrained"
     try:
         with safe_open(path, "pt") as file:
-            about = json.loads((file.metadata() or {})[ABOUT])
+            told = (file.metadata() or {}).get(ABOUT, "")
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise RecipeError(
-            f"{path}: expected weights written by models.pretrained; found {error!r}"
-        ) from error
-    kinds = {"network": str, "changes": dict, "classes": list, "data": str}
-    for key, kind in kinds.items():
-        found = about.get(key) if isinstance(about, dict) else about
-        if not isinstance(found, kind):
-            raise RecipeError(
-                f"{path}: expected weights written by models.pretrained, with a {kind.__name__} "
-                f"{key}; found {str(found)[:80]}"
-            )
+    except SafetensorError as error:
+        raise RecipeError(f"{path}: expected {expected}; found {error!r}") from error
+    remedy = "Give a file of models.pretrained, or a checkpoint.pt."
+    about = parse_json(
+        About, told, where=str(path), expected=expected, remedy=remedy, fault=RecipeError
+    )
     return about, tensors
 
 
-def describe(content: Mapping[str, Any]) -> dict[str, Any]:
+def describe(checkpoint: Checkpoint) -> About:
     """What a file of weights says of the run that it comes from."""
-    keys = ("network", "classes", "data", "commit", "test")
-    about = {key: content.get(key) for key in keys}
-    changes = {k: v for k, v in content.get("changes", {}).items() if k not in FREE}
-    return {**about, "changes": changes, "recipe": content["state"]["recipe"]}
+    return About(
+        network=checkpoint.network,
+        changes={k: v for k, v in checkpoint.changes.items() if k not in FREE},
+        classes=checkpoint.data.classes,
+        data=checkpoint.data.name,
+        commit=checkpoint.commit,
+        test=checkpoint.test,
+        recipe=asdict(checkpoint.recipe),
+    )
 
 
 def _to_half(tensor: Tensor) -> Tensor:
@@ -135,12 +151,13 @@ def _to_half(tensor: Tensor) -> Tensor:
     return torch.where((half == 0) & (tensor < 0), -least, half)
 
 
-def write_weights(content: Mapping[str, Any], path: Path) -> None:
-    """Writes the network of a checkpoint's content, without the optimizer's state."""
+def write_weights(checkpoint: Checkpoint, path: Path) -> None:
+    """Writes the network of a checkpoint, without the optimizer's state."""
     tensors = {
         key: (_to_half(tensor) if tensor.dim() > 1 else tensor).contiguous()
-        for key, tensor in content["state"]["model"].items()
+        for key, tensor in checkpoint.state.model.items()
     }
     path.parent.mkdir(parents=True, exist_ok=True)
+    about = json.dumps(as_json(describe(checkpoint)), sort_keys=True)
     with write_whole(path) as stream:
-        stream.write(save(tensors, {ABOUT: json.dumps(describe(content), sort_keys=True)}))
+        stream.write(save(tensors, {ABOUT: about}))

@@ -1,7 +1,7 @@
 """A progress bar of one epoch that says when the whole training will be done.
 
 The remaining time is what is measured: the mean of the last steps times the steps that are left,
-and the last measurement's time for each that will come. Until one has been made, a picture that is
+and the last measurement's time for each that will come. Until one has been made, an image that is
 measured is taken for a third of one that is trained on: forward without backward.
 """
 
@@ -30,10 +30,10 @@ class RemainingTime:
     def __init__(
         self,
         batch: int,
-        measured_pictures: int,
+        measured_images: int,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self._batch, self._pictures, self._clock = batch, measured_pictures, clock
+        self._batch, self._images, self._clock = batch, measured_images, clock
         self._steps: deque[float] = deque(maxlen=WINDOW)
         self._last: float | None = None
         self._measurement: float | None = None
@@ -63,13 +63,13 @@ class RemainingTime:
         step = self.seconds_per_step
         if step is None:
             return None
-        guess = step / self._batch * self._pictures / 3
+        guess = step / self._batch * self._images / 3
         measurement = guess if self._measurement is None else self._measurement
         return steps * step + measurements * measurement
 
 
 class EpochBar:
-    """The bar of one epoch: step by step, with loss, pictures per second and time to the end."""
+    """The bar of one epoch: step by step, with loss, images per second and time to the end."""
 
     def __init__(self, title: str, steps: int, done: int, time_left: RemainingTime, shown: bool):
         self._time = time_left

@@ -1,5 +1,4 @@
-"""The recipe: everything that decides a training besides network and pictures; the published one
-is the default.
+"""The recipe: all that decides a training beside network and images; the default is published.
 
 Bethge et al. 2020, authors' log: RAdam, learning rate 0.002 with cosine decay to 0, 120 epochs,
 batch 64, no weight decay, cross-entropy, random resized crop and flip. The clip of 1.3 is part of
@@ -34,9 +33,9 @@ class Recipe:
     weight_decay: float = 0.0  # decoupled, of float weights alone; never of latent weights
     label_smoothing: float = 0.0
     augmentation: str = "resized_crop"
-    min_area: float = 0.08  # share of the picture, the least that resized_crop takes
+    min_area: float = 0.08  # share of the image, the least that resized_crop takes
     color_jitter: float = 0.0  # strength of jitter_colors, 0..1; the published recipe has none
-    blur: float = 0.0  # share of the pictures that blur() acts on; the published recipe has none
+    blur: float = 0.0  # share of the images that blur() acts on; the published recipe has none
     validation_share: float = 0.02  # of train, where the data has no validation part
     mixed_precision: bool = False  # bfloat16 autocast
     distillation: float = 0.0  # weight of the teacher's answers in the loss, 0..1

@@ -1,16 +1,14 @@
-"""Makes a trained network one for larger pictures than it was trained on.
+"""Makes a trained network one for larger images than it was trained on.
 
-Means and variances of the batch norms are estimated anew on training pictures of the new size, seen
+Means and variances of the batch norms are estimated anew on training images of the new size, seen
 as photos are; all weights stay. Then the temperature is fitted and the test part measured, as at
 the end of a training.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -18,19 +16,20 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from models.data.augmentation import normalize
 from models.data.datasets import DataSet
-from models.data.decoded import LabelledImages, decode_pictures
+from models.data.decoded import LabelledImages, decode_images
 from models.data.splits import hold_back
 from models.errors import CheckpointMismatch, RecipeError
-from models.evaluation.final import measure_outcome
+from models.evaluation.final import measure_final
+from models.records.figures import Adaptation
 from models.records.provenance import describe_code, describe_device
 from models.training.checkpoint import (
+    Checkpoint,
     build_trained,
-    is_finished,
 )
-from models.training.run import RECORDED
+from models.training.images import describe_splits
 from runtime.images import Preprocessing
 
-PICTURES = 3000  # to estimate means and variances on
+IMAGES = 3000  # to estimate means and variances on
 BATCH = 100
 SEED = 123
 
@@ -41,7 +40,7 @@ def estimate_batch_norms(
 ) -> None:
     """Sets the means and variances of all batch norms to those of `images`, in eval mode after.
 
-    Each is the mean over batches of about BATCH pictures; the pictures come in a random order.
+    Each is the mean over batches of about BATCH images; the images come in a random order.
     """
     for module in network.modules():
         if isinstance(module, _BatchNorm):
@@ -54,84 +53,92 @@ def estimate_batch_norms(
     network.eval()
 
 
-def enlarge(
-    content: Mapping[str, Any],
+def adapt_resolution(
+    checkpoint: Checkpoint,
     data: DataSet,
     preprocessing: Preprocessing,
     table: Path,
     progress: bool = False,
-) -> dict[str, Any]:
-    """The content of a checkpoint for `preprocessing`.
+) -> Checkpoint:
+    """The checkpoint of the same network for `preprocessing`.
 
-    content: of a finished training's checkpoint. Writes the confusion table, a .csv file. Raises
-    CheckpointMismatch if the training has not ended, or was on other pictures; RecipeError if its
-    pictures were as large; DataError.
+    checkpoint: of a finished training. Writes the confusion table, a .csv file. Raises
+    CheckpointMismatch if the training has not ended, or was on other images; RecipeError if its
+    images were as large; DataError.
     """
-    if lacking := sorted(RECORDED - content.keys()):
-        raise CheckpointMismatch(
-            f"expected a checkpoint of a whole training; it lacks {', '.join(lacking)}. Train anew "
-            "with this code."
-        )
-    if content.get("enlarged"):
+    _check(checkpoint, data, preprocessing)
+    images = _decode(checkpoint, data, preprocessing, progress)
+    network = build_trained(checkpoint)
+    estimate_batch_norms(network, images["train"], preprocessing)
+    final = measure_final(
+        *(network, images.get("test"), images.get("validation"), preprocessing),
+        *(checkpoint.data.labels, table),
+        progress=progress,
+    )
+    return replace(
+        checkpoint,
+        data=replace(checkpoint.data, splits=describe_splits(data)),
+        preprocessing=preprocessing,
+        state=replace(checkpoint.state, model=network.state_dict()),
+        test=final.test,
+        calibration=final.calibration,
+        adaptation=Adaptation(
+            trained_as=checkpoint.preprocessing,
+            train_images=len(images["train"]),
+            validation=final.validation,
+            device=describe_device(torch.device("cpu")),
+            threads=torch.get_num_threads(),
+            torch=str(torch.__version__),
+            **describe_code(),
+        ),
+    )
+
+
+def _check(checkpoint: Checkpoint, data: DataSet, preprocessing: Preprocessing) -> None:
+    if checkpoint.adaptation:
         raise CheckpointMismatch(
             "expected the run of a training; found one that models.enlarge made. Give the run that "
             "it was made of."
         )
-    if not is_finished(content):
+    if not checkpoint.finished:
         raise CheckpointMismatch(
             "expected a training that has run through its recipe; found one that has not. Let it "
             "finish (models.train --resume)."
         )
-    trained = content["preprocessing"]
-    if preprocessing.crop <= trained["crop"]:
+    trained = checkpoint.preprocessing
+    if preprocessing.crop <= trained.crop:
         raise RecipeError(
-            f"expected --image-size above the {trained['crop']} pixels that the network was "
+            f"expected --image-size above the {trained.crop} pixels that the network was "
             f"trained on; found {preprocessing.crop}"
         )
-    if {name: part.sha256() for name, part in data.parts().items()} != content["data_sha256"]:
+    found = {name: files.sha256() for name, files in data.parts().items()}
+    if found != checkpoint.data.digests():
         raise CheckpointMismatch(
-            f"expected the pictures that the network was trained on ({content['data']}); found "
-            "others. Give the same data."
+            f"expected the images that the network was trained on ({checkpoint.data.name}); "
+            "found others. Give the same data."
         )
-    parts = hold_back(data, content["state"]["recipe"]["validation_share"])
+
+
+def _decode(
+    checkpoint: Checkpoint, data: DataSet, preprocessing: Preprocessing, progress: bool
+) -> dict[str, LabelledImages]:
+    """Of each split that has images; of train those to estimate means and variances on."""
+    parts = hold_back(data, checkpoint.recipe.validation_share)
     generator = torch.Generator().manual_seed(SEED)
-    chosen = torch.randperm(len(parts.train), generator=generator)[:PICTURES]
+    chosen = torch.randperm(len(parts.train), generator=generator)[:IMAGES]
     files = {
         "train": parts.train.select(sorted(chosen.tolist())),
         "validation": parts.validation,
         "test": parts.test,
     }
-    images = {
-        name: decode_pictures(
+    return {
+        name: decode_images(
             part,
             preprocessing,
             title=f"decoding {name}",
             progress=progress,
-            skip_damaged=bool(content["skipped"]),  # those that the training left out
+            skip_damaged=bool(checkpoint.data.skipped),  # those that the training left out
         )
         for name, part in files.items()
         if part is not None and len(part)
-    }
-    network = build_trained(content)
-    estimate_batch_norms(network, images["train"], preprocessing)
-    test, calibration, seen = measure_outcome(
-        *(network, images.get("test"), images.get("validation"), preprocessing),
-        *(content["labels"], table),
-        progress=progress,
-    )
-    return {
-        **content,
-        "preprocessing": asdict(preprocessing),
-        "state": {**content["state"], "model": network.state_dict()},
-        "test": test,
-        "calibration": calibration,
-        "enlarged": {
-            "from": trained,
-            "train_images": len(images["train"]),
-            "validation": seen,
-            "device": describe_device(torch.device("cpu")),
-            "threads": torch.get_num_threads(),
-            "torch": str(torch.__version__),
-            **describe_code(),
-        },
     }

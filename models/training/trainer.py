@@ -33,6 +33,8 @@ from models.data.augmentation import (
 from models.data.decoded import LabelledImages
 from models.errors import CheckpointMismatch, DataError, Diverged
 from models.evaluation.metrics import evaluate
+from models.records.figures import Accuracy, EpochMetrics
+from models.training.checkpoint import Progress, State
 from models.training.distributed import Processes
 from models.training.progress import EpochBar, RemainingTime
 from models.training.recipe import Recipe
@@ -70,7 +72,7 @@ def distillation_loss(logits: Tensor, answers: Tensor, temperature: float) -> Te
 class Trainer:
     """One run. `train` are pixels larger than or as large as the network's input, on its device.
 
-    Raises DataError if there are fewer pictures than processes.
+    Raises DataError if there are fewer images than processes.
     """
 
     def __init__(
@@ -93,7 +95,7 @@ class Trainer:
         self.batch = min(recipe.batch, len(train) // self.processes.count * self.processes.count)
         if self.batch == 0:
             raise DataError(
-                f"expected at least one picture per process; found {len(train)} pictures and "
+                f"expected at least one image per process; found {len(train)} images and "
                 f"{self.processes.count} processes"
             )
         self.processes.check_batch(self.batch)
@@ -106,7 +108,7 @@ class Trainer:
         self.forward = torch.compile(forward) if self.execution.compile_network else forward
         self.step = 0
         self.seconds = 0.0
-        self.history: list[dict[str, Any]] = []
+        self.history: list[EpochMetrics] = []
         self._sums = torch.zeros(2, device=self.device)  # of this epoch so far: loss, hits
         self._time = RemainingTime(self.batch, len(validation) if validation else 0)
 
@@ -121,7 +123,7 @@ class Trainer:
 
     def run_epoch(
         self, progress: bool = False, after_step: Callable[[], None] | None = None
-    ) -> dict[str, Any]:
+    ) -> EpochMetrics:
         """Trains to the end of the epoch begun, measures; returns the metrics.
 
         `after_step` may save `state()`; it is not called after the epoch's last step, whose figures
@@ -152,29 +154,30 @@ class Trainer:
     def _every(self) -> int:
         return self.execution.measure_every
 
-    def _end_epoch(self, epoch: int) -> dict[str, Any]:
+    def _end_epoch(self, epoch: int) -> EpochMetrics:
         started = time.perf_counter()
         loss, hits = self._sums.tolist()
         self._sums.zero_()
         self._check_loss(loss, "loss", epoch)
-        metrics: dict[str, Any] = {
-            "epoch": epoch,
-            "loss": round(loss / self.steps_per_epoch, 4),
-            "train_top1": round(100 * hits / self.steps_per_epoch, 2),
-            "learning_rate": float(f"{self._learning_rate(self.step - 1):.3g}"),
-        }
+        validation: Accuracy | None = None
         measured = epoch % self._every == 0 or self.finished
         if self.validation is not None and measured and self.processes.first:
-            figures = evaluate(self.network, self.validation, self.preprocessing)
+            validation = evaluate(self.network, self.validation, self.preprocessing)
             # The training loss is from before the last steps, and of a batch's own statistics.
-            self._check_loss(figures["loss"], "validation loss", epoch)
-            metrics |= {f"validation_{name}": value for name, value in figures.items()}
+            self._check_loss(validation.loss, "validation loss", epoch)
             self._time.measurement_done(time.perf_counter() - started)
         self.processes.wait()
         self.seconds += time.perf_counter() - started
-        metrics["seconds"] = round(self.seconds, 1)
-        if step := self._time.seconds_per_step:
-            metrics["images_per_second"] = round(self.batch / step, 1)
+        step = self._time.seconds_per_step
+        metrics = EpochMetrics(
+            epoch=epoch,
+            loss=round(loss / self.steps_per_epoch, 4),
+            train_top1=round(100 * hits / self.steps_per_epoch, 2),
+            learning_rate=float(f"{self._learning_rate(self.step - 1):.3g}"),
+            **{f"validation_{k}": v for k, v in asdict(validation).items()} if validation else {},
+            seconds=round(self.seconds, 1),
+            images_per_second=round(self.batch / step, 1) if step else None,
+        )
         self.history.append(metrics)
         return metrics
 
@@ -216,7 +219,7 @@ class Trainer:
 
     @property
     def _draws(self) -> tuple[int, int, int]:
-        """Numbers per picture for windows, colours and blur."""
+        """Numbers per image for windows, colours and blur."""
         colors, blurred = self.recipe.color_jitter > 0, self.recipe.blur > 0
         return DRAWS, COLOR_DRAWS * colors, BLUR_DRAWS * blurred
 
@@ -236,32 +239,30 @@ class Trainer:
             return nullcontext()
         return torch.autocast(self.device.type, torch.bfloat16)
 
-    def state(self) -> dict[str, Any]:
-        """What a checkpoint holds, at any step.
+    def state(self) -> State:
+        """What a checkpoint holds, at any step."""
+        loss, hits = self._sums.tolist()
+        progress = Progress(
+            step=self.step,
+            epoch=self.epoch,
+            sums=(loss, hits),
+            seconds=self.seconds,
+            history=tuple(self.history),
+            recipe=self.recipe,
+        )
+        return State(self.network.state_dict(), self.optimizer.state_dict(), progress)
 
-        Only tensors, numbers and text, so that it loads without unpickling code.
-        """
-        return {
-            "model": self.network.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "step": self.step,
-            "epoch": self.epoch,
-            "sums": self._sums.tolist(),
-            "seconds": self.seconds,
-            "history": self.history,
-            "recipe": asdict(self.recipe),
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
+    def restore(self, state: State) -> None:
         """Goes on from state(). Raises CheckpointMismatch if it came from another recipe."""
-        asked, made_with = asdict(self.recipe), asdict(Recipe(**state["recipe"]))
+        progress = state.progress
+        asked, made_with = asdict(self.recipe), asdict(progress.recipe)
         if other := {k: v for k, v in made_with.items() if asked[k] != v}:
             raise CheckpointMismatch(
                 f"the checkpoint was made with {other}, this run asks for "
                 f"{ {k: asked[k] for k in other} }; give the same options, or another --out"
             )
-        self.network.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.step, self.seconds = state["step"], state["seconds"]
-        self._sums = torch.tensor(state["sums"], device=self.device)
-        self.history = list(state["history"])
+        self.network.load_state_dict(state.model)
+        self.optimizer.load_state_dict(dict(state.optimizer))
+        self.step, self.seconds = progress.step, progress.seconds
+        self._sums = torch.tensor(progress.sums, device=self.device)
+        self.history = list(progress.history)

@@ -27,7 +27,7 @@ PEERS = (REFERENCE, "openvino", "litert", "ncnn", "mnn")
 MOST_ERROR = {FLOAT: 1e-3, INT8: 0.5}
 WITHOUT_INT8 = {
     "ncnn": "its quantizer (ncnn2table, ncnn2int8) is in no package",
-    "mnn": "its quantizer (mnnquant) takes a folder of pictures and reports to its vendor",
+    "mnn": "its quantizer (mnnquant) takes a folder of images and reports to its vendor",
 }
 
 

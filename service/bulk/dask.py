@@ -21,8 +21,8 @@ from service.bulk.object_store import StoreUnusable, is_url, open_store
 from service.bulk.process import Encoded, Unusable, encode_rows
 from service.bulk.rows import Row, describe_failure
 from service.bulk.worker import ImageWorker
-from service.classifier import InvalidTopK
-from service.versions import DISTRIBUTION, read_versions
+from service.classification.classifier import InvalidTopK
+from service.system.versions import DISTRIBUTION, read_versions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, Literal, NamedTuple
 
 from service.bulk.rows import Row
-from service.logs import escape_controls
+from service.messages.logs import escape_controls
 
 Kind = Literal["text", "jsonl", "csv"]
 _MAX_RECORD_BYTES = 2**24

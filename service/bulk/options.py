@@ -6,9 +6,9 @@ from pathlib import Path
 
 from service.bulk.forms import Kind, RowForm
 from service.bulk.sources import Sources
-from service.classifier import Classifier
-from service.output import print_note
-from service.settings import Settings
+from service.classification.classifier import Classifier
+from service.messages.output import print_note
+from service.settings.settings import Settings
 
 #: The name that stands for one image from standard input.
 STANDARD_INPUT = "-"

@@ -8,7 +8,7 @@ from runtime import RuntimeFault
 from service.bulk.forms import RowForm
 from service.bulk.rows import Row
 from service.bulk.worker import ImageWorker
-from service.logs import configure_logging
+from service.messages.logs import configure_logging
 
 
 class Encoded(NamedTuple):

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from service.classifier import Prediction
+from service.classification.classifier import Prediction
 
 
 @dataclass(frozen=True)

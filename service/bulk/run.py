@@ -29,10 +29,10 @@ from service.bulk.pool import PoolBroken, WorkerPool
 from service.bulk.process import Encoded, encode_rows
 from service.bulk.progress import Progress
 from service.bulk.worker import ImageWorker
-from service.classifier import Classifier, InvalidTopK
-from service.interruption import interruption_calls
-from service.output import print_bytes, print_error, print_note
-from service.settings import Settings
+from service.classification.classifier import Classifier, InvalidTopK
+from service.commands.interruption import interruption_calls
+from service.messages.output import print_bytes, print_error, print_note
+from service.settings.settings import Settings
 
 INTERRUPTED = 130  # the status of what SIGINT or SIGTERM ended
 _FEW = 32  # images for which it does not pay to start processes

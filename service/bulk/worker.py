@@ -10,9 +10,9 @@ import numpy as np
 from runtime import InvalidImage, load_engine
 from service.bulk.object_store import is_url, read_url
 from service.bulk.rows import Row, describe_failure
-from service.classifier import Classifier
-from service.problems import NO_MEMORY, describe_image_fault
-from service.settings import Settings
+from service.classification.classifier import Classifier
+from service.messages.problems import NO_MEMORY, describe_image_fault
+from service.settings.settings import Settings
 
 _log = logging.getLogger(__name__)
 _AHEAD = 4  # files behind URLs that are read while an image is computed

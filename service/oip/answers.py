@@ -6,11 +6,11 @@ import numpy as np
 import numpy.typing as npt
 from pydantic_core import to_json
 
-from service.exchange import Answer
-from service.inference import Classified
+from service.messages.exchange import Answer
 from service.oip.models import SCORES, Model
 from service.oip.requests import InferRequest, WantedOutput
 from service.oip.tensors import encode_texts
+from service.work.inference import Classified
 
 
 def encode_answer(model: Model, request: InferRequest, classified: list[Classified]) -> Answer:

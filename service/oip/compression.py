@@ -4,10 +4,10 @@ import asyncio
 import zlib
 from collections.abc import Iterator
 
-from service.admission import Ticket
-from service.body import describe_excess
+from service.messages.problems import Problem
 from service.oip.errors import refuse
-from service.problems import Problem
+from service.requests.body import describe_excess
+from service.work.admission import Ticket
 
 _STEP = 256 * 2**10  # bytes inflated before others get their turn
 _CHUNK = 64 * 2**10  # compressed bytes looked at together

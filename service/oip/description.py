@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
+from service.messages.problems import PROBLEMS, Problem
 from service.oip.errors import encode_error
 from service.oip.repository import TEMPLATE
 from service.oip.routes import MODEL, VERSION
-from service.problems import PROBLEMS, Problem
 
 _JSON = "application/json"
 _ERROR = {"$ref": "#/components/schemas/OipError"}

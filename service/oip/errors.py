@@ -2,8 +2,8 @@
 
 from pydantic_core import to_json
 
-from service.exchange import Answer
-from service.problems import Problem, encode_problem
+from service.messages.exchange import Answer
+from service.messages.problems import Problem, encode_problem
 
 # Statuses that its clients know; what is wrong with a request is 400 to them.
 _STATUSES = {

@@ -3,11 +3,8 @@
 import asyncio
 from time import perf_counter
 
-from service.admission import Ticket
-from service.body import measure_announced, read_body
-from service.exchange import Answer, Exchange
-from service.inference import Classified
-from service.intake import Intake
+from service.messages.exchange import Answer, Exchange
+from service.messages.problems import Problem
 from service.oip.answers import encode_answer
 from service.oip.compression import inflate, read_encoding
 from service.oip.errors import refuse
@@ -19,8 +16,11 @@ from service.oip.requests import (
     read_header_length,
 )
 from service.oip.statistics import Statistics
-from service.problems import Problem
-from service.settings import LONGEST_DEADLINE_MS
+from service.requests.body import measure_announced, read_body
+from service.requests.intake import Intake
+from service.settings.settings import LONGEST_DEADLINE_MS
+from service.work.admission import Ticket
+from service.work.inference import Classified
 
 _QUICK_BYTES = 64 * 2**10  # of JSON; more is parsed in a thread
 

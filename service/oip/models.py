@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from functools import cached_property
 
-from service.classifier import Classifier
-from service.problems import Problem
+from service.classification.classifier import Classifier
+from service.messages.problems import Problem
 from service.repository.catalogue import Catalogue
 from service.repository.names import TWIN_SUFFIX, list_names
 from service.repository.served import ServedModel

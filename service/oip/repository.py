@@ -5,15 +5,15 @@ from functools import partial
 
 from pydantic_core import from_json, to_json
 
-from service.access import Access
-from service.body import read_small_body
-from service.exchange import Answer, Exchange
-from service.front import Route
-from service.lifecycle import Lifecycle
+from service.access.access import Access
+from service.messages.exchange import Answer, Exchange
+from service.messages.problems import Problem
 from service.oip.errors import refuse
-from service.problems import Problem
 from service.repository.changes import Changes
-from service.settings import Settings
+from service.requests.body import read_small_body
+from service.requests.front import Route
+from service.settings.settings import Settings
+from service.work.lifecycle import Lifecycle
 
 PREFIX = "/v2/repository/models/"
 TEMPLATE = f"{PREFIX}{{model}}"

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic_core import from_json
 
+from service.messages.problems import Problem
 from service.oip.errors import refuse
 from service.oip.fields import find, take, take_all
 from service.oip.models import Model
@@ -17,7 +18,6 @@ from service.oip.tensors import (
     read_json_files,
     read_json_tensors,
 )
-from service.problems import Problem
 
 #: Parsing holds up everything else in the process, for up to 0.2 microseconds an element and more
 #: an array: larger tensors are sent as bytes.

@@ -6,19 +6,19 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from service.exchange import Answer, Exchange
-from service.front import Handler, Route
-from service.intake import Intake
-from service.lifecycle import Lifecycle
+from service.messages.exchange import Answer, Exchange
+from service.messages.problems import Problem
 from service.oip.errors import encode_error
 from service.oip.infer import Infer
 from service.oip.metadata import describe_config, describe_index, describe_model, describe_server
 from service.oip.models import Model, Offers
 from service.oip.repository import Repository
 from service.oip.statistics import Statistics
-from service.problems import Problem
 from service.repository.catalogue import Catalogue
-from service.versions import read_versions
+from service.requests.front import Handler, Route
+from service.requests.intake import Intake
+from service.system.versions import read_versions
+from service.work.lifecycle import Lifecycle
 
 MODEL, VERSION = "/v2/models/{model}", "/versions/{version}"
 _JSON = [(b"content-type", b"application/json")]

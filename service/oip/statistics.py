@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from time import time
 from typing import Any
 
-from service.inference import Classified
 from service.oip.models import Model
+from service.work.inference import Classified
 
 _STEPS = ("success", "fail", "queue", "compute_input", "compute_infer", "compute_output")
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from service.messages.problems import Problem
 from service.oip.errors import refuse
-from service.problems import Problem
 
 _LENGTH_BYTES = 4  # before each element of BYTES
 _MOST_DIMS = 8

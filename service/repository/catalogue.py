@@ -7,7 +7,7 @@ from dataclasses import replace
 from urllib.parse import parse_qs
 
 from runtime import ImageLimits
-from service.problems import Problem
+from service.messages.problems import Problem
 from service.repository.served import ServedModel
 
 

@@ -10,16 +10,16 @@ from pathlib import Path
 from time import monotonic, process_time
 
 from runtime import Engine, RuntimeFault, estimate_load_bytes, read_bundle, stamp_bundle
-from service.budget import Budget, NoMemory
-from service.metrics import Metrics
-from service.predictor import Predictor
-from service.problems import Problem
+from service.classification.predictor import Predictor
+from service.memory.budget import Budget, NoMemory
+from service.messages.problems import Problem
+from service.metrics.metrics import Metrics
 from service.repository.catalogue import Catalogue
 from service.repository.folders import Found, find_models, name_default
 from service.repository.loading import load_model
 from service.repository.names import list_names
 from service.repository.served import ServedModel
-from service.settings import Settings
+from service.settings.settings import Settings
 
 _log = logging.getLogger(__name__)
 _MIB = 2**20

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from service.families import make_gauge_by
-from service.problems import Problem
+from service.messages.problems import Problem
+from service.metrics.families import make_gauge_by
 from service.repository.catalogue import Catalogue
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from runtime import stamp_bundle
 from service.repository.names import TWIN_SUFFIX
-from service.settings import Settings
+from service.settings.settings import Settings
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 

@@ -14,11 +14,11 @@ from runtime import (
     run_self_test,
     stamp_bundle,
 )
-from service.classifier import Classifier
-from service.predictor import Predictor
+from service.classification.classifier import Classifier
+from service.classification.predictor import Predictor
+from service.classification.warm_up import warm_up
 from service.repository.served import ServedModel
-from service.settings import Settings
-from service.warm_up import warm_up
+from service.settings.settings import Settings
 
 
 def load_model(

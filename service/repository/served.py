@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runtime import Engine, SelfTest
-from service.classifier import Classifier
-from service.predictor import Predictor
+from service.classification.classifier import Classifier
+from service.classification.predictor import Predictor
 
 
 @dataclass(frozen=True, eq=False)  # each is itself: a newer one of the same name is another

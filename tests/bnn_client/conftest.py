@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from service.key_file import make_key
-from service.sample_image import draw_sample_image
+from service.access.key_file import make_key
+from service.commands.sample_image import draw_sample_image
 from tests.service.servers import ROOT, ServerProcess
 
 Script = list[tuple[int, dict[str, str], Any] | Exception]

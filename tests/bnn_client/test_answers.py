@@ -7,7 +7,7 @@ import pytest
 from pydantic import BaseModel
 
 from bnn_client import answers
-from service import schemas
+from service.routes import schemas
 
 PAIRS: list[tuple[Any, type[BaseModel]]] = [
     (answers.Prediction, schemas.PredictionBody),

@@ -4,7 +4,7 @@ import pickle
 
 import bnn_client
 from bnn_client.errors import BY_CODE, InvalidAnswer, Overloaded, ServiceError
-from service.problems import PROBLEMS
+from service.messages.problems import PROBLEMS
 
 
 def test_each_problem_of_the_service_has_its_class() -> None:

@@ -20,7 +20,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from service.settings import Settings
+from service.settings.settings import Settings
 from tests.deploy.containers import (
     BASE,
     HERE,

@@ -13,11 +13,11 @@ import httpx
 import pytest
 
 from service.arguments import build_parser
-from service.budget import Budget
-from service.notify import Notifier
-from service.serve import LAST_SECONDS
-from service.server import bound_connections
-from service.settings import PREFIX, Settings, read_settings
+from service.memory.budget import Budget
+from service.server.notify import Notifier
+from service.server.serve import LAST_SECONDS
+from service.server.server import bound_connections
+from service.settings.settings import PREFIX, Settings, read_settings
 from tests.deploy.units import (
     SYSTEMD,
     BadUnit,
@@ -85,7 +85,7 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> Settings:
     """The settings that come with the units, on a Pi."""
     for variable in [variable for variable in os.environ if variable.startswith(PREFIX)]:
         monkeypatch.delenv(variable)
-    monkeypatch.setattr("service.settings.count_cpus", lambda: 4)
+    monkeypatch.setattr("service.settings.settings.count_cpus", lambda: 4)
     return read_settings(FOLDER / "settings.toml")
 
 
@@ -207,10 +207,10 @@ def test_the_memory_is_that_of_the_settings(
     high, most = read_bytes(get(unit, "MemoryHigh")), read_bytes(get(unit, "MemoryMax"))
     assert settings.memory_budget == high < most
     assert get(unit, "MemorySwapMax") == "0"
-    monkeypatch.setattr("service.budget.read_memory_limit", lambda: most)
+    monkeypatch.setattr("service.memory.budget.read_memory_limit", lambda: most)
     budget = Budget(settings)
     assert (budget.limit, budget.origin) == (high, "BNN_MEMORY_BUDGET")
-    monkeypatch.setattr("service.budget.read_memory", lambda: {"rss": 100 * 2**20})
+    monkeypatch.setattr("service.memory.budget.read_memory", lambda: {"rss": 100 * 2**20})
     budget.settle(224 * 224)  # of a process as large as with the default model, and a tenth more
 
 

@@ -8,7 +8,13 @@ from typing import Any
 import httpx
 import pytest
 
-from service.settings import KERNEL_SETTINGS, PREFIX, Settings, name_variable, read_settings
+from service.settings.settings import (
+    KERNEL_SETTINGS,
+    PREFIX,
+    Settings,
+    name_variable,
+    read_settings,
+)
 from tests.k8s.rendering import CUSTOM_KINDS, ROOT, VARIANTS, Rendered, render
 from tests.service.servers import ServerProcess
 

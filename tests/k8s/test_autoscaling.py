@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from service.settings import Settings
+from service.settings.settings import Settings
 from tests.exposed import list_samples
 from tests.k8s.rendering import MANIFESTS, Rendered, render
 from tests.promql import list_metrics

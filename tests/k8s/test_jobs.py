@@ -16,7 +16,7 @@ from PIL import Image
 from service.arguments import build_parser
 from service.bulk.object_store import is_url
 from service.bulk.options import limit_workers
-from service.settings import Settings
+from service.settings.settings import Settings
 from tests.k8s.rendering import (
     JOBS,
     MANIFESTS,

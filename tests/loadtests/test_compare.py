@@ -17,7 +17,7 @@ def compare(
             *(sys.executable, "-m", "locust", "-f", "loadtests/compare.py", "--headless"),
             *("--first", first, "--second", second, "--json", "--only-summary", "--skip-log"),
             *("--rounds", "2", "--turn-seconds", "0.5", "--warm-up-seconds", "0.1"),
-            *("--picture-count", "1", "--max-generator-cpu", "1000", *options),
+            *("--image-count", "1", "--max-generator-cpu", "1000", *options),
         ],
         cwd=repository,
         capture_output=True,

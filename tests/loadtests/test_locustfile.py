@@ -53,7 +53,7 @@ def run_locust(repository: Path, host: str, *options: str) -> "subprocess.Comple
     return finish(start_locust(repository, host, *closed, *options))
 
 
-def test_pictures_are_posted_and_timings_reported(
+def test_images_are_posted_and_timings_reported(
     repository: Path, stub: tuple[StubService, str], tmp_path: Path
 ) -> None:
     service, host = stub
@@ -78,7 +78,7 @@ def test_any_other_status_is_a_failure(
 ) -> None:
     service, host = stub
     service.status = status
-    answer = run_locust(repository, host, "--picture-count", "1")
+    answer = run_locust(repository, host, "--image-count", "1")
     assert answer.returncode == 1, answer.stdout + answer.stderr
     (classify,) = json.loads(answer.stdout)
     assert classify["num_failures"] == classify["num_requests"] > 0
@@ -106,7 +106,7 @@ def test_images_are_there_before_the_clock_runs(repository: Path) -> None:
         "from loadtests.locustfile import ClassifyUser\n"
         "from locust.argument_parser import get_parser\n"
         "environment = Environment(events=events, user_classes=[ClassifyUser])\n"
-        "options = get_parser().parse_args(['--picture-count', '2'])\n"
+        "options = get_parser().parse_args(['--image-count', '2'])\n"
         "environment.parsed_options = options\n"
         "events.init.fire(environment=environment, runner=None, web_ui=None)\n"
         "payload = next(ClassifyUser.session.payloads)\n"
@@ -278,7 +278,7 @@ def test_a_distributed_open_loop_is_refused_and_a_closed_one_adds_up(
     assert refused.returncode == 2, refused.stderr
     assert "expected one process for --loop open" in refused.stderr
     report = tmp_path / "report.json"
-    closed = ("--processes", "2", *port, "-t", "3s", "--picture-count", "1")
+    closed = ("--processes", "2", *port, "-t", "3s", "--image-count", "1")
     whole = run_locust(repository, host, *closed, "--report-json", str(report))
     assert whole.returncode == 0, whole.stderr
     total = json.loads(report.read_text())["results"]["total"]

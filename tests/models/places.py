@@ -1,13 +1,13 @@
-"""Two repositories of pictures, in a table and in folders, to gather a set from."""
+"""Two repositories of images, in a table and in folders, to gather a set from."""
 
 from pathlib import Path
 
 from models.gather import main
-from tests.models.pictures import write_picture
+from tests.models.images import write_image
 from tests.models.repositories import clone_bare, commit_folder
 
 LIMITS = "least = 8\nmost_bytes = 5000\nside = 16\n"
-ANIMALS = {"cat": ["pictures/cats"], "dog": ["pictures/*/night/*", "pictures/rex.png"]}
+ANIMALS = {"cat": ["images/cats"], "dog": ["images/*/night/*", "images/rex.png"]}
 SCENES = {"cat": ["1"], "sea": ["0"]}
 TABLE = {"table": "labels/train.csv", "folder": "photos/all of them"}
 
@@ -22,23 +22,23 @@ class Places:
             folder / "out",
         )
         self.animals = self.clones / "anna" / "animals"
-        pictures = self.animals / "pictures"
-        write_picture(pictures / "cats" / "small.png", 1, (16, 12))
-        write_picture(pictures / "cats" / "deep" / "Wide.JPG", 2, (40, 30))
-        write_picture(pictures / "cats" / "flat.png", 3, (40, 10))
-        write_picture(pictures / "cats" / "tiny.png", 4, (7, 30))
-        write_picture(pictures / "cats" / "huge.png", 5, (60, 60))
-        (pictures / "cats" / "broken.png").write_bytes(b"no picture")
-        (pictures / "cats" / "readme.txt").write_bytes(b"of no class")
-        write_picture(pictures / "dogs" / "day" / "left alone.png", 6)
-        write_picture(pictures / "dogs" / "night" / "1.png", 7)
-        write_picture(pictures / "wolves" / "night" / "deep" / "2.png", 8)
-        write_picture(pictures / "rex.png", 9)
+        images = self.animals / "images"
+        write_image(images / "cats" / "small.png", 1, (16, 12))
+        write_image(images / "cats" / "deep" / "Wide.JPG", 2, (40, 30))
+        write_image(images / "cats" / "flat.png", 3, (40, 10))
+        write_image(images / "cats" / "tiny.png", 4, (7, 30))
+        write_image(images / "cats" / "huge.png", 5, (60, 60))
+        (images / "cats" / "broken.png").write_bytes(b"no image")
+        (images / "cats" / "readme.txt").write_bytes(b"of no class")
+        write_image(images / "dogs" / "day" / "left alone.png", 6)
+        write_image(images / "dogs" / "night" / "1.png", 7)
+        write_image(images / "wolves" / "night" / "deep" / "2.png", 8)
+        write_image(images / "rex.png", 9)
         commits = [commit_folder(self.animals)]
         self.scenes = folder / "scenes"
         for i in range(3):
-            write_picture(self.scenes / "photos" / "all of them" / f"{i}.png", 10 + i)
-        write_picture(self.scenes / "photos" / "all of them" / "same as small.png", 1, (16, 12))
+            write_image(self.scenes / "photos" / "all of them" / f"{i}.png", 10 + i)
+        write_image(self.scenes / "photos" / "all of them" / "same as small.png", 1, (16, 12))
         (self.scenes / "labels").mkdir()
         rows = ("image_name,label", "0.png,0", "1.png, 0", "same as small.png,1", "lost.png,0", "")
         (self.scenes / "labels" / "train.csv").write_text("\n".join(rows))

@@ -1,4 +1,4 @@
-"""models.evaluate: the test pictures of a folder, seen in other sizes and colours."""
+"""models.evaluate: the test images of a folder, seen in other sizes and colours."""
 
 import json
 import re
@@ -9,46 +9,27 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from models.data.datasets import open_data_set
-from models.data.decoded import decode_pictures
+from models.data.decoded import decode_images
 from models.errors import DataError
 from models.evaluate import main
 from models.evaluation.accuracy import (
     change_colors,
     decode_reduced,
 )
-from models.export.__main__ import main as export
-from models.networks.registry import build_network
-from models.report.references import KEYS
+from models.records.evaluation import Evaluation
+from models.records.typed_json import as_json, parse_json
 from runtime import load_engine
-from tests.models.pictures import write_two_colours
+from tests.models.checkpoints import export_trained
+from tests.models.images import write_two_colours
 
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained network whose classes are called like those of the data."""
-    folder = tmp_path_factory.mktemp("evaluate")
-    network = build_network("meliusnet13", 2)
-    preprocessing = {"resize": 16, "crop": 16, "interpolation": "bilinear"}
-    content = {
-        "network": "meliusnet13",
-        "classes": ["blue", "red"],
-        "preprocessing": {**preprocessing, "mean": (100.0,) * 3, "std": (50.0,) * 3},
-        "data": "none",
-        "train_images": 0,
-        "device": "none",
-        "torch": "none",
-        "test": None,
-        "state": {"model": network.state_dict(), "recipe": {"epochs": 0}, "epoch": 0, "seconds": 0},
-    }
-    torch.save(content, folder / "checkpoint.pt")
-    out = folder / "bundle"
-    arguments = ["--checkpoint", str(folder / "checkpoint.pt"), "--out", str(out)]
-    assert export(["meliusnet13", *arguments]) == 0
-    return out
+    return export_trained(tmp_path_factory.mktemp("evaluate"))
 
 
 def without_time(answer: dict[str, Any]) -> dict[str, Any]:
@@ -65,7 +46,7 @@ def test_command_line(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     assert figures["calibration_error"] == figures["calibration_error_with_temperature"]
     assert main([str(bundle), "--data", str(bundle), "--quiet"]) == 2
     assert "expected test/ or val/ in it" in capsys.readouterr().err
-    (tmp_path / "test" / "red" / "cut.png").write_bytes(b"no picture")
+    (tmp_path / "test" / "red" / "cut.png").write_bytes(b"no image")
     assert main([str(bundle), "--data", str(tmp_path), "--quiet"]) == 2
     error = capsys.readouterr().err
     assert "red/cut.png: " in error
@@ -73,7 +54,7 @@ def test_command_line(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.parametrize("part", ["test", "val"])
-def test_pictures_to_train_on_are_not_needed(
+def test_images_to_train_on_are_not_needed(
     bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], part: str
 ) -> None:
     write_two_colours(tmp_path)
@@ -84,9 +65,11 @@ def test_pictures_to_train_on_are_not_needed(
     assert main(arguments) == 0
     whole, alone = (json.loads(line) for line in capsys.readouterr().out.splitlines())
     assert without_time(whole) == without_time(alone)
-    assert whole["trained_on"] == "none"
+    assert whole["trained_on"] == "colours"
     assert re.fullmatch("[0-9a-f]{64}", whole["sha256"])
-    assert whole.keys() >= {*KEYS, "version"}
+    answer = parse_json(Evaluation, json.dumps(whole), where="it", expected="it", remedy="")
+    assert as_json(answer) == whole, "the report reads it"
+    assert answer.version
     with pytest.raises(DataError, match="expected train/"):
         open_data_set(tmp_path)
 
@@ -105,7 +88,7 @@ def test_another_size_before_the_crop(
     assert "among" not in figures
 
 
-def test_pictures_reduced_to_what_another_network_sees(
+def test_images_reduced_to_what_another_network_sees(
     bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A board of single black and white pixels is all grey in half the size."""
@@ -146,7 +129,7 @@ def test_colors_are_changed_always_alike(
         assert f"expected --color-jitter from 0 to 1; found {strength}" in capsys.readouterr().err
     files = open_data_set(tmp_path).test
     assert files is not None
-    images = decode_pictures(files, load_engine(bundle, "native").bundle.manifest.preprocessing)
+    images = decode_images(files, load_engine(bundle, "native").bundle.manifest.preprocessing)
     many = replace(
         images, pixels=images.pixels.repeat(100, 1, 1, 1), labels=images.labels.repeat(100)
     )

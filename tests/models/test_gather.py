@@ -1,4 +1,4 @@
-"""models.gather: pictures out of clones, what is left out and why; all or nothing."""
+"""models.gather: images out of clones, what is left out and why; all or nothing."""
 
 import csv
 import io
@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from models.data.datasets import open_data_set
-from tests.models.pictures import write_picture
+from tests.models.images import write_image
 from tests.models.places import ANIMALS, SCENES, TABLE, Places
 from tests.models.repositories import clone_without_blobs, commit_folder, run_git
 
@@ -23,7 +23,7 @@ def places(tmp_path: Path) -> Places:
     return Places(tmp_path)
 
 
-def test_pictures_of_all_repositories_become_a_set(
+def test_images_of_all_repositories_become_a_set(
     places: Places, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert places.gather("--quiet") == 0
@@ -32,19 +32,19 @@ def test_pictures_of_all_repositories_become_a_set(
         "cat: 3",
         "dog: 3",
         "sea: 2",
-        "8 pictures; left out: 1 no picture, 1 too large, 1 too small, 1 copy",
+        "8 images; left out: 1 no image, 1 too large, 1 too small, 1 copy",
     ]
     assert not err
     opened = open_data_set(places.out)
     assert (opened.validation, opened.test) == (None, None)
     assert opened.train.counts() == {"cat": 3, "dog": 3, "sea": 2}
     assert opened.train.names == (
-        "cat/anna_animals_pictures_cats_deep_Wide.JPG",
-        "cat/anna_animals_pictures_cats_flat.png",
-        "cat/anna_animals_pictures_cats_small.png",
-        "dog/anna_animals_pictures_dogs_night_1.png",
-        "dog/anna_animals_pictures_rex.png",
-        "dog/anna_animals_pictures_wolves_night_deep_2.png",
+        "cat/anna_animals_images_cats_deep_Wide.JPG",
+        "cat/anna_animals_images_cats_flat.png",
+        "cat/anna_animals_images_cats_small.png",
+        "dog/anna_animals_images_dogs_night_1.png",
+        "dog/anna_animals_images_rex.png",
+        "dog/anna_animals_images_wolves_night_deep_2.png",
         "sea/ben_scenes_photos_all of them_0.png",
         "sea/ben_scenes_photos_all of them_1.png",
     )
@@ -52,8 +52,8 @@ def test_pictures_of_all_repositories_become_a_set(
     for reduced, side in ((kept[0], 16), (kept[1], 10)):  # at most to 16, and none made larger
         with Image.open(io.BytesIO(reduced)) as image:
             assert (image.format, image.size) == ("JPEG", (side, side))
-    assert kept[2] == (places.animals / "pictures" / "cats" / "small.png").read_bytes()
-    assert kept[4] == (places.animals / "pictures" / "rex.png").read_bytes()
+    assert kept[2] == (places.animals / "images" / "cats" / "small.png").read_bytes()
+    assert kept[4] == (places.animals / "images" / "rex.png").read_bytes()
 
 
 def test_the_same_clones_give_the_same_set_with_progress_shown(
@@ -68,14 +68,14 @@ def test_the_same_clones_give_the_same_set_with_progress_shown(
     assert open_data_set(places.out).train.sha256() == first
 
 
-def test_reduced_pictures_show_the_centre(places: Places) -> None:
+def test_reduced_images_show_the_centre(places: Places) -> None:
     pixels = np.zeros((16, 48, 3), np.uint8)
     pixels[:, 16:32] = 200
-    Image.fromarray(pixels).save(places.animals / "pictures" / "rex.png")
+    Image.fromarray(pixels).save(places.animals / "images" / "rex.png")
     places.write(commits=(commit_folder(places.animals), places.commits[1]))
     assert places.gather("--quiet") == 0
     train = open_data_set(places.out).train
-    data = train.read(train.names.index("dog/anna_animals_pictures_rex.png"))
+    data = train.read(train.names.index("dog/anna_animals_images_rex.png"))
     with Image.open(io.BytesIO(data)) as image:
         assert abs(np.asarray(image).astype(int) - 200).max() <= 2
 
@@ -84,33 +84,33 @@ def test_reduced_pictures_show_the_centre(places: Places) -> None:
     ("animals", "scenes", "table", "message"),
     [
         (
-            {"cat": ["pictures/cats", "pictures/lions"]},
+            {"cat": ["images/cats", "images/lions"]},
             SCENES,
             TABLE,
-            "anna/animals, cat: expected pictures in pictures/lions; found none",
+            "anna/animals, cat: expected images in images/lions; found none",
         ),
-        ({"dog": ["pictures/cats/readme.txt"]}, SCENES, TABLE, "pictures/cats/readme.txt; found"),
-        ({"cat": ["pictures/cat"]}, SCENES, TABLE, "expected pictures in pictures/cat; found none"),
-        ({"dog": ["Pictures/*"]}, SCENES, TABLE, "expected pictures in Pictures/*; found none"),
+        ({"dog": ["images/cats/readme.txt"]}, SCENES, TABLE, "images/cats/readme.txt; found"),
+        ({"cat": ["images/cat"]}, SCENES, TABLE, "expected images in images/cat; found none"),
+        ({"dog": ["Images/*"]}, SCENES, TABLE, "expected images in Images/*; found none"),
         (
             ANIMALS,
             SCENES | {"hill": ["9"]},
             TABLE,
-            "ben/scenes, hill: expected pictures of photos/all of them with the label 9; found "
+            "ben/scenes, hill: expected images of photos/all of them with the label 9; found "
             "none\n",
         ),
         (
             ANIMALS,
             SCENES,
             TABLE | {"folder": "photos"},
-            "ben/scenes, cat: expected pictures of photos with the label 1; found none\n",
+            "ben/scenes, cat: expected images of photos with the label 1; found none\n",
         ),
         (
-            ANIMALS | {"wolf": ["pictures/wolves"]},
+            ANIMALS | {"wolf": ["images/wolves"]},
             SCENES,
             TABLE,
-            "anna/animals: expected each picture in one class; found "
-            "pictures/wolves/night/deep/2.png in dog and wolf",
+            "anna/animals: expected each image in one class; found "
+            "images/wolves/night/deep/2.png in dog and wolf",
         ),
         (
             ANIMALS,
@@ -119,14 +119,14 @@ def test_reduced_pictures_show_the_centre(places: Places) -> None:
             "ben/scenes: expected a file train.csv; found none",
         ),
         (
-            {"dog": ["pictures/cats/tiny.png"], "bug": ["pictures/cats/[bh]*.png"]},
+            {"dog": ["images/cats/tiny.png"], "bug": ["images/cats/[bh]*.png"]},
             SCENES,
             TABLE,
-            "expected pictures of every class; all were left out of bug (1 no picture, 1 too "
+            "expected images of every class; all were left out of bug (1 no image, 1 too "
             "large); dog (1 too small). Give it others, or leave the class out.\n",
         ),
         (
-            {"cat": ["pictures/cats/small.png"]},
+            {"cat": ["images/cats/small.png"]},
             {"copy": ["1"], "sea": ["0"]},
             TABLE,
             "all were left out of copy (1 copy in another class). Give it others, or leave",
@@ -204,12 +204,12 @@ def test_a_set_is_written_whole_or_not_at_all(
     assert places.gather("--quiet") == 0
     before = (places.out / "train.npz").read_bytes()
     assert places.gather("--quiet") == 2
-    assert "expected a folder without train pictures; found some" in capsys.readouterr().err
+    assert "expected a folder without train images; found some" in capsys.readouterr().err
     assert (places.out / "train.npz").read_bytes() == before
 
 
 @pytest.mark.parametrize("name", ["val.npz", "test.npz", "test-0.npz", "val"])
-def test_pictures_do_not_come_beside_those_of_another_set(
+def test_images_do_not_come_beside_those_of_another_set(
     places: Places, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
     """Which would be read as the parts to watch and to measure by."""
@@ -217,11 +217,11 @@ def test_pictures_do_not_come_beside_those_of_another_set(
     (places.out / name).touch()
     assert places.gather("--quiet") == 2
     part = name[:4].rstrip(".")
-    assert f"expected a folder without {part} pictures; found some" in capsys.readouterr().err
+    assert f"expected a folder without {part} images; found some" in capsys.readouterr().err
     assert [path.name for path in places.out.iterdir()] == [name]
 
 
-def test_pictures_that_a_clone_lacks_are_left_out(
+def test_images_that_a_clone_lacks_are_left_out(
     places: Places, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """And counted apart from the large ones: another clone would have them."""
@@ -230,10 +230,10 @@ def test_pictures_that_a_clone_lacks_are_left_out(
     huge.unlink()
     assert places.gather("--quiet") == 0
     out = capsys.readouterr().out
-    assert "8 pictures; left out: 1 no picture, 1 not in the clone, 1 too small, 1 copy\n" in out
+    assert "8 images; left out: 1 no image, 1 not in the clone, 1 too small, 1 copy\n" in out
 
 
-def test_pictures_that_git_cannot_fetch_leave_nothing(
+def test_images_that_git_cannot_fetch_leave_nothing(
     places: Places, capsys: pytest.CaptureFixture[str]
 ) -> None:
     places.animals.rename(places.animals.with_name("origin"))
@@ -260,14 +260,14 @@ def test_a_table_that_is_none_is_named(places: Places, capsys: pytest.CaptureFix
 def test_copies_are_counted_apart_where_another_class_has_them(
     places: Places, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The first class keeps the picture; the other one may be a mistake of the list."""
-    pictures = places.animals / "pictures"
+    """The first class keeps the image; the other one may be a mistake of the list."""
+    images = places.animals / "images"
     for copy in ("rex again.png", "dogs/rex.png"):
-        copyfile(pictures / "rex.png", pictures / copy)
+        copyfile(images / "rex.png", images / copy)
     animals = {
-        "cat": ["pictures/cats/small.png", "pictures/rex.png"],
-        "dog": ["pictures/dogs"],
-        "wolf": ["pictures/wolves", "pictures/rex again.png"],
+        "cat": ["images/cats/small.png", "images/rex.png"],
+        "dog": ["images/dogs"],
+        "wolf": ["images/wolves", "images/rex again.png"],
     }
     places.write(animals, commits=(commit_folder(places.animals), places.commits[1]))
     assert places.gather("--quiet") == 0
@@ -276,23 +276,23 @@ def test_copies_are_counted_apart_where_another_class_has_them(
         "dog: 2",
         "sea: 2",
         "wolf: 1",
-        "7 pictures; left out: 2 copy in another class, 1 copy",
+        "7 images; left out: 2 copy in another class, 1 copy",
     ]
 
 
-def test_pictures_of_imagenet_to_validate_by_are_left_out(
+def test_images_of_imagenet_to_validate_by_are_left_out(
     places: Places, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """By the names of the files alone: a folder or a later part of a name may be called so."""
-    night = places.animals / "pictures" / "dogs" / "night"
-    write_picture(night / "ILSVRC2012_val_00000001.JPEG", 20)
-    write_picture(night / "ILSVRC2012_val_2.png", 21)
-    write_picture(night / "ILSVRC2012_val_" / "3.png", 22)
-    write_picture(night / "of ILSVRC2012_val_4.png", 23)
+    night = places.animals / "images" / "dogs" / "night"
+    write_image(night / "ILSVRC2012_val_00000001.JPEG", 20)
+    write_image(night / "ILSVRC2012_val_2.png", 21)
+    write_image(night / "ILSVRC2012_val_" / "3.png", 22)
+    write_image(night / "of ILSVRC2012_val_4.png", 23)
     places.write(commits=(commit_folder(places.animals), places.commits[1]))
     assert places.gather("--quiet") == 0
-    assert ", 2 ImageNet's validation pictures" in capsys.readouterr().out.splitlines()[-1]
-    start = "dog/anna_animals_pictures_dogs_night_"
+    assert ", 2 ImageNet's validation images" in capsys.readouterr().out.splitlines()[-1]
+    start = "dog/anna_animals_images_dogs_night_"
     names = [name for name in open_data_set(places.out).train.names if name.startswith(start)]
     assert [name.removeprefix(start) for name in names] == [
         "1.png",
@@ -309,6 +309,6 @@ def test_the_folder_of_a_table_may_end_with_a_slash(places: Places, end: str) ->
 
 
 def test_a_class_may_be_left_out_of_one_repository(places: Places) -> None:
-    places.write(animals={"dog": ["pictures/rex.png"], "sea": ["pictures/cats/broken.png"]})
+    places.write(animals={"dog": ["images/rex.png"], "sea": ["images/cats/broken.png"]})
     assert places.gather("--quiet") == 0
     assert open_data_set(places.out).train.counts() == {"cat": 1, "dog": 1, "sea": 2}

@@ -7,15 +7,15 @@ import pytest
 from models import groups as module
 from models.data.catalog import KNOWN, KnownSet
 from models.data.datasets import DataSet, open_data_set
-from models.data.image_files import PictureFiles
+from models.data.image_files import ImageFiles
 from models.groups import main
-from tests.models.pictures import make_files
+from tests.models.images import make_files
 
 
 def make_set(name: str, classes: dict[str, int]) -> DataSet:
-    """So many training pictures of each class, half as many to test, none to watch by."""
+    """So many training images of each class, half as many to test, none to validate by."""
 
-    def make(counts: dict[str, int], part: str = "") -> PictureFiles:
+    def make(counts: dict[str, int], part: str = "") -> ImageFiles:
         return make_files(
             {
                 c: {f"{i:02}.jpg": f"{name} {c} {i}{part}".encode() for i in range(count)}
@@ -53,14 +53,14 @@ def test_command_line_writes_packs(
     file.write_text("most = 5\nmost_test = 3\n[groups]\npet = ['cat', 'dog']\nbird = ['owl']\n")
     out = tmp_path / "out"
     assert main([str(file), "--from", "cifar10=DIR", "--out", str(out)]) == 0
-    assert "train: 9 pictures (bird 4, pet 5)" in capsys.readouterr().out
+    assert "train: 9 images (bird 4, pet 5)" in capsys.readouterr().out
     opened = open_data_set(out)
     assert opened.train.counts() == {"bird": 4, "pet": 5}
     assert opened.test is not None
     assert opened.test.counts() == {"bird": 2, "pet": 3}
     before = (out / "train.npz").read_bytes()
     assert main([str(file), "--from", "cifar10=DIR", "--out", str(out)]) == 2
-    assert "expected a folder without train pictures" in capsys.readouterr().err
+    assert "expected a folder without train images" in capsys.readouterr().err
     assert (out / "train.npz").read_bytes() == before
     other = str(tmp_path / "other")
     assert main([str(file), "--from", "nothing", "--out", other]) == 2

@@ -1,18 +1,14 @@
-"""models.train: options, configuration files, what is wrong said in one line."""
+"""models.train: trains by one command; mistakes and interruptions are one line."""
 
-from dataclasses import asdict, fields
 from pathlib import Path
 
 import pytest
 import torch
 
-from models.errors import RecipeError
-from models.networks.registry import NAMES
 from models.records.provenance import describe_device
-from models.report.runs import read_runs
-from models.train import main, make_job, make_parser, parse_arguments, read_config
-from models.training.recipe import Recipe
-from tests.models.pictures import write_two_colours
+from models.train import main
+from models.training.checkpoint import read_checkpoint
+from tests.models.images import write_two_colours
 
 
 def run(folder: Path, out: Path, *more: str) -> int:
@@ -23,81 +19,13 @@ def run(folder: Path, out: Path, *more: str) -> int:
 def test_command_line_trains(tmp_path: Path) -> None:
     write_two_colours(tmp_path / "data")
     assert run(tmp_path / "data", tmp_path / "out", "--shift", "0.25", "--stem", "small") == 0
-    content = torch.load(tmp_path / "out" / "checkpoint.pt", weights_only=True)
-    assert content["classes"] == ["blue", "red"]
-    assert content["changes"] == {"shift": 0.25}  # the stem is its own
-    assert content["test"]["images"] == 4
-    assert content["state"]["epoch"] == 2
+    checkpoint = read_checkpoint(tmp_path / "out" / "checkpoint.pt")
+    assert checkpoint.data.classes == ("blue", "red")
+    assert checkpoint.changes == {"shift": 0.25}  # the stem is its own
+    assert checkpoint.test is not None
+    assert checkpoint.test.images == 4
+    assert checkpoint.state.progress.epoch == 2
     assert run(tmp_path / "data", tmp_path / "out") == 2
-
-
-def test_unbalanced_thresholds_start_at_the_shift(tmp_path: Path) -> None:
-    from models.networks.registry import build_network
-
-    network = build_network("meliusnet13", 2, shift=0.25)
-    offsets = [b for n, b in network.named_parameters() if n.endswith("activation.bn.bias")]
-    assert len(offsets) == 16
-    assert all((offset == -0.25).all() for offset in offsets)
-
-
-def test_twins_are_switches(tmp_path: Path) -> None:
-    write_two_colours(tmp_path)
-    given = ["meliusnet13", "--data", str(tmp_path), "--out", "x"]
-    assert make_job(parse_arguments(given)).changes == {}
-    job = make_job(parse_arguments([*given, "--no-improvement", "--no-binary"]))
-    assert job.changes == {"improvement": False, "binary": False}
-    usual = ["--improvement", "--binary", "--stem", "small", "--shift", "0"]
-    assert make_job(parse_arguments([*given, *usual])).changes == {}
-
-
-def test_each_field_of_the_recipe_is_an_option(tmp_path: Path) -> None:
-    write_two_colours(tmp_path)
-    parser = make_parser()
-    for field in fields(Recipe):
-        assert f"--{field.name.replace('_', '-')}" in parser.format_help()
-    given = ["meliusnet13", "--data", str(tmp_path), "--out", "x"]
-    assert make_job(parse_arguments(given)).recipe == Recipe()
-    job = make_job(parse_arguments([*given, "--mixed-precision", "--warmup-epochs", "2.5"]))
-    assert job.recipe == Recipe(mixed_precision=True, warmup_epochs=2.5)
-
-
-def test_options_override_the_configuration(tmp_path: Path) -> None:
-    write_two_colours(tmp_path / "data")
-    config = tmp_path / "run.toml"
-    config.write_text(
-        f'network = "meliusnet13"\ndata = "{tmp_path / "data"}"\nout = "run"\nepochs = 7\n'
-        "mixed_precision = true\nchannels-last = true\nshift = 0.1\nquiet = true\n"
-    )
-    job = make_job(parse_arguments(["--config", str(config)]))
-    assert (job.network, job.recipe.epochs, job.recipe.mixed_precision) == ("meliusnet13", 7, True)
-    assert job.execution.channels_last
-    assert not job.progress
-    options = ["--epochs", "3", "--no-mixed-precision", "meliusnet22"]
-    job = make_job(parse_arguments(["--config", str(config), *options]))
-    assert (job.network, job.recipe.epochs, job.recipe.mixed_precision) == ("meliusnet22", 3, False)
-    assert job.changes == {"shift": 0.1}
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("epochs = ", "expected a TOML file"),
-        ("[recipe]\nepochs = 3", "expected one value for recipe"),
-        ("epoch = 3", r"run\.toml: unrecognized arguments: --epoch=3"),
-        ("epochs = 'many'", "invalid int value: 'many'"),
-        ("config = 'other.toml'", r"run\.toml: expected options of a training, found config"),
-        ("help = true", "expected options of a training, found help"),
-    ],
-)
-def test_mistakes_in_a_configuration_name_the_file(tmp_path: Path, text: str, message: str) -> None:
-    (tmp_path / "run.toml").write_text(text)
-    with pytest.raises(RecipeError, match=message):
-        parse_arguments(["--config", str(tmp_path / "run.toml")])
-
-
-def test_a_missing_configuration_is_named(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match=r"found .*No such file"):
-        read_config(tmp_path / "none.toml")
 
 
 @pytest.mark.parametrize(
@@ -134,32 +62,6 @@ def test_mistakes_are_explained(
     write_two_colours(tmp_path)
     assert main([a.replace("DATA", str(tmp_path)) for a in arguments]) == 2
     assert message in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("option", "value", "expected"),
-    [
-        ("threads", "-1", "at least 1; found -1"),
-        ("threads", "0", "at least 1; found 0"),
-        ("workers", "-1", "at least 1; found -1"),
-        ("workers", "0", "at least 1; found 0"),
-        ("measure-every", "0", "at least 1 epoch; found 0"),
-        ("measure-every", "-1", "at least 1 epoch; found -1"),
-        ("checkpoint-minutes", "nan", "a finite number of at least 0; found nan"),
-        ("checkpoint-minutes", "-1", "a finite number of at least 0; found -1"),
-        ("shift", "nan", "a finite number; found nan"),
-        ("stored-side", "5000", "from 1 to 4096 pixels; found 5000"),
-        ("image-size", "4", "of at least 15 for meliusnet13; found 4"),
-        ("image-size", "0", "from 1 to 4096 pixels"),
-    ],
-)
-def test_senseless_numbers_are_refused(
-    tmp_path: Path, option: str, value: str, expected: str
-) -> None:
-    write_two_colours(tmp_path)
-    given = ["meliusnet13", "--data", str(tmp_path), "--out", "x", f"--{option}", value]
-    with pytest.raises(RecipeError, match=f"expected --{option} {expected}"):
-        make_job(parse_arguments(given))
 
 
 @pytest.mark.parametrize("where", ["--data", "--folder"])
@@ -209,49 +111,3 @@ def test_the_device_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     write_two_colours(tmp_path / "data")
     assert run(tmp_path / "data", tmp_path / "out", "--no-quiet", "--epochs", "1") == 0
     assert f"on {describe_device(torch.device('cpu'))}, 1 process" in capsys.readouterr().err
-
-
-def test_every_recipe_of_the_repository_is_one(repository: Path) -> None:
-    recipes = sorted((repository / "models" / "recipes").glob("*.toml"))
-    assert recipes
-    for path in recipes:
-        args = parse_arguments(["--config", str(path), "--data", "x"])
-        assert args.network in NAMES, path
-        assert args.start is None or (repository / args.start).is_file(), path
-    path = repository / "models" / "recipes" / "published.toml"
-    published = parse_arguments(["--config", str(path)])
-    assert all(
-        getattr(published, f.name) in (None, getattr(Recipe(), f.name)) for f in fields(Recipe)
-    )
-
-
-@pytest.mark.parametrize(
-    ("name", "of"),
-    [
-        ("tiny", "meliusnet13-tiny"),
-        ("tiny-baseline", "mobilenet025-tiny"),
-        ("photos20", "meliusnet13-photos20"),
-        ("photos20-baseline", "mobilenet025-photos20-adam"),
-        ("photos20-160", "meliusnet22-photos20-160"),
-        ("photos20-160-baseline", "mobilenet05-photos20-160"),
-        ("colors", "meliusnet13-everyday-colors"),
-        ("bees", "meliusnet13-everyday-bees"),
-        ("default64", "meliusnet13-everyday-default"),
-        ("sharp", "meliusnet13-everyday-sharp"),
-        ("default", "meliusnet13-everyday-photos"),
-        ("even", "meliusnet13-everyday-even"),
-        ("baseline", "mobilenet025-everyday"),
-    ],
-)
-def test_recipes_are_those_of_the_runs_in_the_report(name: str, of: str, repository: Path) -> None:
-    path = repository / "models" / "recipes" / f"{name}.toml"
-    args = parse_arguments(["--config", str(path), "--data", "x"])
-    (known,) = [r for r in read_runs(repository / "models" / "runs") if r.name == of]
-    given = {f.name: getattr(args, f.name) for f in fields(Recipe)}
-    recipe = Recipe(**{key: value for key, value in given.items() if value is not None})
-    assert asdict(recipe) == known.recipe
-    changes = {key: getattr(args, key) for key in ("stem", "shift", "improvement", "binary")}
-    assert {k: v for k, v in changes.items() if v is not None} == known.record["changes"]
-    sides = known.trained_as
-    assert (args.network, args.image_size) == (known.network, sides["crop"])
-    assert (args.resize or args.image_size) == sides["resize"]

@@ -1,4 +1,4 @@
-"""What the service's tests share: fake engines, an in-process client, a picture, real servers."""
+"""What the service's tests share: fake engines, an in-process client, an image, real servers."""
 
 import asyncio
 import gc
@@ -18,15 +18,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import service.server
+import service.server.server
 from runtime import Bundle, ImageLimits, Manifest, Preprocessing, SelfTest, SkippedEngine
 from runtime.bundle import FileEntry, write_bundle
 from runtime.plan import Plan
 from service.app import create_app
-from service.classifier import Classifier
-from service.predictor import Predictor
+from service.classification.classifier import Classifier
+from service.classification.predictor import Predictor
 from service.repository.served import ServedModel
-from service.settings import Settings
+from service.settings.settings import Settings
 from tests.service.clocks import Clock
 from tests.service.servers import ROOT, ServerProcess, ServerThread
 from tests.service.wire import SECONDS
@@ -112,10 +112,10 @@ def make_served(name: str = "tiny", **changes: Any) -> ServedModel:
     return ServedModel(name, classifier, self_test, Predictor())
 
 
-def encode_picture(
+def encode_image(
     colour: str = "red", size: tuple[int, int] = (60, 40), kind: str = "JPEG", **options: Any
 ) -> bytes:
-    """A one-coloured picture file."""
+    """A one-coloured image file."""
     stream = io.BytesIO()
     Image.new("RGB", size, colour).save(stream, kind, **options)
     return stream.getvalue()
@@ -185,9 +185,9 @@ def gated() -> GatedEngine:
 
 
 @pytest.fixture
-def picture() -> Callable[..., bytes]:
-    """Makes picture files: picture(colour, size, kind, **options)."""
-    return encode_picture
+def make_image() -> Callable[..., bytes]:
+    """Makes image files: image(colour, size, kind, **options)."""
+    return encode_image
 
 
 @pytest.fixture
@@ -295,7 +295,7 @@ def tiny(bundle: Path) -> dict[str, str]:
 @pytest.fixture
 def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., ServerThread]]:
     """Starts servers in this process: serve(engine=None, **settings); ends them afterwards."""
-    monkeypatch.setattr(service.server, "_QUEUED_SECONDS", 0.02)  # nobody is far away
+    monkeypatch.setattr(service.server.server, "_QUEUED_SECONDS", 0.02)  # nobody is far away
     started: list[tuple[ServerThread, Any]] = []
 
     def start(engine: Any = None, **settings: Any) -> ServerThread:

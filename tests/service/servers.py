@@ -17,9 +17,9 @@ from typing import Any
 import httpx
 
 from service.app import create_app
-from service.listener import open_listener
-from service.server import Server
-from service.settings import Settings
+from service.server.listener import open_listener
+from service.server.server import Server
+from service.settings.settings import Settings
 from tests.service.wire import SECONDS, Address
 
 ROOT = Path(__file__).parents[2]

@@ -9,8 +9,8 @@ from service.bulk.options import BulkOptions
 from service.bulk.shards import Shard
 from service.bulk.sources import Sources
 from service.command_line import run
-from service.settings import Settings
-from service.watch import WatchOptions
+from service.settings.settings import Settings
+from service.watch.watch import WatchOptions
 
 
 def test_help_lists_the_settings(capsys: Any) -> None:
@@ -27,7 +27,7 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Settings, WatchOption
     """What a watch was asked for, which then is not begun."""
     asked: list[tuple[Settings, WatchOptions]] = []
     monkeypatch.setattr("service.command_line.configure_logging", lambda *_: None)
-    monkeypatch.setattr("service.watch.watch", lambda *given: asked.append(given) or 0)
+    monkeypatch.setattr("service.watch.watch.watch", lambda *given: asked.append(given) or 0)
     return asked
 
 

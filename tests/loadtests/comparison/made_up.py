@@ -4,17 +4,18 @@ import argparse
 import math
 from pathlib import Path
 
+from loadtests.clients.loops import GeneratorUse
+from loadtests.clients.metrics import Histogram
+from loadtests.clients.outcomes import Outcome
+from loadtests.command_line.progress import Progress
 from loadtests.comparison.accuracy import Accuracy
 from loadtests.comparison.checks import OtherGenerator, OwnMetrics
-from loadtests.comparison.run import CaseRun, Material, Result
+from loadtests.comparison.material import Material
+from loadtests.comparison.run import CaseRun, Result
 from loadtests.comparison.sides import Case, Facts
 from loadtests.comparison.turns import Search, Turn
-from loadtests.loops import GeneratorUse
-from loadtests.outcomes import Outcome
-from loadtests.processes import Usage
-from loadtests.progress import Progress
-from loadtests.scrape import Histogram
-from loadtests.wrk import WrkRun
+from loadtests.comparison.wrk import WrkRun
+from loadtests.servers.processes import Usage
 
 OPTIONS = argparse.Namespace(
     clients=8, repeats=3, slo_ms=100.0, step_seconds=60.0, markdown=Path("out/comparison.md")

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from loadtests.clients.http_client import Pool
+from loadtests.command_line.progress import Progress
 from loadtests.comparison.accuracy import Accuracy, Labelled, list_labelled, measure_accuracy
 from loadtests.comparison.sides import Facts, Side
-from loadtests.http_client import Pool
-from loadtests.progress import Progress
-from loadtests.servers import Server, ServerFault, ServerSpec, WrongUsage
+from loadtests.errors import ServerFault, WrongUsage
+from loadtests.servers.server import Server, ServerSpec
 from tests.loadtests.local_server import Peer, serve
 
 IDLE = ServerSpec("idle", (sys.executable, "-c", "import time; time.sleep(60)"), Path())

@@ -4,17 +4,21 @@ import math
 
 import pytest
 
+from loadtests.clients.loops import GeneratorUse
+from loadtests.clients.metrics import Histogram
+from loadtests.clients.outcomes import Outcome
 from loadtests.comparison.checks import (
     OtherGenerator,
     OwnMetrics,
+    check_metrics,
     judge_generator,
     judge_metrics,
 )
 from loadtests.comparison.turns import Turn
-from loadtests.loops import GeneratorUse
-from loadtests.outcomes import Outcome
-from loadtests.scrape import Histogram
-from loadtests.wrk import WrkRun
+from loadtests.comparison.wrk import WrkRun
+from loadtests.errors import ServerFault
+from tests.loadtests.comparison.test_turns import BODIES, make_side
+from tests.loadtests.local_server import answer_all, serve
 
 
 def make_turn(count: int = 100, latency: float = 0.02, cpu: float = 1.0) -> Turn:
@@ -65,3 +69,11 @@ def test_generators_agree_or_not(rate: int, failed: int, held: list[bool]) -> No
     assert found.own_rate == 100
     assert found.own_latencies.count == 200
     assert [check.held for check in judge_generator("net", found)] == held
+
+
+@pytest.mark.anyio
+async def test_a_service_without_metrics_is_a_fault() -> None:
+    async with serve(answer_all) as seen, make_side(seen.address) as side:
+        side.server.address = seen.address
+        with pytest.raises(ServerFault, match="expected process_cpu_seconds_total in http"):
+            await check_metrics(side, BODIES, 1, 0.01)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from loadtests.comparison.page import MARKS, split_at_marks, write_between_marks, write_page
-from loadtests.servers import WrongUsage
+from loadtests.errors import WrongUsage
 
 REPORT = (
     "# Title\n\n## One & two\n\n![One & two](c-1.svg)\n\n| a | b |\n| --- | --- |\n| <1> | 2 |\n"

@@ -6,7 +6,7 @@ import pytest
 
 from loadtests.comparison.plots import draw_case
 from loadtests.comparison.tables import add_case
-from loadtests.report import Report
+from loadtests.output.report import Report
 from tests.loadtests.comparison.made_up import OPTIONS, make_run
 
 

@@ -1,24 +1,16 @@
-"""The order of a case's turns, and what is sent."""
+"""The order of a case's turns, and what ends it."""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from loadtests.comparison.run import CaseRun, Material, Result
+from loadtests.clients.loops import GeneratorUse
+from loadtests.command_line.progress import Progress
+from loadtests.comparison.material import Material
+from loadtests.comparison.run import CaseRun, Result
 from loadtests.comparison.turns import Turn
-from loadtests.images import generate_jpegs
-from loadtests.loops import GeneratorUse
-from loadtests.progress import Progress
 from tests.loadtests.comparison.made_up import OPTIONS, make_run, make_turn
-
-
-def test_material_is_bare_files() -> None:
-    photos = generate_jpegs(1, 2, (40, 30))
-    material = Material(photos, photos[:1])
-    assert len(material.bodies) == 2
-    assert material.bodies[0].endswith(photos[0].data)
-    assert material.phone_bodies == material.bodies[:1]
 
 
 class Named:

@@ -13,8 +13,8 @@ from loadtests.comparison.sides import (
     make_case,
     read_facts,
 )
-from loadtests.processes import format_bytes
-from loadtests.servers import ServerFault, WrongUsage
+from loadtests.errors import ServerFault, WrongUsage
+from loadtests.servers.processes import format_bytes
 
 DEFAULT, BASELINE = (Path("service/bundles", name) for name in ("default", "mobilenet_v1"))
 INFO: dict[str, Any] = {
@@ -83,8 +83,10 @@ def test_ranges_of_noise_are_no_accuracy() -> None:
     assert not read_facts(change(quantization={"calibration": {"source": "photos"}}), "x").is_rough
 
 
-@pytest.mark.parametrize("info", [{}, {**INFO, "engine": {}}, change(input={"shape": []})])
-def test_another_service_is_a_fault(info: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "info", [None, [], {}, {**INFO, "engine": {}}, change(input={"shape": []})]
+)
+def test_another_service_is_a_fault(info: Any) -> None:
     with pytest.raises(ServerFault, match="expected /info with model and engine"):
         read_facts(info, "x")
 

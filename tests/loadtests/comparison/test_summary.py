@@ -1,7 +1,7 @@
 """The short table for another document."""
 
 from loadtests.comparison.summary import summarize
-from loadtests.report import Report
+from loadtests.output.report import Report
 from tests.loadtests.comparison.made_up import make_run
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from loadtests.comparison.tables import Names, add_case, compare_cpu, make_rows
-from loadtests.report import HELD, UNFIT, Report
+from loadtests.output.report import HELD, UNFIT, Report
 from tests.loadtests.comparison.made_up import OPTIONS, make_result, make_run
 
 

@@ -9,10 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from loadtests.clients.http_client import Address, Pool, build_request
+from loadtests.clients.loops import GeneratorUse
+from loadtests.clients.outcomes import Outcome
 from loadtests.comparison.sides import Side
 from loadtests.comparison.turns import (
-    HIGHEST,
-    LOWEST,
+    MAX_SHARE,
+    MIN_SHARE,
     Search,
     Turn,
     find_percentiles,
@@ -20,10 +23,8 @@ from loadtests.comparison.turns import (
     take_closed_turn,
     take_open_turn,
 )
-from loadtests.http_client import Address, Pool, build_request
-from loadtests.loops import GeneratorUse
-from loadtests.outcomes import Outcome
-from loadtests.servers import Server, ServerFault, ServerSpec
+from loadtests.errors import ServerFault
+from loadtests.servers.server import Server, ServerSpec
 from tests.loadtests.local_server import OK, Peer, answer_all, serve
 
 BODIES = [build_request("POST", "/classify", b"x").data]
@@ -116,14 +117,14 @@ def test_search_closes_in_on_the_capacity(closed: float, share: float, steps: in
     search = Search(closed, 100.0)
     capacity = share * closed
     explore(search, capacity, steps)
-    room = (HIGHEST - LOWEST) * closed / 2**steps
+    room = (MAX_SHARE - MIN_SHARE) * closed / 2**steps
     for step in search.steps:
-        assert LOWEST * closed < step.rate < HIGHEST * closed
+        assert MIN_SHARE * closed < step.rate < MAX_SHARE * closed
         assert step.holds == (step.rate <= capacity)
     best = search.best
     if best is not None:
         assert best.rate <= capacity
-    if LOWEST * closed + room < capacity < HIGHEST * closed:
+    if MIN_SHARE * closed + room < capacity < MAX_SHARE * closed:
         assert best is not None
         assert capacity - best.rate <= 2 * room * (1 + 1e-9)
 

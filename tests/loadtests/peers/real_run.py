@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from loadtests.contestants import Contestant, describe_peer
-from loadtests.http_client import ask
-from loadtests.images import generate_jpegs
-from loadtests.outcomes import build_classify
+from loadtests.clients.http_client import ask
+from loadtests.clients.images import generate_jpegs
+from loadtests.clients.requests import build_classify
+from loadtests.errors import WrongUsage
 from loadtests.peers.network import Network
-from loadtests.servers import Server, WrongUsage
+from loadtests.servers.contestants import Contestant, describe_peer
+from loadtests.servers.server import Server
 
 
 def require_peer(name: str, bundle: Path) -> Contestant:
@@ -28,9 +29,9 @@ async def check_answers(name: str, repository: Path) -> None:
     network = Network(bundle)
     with Server(peer.spec) as server:
         await server.wait_until_ready()
-        for picture in generate_jpegs(3, 2, (200, 150)):
-            answer = await ask(server.address, build_classify(picture, peer.form), 30)
+        for image in generate_jpegs(3, 2, (200, 150)):
+            answer = await ask(server.address, build_classify(image, peer.form), 30)
             assert answer.status == 200, answer.body
-            content, expected = json.loads(answer.body), network.classify(picture.data)
+            content, expected = json.loads(answer.body), network.classify(image.data)
             assert content["label"] == expected["label"]
             assert content["score"] == pytest.approx(expected["score"], abs=1e-6)

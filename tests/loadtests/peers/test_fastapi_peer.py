@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from loadtests.images import generate_jpegs
+from loadtests.clients.images import generate_jpegs
 from loadtests.peers.network import Network
 from tests.loadtests.peers.real_run import check_answers
 
@@ -22,14 +22,14 @@ async def test_routes(handler: str, repository: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("PEER_HANDLER", handler)
     monkeypatch.delitem(sys.modules, NAME, raising=False)  # it reads the environment once
     module = importlib.import_module(NAME)
-    (picture,) = generate_jpegs(3, 1, (200, 150))
+    (image,) = generate_jpegs(3, 1, (200, 150))
     transport = httpx.ASGITransport(module.app)
     async with httpx.AsyncClient(transport=transport, base_url="http://peer") as client:
         assert (await client.get("/readyz")).status_code == 200
-        form = {"image": (picture.name, picture.data)}
-        sent = {"content": picture.data} if handler == "body" else {"files": form}
+        form = {"image": (image.name, image.data)}
+        sent = {"content": image.data} if handler == "body" else {"files": form}
         answer = await client.post("/classify", **sent)  # type: ignore[arg-type]
-    assert answer.json() == Network(bundle).classify(picture.data)
+    assert answer.json() == Network(bundle).classify(image.data)
 
 
 @pytest.mark.slow

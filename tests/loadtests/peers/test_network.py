@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from loadtests.images import generate_jpegs
+from loadtests.clients.images import generate_jpegs
 from loadtests.peers.network import Network, NoNetwork, open_network
 from runtime import Bundle, ImageLimits, load_engine, read_bundle
-from service.classifier import Classifier
+from service.classification.classifier import Classifier
 
 SIZES = [(73, 73), (512, 384), (200, 333), (64, 64)]
 
@@ -21,10 +21,10 @@ def test_answers_are_the_service_s(repository: Path, size: tuple[int, int]) -> N
     spec = replace(found.manifest.preprocessing, reduce=None)  # peers decode at full size
     full_size = Bundle(found.path, replace(found.manifest, preprocessing=spec))
     ours = Classifier(load_engine(full_size, "onnx"), ImageLimits())
-    for picture in generate_jpegs(5, 2, size):
-        logits, _ = ours.infer(ours.prepare(picture.data).tensor[None], 1)
+    for image in generate_jpegs(5, 2, size):
+        logits, _ = ours.infer(ours.prepare(image.data).tensor[None], 1)
         (best,) = ours.rank(logits[0], 1)
-        answer = peer.classify(picture.data)
+        answer = peer.classify(image.data)
         assert answer["label"] == best.label
         assert answer["score"] == pytest.approx(best.score, abs=1e-5)
 
@@ -34,8 +34,8 @@ def test_network_is_named_by_the_environment(
 ) -> None:
     monkeypatch.setenv("PEER_BUNDLE", str(repository / "service" / "bundles" / "mobilenet_v1"))
     monkeypatch.setenv("PEER_THREADS", "2")
-    (picture,) = generate_jpegs(5, 1, (80, 80))
-    assert 0 < open_network().classify(picture.data)["score"] <= 1
+    (image,) = generate_jpegs(5, 1, (80, 80))
+    assert 0 < open_network().classify(image.data)["score"] <= 1
 
 
 def test_without_a_model_nothing_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ from argparse import ArgumentParser, Namespace
 
 import pytest
 
-from loadtests.servers import WrongUsage
+from loadtests.errors import WrongUsage
 from loadtests.users.options import (
     add_help_option,
     add_image_options,

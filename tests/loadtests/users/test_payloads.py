@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from loadtests.servers import WrongUsage
+from loadtests.errors import WrongUsage
 from loadtests.users.payloads import SIZES, make_payloads, parse_sizes
 
 
@@ -45,5 +45,5 @@ def test_what_is_no_size_is_refused(text: str) -> None:
 
 def test_how_many() -> None:
     assert len(make_payloads("mixed", None, 1, "", form=True, top_k=5)) == 9
-    with pytest.raises(WrongUsage, match="at least 1 for --picture-count, found 0"):
+    with pytest.raises(WrongUsage, match="at least 1 for --image-count, found 0"):
         make_payloads("tiny", 0, 1, "", form=True, top_k=5)

@@ -8,10 +8,10 @@ from typing import Any, Self
 import pytest
 from gevent import GreenletExit
 
-from loadtests.timings import StageTimings
 from loadtests.users.payloads import Payload
 from loadtests.users.sending import send
 from loadtests.users.tally import Tally
+from loadtests.users.timings import StageTimings
 
 PAYLOAD = Payload("/classify", "/classify?top_k=5", b"x", {"Content-Type": "image/jpeg"})
 

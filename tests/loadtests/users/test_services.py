@@ -1,30 +1,14 @@
 """What a service says of itself, and one that says nothing."""
 
-from loadtests.users.services import (
-    UNKNOWN,
-    Consumption,
-    describe_service,
-    parse_metrics,
-    read_consumption,
-    read_info,
-)
+from loadtests.users.services import describe_service, read_info
 from tests.loadtests.stub_service import StubService, run_stub
 
 
-def test_metrics_and_info_are_read() -> None:
-    service = StubService(pages={"/info": {"model": {"name": "net"}}}, cpu_per_image=0.25, delay=0)
-    service.requests["POST", "/", ""] = 4
-    with run_stub(service) as address:
-        assert read_consumption(address) == Consumption(1.0, 5e7)
+def test_info_is_read() -> None:
+    with run_stub(StubService(pages={"/info": {"model": {"name": "net"}}}, delay=0)) as address:
         assert read_info(address) == {"model": {"name": "net"}}
     with run_stub(StubService(delay=0)) as address:
-        assert read_consumption(address) == UNKNOWN
         assert read_info(address) == {}
-
-
-def test_samples_with_labels_and_damaged_text_are_passed_over() -> None:
-    assert parse_metrics('a 1\nb{c="d"} 2\n') == {"a": 1}
-    assert parse_metrics("{ { {") == {}
 
 
 def test_what_it_serves() -> None:

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from loadtests.servers import ServerFault
+from loadtests.errors import ServerFault
 from loadtests.users.tensors import TensorModel, build_tensor_payloads, find_model
 from tests.loadtests.stub_service import StubService, run_stub
 

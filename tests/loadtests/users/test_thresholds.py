@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from loadtests.servers import WrongUsage
+from loadtests.errors import WrongUsage
 from loadtests.users.tally import Tally
 from loadtests.users.thresholds import (
     HELP,

@@ -5,9 +5,9 @@ from itertools import pairwise
 import gevent
 import pytest
 
-from loadtests.servers import ServerFault
+from loadtests.clients.metrics import Metrics
+from loadtests.errors import ServerFault
 from loadtests.users.payloads import Payload
-from loadtests.users.services import Consumption
 from loadtests.users.turns import Director, Turn, plan_sides
 
 PAYLOADS = [Payload(str(number), "/", b"x", {}) for number in range(3)]
@@ -44,9 +44,9 @@ def run(director: Director, users: int) -> list[tuple[int, str]]:
 def test_both_get_whole_passes_in_turns(users: int) -> None:
     clock = [0.0]
 
-    def consume(side: int) -> Consumption:
+    def consume(side: int) -> Metrics:
         clock[0] += 1
-        return Consumption(clock[0], 1e6)
+        return Metrics(clock[0], 1e6)
 
     director = Director(PAYLOADS, consume, rounds=2, seconds=0.01, warm_up=0.001)
     sent = run(director, users)
@@ -65,7 +65,7 @@ def test_both_get_whole_passes_in_turns(users: int) -> None:
 
 
 def test_a_service_that_has_gone_ends_the_test() -> None:
-    def consume(side: int) -> Consumption:
+    def consume(side: int) -> Metrics:
         raise ServerFault("expected a service, found none")
 
     director = Director(PAYLOADS, consume, 1, 1, 1)

@@ -3,8 +3,8 @@
 from argparse import Namespace
 from typing import Any
 
+from loadtests.clients.metrics import Metrics
 from loadtests.users.payloads import Payload
-from loadtests.users.services import Consumption
 from loadtests.users.turns import Turn
 from loadtests.users.versus import build_report
 
@@ -22,8 +22,8 @@ def make_turn(side: int, latency: float, cpu: float | None = 1.0) -> Turn:
     turn = Turn(side, 0.0, [Payload("a", "/", b"", {})])
     turn.tally.latency.extend([latency] * 10)
     turn.began, turn.ended = 0.0, 10 * latency
-    turn.before = Consumption(None if cpu is None else 0.0, 0.0)
-    turn.after = Consumption(cpu, 2e6 if side else 1e6)
+    turn.before = Metrics(None if cpu is None else 0.0, 0.0)
+    turn.after = Metrics(cpu, 2e6 if side else 1e6)
     return turn
 
 

@@ -59,11 +59,11 @@ def test_a_share_of_the_batch_comes_out_as_in_the_whole(name: str) -> None:
 
 
 @pytest.mark.parametrize("augment", [augment_crop, augment_resized_crop])
-def test_without_room_pictures_are_only_flipped(augment: Callable[..., Tensor]) -> None:
+def test_without_room_images_are_only_flipped(augment: Callable[..., Tensor]) -> None:
     pixels = noise(20)
     draws = seeded_draws(20, 0)
     if augment is augment_crop:
-        draws[:, :2] = 0.5  # the middle of the bordered picture
+        draws[:, :2] = 0.5  # the middle of the bordered image
     else:
         draws[:, 1:4] = 0.5  # aspect 1, centred
     out = augment(pixels, draws, 8, 1.0)
@@ -74,7 +74,7 @@ def test_without_room_pictures_are_only_flipped(augment: Callable[..., Tensor]) 
     assert any(flipped)
 
 
-def test_crop_takes_windows_of_the_bordered_picture() -> None:
+def test_crop_takes_windows_of_the_bordered_image() -> None:
     pixels = noise(1, 6) // 2 + 1  # no zeros
     draws = torch.zeros(1, DRAWS)
     draws[:, 2] = 0.9  # no flip
@@ -83,7 +83,7 @@ def test_crop_takes_windows_of_the_bordered_picture() -> None:
     assert not corner[:, :, :4].any()
 
 
-def test_resized_crop_stays_within_the_picture_and_above_the_area() -> None:
+def test_resized_crop_stays_within_the_image_and_above_the_area() -> None:
     ramp = torch.arange(64, dtype=torch.uint8).repeat(3, 64, 1)[None].repeat(200, 1, 1, 1)
     out = augment_resized_crop(ramp, seeded_draws(200, 1), 16, 0.25).float()
     spread = out.amax((1, 2, 3)) - out.amin((1, 2, 3))
@@ -100,16 +100,16 @@ def test_normalized_pixels_are_those_of_the_service() -> None:
 
 @pytest.mark.parametrize("side", [10, 36, 40])
 def test_the_centre_is_what_the_service_sees(side: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of smooth pictures: scaling in two steps rounds twice."""
+    """Of smooth images: scaling in two steps rounds twice."""
     monkeypatch.setattr("models.data.augmentation.AT_A_TIME", 2)
     spec = evaluation_preprocessing(8, 10)
     ramp = np.linspace(0, 255, side).astype(np.uint8)
-    pictures = [np.broadcast_to(ramp[:, None, None], (side, side, 3)), np.zeros((side, side, 3))]
-    pictures += [np.broadcast_to(ramp[None, :, None], (side, side, 3))]
-    pictures = [np.ascontiguousarray(picture, np.uint8) for picture in pictures]
-    pixels = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
+    images = [np.broadcast_to(ramp[:, None, None], (side, side, 3)), np.zeros((side, side, 3))]
+    images += [np.broadcast_to(ramp[None, :, None], (side, side, 3))]
+    images = [np.ascontiguousarray(image, np.uint8) for image in images]
+    pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
     found = normalize(view_centre(pixels, spec), spec)
-    expected = np.stack([preprocess(Image.fromarray(picture), spec) for picture in pictures])
+    expected = np.stack([preprocess(Image.fromarray(image), spec) for image in images])
     assert found.shape == expected.shape
     assert np.abs(found.numpy() - expected).max() <= 1.01 / min(spec.std)
 
@@ -189,11 +189,11 @@ def blur_draws(count: int, seed: int) -> Tensor:
 
 
 def variance(pixels: Tensor) -> Tensor:
-    """Of each picture."""
+    """Of each image."""
     return pixels.float().var((1, 2, 3))
 
 
-def test_blur_of_no_picture_changes_nothing() -> None:
+def test_blur_of_no_image_changes_nothing() -> None:
     pixels, draws = noise(20, 64), blur_draws(20, 1)
     draws[0] = 0
     assert torch.equal(blur(pixels, draws, 0.0), pixels)
@@ -219,11 +219,11 @@ def test_blur_evens_out_and_leaves_the_mean() -> None:
     weak, strong = (blur(pixels, torch.tensor([[0.5, d]]).repeat(4, 1), 1.0) for d in (0.4, 0.9))
     assert (variance(weak) < 0.9 * variance(pixels)).all()
     assert (variance(strong) < 0.5 * variance(weak)).all()
-    for out in (weak, strong):  # of each colour of each picture
+    for out in (weak, strong):  # of each colour of each image
         assert (out.float().mean((2, 3)) - pixels.float().mean((2, 3))).abs().max() < 1
 
 
-def test_blur_acts_on_a_share_of_the_pictures() -> None:
+def test_blur_acts_on_a_share_of_the_images() -> None:
     pixels, draws = noise(200, 64), blur_draws(200, 4)
     draws[:, 1] = 0.9  # the least deviations leave every pixel as it is
     draws[0, 0] = 0.3  # the bound itself is outside
@@ -262,7 +262,7 @@ def test_deviations_of_blur_grow_with_the_side(side: int, number: float) -> None
     assert (upright.mT.int() - out).abs().max() <= 1
 
 
-def test_each_picture_is_blurred_by_its_own_number() -> None:
+def test_each_image_is_blurred_by_its_own_number() -> None:
     pixels = noise(1, 112).repeat(3, 1, 1, 1)
     draws = torch.tensor([[0.9, 0.9], [0.1, 0.5], [0.1, 0.9]])
     out = blur(pixels, draws, 0.5)

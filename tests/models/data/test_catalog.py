@@ -1,4 +1,4 @@
-"""models.data.catalog: the tables add up, and say how many pictures of a class a part has."""
+"""models.data.catalog: the tables add up, and say how many images of a class a part has."""
 
 import re
 from pathlib import Path
@@ -64,9 +64,7 @@ def test_each_source_is_a_commit_or_a_file_of_the_repository(name: str, reposito
         ),
     ],
 )
-def test_expected_pictures_of_a_class(
-    known: KnownSet, expected: dict[str, tuple[int, ...]]
-) -> None:
+def test_expected_images_of_a_class(known: KnownSet, expected: dict[str, tuple[int, ...]]) -> None:
     found = {c: tuple(known.expected(part, c) for part in PARTS) for c in expected}
     assert found == expected
 

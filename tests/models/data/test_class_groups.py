@@ -7,18 +7,18 @@ import pytest
 
 from models.data.class_groups import Groups, group_sets, read_groups
 from models.data.datasets import DataSet
-from models.data.image_files import PictureFiles
+from models.data.image_files import ImageFiles
 from models.errors import DataError
 from runtime import read_bundle
-from tests.models.pictures import make_files
+from tests.models.images import make_files
 
 GROUPS = Groups({"pet": ("cat", "dog"), "bird": ("owl",)}, most=5, most_test=3)
 
 
 def make_set(name: str, classes: dict[str, int]) -> DataSet:
-    """So many training pictures of each class, half as many to test, none to watch by."""
+    """So many training images of each class, half as many to test, none to validate by."""
 
-    def make(counts: dict[str, int], part: str = "") -> PictureFiles:
+    def make(counts: dict[str, int], part: str = "") -> ImageFiles:
         return make_files(
             {
                 c: {f"{i:02}.jpg": f"{name} {c} {i}{part}".encode() for i in range(count)}
@@ -50,7 +50,7 @@ def test_a_class_comes_from_the_first_set_that_has_it() -> None:
     assert sum(name.startswith("a/cat") for name in names) == 4
 
 
-def test_validation_pictures_are_trained_on() -> None:
+def test_validation_images_are_trained_on() -> None:
     data = make_set("a", {"cat": 2, "dog": 2, "owl": 2})
     data = replace(data, validation=make_files({"owl": {"v.jpg": b"v"}, "cat": {"v.jpg": b"v"}}))
     assert group_sets(GROUPS, {"a": data})["train"].counts() == {"bird": 3, "pet": 5}
@@ -123,7 +123,7 @@ def test_of_a_set_without_a_test_part_a_tenth_is_tested_on() -> None:
     assert not set(parts["train"].names) & set(parts["test"].names)
 
 
-def test_no_test_picture_is_trained_on_under_another_name() -> None:
+def test_no_test_image_is_trained_on_under_another_name() -> None:
     data = make_set("a", {"cat": 4, "dog": 4, "owl": 4})
     again = make_files(
         {"owl": {"copy.jpg": b"a owl 1 test", "new.jpg": b"new"}, "cat": {}, "dog": {}}

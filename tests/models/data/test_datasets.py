@@ -7,10 +7,10 @@ import pytest
 from models.data import datasets
 from models.data.catalog import KNOWN, NAMES, KnownSet, Photo
 from models.data.datasets import open_data_set
-from models.data.image_files import PictureFiles, is_test_file
+from models.data.image_files import ImageFiles, is_test_file
 from models.data.packs import write_packs
 from models.errors import DataError, IncompleteData
-from tests.models.pictures import open_real_copy
+from tests.models.images import open_real_copy
 
 SMALL = (Photo("n1", 0, "fish", 3, 2), Photo("n2", 1, "dog", 2, 1))
 
@@ -23,7 +23,7 @@ def touch(path: Path, count: int, name: str = "x") -> None:
 
 @pytest.fixture
 def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of a set like Imagenette: two classes, fair test pictures in train and val."""
+    """A copy of a set like Imagenette: two classes, fair test images in train and val."""
     monkeypatch.setitem(KNOWN, "imagenette", KnownSet("nobody/nothing", 2, photos=SMALL))
     for photo in SMALL:
         touch(tmp_path / "train" / photo.wnid, photo.train)
@@ -69,8 +69,8 @@ def test_incomplete_copies_are_named(small: Path) -> None:
     (small / "train" / "n1" / "x_0.JPEG").unlink()
     (small / "val" / "n2" / "ILSVRC2012_val_01_0.JPEG").unlink()
     message = (
-        "no whole copy of imagenette: train, class n1: expected 3 pictures, found 2; test, "
-        "class n2: expected 50 pictures, found 49. Get it again from nobody/nothing, or leave out "
+        "no whole copy of imagenette: train, class n1: expected 3 images, found 2; test, "
+        "class n2: expected 50 images, found 49. Get it again from nobody/nothing, or leave out "
         "the set's name"
     )
     with pytest.raises(IncompleteData, match=message):
@@ -117,7 +117,7 @@ def test_tiny_imagenet_takes_labels_of_val_from_its_table(
     touch(tmp_path / "val" / "images", 2, "val")
     table = tmp_path / "val" / "val_annotations.txt"
     table.write_text("val_0.JPEG\tn2\t0\t1\t2\t3\nval_1.JPEG\tn1\t0\t1\t2\t3\n")
-    touch(tmp_path / "test" / "images", 3)  # a whole copy has them: pictures that nobody labelled
+    touch(tmp_path / "test" / "images", 3)  # a whole copy has them: images that nobody labelled
     data = open_data_set(tmp_path, "tiny-imagenet-200")
     assert data.train.classes == ("n1", "n2")
     assert data.validation is None
@@ -169,7 +169,7 @@ def test_labels_are_for_people(small: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(datasets, "PHOTOS", {photo.wnid: photo for photo in SMALL})
     data = open_data_set(small)
     assert data.labels == ("fish", "dog")
-    assert isinstance(data.train, PictureFiles)
+    assert isinstance(data.train, ImageFiles)
 
 
 def test_names_come_from_the_list_of_the_set(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:

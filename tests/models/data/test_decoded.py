@@ -11,12 +11,12 @@ import torch
 from PIL import Image, PngImagePlugin
 
 from models.data.augmentation import normalize
-from models.data.decoded import decode_pictures
-from models.data.image_files import PictureFiles, read_folder
+from models.data.decoded import decode_images
+from models.data.image_files import ImageFiles, read_folder
 from models.data.preprocessing import MEAN, STD
-from models.errors import DamagedPictures, DataError
+from models.errors import DamagedImages, DataError
 from runtime import InvalidImage, Preprocessing, decode_image, preprocess
-from tests.models.pictures import make_files, write_picture
+from tests.models.images import make_files, write_image
 
 SPEC = Preprocessing(10, 8, "bilinear", MEAN, STD)
 
@@ -27,7 +27,7 @@ def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
     return buffer.getvalue()
 
 
-def all_kinds() -> PictureFiles:
+def all_kinds() -> ImageFiles:
     """Grey, CMYK, transparent, turned by EXIF, and plain: one of each."""
     pixels = np.random.default_rng(3).integers(0, 256, (20, 14, 4), np.uint8)
     rgb = Image.fromarray(pixels[..., :3])
@@ -49,9 +49,9 @@ def all_kinds() -> PictureFiles:
     )
 
 
-def test_every_kind_of_picture_comes_out_as_the_service_sees_it() -> None:
+def test_every_kind_of_image_comes_out_as_the_service_sees_it() -> None:
     files = all_kinds()
-    images = decode_pictures(files, SPEC)
+    images = decode_images(files, SPEC)
     assert images.pixels.dtype == torch.uint8
     inputs = normalize(images.pixels, SPEC).numpy()
     for i in range(len(files)):
@@ -74,7 +74,7 @@ def test_files_are_accepted_and_refused_as_the_service_does() -> None:
         "phone.heic": b"\0\0\0\x18ftypheic\0\0\0\0mif1heic",
     }
     files = make_files({"a": good, "b": bad})
-    images = decode_pictures(files, SPEC, skip_damaged=True)
+    images = decode_images(files, SPEC, skip_damaged=True)
     assert images.labels.tolist() == [0, 0, 0]
     first, second = images.skipped
     assert first.startswith("b/half.jpg: expected a complete JPEG file")
@@ -88,65 +88,65 @@ def test_files_are_accepted_and_refused_as_the_service_does() -> None:
 @pytest.mark.parametrize("workers", [1, 5])
 def test_order_is_that_of_the_files_whatever_the_workers(workers: int) -> None:
     files = all_kinds()
-    images = decode_pictures(files, SPEC, workers=workers)
+    images = decode_images(files, SPEC, workers=workers)
     assert images.labels.tolist() == [0, 0, 0, 1, 1, 1]
-    assert torch.equal(images.pixels, decode_pictures(files, SPEC).pixels)
+    assert torch.equal(images.pixels, decode_images(files, SPEC).pixels)
 
 
 @pytest.fixture
-def damaged() -> PictureFiles:
+def damaged() -> ImageFiles:
     good = encoded(Image.new("RGB", (12, 12), "red"), "JPEG")
     return make_files(
         {"a": {"good.jpg": good, "cut.jpg": good[:120]}, "b": {"notes.txt": b"no", "x.jpg": good}}
     )
 
 
-def test_damaged_files_are_all_named(damaged: PictureFiles) -> None:
-    with pytest.raises(DamagedPictures, match=r"2 of 4 files are none") as caught:
-        decode_pictures(damaged, SPEC, skip_damaged=False)
+def test_damaged_files_are_all_named(damaged: ImageFiles) -> None:
+    with pytest.raises(DamagedImages, match=r"2 of 4 files are none") as caught:
+        decode_images(damaged, SPEC, skip_damaged=False)
     for expected in (
         "a/cut.jpg: ",
         "b/notes.txt: expected a JPEG, PNG, WebP or AVIF",
         "--skip-damaged",
     ):
         assert expected in str(caught.value)
-    with pytest.raises(DamagedPictures, match=r"Mend or remove them\.$"):
-        decode_pictures(damaged, SPEC)  # of a command that cannot skip them
+    with pytest.raises(DamagedImages, match=r"Mend or remove them\.$"):
+        decode_images(damaged, SPEC)  # of a command that cannot skip them
 
 
-def test_damaged_files_are_left_out_only_when_asked(damaged: PictureFiles) -> None:
-    images = decode_pictures(damaged, SPEC, skip_damaged=True)
+def test_damaged_files_are_left_out_only_when_asked(damaged: ImageFiles) -> None:
+    images = decode_images(damaged, SPEC, skip_damaged=True)
     assert images.labels.tolist() == [0, 1]
     assert [line.split(":")[0] for line in images.skipped] == ["a/cut.jpg", "b/notes.txt"]
     with pytest.raises(DataError, match="all of 2 files are damaged"):
-        decode_pictures(damaged.select([0, 2]), SPEC, skip_damaged=True)
+        decode_images(damaged.select([0, 2]), SPEC, skip_damaged=True)
 
 
 def test_decoded_pixels_can_be_kept(tmp_path: Path) -> None:
     files = all_kinds()
-    fresh = decode_pictures(files, SPEC, cache=tmp_path / "cache")
+    fresh = decode_images(files, SPEC, cache=tmp_path / "cache")
     (kept,) = (tmp_path / "cache").iterdir()
-    again = decode_pictures(files, SPEC, cache=tmp_path / "cache")
+    again = decode_images(files, SPEC, cache=tmp_path / "cache")
     assert torch.equal(fresh.pixels, again.pixels)
     assert torch.equal(fresh.labels, again.labels)
     np.save(kept, np.zeros_like(np.load(kept)))
-    assert not decode_pictures(files, SPEC, cache=tmp_path / "cache").pixels.any()
+    assert not decode_images(files, SPEC, cache=tmp_path / "cache").pixels.any()
     other = Preprocessing(8, 8, "bilinear", MEAN, STD)
-    assert decode_pictures(files, other, cache=tmp_path / "cache").pixels.any()
+    assert decode_images(files, other, cache=tmp_path / "cache").pixels.any()
 
 
 def test_damaged_pixels_in_the_cache_are_named(tmp_path: Path) -> None:
     files = all_kinds()
-    decode_pictures(files, SPEC, cache=tmp_path)
+    decode_images(files, SPEC, cache=tmp_path)
     (kept,) = tmp_path.iterdir()
     whole = kept.read_bytes()
     for cut in (0, 60, 200, len(whole) - 1):
         kept.write_bytes(whole[:cut])
         with pytest.raises(DataError, match=rf"{kept.name}: expected decoded pixels .* Remove"):
-            decode_pictures(files, SPEC, cache=tmp_path)
+            decode_images(files, SPEC, cache=tmp_path)
     np.save(kept, np.zeros((5, 3, 8, 8), np.uint8))
     with pytest.raises(DataError, match="found another array"):
-        decode_pictures(files, SPEC, cache=tmp_path)
+        decode_images(files, SPEC, cache=tmp_path)
 
 
 def test_runs_may_keep_the_same_pixels_at_once(tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ def test_runs_may_keep_the_same_pixels_at_once(tmp_path: Path) -> None:
 
     def decode() -> torch.Tensor:
         start.wait(timeout=10)
-        return decode_pictures(files, SPEC, workers=1, cache=cache).pixels
+        return decode_images(files, SPEC, workers=1, cache=cache).pixels
 
     with ThreadPoolExecutor(8) as runs:
         pixels = [run.result() for run in [runs.submit(decode) for _ in range(8)]]
@@ -163,10 +163,10 @@ def test_runs_may_keep_the_same_pixels_at_once(tmp_path: Path) -> None:
     assert [path.suffix for path in cache.iterdir()] == [".npy"]
 
 
-def test_folder_of_pictures_with_every_file(tmp_path: Path) -> None:
-    write_picture(tmp_path / "a" / "1.png")
-    write_picture(tmp_path / "b" / "2.png")
+def test_folder_of_images_with_every_file(tmp_path: Path) -> None:
+    write_image(tmp_path / "a" / "1.png")
+    write_image(tmp_path / "b" / "2.png")
     (tmp_path / "b" / "notes.txt").write_bytes(b"x")
-    with pytest.raises(DamagedPictures, match=r"b/notes\.txt"):
-        decode_pictures(read_folder(tmp_path, every_file=True), SPEC)
-    assert len(decode_pictures(read_folder(tmp_path), SPEC)) == 2
+    with pytest.raises(DamagedImages, match=r"b/notes\.txt"):
+        decode_images(read_folder(tmp_path, every_file=True), SPEC)
+    assert len(decode_images(read_folder(tmp_path), SPEC)) == 2

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from models.data.image_files import (
-    PictureFiles,
+    ImageFiles,
     is_test_file,
     join_files,
     read_folder,
@@ -14,7 +14,7 @@ from models.data.image_files import (
     separate_test_files,
 )
 from models.errors import DataError
-from tests.models.pictures import make_files
+from tests.models.images import make_files
 
 FAIR = "ILSVRC2012_val_00000001.JPEG"
 
@@ -63,7 +63,7 @@ def test_where_every_file_counts_none_is_left_out_unseen(folder: Path, tmp_path:
     ):
         link = folder / "cat" / name
         link.symlink_to(target)
-        with pytest.raises(DataError, match=f"{name}: expected a picture or .* a link to {found}"):
+        with pytest.raises(DataError, match=f"{name}: expected an image or .* a link to {found}"):
             read_folder(folder, every_file=True)
         link.unlink()
     (folder / "dog").symlink_to(tmp_path / "x")
@@ -78,7 +78,7 @@ def test_where_every_file_counts_none_is_left_out_unseen(folder: Path, tmp_path:
 
 def test_empty_class_single_class_and_no_folder_are_refused(folder: Path, tmp_path: Path) -> None:
     (folder / "dog").mkdir()
-    with pytest.raises(DataError, match=r"dog: expected pictures .* found none"):
+    with pytest.raises(DataError, match=r"dog: expected images .* found none"):
         read_folder(folder)
     with pytest.raises(DataError, match="at least 2; found 0"):
         read_folder(folder / "cat")
@@ -88,7 +88,7 @@ def test_empty_class_single_class_and_no_folder_are_refused(folder: Path, tmp_pa
         read_folder(folder / "cat" / "b.jpg")
 
 
-def test_selected_pictures_keep_their_bytes() -> None:
+def test_selected_images_keep_their_bytes() -> None:
     files = make_files({"a": {"1": b"one", "2": b"two"}, "b": {"3": b"three"}})
     chosen = files.select([2, 0])
     assert chosen.names == ("b/3", "a/1")
@@ -119,7 +119,7 @@ def test_file_names_may_be_no_text(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         (tmp_path / name / os.fsdecode(b"caf\xe9.jpg")).touch()
     files = read_folder(tmp_path)
-    again = PictureFiles(files.names, files.labels, files.classes, files.read)
+    again = ImageFiles(files.names, files.labels, files.classes, files.read)
     assert files.sha256() == again.sha256()
     assert [os.fsencode(name) for name in files.names] == [b"a/caf\xe9.jpg", b"b/caf\xe9.jpg"]
 

@@ -21,10 +21,11 @@ from models.data.image_folder import (
 )
 from models.errors import DataError
 from models.records.record import read_record
-from models.train import main, make_job, parse_arguments
+from models.train import main
+from models.training.options import make_job, parse_arguments
 from models.training.recipe import Recipe
 from runtime import read_bundle
-from tests.models.pictures import write_photos, write_picture
+from tests.models.images import write_image, write_photos
 
 
 @contextmanager
@@ -71,7 +72,7 @@ def test_two_dozen_photos_become_a_served_model(tmp_path: Path, repository: Path
     assert manifest.training["accuracy"]["split"] == "validation"
     assert manifest.training["accuracy"]["images"] == 6
     record = read_record(tmp_path / "bundle-training" / "record.json")
-    assert record["data"]["train_images"] == 18
+    assert record.data.train_images == 18
     with served(bundle, tmp_path / "log") as url:
         right = 0
         for photo in sorted((tmp_path / "unseen").rglob("*.jpg")):
@@ -103,23 +104,23 @@ def test_the_share_that_is_held_back_may_be_given(tmp_path: Path) -> None:
 def test_what_cannot_be_learned_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="found nothing"):
         open_photos(tmp_path / "none")
-    write_picture(tmp_path / "photos" / "cat" / "1.jpg")
+    write_image(tmp_path / "photos" / "cat" / "1.jpg")
     with pytest.raises(DataError, match="at least 2; found 1"):
         open_photos(tmp_path / "photos")
     (tmp_path / "photos" / "dog").mkdir()
-    with pytest.raises(DataError, match="dog: expected pictures"):
+    with pytest.raises(DataError, match="dog: expected images"):
         open_photos(tmp_path / "photos")
-    write_picture(tmp_path / "photos" / "dog" / "1.jpg")
+    write_image(tmp_path / "photos" / "dog" / "1.jpg")
     with pytest.raises(DataError, match=r"the same one as cat/1\.jpg and dog/1\.jpg"):
         open_photos(tmp_path / "photos")
-    write_picture(tmp_path / "photos" / "dog" / "1.jpg", seed=1)
+    write_image(tmp_path / "photos" / "dog" / "1.jpg", seed=1)
     with pytest.raises(DataError, match=r"cat: expected at least 2 photos .*found 1"):
         open_photos(tmp_path / "photos")
-    write_picture(tmp_path / "photos" / "cat" / "2.jpg")
+    write_image(tmp_path / "photos" / "cat" / "2.jpg")
     with pytest.raises(DataError, match=r"cat: expected at least 2 .*found 2 copies of one\."):
         open_photos(tmp_path / "photos")
     for seed, name in enumerate(("cat/1", "cat/2", "dog/1", "dog/2", "x\ny/1", "x\ny/2")):
-        write_picture(tmp_path / "photos" / f"{name}.jpg", seed=seed)
+        write_image(tmp_path / "photos" / f"{name}.jpg", seed=seed)
     with pytest.raises(DataError, match=r"that can be shown.*'x\\ny'"):
         open_photos(tmp_path / "photos")
 
@@ -141,8 +142,8 @@ def test_damaged_photos_are_named_or_left_out_and_recorded(
     assert not (tmp_path / "b").exists()
     assert main([*command, "--skip-damaged"]) == 0
     record = read_record(tmp_path / "b-training" / "record.json")
-    assert record["recipe"]["validation_share"] == HELD_BACK
-    skipped = {line.split(":")[0] for line in record["data"]["skipped"]}
+    assert record.recipe["validation_share"] == HELD_BACK
+    skipped = {line.split(":")[0] for line in record.data.skipped}
     assert "ball/cut.jpg" in skipped
     assert skipped & {
         "ball/notes.txt",

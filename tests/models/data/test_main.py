@@ -7,7 +7,7 @@ import pytest
 
 from models.data.__main__ import main
 from models.data.datasets import open_data_set
-from tests.models.pictures import write_picture, write_two_colours
+from tests.models.images import write_image, write_two_colours
 
 
 def test_command_line_checks_and_packs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -15,7 +15,7 @@ def test_command_line_checks_and_packs(tmp_path: Path, capsys: pytest.CaptureFix
     (tmp_path / "set" / "words.txt").write_text("red\tcrimson, scarlet\nother\tnothing\n")
     assert main(["check", str(tmp_path / "set")]) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [(line["part"], line["pictures"], line["fewest"]) for line in lines] == [
+    assert [(line["part"], line["images"], line["fewest"]) for line in lines] == [
         ("train", 12, 6),
         ("test", 4, 2),
     ]
@@ -25,7 +25,7 @@ def test_command_line_checks_and_packs(tmp_path: Path, capsys: pytest.CaptureFix
     assert packed.train.names == folder.train.names
     assert packed.test is not None
     assert folder.test is not None
-    assert packed.test.sha256() == folder.test.sha256(), "test pictures stay untouched"
+    assert packed.test.sha256() == folder.test.sha256(), "test images stay untouched"
     assert packed.train.sha256() != folder.train.sha256()
     assert packed.labels == folder.labels == ("blue", "crimson")
 
@@ -52,7 +52,7 @@ def test_packs_are_not_mixed_with_others(
     assert main([*command, "3"]) == 0
     before = sorted((tmp_path / "packs").iterdir())
     assert main([*command, "2"]) == 2
-    assert "expected a folder without train pictures; found some" in capsys.readouterr().err
+    assert "expected a folder without train images; found some" in capsys.readouterr().err
     assert sorted((tmp_path / "packs").iterdir()) == before
     assert main(["pack", str(tmp_path / "set"), "--out", str(tmp_path / "set")]) == 2
 
@@ -61,9 +61,9 @@ def test_packs_are_written_together_or_not_at_all(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_two_colours(tmp_path / "set")
-    write_picture(tmp_path / "set" / "val" / "blue" / "1.png", 1)
-    write_picture(tmp_path / "set" / "val" / "red" / "2.png", 2)
-    (tmp_path / "set" / "val" / "red" / "damaged.png").write_bytes(b"no picture")
+    write_image(tmp_path / "set" / "val" / "blue" / "1.png", 1)
+    write_image(tmp_path / "set" / "val" / "red" / "2.png", 2)
+    (tmp_path / "set" / "val" / "red" / "damaged.png").write_bytes(b"no image")
     packs = tmp_path / "packs"
     command = ["pack", str(tmp_path / "set"), "--out", str(packs), "--side", "8"]
     assert main(command) == 2

@@ -9,14 +9,14 @@ from PIL import Image
 
 from models.data.image_files import read_folder
 from models.data.packs import encode_anew, find_packs, read_pack, read_packs, write_packs
-from models.errors import DamagedPictures, DataError
+from models.errors import DamagedImages, DataError
 from runtime import InvalidImage
-from tests.models.pictures import make_files, write_picture
+from tests.models.images import make_files, write_image
 
 
 def test_pack_equals_its_folder(tmp_path: Path) -> None:
     for i in range(7):
-        write_picture(tmp_path / "set" / ("cat", "ant")[i % 2] / f"{i}.png", i)
+        write_image(tmp_path / "set" / ("cat", "ant")[i % 2] / f"{i}.png", i)
     folder = read_folder(tmp_path / "set")
     (path,) = write_packs(folder, tmp_path / "packs", "train")
     pack = read_packs([path])
@@ -44,9 +44,9 @@ def test_layout_is_as_described(tmp_path: Path) -> None:
         assert pack["names"].tolist() == ["a/1", "b/2"]
 
 
-def test_pictures_may_be_encoded_anew(tmp_path: Path) -> None:
-    write_picture(tmp_path / "set" / "a" / "1.png", size=(40, 30))
-    write_picture(tmp_path / "set" / "b" / "2.png", size=(30, 60))
+def test_images_may_be_encoded_anew(tmp_path: Path) -> None:
+    write_image(tmp_path / "set" / "a" / "1.png", size=(40, 30))
+    write_image(tmp_path / "set" / "b" / "2.png", size=(30, 60))
     (path,) = write_packs(read_folder(tmp_path / "set"), tmp_path, "train", side=20)
     pack = read_packs([path])
     for i in range(2):
@@ -56,10 +56,10 @@ def test_pictures_may_be_encoded_anew(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
 @pytest.mark.parametrize("size", [(20, 20), (20, 7), (7, 20), (1, 1)])
-def test_small_pictures_stay_byte_for_byte(
+def test_small_images_stay_byte_for_byte(
     tmp_path: Path, suffix: str, size: tuple[int, int]
 ) -> None:
-    write_picture(tmp_path / f"a.{suffix}", size=size)
+    write_image(tmp_path / f"a.{suffix}", size=size)
     data = (tmp_path / f"a.{suffix}").read_bytes()
     assert encode_anew(data, 20) == data
     (path,) = write_packs(make_files({"a": {"1": data}}), tmp_path, "train", side=20)
@@ -70,10 +70,10 @@ def test_small_pictures_stay_byte_for_byte(
     ("size", "side"),
     [((21, 20), 20), ((20, 21), 20), ((300, 40), 20), ((40, 10), 10), ((10, 40), 10), ((21, 1), 1)],
 )
-def test_larger_pictures_are_reduced_and_never_enlarged(
+def test_larger_images_are_reduced_and_never_enlarged(
     tmp_path: Path, size: tuple[int, int], side: int
 ) -> None:
-    write_picture(tmp_path / "a.png", size=size)
+    write_image(tmp_path / "a.png", size=size)
     with Image.open(io.BytesIO(encode_anew((tmp_path / "a.png").read_bytes(), 20))) as image:
         assert (image.format, image.size) == ("JPEG", (side, side))
 
@@ -87,8 +87,8 @@ def test_the_centre_square_is_kept(tmp_path: Path) -> None:
     assert abs(inside - 180).max() <= 6
 
 
-def test_quality_can_be_chosen_and_damage_is_found_in_small_pictures_too(tmp_path: Path) -> None:
-    write_picture(tmp_path / "a.png", size=(40, 30))
+def test_quality_can_be_chosen_and_damage_is_found_in_small_images_too(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.png", size=(40, 30))
     data = (tmp_path / "a.png").read_bytes()
     assert len(encode_anew(data, 20, 95)) > len(encode_anew(data, 20))
     for side in (20, 40):
@@ -159,7 +159,7 @@ def test_damaged_packs_are_named(tmp_path: Path) -> None:
     changed = whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :]
     for damaged in (b"", *(whole[:length] for length in range(1, len(whole), 97)), changed):
         path.write_bytes(damaged)
-        with pytest.raises(DataError, match=r"train\.npz: expected .*pack the pictures again"):
+        with pytest.raises(DataError, match=r"train\.npz: expected .*pack the images again"):
             read_pack(path)
 
 
@@ -171,19 +171,19 @@ def test_unsigned_offsets_may_not_fall(tmp_path: Path) -> None:
         read_pack(tmp_path / "bad.npz")
 
 
-def test_pictures_that_cannot_be_encoded_anew_are_named(tmp_path: Path) -> None:
-    write_picture(tmp_path / "good.png")
+def test_images_that_cannot_be_encoded_anew_are_named(tmp_path: Path) -> None:
+    write_image(tmp_path / "good.png")
     good = (tmp_path / "good.png").read_bytes()
     files = make_files({"a": {"cut.png": good[:90], "good.png": good}, "b": {"notes": b"no"}})
     with pytest.raises(
-        DamagedPictures, match=r"2 of 3 files(.|\n)*a/cut\.png: (.|\n)*b/notes: "
+        DamagedImages, match=r"2 of 3 files(.|\n)*a/cut\.png: (.|\n)*b/notes: "
     ) as e:
         write_packs(files, tmp_path / "packs", "train", side=8)
     assert "--skip-damaged" not in str(e.value)
     assert not list((tmp_path / "packs").iterdir())
 
 
-def test_large_pictures_of_ones_own_are_encoded_anew(tmp_path: Path) -> None:
+def test_large_images_of_ones_own_are_encoded_anew(tmp_path: Path) -> None:
     buffer = io.BytesIO()
     Image.new("L", (5100, 5000)).save(buffer, "PNG")  # more than the service takes of a stranger
     (path,) = write_packs(make_files({"a": {"1": buffer.getvalue()}}), tmp_path, "train", side=8)

@@ -1,4 +1,4 @@
-"""models.data.preprocessing: whole small pictures, the authors' crop of photos."""
+"""models.data.preprocessing: whole small images, the authors' crop of photos."""
 
 from models.data.preprocessing import MEAN, STD, evaluation_preprocessing, whole_preprocessing
 
@@ -9,7 +9,7 @@ def test_photos_are_cropped_as_the_authors_do() -> None:
     assert evaluation_preprocessing(128, 160).resize == 160
 
 
-def test_small_pictures_are_seen_whole() -> None:
+def test_small_images_are_seen_whole() -> None:
     assert evaluation_preprocessing(32).resize == 32
     assert whole_preprocessing(200).resize == whole_preprocessing(200).crop == 200
 

@@ -11,21 +11,21 @@ from hypothesis import strategies as st
 
 from models.data.__main__ import main
 from models.data.datasets import DataSet, open_data_set
-from models.data.image_files import PictureFiles
+from models.data.image_files import ImageFiles
 from models.data.splits import hold_back, split_off
 from models.errors import DataError
-from tests.models.pictures import make_files, write_picture, write_two_colours
+from tests.models.images import make_files, write_image, write_two_colours
 
 
-def make_numbered(numbers: Sequence[int], prefix: str = "") -> PictureFiles:
-    """Pictures of three classes; a picture's content is its number."""
+def make_numbered(numbers: Sequence[int], prefix: str = "") -> ImageFiles:
+    """Images of three classes; an image's content is its number."""
     names = tuple(f"{prefix}{number}" for number in numbers)
     labels = tuple(number % 3 for number in numbers)
-    return PictureFiles(names, labels, ("a", "b", "c"), lambda i: str(numbers[i]).encode())
+    return ImageFiles(names, labels, ("a", "b", "c"), lambda i: str(numbers[i]).encode())
 
 
 @given(st.integers(6, 60), st.floats(0.01, 0.9), st.randoms())
-def test_split_is_disjoint_complete_has_every_class_and_knows_pictures_again(
+def test_split_is_disjoint_complete_has_every_class_and_knows_images_again(
     n: int, share: float, random: Random
 ) -> None:
     files = make_numbered(range(n))
@@ -37,7 +37,7 @@ def test_split_is_disjoint_complete_has_every_class_and_knows_pictures_again(
     assert {name.removeprefix("copy of ") for name in renamed.names} == set(held.names)
 
 
-def test_a_few_more_pictures_leave_most_of_the_held_back_ones_held_back() -> None:
+def test_a_few_more_images_leave_most_of_the_held_back_ones_held_back() -> None:
     _, held = split_off(make_numbered(range(300)), 0.2)
     rest, _ = split_off(make_numbered(range(330)), 0.2)
     trained_on_before = set(map(str, range(300))) - set(held.names)
@@ -46,11 +46,9 @@ def test_a_few_more_pictures_leave_most_of_the_held_back_ones_held_back() -> Non
 
 
 @given(copies=st.lists(st.integers(1, 4), min_size=2, max_size=8), share=st.floats(0.05, 0.95))
-def test_copies_of_a_picture_are_never_on_both_sides(copies: list[int], share: float) -> None:
-    pictures = {
-        f"{i}-{copy}": bytes([i]) for i, count in enumerate(copies) for copy in range(count)
-    }
-    files = make_files({"a": pictures, "b": {"0": b"", "1": b"x"}})
+def test_copies_of_a_image_are_never_on_both_sides(copies: list[int], share: float) -> None:
+    images = {f"{i}-{copy}": bytes([i]) for i, count in enumerate(copies) for copy in range(count)}
+    files = make_files({"a": images, "b": {"0": b"", "1": b"x"}})
     rest, held = split_off(files, share)
     assert sorted([*rest.names, *held.names]) == sorted(files.names)
     assert not {rest.read(i) for i in range(len(rest))} & {held.read(i) for i in range(len(held))}
@@ -58,24 +56,24 @@ def test_copies_of_a_picture_are_never_on_both_sides(copies: list[int], share: f
 
 
 @pytest.mark.parametrize("extra", [b"a", b"b", b"c"])
-def test_many_copies_of_a_picture_are_not_the_part_held_back(extra: bytes) -> None:
-    pictures = {f"copy{i}": b"x" for i in range(9)} | {"other": extra}
-    rest, held = split_off(make_files({"a": pictures, "b": {"0": b"", "1": b"y"}}), 0.2)
+def test_many_copies_of_a_image_are_not_the_part_held_back(extra: bytes) -> None:
+    images = {f"copy{i}": b"x" for i in range(9)} | {"other": extra}
+    rest, held = split_off(make_files({"a": images, "b": {"0": b"", "1": b"y"}}), 0.2)
     assert (rest.counts()["a"], held.counts()["a"]) == (9, 1)
 
 
-def test_a_class_of_one_picture_stays_in_the_rest() -> None:
+def test_a_class_of_one_image_stays_in_the_rest() -> None:
     files = make_files({"a": {"1": b""}, "b": {"2": b"x", "3": b"y"}})
     rest, held = split_off(files, 0.5)
     assert rest.counts() == {"a": 1, "b": 1}
     assert held.counts() == {"a": 0, "b": 1}
 
 
-def letters(text: str) -> PictureFiles:
-    """Of "CLASS/LETTER ...", the classes a and b; the letter is what a picture shows."""
+def letters(text: str) -> ImageFiles:
+    """Of "CLASS/LETTER ...", the classes a and b; the letter is what an image shows."""
     names = tuple(text.split())
     labels = tuple("ab".index(name[0]) for name in names)
-    return PictureFiles(names, labels, ("a", "b"), lambda i: names[i][2:].encode())
+    return ImageFiles(names, labels, ("a", "b"), lambda i: names[i][2:].encode())
 
 
 def make_set(train: str, validation: str | None, test: str | None) -> DataSet:
@@ -93,7 +91,7 @@ def make_set(train: str, validation: str | None, test: str | None) -> DataSet:
     ],
 )
 @pytest.mark.parametrize("share", [0.01, 0.9])
-def test_a_part_to_watch_by_stays_but_for_copies_of_test_pictures(
+def test_a_part_to_watch_by_stays_but_for_copies_of_test_images(
     validation: str, test: str | None, train: str, watched: str, share: float
 ) -> None:
     data = make_set("a/c a/d a/e b/G b/H", validation, test)
@@ -180,8 +178,8 @@ def test_validation_share_is_refused_where_it_makes_no_sense(
         assert main([*command, share]) == 2
         message = f"expected --validation-share between 0 and 1; found {float(share)}"
         assert message in capsys.readouterr().err
-    write_picture(tmp_path / "set" / "val" / "blue" / "1.png", 1)
-    write_picture(tmp_path / "set" / "val" / "red" / "2.png", 2)
+    write_image(tmp_path / "set" / "val" / "blue" / "1.png", 1)
+    write_image(tmp_path / "set" / "val" / "red" / "2.png", 2)
     assert main([*command, "0.2"]) == 2
     assert "set: expected a set without val for --validation-share" in capsys.readouterr().err
     rmtree(tmp_path / "set" / "val")
@@ -193,5 +191,5 @@ def test_validation_share_is_refused_where_it_makes_no_sense(
     rmtree(tmp_path / "set" / "train" / "red")
     copytree(tmp_path / "set" / "test" / "red", tmp_path / "set" / "train" / "red")
     assert main([*command, "0.2"]) == 2
-    assert "set: expected pictures of every class to train on" in capsys.readouterr().err
+    assert "set: expected images of every class to train on" in capsys.readouterr().err
     assert not (tmp_path / "p").exists()

@@ -8,68 +8,68 @@ from torch import Tensor, nn
 
 from models.data.decoded import LabelledImages
 from models.data.preprocessing import evaluation_preprocessing
-from models.evaluation.final import measure_outcome
+from models.evaluation.final import FinalFigures, measure_final
 
 SPEC = evaluation_preprocessing(4)
 
 
 class Colour(nn.Module):
-    """Says class 1 of pictures that are mostly bright."""
+    """Says class 1 of images that are mostly bright."""
 
     def forward(self, x: Tensor) -> Tensor:
         mean = x.mean((1, 2, 3))
         return torch.stack([-mean, mean], 1)
 
 
-def pictures(labels: list[int], bright: list[int]) -> LabelledImages:
+def images(labels: list[int], bright: list[int]) -> LabelledImages:
     pixels = torch.tensor(bright, dtype=torch.uint8)[:, None, None, None].expand(-1, 3, 4, 4)
     return LabelledImages(pixels.contiguous(), torch.tensor(labels), ("dark", "bright"))
 
 
 def test_the_test_part_is_measured_and_validation_fits_the_temperature(tmp_path: Path) -> None:
-    test = pictures([0, 1, 1, 1], [0, 255, 255, 0])
-    validation = pictures([0, 1], [0, 255])
+    test = images([0, 1, 1, 1], [0, 255, 255, 0])
+    validation = images([0, 1], [0, 255])
     names = ("dark one", "bright one")
     table = tmp_path / "c.csv"
-    accuracy, calibration, seen = measure_outcome(Colour(), test, validation, SPEC, names, table)
+    final = measure_final(Colour(), test, validation, SPEC, names, table)
+    accuracy, calibration, seen = final.test, final.calibration, final.validation
     assert accuracy
     assert calibration
-    assert (accuracy["split"], accuracy["top1"], accuracy["images"]) == ("test", 75.0, 4)
-    assert accuracy["positive_share"] is None
-    assert calibration["images"] == 2
+    assert (accuracy.split, accuracy.top1, accuracy.images) == ("test", 75.0, 4)
+    assert accuracy.positive_share is None
+    assert calibration.images == 2
     assert seen
-    assert (seen["top1"], seen["images"]) == (100.0, 2)
-    assert "calibration_error_with_temperature" in accuracy
+    assert (seen.top1, seen.images) == (100.0, 2)
+    assert accuracy.calibration_error_with_temperature is not None
     with table.open(newline="") as stream:
         (_, *rows) = csv.reader(stream)
     assert rows == [["dark one", "1", "0"], ["bright one", "1", "2"]]
 
 
 def test_without_a_test_part_validation_is_measured(tmp_path: Path) -> None:
-    validation = pictures([0, 1], [0, 255])
+    validation = images([0, 1], [0, 255])
     table = tmp_path / "c.csv"
-    accuracy, calibration, seen = measure_outcome(
-        Colour(), None, validation, SPEC, ("a", "b"), table
-    )
+    final = measure_final(Colour(), None, validation, SPEC, ("a", "b"), table)
+    accuracy, calibration, seen = final.test, final.calibration, final.validation
     assert accuracy
-    assert accuracy["split"] == "validation"
+    assert accuracy.split == "validation"
     assert seen
-    assert seen["top1"] == accuracy["top1"]
+    assert seen.top1 == accuracy.top1
     assert calibration
 
 
 def test_without_validation_there_is_no_temperature(tmp_path: Path) -> None:
-    test = pictures([0, 1], [0, 255])
-    accuracy, calibration, seen = measure_outcome(
-        Colour(), test, None, SPEC, ("a", "b"), tmp_path / "c.csv"
-    )
+    test = images([0, 1], [0, 255])
+    final = measure_final(Colour(), test, None, SPEC, ("a", "b"), tmp_path / "c.csv")
+    accuracy, calibration, seen = final.test, final.calibration, final.validation
     assert accuracy
-    assert "calibration_error_with_temperature" not in accuracy
+    assert accuracy.calibration_error_with_temperature is None
     assert calibration is None
     assert seen is None
 
 
-def test_without_pictures_nothing_is_measured(tmp_path: Path) -> None:
+def test_without_images_nothing_is_measured(tmp_path: Path) -> None:
     table = tmp_path / "c.csv"
-    assert measure_outcome(Colour(), None, None, SPEC, ("a", "b"), table) == (None, None, None)
+    final = measure_final(Colour(), None, None, SPEC, ("a", "b"), table)
+    assert final == FinalFigures(None, None, None)
     assert not table.exists()

@@ -26,15 +26,15 @@ LOGITS = torch.tensor([[3.0, 1, 2, 0, 0, 0], [0, 5, 1, 2, 3, 4], [1, 1, 0, 0, 0,
 
 def test_top1_and_top5_count_hits() -> None:
     figures = measure(LOGITS, torch.tensor([0, 0, 1]))
-    assert figures["top1"] == pytest.approx(33.33)
-    assert figures["top5"] == pytest.approx(66.67)
-    assert figures["images"] == 3
+    assert figures.top1 == pytest.approx(33.33)
+    assert figures.top5 == pytest.approx(66.67)
+    assert figures.images == 3
 
 
 def test_of_equal_logits_the_lower_index_is_the_answer() -> None:
-    assert measure(torch.zeros(1, 9), torch.tensor([0]))["top1"] == 100
-    assert measure(torch.zeros(1, 9), torch.tensor([4]))["top5"] == 100
-    assert measure(torch.zeros(1, 9), torch.tensor([5]))["top5"] == 0
+    assert measure(torch.zeros(1, 9), torch.tensor([0])).top1 == 100
+    assert measure(torch.zeros(1, 9), torch.tensor([4])).top5 == 100
+    assert measure(torch.zeros(1, 9), torch.tensor([5])).top5 == 0
 
 
 def test_classes_count_alike_in_their_mean() -> None:

@@ -10,7 +10,7 @@ from models.export.parity import parity_inputs
 from models.train import main as train
 from runtime import ENGINES, load_engine, read_bundle, run_self_test
 from runtime.plan import Plan
-from tests.models.pictures import write_two_colours
+from tests.models.images import write_two_colours
 
 
 def test_untrained_bundle_says_so_and_runs_on_every_engine(

@@ -113,8 +113,8 @@ def test_not_finite_parameters_are_refused() -> None:
         convert_network(network, 32)
 
 
-def test_float_twins_are_refused() -> None:
-    with pytest.raises(ConversionError, match="found those of a float twin"):
+def test_full_precision_references_are_refused() -> None:
+    with pytest.raises(ConversionError, match="found those of a full-precision reference"):
         convert_network(MeliusNet(replace(TINY, binary=False), 4), 32)
 
 

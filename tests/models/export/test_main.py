@@ -1,12 +1,13 @@
 """models.export: the command line, and what it says of mistakes."""
 
+import re
 from pathlib import Path
 
 import pytest
-import torch
 
 from models.export.__main__ import main
 from runtime import read_bundle
+from tests.models.checkpoints import save_trained
 
 
 @pytest.mark.parametrize(
@@ -39,24 +40,7 @@ from runtime import read_bundle
 def test_mistakes_are_explained(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
-    from models.networks.registry import build_network
-
-    checkpoint = tmp_path / "checkpoint.pt"
-    preprocessing = {"resize": 16, "crop": 16, "interpolation": "bilinear"}
-    preprocessing |= {"mean": (0, 0, 0), "std": (1, 1, 1)}  # type: ignore[dict-item]
-    torch.save(
-        {
-            "network": "meliusnet13",
-            "classes": ["a", "b"],
-            "preprocessing": preprocessing,
-            "state": {
-                "model": build_network("meliusnet13", 2).state_dict(),
-                "epoch": 3,
-                "recipe": {"epochs": 4},
-            },
-        },
-        checkpoint,
-    )
+    checkpoint = save_trained(tmp_path / "checkpoint.pt", epoch=3)
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "cat.jpg").touch()
     places = {"CHECKPOINT": str(checkpoint), "PHOTOS": str(tmp_path / "photos")}
@@ -64,6 +48,33 @@ def test_mistakes_are_explained(
     out = [] if "--out" in arguments else ["--out", str(tmp_path / "out")]
     assert main([*arguments, *out]) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [(b'{"network": "meliusnet13"}', "none that PyTorch wrote"), (None, "no file there. Mend")],
+)
+def test_a_checkpoint_that_is_none_is_told_in_our_words(
+    content: bytes | None, found: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "checkpoint.pt"
+    if content is not None:
+        path.write_bytes(content)
+    assert main(["meliusnet13", "--checkpoint", str(path), "--out", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"models.export: {path}: expected a checkpoint of models.train; found")
+    assert found in error
+    assert "weights_only" not in error
+
+
+def test_parity_is_told_as_sentences(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["meliusnet13", "--num-classes", "4", "--image-size", "16", "--no-self-test"]
+    assert main([*options, "--parity-inputs", "2", "--out", str(tmp_path / "bundle")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any(
+        re.match(r"  parity, onnx  +logits differ by .* of 2 images", line) for line in lines
+    )
+    assert not any("{" in line for line in lines)
 
 
 def test_networks_for_measuring_do_without_stored_answers(

@@ -23,7 +23,7 @@ def test_parity_inputs_are_seeded() -> None:
     assert not np.array_equal(parity_inputs((3, 8, 8), 2), parity_inputs((3, 8, 8), 2, seed=4))
 
 
-def test_figures_are_those_of_the_worst_logit_of_each_picture() -> None:
+def test_figures_are_those_of_the_worst_logit_of_each_image() -> None:
     expected = np.array([[0, 1], [0, 2], [0, 3]], np.float32)
     logits = expected + np.array([[0, 0], [0, ROUNDING / 2], [4, 0]], np.float32)
     figures = compare_logits(logits, expected)

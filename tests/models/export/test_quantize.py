@@ -19,7 +19,7 @@ from models.networks.meliusnet import MeliusNet
 from models.networks.specs import Spec, StemName
 from runtime import Preprocessing
 from runtime.engines.reference import FloatNetwork
-from tests.models.pictures import write_two_colours
+from tests.models.images import write_two_colours
 
 SIDE = 16
 
@@ -98,7 +98,7 @@ def test_a_layer_that_is_always_zero_is_no_division_by_zero() -> None:
     )
 
 
-def test_calibration_takes_a_seeded_choice_of_training_pictures(tmp_path: Path) -> None:
+def test_calibration_takes_a_seeded_choice_of_training_images(tmp_path: Path) -> None:
     write_two_colours(tmp_path, train=6)
     spec = Preprocessing(8, 8, "bilinear", (0.0,) * 3, (255.0,) * 3)
     one, two = (load_calibration(tmp_path, spec, 5, progress=False) for _ in range(2))
@@ -107,7 +107,7 @@ def test_calibration_takes_a_seeded_choice_of_training_pictures(tmp_path: Path) 
     assert one.record() == {"source": "train", "images": 5, "range": "maximum"}
 
 
-def test_missing_training_pictures_are_named(tmp_path: Path) -> None:
+def test_missing_training_images_are_named(tmp_path: Path) -> None:
     spec = Preprocessing(8, 8, "bilinear", (0.0,) * 3, (255.0,) * 3)
     with pytest.raises(DataError, match=r"expected train/ or train\.npz"):
         load_calibration(tmp_path, spec)

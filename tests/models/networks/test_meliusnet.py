@@ -91,7 +91,7 @@ def test_shift_starts_every_activation_below_zero() -> None:
     assert torch.all(block.activation.bn.bias == -0.25)
 
 
-def test_float_twin_has_the_same_shapes_and_float_layers_alone() -> None:
+def test_full_precision_reference_has_the_same_shapes_and_float_layers_alone() -> None:
     torch.manual_seed(0)
     twin = MeliusNet(Spec("tiny", (1, 1), (96,), stem="small", binary=False), 7)
     logits = twin(torch.randn(3, 3, 16, 16))

@@ -26,6 +26,6 @@ def test_unknown_field_lists_the_known() -> None:
 
 def test_twins_are_told_apart() -> None:
     assert describe_network("meliusnet13", {"stem": "grouped", "binary": True}) == "meliusnet13"
-    assert describe_network("meliusnet13", {"binary": False}) == "meliusnet13, float twin"
+    assert describe_network("meliusnet13", {"binary": False}) == "meliusnet13, full precision"
     both = describe_network("meliusnet13", {"improvement": False, "binary": False})
-    assert both == "meliusnet13 without improvement blocks, float twin"
+    assert both == "meliusnet13 without improvement blocks, full precision"

@@ -3,9 +3,13 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
-from models.records.record import read_record
 from tests.models.recorded_runs import report, write_run
+
+
+def read_content(path: Path) -> Any:
+    return json.loads(path.read_text())
 
 
 def test_claim_takes_the_float_network_nearest_in_size(runs: Path) -> None:
@@ -17,19 +21,19 @@ def test_claim_takes_the_float_network_nearest_in_size(runs: Path) -> None:
 def change(runs: Path, name: str, **changes: object) -> None:
     """Writes a run's record anew, with other fields."""
     path = runs / name / "record.json"
-    path.write_text(json.dumps({**read_record(path), **changes}))
+    path.write_text(json.dumps({**read_content(path), **changes}))
 
 
-def test_claim_is_about_the_best_on_validation_pictures(runs: Path) -> None:
-    (epoch,) = read_record(runs / "melius-shift" / "record.json")["epochs"]
+def test_claim_is_about_the_best_on_validation_images(runs: Path) -> None:
+    (epoch,) = read_content(runs / "melius-shift" / "record.json")["epochs"]
     change(runs, "melius-shift", epochs=[epoch | {"validation_top1": 79.0}])
     text = report(runs)
     assert "pixels. meliusnet13, shift +0.1 (" in text
-    assert " ms. Where there are several, these are the best on the validation pictures." in text
+    assert " ms. Where there are several, these are the best on the validation images." in text
 
 
-def test_claim_is_about_runs_tested_on_the_same_pictures(runs: Path) -> None:
-    data = read_record(runs / "mobile-small" / "record.json")["data"]
+def test_claim_is_about_runs_tested_on_the_same_images(runs: Path) -> None:
+    data = read_content(runs / "mobile-small" / "record.json")["data"]
     others = data | {"parts": {"test": {"images": 20, "sha256": "cd34"}}}
     change(runs, "mobile-small", data=others)
     text = report(runs)
@@ -42,7 +46,7 @@ def test_claim_is_about_runs_tested_on_the_same_pictures(runs: Path) -> None:
 
 def test_claim_is_about_runs_that_see_as_many_pixels(runs: Path) -> None:
     for name, pixels in (("mobile-small", 64), ("mobile-large", 48)):
-        preprocessing = read_record(runs / name / "record.json")["preprocessing"]
+        preprocessing = read_content(runs / name / "record.json")["preprocessing"]
         assert "**The claim** at " in report(runs)
         change(runs, name, preprocessing=preprocessing | {"crop": pixels, "resize": pixels})
     text = report(runs)
@@ -50,9 +54,9 @@ def test_claim_is_about_runs_that_see_as_many_pixels(runs: Path) -> None:
     assert "| mobilenet_v1_0.25_small | 64x64 | 85.0 |" in text
 
 
-def test_there_is_a_claim_for_each_size_of_pictures(runs: Path) -> None:
+def test_there_is_a_claim_for_each_size_of_images(runs: Path) -> None:
     for name in ("mobile-large", "melius-shift"):
-        preprocessing = read_record(runs / name / "record.json")["preprocessing"]
+        preprocessing = read_content(runs / name / "record.json")["preprocessing"]
         change(runs, name, preprocessing=preprocessing | {"crop": 64, "resize": 64})
     first, second = (line for line in report(runs).splitlines() if "**The claim**" in line)
     assert first.startswith("**The claim** at 64x64 pixels. meliusnet13, shift +0.1 (")
@@ -69,7 +73,7 @@ def test_pairs_differ_in_one_thing(runs: Path) -> None:
 
 
 def test_pairs_of_other_seeds_are_compared_by_their_means(runs: Path) -> None:
-    dense = read_record(runs / "dense" / "record.json")
+    dense = read_content(runs / "dense" / "record.json")
     recipe = dense["recipe"] | {"seed": 77}
     shutil.rmtree(runs / "dense")
     write_run(runs / "dense", {**dense, "recipe": recipe}, [[1, 0], [0, 1]])
@@ -79,7 +83,7 @@ def test_pairs_of_other_seeds_are_compared_by_their_means(runs: Path) -> None:
 
 
 def test_every_teacher_has_a_row(runs: Path) -> None:
-    taught = read_record(runs / "taught" / "record.json")
+    taught = read_content(runs / "taught" / "record.json")
     test = taught["test"] | {"top1": 60.5}
     write_run(runs / "other", {**taught, "teacher": "another", "test": test}, [[1, 0], [0, 1]])
     rows = [line for line in report(runs).splitlines() if line.startswith("| distilled |")]

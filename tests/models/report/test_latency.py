@@ -1,12 +1,19 @@
 """Latencies of runs: one a network, by the engine that serves it, kept as JSON."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from models.errors import DataError
+from models.records.record import Record
 from models.report.latency import key_of, measure_latencies, read_latencies, write_latencies
-from tests.models.recorded_runs import make_record
+from tests.models.recorded_runs import make_record as make_content
+from tests.models.recorded_runs import parse_record
+
+
+def make_record(network: str = "meliusnet13", **changes: Any) -> Record:
+    return parse_record(make_content(network, **changes))
 
 
 def test_seed_and_shift_take_no_time() -> None:
@@ -19,13 +26,13 @@ def test_seed_and_shift_take_no_time() -> None:
 
 def test_networks_are_measured_once_by_their_engine(tmp_path: Path) -> None:
     records = [make_record(), make_record(), make_record("mobilenet_v1_0.25_small")]
-    content = measure_latencies(records, runs=3)
-    assert set(content["networks"]) == {key_of(record) for record in records}
-    assert content["networks"][key_of(records[0])]["engine"].startswith("native/")
-    assert content["networks"][key_of(records[2])]["engine"].startswith("onnx/")
-    assert all(row["median_ms"] > 0 for row in content["networks"].values())
-    write_latencies(content, tmp_path / "latencies.json")
-    assert read_latencies(tmp_path / "latencies.json") == content
+    latencies = measure_latencies(records, runs=3)
+    assert set(latencies.networks) == {key_of(record) for record in records}
+    assert latencies.networks[key_of(records[0])].engine.startswith("native/")
+    assert latencies.networks[key_of(records[2])].engine.startswith("onnx/")
+    assert all(row.median_ms > 0 for row in latencies.networks.values())
+    write_latencies(latencies, tmp_path / "latencies.json")
+    assert read_latencies(tmp_path / "latencies.json") == latencies
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"format": 9}'])

@@ -27,7 +27,7 @@ def test_calibration_and_errors_are_told(runs: Path) -> None:
     assert find_source(read, BUNDLE) is None, "those of a test are not of the default bundle"
 
 
-def test_command_writes_report_and_pictures_the_same_each_time(runs: Path, tmp_path: Path) -> None:
+def test_command_writes_report_and_images_the_same_each_time(runs: Path, tmp_path: Path) -> None:
     out = tmp_path / "RESULTS.md"
     assert main([str(runs), "--out", str(out)]) == 0
     files = [out, runs / "accuracy.svg", runs / "curves.svg"]
@@ -75,4 +75,7 @@ def test_report_of_this_repository_is_made_of_its_records() -> None:
 def test_missing_latencies_are_an_error(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (runs / "latencies.json").unlink()
     assert main([str(runs)]) == 2
-    assert "expected latencies as --measure writes them" in capsys.readouterr().err
+    assert (
+        "expected latencies, format 1; found none. Measure them: models.report --measure."
+        in capsys.readouterr().err
+    )

@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from models.data.augmentation import normalize
-from models.data.decoded import decode_pictures
-from models.data.image_files import PictureFiles
+from models.data.decoded import decode_images
+from models.data.image_files import ImageFiles
 from models.evaluation.accuracy import decode_reduced, measure_accuracy
 from models.tflite import convert as module
 from models.tflite.convert import import_tflite, read_labels
@@ -25,11 +25,11 @@ from runtime import (
     preprocess,
     resize_and_crop,
 )
-from tests.models.pictures import open_real_copy
+from tests.models.images import open_real_copy
 from tests.models.tflite_files import CLASSES, LABELS, SIDE, cut, make_file
 from tests.models.tflite_reference import compute_logits
 
-WHOLE = 224  # the pictures are squashed to it: no margin to crop
+WHOLE = 224  # the images are squashed to it: no margin to crop
 # What TensorFlow Lite answers with mobilenet_v1_1.0_224: index, label, score.
 ANSWERS = {
     "cat": (285, "Egyptian cat", 0.95),
@@ -199,7 +199,7 @@ def test_kinds_of_things_on_reduced_photos(
 ) -> None:
     """What a model that sees 64 pixels can be asked for; from 128 on 1.0 has all (NOTES.md)."""
     names = tuple(KINDS)
-    files = PictureFiles(
+    files = ImageFiles(
         names, tuple(range(len(names))), names, lambda i: (photos / f"{names[i]}.jpg").read_bytes()
     )
     _, int8 = imported(name)
@@ -227,8 +227,8 @@ def test_int8_bundle_computes_googles_integers(
     _, int8 = imported("0.25_128")
     layers = read_tflite(mobilenet_v1 / NETWORKS["0.25_128"][0]).layers
     spec = int8.manifest.preprocessing
-    pictures = [decode_image((photos / f"{name}.jpg").read_bytes()) for name in names]
-    pixels = np.stack([np.asarray(resize_and_crop(picture, spec)) for picture in pictures])
+    images = [decode_image((photos / f"{name}.jpg").read_bytes()) for name in names]
+    pixels = np.stack([np.asarray(resize_and_crop(image, spec)) for image in images])
     expected = compute_logits(layers, pixels.transpose(0, 3, 1, 2))[:, 1:]
     quantization = layers[-1].output.quantization
     logits = predict_photos(int8, photos, names)
@@ -258,15 +258,15 @@ def test_parameters_are_those_of_the_paper(imported: Callable[[str], list[Bundle
     ("name", "right", "right_among"),
     [("imagenette", 342, 485), ("imagenette+imagewoof", 669, 938)],
 )
-def test_accuracy_on_pictures_it_has_not_seen(
+def test_accuracy_on_images_it_has_not_seen(
     imported: Callable[[str], list[Bundle]], name: str, right: int, right_among: int
 ) -> None:
-    """Of the ImageNet validation pictures in $BNN_DATA, as TensorFlow Lite answers them."""
+    """Of the ImageNet validation images in $BNN_DATA, as TensorFlow Lite answers them."""
     opened = open_real_copy(name)
     assert opened.test is not None
     engine = load_engine(imported("1.0_224")[1], "onnx")
     spec = replace(engine.bundle.manifest.preprocessing, resize=WHOLE)
-    images = decode_pictures(opened.test, spec)
+    images = decode_images(opened.test, spec)
     figures = measure_accuracy(
         engine, images, labels=opened.labels, preprocessing=spec, progress=False
     )

@@ -19,7 +19,7 @@ from tests.emulation import NO_VNNI, run_python
 from tests.models.tflite_files import CLASSES, SIDE, make_file
 from tests.models.tflite_reference import compute_logits
 
-PICTURES = 32
+IMAGES = 32
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def layers(rng: np.random.Generator, tmp_path: Path) -> tuple[Layer, ...]:
 
 @pytest.fixture
 def pixels(rng: np.random.Generator) -> NDArray[np.uint8]:
-    return rng.integers(0, 256, (PICTURES, 3, SIDE, SIDE), np.uint8)
+    return rng.integers(0, 256, (IMAGES, 3, SIDE, SIDE), np.uint8)
 
 
 def normalize(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -37,7 +37,7 @@ def normalize(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def run(model: onnx.ModelProto, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Logits as the product computes them, of pictures normalised as the network wants them."""
+    """Logits as the product computes them, of images normalised as the network wants them."""
     images = normalize(pixels)
     session = open_session(model.SerializeToString())
     return np.asarray(session.run(["logits"], {"images": images})[0])

@@ -43,6 +43,6 @@ def test_first_part_alone_is_no_classifier(parts: list[Part]) -> None:
         join_parts(parts[:1])
 
 
-def test_second_part_alone_takes_no_picture(parts: list[Part]) -> None:
+def test_second_part_alone_takes_no_image(parts: list[Part]) -> None:
     with pytest.raises(UnsupportedTflite, match="give the first part before it"):
         join_parts(parts[1:])

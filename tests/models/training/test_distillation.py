@@ -15,9 +15,10 @@ from models.data.preprocessing import whole_preprocessing
 from models.errors import RecipeError
 from models.training.checkpoint import build_trained
 from models.training.distillation import EFFICIENTNETS, Teacher, load_teacher
+from models.training.job import Job
 from models.training.recipe import Recipe
-from models.training.run import Job, run_training
-from tests.models.pictures import write_two_colours
+from models.training.run import run_training
+from tests.models.images import write_two_colours
 
 
 class Means(nn.Module):
@@ -57,8 +58,9 @@ def test_a_run_teaches_another(tmp_path: Path) -> None:
         run_training(job)
     taught = replace(job, teacher=checkpoint)
     student = run_training(taught)
-    assert student["teacher"].startswith("mobilenet_v1_0.25_small on data (checkpoint ")
-    assert str(tmp_path) not in student["teacher"]
+    assert student.teacher is not None
+    assert student.teacher.startswith("mobilenet_v1_0.25_small on data (checkpoint ")
+    assert str(tmp_path) not in student.teacher
     with pytest.raises(RecipeError, match="it lacks green"):
         load_teacher(checkpoint, ["red", "green"])
 

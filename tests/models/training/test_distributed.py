@@ -1,6 +1,5 @@
 """models.training.distributed: shares of a batch, two processes that end with equal weights."""
 
-import json
 import os
 import subprocess
 import sys
@@ -12,8 +11,9 @@ import pytest
 import torch
 
 from models.errors import RecipeError
+from models.records.record import read_record
 from models.training.distributed import Processes, device_of, join_processes, prepare
-from tests.models.pictures import write_two_colours
+from tests.models.images import write_two_colours
 
 
 def test_shares_are_disjoint_and_complete() -> None:
@@ -95,9 +95,10 @@ def test_two_processes_train_one_network(tmp_path: Path, repository: Path) -> No
         timeout=120,
     )
     assert answer.returncode == 0, answer.stderr
-    record = json.loads((tmp_path / "run" / "record.json").read_text())
-    assert record["processes"] == 2
-    assert record["finished"]
-    assert len(record["epochs"]) == 2
-    assert record["test"]["images"] == 4
+    record = read_record(tmp_path / "run" / "record.json")
+    assert record.processes == 2
+    assert record.finished
+    assert len(record.epochs) == 2
+    assert record.test is not None
+    assert record.test.images == 4
     assert answer.stdout.count('"epoch": 1,') == 1, "one process speaks"

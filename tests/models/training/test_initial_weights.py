@@ -15,7 +15,7 @@ from models.records.record import read_record
 from models.train import main as train
 from models.training.checkpoint import build_trained, read_checkpoint
 from models.training.initial_weights import read_start
-from tests.models.pictures import write_two_colours
+from tests.models.images import write_two_colours
 
 OPTIONS = ["--epochs", "1", "--image-size", "16", "--batch", "4", "--quiet", "--device", "cpu"]
 
@@ -58,8 +58,8 @@ def test_run_begins_with_the_weights_and_records_them(run: Path, tmp_path: Path)
     for key, tensor in trained_tensors(out / "checkpoint.pt").items():
         if key.endswith((".weight", ".bias")):
             assert torch.allclose(tensor, expected[key], atol=1e-8), key
-    assert read_record(out / "record.json")["start"].startswith("meliusnet13 on data (pt ")
-    assert read_record(run / "record.json")["start"] is None
+    assert (read_record(out / "record.json").start or "").startswith("meliusnet13 on data (pt ")
+    assert read_record(run / "record.json").start is None
 
 
 def test_resuming_with_another_start_is_refused(
@@ -107,10 +107,12 @@ def test_foreign_files_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture
     about = {"network": "meliusnet13", "changes": {}, "classes": ["a", "b"], "data": "d"}
     for damage in ({"classes": 3}, {"changes": None}, {"network": ["x"]}, {"data": None}):
         save_file({"x": torch.zeros(1)}, other, {"about": json.dumps(about | damage)})
-        with pytest.raises(RecipeError, match=f"a (str|dict|list) {next(iter(damage))}; found"):
+        with pytest.raises(
+            RecipeError, match=f"expected weights .* {next(iter(damage))} should be"
+        ):
             read_start(other)
     save_file({"x": torch.zeros(1)}, other, {"about": json.dumps([1])})
-    with pytest.raises(RecipeError, match=r"with a str network; found \[1\]"):
+    with pytest.raises(RecipeError, match=r"should be an object, found \[1\]"):
         read_start(other)
     save_file({"x": torch.tensor([1, math.nan])}, other, {"about": json.dumps(about)})
     with pytest.raises(RecipeError, match="expected finite weights; found others in x"):
@@ -129,7 +131,7 @@ def test_no_epoch_at_all_fits_the_last_layer_alone(run: Path, tmp_path: Path) ->
     for key, tensor in trained_tensors(out / "checkpoint.pt").items():
         assert torch.equal(tensor, expected[key]) != key.startswith("head.fc."), key
     record = read_record(out / "record.json")
-    assert record["finished"]
-    assert record["epochs"] == []
-    assert record["test"]["top1"] == 100
+    assert record.finished
+    assert record.epochs == ()
+    assert record.test.top1 == 100
     assert not (out / "curves.svg").exists()

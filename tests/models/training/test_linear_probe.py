@@ -33,7 +33,7 @@ def test_classes_are_told_apart_and_nothing_else_changes(network: Network) -> No
     before = {n: t.clone() for n, t in network.state_dict().items()}
     fit_last_layer(network, make_images(), SPEC)
     unseen = make_images(seed=1, side=16)
-    assert evaluate(network, unseen, SPEC)["top1"] > 90
+    assert evaluate(network, unseen, SPEC).top1 > 90
     changed = {n for n, t in network.state_dict().items() if not torch.equal(t, before[n])}
     assert changed == {n for n, p in network.named_parameters() if id(p) in last}
 
@@ -46,7 +46,7 @@ def test_it_is_the_same_every_time(network: Network) -> None:
     assert torch.equal(find_last_layer(network).weight, first)
 
 
-def test_of_many_pictures_evenly_spaced_ones_are_enough() -> None:
+def test_of_many_images_evenly_spaced_ones_are_enough() -> None:
     few = make_images()
     assert take_enough(few) is few
     labels = torch.arange(3).repeat_interleave(7000)
@@ -66,7 +66,7 @@ def test_margin_is_not_seen(network: Network) -> None:
     assert torch.equal(find_last_layer(network).weight, first)
 
 
-def test_pictures_kept_larger_are_seen_at_the_scale_that_is_served() -> None:
+def test_images_kept_larger_are_seen_at_the_scale_that_is_served() -> None:
     ramp = torch.linspace(0, 255, 72).byte().expand(1, 3, 72, 72).contiguous()
     centre, mirrored = _two_views(LabelledImages(ramp, torch.tensor([0]), ("a", "b")), SPEC)
     assert centre.pixels.shape == (1, 3, 16, 16)

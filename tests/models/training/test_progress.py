@@ -44,7 +44,7 @@ def test_measurements_count_as_they_took() -> None:
     clock = Clock()
     estimate = RemainingTime(10, 60, clock)
     run_steps(estimate, clock, [3, 3])
-    assert estimate.remaining(0, 4) == pytest.approx(4 * 6), "a third of 60 pictures' training"
+    assert estimate.remaining(0, 4) == pytest.approx(4 * 6), "a third of 60 images' training"
     estimate.measurement_done(11)
     assert estimate.remaining(2, 4) == pytest.approx(2 * 3 + 4 * 11)
 

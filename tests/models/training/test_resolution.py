@@ -1,4 +1,4 @@
-"""models.training.resolution: a trained network for larger pictures, with the same weights."""
+"""models.training.resolution: a trained network for larger images, with the same weights."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -8,14 +8,15 @@ import torch
 
 from models.data.augmentation import normalize
 from models.data.datasets import open_data_set
-from models.data.decoded import LabelledImages, decode_pictures
+from models.data.decoded import LabelledImages, decode_images
 from models.data.preprocessing import evaluation_preprocessing
 from models.networks.registry import build_network
 from models.training.checkpoint import build_trained, read_checkpoint
+from models.training.job import Job
 from models.training.recipe import Recipe
 from models.training.resolution import estimate_batch_norms
-from models.training.run import Job, run_training
-from tests.models.pictures import write_two_colours
+from models.training.run import run_training
+from tests.models.images import write_two_colours
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def run(data: Path, tmp_path: Path) -> Path:
 def test_the_first_batch_norm_has_the_mean_of_what_it_sees(run: Path, data: Path) -> None:
     content = read_checkpoint(run / "checkpoint.pt")
     spec = evaluation_preprocessing(32)
-    images = decode_pictures(open_data_set(data).train, spec)
+    images = decode_images(open_data_set(data).train, spec)
     network = build_trained(content)
     seen: list[torch.Tensor] = []
     name, first = next(

@@ -1,7 +1,7 @@
 """models.training.trainer: learns, resumes exactly at any step, measures in float32."""
 
 import copy
-import io
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
@@ -24,8 +24,9 @@ from models.errors import CheckpointMismatch, DataError, Diverged, RecipeError
 from models.evaluation.metrics import evaluate
 from models.networks.meliusnet import MeliusNet
 from models.networks.specs import Spec
-from models.train import find_python_header
+from models.training.checkpoint import State
 from models.training.distributed import Processes
+from models.training.options import find_python_header
 from models.training.recipe import Recipe
 from models.training.trainer import AUGMENTATION, Execution, Trainer, distillation_loss, seeded
 
@@ -74,9 +75,9 @@ def test_training_learns_two_colours(recipe: Recipe, execution: Execution) -> No
     metrics = [trainer.run_epoch() for _ in range(recipe.epochs)]
     assert trainer.finished
     assert metrics == trainer.history
-    assert metrics[-1]["train_top1"] > 80
-    assert metrics[-1]["validation_top1"] == 100
-    assert evaluate(trainer.network, two_colours(), PREPROCESSING)["top1"] == 100
+    assert metrics[-1].train_top1 > 80
+    assert metrics[-1].validation_top1 == 100
+    assert evaluate(trainer.network, two_colours(), PREPROCESSING).top1 == 100
 
 
 COMPILED = pytest.param(
@@ -101,40 +102,37 @@ def test_resumed_at_any_step_it_ends_with_the_same_weights(
     mixed_precision: bool, execution: Execution, steps: tuple[int, ...]
 ) -> None:
     recipe = replace(RECIPE, epochs=2, mixed_precision=mixed_precision)
-    states: list[bytes] = []
+    states: list[State] = []
     unbroken = make_trainer(recipe, 20, execution=execution)
 
     def keep() -> None:
-        buffer = io.BytesIO()
-        torch.save(unbroken.state(), buffer)
-        states.append(buffer.getvalue())
+        states.append(deepcopy(unbroken.state()))
 
     while not unbroken.finished:
         unbroken.run_epoch(after_step=keep)
     assert len(states) == 2 * 4, "not after the last step of an epoch"
     for step in steps:
         resumed = make_trainer(recipe, 20, execution=execution)
-        resumed.restore(torch.load(io.BytesIO(states[step]), weights_only=True))
+        resumed.restore(states[step])
         torch.manual_seed(99)  # the global generator has no part in it
         assert_equal(finish(resumed), unbroken.network.state_dict())
-        assert [m["loss"] for m in resumed.history] == [m["loss"] for m in unbroken.history]
+        assert [m.loss for m in resumed.history] == [m.loss for m in unbroken.history]
 
 
-def test_pictures_may_be_larger_than_the_input() -> None:
+def test_images_may_be_larger_than_the_input() -> None:
     torch.manual_seed(0)
     network = MeliusNet(Spec("tiny", (1,), (), stem="small"), 2)
     recipe = replace(RECIPE, epochs=1, augmentation="resized_crop")
     trainer = Trainer(network, two_colours(8, side=24), None, recipe, PREPROCESSING)
     metrics = trainer.run_epoch()
-    assert "validation_top1" not in metrics
-    assert metrics["epoch"] == 1
+    assert metrics.validation_top1 is None
+    assert metrics.epoch == 1
 
 
 def test_resuming_another_recipe_is_refused() -> None:
     state = make_trainer().state()
     with pytest.raises(CheckpointMismatch, match=r"made with \{'epochs': 3\}.*asks for.*9"):
         make_trainer(replace(RECIPE, epochs=9)).restore(state)
-    del state["recipe"]["color_jitter"], state["recipe"]["blur"]  # as of before there were any
     make_trainer().restore(state)
     for name in ("color_jitter", "blur"):
         changed = make_trainer(replace(RECIPE, **{name: 0.5}))  # type: ignore[arg-type]
@@ -148,7 +146,7 @@ def test_resuming_another_recipe_is_refused() -> None:
 def test_processes_share_what_one_would_draw(
     monkeypatch: pytest.MonkeyPatch, color_jitter: float, blurred: float
 ) -> None:
-    # Of pictures this small the published deviations leave every pixel as it is.
+    # Of images this small the published deviations leave every pixel as it is.
     monkeypatch.setattr("models.data.augmentation.SIGMAS", (5.0, 30.0))
     recipe = replace(RECIPE, color_jitter=color_jitter, blur=blurred)
     seen: list[torch.Tensor] = []
@@ -175,7 +173,7 @@ def test_processes_share_what_one_would_draw(
 def test_uneven_shares_are_refused() -> None:
     with pytest.raises(RecipeError, match=r"found 4\. Give a multiple of 3"):
         make_trainer(processes=Processes(0, 3))
-    with pytest.raises(DataError, match="at least one picture per process"):
+    with pytest.raises(DataError, match="at least one image per process"):
         make_trainer(count=2, processes=Processes(0, 3))
 
 
@@ -195,7 +193,7 @@ def test_weights_that_the_last_step_spoils_are_noticed() -> None:
 
 def test_measurements_can_be_rarer() -> None:
     trainer = make_trainer(count=8, execution=Execution(measure_every=2))
-    measured = ["validation_top1" in trainer.run_epoch() for _ in range(3)]
+    measured = [trainer.run_epoch().validation_top1 is not None for _ in range(3)]
     assert measured == [False, True, True], "every second, and the last one"
 
 
@@ -223,4 +221,4 @@ def test_distillation_pulls_towards_the_teacher() -> None:
     finish(trainer)
     assert not torch.equal(before["head.fc.bias"], trainer.network.state_dict()["head.fc.bias"])
     assert asked[0].dtype == torch.uint8
-    assert evaluate(trainer.network, two_colours(), PREPROCESSING)["top1"] == 50, "all are red"
+    assert evaluate(trainer.network, two_colours(), PREPROCESSING).top1 == 50, "all are red"

@@ -110,6 +110,15 @@ def test_an_operation_of_another_type_fails_with_its_signature(tmp_path):
     assert "requires Vec larger_all(Vec, Vec)" in result.stderr
 
 
+def test_the_document_quotes_a_line_of_a_table():
+    quoted = re.search(
+        r"^    (\S+):(\d+):.*\n +\2 \| (.*)$", (SOURCES / "README.md").read_text(), re.MULTILINE
+    )
+    assert quoted is not None
+    path, line, text = quoted.groups()
+    assert (SOURCES / path).read_text().splitlines()[int(line) - 1] == text
+
+
 def test_every_file_of_kernels_begins_with_its_table():
     for path in KERNELS.rglob("*.inc"):
         if path.name.startswith("vectors_"):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+import runtime
 from runtime.engines.layers import (
     PackedNetwork,
     fill_parts,
@@ -69,8 +70,16 @@ def test_code_in_a_graph_does_not_say_where_ours_lies(
     """Else each move of the module would change the graphs of new bundles."""
     save_network(script_network(network[0]), tmp_path / "model.ts")
     with ZipFile(tmp_path / "model.ts") as archive:
-        code = [name for name in archive.namelist() if name.endswith(".py")]
-    assert code == ["model/code/__torch__/runtime/layers.py"]
+        contents = {name: archive.read(name) for name in archive.namelist()}
+    assert [name for name in contents if "code/" in name] == [
+        "model/code/__torch__/runtime/layers.py"
+    ]
+    ours = str(Path(runtime.__file__).parents[1]).encode()
+    assert not [name for name, content in contents.items() if ours in content]
+    (tmp_path / "again").mkdir()
+    save_network(script_network(network[0]), tmp_path / "again" / "model.ts")
+    again = (tmp_path / "again" / "model.ts").read_bytes()
+    assert again == (tmp_path / "model.ts").read_bytes()
 
 
 def test_parts_are_not_copied(network: tuple[Plan, Tensors]) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from service.bulk.forms import InvalidRecord, Kind, RowForm
 from service.bulk.rows import Row, describe_failure
-from service.classifier import Prediction
+from service.classification.classifier import Prediction
 
 NASTY = ('a,b "c"', "line\nend", "cr\rlf\r\n", '"', "", "=1+1", "é中\U0001f600", " blank ")
 # Names as the system gives them: any bytes but NUL.

@@ -18,8 +18,8 @@ from service.bulk.options import (
 )
 from service.bulk.shards import Shard
 from service.bulk.sources import Sources
-from service.classifier import Classifier
-from service.settings import Settings
+from service.classification.classifier import Classifier
+from service.settings.settings import Settings
 
 FILES = BulkOptions(Sources(("a.jpg",)))
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from service.bulk.forms import Kind, RowForm
 from service.bulk.output_file import OutputBusy, OutputFailed, OutputFile, OutputRefused
 from service.bulk.rows import Row, describe_failure
-from service.classifier import Prediction
+from service.classification.classifier import Prediction
 
 ROOT = Path(__file__).parents[3]
 MADE = {"model_id": "abc", "top_k": 1}

@@ -11,7 +11,7 @@ import pytest
 from service.bulk.forms import RowForm
 from service.bulk.process import Alive, Encoded, Ready, Unusable, encode_rows, run_worker
 from service.bulk.rows import Row, describe_failure
-from service.classifier import Prediction
+from service.classification.classifier import Prediction
 from tests.service.bulk.workers import ObedientWorker
 
 FORM = RowForm("jsonl", 1)

@@ -3,7 +3,7 @@
 import json
 
 from service.bulk.rows import Row, describe_failure
-from service.classifier import Prediction
+from service.classification.classifier import Prediction
 
 GOOD = Row("a.jpg", (Prediction("cat", 3, 0.75),), None, "net", True, "native/avx2", 1.5)
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from service.bulk.rows import Row, describe_failure
 from service.bulk.worker import ImageWorker
-from service.classifier import Prediction
-from service.settings import Settings
+from service.classification.classifier import Prediction
+from service.settings.settings import Settings
 
 
 class ObedientWorker(ImageWorker):

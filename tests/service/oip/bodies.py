@@ -7,9 +7,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from service.admission import Ticket
+from service.messages.problems import Problem
 from service.oip.models import Model
-from service.problems import Problem
+from service.work.admission import Ticket
 from tests.service.conftest import make_served
 
 Outcome = TypeVar("Outcome")

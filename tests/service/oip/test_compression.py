@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.messages.problems import Problem
 from service.oip.compression import inflate, read_encoding
-from service.problems import Problem
 from tests.service.oip.bodies import FreeTicket, attempt
 
 pytestmark = pytest.mark.anyio

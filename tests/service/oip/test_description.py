@@ -9,7 +9,7 @@ from service.app import create_app
 from service.oip.description import SCHEMAS, describe_open_inference
 from service.oip.repository import Repository
 from service.oip.routes import OpenInference
-from service.settings import Settings
+from service.settings.settings import Settings
 
 pytestmark = pytest.mark.anyio
 

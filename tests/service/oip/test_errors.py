@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from service.messages.problems import PROBLEMS, Problem
 from service.oip.errors import encode_error, refuse
-from service.problems import PROBLEMS, Problem
 
 
 @pytest.mark.parametrize("code", PROBLEMS)

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from service.messages.problems import Problem
 from service.oip.fields import find, take, take_all
-from service.problems import Problem
 
 
 def test_a_member_of_the_right_type() -> None:

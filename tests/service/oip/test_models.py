@@ -2,8 +2,8 @@
 
 import pytest
 
+from service.messages.problems import Problem
 from service.oip.models import Offers, TensorSpec
-from service.problems import Problem
 from service.repository.catalogue import Catalogue
 from tests.service.conftest import make_served
 from tests.service.oip.bodies import make_model

@@ -13,8 +13,8 @@ import pytest
 import tritonclient.http as triton
 from tritonclient.utils import InferenceServerException
 
-from service.key_file import make_key
-from service.settings import Settings
+from service.access.key_file import make_key
+from service.settings.settings import Settings
 from tests.service.servers import ServerProcess, wait_for
 
 BIRDS, CROWS = ("robin", "wren", "swift"), ("crow", "jay", "rook")
@@ -141,7 +141,7 @@ def test_bodies_that_are_refused(
 
 
 def test_swaps_under_load_lose_no_request(
-    server: ServerProcess, models: Path, keys: tuple[Path, str, str], picture: Any
+    server: ServerProcess, models: Path, keys: tuple[Path, str, str], make_image: Any
 ) -> None:
     """Each answer is that of one of both bundles, whole; models change by SIGHUP and by load."""
     url, chief = server.wait_until_ready(), carry(keys[1])
@@ -150,7 +150,7 @@ def test_swaps_under_load_lose_no_request(
     def ask(query: str) -> None:
         with httpx.Client(headers=chief, timeout=60) as own:
             while not stop.is_set():
-                answer = own.post(f"{url}/classify{query}", content=picture("red"))
+                answer = own.post(f"{url}/classify{query}", content=make_image("red"))
                 content = answer.json()
                 label = content["predictions"][0]["label"] if answer.status_code == 200 else "none"
                 answers.append((answer.status_code, query, label))

@@ -11,6 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic_core import from_json
 
+from service.messages.problems import Problem
 from service.oip.requests import (
     MOST_ARRAYS,
     MOST_ELEMENTS,
@@ -21,7 +22,6 @@ from service.oip.requests import (
     parse_infer_request,
     read_header_length,
 )
-from service.problems import Problem
 from tests.service.oip.bodies import (
     MOST,
     TENSOR,

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from service.messages.problems import Problem
 from service.oip.tensors import (
     check_shape,
     encode_texts,
@@ -17,7 +18,6 @@ from service.oip.tensors import (
     read_json_files,
     read_json_tensors,
 )
-from service.problems import Problem
 from tests.service.oip.bodies import attempt, encode_files
 
 DIMS = (3, 2, 4)

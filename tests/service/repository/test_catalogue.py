@@ -3,7 +3,7 @@
 import pytest
 
 from runtime import ImageLimits
-from service.problems import Problem
+from service.messages.problems import Problem
 from service.repository.catalogue import Catalogue
 from tests.service.conftest import make_served
 

@@ -14,9 +14,9 @@ import pytest
 
 import service.repository.changes
 from service.app import create_app
-from service.problems import Problem
+from service.messages.problems import Problem
 from service.repository.changes import Changes
-from service.settings import Settings
+from service.settings.settings import Settings
 
 pytestmark = pytest.mark.anyio
 Make = Callable[..., Path]
@@ -50,10 +50,10 @@ def find_changes(client: Any) -> Changes:
     return changes
 
 
-async def ask(client: httpx.AsyncClient, picture: Any, model: str | None = None) -> str:
+async def ask(client: httpx.AsyncClient, make_image: Any, model: str | None = None) -> str:
     """The best label of a red image."""
     query = {} if model is None else {"model": model}
-    answer = await client.post("/classify", content=picture("red"), params=query)
+    answer = await client.post("/classify", content=make_image("red"), params=query)
     assert answer.status_code == 200, answer.text
     assert answer.json()["model"]["name"] == (model or "tiny")
     label: str = answer.json()["predictions"][0]["label"]
@@ -68,11 +68,11 @@ def replace_bundle(folder: Path, make: Callable[[Path], object]) -> None:
     shutil.rmtree(folder.with_name(".old"))
 
 
-async def test_each_folder_is_a_model(bundle: Path, models: Path, picture: Any) -> None:
+async def test_each_folder_is_a_model(bundle: Path, models: Path, make_image: Any) -> None:
     async with serve(bundle, models) as client:
-        assert await ask(client, picture) == "red"
-        assert await ask(client, picture, "birds") == "robin"
-        assert await ask(client, picture, "tiny") == "red"
+        assert await ask(client, make_image) == "red"
+        assert await ask(client, make_image, "birds") == "robin"
+        assert await ask(client, make_image, "tiny") == "red"
         listed = (await client.get("/models")).json()
         assert [(m["name"], m["is_default"]) for m in listed["models"]] == [
             ("tiny", True),
@@ -86,7 +86,7 @@ async def test_each_folder_is_a_model(bundle: Path, models: Path, picture: Any) 
             answer = await client.request(verb, path, params={"model": "nobody"})
             assert (answer.status_code, answer.json()["code"]) == (404, "model_not_found")
         batch = await client.post(
-            "/classify/batch?model=birds", files=[("image", picture("lime"))] * 2
+            "/classify/batch?model=birds", files=[("image", make_image("lime"))] * 2
         )
         assert [r["predictions"][0]["label"] for r in batch.json()["results"]] == ["wren"] * 2
         metrics = (await client.get("/metrics")).text
@@ -95,7 +95,7 @@ async def test_each_folder_is_a_model(bundle: Path, models: Path, picture: Any) 
 
 
 async def test_a_reading_makes_it_as_the_directory_is(
-    bundle: Path, models: Path, make_bundle: Make, picture: Any
+    bundle: Path, models: Path, make_bundle: Make, make_image: Any
 ) -> None:
     async with serve(bundle, models) as client:
         changes = find_changes(client)
@@ -106,24 +106,24 @@ async def test_a_reading_makes_it_as_the_directory_is(
         )
         report = await changes.reload()
         assert (sorted(report.loaded), report.unchanged) == (["birds", "cats"], ["tiny"])
-        assert await ask(client, picture, "birds") == "crow"
-        assert await ask(client, picture, "cats") == "tabby"
+        assert await ask(client, make_image, "birds") == "crow"
+        assert await ask(client, make_image, "cats") == "tabby"
         shutil.rmtree(models / "birds")
         report = await changes.reload()
         assert (report.unloaded, report.unchanged) == (["birds"], ["tiny", "cats"])
-        answer = await client.post("/classify?model=birds", content=picture())
+        answer = await client.post("/classify?model=birds", content=make_image())
         assert answer.json()["code"] == "model_not_found"
 
 
 async def test_the_default_bundle_is_read_again(
-    models: Path, make_bundle: Make, tmp_path: Path, picture: Any
+    models: Path, make_bundle: Make, tmp_path: Path, make_image: Any
 ) -> None:
     folder = make_bundle(tmp_path / "own")
     async with serve(folder, None) as client:
         replace_bundle(folder, lambda path: make_bundle(path, labels=("rouge", "vert", "bleu")))
         predictor = client.app.state.inference.predictor  # type: ignore[attr-defined]
         assert (await find_changes(client).reload()).loaded == ["tiny"]
-        assert await ask(client, picture) == "rouge"
+        assert await ask(client, make_image) == "rouge"
         default = client.app.state.inference.catalogue.default  # type: ignore[attr-defined]
         assert default.predictor is predictor
         replace_bundle(folder, lambda path: make_bundle(path, name="other"))
@@ -133,13 +133,13 @@ async def test_the_default_bundle_is_read_again(
 
 
 async def test_a_default_bundle_in_the_directory_has_its_folders_name(
-    models: Path, make_bundle: Make, picture: Any
+    models: Path, make_bundle: Make, make_image: Any
 ) -> None:
     make_bundle(models / "cats", labels=("tabby", "tom", "lynx"))
     async with serve(models / "cats", models) as client:
         listed = (await client.get("/models")).json()["models"]
         assert [model["name"] for model in listed] == ["cats", "birds"]
-        assert await ask(client, picture, "cats") == "tabby"
+        assert await ask(client, make_image, "cats") == "tabby"
         assert (await find_changes(client).reload()).unchanged == ["cats", "birds"]
 
 
@@ -152,7 +152,7 @@ async def test_a_bundle_that_cannot_be_served_leaves_the_old_one(
     bundle: Path,
     models: Path,
     make_bundle: Make,
-    picture: Any,
+    make_image: Any,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with serve(bundle, models) as client:
@@ -163,7 +163,7 @@ async def test_a_bundle_that_cannot_be_served_leaves_the_old_one(
         caplog.clear()
         report = await find_changes(client).reload()
         assert report.failed == ["birds"]
-        assert await ask(client, picture, "birds") == "robin"
+        assert await ask(client, make_image, "birds") == "robin"
         lines = [r for r in caplog.records if r.message == "a model cannot be served"]
         assert [(r.levelno, r.model, r.still_served) for r in lines] == [  # type: ignore[attr-defined]
             (logging.ERROR, "birds", True)
@@ -188,11 +188,11 @@ async def test_a_bundle_that_cannot_be_served_leaves_the_old_one(
 
 
 async def test_at_the_start_one_broken_bundle_ends_no_other(
-    bundle: Path, models: Path, make_bundle: Make, picture: Any
+    bundle: Path, models: Path, make_bundle: Make, make_image: Any
 ) -> None:
     spoil(make_bundle(models / "apes"))
     async with serve(bundle, models) as client:
-        assert await ask(client, picture, "birds") == "robin"
+        assert await ask(client, make_image, "birds") == "robin"
         assert (await client.get("/models")).json()["failed"] == ["apes"]
         assert (await client.get("/readyz")).status_code == 200
 
@@ -218,7 +218,7 @@ async def test_a_directory_that_cannot_be_read_changes_nothing(
 
 
 async def test_loads_and_unloads_one(
-    bundle: Path, models: Path, make_bundle: Make, picture: Any
+    bundle: Path, models: Path, make_bundle: Make, make_image: Any
 ) -> None:
     async with serve(bundle, models) as client:
         changes = find_changes(client)
@@ -231,16 +231,16 @@ async def test_loads_and_unloads_one(
             with pytest.raises(Problem, match="model_not_found"):
                 await changes.load(name)
         await changes.load("birds")
-        assert await ask(client, picture, "birds") == "robin"
+        assert await ask(client, make_image, "birds") == "robin"
         await changes.load("tiny")
-        assert await ask(client, picture) == "red"
+        assert await ask(client, make_image) == "red"
         spoil(make_bundle(models / "cats"))
         with pytest.raises(Problem, match="model_not_loaded"):
             await changes.load("cats")
 
 
 async def test_what_has_begun_ends_with_the_model_that_it_began_with(
-    bundle: Path, models: Path, make_bundle: Make, picture: Any
+    bundle: Path, models: Path, make_bundle: Make, make_image: Any
 ) -> None:
     async with serve(bundle, models, workers=1) as client:
         catalogue = client.app.state.inference.catalogue  # type: ignore[attr-defined]
@@ -253,22 +253,22 @@ async def test_what_has_begun_ends_with_the_model_that_it_began_with(
             return predict(*arguments)
 
         engine.predict = wait
-        first = asyncio.create_task(ask(client, picture, "birds"))
+        first = asyncio.create_task(ask(client, make_image, "birds"))
         await asyncio.to_thread(entered.wait, 30)
-        second = asyncio.create_task(ask(client, picture, "birds"))  # waits, for the old one
+        second = asyncio.create_task(ask(client, make_image, "birds"))  # waits, for the old one
         while not client.app.state.inference.scheduler.waiting:  # type: ignore[attr-defined]
             await asyncio.sleep(0.001)
         replace_bundle(
             models / "birds", lambda path: make_bundle(path, labels=("crow", "jay", "rook"))
         )
         await find_changes(client).reload()
-        third = asyncio.create_task(ask(client, picture, "birds"))
+        third = asyncio.create_task(ask(client, make_image, "birds"))
         gate.set()
         assert [await task for task in (first, second, third)] == ["robin", "robin", "crow"]
 
 
 async def test_a_model_beyond_the_budget_is_refused_before_it_is_loaded(
-    bundle: Path, models: Path, monkeypatch: pytest.MonkeyPatch, picture: Any
+    bundle: Path, models: Path, monkeypatch: pytest.MonkeyPatch, make_image: Any
 ) -> None:
     async with serve(bundle, models) as client:
         budget = client.app.state.budget  # type: ignore[attr-defined]
@@ -278,11 +278,11 @@ async def test_a_model_beyond_the_budget_is_refused_before_it_is_loaded(
         with pytest.raises(Problem, match=r"MiB of memory .* found \d+ MiB"):
             await find_changes(client).load("birds")
         assert (budget.base, budget.limits) == (base, limits)
-        assert await ask(client, picture, "birds") == "robin"
+        assert await ask(client, make_image, "birds") == "robin"
 
 
 async def test_what_a_model_takes_is_taken_off_the_budget(
-    bundle: Path, models: Path, picture: Any
+    bundle: Path, models: Path, make_image: Any
 ) -> None:
     async with serve(bundle, models) as client:
         budget = client.app.state.budget  # type: ignore[attr-defined]
@@ -297,7 +297,7 @@ async def test_what_a_model_takes_is_taken_off_the_budget(
 
 
 async def test_an_unexpected_failure_leaves_the_old_one(
-    bundle: Path, models: Path, monkeypatch: pytest.MonkeyPatch, picture: Any
+    bundle: Path, models: Path, monkeypatch: pytest.MonkeyPatch, make_image: Any
 ) -> None:
     async with serve(bundle, models) as client:
 
@@ -307,4 +307,4 @@ async def test_an_unexpected_failure_leaves_the_old_one(
         monkeypatch.setattr(service.repository.changes, "load_model", fail)
         with pytest.raises(Problem, match="ZeroDivisionError"):
             await find_changes(client).load("birds")
-        assert await ask(client, picture, "birds") == "robin"
+        assert await ask(client, make_image, "birds") == "robin"

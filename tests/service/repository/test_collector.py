@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry
 
-from service.problems import Problem
+from service.messages.problems import Problem
 from service.repository.catalogue import Catalogue
 from service.repository.collector import ModelCollector
 from tests.service.conftest import make_served

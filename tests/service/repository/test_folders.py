@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from service.repository.folders import check_name, find_models, name_default
-from service.settings import Settings
+from service.settings.settings import Settings
 
 
 def test_folders_and_links_to_folders(make_bundle: Callable[..., Path], tmp_path: Path) -> None:

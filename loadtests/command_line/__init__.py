@@ -1,0 +1,1 @@
+"""What all tools share at the command line: options, and a line of progress."""

@@ -1,0 +1,1 @@
+"""`python -m loadtests.drain`: clients of a service that is told to end."""

@@ -1,0 +1,1 @@
+"""`python -m loadtests.memory`: resident memory, its parts, and that of others."""

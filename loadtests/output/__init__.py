@@ -1,0 +1,1 @@
+"""What a tool tells: figures, tables, checks of thresholds, the machine they are for."""

@@ -1,0 +1,1 @@
+"""`python -m loadtests.overhead`: CPU time a request beyond decoding and inference."""

@@ -1,0 +1,1 @@
+"""`python -m loadtests.overload`: many more requests than the service can answer."""

@@ -1,0 +1,1 @@
+"""`python -m loadtests.soak`: many varied requests, and what grows meanwhile."""

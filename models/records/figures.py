@@ -1,0 +1,76 @@
+"""What is measured in a training and at its end, as checkpoints and records keep it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
+
+from models.records.typed_json import Finite, OptionalCount, OptionalFinite
+from runtime import Preprocessing
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """top1 and top5 in percent, the mean cross-entropy, and of how many images."""
+
+    top1: Finite
+    top5: Finite
+    loss: Finite
+    images: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinalAccuracy:
+    """Accuracy of a split at the end, with calibration errors in percent.
+
+    positive_share: of binary activations that are +1; None of a network without.
+    """
+
+    split: str
+    top1: Finite
+    top5: Finite
+    loss: Finite
+    images: int
+    positive_share: Finite | None = None
+    calibration_error: Finite
+    calibration_error_with_temperature: OptionalFinite = None
+
+
+@dataclass(frozen=True)
+class Temperature:
+    """Logits are divided by it; fitted on so many validation images."""
+
+    temperature: Finite
+    images: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochMetrics:
+    """Of one epoch, and of the whole training up to its end: accuracies in percent, seconds."""
+
+    epoch: int
+    loss: Finite
+    train_top1: Finite
+    learning_rate: Finite
+    validation_top1: OptionalFinite = None
+    validation_top5: OptionalFinite = None
+    validation_loss: OptionalFinite = None
+    validation_images: OptionalCount = None
+    seconds: OptionalFinite = None
+    images_per_second: OptionalFinite = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adaptation:
+    """That a network was made one for larger images after its training (models.enlarge)."""
+
+    trained_as: Annotated[Preprocessing, Field(alias="from")]
+    train_images: int  # that batch norms were estimated on
+    validation: Accuracy | None
+    device: str
+    threads: int
+    torch: str
+    commit: str | None
+    version: str | None

@@ -1,0 +1,127 @@
+"""What a training begins with, before an image is decoded: network, sizes, weights, teacher."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import torch
+
+from models.data.preprocessing import evaluation_preprocessing
+from models.errors import DataError, RecipeError
+from models.networks.registry import Network, default_image_size
+from models.records import provenance
+from models.records.training_run import Header, Split, TrainingData
+from models.training.distillation import Teacher, load_teacher
+from models.training.distributed import Processes
+from models.training.images import Images
+from models.training.initial_weights import Start, read_start
+from models.training.job import Job, build_network_of
+from runtime.images import Preprocessing
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A network on its device, and what it is trained with."""
+
+    network: Network
+    preprocessing: Preprocessing
+    stored_side: int
+    start: Start | None
+    fits_last_layer: bool  # before the training
+    teacher: Teacher | None
+
+
+def set_up(job: Job, device: torch.device) -> Setup:
+    """Draws random weights by the recipe's seed. Raises TrainingFault."""
+    torch.manual_seed(job.recipe.seed)
+    network = build_network_of(job)
+    start, fits_last_layer = _begin(job, network)
+    network.to(device)
+    side = default_image_size(network) if job.image_size is None else job.image_size
+    preprocessing = evaluation_preprocessing(side, job.resize)
+    stored_side = preprocessing.resize if job.stored_side is None else job.stored_side
+    if stored_side < side:
+        raise DataError(
+            f"expected stored images of at least the input's {side} pixels; found "
+            f"--stored-side {stored_side}"
+        )
+    teacher = _load_teacher(job)
+    return Setup(
+        network,
+        preprocessing,
+        stored_side,
+        start,
+        fits_last_layer,
+        teacher.to(device) if teacher else None,
+    )
+
+
+def _begin(job: Job, network: Network) -> tuple[Start | None, bool]:
+    """What the training begins with, and whether the last layer still has to be fitted."""
+    if job.start is not None:
+        start = read_start(job.start)
+        if job.changes.get("shift"):
+            raise RecipeError(
+                "expected --shift without --start: it is where offsets begin, and these have "
+                "been learned; leave one of them out"
+            )
+        same = start.begin(network, job.network, job.data.train.classes)
+        return start, not same or job.recipe.epochs == 0
+    if job.recipe.epochs == 0:
+        raise RecipeError(
+            "expected at least 1 epoch for a network that has learned nothing; found 0. Give "
+            "--start, or more epochs."
+        )
+    return None, False
+
+
+def _load_teacher(job: Job) -> Teacher | None:
+    if (job.teacher is None) != (job.recipe.distillation == 0):
+        raise RecipeError(
+            "expected --teacher and --distillation above 0 together; found "
+            f"{'no teacher' if job.teacher is None else 'a teacher'} and distillation "
+            f"{job.recipe.distillation}. A weight of 0.5 is a good start."
+        )
+    if job.teacher is None:
+        return None
+    if job.recipe.epochs == 0:
+        raise RecipeError(
+            "expected at least 1 epoch to learn from a teacher in; found 0. Give --epochs, or "
+            "leave --teacher out."
+        )
+    return load_teacher(job.teacher, job.data.train.classes)
+
+
+def describe_job(
+    job: Job,
+    setup: Setup,
+    images: Images,
+    splits: dict[str, Split],
+    device: torch.device,
+    processes: Processes,
+) -> Header:
+    """What this run is, where and by which code."""
+    data = TrainingData(
+        name=job.data.name,
+        splits=splits,
+        classes=tuple(job.data.train.classes),
+        labels=tuple(job.data.labels),
+        train_images=len(images.train),
+        validation_images=len(images.validation) if images.validation else 0,
+        skipped=images.skipped,
+    )
+    return Header(
+        data=data,
+        network=job.network,
+        changes=dict(job.changes),
+        preprocessing=setup.preprocessing,
+        stored_side=setup.stored_side,
+        teacher=setup.teacher.name if setup.teacher else None,
+        start=setup.start.name if setup.start else None,
+        device=provenance.describe_device(device),
+        threads=torch.get_num_threads(),
+        processes=processes.count,
+        execution=asdict(job.execution),
+        torch=str(torch.__version__),
+        **provenance.describe_code(),
+    )

@@ -1,0 +1,1 @@
+"""Who may ask: names of the service, API keys and their rates, pages of other origins."""

@@ -1,0 +1,155 @@
+"""The steps from an image's bytes to labels, without threads or HTTP; shared with the shell."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from time import perf_counter
+
+import numpy as np
+import numpy.typing as npt
+
+from runtime import Engine, ImageLimits, ImageReader, Manifest
+
+DEFAULT_TOP_K = 5
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One label, its index among the model's classes and its score, 0..1.
+
+    Scores are softmax(logits / temperature), at the temperature of the manifest.
+    """
+
+    label: str
+    index: int
+    score: float
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A decoded image: its tensor, what the image was, and the seconds both steps took."""
+
+    tensor: npt.NDArray[np.float32]  # [3, H, W]; [0, H, W]: it is not needed any more
+    format: str
+    width: int
+    height: int
+    began: float  # of time.perf_counter
+    decode_seconds: float
+    preprocess_seconds: float
+
+    def without_tensor(self) -> "Prepared":
+        """The same without the pixels: an answer may live on while the next image is decoded."""
+        return replace(self, tensor=np.empty((0, *self.tensor.shape[1:]), np.float32))
+
+
+class InvalidTopK(ValueError):
+    """More classes are asked for than the model has, or none."""
+
+
+@contextmanager
+def _hold_nothing(_: int) -> Iterator[None]:
+    yield
+
+
+class Classifier:
+    """An engine with the decoding before it and the ranking after it. Thread-safe."""
+
+    def __init__(self, engine: Engine, limits: ImageLimits) -> None:
+        self.engine = engine
+        self.manifest: Manifest = engine.bundle.manifest
+        self.model_id = identify_model(self.manifest)
+        self.limits = limits
+        self._reader = ImageReader(self.manifest.preprocessing, limits)
+
+    def with_limits(self, limits: ImageLimits) -> "Classifier":
+        """The same engine, which reads images within other limits."""
+        return Classifier(self.engine, limits)
+
+    @property
+    def engine_name(self) -> str:
+        """The engine and its implementation, as native/avx2."""
+        return f"{self.engine.name}/{self.engine.implementation}"
+
+    def resolve_top_k(self, top_k: int | None) -> int:
+        """How many classes to show: `top_k`, or of None the default. Raises InvalidTopK."""
+        classes = len(self.manifest.labels)
+        if top_k is not None and not 1 <= top_k <= classes:
+            raise InvalidTopK(f"expected 1 to {classes}, the model's classes; found {top_k}.")
+        return top_k or min(DEFAULT_TOP_K, classes)
+
+    def prepare(
+        self, data: bytes, hold: Callable[[int], AbstractContextManager[None]] = _hold_nothing
+    ) -> Prepared:
+        """Decodes and preprocesses, inside `hold(bytes)`, the memory that this takes at most.
+
+        Raises InvalidImage and its kinds, MemoryError, and what `hold` raises.
+        """
+        reader = self._reader
+        started = perf_counter()
+        plan = reader.plan(data)
+        planned = perf_counter()
+        with hold(plan.decoding_bytes + len(data)):
+            begun = perf_counter()
+            image = reader.decode(data, plan)
+            decoded = perf_counter()
+            tensor = reader.prepare(image, plan)
+        width, height = plan.upright_size
+        return Prepared(
+            tensor=tensor,
+            format=plan.format,
+            width=width,
+            height=height,
+            began=started,
+            decode_seconds=planned - started + decoded - begun,
+            preprocess_seconds=perf_counter() - decoded,
+        )
+
+    def infer(
+        self, tensors: npt.NDArray[np.float32], threads: int
+    ) -> tuple[npt.NDArray[np.float32], float]:
+        """The logits [N, classes] of N images' tensors [N, 3, H, W], and the seconds they took.
+
+        `threads`: that the engine may use for this call, at most.
+        """
+        started = perf_counter()
+        logits = self.engine.predict(tensors, threads)
+        return logits, perf_counter() - started
+
+    def rank(self, logits: npt.NDArray[np.float32], top_k: int) -> list[Prediction]:
+        """The `top_k` best classes, best first; of equal scores the lower index first.
+
+        Raises ArithmeticError as `score` does.
+        """
+        scores = self.score(logits)
+        best = np.argsort(-scores, kind="stable")[:top_k]
+        return [Prediction(self.manifest.labels[i], int(i), float(scores[i])) for i in best]
+
+    def score(self, logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+        """The scores of all classes, softmax(logits / temperature): [classes], 0..1.
+
+        Raises:
+            ArithmeticError: the network answered with NaN or infinity.
+        """
+        if not np.isfinite(logits).all():
+            raise ArithmeticError("expected finite logits; the network answered with NaN or inf")
+        scaled = logits.astype(np.float64) / self.manifest.temperature
+        scores: npt.NDArray[np.float64] = np.exp(scaled - scaled.max())
+        scores /= scores.sum()
+        return scores
+
+
+def identify_model(manifest: Manifest) -> str:
+    """Twelve hexadecimal digits that change with all that changes answers.
+
+    That is the model's files, labels, preprocessing and temperature.
+    """
+    parts: list[object] = [manifest.labels, manifest.preprocessing]
+    if manifest.temperature != 1:
+        parts.append(manifest.temperature)
+    if manifest.preprocessing.reduce is not None:
+        parts.append(("reduce", manifest.preprocessing.reduce))
+    digest = hashlib.sha256(repr(tuple(parts)).encode())
+    for name, entry in sorted(manifest.files.items()):
+        digest.update(f"{name} {entry.sha256}\n".encode())
+    return digest.hexdigest()[:12]

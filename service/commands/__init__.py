@@ -1,0 +1,1 @@
+"""What the program does in the shell, without a server."""

@@ -1,0 +1,1 @@
+"""What answers at each path, and what the API says of itself."""

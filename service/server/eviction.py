@@ -1,0 +1,71 @@
+"""Which connection makes room for a new one: the one that has been silent for longest."""
+
+import heapq
+from collections.abc import Callable, Iterable
+from time import monotonic
+
+from service.messages.problems import Problem
+from service.server.protocol import BoundedProtocol
+
+STALL_SECONDS = 1.0  # without a byte, after which a client makes room for others
+ASK_SECONDS = 0.25  # in which a connection sends its next request, if it has one
+
+Candidate = tuple[float, float, int, BoundedProtocol]  # may go from, silent since, a tie-breaker
+
+
+class Eviction:
+    """Ends connections on which nothing happens: between requests, or in the middle of a body.
+
+    Each may be silent for some time, and who has been silent for longest beyond it goes first.
+    Connections that wait for us are never chosen. A list of candidates serves many calls: in a
+    flood of clients that stall there are hundreds of calls a second, and hundreds of connections to
+    look through.
+    """
+
+    def __init__(self, list_connections: Callable[[], Iterable[BoundedProtocol]]) -> None:
+        self._list_connections = list_connections
+        self._candidates: list[Candidate] = []
+
+    def evict(self, is_urgent: bool = False) -> BoundedProtocol | None:
+        """The connection that it has ended; None if there is none that may go.
+
+        Where it is urgent it may be anyone whose bytes do not flow, and it is closed at once.
+        """
+        now = monotonic()
+        chosen = self._choose(now, is_urgent)
+        if chosen is None:
+            self._candidates = list(filter(None, map(_judge, self._list_connections())))
+            heapq.heapify(self._candidates)
+            chosen = self._choose(now, is_urgent)
+        if chosen is None:
+            return None
+        is_stalled = chosen.is_working
+        if is_stalled:
+            chosen.end_with(
+                Problem("body_timeout", "expected steady progress; others wait for the connection.")
+            )
+        if is_urgent or not is_stalled:  # else it is read to its end: the client gets the answer
+            chosen.transport.abort()
+        return chosen
+
+    def _choose(self, now: float, is_urgent: bool) -> BoundedProtocol | None:
+        while self._candidates and (is_urgent or self._candidates[0][0] <= now):
+            candidate = heapq.heappop(self._candidates)
+            _, since, _, connection = candidate
+            if _judge(connection) != candidate:  # something has happened since it was listed
+                continue
+            if not connection.is_working or since + ASK_SECONDS <= now:  # else its body flows
+                return connection
+        return None
+
+
+def _judge(connection: BoundedProtocol) -> Candidate | None:
+    """From when on it may go; None: not as long as it waits for us."""
+    if connection.is_gone:
+        return None
+    if not connection.is_working:
+        since: float | None = connection.idle_since
+        allowed = ASK_SECONDS
+    else:
+        since, allowed = connection.stalled_since, STALL_SECONDS
+    return None if since is None else (since + allowed, since, id(connection), connection)

@@ -1,0 +1,1 @@
+"""What operators set, and how it is written: variables, a file, addresses."""

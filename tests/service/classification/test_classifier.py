@@ -1,0 +1,96 @@
+"""service.classification.classifier: preparing, ranking, and the identity of the model."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from runtime import ImageLimits, ImageTooLarge
+from runtime.bundle import FileEntry
+from service.classification.classifier import Classifier, InvalidTopK, Prediction, identify_model
+
+
+@pytest.fixture
+def classifier(make_engine: Any) -> Classifier:
+    """Around the fake engine."""
+    return Classifier(make_engine(), ImageLimits())
+
+
+def test_prepares_infers_and_ranks(classifier: Classifier, make_image: Any) -> None:
+    prepared = classifier.prepare(make_image("blue", (60, 40), "PNG"))
+    assert (prepared.format, prepared.width, prepared.height) == ("PNG", 60, 40)
+    assert prepared.tensor.shape == (3, 32, 32)
+    assert prepared.decode_seconds > 0
+    assert prepared.preprocess_seconds > 0
+    logits, seconds = classifier.infer(np.stack([prepared.tensor] * 2), 3)
+    assert logits.shape == (2, 3)
+    assert seconds > 0
+    assert classifier.engine.asked == [(2, 3)]  # type: ignore[attr-defined]
+    best = classifier.rank(logits[0], 1)[0]
+    assert (best.label, best.index) == ("blue", 2)
+    assert best.score == pytest.approx(np.exp(3) / (np.exp(3) + 2 * np.exp(-3)), abs=1e-3)
+
+
+def test_pixels_may_be_let_go_of(classifier: Classifier, make_image: Any) -> None:
+    prepared = classifier.prepare(make_image())
+    without = prepared.without_tensor()
+    assert (without.tensor.nbytes, without.tensor.base) == (0, None)
+    assert (without.format, without.width, without.began) == ("JPEG", 60, prepared.began)
+
+
+def test_how_many_classes_are_shown(classifier: Classifier) -> None:
+    assert [classifier.resolve_top_k(top_k) for top_k in (None, 1, 3)] == [3, 1, 3]
+    for top_k in (0, -1, 4):
+        with pytest.raises(InvalidTopK, match=f"expected 1 to 3, .* found {top_k}"):
+            classifier.resolve_top_k(top_k)
+
+
+def test_scores_sum_to_one_and_never_overflow(classifier: Classifier) -> None:
+    ranked = classifier.rank(np.float32([3e38, -3e38, 3e38]), 3)
+    assert ranked == [
+        Prediction("red", 0, 0.5),
+        Prediction("blue", 2, 0.5),
+        Prediction("green", 1, 0.0),
+    ]
+
+
+def test_a_temperature_softens_the_scores_and_keeps_the_order(make_engine: Any) -> None:
+    classifier = Classifier(make_engine(temperature=2.0), ImageLimits())
+    ranked = classifier.rank(np.float32([2, 0, 4]), 3)
+    assert [item.label for item in ranked] == ["blue", "red", "green"]
+    powers = np.exp([2, 1, 0])
+    assert [item.score for item in ranked] == pytest.approx(powers / powers.sum())
+    assert classifier.model_id != Classifier(make_engine(), ImageLimits()).model_id
+
+
+def test_of_equal_scores_the_lower_index_comes_first(classifier: Classifier) -> None:
+    assert [item.index for item in classifier.rank(np.float32([1, 1, 1]), 2)] == [0, 1]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_logits_that_are_no_numbers_are_a_fault(classifier: Classifier, value: float) -> None:
+    with pytest.raises(ArithmeticError, match="finite"):
+        classifier.rank(np.float32([0, value, 0]), 1)
+
+
+def test_the_limits_reach_the_decoder(make_engine: Any, make_image: Any) -> None:
+    data = make_image("red", (10, 10), "PNG")
+    with pytest.raises(ImageTooLarge):
+        Classifier(make_engine(), ImageLimits(max_pixels=99)).prepare(data)
+
+
+def test_the_same_engine_within_other_limits(classifier: Classifier, make_image: Any) -> None:
+    data = make_image("red", (60, 40), "PNG")
+    limited = classifier.with_limits(ImageLimits(max_pixels=100))
+    assert (limited.engine, limited.model_id) == (classifier.engine, classifier.model_id)
+    assert (classifier.limits.max_pixels, limited.limits.max_pixels) == (25_000_000, 100)
+    with pytest.raises(ImageTooLarge):
+        limited.prepare(data)
+    classifier.prepare(data)
+
+
+def test_the_identity_changes_with_any_file(make_engine: Any) -> None:
+    names = ({}, {"a": FileEntry("1" * 64, 1)}, {"b": FileEntry("1" * 64, 1)})
+    ids = {identify_model(make_engine(files=files).bundle.manifest) for files in names}
+    assert len(ids) == 3
+    assert all(len(found) == 12 for found in ids)

@@ -1,0 +1,40 @@
+"""service.routes.schemas: real answers have the described form, to the last member."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from service.routes.schemas import BatchBody, ClassifyBody, InfoBody, ProblemBody, StateBody
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_real_answers_have_the_described_form(
+    client: httpx.AsyncClient, make_image: Any
+) -> None:
+    ClassifyBody.model_validate((await client.post("/classify", content=make_image())).json())
+    InfoBody.model_validate((await client.get("/info")).json())
+    for path in ("/livez", "/readyz", "/startupz"):
+        StateBody.model_validate((await client.get(path)).json())
+    for path in ("/classify", "/nowhere"):
+        ProblemBody.model_validate((await client.get(path)).json())
+
+
+async def test_a_batch_has_answers_and_problems(client: httpx.AsyncClient, make_image: Any) -> None:
+    files = [("image", ("a", content)) for content in (make_image(), b"no image")]
+    answer = (await client.post("/classify/batch", files=files)).json()
+    BatchBody.model_validate(answer)
+    assert [set(result) for result in answer["results"]] == [
+        {"index", "predictions", "image", "timings_ms"},
+        {"index", "problem"},
+    ]
+
+
+def test_every_member_is_described_in_the_answers_schema() -> None:
+    """Also those with a default, which programs may rely on."""
+    for body in (ClassifyBody, BatchBody):
+        definitions = body.model_json_schema(mode="serialization")["$defs"]
+        for definition in definitions.values():
+            assert set(definition["required"]) == set(definition["properties"])
+            assert definition["additionalProperties"] is False
