@@ -67,12 +67,30 @@ def parse_url(text: str) -> Address:
 
 def _build_parser() -> argparse.ArgumentParser:
     parser = make_parser("corpus", __doc__ or "")
-    parser.add_argument("folders", nargs="+", type=Path, metavar="DIR", help="with all below them")
-    parser.add_argument("--url", metavar="URL", help="of a running service, http://HOST:PORT")
-    parser.add_argument("--clients", type=parse_count, default=1, metavar="N", help="at once (1)")
+    parser.add_argument(
+        "folders",
+        nargs="+",
+        type=Path,
+        metavar="DIR",
+        help="folders of files, with their sub-folders",
+    )
+    parser.add_argument(
+        "--url", metavar="URL", help="address of a running service, http://HOST:PORT"
+    )
+    parser.add_argument(
+        "--clients",
+        type=parse_count,
+        default=1,
+        metavar="N",
+        help="number of concurrent clients (1)",
+    )
     parser.add_argument("--form", action="store_true", help="send forms, not bare files")
     parser.add_argument(
-        "--give-up", type=parse_positive, default=60.0, metavar="S", help="seconds (default 60)"
+        "--give-up",
+        type=parse_positive,
+        default=60.0,
+        metavar="S",
+        help="seconds to wait for an answer (60)",
     )
     return parser
 
