@@ -14,9 +14,9 @@ from service.classification.classifier import Classifier
 from service.classification.predictor import Predictor
 
 UNITS = (2, 4, 8)
-_LEAST_GAIN = 1.05  # of images a second, for which it pays to compute several together
+_MIN_GAIN = 1.05  # of images a second, for which it pays to compute several together
 _ROUNDS = 3  # too few of them favour one image: it is over before other programs get their turn
-_LONGEST_SECONDS = 0.3  # for the comparison; slow networks gain nothing from it
+_MAX_SECONDS = 0.3  # for the comparison; slow networks gain nothing from it
 _PHOTOS = ((64, 64), (1024, 768))
 
 
@@ -52,13 +52,13 @@ def warm_up(classifier: Classifier, threads: int, predictor: Predictor) -> WarmU
     classifier.rank(logits[0], 1)
     gains = _measure_gains(classifier, tensor)
     best = max(gains, key=lambda unit: gains[unit], default=1)
-    return WarmUp(best if gains.get(best, 0) >= _LEAST_GAIN else 1, gains)
+    return WarmUp(best if gains.get(best, 0) >= _MIN_GAIN else 1, gains)
 
 
 def _measure_gains(classifier: Classifier, tensor: npt.NDArray[np.float32]) -> dict[int, float]:
     """Images together -> times as many a second as one after another, on one thread, in turns."""
     alone = _time(classifier, tensor, 1)
-    if alone * _ROUNDS * (1 + sum(UNITS)) > _LONGEST_SECONDS:
+    if alone * _ROUNDS * (1 + sum(UNITS)) > _MAX_SECONDS:
         return {}
     for unit in UNITS:  # the first run of a size may have to set up its memory
         _time(classifier, tensor, unit)

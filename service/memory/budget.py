@@ -19,10 +19,10 @@ _CONNECTION_BYTES = 32 * 2**10  # of a connection, its objects and buffers
 _TENSOR_BYTES_PER_PIXEL = 60  # of the network's input, while an image is resized and normalised
 _BODIES_SHARE = 0.3  # of what is left; the rest is for decoding
 _BODIES_AT_ONCE = 4  # of the largest, each of which takes twice its bytes while it arrives
-_MOST_BODIES = 256 * _MIB
-_LEAST_BODY = _MIB  # a smaller one would refuse ordinary photos
-_LEAST_PIXELS = 500_000  # of any format, at full size; with fewer, too
-_MOST_BUDGET_MIB = 2**30
+_MAX_BODIES = 256 * _MIB
+_MIN_BODY = _MIB  # a smaller one would refuse ordinary photos
+_MIN_PIXELS = 500_000  # of any format, at full size; with fewer, too
+_MAX_BUDGET_MIB = 2**30
 
 
 class NoMemory(Exception):
@@ -88,7 +88,7 @@ class Budget:
         """Raises NoMemory if the rest does not suffice for ordinary images."""
         if not _suffices(self.limit - base, self._settings):
             needed = bisect_left(
-                range(_MOST_BUDGET_MIB),
+                range(_MAX_BUDGET_MIB),
                 True,
                 key=lambda mib: _suffices(mib * _MIB - base, self._settings),
             )
@@ -148,7 +148,7 @@ class Budget:
 
 def _divide(rest: int, settings: Settings) -> tuple[int, int, Limits]:
     """What the process leaves of the budget: bytes for bodies, for decoding, limits that fit."""
-    bodies = min(int(max(0, rest) * _BODIES_SHARE), _MOST_BODIES)
+    bodies = min(int(max(0, rest) * _BODIES_SHARE), _MAX_BODIES)
     decoding = max(0, rest) - bodies
     max_body = min(settings.max_body_bytes, max(1, bodies // _BODIES_AT_ONCE))
     # The decoder has a copy of the file beside what it decodes.
@@ -163,9 +163,9 @@ def _divide(rest: int, settings: Settings) -> tuple[int, int, Limits]:
 def _suffices(rest: int, settings: Settings) -> bool:
     """Whether ordinary images of every format have room in what the process leaves."""
     bodies, _, limits = _divide(rest, settings)
-    least = min(_LEAST_PIXELS, settings.max_pixels)
+    least = min(_MIN_PIXELS, settings.max_pixels)
     pixels = describe_full_size_limits(limits.images)
-    return bodies >= _LEAST_BODY * _BODIES_AT_ONCE and min(pixels.values()) >= least
+    return bodies >= _MIN_BODY * _BODIES_AT_ONCE and min(pixels.values()) >= least
 
 
 def _find_limit(settings: Settings) -> tuple[int, str]:
