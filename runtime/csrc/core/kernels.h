@@ -6,9 +6,10 @@
 // - padded row for a float convolution: [channels][stride][pitch]; a padded column q is element
 //   q / stride of phase q % stride, so that the pixels one tap reads for consecutive outputs are
 //   consecutive in memory.
-// - quad: the levels of four consecutive channels of one pixel, the first one in the lowest byte of
-//   a uint32. It takes the place of a float in padded rows. A group's last quad is padded with
-//   zeros.
+// - cell: the levels of some consecutive channels of one pixel in a uint32, the first one in its
+//   lowest bits: four bytes or, where bytes cannot be multiplied exactly, two halves. It takes the
+//   place of a float in padded rows. A group's last cell is padded with zeros.
+// - quad: the levels of four consecutive channels of the head, the first one in the lowest byte.
 #ifndef BNN_KERNELS_H_
 #define BNN_KERNELS_H_
 
@@ -97,16 +98,16 @@ struct FloatKernels {
                 int64_t classes, float* y);
 };
 
-// RowJob in 8-bit arithmetic: what it says of floats holds for quads here. A block's weights are
-// [tap][outputs] of Int8Kernels::weight_bytes, taps in the order (quad in, row, column).
-struct QuadRowJob {
+// RowJob in 8-bit arithmetic: what it says of floats holds for cells here. A block's weights are
+// [tap][outputs] as Int8Kernels::pack_weights makes them, taps in the order (cell in, row, column).
+struct CellRowJob {
   const uint32_t* const* rows;
-  int64_t x_quad;  // between two quads of channels
+  int64_t x_cell;  // between two cells of channels
   const int64_t* columns;
   int64_t kernel;
-  int64_t quads, group_out;
+  int64_t cells, group_out;
   Range blocks;
-  const uint8_t* weight;
+  const uint32_t* weight;
   const int32_t* start;  // [blocks][outputs] what the sums begin with
   const float* scale;    // [blocks][outputs]
   const float* bias;     // [blocks][outputs]
@@ -118,16 +119,16 @@ struct QuadRowJob {
 
 struct Int8Kernels {
   int outputs, pixels;  // of a block, of the widest tile
-  int weight_bytes;     // of the four weights of a quad for one output
+  int channels;         // of a cell: 4 or 2
   int32_t offset;       // that the kernels subtract from a level: sums begin with offset * weights
-  void (*pack_weights)(const int8_t* weights, void* packed);  // [4] -> weight_bytes
-  void (*convolve_row)(const QuadRowJob& job);
-  // x [channels][width] of one group -> quads
-  void (*quantize_quads)(const float* x, int64_t x_channel, int64_t channels, int64_t width,
-                         float inverse_step, uint32_t* y, int64_t y_quad);
+  uint32_t (*pack_weights)(const int8_t* weights);  // [channels] those of a cell for one output
+  void (*convolve_row)(const CellRowJob& job);
+  // x [channels][width] of one group -> cells
+  void (*quantize_cells)(const float* x, int64_t x_channel, int64_t channels, int64_t width,
+                         float inverse_step, uint32_t* y, int64_t y_cell);
   // x [count] -> levels
   void (*quantize)(const float* x, int64_t count, float inverse_step, uint8_t* y);
-  // Levels [channels][width] of one group -> quads [pixels], the last ones arbitrary; reads whole
+  // Levels [channels][width] of one group -> cells [pixels], the last ones arbitrary; reads whole
   // vectors.
   void (*fill_panel)(const uint8_t* x, int64_t x_channel, int64_t channels, int64_t width,
                      uint32_t* y);

@@ -8,10 +8,6 @@ namespace {
 
 constexpr int64_t kMaxInt8Taps = 1 << 16;  // 255 * 127 times this fits an int32
 
-size_t weight_bytes(const ConvolutionRecord& record, const Kernels& kernels) {
-  return record.is_int8 ? static_cast<size_t>(kernels.int8.weight_bytes) : sizeof(float);
-}
-
 int check_positive(const char* what, const float* values, int64_t count) {
   if (check_finite(what, values, count) != BNN_OK) return BNN_EARGUMENT;
   for (int64_t i = 0; i < count; ++i) {
@@ -23,20 +19,21 @@ int check_positive(const char* what, const float* values, int64_t count) {
   return BNN_OK;
 }
 
-// The weights of one output, taps in the order (quad, row, column); returns what its sums begin
+// The weights of one output, taps in the order (cell, row, column); returns what its sums begin
 // with.
-int32_t write_quad_weights(const int8_t* weight, const ConvolutionRecord& record,
-                           const Int8Kernels& int8, uint8_t* to) {
+int32_t write_cell_weights(const int8_t* weight, const ConvolutionRecord& record,
+                           const Int8Kernels& int8, uint32_t* to) {
   const int64_t channels = record.channels_in / record.groups;
-  const int64_t area = int64_t{record.kernel} * record.kernel;
+  const int64_t area = int64_t{record.kernel} * record.kernel, together = record.cell_channels;
   int32_t sum = 0;
   for (int64_t tap = 0; tap < record.tap_count; ++tap) {
-    int8_t quad[4] = {};
-    for (int64_t k = 0; k < 4 && tap / area * 4 + k < channels; ++k) {
-      quad[k] = weight[(tap / area * 4 + k) * area + tap % area];
-      sum += quad[k];
+    int8_t cell[4] = {};
+    const int64_t first = tap / area * together;
+    for (int64_t k = 0; k < together && first + k < channels; ++k) {
+      cell[k] = weight[(first + k) * area + tap % area];
+      sum += cell[k];
     }
-    int8.pack_weights(quad, to + tap * record.outputs * int8.weight_bytes);
+    to[tap * record.outputs] = int8.pack_weights(cell);
   }
   return int8.offset * sum;
 }
@@ -103,6 +100,7 @@ ConvolutionRecord lay_out_convolution(const bnn_convolution& convolution, int32_
   record.out_height = flat ? 1 : window_outputs(convolution.window, height);
   record.out_width = flat ? height * width : window_outputs(convolution.window, width);
   record.is_int8 = convolution.int8 != nullptr;
+  record.cell_channels = record.is_int8 ? kernels.int8.channels : 0;
   record.inverse_step = record.is_int8 ? convolution.int8->inverse_step : 0.0f;
   record.outputs = record.is_int8 ? kernels.int8.outputs : kernels.floats.outputs;
   record.pitch = round_up(
@@ -110,7 +108,7 @@ ConvolutionRecord lay_out_convolution(const bnn_convolution& convolution, int32_
   record.tap_count = row_channels(record) / record.groups * record.kernel * record.kernel;
   const int64_t padded =
       record.groups * round_up(record.channels_out / record.groups, record.outputs);
-  record.weight = layout->take(padded * record.tap_count, weight_bytes(record, kernels));
+  record.weight = layout->take(padded * record.tap_count, sizeof(float));  // or a cell's
   record.bias = layout->take(padded, sizeof(float));
   if (record.is_int8) {
     record.scale = layout->take(padded, sizeof(float));
@@ -135,8 +133,8 @@ void write_convolution(const bnn_convolution& convolution, const ConvolutionReco
       const bnn_int8& int8 = *convolution.int8;
       at<float>(part, record.scale)[padded] = int8.scale[output];
       at<int32_t>(part, record.start)[padded] =
-          write_quad_weights(int8.weight + output * taps, record, kernels.int8,
-                             at<uint8_t>(part, record.weight) + first * kernels.int8.weight_bytes);
+          write_cell_weights(int8.weight + output * taps, record, kernels.int8,
+                             at<uint32_t>(part, record.weight) + first);
     } else {
       float* weight = at<float>(part, record.weight) + first;
       for (int64_t tap = 0; tap < record.tap_count; ++tap) {

@@ -12,24 +12,25 @@ struct ConvolutionRecord {
   int32_t in_height, in_width, out_height, out_width;
   int32_t outputs;  // of a block, that it was packed for
   int32_t is_int8;
-  float inverse_step;  // 8-bit: see bnn_int8
-  int64_t pitch;       // of a padded row, in floats or quads
-  int64_t tap_count;   // of an output; 8-bit: four each
+  int32_t cell_channels;  // 8-bit: that it was packed for
+  float inverse_step;     // 8-bit: see bnn_int8
+  int64_t pitch;          // of a padded row, in floats or cells
+  int64_t tap_count;      // of an output; 8-bit: cell_channels each
   // Offsets inside the part.
   uint64_t weight, bias;
-  uint64_t scale, start;  // 8-bit: see QuadRowJob
+  uint64_t scale, start;  // 8-bit: see CellRowJob
 };
 
-inline int64_t group_quads(const ConvolutionRecord& record) {
-  return round_up(record.channels_in / record.groups, 4) / 4;
+inline int64_t group_cells(const ConvolutionRecord& record) {
+  return round_up(record.channels_in / record.groups, record.cell_channels) / record.cell_channels;
 }
 
-// Of a padded row: channels of floats, or quads.
+// Of a padded row: channels of floats, or cells.
 inline int64_t row_channels(const ConvolutionRecord& record) {
-  return record.is_int8 ? record.groups * group_quads(record) : record.channels_in;
+  return record.is_int8 ? record.groups * group_cells(record) : record.channels_in;
 }
 
-// Of a padded row: floats or quads.
+// Of a padded row: floats or cells.
 inline int64_t row_elements(const ConvolutionRecord& record) {
   return row_channels(record) * record.stride * record.pitch;
 }
@@ -48,8 +49,8 @@ void write_convolution(const bnn_convolution& convolution, const ConvolutionReco
 // parts/floats.cpp. Set what depends on the record alone.
 void set_row_job(const ConvolutionRecord& record, const void* part, const int64_t* columns,
                  RowJob* job);
-void set_quad_job(const ConvolutionRecord& record, const void* part, const int64_t* columns,
-                  QuadRowJob* job);
+void set_cell_job(const ConvolutionRecord& record, const void* part, const int64_t* columns,
+                  CellRowJob* job);
 
 constexpr int kMaxConvolutions = 8;
 
@@ -59,8 +60,8 @@ struct StemStep {
   ConvolutionRecord convolution;
   // Offsets inside a member's workspace.
   uint64_t ring;
-  uint64_t quads;  // [quads][in_width], where its ring has quads and phases
-  uint64_t row;    // [channels_out][out_width], where the next ring has quads or phases
+  uint64_t cells;  // [cells][in_width], where its ring has cells and phases
+  uint64_t row;    // [channels_out][out_width], where the next ring has cells or phases
 };
 
 // Whether the convolution in front of it computes its rows beside its ring.
@@ -85,7 +86,7 @@ struct TransitionRecord {
   // Offset inside the common workspace: floats or levels [channels][pitch], shuffled.
   uint64_t planes;
   // Offsets inside a member's workspace.
-  uint64_t panel;    // floats or quads [channels or quads][pixels of a tile], of planes
+  uint64_t panel;    // floats or cells [channels or cells][pixels of a tile], of planes
   uint64_t scratch;  // see PoolJob
   uint64_t pooled;   // 8-bit: floats of one channel
   ConvolutionRecord convolution;

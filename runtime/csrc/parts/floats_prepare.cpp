@@ -94,7 +94,7 @@ int bnn_stem_prepare(const bnn_stem* stem, void* part, size_t* bytes) {
           member.take(int64_t{before.channels_out} * before.out_width, sizeof(float));
     }
     if (step.convolution.is_int8 && step.convolution.stride != 1) {
-      step.quads =
+      step.cells =
           member.take(row_channels(step.convolution) * step.convolution.in_width, sizeof(uint32_t));
     }
   }

@@ -9,23 +9,23 @@
 namespace bnn {
 namespace {
 
-// One row of floats to quads.
+// One row of floats to cells.
 void quantize_row(const ConvolutionRecord& record, const Int8Kernels& int8, const float* x,
-                  int64_t x_channel, uint32_t* y, int64_t y_quad) {
-  const int64_t channels = record.channels_in / record.groups, quads = group_quads(record);
+                  int64_t x_channel, uint32_t* y, int64_t y_cell) {
+  const int64_t channels = record.channels_in / record.groups, cells = group_cells(record);
   for (int64_t group = 0; group < record.groups; ++group) {
-    int8.quantize_quads(x + group * channels * x_channel, x_channel, channels, record.in_width,
-                        record.inverse_step, y + group * quads * y_quad, y_quad);
+    int8.quantize_cells(x + group * channels * x_channel, x_channel, channels, record.in_width,
+                        record.inverse_step, y + group * cells * y_cell, y_cell);
   }
 }
 
-// Spreads one row of quads over the phases of a padded row.
-void spread_quads(const ConvolutionRecord& record, const uint32_t* x, uint32_t* padded) {
+// Spreads one row of cells over the phases of a padded row.
+void spread_cells(const ConvolutionRecord& record, const uint32_t* x, uint32_t* padded) {
   const int64_t stride = record.stride, before = record.before, width = record.in_width;
   const int64_t columns = int64_t{record.out_width - 1} * stride + record.kernel;  // that are read
   const int64_t end = before + width < columns ? before + width : columns;
-  const int64_t quads = row_channels(record);
-  for (int64_t quad = 0; quad < quads; ++quad, x += width, padded += stride * record.pitch) {
+  const int64_t cells = row_channels(record);
+  for (int64_t cell = 0; cell < cells; ++cell, x += width, padded += stride * record.pitch) {
     for (int64_t phase = 0; phase < stride; ++phase) {
       const int64_t first = (phase - before % stride + stride) % stride;  // of its columns in x
       uint32_t* out = padded + phase * record.pitch + (before + first) / stride;
@@ -124,8 +124,8 @@ class StemWalk {
     next_[i] = top + step.kernel;
     if (step.is_int8) {
       const uint32_t* rows[kMaxKernel];
-      QuadRowJob job;
-      set_quad_job(step, part_, columns_[i], &job);
+      CellRowJob job;
+      set_cell_job(step, part_, columns_[i], &job);
       job.rows = window_rows(i, top, rows);
       job.y = to;
       job.y_channel = to_channel;
@@ -172,9 +172,9 @@ class StemWalk {
       quantize_row(step, int8_, row, step.in_width, ring_row<uint32_t>(i, slot) + step.before,
                    step.pitch);
     } else {
-      uint32_t* quads = at<uint32_t>(own_, stem_.steps[i].quads);
-      quantize_row(step, int8_, row, step.in_width, quads, step.in_width);
-      spread_quads(step, quads, ring_row<uint32_t>(i, slot));
+      uint32_t* cells = at<uint32_t>(own_, stem_.steps[i].cells);
+      quantize_row(step, int8_, row, step.in_width, cells, step.in_width);
+      spread_cells(step, cells, ring_row<uint32_t>(i, slot));
     }
   }
 

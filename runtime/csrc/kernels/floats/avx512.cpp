@@ -38,8 +38,8 @@ const FloatKernels kAvx512Floats = {kOutputs,  kVectors * kLanes, convolve_row, 
                                     split_row, pool_row,          mean,         dense};
 
 const Int8Kernels kAvx512Int8 = {
-    kOutputs,          kQuadVectors * kLanes, kWeightBytes, kOffset,    pack_quad_weights,
-    convolve_quad_row, quantize_quads,        quantize,     fill_panel, dense_quads};
+    kOutputs,          kCellVectors * kLanes, kCellChannels, kOffset,    pack_cell_weights,
+    convolve_cell_row, quantize_cells,        quantize,      fill_panel, dense_quads};
 
 }  // namespace bnn
 
