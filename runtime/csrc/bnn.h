@@ -39,7 +39,7 @@ extern "C" {
 #define BNN_API __attribute__((visibility("default")))
 #define BNN_ABI 3
 /* Raised when the order of float operations changes, and with it the last bits of logits. */
-#define BNN_FLOAT_ORDER 1
+#define BNN_FLOAT_ORDER 2
 #define BNN_ALIGNMENT 64
 
 typedef enum {
