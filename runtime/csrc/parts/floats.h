@@ -21,10 +21,9 @@ struct ConvolutionRecord {
 };
 
 // Whether a convolution of a stem goes by Winograd's F(4, 3). Its shape alone decides, on every
-// CPU: the sums have another order then. With fewer channels the transforms cost what it saves.
+// CPU: the sums have another order then.
 inline bool is_winograd(const ConvolutionRecord& record) {
-  return record.kernel == 3 && record.stride == 1 && !record.is_int8 &&
-         record.channels_in / record.groups >= 3;
+  return record.kernel == 3 && record.stride == 1 && !record.is_int8;
 }
 
 // Rows of its output that it computes at once, and rows of its input that they need.
