@@ -23,9 +23,9 @@ constexpr int64_t kMaxCount = 65535;  // counts are uint16
 constexpr int kDenseBlock = 64;       // classes side by side in the head's weights
 constexpr int kTerms = 6;             // of a convolution by Winograd's F(4, 3), see WinogradJob
 constexpr int kTermRows = 4;          // of outputs that they give
-constexpr int kBiasTerm = 1;          // whose sum begins with the bias
-constexpr int kMaxLanes = 16;         // floats in the widest vector; planes are padded to it
-constexpr int64_t kSlack = 64;        // bytes beyond a map or scratch that kernels may touch
+constexpr float kNear = 0.75f, kFar = 1.5f;  // its points beside 0: plus and minus these
+constexpr int kMaxLanes = 16;                // floats in the widest vector; planes are padded to it
+constexpr int64_t kSlack = 64;               // bytes beyond a map or scratch that kernels may touch
 
 // One binary layer on one image: counts (=, or += when add) the mismatches of all windows of the
 // map.

@@ -43,11 +43,15 @@ int32_t write_quad_weights(const int8_t* weight, const ConvolutionRecord& record
 
 // The terms of a column of the window, which has these weights from top to bottom: see bnn.h.
 void transform_weights(double top, double middle, double bottom, float (&term)[kTerms]) {
-  term[0] = static_cast<float>(top / 4);
-  term[1] = static_cast<float>(-((top + bottom) + middle) / 6);
-  term[2] = static_cast<float>(-((top + bottom) - middle) / 6);
-  term[3] = static_cast<float>(((top + 4 * bottom) + 2 * middle) / 24);
-  term[4] = static_cast<float>(((top + 4 * bottom) - 2 * middle) / 24);
+  constexpr double kNear2 = kNear * kNear, kFar2 = kFar * kFar;
+  const auto at_point = [&](double x, double divisor) {
+    return static_cast<float>(((top + x * x * bottom) + x * middle) / divisor);
+  };
+  term[0] = static_cast<float>(top / (kNear2 * kFar2));
+  term[1] = at_point(kNear, 2 * kNear2 * (kNear2 - kFar2));
+  term[2] = at_point(-kNear, 2 * kNear2 * (kNear2 - kFar2));
+  term[3] = at_point(kFar, 2 * kFar2 * (kFar2 - kNear2));
+  term[4] = at_point(-kFar, 2 * kFar2 * (kFar2 - kNear2));
   term[5] = static_cast<float>(bottom);
 }
 
