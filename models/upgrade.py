@@ -3,7 +3,7 @@
 python -m models.upgrade BUNDLE --out DIR: weights and graphs stay byte by byte. The manifest gets
 what newer formats have, its digest among it, and the bundle a self-test, with the logits of its own
 engines here. Where the kernels' order of float operations has changed, parity is measured again,
-against the float twin, for the training graph is not in a bundle. DIR may be BUNDLE. The manifest is
+against the float twin, for a bundle has no training graph. DIR may be BUNDLE. The manifest is
 trusted as it is: format 1 has nothing to check it by.
 """
 
