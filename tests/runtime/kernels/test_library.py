@@ -198,6 +198,8 @@ def test_damaged_records_are_refused():
     stage = library.prepare_stage(tiny_stage())
     convolution = Convolution(np.ones((2, 3, 1, 1), np.float32), None, Window(1, 1))
     stem = library.prepare_stem(Stem(4, 4, [convolution]))
+    winograd = Convolution(np.ones((2, 3, 3, 3), np.float32), None, Window(3, 1, 1, 1))
+    pooled = library.prepare_stem(Stem(4, 4, [winograd], Window(3, 2, 1, 1)))
     x = np.zeros((1, 32, 4, 4), np.float32)
     for part, position, value, fault in (
         (stage, 33, 0, "size"),  # of the header: smaller than the record
@@ -216,7 +218,8 @@ def test_damaged_records_are_refused():
         (stem, 80, 9, "number of convolutions"),
         (stem, 92, 32, "pool"),
         (stem, 118, 1, "workspace"),
-        (stem, 128 + 44, 3, "packing"),
+        *((pooled, position, 1, "workspace") for position in (134, 142, 150)),
+        (stem, 152 + 44, 3, "packing"),
     ):
         damaged = changed(part, position, value)
         if fault == "size":
