@@ -22,8 +22,11 @@ constexpr int kGrowth = 64;           // output channels of one binary layer: on
 constexpr int kTaps = 9;              // of the 3x3 window
 constexpr int64_t kMaxCount = 65535;  // counts are uint16
 constexpr int kDenseBlock = 64;       // classes side by side in the head's weights
-constexpr int kMaxLanes = 16;         // floats in the widest vector; planes are padded to it
-constexpr int64_t kSlack = 64;        // bytes beyond a map or scratch that kernels may touch
+constexpr int kTerms = 6;             // of a convolution by Winograd's F(4, 3), see WinogradJob
+constexpr int kTermRows = 4;          // of outputs that they give
+constexpr float kNear = 0.75f, kFar = 1.5f;  // its points beside 0: plus and minus these
+constexpr int kMaxLanes = 16;                // floats in the widest vector; planes are padded to it
+constexpr int64_t kSlack = 64;               // bytes beyond a map or scratch that kernels may touch
 
 // One binary layer on one image: counts (=, or += when add) the mismatches of all windows of the
 // map.
@@ -79,6 +82,35 @@ struct PoolJob {
   float* scratch;  // [padding_before + width + padding_after + kMaxLanes]
 };
 
+// Four rows of the outputs of one group of a float 3x3 convolution that moves by one position, by
+// Winograd's F(4, 3) down the rows: from terms, which transform_rows makes of six rows of inputs.
+// Outputs are computed in blocks of WinogradKernels::outputs. A block's weights are
+// [pass][channel in][column][terms of a pass][outputs], padded with zeros.
+struct WinogradJob {
+  const float* terms;  // [channels][kTerms][pitch]: where the window's first column is for output 0
+  int64_t pitch;
+  int64_t channels, outputs;  // in and out of the group
+  const float* weight;
+  const float* bias;  // [blocks][outputs]
+  bool relu;
+  int64_t width;  // of the output
+  // The rows of the group's first output; NULL: not wanted. With `above`: the larger of the rows
+  // -1, 0, 1 and that of the rows 1, 2, 3, whole vectors, no NULL.
+  float* y[kTermRows];
+  int64_t y_channel;
+  float* above;  // NULL, or in: the row in front of these four; out: the last of them
+  int64_t rows;  // of the four inside the map; with `above`, the others are minus infinity
+};
+
+struct WinogradKernels {
+  int outputs;   // of a block
+  int together;  // terms of a pass
+  // Six rows [channels][pitch] -> [channels][kTerms][pitch], as far as `width` outputs read them
+  void (*transform_rows)(const float* const* rows, int64_t channels, int64_t pitch, int64_t width,
+                         float* y);
+  void (*rows)(const WinogradJob& job);
+};
+
 struct FloatKernels {
   int outputs;  // output channels of a block, see RowJob
   int pixels;   // of the widest tile
@@ -96,6 +128,7 @@ struct FloatKernels {
   // y[k] = bias[k] + sum over c of x[c] * weight[k / 64][c][k % 64]
   void (*dense)(const float* x, const float* weight, const float* bias, int64_t channels,
                 int64_t classes, float* y);
+  WinogradKernels winograd;
 };
 
 // RowJob in 8-bit arithmetic: what it says of floats holds for cells here. A block's weights are

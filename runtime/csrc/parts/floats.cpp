@@ -217,9 +217,9 @@ void report_floats(const void* part, Text* text) {
     const StemRecord& stem = *static_cast<const StemRecord*>(part);
     for (int32_t i = 0; i < stem.step_count; ++i) {
       const ConvolutionRecord& step = stem.steps[i].convolution;
-      text->add("%s{\"layer\": \"convolution%d %dx%dx%d\", \"kernel\": \"%s_tile\"}",
+      text->add("%s{\"layer\": \"convolution%d %dx%dx%d\", \"kernel\": \"%s_%s\"}",
                 i > 0 ? ", " : "[", i, step.channels_out, step.out_height, step.out_width,
-                arithmetic(step.is_int8));
+                arithmetic(step.is_int8), is_winograd(step) ? "winograd" : "tile");
     }
     text->add("]");
   } else if (header.kind == Kind::kTransition) {

@@ -211,6 +211,8 @@ def test_damaged_records_are_refused():
     )
     ones = np.ones(3, np.float32)
     transition = library.prepare_transition(Transition(ones, ones, 4, 4, None, 1, levels))
+    winograd = Convolution(np.ones((2, 3, 3, 3), np.float32), None, Window(3, 1, 1, 1))
+    pooled = library.prepare_stem(Stem(4, 4, [winograd], Window(3, 2, 1, 1)))
     x = np.zeros((1, 32, 4, 4), np.float32)
     for part, position, value, fault in (
         (stage, 33, 0, "size"),  # of the header: smaller than the record
@@ -229,9 +231,10 @@ def test_damaged_records_are_refused():
         (stem, 80, 9, "number of convolutions"),
         (stem, 92, 32, "pool"),
         (stem, 118, 1, "workspace"),
-        (stem, 128 + 44, 3, "packing"),
         (transition, 168 + 8, 0, "shape"),  # groups, which channels are divided by
         (transition, 168 + 52, 0, "packing"),  # channels of a cell, too
+        *((pooled, position, 1, "workspace") for position in (134, 142, 150)),
+        (stem, 152 + 44, 3, "packing"),
     ):
         damaged = changed(part, position, value)
         if fault == "size":

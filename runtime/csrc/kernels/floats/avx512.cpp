@@ -30,12 +30,21 @@ namespace {
 
 #include "kernels/floats/pool.inc"
 
+#include "kernels/floats/winograd.inc"
+
 #include "kernels/floats/int8.inc"
 
 }  // namespace
 
-const FloatKernels kAvx512Floats = {kOutputs,  kVectors * kLanes, convolve_row, copy_columns,
-                                    split_row, pool_row,          mean,         dense};
+const FloatKernels kAvx512Floats = {kOutputs,
+                                    kVectors * kLanes,
+                                    convolve_row,
+                                    copy_columns,
+                                    split_row,
+                                    pool_row,
+                                    mean,
+                                    dense,
+                                    {kTermOutputs, kTermsTogether, transform_rows, winograd_rows}};
 
 const Int8Kernels kAvx512Int8 = {
     kOutputs,          kCellVectors * kLanes, kCellChannels, kOffset,    pack_cell_weights,

@@ -20,6 +20,8 @@ namespace {
 
 #include "kernels/floats/pool.inc"
 
+#include "kernels/floats/winograd.inc"
+
 #include "kernels/floats/int8.inc"
 
 // ---- 8-bit with the dot products that ARMv8.2 may have: one instruction for four ----
@@ -42,8 +44,15 @@ BNN_TARGET_END
 
 }  // namespace
 
-const FloatKernels kNeonFloats = {kOutputs,  kVectors * kLanes, convolve_row, copy_columns,
-                                  split_row, pool_row,          mean,         dense};
+const FloatKernels kNeonFloats = {kOutputs,
+                                  kVectors * kLanes,
+                                  convolve_row,
+                                  copy_columns,
+                                  split_row,
+                                  pool_row,
+                                  mean,
+                                  dense,
+                                  {kTermOutputs, kTermsTogether, transform_rows, winograd_rows}};
 
 const Int8Kernels kNeonInt8 = {
     kOutputs,          kCellVectors * kLanes, kCellChannels, kOffset,    pack_cell_weights,
