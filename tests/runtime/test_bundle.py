@@ -11,7 +11,7 @@ import pytest
 
 from runtime import ENGINES, Bundle, Manifest, errors, load_engine, read_bundle, run_self_test
 from runtime.bundle import WEIGHTS, write_bundle
-from runtime.manifest import MANIFEST
+from runtime.manifest import FLOAT_ORDER, MANIFEST
 from runtime.tensor_file import read_tensors
 from tests.runtime.manifests import as_format_1, edit, make_manifest, write_example
 
@@ -40,7 +40,7 @@ def test_a_manifest_of_format_1_is_written_as_the_newest(bundle: Bundle) -> None
     new = write_bundle(bundle.path, old.manifest, {WEIGHTS: bundle.path / WEIGHTS})
     full_size = replace(make_manifest().preprocessing, reduce=None)  # its answers stay
     assert replace(new.manifest, files={}) == replace(
-        make_manifest(), preprocessing=full_size, reduction=None
+        make_manifest(), preprocessing=full_size, reduction=None, float_order=FLOAT_ORDER
     )
 
 

@@ -263,6 +263,13 @@ void check_implementation(const char* name) {
     check_head(name, 96, 4, 10, is_int8);
     check_head(name, 70, 7, 101, is_int8);
   }
+  for (int32_t threads = 1; threads <= 3; ++threads) {
+    check_grouped_stem(name, 64, 64, {3, 2, 1, 1}, 1, threads);  // maps of whole fours of rows
+    check_grouped_stem(name, 33, 70, {3, 2, 1, 0}, 0, threads);
+    check_grouped_stem(name, 5, 131, {3, 2, 1, 1}, 1, threads);
+    check_grouped_stem(name, 29, 37, {2, 2, 0, 1}, 1, threads);
+    check_grouped_stem(name, 27, 40, {0, 0, 0, 0}, 0, threads);
+  }
   check_resizing(name);
 }
 
