@@ -119,7 +119,11 @@ class Inference:
             by_model.setdefault(job.model or self.catalogue.default, []).append(job)
         outcomes: dict[Job, Classified | BaseException] = {}
         for model, of_model in by_model.items():
-            outcomes |= self._compute_together(model, of_model, is_alone)
+            # As many as any model may have together: for this one perhaps too many.
+            most = model.unit if self.catalogue.served > 1 else len(of_model)
+            for start in range(0, len(of_model), most):
+                unit = of_model[start : start + most]
+                outcomes |= self._compute_together(model, unit, is_alone)
         return [outcomes[job] for job in jobs]
 
     def _compute_together(
@@ -164,7 +168,7 @@ class Inference:
     def _hold(self, size: int, until: float) -> Iterator[None]:
         """The right to decode one image, which takes so many bytes; in line with the others."""
         decoding = self._budget.decoding
-        with self._decoders or nullcontext(), decoding.hold(min(size, decoding.capacity), until):
+        with self._decoders or nullcontext(), decoding.hold(size, until, or_all=True):
             yield
 
     def _prepare(self, classifier: Classifier, job: Job) -> Prepared:
