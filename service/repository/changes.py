@@ -9,7 +9,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic, process_time
 
-from runtime import Engine, RuntimeFault, estimate_load_bytes, read_bundle, stamp_bundle
+from runtime import (
+    Engine,
+    RuntimeFault,
+    estimate_kept_bytes,
+    estimate_load_bytes,
+    read_bundle,
+    stamp_bundle,
+    trim_memory,
+)
 from service.classification.predictor import Predictor
 from service.memory.budget import Budget, NoMemory
 from service.messages.problems import Problem
@@ -82,10 +90,9 @@ class Changes:
             has_more = settings.models is not None
             self._budget.settle(model.input_pixels, is_final=not has_more)
             self._put_default(model)
-            report = await self._follow_directory()
-            if has_more:  # now that all of them are there, what they take is known and not planned
-                self._budget.settle(self._find_pixels(), is_final=True)
-                self._catalogue.limit(self._budget.limits.images)
+            if has_more:
+                report = await self._follow_directory()
+                self._settle_all(report)
                 _log_report("models read", report)
             self._describe_start()
 
@@ -112,15 +119,20 @@ class Changes:
         async with self._turn:
             default = self._catalogue.default
             folder = default.folder if name == default.name else None
+            fault: str | None = None
             if folder is None:
-                folder = (await self._find()).folders.get(name)
-            if folder is None:
+                found = await self._find()
+                folder, fault = found.folders.get(name), found.faults.get(name)
+            if folder is None and fault is None:
                 raise Problem(
                     "model_not_found",
                     "expected the name of a folder in BNN_MODELS, or of the default model; found "
                     "another. POST /v2/repository/index lists those that are served.",
                 )
-            fault = await self._bring(self._catalogue.get(name), name, folder)
+            if folder is not None:
+                fault = await self._bring(self._catalogue.get(name), name, folder)
+            elif fault is not None:
+                self._note_fault(name, fault)
             if fault is not None:
                 raise Problem("model_not_loaded", f"{fault} What was served before still is.")
 
@@ -156,24 +168,24 @@ class Changes:
     async def _follow_directory(self) -> Report:
         """Loads what is new or other than before, unloads what is gone."""
         report = Report()
-        if self._settings.models is None:
-            return report
         found = await self._find()
-        default = self._catalogue.default.name
+        default, in_directory = self._catalogue.default.name, name_default(self._settings)
         self._catalogue.faults = {
             name: why
             for name, why in self._catalogue.faults.items()
             if name in found.folders or name == default
         }
         for name, why in found.faults.items():
-            self._note_fault(name, why)
-            report.failed.append(name)
-        for name in self._catalogue.names - found.folders.keys() - {default}:
+            if name != in_directory:  # the default one, which has been looked at
+                self._note_fault(name, why)
+                report.failed.append(name)
+        there = found.folders.keys() | found.faults.keys()  # a broken one leaves the old one
+        for name in self._catalogue.names - there - {default}:
             self._unload(name)
             report.unloaded.append(name)
         for name, folder in found.folders.items():
-            if name == name_default(self._settings):
-                continue  # the default one
+            if name == in_directory:
+                continue
             served = self._catalogue.get(name)
             if served is not None and served is self._catalogue.default:
                 served = None  # of a bundle elsewhere: the name is taken
@@ -199,7 +211,7 @@ class Changes:
         # A default bundle that stands for itself may be another network now, and has its name.
         wanted = name_default(self._settings) if is_default else name
         try:
-            model = await asyncio.to_thread(self._load_within, wanted, folder)
+            model = await asyncio.to_thread(self._load_within, served, wanted, folder)
             self._swap(served, model)
         except _FAULTS as error:
             fault = str(error) or "expected memory for the model; there is none left."
@@ -211,9 +223,22 @@ class Changes:
         self._note_fault(name, fault)
         return fault
 
-    def _load_within(self, name: str | None, folder: Path) -> ServedModel:
-        """Loads a model in memory that images may have when it is there. In a thread."""
-        need = estimate_load_bytes(read_bundle(folder).manifest, self._settings.engine)
+    def _load_within(
+        self, served: ServedModel | None, name: str | None, folder: Path
+    ) -> ServedModel:
+        """Loads a model in memory that images may have when it is there. In a thread.
+
+        What it keeps, instead of `served`, must fit in, too. Raises NoMemory beside the faults of
+        load_model.
+        """
+        manifest = read_bundle(folder).manifest
+        need = estimate_load_bytes(manifest, self._settings.engine)
+        kept = estimate_kept_bytes(manifest, self._settings.engine)
+        _, height, width = manifest.input
+        others = [m.input_pixels for m in self._catalogue.list() if m is not served]
+        self._budget.check_change(
+            kept - (served.kept_bytes if served else 0), max(height * width, *others, 0)
+        )
         decoding = self._budget.decoding
         if need > decoding.capacity:
             raise NoMemory(
@@ -265,6 +290,35 @@ class Changes:
         self._budget.change(-removed.kept_bytes, self._find_pixels())
         self._finish("unloaded")
         _log.info("a model is no longer served", extra={"model": name})
+
+    def _settle_all(self, report: Report) -> None:
+        """Now that all of them are there, what they take is known, and no more planned.
+
+        Models that are too many go, the last one first. The default one fits: what others took
+        while they could not be loaded does not end the service.
+        """
+        while True:
+            try:
+                self._budget.settle(self._find_pixels(), is_final=True)
+                break
+            except NoMemory as error:
+                _, *others = self._catalogue.list()
+                if not others:
+                    _log.warning(
+                        "the process takes more than the memory budget has for it: models that "
+                        "are not served took it while they were loaded",
+                        extra={"reason": str(error)},
+                    )
+                    self._budget.report()
+                    break
+                name = others[-1].name
+                self._unload(name)
+                del others
+                trim_memory()
+                self._note_fault(name, str(error))
+                report.loaded.remove(name)
+                report.failed.append(name)
+        self._catalogue.limit(self._budget.limits.images)
 
     def _finish(self, result: str) -> None:
         self._catalogue.limit(self._budget.limits.images)
