@@ -121,7 +121,7 @@ class Changes:
             folder = default.folder if name == default.name else None
             fault: str | None = None
             if folder is None:
-                found = await self._find()
+                found = await self._find() or Found()
                 folder, fault = found.folders.get(name), found.faults.get(name)
             if folder is None and fault is None:
                 raise Problem(
@@ -154,21 +154,21 @@ class Changes:
 
     # ---- steps, each with the turn
 
-    async def _find(self) -> Found:
-        """What the directory has now; that it can't be read is logged, and changes nothing."""
+    async def _find(self) -> Found | None:
+        """What the directory has now; None: it can't be read, which is logged."""
         try:
-            found = await asyncio.to_thread(find_models, self._settings.models)
+            return await asyncio.to_thread(find_models, self._settings.models)
         except OSError as error:
             fault = f"expected a directory of models that can be read; found {error.strerror}"
             _log.error("the models stay as they were", extra={"reason": fault})
-            served = (self._catalogue.get(name) for name in self._catalogue.names)
-            return Found({m.name: m.folder for m in served if m is not None and m.folder})
-        return found
+            return None
 
     async def _follow_directory(self) -> Report:
         """Loads what is new or other than before, unloads what is gone."""
         report = Report()
         found = await self._find()
+        if found is None:  # nothing is known of it: the models stay
+            return report
         default, in_directory = self._catalogue.default.name, name_default(self._settings)
         self._catalogue.faults = {
             name: why

@@ -76,8 +76,12 @@ def check_name(name: str) -> str | None:
 
 
 def name_default(settings: Settings) -> str | None:
-    """The folder's name of the default bundle, where it stands among the models; else None."""
-    if settings.models is None:
+    """The folder's name of the default bundle, where it stands among the models; else None.
+
+    However both paths are written, and whatever links lead to the directory. None, too, where the
+    folder's name can't be a model's.
+    """
+    if settings.models is None or check_name(settings.bundle.name) is not None:
         return None
-    bundle = settings.bundle.absolute()
-    return bundle.name if bundle.parent == settings.models.absolute() else None
+    parent = os.path.realpath(settings.bundle.parent)  # unlike resolve(), it bears circles
+    return settings.bundle.name if parent == os.path.realpath(settings.models) else None

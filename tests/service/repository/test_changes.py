@@ -214,8 +214,10 @@ async def test_a_directory_that_cannot_be_read_changes_nothing(
     async with serve(bundle, models) as client:
         models.rename(models.with_name("moved"))
         report = await find_changes(client).reload()
-        assert (report.unloaded, report.loaded) == ([], [])
-        assert len((await client.get("/models")).json()["models"]) == 2
+        assert (report.unloaded, report.loaded, report.failed) == ([], [], [])
+        listed = (await client.get("/models")).json()["models"]
+        assert [model["name"] for model in listed] == ["tiny", "birds"]
+        assert listed[0]["is_newest"]
         assert any(r.message == "the models stay as they were" for r in caplog.records)
 
 

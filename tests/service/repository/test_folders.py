@@ -111,3 +111,20 @@ def test_the_default_bundle_may_stand_in_the_directory(tmp_path: Path) -> None:
     assert name_default(Settings(bundle=models / "current", models=models)) == "current"
     assert name_default(Settings(bundle=tmp_path / "birds", models=models)) is None
     assert name_default(Settings(bundle=models / "birds")) is None
+    assert name_default(Settings(bundle=models / "birds_image", models=models)) is None
+    assert name_default(Settings(bundle=models / ".hidden", models=models)) is None
+
+
+def test_the_directory_may_be_written_in_several_ways(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "models" / "v1").mkdir(parents=True)
+    (tmp_path / "models" / "current").symlink_to("v1")
+    (tmp_path / "link").symlink_to("models")
+    (tmp_path / "circle").symlink_to("circle")
+    monkeypatch.chdir(tmp_path)
+    ways = [Path("models"), tmp_path / "models", Path("link"), Path("models/../link")]
+    for way in ways:
+        for other in ways:
+            assert name_default(Settings(bundle=way / "current", models=other)) == "current"
+        assert name_default(Settings(bundle=way / "current", models=Path("circle"))) is None
