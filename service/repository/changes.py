@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic, process_time
 
@@ -26,6 +26,7 @@ from service.repository.catalogue import Catalogue
 from service.repository.folders import Found, find_models, name_default
 from service.repository.loading import load_model
 from service.repository.names import list_names
+from service.repository.report import Report
 from service.repository.served import ServedModel
 from service.settings.settings import Settings
 
@@ -41,22 +42,13 @@ class NameTaken(Exception):
 _FAULTS = (RuntimeFault, NoMemory, NameTaken, MemoryError, OSError)  # of a bundle or a machine
 
 
-@dataclass
-class Report:
-    """What a reading of the models' directory did, by name."""
-
-    loaded: list[str] = field(default_factory=list)
-    unloaded: list[str] = field(default_factory=list)
-    failed: list[str] = field(default_factory=list)
-    unchanged: list[str] = field(default_factory=list)
-
-
 class Changes:
     """What may be done to the models of a catalogue. To be called on the event loop.
 
     A model is loaded beside those that answer, and takes its name over when it is warm. Requests
     that have begun keep the one that they began with; it goes with the last of them. A bundle that
-    can't be served leaves everything as it was. `heed` is called after each change.
+    can't be served leaves everything as it was. `heed` is called after each change. While
+    `is_ending` says that the service ends, no further model is loaded.
     """
 
     def __init__(
@@ -67,6 +59,7 @@ class Changes:
         catalogue: Catalogue,
         predictor: Predictor,
         heed: Callable[[], None],
+        is_ending: Callable[[], bool] = lambda: False,
     ) -> None:
         self._settings = settings
         self._metrics = metrics
@@ -74,6 +67,7 @@ class Changes:
         self._catalogue = catalogue
         self._predictor = predictor  # of the default model, whichever it is
         self._heed = heed
+        self._is_ending = is_ending
         self._turn = asyncio.Lock()
 
     async def start(self, engine: Engine | None) -> None:
@@ -92,8 +86,10 @@ class Changes:
             self._put_default(model)
             if has_more:
                 report = await self._follow_directory()
+                if self._is_ending():
+                    return
                 self._settle_all(report)
-                _log_report("models read", report)
+                report.log("models read")
             self._describe_start()
 
     async def reload(self) -> Report:
@@ -105,23 +101,31 @@ class Changes:
             default = self._catalogue.default
             if default.folder is not None:
                 await self._renew(default, default.name, default.folder, report)
-            more = await self._follow_directory()
-            for name in ("loaded", "unloaded", "failed", "unchanged"):
-                getattr(report, name).extend(getattr(more, name))
-            _log_report("models read again", report)
+            report.add(await self._follow_directory())
+            report.log("models read again")
             return report
 
     async def load(self, name: str) -> None:
         """Loads a model of the directory, or the default one, anew.
 
-        Raises Problem model_not_found, model_not_loaded.
+        Raises Problem model_not_found, model_not_loaded, draining.
         """
         async with self._turn:
+            if self._is_ending():
+                raise Problem(
+                    "draining", "expected a service that goes on; it is being stopped. Ask another."
+                )
             default = self._catalogue.default
             folder = default.folder if name == default.name else None
             fault: str | None = None
             if folder is None:
-                found = await self._find() or Found()
+                found = await self._find()
+                if found is None:
+                    raise Problem(
+                        "model_not_loaded",
+                        "expected a directory of models that can be read; found another. The "
+                        "service's log says why.",
+                    )
                 folder, fault = found.folders.get(name), found.faults.get(name)
             if folder is None and fault is None:
                 raise Problem(
@@ -184,6 +188,8 @@ class Changes:
             self._unload(name)
             report.unloaded.append(name)
         for name, folder in found.folders.items():
+            if self._is_ending():
+                break
             if name == in_directory:
                 continue
             served = self._catalogue.get(name)
@@ -379,9 +385,3 @@ def warn_of(model: ServedModel) -> None:
         )
     if not model.classifier.manifest.trained:
         _log.warning("the model is untrained: its labels mean nothing", extra={"model": model.name})
-
-
-def _log_report(text: str, report: Report) -> None:
-    names: Iterable[tuple[str, list[str]]] = vars(report).items()
-    level = logging.WARNING if report.failed else logging.INFO
-    _log.log(level, text, extra={key: ", ".join(found) for key, found in names if found})

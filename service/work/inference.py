@@ -78,7 +78,13 @@ class Inference:
         self.scheduler = Scheduler(settings.workers, self._compute)
         self.catalogue = Catalogue(lifecycle.check_started)
         self.changes = Changes(
-            settings, metrics, budget, self.catalogue, self.predictor, self._heed_change
+            settings,
+            metrics,
+            budget,
+            self.catalogue,
+            self.predictor,
+            self._heed_change,
+            lambda: lifecycle.refuses_new,
         )
         lifecycle.watch(self.scheduler.longest_run)
 
@@ -102,7 +108,8 @@ class Inference:
             await self._loading
 
     async def close(self) -> None:
-        """Refuses what waits, finishes what is being computed, frees the model."""
+        """Refuses what waits, finishes what is being computed or loaded, frees the models."""
+        self._lifecycle.refuse_new()
         await self.wait()
         await self.scheduler.stop(_PATIENCE_SECONDS)
         self.catalogue.clear()

@@ -218,6 +218,8 @@ async def test_a_directory_that_cannot_be_read_changes_nothing(
         listed = (await client.get("/models")).json()["models"]
         assert [model["name"] for model in listed] == ["tiny", "birds"]
         assert listed[0]["is_newest"]
+        with pytest.raises(Problem, match="expected a directory of models that can be read"):
+            await find_changes(client).load("birds")
         assert any(r.message == "the models stay as they were" for r in caplog.records)
 
 
@@ -415,3 +417,30 @@ async def test_at_the_start_models_that_are_too_many_end_no_other(
         assert await ask(client, make_image) == "red"
         warned = "the process takes more than the memory budget" in caplog.text
         assert warned is (kept == ["tiny"])
+
+
+async def test_the_end_waits_for_one_model_and_not_for_all(
+    bundle: Path, models: Path, make_bundle: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("ants", "bees"):
+        make_bundle(models / name)
+    entered, gate = asyncio.Event(), threading.Event()
+    loop, loaded = asyncio.get_running_loop(), []
+    load = service.repository.changes.load_model
+
+    def wait(folder: Any, settings: Settings, name: str | None) -> Any:
+        loaded.append(name)
+        if name == "ants":
+            loop.call_soon_threadsafe(entered.set)
+            assert gate.wait(30)
+        return load(folder, settings, name)
+
+    monkeypatch.setattr(service.repository.changes, "load_model", wait)
+    app = create_app(Settings(bundle=bundle, models=models, engine="onnx"))
+    async with app.lifespan():
+        await entered.wait()
+        late = asyncio.create_task(app.state.inference.changes.load("birds"))
+        loop.call_later(0.05, gate.set)
+    assert loaded == [None, "ants"]
+    with pytest.raises(Problem, match="draining"):
+        await late
