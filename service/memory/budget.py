@@ -58,28 +58,37 @@ class Budget:
         """Shares out what the process leaves, now that its model is loaded and warm.
 
         `input_pixels`: of the largest input of a network. Limits that do not fit are lowered, with
-        a line in the log that says so, unless more models are to come. Raises NoMemory.
+        a line in the log that says so, unless more models are to come. Raises NoMemory, and nothing
+        is changed.
         """
         base = read_memory().get("rss", _UNMEASURED_BYTES)
         base += self._measure_tensors(input_pixels)
         base += self._settings.max_connections * _CONNECTION_BYTES + _SLACK_BYTES
+        self._check(base)
         self._input_pixels = input_pixels
         self._share_out(base)
-        self._check(base)
         if is_final:
-            self._report()
+            self.report()
 
     def change(self, by: int, input_pixels: int) -> None:
         """Shares out anew, after a model has come that takes `by` bytes, or one went (below 0).
 
         `input_pixels`: of the largest input now. Raises NoMemory, and nothing is changed.
         """
+        base = self.check_change(by, input_pixels)
+        self._input_pixels = input_pixels
+        self._share_out(base)
+
+    def check_change(self, by: int, input_pixels: int) -> int:
+        """What `change` checks, without changing anything; the bytes that would be set aside.
+
+        Raises NoMemory as `change` does.
+        """
         tensors = self._measure_tensors(input_pixels) - self._measure_tensors(self._input_pixels)
         base = max(0, self.base + by + tensors)
         if base > self.base:
             self._check(base)
-        self._input_pixels = input_pixels
-        self._share_out(base)
+        return base
 
     def _measure_tensors(self, input_pixels: int) -> int:
         return self._settings.workers * _TENSOR_BYTES_PER_PIXEL * input_pixels
@@ -119,7 +128,8 @@ class Budget:
             self.limit - base, self._settings
         )
 
-    def _report(self) -> None:
+    def report(self) -> None:
+        """Logs the budget, and which limits are lowered to fit into it."""
         settings, limits = self._settings, self.limits
         if limits.max_body_bytes < settings.max_body_bytes:
             _log.warning(

@@ -78,7 +78,13 @@ class Inference:
         self.scheduler = Scheduler(settings.workers, self._compute)
         self.catalogue = Catalogue(lifecycle.check_started)
         self.changes = Changes(
-            settings, metrics, budget, self.catalogue, self.predictor, self._heed_change
+            settings,
+            metrics,
+            budget,
+            self.catalogue,
+            self.predictor,
+            self._heed_change,
+            lambda: lifecycle.refuses_new,
         )
         lifecycle.watch(self.scheduler.longest_run)
 
@@ -102,7 +108,8 @@ class Inference:
             await self._loading
 
     async def close(self) -> None:
-        """Refuses what waits, finishes what is being computed, frees the model."""
+        """Refuses what waits, finishes what is being computed or loaded, frees the models."""
+        self._lifecycle.refuse_new()
         await self.wait()
         await self.scheduler.stop(_PATIENCE_SECONDS)
         self.catalogue.clear()
@@ -119,7 +126,11 @@ class Inference:
             by_model.setdefault(job.model or self.catalogue.default, []).append(job)
         outcomes: dict[Job, Classified | BaseException] = {}
         for model, of_model in by_model.items():
-            outcomes |= self._compute_together(model, of_model, is_alone)
+            # As many as any model may have together: for this one perhaps too many.
+            most = model.unit if self.catalogue.served > 1 else len(of_model)
+            for start in range(0, len(of_model), most):
+                unit = of_model[start : start + most]
+                outcomes |= self._compute_together(model, unit, is_alone)
         return [outcomes[job] for job in jobs]
 
     def _compute_together(
@@ -164,7 +175,7 @@ class Inference:
     def _hold(self, size: int, until: float) -> Iterator[None]:
         """The right to decode one image, which takes so many bytes; in line with the others."""
         decoding = self._budget.decoding
-        with self._decoders or nullcontext(), decoding.hold(min(size, decoding.capacity), until):
+        with self._decoders or nullcontext(), decoding.hold(size, until, or_all=True):
             yield
 
     def _prepare(self, classifier: Classifier, job: Job) -> Prepared:

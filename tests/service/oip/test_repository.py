@@ -110,7 +110,7 @@ def test_what_cannot_be(client: Any, models: Path, keys: tuple[Path, str, str]) 
     calls: list[tuple[str, Callable[[], Any]]] = [
         ("404", lambda: client.load_model("nobody", headers=chief)),
         ("404", lambda: client.load_model("birds_image", headers=chief)),
-        ("404", lambda: client.load_model("cats", headers=chief)),
+        ("400", lambda: client.load_model("cats", headers=chief)),  # a folder without a bundle
         ("404", lambda: client.load_model("..", headers=chief)),
         ("404", lambda: client.unload_model("nobody", headers=chief)),
         ("400", lambda: client.unload_model("tiny", headers=chief)),

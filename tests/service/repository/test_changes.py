@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import shutil
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -14,6 +15,7 @@ import pytest
 
 import service.repository.changes
 from service.app import create_app
+from service.memory.budget import Budget, NoMemory
 from service.messages.problems import Problem
 from service.repository.changes import Changes
 from service.settings.settings import Settings
@@ -212,8 +214,12 @@ async def test_a_directory_that_cannot_be_read_changes_nothing(
     async with serve(bundle, models) as client:
         models.rename(models.with_name("moved"))
         report = await find_changes(client).reload()
-        assert (report.unloaded, report.loaded) == ([], [])
-        assert len((await client.get("/models")).json()["models"]) == 2
+        assert (report.unloaded, report.loaded, report.failed) == ([], [], [])
+        listed = (await client.get("/models")).json()["models"]
+        assert [model["name"] for model in listed] == ["tiny", "birds"]
+        assert listed[0]["is_newest"]
+        with pytest.raises(Problem, match="expected a directory of models that can be read"):
+            await find_changes(client).load("birds")
         assert any(r.message == "the models stay as they were" for r in caplog.records)
 
 
@@ -308,3 +314,133 @@ async def test_an_unexpected_failure_leaves_the_old_one(
         with pytest.raises(Problem, match="ZeroDivisionError"):
             await find_changes(client).load("birds")
         assert await ask(client, make_image, "birds") == "robin"
+
+
+async def test_a_folder_without_its_manifest_leaves_the_old_one(
+    bundle: Path, models: Path, make_image: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serve(bundle, models) as client:
+        changes = find_changes(client)
+        for spoiled in ("nothing", "a link to nowhere"):
+            (models / "birds").rename(models / ".old")
+            if spoiled == "nothing":
+                (models / "birds").mkdir()
+            else:
+                (models / "birds").symlink_to("nowhere")
+            report = await changes.reload()
+            assert (report.failed, report.unloaded) == (["birds"], [])
+            assert await ask(client, make_image, "birds") == "robin"
+            listed = (await client.get("/models")).json()
+            assert [model["is_newest"] for model in listed["models"]] == [True, False]
+            with pytest.raises(Problem, match="model_not_loaded"):
+                await changes.load("birds")
+            (models / "birds").rmdir() if spoiled == "nothing" else (models / "birds").unlink()
+            (models / ".old").rename(models / "birds")
+            assert (await changes.reload()).unchanged == ["tiny", "birds"]
+        assert all(
+            record.still_served  # type: ignore[attr-defined]
+            for record in caplog.records
+            if record.message == "a model cannot be served"
+        )
+
+
+async def test_the_default_one_fails_once_where_it_stands_in_the_directory(
+    models: Path, make_image: Any
+) -> None:
+    async with serve(models / "birds", models) as client:
+        (models / "birds" / "manifest.json").unlink()
+        assert (await find_changes(client).reload()).failed == ["birds"]
+        assert await ask(client, make_image, "birds") == "robin"
+        metrics = (await client.get("/metrics")).text
+        assert 'bnn_model_changes_total{result="failed"} 1.0' in metrics
+
+
+async def test_names_that_are_no_text_are_listed(bundle: Path, models: Path) -> None:
+    try:
+        os.mkdir(os.fsencode(models) + b"/caf\xe9")
+    except OSError:
+        pytest.skip("this file system takes no such names")
+    async with serve(bundle, models) as client:
+        assert (await client.get("/models")).json()["failed"] == ["caf\\xe9"]
+        index = (await client.post("/v2/repository/index")).json()
+        assert index[-1]["name"] == "caf\\xe9"
+
+
+async def test_a_default_bundle_of_another_name_ends_the_fault(
+    make_bundle: Make, tmp_path: Path
+) -> None:
+    folder = make_bundle(tmp_path / "own")
+    async with serve(folder, None) as client:
+        replace_bundle(folder, lambda path: spoil(make_bundle(path, labels=BIRDS)))
+        assert (await find_changes(client).reload()).failed == ["tiny"]
+        replace_bundle(folder, lambda path: make_bundle(path, name="other"))
+        await find_changes(client).reload()
+        assert (await client.get("/models")).json()["failed"] == []
+
+
+async def test_what_a_model_keeps_is_known_before_it_is_loaded(
+    bundle: Path, models: Path, monkeypatch: pytest.MonkeyPatch, make_image: Any
+) -> None:
+    async with serve(bundle, models) as client:
+        monkeypatch.setattr(service.repository.changes, "estimate_kept_bytes", lambda *_: 2**50)
+        monkeypatch.setattr(service.repository.changes, "load_model", None)  # is not called
+        with pytest.raises(Problem, match="expected a memory budget of at least"):
+            await find_changes(client).load("birds")
+        assert await ask(client, make_image, "birds") == "robin"
+
+
+@pytest.mark.parametrize("kept", [["tiny", "ants"], ["tiny"]])
+async def test_at_the_start_models_that_are_too_many_end_no_other(
+    bundle: Path,
+    models: Path,
+    make_bundle: Make,
+    make_image: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    kept: list[str],
+) -> None:
+    """What the process takes is measured when all are there: more than was planned."""
+    make_bundle(models / "ants", labels=("wood", "fire", "army"))
+    settle, settled = Budget.settle, []
+
+    def find_too_many(budget: Budget, pixels: int, is_final: bool = True) -> None:
+        settled.append(is_final)
+        if is_final and (len(settled) < 3 or kept == ["tiny"]):  # birds go, then it fits or not
+            raise NoMemory("expected a memory budget of at least 300 MiB for this model")
+        settle(budget, pixels, is_final)
+
+    monkeypatch.setattr(Budget, "settle", find_too_many)
+    async with serve(bundle, models) as client:
+        listed = (await client.get("/models")).json()
+        assert [model["name"] for model in listed["models"]] == kept
+        assert listed["failed"] == [name for name in ("ants", "birds") if name not in kept]
+        assert await ask(client, make_image) == "red"
+        warned = "the process takes more than the memory budget" in caplog.text
+        assert warned is (kept == ["tiny"])
+
+
+async def test_the_end_waits_for_one_model_and_not_for_all(
+    bundle: Path, models: Path, make_bundle: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("ants", "bees"):
+        make_bundle(models / name)
+    entered, gate = asyncio.Event(), threading.Event()
+    loop, loaded = asyncio.get_running_loop(), []
+    load = service.repository.changes.load_model
+
+    def wait(folder: Any, settings: Settings, name: str | None) -> Any:
+        loaded.append(name)
+        if name == "ants":
+            loop.call_soon_threadsafe(entered.set)
+            assert gate.wait(30)
+        return load(folder, settings, name)
+
+    monkeypatch.setattr(service.repository.changes, "load_model", wait)
+    app = create_app(Settings(bundle=bundle, models=models, engine="onnx"))
+    async with app.lifespan():
+        await entered.wait()
+        late = asyncio.create_task(app.state.inference.changes.load("birds"))
+        loop.call_later(0.05, gate.set)
+    assert loaded == [None, "ants"]
+    with pytest.raises(Problem, match="draining"):
+        await late

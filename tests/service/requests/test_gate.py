@@ -86,6 +86,7 @@ def test_a_full_queue_is_said_at_the_gate(street: Street, target: bytes) -> None
 def test_who_names_a_model_is_left_to_the_application(street: Street) -> None:
     """Its images may take less time than the default model's."""
     assert street.ask(b"/classify?model=birds") is None
+    assert street.ask(b"/classify?%6dodel=birds") is None
 
 
 def test_an_unknown_length_is_no_obstacle(street: Street) -> None:

@@ -2,6 +2,7 @@
 sockets.
 """
 
+import asyncio
 import json
 import resource
 import signal
@@ -17,6 +18,7 @@ import service.requests.front
 import service.server.eviction
 import service.server.protocol
 import service.server.server
+from service.repository.changes import Changes
 from service.server.server import bound_connections
 from tests.service.servers import ServerProcess, wait_for
 from tests.service.wire import Address, Wire, ask, get, post, post_head
@@ -520,3 +522,49 @@ def test_a_model_that_cannot_be_loaded_is_told_and_ends_the_process(
     lines = server.log.splitlines()
     assert lines[-1].startswith("error: /nowhere/manifest.json")
     assert "Traceback" not in server.log
+
+
+# ---- signals
+
+
+def test_many_hang_ups_are_two_readings(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that is being done, and one for whatever was changed since it began."""
+    server = serve()
+    began: list[float] = []
+    gate = asyncio.Event()
+
+    async def reload(_: Changes) -> None:
+        began.append(time.monotonic())
+        await gate.wait()
+
+    monkeypatch.setattr(Changes, "reload", reload)
+    server.signal(signal.SIGHUP)
+    wait_for(lambda: bool(began))
+    for _ in range(20):
+        server.signal(signal.SIGHUP)
+    wait_for(lambda: not server.server._signals)
+    assert len(began) == 1
+    server.server._reloading.get_loop().call_soon_threadsafe(gate.set)
+    wait_for(server.server._reloading.done)
+    assert len(began) == 2
+    server.signal(signal.SIGHUP)
+    wait_for(lambda: len(began) == 3)
+
+
+def test_a_signal_while_others_are_heeded_is_not_lost(serve: Any) -> None:
+    """They come between any two instructions, also when the last one has been looked at."""
+
+    class Late(list[signal.Signals]):
+        def __bool__(self) -> bool:
+            if not len(self) and late:
+                self.append(late.pop())
+            return len(self) > 0
+
+        def clear(self) -> None:
+            bool(self)
+            super().clear()
+
+    server = serve(drain_delay_ms=0)
+    late = [signal.SIGTERM]
+    server.server._signals = Late([signal.SIGHUP])
+    server.join()

@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -19,10 +20,12 @@ from service.memory.budget import Budget
 from service.messages.exchange import Connection
 from service.messages.problems import Problem
 from service.metrics.metrics import Metrics
+from service.repository.served import ServedModel
 from service.settings.settings import Settings
 from service.work.inference import Classified, Inference
 from service.work.lifecycle import Lifecycle
 from service.work.scheduler import Job
+from tests.service.conftest import make_served
 from tests.service.servers import make_settings
 from tests.service.wire import SECONDS
 
@@ -49,9 +52,11 @@ async def start(engine: Any = None, unit: int = 1, **settings: Any) -> AsyncIter
         await inference.close()
 
 
-def submit(inference: Inference, data: bytes, cost: float = 1.0) -> Job:
+def submit(
+    inference: Inference, data: bytes, cost: float = 1.0, model: ServedModel | None = None
+) -> Job:
     """A job for one image, on its way."""
-    job = Job(data, 1, "caller", Connection(), cost, monotonic() + SECONDS)
+    job = Job(data, 1, "caller", Connection(), cost, monotonic() + SECONDS, model=model)
     inference.scheduler.submit(job)
     return job
 
@@ -134,6 +139,21 @@ async def test_images_that_wait_are_computed_together(gated: Any, make_image: An
         assert [outcome.predictions[0].index for outcome in outcomes] == [0, 1, 2]
         assert [outcome.unit for outcome in (await first.done, *outcomes)] == [1, 3, 3, 3]
         assert [images for images, _ in gated.asked] == [1, 3]
+
+
+async def test_each_model_computes_as_many_together_as_it_may(gated: Any, make_image: Any) -> None:
+    async with start(gated, unit=4, workers=1) as inference:
+        models = {unit: replace(make_served(f"of-{unit}"), unit=unit) for unit in (1, 2, 4)}
+        for model in models.values():
+            inference.catalogue.put(model)
+        for unit, model in models.items():
+            gated.close()
+            first = submit(inference, make_image())  # of the default model, whose engine waits
+            await asyncio.to_thread(gated.wait_for_call)
+            jobs = [submit(inference, make_image(), model=model) for _ in range(4)]
+            gated.open()
+            outcomes = await asyncio.gather(first.done, *(job.done for job in jobs))
+            assert [outcome.unit for outcome in outcomes[1:]] == [unit] * 4
 
 
 async def test_one_bad_image_harms_no_other_of_its_unit(gated: Any, make_image: Any) -> None:
