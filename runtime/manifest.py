@@ -87,7 +87,7 @@ def read_manifest(file: Path) -> Manifest:
     if not file.is_file():
         raise MissingFile(
             f"{file}: expected a bundle's manifest, found none. Give the directory that "
-            "models.export wrote."
+            "models.export or models.train --folder wrote."
         )
     with file.open("rb") as stream:
         text = stream.read(MAX_MANIFEST_BYTES + 1)

@@ -68,7 +68,7 @@ def test_copies_of_test_images_are_not_trained_on(data: Path, tmp_path: Path) ->
     assert used.train_images + used.validation_images == 12
     for image in (data / "train" / "blue").iterdir():
         image.write_bytes(first.read_bytes())
-    with pytest.raises(DataError, match=r"validation or test part too; .* of blue"):
+    with pytest.raises(DataError, match=r"validation or test images; .* for: blue"):
         run_training(make_job(data, tmp_path / "other"))
 
 
