@@ -48,7 +48,7 @@ def upgrade(bundle: Bundle, out: Path) -> Bundle:
 
 
 def _measure_again(bundle: Bundle) -> dict[str, Any]:
-    """Parity of those engines for which it is on record, and which run here, with the float twin.
+    """Parity with the full-precision reference, of engines that have it on record and run here.
 
     Raises BundleError.
     """
@@ -58,7 +58,7 @@ def _measure_again(bundle: Bundle) -> dict[str, Any]:
     twin = FloatNetwork(manifest.plan, bundle.tensors())
     figures = measure_parity(twin, bundle, parity_inputs(manifest.input))
     return {
-        name: {**figures[name], "against": "float twin"}
+        name: {**figures[name], "against": "full-precision reference"}
         for name in manifest.parity
         if name in figures and "not_measured" not in figures[name]
     }

@@ -37,7 +37,7 @@ def test_weights_and_graphs_stay_as_they_are(
     figures = {"format": FORMAT, "float_order": FLOAT_ORDER, "parity": new.manifest.parity}
     assert new.manifest == replace(old.manifest, files=new.manifest.files, **figures)
     assert new.manifest.parity.keys() == old.manifest.parity.keys() == {"native"}
-    assert new.manifest.parity["native"]["against"] == "float twin"
+    assert new.manifest.parity["native"]["against"] == "full-precision reference"
     assert new.manifest.parity["native"]["inputs"] == PARITY_INPUTS
     assert new.manifest.parity["native"]["max_abs_logit_difference"] < FEW_BITS
     for name in ENGINES:
