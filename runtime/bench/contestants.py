@@ -1,4 +1,4 @@
-"""A bundle's engines and full-precision reference as contestants, and the memory that each takes."""
+"""A bundle's engines and full-precision reference as contestants, and the memory of each."""
 
 from __future__ import annotations
 
