@@ -1,4 +1,4 @@
-"""The full-precision reference equals the packed parts, exactly in stages, and the trained graph."""
+"""The full-precision reference equals packed parts, exactly in stages, and the training graph."""
 
 from dataclasses import replace
 from pathlib import Path
