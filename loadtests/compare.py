@@ -48,14 +48,24 @@ def add_options(parser: ArgumentParser) -> None:
     """What can be chosen besides Locust's own options."""
     add_help_option(parser)
     group = parser.add_argument_group("two services")
-    group.add_argument("--first", default=FIRST, metavar="URL", help=f"({FIRST})")
-    group.add_argument("--second", default=SECOND, metavar="URL", help=f"({SECOND})")
-    group.add_argument("--rounds", type=parse_count, default=4, help="of a turn of each (4)")
+    group.add_argument("--first", default=FIRST, metavar="URL", help=f"the first service ({FIRST})")
     group.add_argument(
-        "--turn-seconds", type=parse_positive, default=10.0, help="and the pass that runs then (10)"
+        "--second", default=SECOND, metavar="URL", help=f"the second service ({SECOND})"
     )
     group.add_argument(
-        "--warm-up-seconds", type=parse_positive, default=3.0, help="of each, not counted (3)"
+        "--rounds", type=parse_count, default=4, help="number of rounds, a turn of each service (4)"
+    )
+    group.add_argument(
+        "--turn-seconds",
+        type=parse_positive,
+        default=10.0,
+        help="seconds of a turn, which ends with the current pass (10)",
+    )
+    group.add_argument(
+        "--warm-up-seconds",
+        type=parse_positive,
+        default=3.0,
+        help="seconds of warm-up of each service, not counted (3)",
     )
     add_image_options(parser, ("form", "bare"))
     group = parser.add_argument_group(
@@ -64,13 +74,28 @@ def add_options(parser: ArgumentParser) -> None:
         "nothing was answered, 2 wrong usage or no service, 3 the generator was the limit.",
     )
     for name in ("cpu", "memory", "p50", "p99"):
-        group.add_argument(f"--max-{name}-ratio", type=parse_positive, metavar="N", help="at most")
-    group.add_argument("--min-rate-ratio", type=parse_positive, metavar="N", help="at least")
+        group.add_argument(
+            f"--max-{name}-ratio",
+            type=parse_positive,
+            metavar="N",
+            help="max ratio, first / second",
+        )
     group.add_argument(
-        "--max-failures", type=float, default=0.0, metavar="N", help="percent of requests (0)"
+        "--min-rate-ratio", type=parse_positive, metavar="N", help="min ratio, first / second"
     )
     group.add_argument(
-        "--max-generator-cpu", type=float, default=70.0, metavar="N", help="percent of a CPU (70)"
+        "--max-failures",
+        type=float,
+        default=0.0,
+        metavar="N",
+        help="max percentage of failed requests (0)",
+    )
+    group.add_argument(
+        "--max-generator-cpu",
+        type=float,
+        default=70.0,
+        metavar="N",
+        help="max percentage of a CPU (70)",
     )
     add_result_options(group)
 

@@ -37,7 +37,7 @@ from models.records.evaluation import BundleAccuracy, Evaluation
 from models.records.provenance import describe_code, describe_device
 from models.records.typed_json import as_json, fields_of
 from runtime import ENGINES, load_engine
-from runtime.images import LARGEST_SIDE
+from runtime.images import MAX_SIDE
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -74,10 +74,10 @@ def _evaluate(args: argparse.Namespace) -> None:
         raise DataError(f"{args.data}: expected test or val in it; found neither")
     spec = engine.bundle.manifest.preprocessing
     if args.resize is not None:
-        if not spec.crop <= args.resize <= LARGEST_SIDE:
+        if not spec.crop <= args.resize <= MAX_SIDE:
             raise RecipeError(
                 f"expected --resize from {spec.crop}, the crop that the bundle's network sees, "
-                f"to {LARGEST_SIDE}; found {args.resize}"
+                f"to {MAX_SIDE}; found {args.resize}"
             )
         spec = replace(spec, resize=args.resize)
     if not 0 <= args.color_jitter <= 1:

@@ -1,9 +1,11 @@
 """Lifts a bundle to the newest format without its checkpoint.
 
-python -m models.upgrade BUNDLE --out DIR: weights and graphs stay byte by byte. The manifest gets
-what newer formats have, its digest among it, and the bundle a self-test, with the logits of its own
-engines here. DIR may be BUNDLE. The manifest is trusted as it is: format 1 has nothing to check it
-by.
+python -m models.upgrade BUNDLE --out DIR: weights and graphs stay as they are, but for the paths of
+the machine that exported a model.ts, which are left out. The manifest gets what newer formats have,
+its digest among it, and the bundle a self-test, with the logits of its own engines here. Where the
+kernels' order of float operations has changed, parity is measured again, against the full-precision
+reference, for a bundle has no training graph. DIR may be BUNDLE. The manifest is trusted as it is:
+format 1 has nothing to check it by.
 """
 
 from __future__ import annotations
@@ -14,11 +16,15 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from models.command_line.main import make_parser, run_command
+from models.export.parity import measure_parity, parity_inputs
 from models.export.stored_answers import add_self_test
 from runtime import Bundle, read_bundle
-from runtime.bundle import check_replaceable, write_bundle
+from runtime.bundle import TORCHSCRIPT_GRAPH, check_replaceable, write_bundle
+from runtime.engines.graph_file import copy_graph
+from runtime.engines.reference import FloatNetwork
 from runtime.manifest import FLOAT_ORDER
 
 
@@ -28,10 +34,34 @@ def upgrade(bundle: Bundle, out: Path) -> Bundle:
     Raises FileExistsError, BundleError, EngineUnavailable.
     """
     check_replaceable(out)
-    manifest = replace(bundle.manifest, float_order=FLOAT_ORDER)
+    manifest = bundle.manifest
+    if manifest.float_order != FLOAT_ORDER:
+        parity = {**manifest.parity, **_measure_again(bundle)}
+        manifest = replace(manifest, float_order=FLOAT_ORDER, parity=parity)
     files = {name: bundle.path / name for name in manifest.files}
     with tempfile.TemporaryDirectory() as temporary:
-        return write_bundle(out, manifest, add_self_test(manifest, files, Path(temporary)))
+        folder = Path(temporary)
+        if TORCHSCRIPT_GRAPH in files:
+            copy_graph(files[TORCHSCRIPT_GRAPH], folder / TORCHSCRIPT_GRAPH)
+            files[TORCHSCRIPT_GRAPH] = folder / TORCHSCRIPT_GRAPH
+        return write_bundle(out, manifest, add_self_test(manifest, files, folder))
+
+
+def _measure_again(bundle: Bundle) -> dict[str, Any]:
+    """Parity with the full-precision reference, of engines that have it on record and run here.
+
+    Raises BundleError.
+    """
+    manifest = bundle.manifest
+    if not (manifest.plan and manifest.parity):
+        return {}
+    twin = FloatNetwork(manifest.plan, bundle.tensors())
+    figures = measure_parity(twin, bundle, parity_inputs(manifest.input))
+    return {
+        name: {**figures[name], "against": "full-precision reference"}
+        for name in manifest.parity
+        if name in figures and "not_measured" not in figures[name]
+    }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

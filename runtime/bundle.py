@@ -30,6 +30,7 @@ from runtime.errors import (
 )
 from runtime.manifest import (
     MANIFEST,
+    MAX_MANIFEST_BYTES,
     FileEntry,
     Manifest,
     is_manifest,
@@ -102,10 +103,15 @@ def read_bundle(path: str | Path) -> Bundle:
 def stamp_bundle(path: str | Path) -> bytes | None:
     """A digest of the manifest, which has the sums of all files: another bundle has another one.
 
-    None: there is no manifest that can be read.
+    Of a file that is too long for a manifest, the beginning counts. None: there is no manifest that
+    can be read; a pipe or a device is none, for reading it might never end.
     """
+    file = Path(path) / MANIFEST
     try:
-        return hashlib.sha256((Path(path) / MANIFEST).read_bytes()).digest()
+        if not file.is_file():
+            return None
+        with file.open("rb") as stream:
+            return hashlib.sha256(stream.read(MAX_MANIFEST_BYTES + 1)).digest()
     except OSError:
         return None
 

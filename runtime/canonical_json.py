@@ -7,8 +7,8 @@ import math
 from decimal import Decimal
 from typing import Any
 
-LONGEST_PLAIN = 21  # digits before the point that are written without an exponent
-SMALLEST_PLAIN = -6  # zeros behind the point that are
+MAX_PLAIN = 21  # digits before the point that are written without an exponent
+MIN_PLAIN = -6  # zeros behind the point that are
 
 
 def parse_strictly(text: bytes) -> Any:
@@ -61,11 +61,11 @@ def _write_float(value: float) -> str:
     assert isinstance(exponent, int)
     digits = "".join(map(str, numbers))
     point = len(digits) + exponent  # the value is 0.DIGITS * 10^point
-    if len(digits) <= point <= LONGEST_PLAIN:
+    if len(digits) <= point <= MAX_PLAIN:
         text = digits.ljust(point, "0")
-    elif 0 < point <= LONGEST_PLAIN:
+    elif 0 < point <= MAX_PLAIN:
         text = f"{digits[:point]}.{digits[point:]}"
-    elif SMALLEST_PLAIN < point <= 0:
+    elif MIN_PLAIN < point <= 0:
         text = f"0.{'0' * -point}{digits}"
     else:
         fraction = f".{digits[1:]}" if len(digits) > 1 else ""

@@ -23,11 +23,11 @@ INTERPOLATIONS = {
     "bicubic": Image.Resampling.BICUBIC,
     "area": Image.Resampling.BOX,
 }
-LARGEST_SIDE = 4096  # of a network's input
-_LARGEST_RATIO = 16  # above it the resized long side is never materialised
-_LARGEST_NUMBER = 1e6  # of mean and std; pixels are 0..255
-_LEAST_STD = 1e-6
-_LARGEST_REDUCE = 16.0
+MAX_SIDE = 4096  # of a network's input
+_MAX_RATIO = 16  # above it the resized long side is never materialised
+_MAX_NUMBER = 1e6  # of mean and std; pixels are 0..255
+_MIN_STD = 1e-6
+_MAX_REDUCE = 16.0
 _PRECISE_SIDE = 2**13  # pixels up to which a resampling box, of single precision, is precise
 
 
@@ -58,21 +58,21 @@ class Preprocessing:
         """Checks every field; lists, as JSON has them, become tuples of floats."""
         for name in ("resize", "crop"):
             side = getattr(self, name)
-            if type(side) is not int or not 1 <= side <= LARGEST_SIDE:
-                _refuse(name, f"a whole number from 1 to {LARGEST_SIDE}", side)
+            if type(side) is not int or not 1 <= side <= MAX_SIDE:
+                _refuse(name, f"a whole number from 1 to {MAX_SIDE}", side)
         if self.crop > self.resize:
             _refuse("crop", f"at most resize, {self.resize}", self.crop)
         if self.interpolation not in INTERPOLATIONS:
             _refuse("interpolation", f"one of {', '.join(INTERPOLATIONS)}", self.interpolation)
         for name in ("mean", "std"):
             object.__setattr__(self, name, _three_numbers(name, getattr(self, name)))
-        if min(self.std) < _LEAST_STD:
-            _refuse("std", f"three numbers from {_LEAST_STD:g}", self.std)
+        if min(self.std) < _MIN_STD:
+            _refuse("std", f"three numbers from {_MIN_STD:g}", self.std)
         if self.reduce is not None:
             if isinstance(self.reduce, bool) or not isinstance(self.reduce, int | float):
                 _refuse("reduce", "a number or null", self.reduce)
-            if not 1 <= self.reduce <= _LARGEST_REDUCE:
-                _refuse("reduce", f"a number from 1 to {_LARGEST_REDUCE:g}", self.reduce)
+            if not 1 <= self.reduce <= _MAX_REDUCE:
+                _refuse("reduce", f"a number from 1 to {_MAX_REDUCE:g}", self.reduce)
             object.__setattr__(self, "reduce", float(self.reduce))
 
     @property
@@ -129,11 +129,11 @@ def resize_and_crop(image: Image.Image, spec: Preprocessing) -> Image.Image:
     short, long = min(width, height), max(width, height)
     resized, window = _find_window(image.size, spec)
     resample = INTERPOLATIONS[spec.interpolation]
-    if long <= _LARGEST_RATIO * short:
+    if long <= _MAX_RATIO * short:
         if resized != image.size:
             image = image.resize(resized, resample)
         return image.crop(window)
-    # A picture of 1 x 10,000,000 would become 256 x 2,560,000,000: compute only the window, from
+    # An image of 1 x 10,000,000 would become 256 x 2,560,000,000: compute only the window, from
     # the piece of the long side around it (the resampling boxes are single precision).
     axis = 0 if width >= height else 1
     scale = long / max(resized)
@@ -256,8 +256,8 @@ def _three_numbers(name: str, values: object) -> tuple[float, ...]:
     for value in values:
         if isinstance(value, bool) or not isinstance(value, int | float):
             _refuse(name, "three numbers", values)
-        if not abs(value) <= _LARGEST_NUMBER:  # NaN, too
-            _refuse(name, f"numbers of at most {_LARGEST_NUMBER:g}", values)
+        if not abs(value) <= _MAX_NUMBER:  # NaN, too
+            _refuse(name, f"numbers of at most {_MAX_NUMBER:g}", values)
     return tuple(float(value) for value in values)
 
 

@@ -26,7 +26,7 @@ from runtime.plan import Plan, check_network, parse_plan
 
 FORMAT = 3
 MANIFEST = "manifest.json"
-FLOAT_ORDER = 1  # BNN_FLOAT_ORDER of csrc/bnn.h, the number that an export records
+FLOAT_ORDER = 2  # BNN_FLOAT_ORDER of csrc/bnn.h, the number that an export records
 
 MAX_MANIFEST_BYTES = 4 * 2**20
 MAX_TEXT = 200  # characters of a label or a file name
@@ -87,7 +87,7 @@ def read_manifest(file: Path) -> Manifest:
     if not file.is_file():
         raise MissingFile(
             f"{file}: expected a bundle's manifest, found none. Give the directory that "
-            "models.export wrote."
+            "models.export or models.train --folder wrote."
         )
     with file.open("rb") as stream:
         text = stream.read(MAX_MANIFEST_BYTES + 1)

@@ -8,7 +8,6 @@ and warmed up, and what stays of them.
 from __future__ import annotations
 
 from runtime.bundle import ONNX_GRAPH, WEIGHTS
-from runtime.engines.engine import Engine
 from runtime.manifest import Manifest
 
 _MIB = 2**20
@@ -32,7 +31,9 @@ def estimate_load_bytes(manifest: Manifest, engine: str) -> int:
     return times * size + beside
 
 
-def estimate_kept_bytes(engine: Engine) -> int:
-    """Bytes that a loaded engine takes as long as it is there."""
-    peak = estimate_load_bytes(engine.bundle.manifest, engine.name)
-    return peak // 2 + engine.workspace_bytes
+def estimate_kept_bytes(manifest: Manifest, engine: str, workspace_bytes: int = 0) -> int:
+    """Bytes that a bundle takes as long as it is loaded; `engine`: as of load_engine.
+
+    `workspace_bytes`: of its activations, which a loaded engine knows.
+    """
+    return estimate_load_bytes(manifest, engine) // 2 + workspace_bytes

@@ -16,7 +16,7 @@ TOP_LEVEL = {
 }
 CODE = {
     *(".py", ".c", ".cpp", ".h", ".inc", ".html", ".css", ".js", ".mjs"),
-    *(".toml", ".yaml", ".yml", ".sh", ".service", ".cmake", ".in"),
+    *(".toml", ".yaml", ".yml", ".sh", ".service", ".cmake", ".in", ".mk"),
 }
 CODE_NAMES = {
     *("Dockerfile", "Makefile", "CMakeLists.txt", "install"),
@@ -215,7 +215,7 @@ def test_what_names_its_interpreter_can_be_run(repository: Path, files: list[Pat
 def test_import_rules_hold(repository: Path) -> None:
     program = "from importlinter.cli import lint_imports_command as run; run()"
     answer = subprocess.run(
-        [sys.executable, "-c", program, "--no-cache"],
+        [sys.executable, "-c", program, "--no-cache", "--config", ".ci/imports.toml"],
         cwd=repository,
         capture_output=True,
         text=True,

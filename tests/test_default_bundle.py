@@ -97,15 +97,15 @@ def test_photos_are_recognised(photos: Path, engine: str) -> None:
     loaded = load_engine(BUNDLE, engine)
     manifest = loaded.bundle.manifest
     assert set(KINDS.values()) <= set(manifest.labels)
-    pictures = [decode_image((photos / f"{name}.jpg").read_bytes()) for name in KINDS]
-    logits = loaded.predict(np.stack([preprocess(p, manifest.preprocessing) for p in pictures]))
+    images = [decode_image((photos / f"{name}.jpg").read_bytes()) for name in KINDS]
+    logits = loaded.predict(np.stack([preprocess(p, manifest.preprocessing) for p in images]))
     answers = {
         name: manifest.labels[best] for name, best in zip(KINDS, logits.argmax(1), strict=True)
     }
     assert answers == KINDS
 
 
-def test_all_right_is_one_more_than_the_test_pictures_let_expect() -> None:
+def test_all_right_is_one_more_than_the_test_images_let_expect() -> None:
     """models/runs/NOTES.md says so."""
     run = BUNDLE.parents[2] / "models" / "runs" / "meliusnet13-everyday-photos-160"
     with (run / "confusion.csv").open(newline="", encoding="utf-8") as stream:

@@ -13,16 +13,19 @@ STAMPS = ".venv/stamps"
 
 @pytest.fixture(scope="module")
 def text(repository: Path) -> str:
-    """With continued lines as one."""
-    return (repository / "Makefile").read_text().replace("\\\n", " ")
+    """The Makefile and what it includes, with continued lines as one."""
+    main = (repository / "Makefile").read_text()
+    included = [repository / name for name in re.findall(r"^include (\S+)$", main, re.MULTILINE)]
+    assert included
+    return "\n".join([main, *(path.read_text() for path in included)]).replace("\\\n", " ")
 
 
 @pytest.fixture(scope="module")
 def commands(text: str) -> set[str]:
     """What is no file, without the parts of lint."""
-    (first, *others) = re.findall(r"^\.PHONY: (.*)$", text, re.MULTILINE)
-    assert others == ["$(LINTERS)"]
-    return set(first.split())
+    phony = re.findall(r"^\.PHONY: (.*)$", text, re.MULTILINE)
+    assert "$(LINTERS)" in phony
+    return {name for line in phony for name in line.split()} - {"$(LINTERS)"}
 
 
 def test_help_lists_every_command(repository: Path, commands: set[str]) -> None:

@@ -1,5 +1,5 @@
-"""Whatever reads a plan reads every plan: kernels, graphs and float twin take the same ones, and
-agree.
+"""Whatever reads a plan reads every plan: kernels, graphs and full-precision reference take the
+same ones, and agree.
 
 Each step alone gets the same input everywhere: a stage's integers are equal, what float layers give
 is equal but for rounding. The whole network by its engines: ours have the same bits, ONNX Runtime's
@@ -51,7 +51,7 @@ def run_everywhere(plan: Plan, tensors: Tensors, folder: Path, x: Floats) -> dic
     for integer in (False, True):
         found[f"onnx, integer {integer}"] = run_graph(plan, folder, x, integer)
     with torch.inference_mode():
-        found["float twin"] = FloatNetwork(plan, tensors)(torch.from_numpy(x)).numpy()
+        found["full-precision reference"] = FloatNetwork(plan, tensors)(torch.from_numpy(x)).numpy()
     return found
 
 
@@ -83,7 +83,7 @@ def check_engines(bundle: Bundle, images: Floats) -> None:
     expected = logits["native"]
     assert expected.shape == (len(images), bundle.manifest.classes)
     assert np.array_equal(logits["torchscript"], expected)
-    logits["float twin"] = EagerNetwork(bundle).predict(images)
+    logits["full-precision reference"] = EagerNetwork(bundle).predict(images)
     for name, found in logits.items():
         worst = np.abs(found - expected).max()
         assert worst <= ROUNDING * np.abs(expected).max(), (name, worst, bundle.manifest.plan)

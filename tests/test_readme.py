@@ -1,110 +1,121 @@
-"""README.md: its figures are those of the manifests; paths and commands of all READMEs exist."""
+"""README.md: its figures are those of records; paths, links and commands of documents exist."""
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from runtime.bench.report import SECTIONS
+from service.routes.schemas import ClassifyBody, ModelBody, PredictionBody, TimingsBody
+from service.settings.settings import Settings
+
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
-PROSE = " ".join(README.split())  # wherever its lines end
 FOLDERS = ("bnn_client", "deploy", "examples", "k8s", "loadtests", "models", "runtime", "service")
 DOCUMENTS = sorted(
     {*ROOT.glob("*.md"), *(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.md"))}
 )
 
 
-def manifest(bundle: str) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((ROOT / bundle / "manifest.json").read_text())
-    return content
+def find_commands(text: str) -> list[str]:
+    """Lines of indented blocks, those continued by a backslash as one, without comments."""
+    lines = re.findall(r"^    (\S.*)$", text.replace("\\\n", " "), re.MULTILINE)
+    return [re.sub(r"\s+#.*", "", line) for line in lines]
 
 
-@pytest.mark.parametrize("bundle", ["service/bundles/default", "service/bundles/mobilenet_v1"])
-def test_accuracy_and_size_are_those_of_the_manifest(bundle: str) -> None:
-    content = manifest(bundle)
-    accuracy = content["training"]["accuracy"]
-    assert content["trained"]
-    weights = max(entry["bytes"] for entry in content["files"].values())
-    (row,) = [line for line in README.splitlines() if line.startswith(f"| `{bundle}` |")]
-    assert f"{accuracy['top1']} % / {accuracy['top5']} % of {accuracy['images']:,} |" in row
-    assert f"{weights:,} bytes" in row
+def test_figures_are_those_of_records_and_tables() -> None:
+    """By the program that writes them; tests/test_figures.py tests the program."""
+    made = subprocess.run(
+        [sys.executable, ROOT / ".ci" / "figures", "--print"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    _, begin, rest = README.partition("<!-- figures: begin -->\n\n")
+    block, end, _ = rest.partition("\n<!-- figures: end -->")
+    assert begin
+    assert end
+    assert block == made
 
 
-def test_photos_from_elsewhere_are_told_as_measured() -> None:
-    """In the order of the table: the default, MeliusNet13 and MobileNet-v1 of the pair."""
-    names = ("default", "meliusnet13_everyday", "mobilenet025_everyday")
-    folder = ROOT / "models" / "runs" / "references"
-    answers = [json.loads((folder / f"{name}_one_of_each.json").read_text()) for name in names]
-    first, second, third = (f"{answer['top1']:.0f} %" for answer in answers)
-    assert f"of {answers[0]['images']} photos from elsewhere" in PROSE
-    assert f"they get {first}, {second} and {third} right" in PROSE
-    first, second, third = (f"{answer['balanced_top1']:.0f} %" for answer in answers)
-    assert f"in the mean of the classes it is {first}, {second} and {third}" in PROSE
+def test_it_stays_short() -> None:
+    assert len(README.split()) < 1100
 
 
-def test_the_default_and_others_on_its_test_pictures_are_told_as_measured() -> None:
-    """Rows of the default, the one before, and the pair, as they are and in changed colours."""
-    answers = ROOT / "models" / "runs" / "references"
-    names = ("default64_photos", "meliusnet13_everyday_photos", "mobilenet025_everyday_photos")
-    plain = [manifest("service/bundles/default")["training"]["accuracy"]]
-    plain += [json.loads((answers / f"{name}.json").read_text()) for name in names]
-    changed = [
-        json.loads((answers / f"{name}_colors_changed.json").read_text())
-        for name in ("default", *names)
-    ]
-    (_, *rows) = README.partition("| in changed light and colours |\n")[2].splitlines()
-    for row, as_they_are, in_colours in zip(rows, plain, changed, strict=False):
-        assert row.endswith(f"| {as_they_are['top1']:.1f} % | {in_colours['top1']:.1f} % |")
-        assert in_colours["color_jitter"] == 0.5
-    assert len({answer["sha256"] for answer in (*plain[1:], *changed)}) == 1
+def test_names_of_classes_are_those_of_the_default() -> None:
+    manifest = json.loads((ROOT / "service/bundles/default/manifest.json").read_text())
+    listed = re.search(r"knows (\d+) classes:([\w\s,]+)\.", README)
+    assert listed is not None
+    assert int(listed[1]) == len(manifest["labels"])
+    assert sorted(listed[2].replace(",", " ").split()) == sorted(manifest["labels"])
 
 
-def test_the_fair_comparison_is_told_as_measured() -> None:
-    names = ("meliusnet22-photos20-160", "mobilenet05-photos20-160")
-    records = [
-        json.loads((ROOT / "models" / "runs" / name / "record.json").read_text()) for name in names
-    ]
-    melius, mobile = (record["test"] for record in records)
-    assert f"MeliusNet22 has {melius['top1']} % and MobileNet-v1 0.5" in PROSE
-    assert f"{mobile['top1']} % of {mobile['images']:,} fair test pictures" in PROSE
-    assert {record["recipe"]["epochs"] for record in records} == {36}
+def test_each_folder_of_the_repository_is_in_the_map() -> None:
+    tracked = subprocess.run(
+        ["git", "-C", ROOT, "ls-files"], capture_output=True, text=True, check=False
+    )
+    if tracked.returncode:
+        pytest.skip("not a git work tree, or no git: what belongs to the repository is unknown")
+    folders = {name.partition("/")[0] for name in tracked.stdout.splitlines() if "/" in name}
+    rows = "".join(re.findall(r"^\| (.*?) \|", README, re.MULTILINE))
+    named = set(re.findall(r"([\w.]+)/[\]`]", rows))
+    assert named == folders
 
 
-def test_ratios_of_raspberry_pis_are_those_of_the_emulated_table() -> None:
-    """The range of each board and precision, of ours with either kind of float parts."""
-    page = (ROOT / "runtime" / "bench" / "README.md").read_text()
-    block = page.partition("<!-- bench arm: begin -->")[2].partition("<!-- bench arm: end -->")[0]
-    rows = [line.strip("| ").split(" | ") for line in block.splitlines() if "mobilenet_v1" in line]
-    assert len(rows) == 12
-
-    def describe(board: str, column: int) -> tuple[str, str]:
-        ratios = [row[column].partition(": ")[2].rstrip("x") for row in rows if row[0] == board]
-        return min(ratios), max(ratios)
-
-    pi4, pi5 = "Raspberry Pi 4", "Raspberry Pi 5"
-    (low4, high4), (low5, high5) = describe(pi4, 7), describe(pi5, 7)
-    assert f"are {low4} to {high4} times as fast on a Raspberry Pi 4" in PROSE
-    assert f"float32, and {low5} to {high5} times on a Pi 5" in PROSE
-    (low4, high4), (low5, high5) = describe(pi4, 9), describe(pi5, 9)
-    assert f"{low4} to {high4} and {low5} to {high5} times as fast as its int8 form" in PROSE
+def test_a_first_answer_has_the_members_that_are_shown() -> None:
+    """Those of the service's own description of an answer."""
+    shown = set(re.findall(r'"(\w+)":', README))
+    properties = {
+        name
+        for model in (ClassifyBody, ModelBody, PredictionBody, TimingsBody)
+        for name in model.model_fields
+    }
+    assert {"predictions", "label", "engine", "timings_ms"} <= shown <= properties
 
 
-def test_training_is_described_as_it_was() -> None:
-    for bundle in ("service/bundles/default", "service/bundles/mobilenet_v1"):
-        training = manifest(bundle)["training"]
-        assert f"{training['recipe']['epochs']} epochs" in PROSE
-        assert training["epochs_done"] == training["recipe"]["epochs"]
-        assert f"{training['train_images']:,} pictures" in PROSE
+def test_modules_and_options_of_its_commands_exist() -> None:
+    """Asked for their --help: what a command of the README names is there."""
+    commands = [line for line in find_commands(README) if line.startswith(".venv/bin/")]
+    modules = {name for line in commands for name in re.findall(r"-m ([\w.]+)", line)}
+    assert modules == {"models.train", "models.export"}
+    for module in sorted(modules):
+        options = {
+            option
+            for line in commands
+            if f"-m {module} " in line
+            for option in re.findall(r"(?<!\S)--[\w-]+", line)
+        }
+        text = subprocess.run(
+            [sys.executable, "-m", module, "--help"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        assert options <= set(re.findall(r"--[\w-]+", text)), module
+
+
+def test_sections_of_the_benchmark_exist() -> None:
+    """In every document, after --only."""
+    named = set()
+    for document in DOCUMENTS:
+        for names in re.findall(r"--only ([a-z][a-z,-]+)", document.read_text()):
+            named |= set(names.split(","))
+    assert {"networks", "engines"} <= named <= set(SECTIONS)
+
+
+def test_settings_of_its_commands_exist() -> None:
+    named = set(re.findall(r"\bBNN_[A-Z_]+", README))
+    assert named
+    assert named <= {f"BNN_{name.upper()}" for name in Settings.model_fields}
 
 
 def test_paths_exist() -> None:
     linked = re.findall(r"\]\((?!http)([^)#]+)\)", README)
-    named = re.findall(
-        r"`((?:service|models|runtime|loadtests|bnn_client|examples|k8s|tests|\.locks)/[\w./-]*)`",
-        README,
-    )
+    named = re.findall(rf"`((?:{'|'.join(FOLDERS)}|tests|\.locks)/[\w./-]*)`", README)
     assert linked
     assert named
     for path in {*linked, *named}:
@@ -128,7 +139,7 @@ def test_links_lead_somewhere(document: Path) -> None:
 
 def test_make_targets_exist() -> None:
     """In every document, at the start of a line of code or in a word of it."""
-    makefile = (ROOT / "Makefile").read_text()
+    makefile = (ROOT / "Makefile").read_text() + (ROOT / "runtime/bench/measure.mk").read_text()
     found = set()
     for document in DOCUMENTS:
         text = document.read_text()

@@ -64,7 +64,7 @@ def test_a_circle_between_folders_of_sources_is_named(repository: Path, tmp_path
     ]
 
 
-@pytest.mark.parametrize("package", ["models"])
+@pytest.mark.parametrize("package", ["models", "runtime", "runtime/csrc"])
 def test_rooms_of_this_repository_use_each_other_in_no_circle(
     package: str, repository: Path
 ) -> None:

@@ -1,8 +1,8 @@
-"""What became of each request, and the requests that the tools send."""
+"""What became of each request: its answer or how it was lost, and when it was due."""
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -13,13 +13,8 @@ from loadtests.clients.http_client import (
     How,
     Lost,
     Pool,
-    Request,
-    build_request,
     connect,
 )
-from loadtests.clients.images import CONTENT_TYPE, EncodedImage
-
-DEADLINE_HEADER = "X-Deadline-Ms"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,19 +38,6 @@ class Outcome:
     def latency(self) -> float:
         """Seconds from the moment it was due: what a caller waits."""
         return self.ended - self.due
-
-
-def build_classify(
-    image: EncodedImage,
-    form: bool,
-    headers: Mapping[str, str] | None = None,
-    path: str = "/classify",
-) -> Request:
-    """POST /classify with the bare file, or as a form."""
-    body = image.body if form else image.data
-    kind = CONTENT_TYPE if form else "application/octet-stream"
-    lines = {"Content-Type": kind, **(headers or {})}
-    return build_request("POST", path, body, lines, image.name)
 
 
 def read_outcome(due: float, sent: float, answer: Answer) -> Outcome:

@@ -30,21 +30,27 @@ def make_parser(name: str, description: str) -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="NAME=PYTHON:DIR",
-        help="interpreter and source tree of a service (default: this one); may be repeated where "
-        "services are compared",
+        help="interpreter and source tree of a service (default: this one); may be repeated to "
+        "compare services",
     )
     group.add_argument(
         "--env",
         action="append",
         default=[],
         metavar="VARIABLE=VALUE",
-        help="environment of every service, as BNN_ENGINE=native; may be repeated",
+        help="environment of every service, such as BNN_ENGINE=native; may be repeated",
     )
     group.add_argument(
-        "--server-cpus", type=parse_cpus, metavar="N,N", help="CPUs of the server (the first)"
+        "--server-cpus",
+        type=parse_cpus,
+        metavar="N,N",
+        help="CPUs of the server (default: the first)",
     )
     group.add_argument(
-        "--client-cpus", type=parse_cpus, metavar="N,N", help="CPUs of the generator (the others)"
+        "--client-cpus",
+        type=parse_cpus,
+        metavar="N,N",
+        help="CPUs of the generator (default: the others)",
     )
     group.add_argument("--json", type=parse_result, metavar="FILE", help="write the figures here")
     group.add_argument(

@@ -120,43 +120,57 @@ def _build_parser() -> argparse.ArgumentParser:
         nargs="+",
         default=[],
         metavar="TITLE BUNDLE",
-        help="the same, CPU time, throughput and memory alone",
+        help="the same, but only CPU time, throughput and memory",
     )
-    parser.add_argument("--photos", type=Path, metavar="DIR", help="send these, not generated ones")
+    parser.add_argument(
+        "--photos", type=Path, metavar="DIR", help="send these photos instead of generated ones"
+    )
     parser.add_argument(
         "--data",
         type=Path,
         metavar="DIR",
         help="measure accuracy on DIR/test/LABEL/*.jpg (default: the manifests' records)",
     )
-    parser.add_argument("--clients", type=parse_count, default=8, help="of a closed loop (8)")
-    parser.add_argument("--repeats", type=parse_count, default=5, metavar="N", help="turns (5)")
     parser.add_argument(
-        "--seconds", type=parse_positive, default=12.0, metavar="S", help="of a turn (12)"
+        "--clients", type=parse_count, default=8, help="number of clients of a closed loop (8)"
     )
     parser.add_argument(
-        "--warm-up", type=parse_positive, default=1.0, metavar="S", help="before each turn (1)"
+        "--repeats", type=parse_count, default=5, metavar="N", help="number of turns (5)"
+    )
+    parser.add_argument(
+        "--seconds", type=parse_positive, default=12.0, metavar="S", help="seconds of a turn (12)"
+    )
+    parser.add_argument(
+        "--warm-up",
+        type=parse_positive,
+        default=1.0,
+        metavar="S",
+        help="seconds of warm-up before each turn (1)",
     )
     parser.add_argument(
         "--slo-ms", type=parse_positive, default=100.0, help="target for 99 %% of requests (100)"
     )
     parser.add_argument(
-        "--slo-steps", type=parse_count, default=3, metavar="N", help="rates to try (3)"
+        "--slo-steps", type=parse_count, default=3, metavar="N", help="number of rates to try (3)"
     )
     parser.add_argument(
-        "--step-seconds", type=parse_positive, default=60.0, metavar="S", help="of each rate (60)"
+        "--step-seconds",
+        type=parse_positive,
+        default=60.0,
+        metavar="S",
+        help="seconds for each rate (60)",
     )
     parser.add_argument(
         "--phone-seconds",
         type=parse_positive,
         default=2.0,
         metavar="S",
-        help="of a turn with 12-megapixel photos (2)",
+        help="seconds of a turn with 12-megapixel photos (2)",
     )
     parser.add_argument(
-        "--starts", type=parse_count, default=3, metavar="N", help="starts to measure (3)"
+        "--starts", type=parse_count, default=3, metavar="N", help="number of starts to measure (3)"
     )
-    parser.add_argument("--seed", type=int, default=1, help="of images and times")
+    parser.add_argument("--seed", type=int, default=1, help="seed of images and times")
     group = parser.add_argument_group("more results")
     group.add_argument(
         "--html", type=parse_result, metavar="FILE", help="write the report with plots here"

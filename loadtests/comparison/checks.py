@@ -8,7 +8,7 @@ from pathlib import Path
 
 from loadtests.clients.images import EncodedImage
 from loadtests.clients.metrics import CPU, Histogram, read_metrics
-from loadtests.clients.outcomes import build_classify
+from loadtests.clients.requests import build_classify
 from loadtests.comparison.sides import Side
 from loadtests.comparison.turns import Turn, take_closed_turn
 from loadtests.comparison.wrk import WrkRun, run_wrk

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from loadtests.clients.images import JPEG_SIZES, EncodedImage, generate_jpegs, read_photos
-from loadtests.clients.outcomes import build_classify
+from loadtests.clients.requests import build_classify
 from loadtests.comparison.accuracy import Labelled, list_labelled
 
 PHOTOS, PHONES = 8, 2

@@ -80,15 +80,14 @@ def _build_parser() -> argparse.ArgumentParser:
         type=parse_positive,
         default=2.0,
         metavar="S",
-        help="seconds until SIGTERM; a burst "
-        "gets it when half of it is answered, if that is sooner",
+        help="seconds until SIGTERM; a burst gets it earlier, if half of it is answered",
     )
     parser.add_argument("--nginx", action="store_true", help="also behind nginx, twice")
     parser.add_argument("--drain-delay-ms", type=parse_ms, metavar="MS", help="BNN_DRAIN_DELAY_MS")
     parser.add_argument("--grace-ms", type=parse_ms, metavar="MS", help="BNN_GRACE_MS")
     parser.add_argument("--images", choices=JPEG_SIZES, default="photo")
     parser.add_argument("--form", action="store_true", help="send forms, not bare files")
-    parser.add_argument("--seed", type=int, default=1, help="of images and pauses")
+    parser.add_argument("--seed", type=int, default=1, help="seed of images and pauses")
     parser.add_argument(
         "--exit-within",
         type=parse_positive,

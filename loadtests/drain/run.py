@@ -11,7 +11,7 @@ from time import perf_counter
 
 from loadtests.clients.http_client import Address
 from loadtests.clients.images import JPEG_SIZES, generate_jpegs
-from loadtests.clients.outcomes import build_classify
+from loadtests.clients.requests import build_classify
 from loadtests.drain.clients import Clients, DrainLog, Fate
 from loadtests.drain.nginx import Nginx
 from loadtests.servers.server import Server, ServerSpec

@@ -90,13 +90,18 @@ def _build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--clients", type=parse_count, nargs="+", default=[8, 16])
     parser.add_argument(
-        "--seconds", type=parse_positive, default=10.0, help="of a slice of the load (10)"
+        "--seconds", type=parse_positive, default=10.0, help="seconds of a slice of the load (10)"
     )
     parser.add_argument(
-        "--slices", type=parse_count, default=8, help="at most, until the peak is level (8)"
+        "--slices",
+        type=parse_count,
+        default=8,
+        help="max number of slices until the peak is constant (8)",
     )
-    parser.add_argument("--photos", type=Path, metavar="DIR", help="send these instead")
-    parser.add_argument("--seed", type=int, default=20, help="of generated photos (20)")
+    parser.add_argument(
+        "--photos", type=Path, metavar="DIR", help="send these photos instead of generated ones"
+    )
+    parser.add_argument("--seed", type=int, default=20, help="seed of generated photos (20)")
     parser.add_argument("--plot", type=parse_result, metavar="FILE", help="draw bars: SVG or PNG")
     limits = parser.add_argument_group("thresholds, of the native service")
     limits.add_argument(
@@ -109,13 +114,13 @@ def _build_parser() -> argparse.ArgumentParser:
         "--max-gap",
         type=parse_positive,
         default=0.1,
-        help="share of the idle service by which the parts together may miss it (0.1)",
+        help="max difference of the sum of the steps from the idle service, as a share (0.1)",
     )
     limits.add_argument(
         "--max-rise",
         type=parse_positive,
         default=0.01,
-        help="of the peak in the last two slices: more, and it is not level (0.01)",
+        help="max growth of the peak in the last two slices, as a share (0.01)",
     )
     return parser
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from loadtests.clients.http_client import Pool
 from loadtests.clients.images import EncodedImage
 from loadtests.clients.loops import run_closed_loop
-from loadtests.clients.outcomes import build_classify, count_labels
+from loadtests.clients.outcomes import count_labels
+from loadtests.clients.requests import build_classify
 from loadtests.command_line.progress import Progress
 from loadtests.errors import ServerFault
 from loadtests.memory.measured import Load, Measured

@@ -46,7 +46,7 @@ def _build_parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         choices=PEERS,
-        help="compare with it; may be repeated",
+        help="another server to compare with; may be repeated",
     )
     parser.add_argument(
         "--peer-bundle",
@@ -58,15 +58,17 @@ def _build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--bundle", action="append", choices=BUNDLES, help="measure with this one (default: both)"
     )
-    parser.add_argument("--photos", type=Path, metavar="DIR", help="instead of generated ones")
+    parser.add_argument(
+        "--photos", type=Path, metavar="DIR", help="send these photos instead of generated ones"
+    )
     parser.add_argument("--form", action="store_true", help="send forms, not bare files")
-    parser.add_argument("--seed", type=int, default=1, help="of the generated images")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the generated images")
     parser.add_argument("--concurrency", type=parse_count, nargs="+", default=[1, 8], metavar="N")
     parser.add_argument(
-        "--repeats", type=parse_count, default=6, metavar="N", help="rounds (default 6)"
+        "--repeats", type=parse_count, default=6, metavar="N", help="number of rounds (6)"
     )
     parser.add_argument(
-        "--seconds", type=parse_positive, default=2.0, metavar="S", help="of a turn (default 2)"
+        "--seconds", type=parse_positive, default=2.0, metavar="S", help="seconds of a turn (2)"
     )
     group = parser.add_argument_group(
         "thresholds", "the first --service is judged, by the medians of the rounds' ratios"

@@ -13,7 +13,8 @@ from typing import Any
 from loadtests.clients.http_client import Answer, Pool
 from loadtests.clients.images import JPEG_SIZES, EncodedImage, generate_jpegs, read_photos
 from loadtests.clients.loops import ClosedRun, judge_cpu, run_closed_loop
-from loadtests.clients.outcomes import build_classify, count_labels
+from loadtests.clients.outcomes import count_labels
+from loadtests.clients.requests import build_classify
 from loadtests.command_line.options import (
     choose_services,
     describe_options,

@@ -15,9 +15,7 @@ from loadtests.clients.images import JPEG_SIZES, generate_jpegs, read_photos
 from loadtests.clients.loops import (
     GIVE_UP_SECONDS,
 )
-from loadtests.clients.outcomes import (
-    DEADLINE_HEADER,
-)
+from loadtests.clients.requests import DEADLINE_HEADER
 from loadtests.command_line.options import (
     choose_cpus,
     choose_service,
@@ -65,17 +63,27 @@ async def _run(options: argparse.Namespace, server_cpus: Sequence[int]) -> int:
 
 def _build_parser() -> argparse.ArgumentParser:
     parser = make_parser("overload", __doc__ or "")
-    parser.add_argument("--times", type=parse_positive, default=5.0, help="of the best rate")
-    parser.add_argument("--seconds", type=parse_positive, default=60.0, help="of the overload")
     parser.add_argument(
-        "--capacity-seconds", type=parse_positive, default=4.0, help="of each closed loop"
+        "--times",
+        type=parse_positive,
+        default=5.0,
+        help="rate of the overload, as a multiple of the best rate (5)",
+    )
+    parser.add_argument(
+        "--seconds", type=parse_positive, default=60.0, help="seconds of the overload (60)"
+    )
+    parser.add_argument(
+        "--capacity-seconds",
+        type=parse_positive,
+        default=4.0,
+        help="seconds of each closed loop (4)",
     )
     parser.add_argument(
         "--connections",
         nargs="+",
         choices=(KEPT, NEW),
         default=[KEPT, NEW],
-        help="each request on a kept connection that is free, or on a new one",
+        help="send each request on a free kept connection, or on a new one",
     )
     parser.add_argument(
         "--images",
@@ -83,16 +91,18 @@ def _build_parser() -> argparse.ArgumentParser:
         default="photo",
         help="generated JPEGs: tiny 73 pixels wide, photo 512, phone 12 megapixels",
     )
-    parser.add_argument("--photos", type=Path, metavar="DIR", help="instead of generated ones")
+    parser.add_argument(
+        "--photos", type=Path, metavar="DIR", help="send these photos instead of generated ones"
+    )
     parser.add_argument("--form", action="store_true", help="send forms, not bare files")
     parser.add_argument(
         "--stalled",
         type=parse_share,
         default=0.0,
         metavar="SHARE",
-        help="of the clients that stop in the middle of their body, as 0.5",
+        help="share of clients that stop in the middle of their body, such as 0.5",
     )
-    parser.add_argument("--seed", type=int, default=1, help="of images and times")
+    parser.add_argument("--seed", type=int, default=1, help="seed of images and times")
     parser.add_argument(
         "--deadline-ms", type=parse_count, default=3000, help=f"sent as {DEADLINE_HEADER}"
     )
@@ -104,11 +114,19 @@ def _build_parser() -> argparse.ArgumentParser:
         help="seconds after which a client stops waiting (default 60)",
     )
     group = parser.add_argument_group("thresholds")
-    group.add_argument("--memory-budget", type=parse_count, metavar="BYTES", help="of the RSS peak")
-    group.add_argument("--max-refusal-ms", type=float, default=50.0, help="p99 of 429 (50)")
-    group.add_argument("--max-probe-ms", type=float, default=100.0, help="of any probe (100)")
-    group.add_argument("--min-rate", type=float, default=0.9, help="of the best rate (0.9)")
-    group.add_argument("--max-lag-ms", type=float, default=20.0, help="p99 of the generator's lag")
+    group.add_argument("--memory-budget", type=parse_count, metavar="BYTES", help="max RSS peak")
+    group.add_argument(
+        "--max-refusal-ms", type=float, default=50.0, help="max p99 of 429 answers (50)"
+    )
+    group.add_argument(
+        "--max-probe-ms", type=float, default=100.0, help="max latency of a probe (100)"
+    )
+    group.add_argument(
+        "--min-rate", type=float, default=0.9, help="min share of the best rate (0.9)"
+    )
+    group.add_argument(
+        "--max-lag-ms", type=float, default=20.0, help="max p99 of the generator's lag (20)"
+    )
     return parser
 
 

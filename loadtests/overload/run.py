@@ -18,14 +18,8 @@ from loadtests.clients.loops import (
     run_open_loop,
     spare_collector,
 )
-from loadtests.clients.outcomes import (
-    DEADLINE_HEADER,
-    Outcome,
-    attempt,
-    attempt_alone,
-    build_classify,
-    select,
-)
+from loadtests.clients.outcomes import Outcome, attempt, attempt_alone, select
+from loadtests.clients.requests import DEADLINE_HEADER, build_classify
 from loadtests.command_line.progress import Progress
 from loadtests.errors import ServerFault
 from loadtests.output.figures import Latencies, measure_latencies

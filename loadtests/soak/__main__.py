@@ -65,13 +65,13 @@ def _build_parser() -> argparse.ArgumentParser:
     parser = make_parser("soak", __doc__ or "")
     parser.add_argument("--requests", type=parse_count, default=100_000, metavar="N")
     parser.add_argument("--clients", type=parse_count, default=8, metavar="N")
-    parser.add_argument("--seed", type=int, default=1, help="of images and of their order")
+    parser.add_argument("--seed", type=int, default=1, help="seed of images and of their order")
     parser.add_argument(
         "--max-growth",
         type=parse_positive,
         default=0.05,
         metavar="SHARE",
-        help="of RSS, descriptors, threads after the first tenth (0.05)",
+        help="max growth of RSS, descriptors, threads after the first tenth (0.05)",
     )
     parser.add_argument(
         "--plot",

@@ -25,7 +25,7 @@ def add_help_option(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--all-options",
         action="help",
-        help="print all options, those of this file included, which --help leaves out",
+        help="print all options, also those of this file, which --help omits",
     )
 
 
@@ -37,31 +37,31 @@ def add_image_options(parser: ArgumentParser, sent: tuple[str, ...] = SENT) -> N
         "--sizes",
         default=MIXED,
         metavar="SIZE[=WEIGHT],...",
-        help=f"generated JPEGs: {sizes}; phone=1,web=3 sends three of the one to one of the other; "
+        help=f"generated JPEGs: {sizes}; phone=1,web=3 sends three web images to one phone image; "
         f"or {MIXED}: small ones in JPEG, PNG and WebP (the default)",
     )
     group.add_argument("--photos", default="", metavar="DIR", help="send the files of DIR instead")
     group.add_argument(
         "--image-seed",
-        "--picture-seed",
+        "--image-seed",
         dest="image_seed",
         type=int,
         default=1,
-        help="of generated images (1)",
+        help="seed of generated images (1)",
     )
     group.add_argument(
         "--image-count",
-        "--picture-count",
+        "--image-count",
         dest="image_count",
         type=int,
-        help="generated images, of each size (3; 9)",
+        help="number of generated images of each size (3; 9)",
     )
-    group.add_argument("--top-k", type=int, default=5, help="classes to ask for (5)")
+    group.add_argument("--top-k", type=int, default=5, help="number of classes in an answer (5)")
     group.add_argument(
         "--send",
         choices=sent,
         default="form",
-        help="images in a form, as a browser does (the default), or the bare file"
+        help="send images in a form, as a browser does (the default), or as bare files"
         + (
             "; tensor: raw FP32 tensors over the Open Inference Protocol, where the service has it"
             if "tensor" in sent
@@ -70,7 +70,9 @@ def add_image_options(parser: ArgumentParser, sent: tuple[str, ...] = SENT) -> N
     )
     if "tensor" in sent:
         group.add_argument(
-            "--model", default="", help="for tensors (the first that takes FP32 images)"
+            "--model",
+            default="",
+            help="model for tensors (default: the first that accepts FP32 images)",
         )
 
 
@@ -82,7 +84,7 @@ def add_load_options(parser: ArgumentParser) -> None:
         "sent at intended times, whatever became of those before, and a latency counts from then. "
         f"-t is the length of the test (of shapes {SECONDS:g} s, of a soak {SOAK_SECONDS:g} s).",
     )
-    group.add_argument("--loop", choices=LOOPS, default="closed", help="(closed)")
+    group.add_argument("--loop", choices=LOOPS, default="closed", help="kind of load (closed)")
     # Of the parser itself, so that the web page shows it, too.
     parser.add_argument(
         "--rate", type=parse_positive, default=10.0, help="open loop: requests a second (10)"
@@ -91,23 +93,31 @@ def add_load_options(parser: ArgumentParser) -> None:
         "--arrivals",
         choices=ARRIVALS,
         default="poisson",
-        help="open loop: as independent callers come (poisson, the default) or evenly spaced",
+        help="open loop: like independent callers (poisson, the default) or evenly spaced",
     )
-    group.add_argument("--arrival-seed", type=int, default=1, help="of the Poisson process (1)")
+    group.add_argument(
+        "--arrival-seed", type=int, default=1, help="seed of the Poisson process (1)"
+    )
     group.add_argument(
         "--shape",
         choices=SHAPES,
         default="steady",
-        help=f"of --rate, or of -u: steady (the default); step: up to it in {STEPS} steps; spike: "
-        f"{SPIKE_TIMES:g} times as much for a fifth of the time; soak: steady, reported in "
-        f"{SOAK_STAGES} parts; ramp: from it upwards until --max-p99-ms ({RAMP_P99_MS:g}) or "
+        help=f"shape of --rate, or of -u: steady (the default); step: up to it in {STEPS} steps; "
+        f"spike: {SPIKE_TIMES:g} times as much for a fifth of the time; soak: steady, reported in "
+        f"{SOAK_STAGES} slices; ramp: from it upwards until --max-p99-ms ({RAMP_P99_MS:g}) or "
         f"--max-refused ({RAMP_REFUSED:g}) is broken: the last that held is the knee",
     )
     group.add_argument(
-        "--ramp-factor", type=_parse_factor, default=1.25, help="from stage to stage (1.25)"
+        "--ramp-factor",
+        type=_parse_factor,
+        default=1.25,
+        help="increase from stage to stage (1.25)",
     )
     group.add_argument(
-        "--stage-seconds", type=parse_positive, default=20.0, help="of each stage of a ramp (20)"
+        "--stage-seconds",
+        type=parse_positive,
+        default=20.0,
+        help="seconds of each stage of a ramp (20)",
     )
 
 
@@ -118,7 +128,9 @@ def add_threshold_options(parser: ArgumentParser) -> None:
         "Exit status: 0 all thresholds held, 1 one did not or nothing was answered, 2 wrong usage "
         "or no service, 3 the generator was the limit: the figures mean nothing.",
     )
-    group.add_argument("--thresholds", default="", metavar="FILE", help="read these from TOML")
+    group.add_argument(
+        "--thresholds", default="", metavar="FILE", help="read thresholds from a TOML file"
+    )
     for item in fields(Limits):
         name = f"--{item.name.replace('_', '-')}"
         group.add_argument(name, type=_parse_limit, metavar="N", help=HELP[item.name])

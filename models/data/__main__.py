@@ -22,7 +22,7 @@ from models.data.packs import (
 )
 from models.data.splits import hold_back
 from models.errors import DataError
-from runtime.images import LARGEST_SIDE
+from runtime.images import MAX_SIDE
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -74,9 +74,9 @@ def _check(args: argparse.Namespace) -> None:
 def _pack(args: argparse.Namespace) -> None:
     if args.parts < 1:
         raise DataError(f"expected at least 1 part; found --parts {args.parts}")
-    if args.side is not None and not 1 <= args.side <= LARGEST_SIDE:
+    if args.side is not None and not 1 <= args.side <= MAX_SIDE:
         raise DataError(
-            f"expected --side from 1 to {LARGEST_SIDE} pixels; found {args.side}. Leave it out to "
+            f"expected --side from 1 to {MAX_SIDE} pixels; found {args.side}. Leave it out to "
             "keep the files as they are."
         )
     share = args.validation_share

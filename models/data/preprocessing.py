@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from models.errors import RecipeError
-from runtime.images import LARGEST_SIDE, Preprocessing
+from runtime.images import MAX_SIDE, Preprocessing
 
 # Mean and deviation of ImageNet's pixels, 0..255 RGB, as in the authors' code.
 MEAN, STD = (123.68, 116.779, 103.939), (58.393, 57.12, 57.375)
@@ -16,10 +16,10 @@ SMALL = 100  # pixels; below, networks see the whole small image
 
 def check_sizes(side: int, resize: int) -> None:
     """Raises RecipeError if a crop of `side` cannot be cut out of a shorter side of `resize`."""
-    if not 1 <= side <= resize <= LARGEST_SIDE:
+    if not 1 <= side <= resize <= MAX_SIDE:
         raise RecipeError(
-            f"expected --image-size from 1 to {LARGEST_SIDE} pixels, and --resize from that to "
-            f"{LARGEST_SIDE}; found {side} and {resize}"
+            f"expected --image-size from 1 to {MAX_SIDE} pixels, and --resize from that to "
+            f"{MAX_SIDE}; found {side} and {resize}"
         )
 
 

@@ -47,8 +47,8 @@ def hold_back(data: DataSet, share: float) -> DataSet:
         train, validation = split_off(data.train.without(*test), share)
     if empty := [name for name, count in train.counts().items() if not count]:
         raise DataError(
-            f"{data.name}: expected images of every class to train on that are not in the "
-            f"validation or test part too; found none of {', '.join(empty[:5])}. Add images of "
-            "it, or remove its folder."
+            f"{data.name}: expected, for every class, training images that are not also "
+            f"validation or test images; found none for: {', '.join(empty[:5])}. Add images to "
+            "these classes, or remove their folders."
         )
     return replace(data, train=train, validation=validation)

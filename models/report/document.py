@@ -23,6 +23,7 @@ from models.report.comparisons import (
     validation_accuracies,
 )
 from models.report.latency import Latencies
+from models.report.overview import CAPTION, make_overview
 from models.report.references import (
     Reference,
     check_references,
@@ -74,6 +75,8 @@ def make_report(
     check_references(references, runs)
     parts = [
         "# Trained networks: measured",
+        make_overview(runs, lambda run: milliseconds(run, latencies), default),
+        CAPTION,
         "Made by `python -m models.report` from the run records in [`runs/`](runs); every number "
         "in a table comes from one of them, from an answer of `python -m models.evaluate` in "
         "`runs/references`, from the networks' modules (sizes, operations) or from "

@@ -128,6 +128,19 @@ class Run:
         epochs = self.record.epochs  # none, where the last layer alone was fitted
         return epochs[-1].validation_top1 if epochs else None
 
+    @property
+    def test_images(self) -> int:
+        return self.test.images
+
+    @property
+    def test_top1(self) -> float:
+        """Percent."""
+        return self.test.top1
+
+    @property
+    def class_count(self) -> int:
+        return len(self.record.data.classes)
+
     @cached_property
     def counts(self) -> Counts:
         """Sizes and operations of the network, counted on its modules."""

@@ -30,8 +30,8 @@ from models.tflite.network import (
 )
 
 IDENTIFIER = b"TFL3"  # at byte 4
-MOST_BYTES = 2**28  # MobileNet-v1 1.0 has 4 MB
-MOST_OPERATORS = 1000
+MAX_BYTES = 2**28  # MobileNet-v1 1.0 has 4 MB
+MAX_OPERATORS = 1000
 BIAS_TOLERANCE = 1e-4  # of bias scale = input scale * weight scale, which are rounded to float32
 COPY_AGAIN = "Copy the file again."
 OPERATORS = ("CONV_2D", "DEPTHWISE_CONV_2D", "AVERAGE_POOL_2D", "RESHAPE", "SQUEEZE", "SOFTMAX")
@@ -47,9 +47,9 @@ _ACTIVATIONS = {
 
 def read_tflite(path: Path) -> Part:
     """The layers of a file. Raises InvalidTflite, UnsupportedTflite, OSError."""
-    if (size := path.stat().st_size) > MOST_BYTES:
+    if (size := path.stat().st_size) > MAX_BYTES:
         raise UnsupportedTflite(
-            f"{path}: expected at most {MOST_BYTES} bytes, found {size}. {WHAT_IS_READ}"
+            f"{path}: expected at most {MAX_BYTES} bytes, found {size}. {WHAT_IS_READ}"
         )
     data = path.read_bytes()
     if data[4:8] != IDENTIFIER:
@@ -94,8 +94,8 @@ class _File:
         if (found := (graph.InputsLength(), graph.OutputsLength())) != (1, 1):
             self._unsupported("one input and one output", f"{found[0]} and {found[1]}")
         current, result = graph.Inputs(0), graph.Outputs(0)
-        if not 1 <= (count := graph.OperatorsLength()) <= MOST_OPERATORS:
-            self._unsupported(f"1 to {MOST_OPERATORS} operators", count)
+        if not 1 <= (count := graph.OperatorsLength()) <= MAX_OPERATORS:
+            self._unsupported(f"1 to {MAX_OPERATORS} operators", count)
         for i in range(count):
             operator = graph.Operators(i)
             name = self._operator_name(operator.OpcodeIndex())

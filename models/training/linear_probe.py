@@ -19,7 +19,7 @@ from runtime.images import Preprocessing
 DECAY = 0.1  # times the squared weights of standardized features, added to the mean loss
 ITERATIONS = 200  # of L-BFGS, at most
 ENOUGH = 5_000  # images, for a layer that a training goes on from
-LEAST_DEVIATION = 1e-3  # of a feature; a constant one says nothing
+MIN_DEVIATION = 1e-3  # of a feature; a constant one says nothing
 
 
 def find_last_layer(network: Network) -> nn.Linear:
@@ -45,7 +45,7 @@ def fit_last_layer(
     finally:
         hook.remove()
     features, labels = torch.cat(found).double(), images.labels.cpu().repeat(2)
-    mean, deviation = features.mean(0), features.std(0).clamp(min=LEAST_DEVIATION)
+    mean, deviation = features.mean(0), features.std(0).clamp(min=MIN_DEVIATION)
     weight, bias = _regress((features - mean) / deviation, labels, len(images.classes))
     weight = weight / deviation
     with torch.no_grad():

@@ -32,7 +32,7 @@ from models.networks.registry import NAMES, default_image_size, find_changes
 from models.training.job import Job, build_network_of
 from models.training.recipe import Recipe
 from models.training.trainer import Execution
-from runtime.images import LARGEST_SIDE
+from runtime.images import MAX_SIDE
 
 
 class _Parser(argparse.ArgumentParser):
@@ -217,7 +217,7 @@ def _check_options(args: argparse.Namespace) -> None:
     Recipe(**_given(args, RECIPE_FIELDS))
     checks: tuple[tuple[str, Callable[[float], bool], str], ...] = (
         ("shift", math.isfinite, "a finite number"),
-        ("stored_side", lambda n: 1 <= n <= LARGEST_SIDE, f"from 1 to {LARGEST_SIDE} pixels"),
+        ("stored_side", lambda n: 1 <= n <= MAX_SIDE, f"from 1 to {MAX_SIDE} pixels"),
         ("threads", lambda n: n >= 1, "at least 1"),
         ("workers", lambda n: n >= 1, "at least 1"),
         ("measure_every", lambda n: n >= 1, "at least 1 epoch"),
@@ -250,7 +250,7 @@ def _check_image_size(job: Job) -> None:
         return True
 
     if not fits(side):
-        least = bisect_left(range(LARGEST_SIDE + 1), True, key=fits)
+        least = bisect_left(range(MAX_SIDE + 1), True, key=fits)
         raise RecipeError(
             f"expected --image-size of at least {least} for {job.network}; found {side}"
         )

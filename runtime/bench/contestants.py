@@ -1,4 +1,4 @@
-"""The engines of a bundle and its float twin as contestants, and the memory each one takes."""
+"""A bundle's engines and full-precision reference as contestants, and the memory of each."""
 
 from __future__ import annotations
 
@@ -35,7 +35,10 @@ class Contestant:
 
 
 def load_contestant(bundle: Bundle, name: str, threads: int) -> Contestant:
-    """An engine by its name, or the float twin as `eager`. Raises RuntimeFault, ImportError."""
+    """An engine by its name, or the full-precision reference as `eager`.
+
+    Raises RuntimeFault, ImportError.
+    """
     if name != EAGER:
         engine = load_engine(bundle, name, threads)
         return Contestant(
@@ -46,7 +49,9 @@ def load_contestant(bundle: Bundle, name: str, threads: int) -> Contestant:
             engine.workspace_bytes,
         )
     if not bundle.manifest.plan:
-        raise RuntimeFault("only the ONNX graph describes this network: no float twin to build")
+        raise RuntimeFault(
+            "only the ONNX graph describes this network: no full-precision reference to build"
+        )
     from runtime.engines.reference import EagerNetwork  # imports torch
 
     twin = EagerNetwork(bundle, threads)

@@ -20,7 +20,7 @@ class BinaryShape:
 
     @property
     def macs(self) -> int:
-        """Binary multiply-adds for one picture."""
+        """Binary multiply-adds for one image."""
         return GROWTH * TAPS * self.channels * self.height * self.width
 
     def __str__(self) -> str:
@@ -29,7 +29,7 @@ class BinaryShape:
 
 @dataclass(frozen=True)
 class Macs:
-    """Multiply-adds for one picture."""
+    """Multiply-adds for one image."""
 
     floats: int
     binary: int
@@ -49,7 +49,7 @@ def plan_layers(plan: Iterable[Step]) -> list[BinaryShape]:
 
 
 def count_macs(step: Step) -> Macs:
-    """Multiply-adds of one step for one picture; additions, scales and pools are not counted."""
+    """Multiply-adds of one step for one image; additions, scales and pools are not counted."""
     match step:
         case StageStep():
             return Macs(0, sum(layer.macs for layer in stage_layers(step)))

@@ -9,6 +9,7 @@ marks. Needs cmake and the Debian packages g++-aarch64-linux-gnu and qemu-user-s
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 import subprocess
 import sys
@@ -28,6 +29,7 @@ TITLE = "Instructions per 128 binary multiply-adds, NEON, under emulation."
 LAYERS = ((56, 64), (56, 320), (28, 160), (28, 480), (14, 480))  # side of the map, channels
 FAMILIES = ("popcount", "sliced")
 VECTOR_BITS = 128
+MOST_CHANNELS = 3616  # that the bit-sliced family takes
 
 
 @dataclass(frozen=True)
@@ -156,15 +158,34 @@ def format_table(program: Path, layers: Sequence[tuple[int, int]]) -> str:
     return make_table(heads, rows)
 
 
+def parse_layer(text: str) -> tuple[int, int]:
+    """Side of the map and channels of "20x320". Raises argparse.ArgumentTypeError."""
+    match = re.fullmatch(r"(\d{1,2})x(\d{2,4})", text)
+    side, channels = map(int, match.groups()) if match else (0, 0)
+    if not 1 <= side <= 64 or not 32 <= channels <= MOST_CHANNELS or channels % 32:
+        raise argparse.ArgumentTypeError(
+            f"expected a side of 1 to 64 and a multiple of 32 channels, up to {MOST_CHANNELS}, "
+            f"such as 20x320; found {text}"
+        )
+    return side, channels
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m runtime.bench.instruction_counts", description=TITLE
     )
     parser.add_argument("--build", type=Path, help="folder of the build (default: a temporary one)")
+    parser.add_argument(
+        "--layer",
+        action="append",
+        type=parse_layer,
+        metavar="SIDExCHANNELS",
+        help="such as 20x320; may be repeated (default: some of the networks')",
+    )
     args = parser.parse_args(arguments)
     try:
         with tempfile.TemporaryDirectory() as folder:
-            print(format_table(build_program(args.build or Path(folder)), LAYERS))
+            print(format_table(build_program(args.build or Path(folder)), args.layer or LAYERS))
     except FileNotFoundError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -15,7 +15,7 @@ from runtime.kernels import library, measuring
 from runtime.kernels.measuring import BINARY_MAC, FLOAT_MAC, FULL_ADDER, INT8_MAC
 
 SAMPLE_NS = 5e5  # of one sample of one loop
-LEAST_NS = 1e5  # from which a trial is long enough to tell the rate
+MIN_NS = 1e5  # from which a trial is long enough to tell the rate
 PER_NS = 1e9  # operations per nanosecond are G operations per second
 
 
@@ -73,7 +73,7 @@ class LimitMeter:
 
 def _choose_rounds(index: int) -> int:
     rounds = 64
-    while (nanoseconds := float(measuring.measure_limit(index, rounds)[0])) < LEAST_NS:
+    while (nanoseconds := float(measuring.measure_limit(index, rounds)[0])) < MIN_NS:
         rounds *= 4
     return max(1, round(rounds * SAMPLE_NS / nanoseconds))
 

@@ -61,7 +61,9 @@ def measure_network(
 ) -> dict[str, Any]:
     """Parts and their phases, totals of the binary and the float ones, batches and threads.
 
-    eager: the parts of the float twin too. cpus: to use, see machine.pinned. Raises RuntimeFault.
+    eager: the parts of the full-precision reference too. cpus: to use, see machine.pinned.
+
+    Raises RuntimeFault.
     """
     prepared = {CHOSEN: prepare_bundle(bundle)}
     with forced_kernel(POPCOUNT):

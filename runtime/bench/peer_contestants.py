@@ -24,10 +24,10 @@ REFERENCE = "onnxruntime"
 PEERS = (REFERENCE, "openvino", "litert", "ncnn", "mnn")
 # Root mean square of an answer's differences, by the deviation of ONNX Runtime's float32 logits:
 # float32 differs by rounding, 8 bits by what random weights and ranges of noise make of them.
-MOST_ERROR = {FLOAT: 1e-3, INT8: 0.5}
+MAX_ERROR = {FLOAT: 1e-3, INT8: 0.5}
 WITHOUT_INT8 = {
     "ncnn": "its quantizer (ncnn2table, ncnn2int8) is in no package",
-    "mnn": "its quantizer (mnnquant) takes a folder of pictures and reports to its vendor",
+    "mnn": "its quantizer (mnnquant) takes a folder of images and reports to its vendor",
 }
 
 
@@ -97,15 +97,15 @@ def add_peers(
 def check_answer(
     answer: np.ndarray[Any, Any], reference: np.ndarray[Any, Any] | None, precision: str
 ) -> float:
-    """How far logits are from ONNX Runtime's, see MOST_ERROR. Raises RuntimeFault for too far."""
+    """How far logits are from ONNX Runtime's, see MAX_ERROR. Raises RuntimeFault for too far."""
     if reference is None:
         raise RuntimeFault("expected ONNX Runtime's answer to compare with, found none")
     if answer.shape != reference.shape:
         raise RuntimeFault(f"expected logits {reference.shape}, found {answer.shape}")
     error = float(np.sqrt(np.mean((answer - reference) ** 2)) / reference.std())
-    if not error <= MOST_ERROR[precision]:
+    if not error <= MAX_ERROR[precision]:
         raise RuntimeFault(
-            f"expected ONNX Runtime's answer within {MOST_ERROR[precision]:g} of its deviation, "
+            f"expected ONNX Runtime's answer within {MAX_ERROR[precision]:g} of its deviation, "
             f"found a difference of {error:.2g}"
         )
     return error

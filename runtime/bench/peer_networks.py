@@ -151,7 +151,7 @@ def _add_larq(
     batch: int,
 ) -> None:
     if batch != 1:
-        lists.missing["larq-compute-engine"] = "it runs one picture at a time; measure with batch 1"
+        lists.missing["larq-compute-engine"] = "it runs one image at a time; measure with batch 1"
         return
     try:
         options = {"threads": threads}

@@ -1,4 +1,4 @@
-"""Figures of a report as a picture: latencies with spread, kernels beside their limits."""
+"""Figures of a report as an image: latencies with spread, kernels beside their limits."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SPREAD = "bars are medians, whiskers hold 80 % of the runs"
 
 
 def write_plot(figures: Figures, path: Path) -> None:
-    """Writes the picture as SVG. Raises RuntimeFault if the figures hold nothing to draw."""
+    """Writes the image as SVG. Raises RuntimeFault if the figures hold nothing to draw."""
     charts = [
         chart
         for make in (_peer_networks, _larq, _parts, _layers, _kernels, _peer_layers, _engines)

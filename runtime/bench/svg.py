@@ -1,4 +1,4 @@
-"""Draws horizontal bar charts with spread as one SVG picture; the standard library alone."""
+"""Draws horizontal bar charts with spread as one SVG image; the standard library alone."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Chart:
 
 
 def draw_charts(title: str, lines: Sequence[str], charts: Sequence[Chart]) -> str:
-    """One picture of all charts, one below the other, under a title and lines of explanation."""
+    """One image of all charts, one below the other, under a title and lines of explanation."""
     parts = [_text(MARGIN, MARGIN + 14, title, size=22, weight=600)]
     y = MARGIN + 40.0
     for line in lines:

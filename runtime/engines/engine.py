@@ -55,7 +55,7 @@ class SkippedEngine:
 
 
 class Engine(Protocol):
-    """Runs a bundle: pictures to logits. Safe to call from several threads."""
+    """Runs a bundle: images to logits. Safe to call from several threads."""
 
     name: str  # native, torchscript, onnx
     implementation: str  # the kernels behind it, one of IMPLEMENTATIONS; cpu for ONNX Runtime
@@ -67,7 +67,7 @@ class Engine(Protocol):
     explain_bytes: int  # what it takes for an image; 0 if it cannot
 
     def predict(self, images: np.ndarray, threads: int | None = None) -> np.ndarray:
-        """Preprocessed pictures float32 [N, 3, H, W] -> logits float32 [N, classes].
+        """Preprocessed images float32 [N, 3, H, W] -> logits float32 [N, classes].
 
         `threads`: at most so many for this call; None: all that the engine was loaded with. They do
         not change the answer. Raises InvalidInput.
@@ -75,7 +75,7 @@ class Engine(Protocol):
         ...
 
     def explain(self, images: np.ndarray, class_index: int) -> np.ndarray:
-        """Preprocessed pictures float32 [N, 3, H, W] -> class activation maps float32 [N, h, w].
+        """Preprocessed images float32 [N, 3, H, W] -> class activation maps float32 [N, h, w].
 
         The mean of a map and the class's bias are its logit. Raises InvalidInput, NotExplainable.
         """

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from string import ascii_letters
+from tempfile import TemporaryDirectory
 
 from runtime.engines.ops import load_operators  # first: it says what is missing if torch is
 
@@ -22,6 +23,7 @@ from runtime.engines.ops import load_operators  # first: it says what is missing
 import torch
 from torch import Tensor, nn
 
+from runtime.engines.graph_file import copy_graph
 from runtime.errors import REEXPORT, InvalidRecord
 from runtime.kernels.parts import Part
 from runtime.plan import Plan
@@ -29,7 +31,6 @@ from runtime.plan import Plan
 load_operators()  # a graph can be scripted, or loaded, only when its operators are known
 
 IN_GRAPHS = "runtime.layers"  # what the module is called in graphs, wherever it lies
-
 
 GRAPH_OPERATORS = frozenset(
     {
@@ -107,9 +108,15 @@ def script_network(plan: Plan) -> torch.jit.ScriptModule:
 
 
 def save_network(network: torch.jit.ScriptModule, path: Path) -> None:
-    """Writes a scripted graph; save it before its parts are filled."""
-    with _torchscript():
-        torch.jit.save(network, str(path))
+    """Writes a scripted graph; save it before its parts are filled.
+
+    The same graph is the same file on every machine: see copy_graph.
+    """
+    with TemporaryDirectory() as folder:
+        saved = Path(folder) / path.name
+        with _torchscript():
+            torch.jit.save(network, str(saved))
+        copy_graph(saved, path)
 
 
 def load_network(path: Path) -> torch.jit.ScriptModule:

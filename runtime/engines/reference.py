@@ -1,4 +1,4 @@
-"""The float twin of a packed network: the same function in plain torch layers, +-1 as float32.
+"""The full-precision reference: a packed network in plain torch layers, +-1 as float32.
 
 It is the comparison in runtime.bench and an oracle in tests, never an engine. Each packed step
 becomes what a float framework runs for it: batch norm, select +-1, pad, convolve, concatenate.
@@ -34,7 +34,7 @@ class FloatNetwork(nn.Sequential):
 
 
 class EagerNetwork:
-    """The float twin of a bundle in eager mode, called like an engine: what runtime.bench compares.
+    """The full-precision reference in eager mode, called like an engine, for runtime.bench.
 
     torch has one thread count per process, and making one of these sets it.
     """

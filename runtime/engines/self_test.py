@@ -150,7 +150,7 @@ def run_self_test(engine: Engine) -> SelfTest:
     doubt = _why_not_exact(name, manifest)
     verdict: Verdict = "failed"
     if unequal == 0:
-        verdict, reason = "exact", "all stored bits"
+        verdict, reason = "exact", "all stored bits are equal"
     elif doubt is None:
         reason = (
             f"expected the stored bits, found others for {unequal} of {len(logits)} images: a "

@@ -19,7 +19,7 @@ from runtime.image_files.header import ImageHeader, Steps, measure_image
 
 _USUAL_IMAGES = 4  # as large as the one that is shown: itself, transparency, gain map, depth
 _CONTEXT_BYTES = 2  # a pixel: kept beside a frame; measured 0.8, of many tiles 1.7
-_MOST_KEPT = 10  # frames that it keeps at a time: references, the one in work, the one shown
+_MAX_KEPT = 10  # frames that it keeps at a time: references, the one in work, the one shown
 _ALIGNMENT = 128  # pixels: of the sides of its frames
 _DERIVED = (b"grid", b"iovl", b"sato")  # kinds of images that are made of coded ones
 # (quarter turns against the clock; mirrored: 0 top with bottom, 1 left with right) -> orientation
@@ -158,6 +158,6 @@ def _declare_still(data: bytes) -> bytes:
 
 def _measure_frames(frames: Av1Frames) -> int:
     width, height = (-(-side // _ALIGNMENT) * _ALIGNMENT for side in (frames.width, frames.height))
-    kept = min(frames.count, _MOST_KEPT)
+    kept = min(frames.count, _MAX_KEPT)
     planes = frames.pixel_bytes * (kept + frames.grain)
     return int(width * height * (planes + _CONTEXT_BYTES * kept))

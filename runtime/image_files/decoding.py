@@ -25,10 +25,10 @@ from runtime.image_files.rgb import convert_to_rgb
 from runtime.image_files.webp_file import WebpHeader, read_webp
 
 #: The most pixels of a JPEG, which is decoded at reduced scale where that is too many.
-LARGEST_JPEG = 80_000_000
+MAX_JPEG = 80_000_000
 #: How much smaller, in each direction, a JPEG's decoder can make it.
 SCALES = (1, 2, 4, 8)
-_LARGEST_MAX_PIXELS = 89_478_485  # what Pillow itself opens without a warning
+_PIXELS_OF_PILLOW = 89_478_485  # what Pillow itself opens without a warning
 _READERS: dict[str, Callable[[bytes], ImageHeader]] = {
     "JPEG": read_jpeg,
     "PNG": read_png,
@@ -39,7 +39,7 @@ _LONGEST = 16  # times the shorter side: of the images that limits are described
 _BASELINE = "Save it as a baseline JPEG."
 _SHRINK = "Shrink the image first."
 _SEND_JPEG = (
-    f"Shrink the image first, or send a JPEG: of up to {LARGEST_JPEG} pixels it is read at reduced "
+    f"Shrink the image first, or send a JPEG: of up to {MAX_JPEG} pixels it is read at reduced "
     "scale."
 )
 
@@ -79,9 +79,9 @@ class ImageLimits:
             limits.append(self.max_decoding_bytes)
         if min(limits) < 1:
             raise ValueError(f"expected limits of at least 1; found {self}")
-        if self.max_pixels > _LARGEST_MAX_PIXELS:
+        if self.max_pixels > _PIXELS_OF_PILLOW:
             raise ValueError(
-                f"expected max_pixels of at most {_LARGEST_MAX_PIXELS}; found {self.max_pixels}"
+                f"expected max_pixels of at most {_PIXELS_OF_PILLOW}; found {self.max_pixels}"
             )
 
 
@@ -242,7 +242,7 @@ def _check_work(header: ImageHeader, limits: ImageLimits) -> None:
     """Raises ImageTooLarge for what would take too long at any scale."""
     most = limits.max_pixels * limits.max_scans
     if isinstance(header, JpegHeader):
-        largest = min(max(LARGEST_JPEG, limits.max_pixels), most)
+        largest = min(max(MAX_JPEG, limits.max_pixels), most)
         if header.pixels > largest:
             raise too_large("pixels", largest, header.pixels, _SHRINK)
         if header.scans > limits.max_scans:

@@ -9,7 +9,7 @@ from runtime.image_files.faults import unsupported
 
 _AVIF = frozenset({b"avif", b"avis"})
 _HEIF = frozenset({b"mif1", b"msf1", b"mif2", b"mif3"})  # of the container, whatever is coded in it
-_MOST_BRANDS = 64
+_MAX_BRANDS = 64
 _CAMERA = "Send the JPEG that the camera can write beside it."
 _PHONE = (
     "Send it as JPEG; an iPhone takes JPEG with Settings, Camera, Formats, Most Compatible, and "
@@ -70,7 +70,7 @@ def sniff_format(data: bytes) -> str:
 def list_brands(data: bytes) -> list[bytes]:
     """The brands of an ISO base media file, the major one first: what it says that it is."""
     (length,) = struct.unpack_from(">I", data)
-    end = min(length or len(data), len(data), 16 + 4 * _MOST_BRANDS)
+    end = min(length or len(data), len(data), 16 + 4 * _MAX_BRANDS)
     return [data[8:12], *(data[start : start + 4] for start in range(16, end - 3, 4))]
 
 

@@ -1,8 +1,8 @@
 """The kinds of steps that a plan has: what each holds, its output, its tensors, its JSON.
 
 This is all that the format knows of a kind: another one is a class here, and a name in Step. What
-runs steps (the kernels, the graphs, the float twin) chooses by the class, and mypy finds whatever
-does not know all of them.
+runs steps (the kernels, the graphs, the full-precision reference) chooses by the class, and mypy
+finds whatever does not know all of them.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from service.access.keys import Caller, KeyRing
 from service.messages.problems import Problem
 from service.settings.settings import Settings
 
-_MOST_KNOWN = 256
+_MAX_KNOWN = 256
 
 
 class Access:
@@ -37,7 +37,7 @@ class Access:
         if host in self._known_hosts and len(headers) == len(scope["headers"]):  # none is repeated
             return
         self._hosts.check_request(scope)
-        if len(self._known_hosts) < _MOST_KNOWN:
+        if len(self._known_hosts) < _MAX_KNOWN:
             self._known_hosts.add(host)
 
     def allows_host(self, host: str) -> bool:

@@ -1,4 +1,4 @@
-"""The steps from a picture's bytes to labels, without threads or HTTP; shared with the shell."""
+"""The steps from an image's bytes to labels, without threads or HTTP; shared with the shell."""
 
 import hashlib
 from collections.abc import Callable, Iterator
@@ -28,7 +28,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A decoded picture: its tensor, what the picture was, and the seconds both steps took."""
+    """A decoded image: its tensor, what the image was, and the seconds both steps took."""
 
     tensor: npt.NDArray[np.float32]  # [3, H, W]; [0, H, W]: it is not needed any more
     format: str

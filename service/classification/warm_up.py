@@ -14,9 +14,9 @@ from service.classification.classifier import Classifier
 from service.classification.predictor import Predictor
 
 UNITS = (2, 4, 8)
-_LEAST_GAIN = 1.05  # of images a second, for which it pays to compute several together
+_MIN_GAIN = 1.05  # of images a second, for which it pays to compute several together
 _ROUNDS = 3  # too few of them favour one image: it is over before other programs get their turn
-_LONGEST_SECONDS = 0.3  # for the comparison
+_MAX_SECONDS = 0.3  # for the comparison
 _FOR_SLOW = ((8,), (4,))  # networks that take longer for all units: one of them, if that fits
 _PHOTOS = ((64, 64), (1024, 768))
 
@@ -53,7 +53,7 @@ def warm_up(classifier: Classifier, threads: int, predictor: Predictor) -> WarmU
     classifier.rank(logits[0], 1)
     gains = _measure_gains(classifier, tensor)
     best = max(gains, key=lambda unit: gains[unit], default=1)
-    return WarmUp(best if gains.get(best, 0) >= _LEAST_GAIN else 1, gains)
+    return WarmUp(best if gains.get(best, 0) >= _MIN_GAIN else 1, gains)
 
 
 def _measure_gains(classifier: Classifier, tensor: npt.NDArray[np.float32]) -> dict[int, float]:
@@ -62,7 +62,7 @@ def _measure_gains(classifier: Classifier, tensor: npt.NDArray[np.float32]) -> d
     fitting = (
         units
         for units in (UNITS, *_FOR_SLOW)  # most first
-        if alone * _ROUNDS * (1 + sum(units)) <= _LONGEST_SECONDS
+        if alone * _ROUNDS * (1 + sum(units)) <= _MAX_SECONDS
     )
     units = next(fitting, ())
     if not units:

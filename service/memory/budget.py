@@ -19,10 +19,10 @@ _CONNECTION_BYTES = 32 * 2**10  # of a connection, its objects and buffers
 _TENSOR_BYTES_PER_PIXEL = 60  # of the network's input, while an image is resized and normalised
 _BODIES_SHARE = 0.3  # of what is left; the rest is for decoding
 _BODIES_AT_ONCE = 4  # of the largest, each of which takes twice its bytes while it arrives
-_MOST_BODIES = 256 * _MIB
-_LEAST_BODY = _MIB  # a smaller one would refuse ordinary photos
-_LEAST_PIXELS = 500_000  # of any format, at full size; with fewer, too
-_MOST_BUDGET_MIB = 2**30
+_MAX_BODIES = 256 * _MIB
+_MIN_BODY = _MIB  # a smaller one would refuse ordinary photos
+_MIN_PIXELS = 500_000  # of any format, at full size; with fewer, too
+_MAX_BUDGET_MIB = 2**30
 
 
 class NoMemory(Exception):
@@ -58,28 +58,37 @@ class Budget:
         """Shares out what the process leaves, now that its model is loaded and warm.
 
         `input_pixels`: of the largest input of a network. Limits that do not fit are lowered, with
-        a line in the log that says so, unless more models are to come. Raises NoMemory.
+        a line in the log that says so, unless more models are to come. Raises NoMemory, and nothing
+        is changed.
         """
         base = read_memory().get("rss", _UNMEASURED_BYTES)
         base += self._measure_tensors(input_pixels)
         base += self._settings.max_connections * _CONNECTION_BYTES + _SLACK_BYTES
+        self._check(base)
         self._input_pixels = input_pixels
         self._share_out(base)
-        self._check(base)
         if is_final:
-            self._report()
+            self.report()
 
     def change(self, by: int, input_pixels: int) -> None:
         """Shares out anew, after a model has come that takes `by` bytes, or one went (below 0).
 
         `input_pixels`: of the largest input now. Raises NoMemory, and nothing is changed.
         """
+        base = self.check_change(by, input_pixels)
+        self._input_pixels = input_pixels
+        self._share_out(base)
+
+    def check_change(self, by: int, input_pixels: int) -> int:
+        """What `change` checks, without changing anything; the bytes that would be set aside.
+
+        Raises NoMemory as `change` does.
+        """
         tensors = self._measure_tensors(input_pixels) - self._measure_tensors(self._input_pixels)
         base = max(0, self.base + by + tensors)
         if base > self.base:
             self._check(base)
-        self._input_pixels = input_pixels
-        self._share_out(base)
+        return base
 
     def _measure_tensors(self, input_pixels: int) -> int:
         return self._settings.workers * _TENSOR_BYTES_PER_PIXEL * input_pixels
@@ -88,7 +97,7 @@ class Budget:
         """Raises NoMemory if the rest does not suffice for ordinary images."""
         if not _suffices(self.limit - base, self._settings):
             needed = bisect_left(
-                range(_MOST_BUDGET_MIB),
+                range(_MAX_BUDGET_MIB),
                 True,
                 key=lambda mib: _suffices(mib * _MIB - base, self._settings),
             )
@@ -119,7 +128,8 @@ class Budget:
             self.limit - base, self._settings
         )
 
-    def _report(self) -> None:
+    def report(self) -> None:
+        """Logs the budget, and which limits are lowered to fit into it."""
         settings, limits = self._settings, self.limits
         if limits.max_body_bytes < settings.max_body_bytes:
             _log.warning(
@@ -148,7 +158,7 @@ class Budget:
 
 def _divide(rest: int, settings: Settings) -> tuple[int, int, Limits]:
     """What the process leaves of the budget: bytes for bodies, for decoding, limits that fit."""
-    bodies = min(int(max(0, rest) * _BODIES_SHARE), _MOST_BODIES)
+    bodies = min(int(max(0, rest) * _BODIES_SHARE), _MAX_BODIES)
     decoding = max(0, rest) - bodies
     max_body = min(settings.max_body_bytes, max(1, bodies // _BODIES_AT_ONCE))
     # The decoder has a copy of the file beside what it decodes.
@@ -163,9 +173,9 @@ def _divide(rest: int, settings: Settings) -> tuple[int, int, Limits]:
 def _suffices(rest: int, settings: Settings) -> bool:
     """Whether ordinary images of every format have room in what the process leaves."""
     bodies, _, limits = _divide(rest, settings)
-    least = min(_LEAST_PIXELS, settings.max_pixels)
+    least = min(_MIN_PIXELS, settings.max_pixels)
     pixels = describe_full_size_limits(limits.images)
-    return bodies >= _LEAST_BODY * _BODIES_AT_ONCE and min(pixels.values()) >= least
+    return bodies >= _MIN_BODY * _BODIES_AT_ONCE and min(pixels.values()) >= least
 
 
 def _find_limit(settings: Settings) -> tuple[int, str]:

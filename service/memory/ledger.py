@@ -42,8 +42,10 @@ class Account:
                 self._changed.notify_all()
 
     @contextmanager
-    def hold(self, size: int, until: float) -> Iterator[None]:
+    def hold(self, size: int, until: float, or_all: bool = False) -> Iterator[None]:
         """Takes out `size` bytes for the time of a block, waiting for them in line; for threads.
+
+        `or_all`: all that the account has, where that is less. Its capacity may change at any time.
 
         Whoever holds bytes here must not wait for others: then everyone gets its turn.
 
@@ -51,8 +53,11 @@ class Account:
             TimeoutError: they were not there by `until`, of time.monotonic.
             ValueError: more than the account has when nothing is out.
         """
-        if size > self.capacity:
-            raise ValueError(f"expected at most {self.capacity} bytes; found {size}")
+        capacity = self.capacity
+        if or_all:
+            size = min(size, capacity)
+        elif size > capacity:
+            raise ValueError(f"expected at most {capacity} bytes; found {size}")
         with self._changed:
             if self._line or self._held + size > self.capacity:
                 self._wait_in_line(size, until)

@@ -1,5 +1,6 @@
 """Logging: one JSON object or one plain line per message, with the request it belongs to."""
 
+import json
 import logging
 import os
 import re
@@ -87,7 +88,10 @@ class JsonFormatter(logging.Formatter):
         members |= _read_extra(record)
         if record.exc_info:
             members["exception"] = self.formatException(record.exc_info)
-        return to_json(members, fallback=str).decode()
+        try:
+            return to_json(members, fallback=str).decode()
+        except ValueError:  # lone surrogates, as names of files have them: not UTF-8, but JSON
+            return json.dumps(members, default=str, separators=(",", ":"))
 
 
 class TextFormatter(logging.Formatter):

@@ -12,7 +12,7 @@ MEDIA_TYPE = "application/problem+json"
 #: On every answer: its type is not guessed, and our address is not told to other sites.
 COMMON_HEADERS = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"))
 CLIENT_GONE = 499  # a label in log and metrics: nobody is left to answer
-NO_MEMORY = "expected memory to decode the picture; there is none left. Try later, or shrink it."
+NO_MEMORY = "expected memory to decode the image; there is none left. Try later, or shrink it."
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,11 @@ PROBLEMS = {
     "not_found": Definition(404, "There is nothing at this path"),
     "method_not_allowed": Definition(405, "The path does not take this method"),
     "body_timeout": Definition(408, "The body came too slowly"),
-    "too_large": Definition(413, "The picture is too large"),
-    "unsupported_format": Definition(415, "The picture's format is not accepted"),
+    "too_large": Definition(413, "The image is too large"),
+    "unsupported_format": Definition(415, "The image's format is not accepted"),
     "unsupported_encoding": Definition(415, "The body is encoded in a way that is not accepted"),
     "unknown_host": Definition(421, "The service is not called by this name"),
-    "invalid_image": Definition(422, "The picture cannot be decoded"),
+    "invalid_image": Definition(422, "The image cannot be decoded"),
     "invalid_parameter": Definition(422, "A parameter has a value that is not allowed"),
     "not_explainable": Definition(422, "The model's answers cannot be explained"),
     "model_not_loaded": Definition(422, "The model cannot be served"),
@@ -49,7 +49,7 @@ PROBLEMS = {
     "header_timeout": Definition(408, "The head of the request came too slowly"),
     "headers_too_large": Definition(431, "The head of the request is too large"),
     "internal": Definition(500, "The service failed"),
-    "out_of_memory": Definition(503, "There is no memory for the picture", retry_after=2),
+    "out_of_memory": Definition(503, "There is no memory for the image", retry_after=2),
     "not_ready": Definition(503, "The model is still being loaded", retry_after=2),
     "no_engine": Definition(503, "The model could not be loaded"),
     "hanging": Definition(503, "A worker hangs"),
@@ -105,7 +105,7 @@ def release_frames(fault: BaseException) -> None:
 
 
 def describe_image_fault(fault: InvalidImage) -> Problem:
-    """The problem of a picture that was refused; the runtime's texts do not quote it."""
+    """The problem of an image that was refused; the runtime's texts do not quote it."""
     code = next(code for kind, code in _IMAGE_FAULTS if isinstance(fault, kind))
     return Problem(code, str(fault))
 

@@ -38,7 +38,7 @@ LAGS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 _WATCHED_ROUTES = ("/classify", "/classify/batch", "/v2/models/{model}/infer")
 _WATCHED_STATUSES = (200, 400, 401, 404, 408, 413, 415, 421, 422, 429, CLIENT_GONE, 500, 503, 504)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-_LONGEST_REASON = 300
+_MAX_REASON = 300
 
 
 class Metrics:
@@ -233,7 +233,7 @@ class Metrics:
             family.clear()
         self._engine.info({"engine": engine.name, "implementation": engine.implementation})
         for skipped in engine.skipped:
-            reason = skipped.reason[:_LONGEST_REASON]
+            reason = skipped.reason[:_MAX_REASON]
             self._skipped.labels(skipped.name, skipped.cause, reason).set(1)
         self._model.info(
             {

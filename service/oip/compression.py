@@ -11,7 +11,7 @@ from service.work.admission import Ticket
 
 _STEP = 256 * 2**10  # bytes inflated before others get their turn
 _CHUNK = 64 * 2**10  # compressed bytes looked at together
-_MOST_MEMBERS = 64
+_MAX_MEMBERS = 64
 _GZIP = zlib.MAX_WBITS | 16
 
 
@@ -63,7 +63,7 @@ def _inflate_in_steps(body: memoryview, encoding: str) -> Iterator[bytes]:
         while rest:
             if decompressor.eof:
                 members += 1
-                if encoding != "gzip" or members > _MOST_MEMBERS:
+                if encoding != "gzip" or members > _MAX_MEMBERS:
                     raise _describe_broken(encoding, "more bytes after its end")
                 decompressor = zlib.decompressobj(_GZIP)
             try:

@@ -18,7 +18,7 @@ from service.oip.requests import (
 from service.oip.statistics import Statistics
 from service.requests.body import measure_announced, read_body
 from service.requests.intake import Intake
-from service.settings.settings import LONGEST_DEADLINE_MS
+from service.settings.settings import MAX_DEADLINE_MS
 from service.work.admission import Ticket
 from service.work.inference import Classified
 
@@ -70,7 +70,7 @@ class Infer:
             del body
             self._intake.count_received(exchange, began, request.images)
             if request.timeout is not None:
-                deadline = min(request.timeout, LONGEST_DEADLINE_MS / 1000)
+                deadline = min(request.timeout, MAX_DEADLINE_MS / 1000)
             outcomes = await self._intake.compute(
                 exchange, ticket, request.images, model.served, 1, deadline
             )

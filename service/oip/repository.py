@@ -18,7 +18,7 @@ from service.work.lifecycle import Lifecycle
 PREFIX = "/v2/repository/models/"
 TEMPLATE = f"{PREFIX}{{model}}"
 _ACTIONS = ("load", "unload")
-_MOST_BYTES = 64 * 2**10  # of a body, which may only say what is the default anyway
+_MAX_BYTES = 64 * 2**10  # of a body, which may only say what is the default anyway
 _JSON = [(b"content-type", b"application/json")]
 
 
@@ -77,7 +77,7 @@ class Repository:
 
     async def _read_parameters(self, exchange: Exchange) -> None:
         """The body may be empty, or an object; what it asks for beside the load is refused."""
-        body = await read_small_body(exchange, _MOST_BYTES, self._seconds)
+        body = await read_small_body(exchange, _MAX_BYTES, self._seconds)
         if not body.strip():
             return
         try:

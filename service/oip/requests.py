@@ -21,9 +21,9 @@ from service.oip.tensors import (
 
 #: Parsing holds up everything else in the process, for up to 0.2 microseconds an element and more
 #: an array: larger tensors are sent as bytes.
-MOST_JSON_BYTES = 8 * 2**20
-MOST_ELEMENTS, MOST_ARRAYS = 500_000, 20_000
-_LONGEST_ID = 1000
+MAX_JSON_BYTES = 8 * 2**20
+MAX_ELEMENTS, MAX_ARRAYS = 500_000, 20_000
+_MAX_ID = 1000
 _SHARED_MEMORY = "shared_memory_region"
 # What parsed JSON takes at most: of an element a float or a text, its place in an array, and what
 # is made of it; of an array or an object its head.
@@ -68,14 +68,14 @@ def read_header_length(header: bytes | None, body_bytes: int) -> int | None:
 
 def measure_json(text: memoryview) -> int:
     """Bytes that parsing takes at most, its results included. Raises Problem too_large."""
-    if len(text) > MOST_JSON_BYTES:
-        raise _describe_large(f"{MOST_JSON_BYTES} bytes of JSON")
+    if len(text) > MAX_JSON_BYTES:
+        raise _describe_large(f"{MAX_JSON_BYTES} bytes of JSON")
     content = bytes(text)
     elements, arrays, objects = (content.count(mark) for mark in (b",", b"[", b"{"))
-    if elements > MOST_ELEMENTS:
-        raise _describe_large(f"{MOST_ELEMENTS} elements in JSON")
-    if arrays + objects > MOST_ARRAYS:
-        raise _describe_large(f"{MOST_ARRAYS} arrays and objects in JSON")
+    if elements > MAX_ELEMENTS:
+        raise _describe_large(f"{MAX_ELEMENTS} elements in JSON")
+    if arrays + objects > MAX_ARRAYS:
+        raise _describe_large(f"{MAX_ARRAYS} arrays and objects in JSON")
     widest = 1 if content.isascii() and b"\\u" not in content else 4  # bytes of a character
     return (
         (2 + widest) * len(content)
@@ -103,8 +103,8 @@ def parse_infer_request(
     if parameters.get("sequence_id"):
         raise refuse("a request on its own", "sequence_id", "Leave it out: the model has no state.")
     request_id = find(content, "id", str)
-    if request_id is not None and len(request_id) > _LONGEST_ID:
-        raise refuse(f"an id of at most {_LONGEST_ID} characters", "more")
+    if request_id is not None and len(request_id) > _MAX_ID:
+        raise refuse(f"an id of at most {_MAX_ID} characters", "more")
     microseconds = find(parameters, "timeout", int, "parameters.")
     if microseconds is not None and microseconds < 0:
         raise refuse("a timeout of microseconds, from 0 on", "less")

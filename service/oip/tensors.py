@@ -12,7 +12,7 @@ from service.messages.problems import Problem
 from service.oip.errors import refuse
 
 _LENGTH_BYTES = 4  # before each element of BYTES
-_MOST_DIMS = 8
+_MAX_DIMS = 8
 
 Tensor = npt.NDArray[np.float32]
 
@@ -23,7 +23,7 @@ def check_shape(shape: list[int], dims: tuple[int, ...], most: int, name: str) -
     Raises Problem bad_request.
     """
     wanted = f"the shape [n{''.join(f', {dim}' for dim in dims)}] of {name}, n from 1 to {most}"
-    if len(shape) > _MOST_DIMS:
+    if len(shape) > _MAX_DIMS:
         raise refuse(wanted, "more dimensions")
     if dims == (1,) and len(shape) == 1:  # of image files, [n] is as good as [n, 1]
         shape = [*shape, 1]

@@ -56,7 +56,7 @@ class Catalogue:
 
     def choose(self, query: bytes) -> ServedModel:
         """The model that a query string names by `model`, or the default one. Raises as `find`."""
-        if b"model" not in query:
+        if not query:
             return self.default
         values = parse_qs(query.decode("latin-1"), keep_blank_values=True).get("model")
         return self.find(None if values is None else values[-1])
@@ -83,6 +83,7 @@ class Catalogue:
         before = self._default
         if is_default and before is not None:
             self._models.pop(before.name)
+            self.faults.pop(before.name, None)
         if is_default or (before is not None and before.name == model.name):
             self._default = model
         self._models[model.name] = model

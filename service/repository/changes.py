@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic, process_time
 
-from runtime import Engine, RuntimeFault, estimate_load_bytes, read_bundle, stamp_bundle
+from runtime import (
+    Engine,
+    RuntimeFault,
+    estimate_kept_bytes,
+    estimate_load_bytes,
+    read_bundle,
+    stamp_bundle,
+    trim_memory,
+)
 from service.classification.predictor import Predictor
 from service.memory.budget import Budget, NoMemory
 from service.messages.problems import Problem
@@ -18,6 +26,7 @@ from service.repository.catalogue import Catalogue
 from service.repository.folders import Found, find_models, name_default
 from service.repository.loading import load_model
 from service.repository.names import list_names
+from service.repository.report import Report
 from service.repository.served import ServedModel
 from service.settings.settings import Settings
 
@@ -33,22 +42,13 @@ class NameTaken(Exception):
 _FAULTS = (RuntimeFault, NoMemory, NameTaken, MemoryError, OSError)  # of a bundle or a machine
 
 
-@dataclass
-class Report:
-    """What a reading of the models' directory did, by name."""
-
-    loaded: list[str] = field(default_factory=list)
-    unloaded: list[str] = field(default_factory=list)
-    failed: list[str] = field(default_factory=list)
-    unchanged: list[str] = field(default_factory=list)
-
-
 class Changes:
     """What may be done to the models of a catalogue. To be called on the event loop.
 
     A model is loaded beside those that answer, and takes its name over when it is warm. Requests
     that have begun keep the one that they began with; it goes with the last of them. A bundle that
-    can't be served leaves everything as it was. `heed` is called after each change.
+    can't be served leaves everything as it was. `heed` is called after each change. While
+    `is_ending` says that the service ends, no further model is loaded.
     """
 
     def __init__(
@@ -59,6 +59,7 @@ class Changes:
         catalogue: Catalogue,
         predictor: Predictor,
         heed: Callable[[], None],
+        is_ending: Callable[[], bool] = lambda: False,
     ) -> None:
         self._settings = settings
         self._metrics = metrics
@@ -66,6 +67,7 @@ class Changes:
         self._catalogue = catalogue
         self._predictor = predictor  # of the default model, whichever it is
         self._heed = heed
+        self._is_ending = is_ending
         self._turn = asyncio.Lock()
 
     async def start(self, engine: Engine | None) -> None:
@@ -82,11 +84,12 @@ class Changes:
             has_more = settings.models is not None
             self._budget.settle(model.input_pixels, is_final=not has_more)
             self._put_default(model)
-            report = await self._follow_directory()
-            if has_more:  # now that all of them are there, what they take is known and not planned
-                self._budget.settle(self._find_pixels(), is_final=True)
-                self._catalogue.limit(self._budget.limits.images)
-                _log_report("models read", report)
+            if has_more:
+                report = await self._follow_directory()
+                if self._is_ending():
+                    return
+                self._settle_all(report)
+                report.log("models read")
             self._describe_start()
 
     async def reload(self) -> Report:
@@ -98,29 +101,42 @@ class Changes:
             default = self._catalogue.default
             if default.folder is not None:
                 await self._renew(default, default.name, default.folder, report)
-            more = await self._follow_directory()
-            for name in ("loaded", "unloaded", "failed", "unchanged"):
-                getattr(report, name).extend(getattr(more, name))
-            _log_report("models read again", report)
+            report.add(await self._follow_directory())
+            report.log("models read again")
             return report
 
     async def load(self, name: str) -> None:
         """Loads a model of the directory, or the default one, anew.
 
-        Raises Problem model_not_found, model_not_loaded.
+        Raises Problem model_not_found, model_not_loaded, draining.
         """
         async with self._turn:
+            if self._is_ending():
+                raise Problem(
+                    "draining", "expected a service that goes on; it is being stopped. Ask another."
+                )
             default = self._catalogue.default
             folder = default.folder if name == default.name else None
+            fault: str | None = None
             if folder is None:
-                folder = (await self._find()).folders.get(name)
-            if folder is None:
+                found = await self._find()
+                if found is None:
+                    raise Problem(
+                        "model_not_loaded",
+                        "expected a directory of models that can be read; found another. The "
+                        "service's log says why.",
+                    )
+                folder, fault = found.folders.get(name), found.faults.get(name)
+            if folder is None and fault is None:
                 raise Problem(
                     "model_not_found",
                     "expected the name of a folder in BNN_MODELS, or of the default model; found "
                     "another. POST /v2/repository/index lists those that are served.",
                 )
-            fault = await self._bring(self._catalogue.get(name), name, folder)
+            if folder is not None:
+                fault = await self._bring(self._catalogue.get(name), name, folder)
+            elif fault is not None:
+                self._note_fault(name, fault)
             if fault is not None:
                 raise Problem("model_not_loaded", f"{fault} What was served before still is.")
 
@@ -142,38 +158,40 @@ class Changes:
 
     # ---- steps, each with the turn
 
-    async def _find(self) -> Found:
-        """What the directory has now; that it can't be read is logged, and changes nothing."""
+    async def _find(self) -> Found | None:
+        """What the directory has now; None: it can't be read, which is logged."""
         try:
-            found = await asyncio.to_thread(find_models, self._settings.models)
+            return await asyncio.to_thread(find_models, self._settings.models)
         except OSError as error:
             fault = f"expected a directory of models that can be read; found {error.strerror}"
             _log.error("the models stay as they were", extra={"reason": fault})
-            served = (self._catalogue.get(name) for name in self._catalogue.names)
-            return Found({m.name: m.folder for m in served if m is not None and m.folder})
-        return found
+            return None
 
     async def _follow_directory(self) -> Report:
         """Loads what is new or other than before, unloads what is gone."""
         report = Report()
-        if self._settings.models is None:
-            return report
         found = await self._find()
-        default = self._catalogue.default.name
+        if found is None:  # nothing is known of it: the models stay
+            return report
+        default, in_directory = self._catalogue.default.name, name_default(self._settings)
         self._catalogue.faults = {
             name: why
             for name, why in self._catalogue.faults.items()
             if name in found.folders or name == default
         }
         for name, why in found.faults.items():
-            self._note_fault(name, why)
-            report.failed.append(name)
-        for name in self._catalogue.names - found.folders.keys() - {default}:
+            if name != in_directory:  # the default one, which has been looked at
+                self._note_fault(name, why)
+                report.failed.append(name)
+        there = found.folders.keys() | found.faults.keys()  # a broken one leaves the old one
+        for name in self._catalogue.names - there - {default}:
             self._unload(name)
             report.unloaded.append(name)
         for name, folder in found.folders.items():
-            if name == name_default(self._settings):
-                continue  # the default one
+            if self._is_ending():
+                break
+            if name == in_directory:
+                continue
             served = self._catalogue.get(name)
             if served is not None and served is self._catalogue.default:
                 served = None  # of a bundle elsewhere: the name is taken
@@ -199,7 +217,7 @@ class Changes:
         # A default bundle that stands for itself may be another network now, and has its name.
         wanted = name_default(self._settings) if is_default else name
         try:
-            model = await asyncio.to_thread(self._load_within, wanted, folder)
+            model = await asyncio.to_thread(self._load_within, served, wanted, folder)
             self._swap(served, model)
         except _FAULTS as error:
             fault = str(error) or "expected memory for the model; there is none left."
@@ -211,9 +229,22 @@ class Changes:
         self._note_fault(name, fault)
         return fault
 
-    def _load_within(self, name: str | None, folder: Path) -> ServedModel:
-        """Loads a model in memory that images may have when it is there. In a thread."""
-        need = estimate_load_bytes(read_bundle(folder).manifest, self._settings.engine)
+    def _load_within(
+        self, served: ServedModel | None, name: str | None, folder: Path
+    ) -> ServedModel:
+        """Loads a model in memory that images may have when it is there. In a thread.
+
+        What it keeps, instead of `served`, must fit in, too. Raises NoMemory beside the faults of
+        load_model.
+        """
+        manifest = read_bundle(folder).manifest
+        need = estimate_load_bytes(manifest, self._settings.engine)
+        kept = estimate_kept_bytes(manifest, self._settings.engine)
+        _, height, width = manifest.input
+        others = [m.input_pixels for m in self._catalogue.list() if m is not served]
+        self._budget.check_change(
+            kept - (served.kept_bytes if served else 0), max(height * width, *others, 0)
+        )
         decoding = self._budget.decoding
         if need > decoding.capacity:
             raise NoMemory(
@@ -265,6 +296,35 @@ class Changes:
         self._budget.change(-removed.kept_bytes, self._find_pixels())
         self._finish("unloaded")
         _log.info("a model is no longer served", extra={"model": name})
+
+    def _settle_all(self, report: Report) -> None:
+        """Now that all of them are there, what they take is known, and no more planned.
+
+        Models that are too many go, the last one first. The default one fits: what others took
+        while they could not be loaded does not end the service.
+        """
+        while True:
+            try:
+                self._budget.settle(self._find_pixels(), is_final=True)
+                break
+            except NoMemory as error:
+                _, *others = self._catalogue.list()
+                if not others:
+                    _log.warning(
+                        "the process takes more than the memory budget has for it: models that "
+                        "are not served took it while they were loaded",
+                        extra={"reason": str(error)},
+                    )
+                    self._budget.report()
+                    break
+                name = others[-1].name
+                self._unload(name)
+                del others
+                trim_memory()
+                self._note_fault(name, str(error))
+                report.loaded.remove(name)
+                report.failed.append(name)
+        self._catalogue.limit(self._budget.limits.images)
 
     def _finish(self, result: str) -> None:
         self._catalogue.limit(self._budget.limits.images)
@@ -325,9 +385,3 @@ def warn_of(model: ServedModel) -> None:
         )
     if not model.classifier.manifest.trained:
         _log.warning("the model is untrained: its labels mean nothing", extra={"model": model.name})
-
-
-def _log_report(text: str, report: Report) -> None:
-    names: Iterable[tuple[str, list[str]]] = vars(report).items()
-    level = logging.WARNING if report.failed else logging.INFO
-    _log.log(level, text, extra={key: ", ".join(found) for key, found in names if found})

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,22 +27,36 @@ class Found:
 def find_models(directory: Path | None) -> Found:
     """The folders in a directory, links to folders too, without those that begin with a dot.
 
-    None: there is no directory. Raises OSError if it can't be read.
+    A link that leads nowhere, and one that can't be followed, is a fault: a folder was meant. Bytes
+    of a name that are no UTF-8 are escaped in it. `directory` None: there is none. Raises OSError
+    if it can't be read.
     """
     if directory is None:
         return Found()
     folders: dict[str, Path] = {}
     faults: dict[str, str] = {}
     for path in sorted(directory.iterdir()):
-        if path.name.startswith(".") or not path.is_dir():
+        if path.name.startswith("."):
             continue
-        fault = check_name(path.name)
+        try:
+            if not stat.S_ISDIR(path.stat().st_mode):
+                continue
+            fault = check_name(path.name)
+        except OSError as error:
+            if path.is_symlink():
+                fault = f"expected a folder, or a link to one; found a link: {error.strerror}"
+            elif isinstance(error, FileNotFoundError):  # it is gone since it was listed
+                continue
+            else:
+                raise
         if fault is None and stamp_bundle(path) is None:
-            fault = f"expected a bundle, with manifest.json, in {path}; found none"
+            fault = (
+                f"expected a bundle, with a manifest.json that can be read, in {path}; found none"
+            )
         if fault is None:
             folders[path.name] = path
         else:
-            faults[path.name] = fault
+            faults[os.fsencode(path.name).decode(errors="backslashreplace")] = fault
     return Found(folders, faults)
 
 
@@ -60,8 +76,12 @@ def check_name(name: str) -> str | None:
 
 
 def name_default(settings: Settings) -> str | None:
-    """The folder's name of the default bundle, where it stands among the models; else None."""
-    if settings.models is None:
+    """The folder's name of the default bundle, where it stands among the models; else None.
+
+    However both paths are written, and whatever links lead to the directory. None, too, where the
+    folder's name can't be a model's.
+    """
+    if settings.models is None or check_name(settings.bundle.name) is not None:
         return None
-    bundle = settings.bundle.absolute()
-    return bundle.name if bundle.parent == settings.models.absolute() else None
+    parent = os.path.realpath(settings.bundle.parent)  # unlike resolve(), it bears circles
+    return settings.bundle.name if parent == os.path.realpath(settings.models) else None

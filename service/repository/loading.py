@@ -58,7 +58,7 @@ def load_model(
         unit=found.unit,
         folder=folder,
         stamp=stamp,
-        kept_bytes=estimate_kept_bytes(engine),
+        kept_bytes=estimate_kept_bytes(engine.bundle.manifest, engine.name, engine.workspace_bytes),
         load_seconds=loaded - started,
         warm_up_seconds=perf_counter() - loaded,
     )

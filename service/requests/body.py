@@ -18,10 +18,10 @@ from service.messages.problems import Problem
 from service.work.admission import Ticket
 
 FIELD = "image"
-_MOST_PARTS = 16  # beside the images
-_MOST_FALSE_ENDS = 1000  # times that the boundary occurs in a part without ending it
-_LONGEST_BOUNDARY = 70  # RFC 2046
-_LONGEST_HEAD = 16 * 2**10  # bytes of a part's headers
+_MAX_PARTS = 16  # beside the images
+_MAX_FALSE_ENDS = 1000  # times that the boundary occurs in a part without ending it
+_MAX_BOUNDARY = 70  # RFC 2046
+_MAX_HEAD = 16 * 2**10  # bytes of a part's headers
 _STALL_SECONDS = 1.0  # a pause after which memory for the rest is not held any longer
 _RATE_SECONDS = 10.0  # before that, slowness is not judged
 _MAPPED_BYTES = 32 * 2**10  # below, mapping and unmapping would cost more than it is worth
@@ -240,7 +240,7 @@ def split_form(body: bytes, boundary: bytes, most_images: int = 1) -> list[Part]
     delimiter = b"\r\n--" + boundary
     start, is_last = _find_delimiter(body, delimiter, 0, at_start=True)[1:]
     while not is_last:
-        if len(parts) == _MOST_PARTS + most_images:
+        if len(parts) == _MAX_PARTS + most_images:
             raise Problem(
                 "bad_request",
                 f"expected a part `{FIELD}`; found more than {len(parts)}. Send images.",
@@ -260,12 +260,12 @@ def _find_delimiter(
     else:
         found = body.find(delimiter, position)
         after = found + len(delimiter)
-    for _ in range(_MOST_FALSE_ENDS):
+    for _ in range(_MAX_FALSE_ENDS):
         if found < 0:
             break
         if body.startswith(b"--", after):
             return found, after + 2, True
-        line_end = body.find(b"\r\n", after, after + _LONGEST_BOUNDARY)
+        line_end = body.find(b"\r\n", after, after + _MAX_BOUNDARY)
         if line_end >= 0 and not body[after:line_end].strip(b" \t"):
             return found, line_end + 2, False
         found = body.find(delimiter, after)
@@ -277,7 +277,7 @@ def _read_part(body: bytes, start: int, end: int) -> Part:
     """The part between two delimiters: header lines, an empty line, content."""
     if body.startswith(b"\r\n", start):  # no headers at all
         return Part("", False, b"")
-    head_end = body.find(b"\r\n\r\n", start, min(end, start + _LONGEST_HEAD) + 4)
+    head_end = body.find(b"\r\n\r\n", start, min(end, start + _MAX_HEAD) + 4)
     if head_end < 0:
         raise _describe_broken_form()
     headers: dict[bytes, bytes] = {}
@@ -328,10 +328,10 @@ def _read_boundary(exchange: Exchange) -> bytes | None:
             "bad_request", f"expected multipart/form-data; found another multipart. {_FORM_EXAMPLE}"
         )
     boundary = options.get(b"boundary", b"")
-    if not 1 <= len(boundary) <= _LONGEST_BOUNDARY:
+    if not 1 <= len(boundary) <= _MAX_BOUNDARY:
         raise Problem(
             "bad_request",
-            f"expected a boundary of 1 to {_LONGEST_BOUNDARY} characters in Content-Type; found "
+            f"expected a boundary of 1 to {_MAX_BOUNDARY} characters in Content-Type; found "
             f"{len(boundary)}. Let the form library set Content-Type.",
         )
     return boundary

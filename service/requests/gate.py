@@ -8,7 +8,7 @@ from service.access.access import Access
 from service.messages.logs import RequestContext, read_context
 from service.messages.problems import Problem
 from service.metrics.metrics import Metrics
-from service.settings.settings import LONGEST_DEADLINE_MS, Settings
+from service.settings.settings import MAX_DEADLINE_MS, Settings
 from service.work.admission import Admission
 from service.work.lifecycle import Lifecycle
 
@@ -47,7 +47,7 @@ class Gate:
         """Why this request can't be let in, and its context; None: the application is to judge."""
         path, _, query = target.partition(b"?")
         route = self._paths.get(path)
-        if b"model" in query:
+        if b"model" in query or b"%" in query:
             return None  # others than the default one take other times
         if route is None or method != b"POST" or not self._admission.is_crowded:
             return None
@@ -61,7 +61,7 @@ class Gate:
         deadline = found.get(b"x-deadline-ms", b"%d" % self._deadline_ms)
         if not (deadline.isdigit() and len(deadline) < 10):
             return None  # for the application to judge
-        if not 1 <= int(deadline) <= LONGEST_DEADLINE_MS:
+        if not 1 <= int(deadline) <= MAX_DEADLINE_MS:
             return None
         announced = None  # or a number that may be compared: Python limits the digits of an int
         if length is not None and length.isdigit() and len(length) <= 18:

@@ -15,7 +15,7 @@ from service.metrics.metrics import Metrics
 from service.repository.served import ServedModel
 from service.requests.body import BodyLimits, describe_nothing
 from service.requests.tracing import add_image, add_receive
-from service.settings.settings import LONGEST_DEADLINE_MS, Settings
+from service.settings.settings import MAX_DEADLINE_MS, Settings
 from service.work.admission import Admission, Ticket
 from service.work.inference import Classified, Inference
 from service.work.scheduler import Data, Job
@@ -69,10 +69,10 @@ class Intake:
         if given is None:
             return self._settings.deadline_ms / 1000
         text = given.strip()
-        if not (text.isdigit() and len(text) < 10 and 1 <= int(text) <= LONGEST_DEADLINE_MS):
+        if not (text.isdigit() and len(text) < 10 and 1 <= int(text) <= MAX_DEADLINE_MS):
             raise Problem(
                 "invalid_parameter",
-                f"X-Deadline-Ms: expected whole milliseconds from 1 to {LONGEST_DEADLINE_MS}; "
+                f"X-Deadline-Ms: expected whole milliseconds from 1 to {MAX_DEADLINE_MS}; "
                 "found something else.",
             )
         return int(text) / 1000

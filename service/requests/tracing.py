@@ -102,27 +102,27 @@ def add_receive(began: float, seconds: float, size: int) -> None:
 
 def add_image(index: int, job: Job, outcome: Classified | Problem) -> None:
     """What became of one image of the present request: its stages, as far as it came."""
-    image: dict[str, AttributeValue] = {"bnn.image": index}
+    number: dict[str, AttributeValue] = {"bnn.image": index}
     if not isinstance(outcome, Classified):
         waited = (job.began or monotonic()) - job.queued
-        _add("queue", monotonic, job.queued, waited, {**image, "bnn.problem": outcome.code})
+        _add("queue", monotonic, job.queued, waited, {**number, "bnn.problem": outcome.code})
         return
-    picture, seconds = outcome.picture, outcome.seconds
+    image, seconds = outcome.image, outcome.seconds
     shape: dict[str, AttributeValue] = {
         "bnn.bytes": job.encoded_bytes,
-        "bnn.format": picture.format,
-        "bnn.width": picture.width,
-        "bnn.height": picture.height,
+        "bnn.format": image.format,
+        "bnn.width": image.width,
+        "bnn.height": image.height,
     }
-    decoded = picture.began + seconds["decode"]
-    _add("queue", monotonic, job.queued, seconds["queue"], image)
-    _add("decode", perf_counter, picture.began, seconds["decode"], image | shape)
-    _add("preprocess", perf_counter, decoded, seconds["preprocess"], image)
+    decoded = image.began + seconds["decode"]
+    _add("queue", monotonic, job.queued, seconds["queue"], number)
+    _add("decode", perf_counter, image.began, seconds["decode"], number | shape)
+    _add("preprocess", perf_counter, decoded, seconds["preprocess"], number)
     together: dict[str, AttributeValue] = {"bnn.images_together": outcome.unit}
-    _add("infer", perf_counter, outcome.infer_began, seconds["infer"], image | together)
+    _add("infer", perf_counter, outcome.infer_began, seconds["infer"], number | together)
     if "explain" in seconds:
         inferred = outcome.infer_began + seconds["infer"]
-        _add("explain", perf_counter, inferred, seconds["explain"], image)
+        _add("explain", perf_counter, inferred, seconds["explain"], number)
 
 
 def _add(

@@ -135,8 +135,8 @@ def _describe_predictions(outcome: Classified) -> list[dict[str, Any]]:
 
 
 def _describe_image(outcome: Classified) -> dict[str, Any]:
-    picture = outcome.picture
-    return {"format": picture.format, "width": picture.width, "height": picture.height}
+    image = outcome.image
+    return {"format": image.format, "width": image.width, "height": image.height}
 
 
 def _round(milliseconds: dict[str, float]) -> dict[str, float]:

@@ -19,7 +19,7 @@ from service.routes.schemas import (
     ProblemBody,
     StateBody,
 )
-from service.settings.settings import LONGEST_DEADLINE_MS, Settings
+from service.settings.settings import MAX_DEADLINE_MS, Settings
 from service.work.inference import Inference
 
 TITLE = "Binary neural network image classification"
@@ -215,7 +215,7 @@ def _describe_parameters(classes: int | None) -> list[dict[str, Any]]:
     top_k = {"type": "integer", "minimum": 1, "default": DEFAULT_TOP_K}
     if classes is not None:
         top_k |= {"maximum": classes, "default": min(DEFAULT_TOP_K, classes)}
-    deadline = {"type": "integer", "minimum": 1, "maximum": LONGEST_DEADLINE_MS}
+    deadline = {"type": "integer", "minimum": 1, "maximum": MAX_DEADLINE_MS}
     return [
         _MODEL_PARAMETER,
         {

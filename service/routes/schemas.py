@@ -38,7 +38,7 @@ class ModelBody(_Answer):
 
 
 class ImageBody(_Answer):
-    """The picture as it was understood."""
+    """The image as it was understood."""
 
     format: str = Field(description="JPEG, PNG, WEBP or AVIF, by its bytes", examples=["JPEG"])
     width: int = Field(description="pixels, upright", examples=[512])
@@ -78,7 +78,7 @@ class ProblemItemBody(_Answer):
     """Why one image of several has no answer, with the members of RFC 9457."""
 
     type: str = Field(examples=["urn:bnn:problem:invalid_image"])
-    title: str = Field(examples=["The picture cannot be decoded"])
+    title: str = Field(examples=["The image cannot be decoded"])
     status: int = Field(examples=[422])
     detail: str = Field(description="expected, found, remedy")
     code: str = Field(description="stable, for programs", examples=["invalid_image"])

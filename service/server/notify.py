@@ -17,7 +17,7 @@ from service.work.lifecycle import Lifecycle
 
 _log = logging.getLogger(__name__)
 _SEND_SECONDS = 0.5  # for a manager that is behind with reading; it holds up the caller
-_MOST_TEXT = 500  # characters of a status
+_MAX_TEXT = 500  # characters of a status
 
 
 class Notifier:
@@ -156,4 +156,4 @@ def _read_watchdog(environment: Mapping[str, str]) -> float | None:
 
 def _write(value: str | int) -> str:
     """On one line: another one would be another message."""
-    return escape_controls(value)[:_MOST_TEXT] if isinstance(value, str) else str(value)
+    return escape_controls(value)[:_MAX_TEXT] if isinstance(value, str) else str(value)

@@ -70,7 +70,8 @@ class Server(uvicorn.Server):
         self._metrics = app.state.metrics
         self._gate = app.state.gate
         self._changes = app.state.inference.changes
-        self._reloading: set[asyncio.Task[object]] = set()
+        self._reloading: asyncio.Task[None] | None = None
+        self._is_reload_due = False
         self._drain_at: float | None = None  # when the delay is over, of time.monotonic
         self._stopping_since: float | None = None  # the first signal
         self._is_hurried = False
@@ -116,7 +117,8 @@ class Server(uvicorn.Server):
         return self._drain_at is not None and now >= self._drain_at
 
     def _heed_signals(self) -> None:
-        for caught in self._signals:
+        while self._signals:  # one may come at any moment, and none may be lost
+            caught = self._signals.pop(0)
             if caught is signal.SIGHUP:
                 self._reload_models()
             elif self._drain_at is None:
@@ -136,14 +138,21 @@ class Server(uvicorn.Server):
             elif caught is signal.SIGINT:
                 self._drain_at = monotonic()
                 self._is_hurried = True
-        self._signals.clear()
 
     def _reload_models(self) -> None:
-        """Makes the models as their directory is now, beside what is being answered."""
+        """Makes the models as their directory is now, beside what is being answered.
+
+        However many signals come while that is being done, it is done once more after it.
+        """
         if self._drain_at is None:
-            task: asyncio.Task[object] = asyncio.create_task(self._changes.reload())
-            self._reloading.add(task)
-            task.add_done_callback(self._reloading.discard)
+            self._is_reload_due = True
+            if self._reloading is None or self._reloading.done():
+                self._reloading = asyncio.create_task(self._reload_while_due())
+
+    async def _reload_while_due(self) -> None:
+        while self._is_reload_due:
+            self._is_reload_due = False
+            await self._changes.reload()
 
     # ---- connections
 
@@ -250,8 +259,8 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Closes the listener without losing who was connecting; answers or refuses what is in."""
         began = monotonic()
-        for task in self._reloading:
-            task.cancel()
+        if self._reloading is not None:
+            self._reloading.cancel()
         if not self._lifecycle.is_draining:
             self._lifecycle.begin_drain()
         await self._close_listener()

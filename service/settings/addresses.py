@@ -12,7 +12,7 @@ ANY = "*"
 _AUTHORITY = re.compile(r"(?:\[([0-9a-fA-F:.]{2,45})\]|([^\[\]:@/?#\s]*))(?::([0-9]{0,5}))?")
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
 _ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://([^/?#@\s]+)", re.IGNORECASE)
-_LONGEST_NAME = 253
+_MAX_NAME = 253
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -40,7 +40,7 @@ def parse_host(text: str) -> Host:
     except ValueError:
         pass
     name = text.removesuffix(".").lower()
-    if len(name) > _LONGEST_NAME or not all(map(_LABEL.fullmatch, name.split("."))):
+    if len(name) > _MAX_NAME or not all(map(_LABEL.fullmatch, name.split("."))):
         raise ValueError("neither a host name nor an address")
     return name
 

@@ -39,9 +39,9 @@ _RENAMED = {
     "arrives, and body_min_rate; steady bodies may take longer",
 }
 _DEFAULT_BUNDLE = Path(__file__).resolve().parents[1] / "bundles" / "default"
-_LARGEST_DEFAULT_THREADS = 4  # beyond it a single small image gains little
+_MAX_DEFAULT_THREADS = 4  # beyond it a single small image gains little
 #: The longest that X-Deadline-Ms and BNN_DEADLINE_MS may ask for.
-LONGEST_DEADLINE_MS = 60_000
+MAX_DEADLINE_MS = 60_000
 #: Threads of the server, or processes of a bulk run.
 MAX_WORKERS = 256
 _MAX_CONNECTIONS = 65_536
@@ -59,7 +59,7 @@ def _default_workers() -> int:
 
 
 def _default_threads() -> int:
-    return min(count_cpus(), _LARGEST_DEFAULT_THREADS)
+    return min(count_cpus(), _MAX_DEFAULT_THREADS)
 
 
 def _default_memory_budget() -> int:
@@ -109,7 +109,7 @@ class Settings(BaseSettings):
         ge=1,
         le=256,
         description="threads of one inference, when one image is there alone; default: usable "
-        f"CPUs, at most {_LARGEST_DEFAULT_THREADS}",
+        f"CPUs, at most {_MAX_DEFAULT_THREADS}",
     )
     decode_threads: int = Field(
         default_factory=lambda known: known["workers"],
@@ -136,7 +136,7 @@ class Settings(BaseSettings):
     deadline_ms: int = Field(
         3000,
         ge=1,
-        le=LONGEST_DEADLINE_MS,
+        le=MAX_DEADLINE_MS,
         description="time from a request's complete body to its answer, unless X-Deadline-Ms says "
         "another",
     )

@@ -19,7 +19,7 @@ YOUNG_SECONDS = 0.25
 READ_AHEAD = 64 * 2**10
 _STEP = 256 * 2**10  # bytes of a body of unknown length that are held in advance
 _PRESENT_SECONDS = 5.0  # a caller counts as present this long after its last request
-_MOST_CALLERS = 1000
+_MAX_CALLERS = 1000
 _MARGIN = 0.8  # of a deadline, which predictions may fill: they are no promises
 
 
@@ -248,5 +248,5 @@ class Admission:
     def _note_presence(self, caller: Hashable) -> None:
         now = monotonic()
         self._seen[caller] = now
-        if len(self._seen) > _MOST_CALLERS:
+        if len(self._seen) > _MAX_CALLERS:
             self._seen = {who: at for who, at in self._seen.items() if now - at < _PRESENT_SECONDS}

@@ -43,7 +43,7 @@ class Classified:
     """A classified image: the best classes, what the image was, and seconds by stage."""
 
     predictions: list[Prediction]
-    picture: Prepared  # without its tensor
+    image: Prepared  # without its tensor
     seconds: dict[str, float]
     unit: int  # images that were computed together with it, itself included
     infer_began: float  # of time.perf_counter
@@ -78,7 +78,13 @@ class Inference:
         self.scheduler = Scheduler(settings.workers, self._compute)
         self.catalogue = Catalogue(lifecycle.check_started)
         self.changes = Changes(
-            settings, metrics, budget, self.catalogue, self.predictor, self._heed_change
+            settings,
+            metrics,
+            budget,
+            self.catalogue,
+            self.predictor,
+            self._heed_change,
+            lambda: lifecycle.refuses_new,
         )
         lifecycle.watch(self.scheduler.longest_run)
 
@@ -102,7 +108,8 @@ class Inference:
             await self._loading
 
     async def close(self) -> None:
-        """Refuses what waits, finishes what is being computed, frees the model."""
+        """Refuses what waits, finishes what is being computed or loaded, frees the models."""
+        self._lifecycle.refuse_new()
         await self.wait()
         await self.scheduler.stop(_PATIENCE_SECONDS)
         self.catalogue.clear()
@@ -119,7 +126,11 @@ class Inference:
             by_model.setdefault(job.model or self.catalogue.default, []).append(job)
         outcomes: dict[Job, Classified | BaseException] = {}
         for model, of_model in by_model.items():
-            outcomes |= self._compute_together(model, of_model, is_alone)
+            # As many as any model may have together: for this one perhaps too many.
+            most = model.unit if self.catalogue.served > 1 else len(of_model)
+            for start in range(0, len(of_model), most):
+                unit = of_model[start : start + most]
+                outcomes |= self._compute_together(model, unit, is_alone)
         return [outcomes[job] for job in jobs]
 
     def _compute_together(
@@ -142,16 +153,16 @@ class Inference:
                 outcomes.setdefault(job, describe_missed_deadline())
         if prepared:
             threads = self._settings.threads if is_alone() else 1
-            tensors = _join([picture.tensor for picture in prepared.values()])
+            tensors = _join([image.tensor for image in prepared.values()])
             infer_began = perf_counter()
             try:
                 logits, seconds = classifier.infer(tensors, threads)
             except Exception as fault:
                 outcomes |= dict.fromkeys(prepared, fault)
             else:
-                for row, (job, picture) in zip(logits, prepared.items(), strict=True):
+                for row, (job, image) in zip(logits, prepared.items(), strict=True):
                     outcomes[job] = self._finish(
-                        classifier, job, picture, row, seconds, len(logits), infer_began
+                        classifier, job, image, row, seconds, len(logits), infer_began
                     )
         each = (monotonic() - began - _sum_explaining(outcomes.values())) / len(jobs)
         for job in jobs:
@@ -164,7 +175,7 @@ class Inference:
     def _hold(self, size: int, until: float) -> Iterator[None]:
         """The right to decode one image, which takes so many bytes; in line with the others."""
         decoding = self._budget.decoding
-        with self._decoders or nullcontext(), decoding.hold(min(size, decoding.capacity), until):
+        with self._decoders or nullcontext(), decoding.hold(size, until, or_all=True):
             yield
 
     def _prepare(self, classifier: Classifier, job: Job) -> Prepared:
@@ -184,7 +195,7 @@ class Inference:
         except TimeoutError as fault:  # there was no memory for it by its deadline
             raise describe_missed_deadline() from fault
         except MemoryError as fault:
-            _log.exception("no memory to decode a picture", extra={"bytes": len(data)})
+            _log.exception("no memory to decode an image", extra={"bytes": len(data)})
             self._metrics.count_decode_failure("out_of_memory")
             raise Problem("out_of_memory", NO_MEMORY) from fault
 
@@ -192,7 +203,7 @@ class Inference:
         self,
         classifier: Classifier,
         job: Job,
-        picture: Prepared,
+        image: Prepared,
         logits: npt.NDArray[np.float32],
         seconds: float,
         unit: int,
@@ -200,8 +211,8 @@ class Inference:
     ) -> Classified | Exception:
         stages = {
             "queue": job.began - job.queued,
-            "decode": picture.decode_seconds,
-            "preprocess": picture.preprocess_seconds,
+            "decode": image.decode_seconds,
+            "preprocess": image.preprocess_seconds,
             "infer": seconds,
         }
         explanation = None
@@ -212,14 +223,14 @@ class Inference:
                     return describe_missed_deadline()
                 explaining = perf_counter()
                 with self._hold(measure_explanation(classifier), job.deadline):
-                    explanation = explain(classifier, picture.tensor, logits, job.wish)
+                    explanation = explain(classifier, image.tensor, logits, job.wish)
                 stages["explain"] = perf_counter() - explaining
         except TimeoutError:  # there was no memory for it by its deadline
             return describe_missed_deadline()
         except Exception as fault:  # of this image alone, not of its unit
             return fault
-        picture = picture.without_tensor()
-        return Classified(predictions, picture, stages, unit, infer_began, logits, explanation)
+        image = image.without_tensor()
+        return Classified(predictions, image, stages, unit, infer_began, logits, explanation)
 
     # ---- loading
 

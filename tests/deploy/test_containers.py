@@ -39,7 +39,7 @@ pytestmark = pytest.mark.deploy
 COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
 MIB = 2**20
 # What the environment in /opt/bnn may take; it was 222 MB with torch's absence alone.
-LARGEST_ENVIRONMENT = 160 * 10**6
+MAX_ENVIRONMENT = 160 * 10**6
 CLIENTS = 4
 
 
@@ -108,7 +108,7 @@ def make_image(kind: str, side: int, seed: int) -> bytes:
 def test_size_and_content(engine: ContainerEngine, base: str, slim: str, baseline: str) -> None:
     whole, below = engine.size(slim), engine.size(base)
     tell("image MB, of which base", f"{whole / 1e6:.0f}, {below / 1e6:.0f}")
-    assert whole - below < LARGEST_ENVIRONMENT
+    assert whole - below < MAX_ENVIRONMENT
     assert engine.size(baseline) == pytest.approx(whole, abs=MIB)
     with engine.mounted(slim) as root:
         (site,) = (root / "opt" / "bnn" / "lib").glob("python3.*/site-packages")

@@ -18,7 +18,7 @@ from tests.deploy.installed import Installation, post_image
 
 pytestmark = pytest.mark.deploy
 
-MOST_BYTES = 2_000_000  # of a package, beside the bundles in it
+MAX_BYTES = 2_000_000  # of a package, beside the bundles in it
 # Both engines' logits of one seeded image, and whether any bit differs.
 COMPARE = """
 import numpy as np
@@ -114,7 +114,7 @@ def test_size_and_content(kind: str, dist: dict[str, Path], version: str) -> Non
     members = read_members(dist[kind])
     bundles = sum(size for name, size in members.items() if "service/bundles/" in name)
     print(f"\n{dist[kind].name}: {dist[kind].stat().st_size:,} bytes, bundles {bundles:,}")
-    assert dist[kind].stat().st_size - bundles <= MOST_BYTES
+    assert dist[kind].stat().st_size - bundles <= MAX_BYTES
     root = f"bnn_service-{version}" if kind == "sdist" else ""
     tops = {PurePosixPath(name).relative_to(root).parts[0] for name in members}
     if kind == "sdist":

@@ -34,7 +34,7 @@ FOLDER = ROOT / "deploy" / "raspberry-pi"
 UNITS = ("bnn-service.service", "bnn-watch.service")
 PROGRAM = "/opt/bnn-service/bin/bnn-service"
 CONFIG = "/etc/bnn-service/settings.toml"
-MOST_EXPOSURE = 13  # tenths of a point of 100; `systemd-analyze security` calls 20 OK
+MAX_EXPOSURE = 13  # tenths of a point of 100; `systemd-analyze security` calls 20 OK
 # Text that is free; and what other tests look at instead of systemd, which takes any value.
 FREE = {"Description", "Environment", "EnvironmentFile", "ExecStart"}
 PINNED = {
@@ -140,7 +140,7 @@ def test_each_misspelt_line_is_noticed(name: str, text: str, tmp_path: Path) -> 
 @needs_systemd
 def test_the_unit_has_few_rights(name: str, text: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text(text)
-    command = ["systemd-analyze", "security", "--offline=yes", f"--threshold={MOST_EXPOSURE}"]
+    command = ["systemd-analyze", "security", "--offline=yes", f"--threshold={MAX_EXPOSURE}"]
     found = subprocess.run([*command, tmp_path / name], capture_output=True, text=True)
     assert found.returncode == 0, found.stdout + found.stderr
     exposed = text.replace("\nNoNewPrivileges=yes", "").replace("\nDynamicUser=yes", "")

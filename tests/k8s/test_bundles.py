@@ -13,7 +13,7 @@ from runtime.bundle import read_bundle
 from tests.k8s.rendering import ROOT, find_kubectl, render
 
 BUNDLES = ROOT / "service" / "bundles"
-LARGEST_CONFIG_MAP = 2**20  # bytes of data that the API server accepts
+MAX_CONFIG_MAP = 2**20  # bytes of data that the API server accepts
 
 
 def mount_config_map(bundle: Path, mount: Path) -> None:
@@ -25,7 +25,7 @@ def mount_config_map(bundle: Path, mount: Path) -> None:
     config = json.loads(answer.stdout)
     files = {name: text.encode() for name, text in config.get("data", {}).items()}
     files |= {name: base64.b64decode(text) for name, text in config.get("binaryData", {}).items()}
-    assert sum(map(len, files.values())) <= LARGEST_CONFIG_MAP
+    assert sum(map(len, files.values())) <= MAX_CONFIG_MAP
     data = mount / "..2026_11_28_12_00_00.123456789"
     data.mkdir(parents=True)
     (mount / "..data").symlink_to(data.name)

@@ -19,7 +19,7 @@ from tests.k8s.rendering import (
 
 FOLDER = MANIFESTS / "components" / "monitoring"
 MONITORED = [variant for variant in VARIANTS if "monitoring" in variant]
-LARGEST_ANNOTATION = 256 * 2**10  # which client-side apply keeps a copy of each object in
+MAX_ANNOTATION = 256 * 2**10  # which client-side apply keeps a copy of each object in
 
 
 @pytest.fixture(params=MONITORED, ids=name_variant)
@@ -93,4 +93,4 @@ def test_grafana_gets_the_dashboard(monitored: Rendered) -> None:
     ((name, text),) = config["data"].items()
     assert name.endswith(".json")
     assert json.loads(text) == json.loads((FOLDER / "dashboard.json").read_text())
-    assert len(json.dumps(config)) < LARGEST_ANNOTATION
+    assert len(json.dumps(config)) < MAX_ANNOTATION

@@ -4,15 +4,18 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
+from models.export.parity import PARITY_INPUTS
 from models.upgrade import main
 from runtime import ENGINES, load_engine, read_bundle, run_self_test
-from runtime.bundle import SELF_TEST
+from runtime.bundle import SELF_TEST, TORCHSCRIPT_GRAPH
 from runtime.manifest import FLOAT_ORDER, FORMAT, MANIFEST
 from tests.runtime.manifests import edit
 
+FEW_BITS = 0.05  # changes a logit by less
 FORMAT_1 = Path(__file__).parents[1] / "golden" / "format1"
 
 
@@ -23,13 +26,20 @@ def test_weights_and_graphs_stay_as_they_are(
     assert main([str(FORMAT_1), "--out", str(out)]) == 0
     assert f"{out}: tiny, format 1 -> {FORMAT}" in capsys.readouterr().out
     old, new = read_bundle(FORMAT_1), read_bundle(out)
-    for name in old.manifest.files:
+    for name in old.manifest.files.keys() - {TORCHSCRIPT_GRAPH}:
         assert (out / name).read_bytes() == (FORMAT_1 / name).read_bytes()
+    with ZipFile(FORMAT_1 / TORCHSCRIPT_GRAPH) as given, ZipFile(out / TORCHSCRIPT_GRAPH) as kept:
+        left_out = set(given.namelist()) - set(kept.namelist())
+        assert {Path(name).suffix for name in left_out} == {".debug_pkl", ""}, "whence it comes"
+        for name in kept.namelist():
+            assert kept.read(name) == given.read(name)
     assert new.manifest.files.keys() == {*old.manifest.files, SELF_TEST}
-    expected = replace(
-        old.manifest, format=FORMAT, float_order=FLOAT_ORDER, files=new.manifest.files
-    )
-    assert new.manifest == expected
+    figures = {"format": FORMAT, "float_order": FLOAT_ORDER, "parity": new.manifest.parity}
+    assert new.manifest == replace(old.manifest, files=new.manifest.files, **figures)
+    assert new.manifest.parity.keys() == old.manifest.parity.keys() == {"native"}
+    assert new.manifest.parity["native"]["against"] == "full-precision reference"
+    assert new.manifest.parity["native"]["inputs"] == PARITY_INPUTS
+    assert new.manifest.parity["native"]["max_abs_logit_difference"] < FEW_BITS
     for name in ENGINES:
         verdict = run_self_test(load_engine(new, name)).verdict
         assert verdict in (["exact", "within bound"] if name == "onnx" else ["exact"])
@@ -44,12 +54,17 @@ def test_bundle_may_replace_itself_and_stays_the_second_time(tmp_path: Path) -> 
     assert {file.name: file.read_bytes() for file in path.iterdir()} == once
 
 
-def test_logits_of_another_float_order_are_stored_anew(tmp_path: Path) -> None:
+def test_what_another_float_order_changes_is_measured_anew(tmp_path: Path) -> None:
+    """An engine without figures gets none, and what no engine here measures stays."""
     path = tmp_path / "bundle"
     assert main([str(FORMAT_1), "--out", str(path)]) == 0
-    edit(read_bundle(path), lambda m: m.update(float_order=FLOAT_ORDER + 1))
+    measured = read_bundle(path).manifest.parity
+    old = {"native": {"max_abs_logit_difference": 7.5, "inputs": 1}, "abacus": {"inputs": 2}}
+    edit(read_bundle(path), lambda m: m.update(float_order=FLOAT_ORDER + 1, parity=old))
     assert main([str(path), "--out", str(path)]) == 0
-    assert read_bundle(path).manifest.float_order == FLOAT_ORDER
+    manifest = read_bundle(path).manifest
+    assert manifest.float_order == FLOAT_ORDER
+    assert manifest.parity == {**old, **measured}
 
 
 def test_mistakes_are_explained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

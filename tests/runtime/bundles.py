@@ -152,7 +152,7 @@ def make_network(
 
 
 def make_images(plan: Plan, count: int = 2, seed: int = 1) -> NDArray[np.float32]:
-    """Random pictures that fit a plan, float32 [count, 3, H, W]."""
+    """Random images that fit a plan, float32 [count, 3, H, W]."""
     random = np.random.default_rng(seed)
     return random.standard_normal((count, *plan.input)).astype(np.float32)
 

@@ -59,6 +59,7 @@ def make_manifest() -> Manifest:
         reduction={"images": 2, "lost": 0},
         created={"python": "3"},
         temperature=1.5,
+        float_order=1,  # as in the golden manifests
     )
 
 

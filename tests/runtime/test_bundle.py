@@ -1,6 +1,7 @@
 """runtime.bundle: what is written is read, through links too; each fault has its own error."""
 
 import logging
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,9 +10,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from runtime import ENGINES, Bundle, Manifest, errors, load_engine, read_bundle, run_self_test
+from runtime import (
+    ENGINES,
+    Bundle,
+    Manifest,
+    errors,
+    load_engine,
+    read_bundle,
+    run_self_test,
+    stamp_bundle,
+)
 from runtime.bundle import WEIGHTS, write_bundle
-from runtime.manifest import MANIFEST
+from runtime.manifest import FLOAT_ORDER, MANIFEST, MAX_MANIFEST_BYTES
 from runtime.tensor_file import read_tensors
 from tests.runtime.manifests import as_format_1, edit, make_manifest, write_example
 
@@ -40,7 +50,7 @@ def test_a_manifest_of_format_1_is_written_as_the_newest(bundle: Bundle) -> None
     new = write_bundle(bundle.path, old.manifest, {WEIGHTS: bundle.path / WEIGHTS})
     full_size = replace(make_manifest().preprocessing, reduce=None)  # its answers stay
     assert replace(new.manifest, files={}) == replace(
-        make_manifest(), preprocessing=full_size, reduction=None
+        make_manifest(), preprocessing=full_size, reduction=None, float_order=FLOAT_ORDER
     )
 
 
@@ -274,3 +284,20 @@ def test_bundle_replaced_between_reading_and_use_is_refused(bundle: Bundle, othe
     shutil.copy(other.path / WEIGHTS, bundle.path / WEIGHTS)
     with pytest.raises(errors.ChecksumMismatch):
         bundle.tensors()
+
+
+def test_a_stamp_is_of_a_file_and_of_no_more_than_a_manifest_has(tmp_path: Path) -> None:
+    assert stamp_bundle(tmp_path) is None
+    manifest = tmp_path / MANIFEST
+    os.mkfifo(manifest)  # reading it would never end
+    assert stamp_bundle(tmp_path) is None
+    manifest.unlink()
+    manifest.symlink_to("/dev/zero")
+    assert stamp_bundle(tmp_path) is None
+    manifest.unlink()
+    stamps = []
+    for size in (MAX_MANIFEST_BYTES, MAX_MANIFEST_BYTES + 1, MAX_MANIFEST_BYTES + 2):
+        manifest.write_bytes(bytes(size))
+        stamps.append(stamp_bundle(tmp_path))
+    assert None not in stamps
+    assert stamps[0] != stamps[1] == stamps[2]

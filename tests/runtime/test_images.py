@@ -94,7 +94,7 @@ def test_extreme_shapes_show_the_same_window_as_others() -> None:
 
 
 @pytest.mark.parametrize("image", [Image.new("L", (9, 9)), Image.new("RGB", (0, 9))])
-def test_preprocess_refuses_what_is_no_rgb_picture(image: Image.Image) -> None:
+def test_preprocess_refuses_what_is_no_rgb_image(image: Image.Image) -> None:
     with pytest.raises(InvalidImage, match="expected an RGB image"):
         preprocess(image, SPEC)
 

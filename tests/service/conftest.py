@@ -1,4 +1,4 @@
-"""What the service's tests share: fake engines, an in-process client, a picture, real servers."""
+"""What the service's tests share: fake engines, an in-process client, an image, real servers."""
 
 import asyncio
 import gc
@@ -112,10 +112,10 @@ def make_served(name: str = "tiny", **changes: Any) -> ServedModel:
     return ServedModel(name, classifier, self_test, Predictor())
 
 
-def encode_picture(
+def encode_image(
     colour: str = "red", size: tuple[int, int] = (60, 40), kind: str = "JPEG", **options: Any
 ) -> bytes:
-    """A one-coloured picture file."""
+    """A one-coloured image file."""
     stream = io.BytesIO()
     Image.new("RGB", size, colour).save(stream, kind, **options)
     return stream.getvalue()
@@ -185,9 +185,9 @@ def gated() -> GatedEngine:
 
 
 @pytest.fixture
-def picture() -> Callable[..., bytes]:
-    """Makes picture files: picture(colour, size, kind, **options)."""
-    return encode_picture
+def make_image() -> Callable[..., bytes]:
+    """Makes image files: image(colour, size, kind, **options)."""
+    return encode_image
 
 
 @pytest.fixture

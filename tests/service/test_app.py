@@ -14,14 +14,14 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_two_applications_live_side_by_side(
-    connect: Any, make_engine: Any, picture: Any
+    connect: Any, make_engine: Any, make_image: Any
 ) -> None:
     async with (
         connect(Settings(max_pixels=100), make_engine(name="a")) as first,
         connect(Settings(), make_engine(name="b")) as second,
     ):
-        assert (await first.post("/classify", content=picture())).status_code == 413
-        answer = await second.post("/classify", content=picture())
+        assert (await first.post("/classify", content=make_image())).status_code == 413
+        answer = await second.post("/classify", content=make_image())
         assert answer.json()["model"]["name"] == "b"
         for client, expected in ((first, 1), (second, 0)):
             counted = f'bnn_decode_failures_total{{code="too_large"}} {expected}.0'

@@ -18,7 +18,7 @@ from service.settings.settings import Settings
 pytestmark = pytest.mark.anyio
 
 
-async def test_routes_of_ones_own_stand_behind_the_services(connect: Any, picture: Any) -> None:
+async def test_routes_of_ones_own_stand_behind_the_services(connect: Any, make_image: Any) -> None:
     async with connect() as client:
         app: Application = client.app
         assert (await client.get("/mine/3")).status_code == 404
@@ -40,14 +40,14 @@ async def test_routes_of_ones_own_stand_behind_the_services(connect: Any, pictur
         lost = await client.get("/nothing")
         assert (lost.status_code, lost.json()["code"]) == (404, "not_found")
         assert (await client.get("/info")).json()["model"]["name"] == "tiny"
-        assert (await client.post("/classify", content=picture())).status_code == 200
+        assert (await client.post("/classify", content=make_image())).status_code == 200
         document = (await client.get("/openapi.json")).json()
         assert {"/mine/{number}", "/classify", "/info"} <= document["paths"].keys()
         metrics = (await client.get("/metrics")).text
         assert 'route="/mine/{number}",status="200"} 1.0' in metrics
 
 
-async def test_without_routes_of_others_answers_are_the_same(connect: Any, picture: Any) -> None:
+async def test_without_routes_of_others_answers_are_the_same(connect: Any, make_image: Any) -> None:
     """FastAPI around the service's routes, where somebody has asked for it, changes nothing."""
     asked = [
         *(("GET", path) for path in ("/", "/livez", "/nothing", "/openapi.json", "/v2/nothing")),
@@ -133,7 +133,7 @@ async def test_a_websocket_is_closed(make_engine: Any) -> None:
 
 
 async def test_where_requests_are_traced_fastapi_makes_the_spans(
-    connect: Any, picture: Any, monkeypatch: pytest.MonkeyPatch
+    connect: Any, make_image: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     exporter = InMemorySpanExporter()
     provider = TracerProvider(shutdown_on_exit=False)
@@ -144,6 +144,6 @@ async def test_where_requests_are_traced_fastapi_makes_the_spans(
             patch.setattr(trace, "get_tracer_provider", lambda: provider)
             for path in ("/info", "/metrics", "/nothing", "/openapi.json"):
                 await client.get(path)
-            await client.post("/classify", content=picture())
+            await client.post("/classify", content=make_image())
     names = [span.name for span in exporter.get_finished_spans() if span.parent is None]
     assert names == ["GET /info", "GET", "GET /openapi.json", "POST /classify"]

@@ -28,10 +28,10 @@ def server(start_server: Any, bundle: Path) -> Any:
     return start_server(BNN_BUNDLE=str(bundle), **settings)
 
 
-def test_serves_real_clients(server: Any, picture: Any, tmp_path: Path) -> None:
+def test_serves_real_clients(server: Any, make_image: Any, tmp_path: Path) -> None:
     url = server.wait_until_ready()
     file = tmp_path / "private-name.jpg"
-    file.write_bytes(picture("blue"))
+    file.write_bytes(make_image("blue"))
     answer = httpx.post(f"{url}/classify", files={"image": file.read_bytes()})
     assert answer.json()["predictions"][0]["label"] == "blue"
     assert answer.json()["engine"] == "onnx/cpu"
@@ -190,7 +190,7 @@ def test_the_first_process_drains_as_any_other(
 
 @pytest.mark.parametrize("engine", ABSENT)
 def test_the_default_model_serves_on_every_engine(
-    start_server: Any, picture: Any, request: pytest.FixtureRequest, engine: str
+    start_server: Any, make_image: Any, request: pytest.FixtureRequest, engine: str
 ) -> None:
     if engine == "torchscript":
         pytest.importorskip("torch", reason="torch is missing: make WITH_TORCH=yes setup")
@@ -200,7 +200,7 @@ def test_the_default_model_serves_on_every_engine(
     assert info["engine"]["name"] == engine
     assert info["model"]["trained"] is True
     assert info["engine"]["model_bytes"] > 0
-    answer = httpx.post(f"{url}/classify", content=picture("skyblue"))
+    answer = httpx.post(f"{url}/classify", content=make_image("skyblue"))
     assert answer.status_code == 200
     assert answer.json()["engine"].startswith(f"{engine}/")
     assert len(answer.json()["predictions"]) == 5
@@ -212,19 +212,19 @@ def test_the_default_model_serves_on_every_engine(
     assert "cat" in answer.json()["predictions"][0]["label"].lower()
 
 
-def test_the_baseline_serves_through_the_same_service(start_server: Any, picture: Any) -> None:
+def test_the_baseline_serves_through_the_same_service(start_server: Any, make_image: Any) -> None:
     baseline = str(BUNDLES / "mobilenet_v1")
     url = start_server(BNN_BUNDLE=baseline, BNN_ENGINE="onnx").wait_until_ready()
-    answer = httpx.post(f"{url}/classify", content=picture())
+    answer = httpx.post(f"{url}/classify", content=make_image())
     assert answer.json()["model"]["name"].startswith("mobilenet_v1")
     assert answer.json()["engine"] == "onnx/cpu"
 
 
 def test_the_shell_command_answers_as_the_service_does(
-    run_command: Any, picture: Any, tmp_path: Path
+    run_command: Any, make_image: Any, tmp_path: Path
 ) -> None:
     file = tmp_path / "a.png"
-    file.write_bytes(picture("skyblue", kind="PNG"))
+    file.write_bytes(make_image("skyblue", kind="PNG"))
     outputs = {
         run_command("classify", str(file), "--top-k", "1", "--engine", engine).stdout
         for engine in ("native", "onnx")
@@ -233,9 +233,9 @@ def test_the_shell_command_answers_as_the_service_does(
     assert outputs.pop().startswith(f"{file}: ")
 
 
-def test_a_reader_that_has_seen_enough_is_no_error(picture: Any, tmp_path: Path) -> None:
-    path = tmp_path / "picture.png"
-    path.write_bytes(picture())
+def test_a_reader_that_has_seen_enough_is_no_error(make_image: Any, tmp_path: Path) -> None:
+    path = tmp_path / "image.png"
+    path.write_bytes(make_image())
     reading, writing = os.pipe()
     os.close(reading)
     command = [sys.executable, "-m", "service", "classify", "--engine", "native", str(path)]

@@ -1,4 +1,4 @@
-"""Peer: larq-compute-engine on larq-zoo's MeliusNet22, untrained, one picture at a time."""
+"""Peer: larq-compute-engine on larq-zoo's MeliusNet22, untrained, one image at a time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Peer: ONNX Runtime on a graph of float32 pictures [N, 3, S, S], named images."""
+"""Peer: ONNX Runtime on a graph of float32 images [N, 3, S, S], named images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Peer: OpenVINO's CPU plugin on an ONNX graph of float32 pictures, shapes fixed."""
+"""Peer: OpenVINO's CPU plugin on an ONNX graph of float32 images, shapes fixed."""
 
 from __future__ import annotations
 

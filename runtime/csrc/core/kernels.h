@@ -6,9 +6,10 @@
 // - padded row for a float convolution: [channels][stride][pitch]; a padded column q is element
 //   q / stride of phase q % stride, so that the pixels one tap reads for consecutive outputs are
 //   consecutive in memory.
-// - quad: the levels of four consecutive channels of one pixel, the first one in the lowest byte of
-//   a uint32. It takes the place of a float in padded rows. A group's last quad is padded with
-//   zeros.
+// - cell: the levels of some consecutive channels of one pixel in a uint32, the first one in its
+//   lowest bits: four bytes or, where bytes cannot be multiplied exactly, two halves. It takes the
+//   place of a float in padded rows. A group's last cell is padded with zeros.
+// - quad: the levels of four consecutive channels of the head, the first one in the lowest byte.
 #ifndef BNN_KERNELS_H_
 #define BNN_KERNELS_H_
 
@@ -21,8 +22,11 @@ constexpr int kGrowth = 64;           // output channels of one binary layer: on
 constexpr int kTaps = 9;              // of the 3x3 window
 constexpr int64_t kMaxCount = 65535;  // counts are uint16
 constexpr int kDenseBlock = 64;       // classes side by side in the head's weights
-constexpr int kMaxLanes = 16;         // floats in the widest vector; planes are padded to it
-constexpr int64_t kSlack = 64;        // bytes beyond a map or scratch that kernels may touch
+constexpr int kTerms = 6;             // of a convolution by Winograd's F(4, 3), see WinogradJob
+constexpr int kTermRows = 4;          // of outputs that they give
+constexpr float kNear = 0.75f, kFar = 1.5f;  // its points beside 0: plus and minus these
+constexpr int kMaxLanes = 16;                // floats in the widest vector; planes are padded to it
+constexpr int64_t kSlack = 64;               // bytes beyond a map or scratch that kernels may touch
 
 // One binary layer on one image: counts (=, or += when add) the mismatches of all windows of the
 // map.
@@ -78,6 +82,35 @@ struct PoolJob {
   float* scratch;  // [padding_before + width + padding_after + kMaxLanes]
 };
 
+// Four rows of the outputs of one group of a float 3x3 convolution that moves by one position, by
+// Winograd's F(4, 3) down the rows: from terms, which transform_rows makes of six rows of inputs.
+// Outputs are computed in blocks of WinogradKernels::outputs. A block's weights are
+// [pass][channel in][column][terms of a pass][outputs], padded with zeros.
+struct WinogradJob {
+  const float* terms;  // [channels][kTerms][pitch]: where the window's first column is for output 0
+  int64_t pitch;
+  int64_t channels, outputs;  // in and out of the group
+  const float* weight;
+  const float* bias;  // [blocks][outputs]
+  bool relu;
+  int64_t width;  // of the output
+  // The rows of the group's first output; NULL: not wanted. With `above`: the larger of the rows
+  // -1, 0, 1 and that of the rows 1, 2, 3, whole vectors, no NULL.
+  float* y[kTermRows];
+  int64_t y_channel;
+  float* above;  // NULL, or in: the row in front of these four; out: the last of them
+  int64_t rows;  // of the four inside the map; with `above`, the others are minus infinity
+};
+
+struct WinogradKernels {
+  int outputs;   // of a block
+  int together;  // terms of a pass
+  // Six rows [channels][pitch] -> [channels][kTerms][pitch], as far as `width` outputs read them
+  void (*transform_rows)(const float* const* rows, int64_t channels, int64_t pitch, int64_t width,
+                         float* y);
+  void (*rows)(const WinogradJob& job);
+};
+
 struct FloatKernels {
   int outputs;  // output channels of a block, see RowJob
   int pixels;   // of the widest tile
@@ -95,18 +128,19 @@ struct FloatKernels {
   // y[k] = bias[k] + sum over c of x[c] * weight[k / 64][c][k % 64]
   void (*dense)(const float* x, const float* weight, const float* bias, int64_t channels,
                 int64_t classes, float* y);
+  WinogradKernels winograd;
 };
 
-// RowJob in 8-bit arithmetic: what it says of floats holds for quads here. A block's weights are
-// [tap][outputs] of Int8Kernels::weight_bytes, taps in the order (quad in, row, column).
-struct QuadRowJob {
+// RowJob in 8-bit arithmetic: what it says of floats holds for cells here. A block's weights are
+// [tap][outputs] as Int8Kernels::pack_weights makes them, taps in the order (cell in, row, column).
+struct CellRowJob {
   const uint32_t* const* rows;
-  int64_t x_quad;  // between two quads of channels
+  int64_t x_cell;  // between two cells of channels
   const int64_t* columns;
   int64_t kernel;
-  int64_t quads, group_out;
+  int64_t cells, group_out;
   Range blocks;
-  const uint8_t* weight;
+  const uint32_t* weight;
   const int32_t* start;  // [blocks][outputs] what the sums begin with
   const float* scale;    // [blocks][outputs]
   const float* bias;     // [blocks][outputs]
@@ -118,16 +152,16 @@ struct QuadRowJob {
 
 struct Int8Kernels {
   int outputs, pixels;  // of a block, of the widest tile
-  int weight_bytes;     // of the four weights of a quad for one output
+  int channels;         // of a cell: 4 or 2
   int32_t offset;       // that the kernels subtract from a level: sums begin with offset * weights
-  void (*pack_weights)(const int8_t* weights, void* packed);  // [4] -> weight_bytes
-  void (*convolve_row)(const QuadRowJob& job);
-  // x [channels][width] of one group -> quads
-  void (*quantize_quads)(const float* x, int64_t x_channel, int64_t channels, int64_t width,
-                         float inverse_step, uint32_t* y, int64_t y_quad);
+  uint32_t (*pack_weights)(const int8_t* weights);  // [channels] those of a cell for one output
+  void (*convolve_row)(const CellRowJob& job);
+  // x [channels][width] of one group -> cells
+  void (*quantize_cells)(const float* x, int64_t x_channel, int64_t channels, int64_t width,
+                         float inverse_step, uint32_t* y, int64_t y_cell);
   // x [count] -> levels
   void (*quantize)(const float* x, int64_t count, float inverse_step, uint8_t* y);
-  // Levels [channels][width] of one group -> quads [pixels], the last ones arbitrary; reads whole
+  // Levels [channels][width] of one group -> cells [pixels], the last ones arbitrary; reads whole
   // vectors.
   void (*fill_panel)(const uint8_t* x, int64_t x_channel, int64_t channels, int64_t width,
                      uint32_t* y);

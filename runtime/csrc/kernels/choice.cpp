@@ -44,8 +44,11 @@ bool choose_sliced(const SlicedSizes* sizes, const StageShape& stage, Force forc
   if (!make_sliced_shape(*sizes, stage.height, stage.width, shape)) return false;
   if (!sliced_takes(stage.widest)) return false;
   if (force == Force::kSliced) return true;
-  const int64_t positions = int64_t{8} * shape->vectors * shape->vector_bytes;
-  return stage.widest <= sizes->widest && int64_t{2} * stage.height * stage.width >= positions;
+  const int64_t lanes = int64_t{8} * shape->vectors * shape->vector_bytes;
+  const int64_t used = int64_t{stage.height} * stage.width;
+  const bool is_full = shape->vector_bytes == sizes->full;
+  return stage.widest <= sizes->widest &&
+         100 * used >= (is_full ? sizes->least_full : sizes->least_half) * lanes;
 }
 
 bool choose_tiles(const SlicedSizes* sizes, const StageShape& stage, Force force,

@@ -39,8 +39,8 @@ void bytes_neon(int64_t rounds) {
     for (int i = 0; i < 8; ++i) {
       BNN_FORGET(x);
       BNN_FORGET(w);
-      const int16x8_t low = vmull_s8(vget_low_s8(x), vget_low_s8(w)), high = vmull_high_s8(x, w);
-      sum[i] = vpadalq_s16(sum[i], vpaddq_s16(low, high));
+      const int16x8_t products = vmull_s8(vget_low_s8(x), vget_low_s8(w));
+      sum[i] = vpadalq_s16(sum[i], vmlal_high_s8(products, x, w));
     }
   }
 #pragma GCC unroll 8
@@ -149,7 +149,7 @@ BNN_TARGET_END
 
 constexpr bnn_limit kList[] = {
     {"fused multiply-add", kFloatMac, 24 * 4},
-    {"multiply bytes, add pairs, add", kInt8Mac, 8 * 16},
+    {"multiply bytes, add products, add pairs", kInt8Mac, 8 * 16},
     {"running exclusive-or, popcount of carries", kBinaryMac, 16 * 2 * 128},
     {"exclusive-or, popcount, add", kBinaryMac, 8 * 128},
     {"full adder of two exclusive-ors and a selection", kFullAdder, 8 * 128},

@@ -41,6 +41,8 @@ const char* check_pool(const PartHeader& header, const bnn_window& pool, int32_t
 const char* check_step(const PartHeader& header, const ConvolutionRecord& step,
                        const Kernels& kernels) {
   const int32_t in = step.channels_in, out = step.channels_out, groups = step.groups;
+  const bool is_int8 = step.is_int8 != 0;
+  if (is_int8 && step.cell_channels != kernels.int8.channels) return "packing";
   if (!between(in, 1, kMaxChannels) || !between(out, 1, kMaxChannels) ||
       !between(groups, 1, kMaxChannels) || in % groups != 0 || out % groups != 0 ||
       !between(step.kernel, 1, kMaxKernel) || !between(step.stride, 1, kMaxKernel) ||
@@ -48,15 +50,13 @@ const char* check_step(const PartHeader& header, const ConvolutionRecord& step,
       !between(step.out_width, 1, kMaxOutputs) ||
       step.pitch % kMaxLanes != 0 ||  // the last tile of a row reads whole vectors
       step.pitch < round_up(step.out_width, kMaxLanes) + (step.kernel - 1) / step.stride ||
-      step.tap_count != row_channels(step) / groups * step.kernel * step.kernel) {
+      step.tap_count != weight_count(step)) {
     return "shape";
   }
   if (step.stride == 1 && step.before + int64_t{step.in_width} > step.pitch) return "shape";
-  const bool is_int8 = step.is_int8 != 0;
-  if (step.outputs != (is_int8 ? kernels.int8.outputs : kernels.floats.outputs)) return "packing";
+  if (step.outputs != block_outputs(step, kernels)) return "packing";
   const int64_t padded = groups * round_up(out / groups, step.outputs);
-  const size_t weight = is_int8 ? static_cast<size_t>(kernels.int8.weight_bytes) : sizeof(float);
-  return inside(header.bytes, step.weight, weight, padded, step.tap_count) &&
+  return inside(header.bytes, step.weight, sizeof(float), padded, step.tap_count) &&
                  inside(header.bytes, step.bias, sizeof(float), padded) &&
                  (!is_int8 || (inside(header.bytes, step.scale, sizeof(float), padded) &&
                                inside(header.bytes, step.start, sizeof(int32_t), padded)))
@@ -78,13 +78,14 @@ const char* check_record(const StemRecord& stem, const Kernels& kernels) {
     shape[2] = step.out_width;
     const bool last = i + 1 == stem.step_count;
     if (i == 0 && step.is_int8) return "arithmetic";
-    if (!inside(header.member_bytes, stem.steps[i].ring, sizeof(float), step.kernel + int64_t{1},
+    if (!inside(header.member_bytes, stem.steps[i].ring, sizeof(float), ring_slots(stem, i) + 1,
                 row_channels(step), step.stride, step.pitch) ||
         (step.is_int8 && step.stride != 1 &&
-         !inside(header.member_bytes, stem.steps[i].quads, sizeof(uint32_t), row_channels(step),
+         !inside(header.member_bytes, stem.steps[i].cells, sizeof(uint32_t), row_channels(step),
                  step.in_width)) ||
         (!last && needs_row(stem.steps[i + 1].convolution) &&
-         !inside(header.member_bytes, stem.steps[i].row, sizeof(float), shape[0], shape[2]))) {
+         !inside(header.member_bytes, stem.steps[i].row, sizeof(float), rows_at_once(step),
+                 shape[0], shape[2]))) {
       return "workspace";
     }
   }
@@ -92,7 +93,14 @@ const char* check_record(const StemRecord& stem, const Kernels& kernels) {
   const char* fault = check_pool(header, stem.pool, shape[1], shape[2], stem.pool_height,
                                  stem.pool_width, stem.scratch);
   if (fault != nullptr) return fault;
-  return inside(header.member_bytes, stem.ring, sizeof(float), stem.pool.kernel, shape[0], shape[2])
+  if (!inside(header.member_bytes, stem.terms, sizeof(float), term_floats(stem)) ||
+      (pools_registers(stem) &&
+       (!inside(header.member_bytes, stem.tops, sizeof(float), 2, shape[0] / last_step(stem).groups,
+                row_pitch(stem)) ||
+        !inside(header.member_bytes, stem.above, sizeof(float), shape[0], row_pitch(stem))))) {
+    return "workspace";
+  }
+  return inside(header.member_bytes, stem.ring, sizeof(float), pool_slots(stem), shape[0], shape[2])
              ? nullptr
              : "workspace";
 }
@@ -112,6 +120,8 @@ const char* check_record(const TransitionRecord& transition, const Kernels& kern
       !inside(header.bytes, transition.shift, sizeof(float), step.channels_in)) {
     return "offset";
   }
+  const char* fault = check_step(header, step, kernels);
+  if (fault != nullptr) return fault;
   const bool is_int8 = step.is_int8 != 0;
   if (step.pitch % kMaxLanes != 0 ||  // panels are filled by whole vectors
       !inside(header.common_bytes, transition.planes, is_int8 ? 1 : sizeof(float), step.channels_in,
@@ -121,11 +131,8 @@ const char* check_record(const TransitionRecord& transition, const Kernels& kern
       (is_int8 && !inside(header.member_bytes, transition.pooled, sizeof(float), step.pitch))) {
     return "workspace";
   }
-  const char* fault = check_step(header, step, kernels);
-  return fault != nullptr
-             ? fault
-             : check_pool(header, transition.pool, transition.height, transition.width,
-                          transition.pool_height, transition.pool_width, transition.scratch);
+  return check_pool(header, transition.pool, transition.height, transition.width,
+                    transition.pool_height, transition.pool_width, transition.scratch);
 }
 
 const char* check_record(const HeadRecord& head, const Kernels&) {

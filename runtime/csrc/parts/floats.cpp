@@ -20,15 +20,15 @@ void set_row_job(const ConvolutionRecord& record, const void* part, const int64_
   job->width = record.out_width;
 }
 
-void set_quad_job(const ConvolutionRecord& record, const void* part, const int64_t* columns,
-                  QuadRowJob* job) {
-  job->x_quad = record.stride * record.pitch;
+void set_cell_job(const ConvolutionRecord& record, const void* part, const int64_t* columns,
+                  CellRowJob* job) {
+  job->x_cell = record.stride * record.pitch;
   job->columns = columns;
   job->kernel = record.kernel;
-  job->quads = group_quads(record);
+  job->cells = group_cells(record);
   job->group_out = record.channels_out / record.groups;
   job->blocks = {0, record.groups * (round_up(job->group_out, record.outputs) / record.outputs)};
-  job->weight = at<uint8_t>(part, record.weight);
+  job->weight = at<uint32_t>(part, record.weight);
   job->start = at<int32_t>(part, record.start);
   job->scale = at<float>(part, record.scale);
   job->bias = at<float>(part, record.bias);
@@ -138,13 +138,13 @@ void convolve_levels(const void* part, const Run& run, float* y) {
   const Int8Kernels& int8 = run.kernels->int8;
   const int64_t pixels = step.out_width, column = 0;
   const int64_t channels = step.channels_in / step.groups;
-  QuadRowJob job;
-  set_quad_job(step, part, &column, &job);
+  CellRowJob job;
+  set_cell_job(step, part, &column, &job);
   uint32_t* panel = at<uint32_t>(run.workspace.own, transition.panel);
   const uint32_t* rows = panel;
   const uint8_t* planes = at<uint8_t>(run.workspace.common, transition.planes);
   job.rows = &rows;
-  job.x_quad = int8.pixels;
+  job.x_cell = int8.pixels;
   job.y_channel = pixels;
   visit_tiles(run.team, pixels, int8.pixels, job.blocks.end,
               [&](int64_t first, int64_t width, const Range& blocks) {
@@ -153,7 +153,7 @@ void convolve_levels(const void* part, const Run& run, float* y) {
                 job.y = y + first;
                 for (int64_t group = 0; group < step.groups; ++group) {
                   int8.fill_panel(planes + group * channels * step.pitch + first, step.pitch,
-                                  channels, width, panel + group * job.quads * int8.pixels);
+                                  channels, width, panel + group * job.cells * int8.pixels);
                 }
                 int8.convolve_row(job);
               });
@@ -190,9 +190,10 @@ void multiply_means(const HeadRecord& head, const void* part, const Run& run, co
   const float* bias = at<float>(part, head.bias) + first;
   if (head.is_int8) {
     const Int8Kernels& int8 = run.kernels->int8;
-    uint32_t* levels = at<uint32_t>(run.workspace.own, head.levels);
-    int8.quantize_quads(means, 1, head.channels, 1, head.inverse_step, levels, 1);
     const int64_t quads = round_up(head.channels, 4) / 4;
+    uint32_t* levels = at<uint32_t>(run.workspace.own, head.levels);
+    levels[quads - 1] = 0;
+    int8.quantize(means, head.channels, head.inverse_step, reinterpret_cast<uint8_t*>(levels));
     int8.dense(levels, at<int8_t>(part, head.weight) + first * quads * 4,
                at<int32_t>(part, head.start) + first, at<float>(part, head.output_scale) + first,
                bias, quads, classes, y + first);
@@ -245,9 +246,9 @@ void report_floats(const void* part, Text* text) {
     const StemRecord& stem = *static_cast<const StemRecord*>(part);
     for (int32_t i = 0; i < stem.step_count; ++i) {
       const ConvolutionRecord& step = stem.steps[i].convolution;
-      text->add("%s{\"layer\": \"convolution%d %dx%dx%d\", \"kernel\": \"%s_tile\"}",
+      text->add("%s{\"layer\": \"convolution%d %dx%dx%d\", \"kernel\": \"%s_%s\"}",
                 i > 0 ? ", " : "[", i, step.channels_out, step.out_height, step.out_width,
-                arithmetic(step.is_int8));
+                arithmetic(step.is_int8), is_winograd(step) ? "winograd" : "tile");
     }
     text->add("]");
   } else if (header.kind == Kind::kTransition) {

@@ -86,22 +86,28 @@ int bnn_stem_prepare(const bnn_stem* stem, void* part, size_t* bytes) {
     height = step.convolution.out_height;
     width = step.convolution.out_width;
     channels = step.convolution.channels_out;
-    const int64_t ring = row_elements(step.convolution) * (step.convolution.kernel + 1);
+    const int64_t ring = row_elements(step.convolution) * (ring_slots(record, i) + 1);
     step.ring = member.take(ring, sizeof(float));
     if (i > 0 && needs_row(step.convolution)) {
       const ConvolutionRecord& before = record.steps[i - 1].convolution;
       record.steps[i - 1].row =
-          member.take(int64_t{before.channels_out} * before.out_width, sizeof(float));
+          member.take(rows_at_once(before) * before.channels_out * before.out_width, sizeof(float));
     }
     if (step.convolution.is_int8 && step.convolution.stride != 1) {
-      step.quads =
+      step.cells =
           member.take(row_channels(step.convolution) * step.convolution.in_width, sizeof(uint32_t));
     }
   }
   record.pool_height = window_outputs(record.pool, height);
   record.pool_width = window_outputs(record.pool, width);
-  record.ring = member.take(int64_t{record.pool.kernel} * channels * width, sizeof(float));
+  record.ring = member.take(pool_slots(record) * channels * width, sizeof(float));
   record.scratch = member.take(pool_row(record.pool, width), sizeof(float));
+  record.terms = member.take(term_floats(record), sizeof(float));
+  if (pools_registers(record)) {
+    const int64_t group_out = channels / last_step(record).groups;
+    record.tops = member.take(2 * group_out * row_pitch(record), sizeof(float));
+    record.above = member.take(channels * row_pitch(record), sizeof(float));
+  }
 
   bool write;
   const int status = open_part("bnn_stem_prepare", part, bytes, layout.bytes(), &write);

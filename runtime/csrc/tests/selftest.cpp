@@ -219,8 +219,9 @@ struct Shape {
   bool skewed;  // weights too
 };
 
-// The bit-sliced family has kernels for rows of 16, 32 and 64 positions, for sums of 9 to 14 planes
-// and, on AVX-512, for two sizes of vectors: maps that fit 256 positions, and others.
+// The bit-sliced family has kernels for rows of 16, 32 and 64 positions or as many as they have,
+// for sums of 9 to 14 planes and, on AVX-512, for two sizes of vectors: maps that fit 256
+// positions, and others.
 const Shape kStages[] = {
     {32, 1, 1, false},
     {32, 3, 2, false},
@@ -239,6 +240,17 @@ const Shape kStages[] = {
     {32, 9, 56, false},
     {32, 8, 64, false},
     {32, 56, 56, false},
+    // close rows, even and odd, in one vector and in several, of whole words, as short and as long
+    // as can be
+    {32, 10, 10, false},
+    {32, 18, 14, false},
+    {32, 17, 17, false},
+    {32, 20, 20, true},
+    {32, 33, 33, false},
+    {32, 40, 40, false},
+    {32, 20, 48, false},
+    {32, 51, 9, false},
+    {32, 96, 40, false},
     // 10 to 14 planes of 256 positions, then of 512
     {160, 5, 7, true},
     {288, 3, 5, true},
@@ -284,6 +296,13 @@ void check_implementation(const char* name) {
     check_transition(name, 30, 29, 31, 2, 3, is_int8);
     check_head(name, 96, 4, 10, is_int8);
     check_head(name, 70, 7, 101, is_int8);
+  }
+  for (int32_t threads = 1; threads <= 3; ++threads) {
+    check_grouped_stem(name, 64, 64, {3, 2, 1, 1}, 1, threads);  // maps of whole fours of rows
+    check_grouped_stem(name, 33, 70, {3, 2, 1, 0}, 0, threads);
+    check_grouped_stem(name, 5, 131, {3, 2, 1, 1}, 1, threads);
+    check_grouped_stem(name, 29, 37, {2, 2, 0, 1}, 1, threads);
+    check_grouped_stem(name, 27, 40, {0, 0, 0, 0}, 0, threads);
   }
   check_resizing(name);
 }

@@ -61,6 +61,38 @@ void check_stem(const char* implementation, int32_t height, int32_t width, bool 
           [&](void* y) { run_part(bnn_stem_prepare, stem, x, 2, y, &memory); });
 }
 
+// The paper's stem, smaller: its last two convolutions go by Winograd, and the pool takes their
+// rows in registers. A team shares out the rows, and gives the bits of one thread.
+void check_grouped_stem(const char* implementation, int32_t height, int32_t width, bnn_window pool,
+                        int32_t relu, int32_t threads) {
+  Random random = {static_cast<uint64_t>(height * 100 + width + pool.kernel)};
+  Memory memory;
+  const bnn_convolution convolutions[] = {
+      make_convolution(3, 16, 1, {3, 2, 1, 1}, 1, &memory, &random),
+      make_convolution(16, 16, 2, {3, 1, 1, 1}, 1, &memory, &random),
+      make_convolution(16, 21, 1, {3, 1, 1, 1}, relu, &memory, &random),
+  };
+  const bnn_stem stem = {height, width, 3, convolutions, pool};
+  const size_t pixels = static_cast<size_t>(height) * static_cast<size_t>(width);
+  const float* x = memory.floats(3 * pixels, &random);
+  char what[96];
+  snprintf(what, sizeof what, "grouped stem %dx%d, pool %dx%d by %d, threads %d", height, width,
+           pool.kernel, pool.kernel, pool.stride, threads);
+  int32_t team = 1;
+  compare(implementation, what, 21 * pixels * sizeof(float), &memory, [&](void* y) {
+    const bnn_part part = prepare_part(bnn_stem_prepare, stem, &memory);
+    bnn_pool* workers = nullptr;
+    size_t size = 0;
+    require(bnn_pool_new(team, &workers), "pool");
+    require(bnn_network_workspace(&part, 1, team, 1, &size), "workspace");
+    require(bnn_network_run(&part, 1, x, 1, static_cast<float*>(y), memory.take(size), size,
+                            workers, team),
+            "run");
+    bnn_pool_free(workers);
+    team = threads;
+  });
+}
+
 void check_transition(const char* implementation, int32_t channels, int32_t height, int32_t width,
                       int32_t groups, int32_t shuffle, bool is_int8) {
   Random random = {static_cast<uint64_t>(channels + height)};

@@ -1,8 +1,5 @@
 """What became of a request: statuses, problem codes, losses; kept and new connections."""
 
-import email.parser
-import email.policy
-
 import pytest
 
 from loadtests.clients.http_client import Address, Answer, How, Pool
@@ -11,11 +8,11 @@ from loadtests.clients.outcomes import (
     Outcome,
     attempt,
     attempt_alone,
-    build_classify,
     count_labels,
     read_outcome,
     select,
 )
+from loadtests.clients.requests import build_classify
 from loadtests.servers.server import find_free_port
 from tests.loadtests.local_server import Peer, answer_all, serve
 
@@ -49,17 +46,6 @@ def test_counting_and_selecting() -> None:
     outcomes = [Outcome(0, 0, 1, 200), Outcome(0, 0, 1, lost=How.RESET), Outcome(0, 0, 1, 200)]
     assert count_labels(outcomes) == {"200": 2, "reset": 1}
     assert len(select(outcomes, 200)) == 2
-
-
-def test_bare_and_form_requests() -> None:
-    bare = build_classify(IMAGE, form=False, headers={"X-Deadline-Ms": "5"})
-    assert bare.body == IMAGE.data
-    assert b"X-Deadline-Ms: 5\r\n" in bare.head
-    form = build_classify(IMAGE, form=True)
-    _, _, lines = form.head.partition(b"\r\n")
-    message = email.parser.BytesParser(policy=email.policy.HTTP).parsebytes(lines + form.body)
-    (part,) = message.iter_parts()
-    assert part.get_payload(decode=True) == IMAGE.data
 
 
 async def test_attempts_keep_or_close_their_connection() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from loadtests.clients.http_client import ask
 from loadtests.clients.images import generate_jpegs
-from loadtests.clients.outcomes import build_classify
+from loadtests.clients.requests import build_classify
 from loadtests.errors import WrongUsage
 from loadtests.peers.network import Network
 from loadtests.servers.contestants import Contestant, describe_peer

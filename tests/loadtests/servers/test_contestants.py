@@ -26,7 +26,7 @@ def test_peer_runs_in_an_environment_of_its_own(name: str, tmp_path: Path) -> No
 def test_module_and_lock_of_each_peer_exist(name: str, repository: Path) -> None:
     assert (repository / "loadtests" / "peers" / f"{name}_peer.py").is_file()
     assert (repository / ".locks" / f"peer-{name}.txt").is_file()
-    makefile = (repository / "Makefile").read_text()
+    makefile = (repository / "runtime" / "bench" / "measure.mk").read_text()
     (line,) = [line for line in makefile.splitlines() if line.startswith("SERVING_PEERS :=")]
     assert name in line.split()
 

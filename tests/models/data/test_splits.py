@@ -130,7 +130,7 @@ def test_without_a_part_to_watch_by_a_share_of_train_is(
 def test_a_class_that_has_copies_of_later_parts_alone_is_named(
     validation: str | None, test: str | None, lost: str
 ) -> None:
-    with pytest.raises(DataError, match=rf"letters: expected .*; found none of {lost}\. Add"):
+    with pytest.raises(DataError, match=rf"letters: expected.*; found none for: {lost}\. Add"):
         hold_back(make_set("a/c a/d b/G b/H", validation, test), 0.5)
 
 
@@ -191,5 +191,5 @@ def test_validation_share_is_refused_where_it_makes_no_sense(
     rmtree(tmp_path / "set" / "train" / "red")
     copytree(tmp_path / "set" / "test" / "red", tmp_path / "set" / "train" / "red")
     assert main([*command, "0.2"]) == 2
-    assert "set: expected images of every class to train on" in capsys.readouterr().err
+    assert "set: expected, for every class, training images" in capsys.readouterr().err
     assert not (tmp_path / "p").exists()

@@ -9,6 +9,7 @@ from models.export.__main__ import main
 from models.export.parity import parity_inputs
 from models.train import main as train
 from runtime import ENGINES, load_engine, read_bundle, run_self_test
+from runtime.manifest import FLOAT_ORDER, FORMAT
 from runtime.plan import Plan
 from tests.models.images import write_two_colours
 
@@ -26,7 +27,7 @@ def test_untrained_bundle_says_so_and_runs_on_every_engine(
     assert set(manifest.files) == {
         *("packed.safetensors", "model.onnx", "model.ts", "self_test.safetensors")
     }
-    assert (manifest.format, manifest.float_order) == (3, 1)
+    assert (manifest.format, manifest.float_order) == (FORMAT, FLOAT_ORDER)
     for figures in manifest.parity.values():
         assert figures["top1_agreement"] == 1
         assert figures["max_abs_logit_difference"] < 1e-3

@@ -55,7 +55,7 @@ def test_a_set_of_test_images_alone_is_refused(data: Path, tmp_path: Path) -> No
     for name in ("red", "blue"):
         for image in (data / "train" / name).iterdir():
             image.rename(image.with_name(f"ILSVRC2012_val_{image.name}"))
-    with pytest.raises(DataError, match="images of every class to train on"):
+    with pytest.raises(DataError, match="for every class, training images"):
         run_training(make_job(data, tmp_path / "run"))
 
 
@@ -68,7 +68,7 @@ def test_copies_of_test_images_are_not_trained_on(data: Path, tmp_path: Path) ->
     assert used.train_images + used.validation_images == 12
     for image in (data / "train" / "blue").iterdir():
         image.write_bytes(first.read_bytes())
-    with pytest.raises(DataError, match=r"validation or test part too; .* of blue"):
+    with pytest.raises(DataError, match=r"validation or test images; .* for: blue"):
         run_training(make_job(data, tmp_path / "other"))
 
 
@@ -102,5 +102,5 @@ def test_a_class_without_training_images_is_named(data: Path, tmp_path: Path) ->
     whole = open_data_set(data)
     only_red = whole.train.select([i for i, n in enumerate(whole.train.names) if "red" in n])
     job = make_job(data, tmp_path / "run", data=DataSet("x", only_red, None, None, whole.labels))
-    with pytest.raises(DataError, match="found none of blue"):
+    with pytest.raises(DataError, match="found none for: blue"):
         run_training(job)

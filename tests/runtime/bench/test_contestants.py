@@ -1,4 +1,4 @@
-"""Engines and the float twin as contestants, and the memory of fresh processes."""
+"""Engines and the full-precision reference as contestants, and the memory of fresh processes."""
 
 from pathlib import Path
 
@@ -46,7 +46,7 @@ def test_missing_contestants_have_reasons(bundle: Bundle, monkeypatch: pytest.Mo
 
 def test_network_without_plan_has_no_float_twin(bundle: Bundle) -> None:
     empty = Bundle(bundle.path, Manifest(**{**vars(bundle.manifest), "plan": Plan()}))
-    with pytest.raises(RuntimeFault, match="no float twin"):
+    with pytest.raises(RuntimeFault, match="no full-precision reference"):
         load_contestant(empty, EAGER, 1)
 
 

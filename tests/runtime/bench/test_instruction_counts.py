@@ -106,6 +106,21 @@ def test_the_table_is_per_vector_of_multiplications(monkeypatch, capsys):
     assert lines[4] == "| 28x28x160 | 3.00 | 1.50 | 4.50 | 1.00 | 0.50 | 1.50 |"
 
 
+def test_layers_may_be_named(monkeypatch, capsys):
+    monkeypatch.setattr(instruction_counts, "build_program", lambda folder: folder)
+    monkeypatch.setattr(instruction_counts, "count_layer", lambda *layer: Instructions(1, 1, 1))
+    assert instruction_counts.main(["--layer", "20x320", "--layer", "8x64"]) == 0
+    lines = capsys.readouterr().out.splitlines()[2:]
+    assert [line.split(" | ")[0] for line in lines] == ["| 20x20x320", "| 8x8x64"]
+
+
+@pytest.mark.parametrize("text", ["20", "0x64", "65x64", "8x48", "8x3648", "8x-32", "ax64"])
+def test_a_layer_that_cannot_be_is_refused(text, capsys):
+    with pytest.raises(SystemExit):
+        instruction_counts.main(["--layer", text])
+    assert f"such as 20x320; found {text}" in capsys.readouterr().err
+
+
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The counted program; skips where a tool is missing."""

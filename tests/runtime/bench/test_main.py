@@ -58,13 +58,13 @@ def test_report_is_printed_written_and_drawn(
 def test_figures_are_written_again_without_measuring(
     bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    figures, page, picture = (str(tmp_path / name) for name in ("f.json", "f.md", "f.svg"))
+    figures, page, image = (str(tmp_path / name) for name in ("f.json", "f.md", "f.svg"))
     assert run(bundle, "--json", figures, "--only", "engines", "--engine", "native") == 0
     capsys.readouterr()
-    assert main(["--from-json", figures, "--markdown", page, "--plot", picture]) == 0
+    assert main(["--from-json", figures, "--markdown", page, "--plot", image]) == 0
     assert capsys.readouterr().out == ""
     assert "native/" in Path(page).read_text()
-    assert Path(picture).read_text().startswith("<svg ")
+    assert Path(image).read_text().startswith("<svg ")
 
 
 @pytest.mark.parametrize("content", [None, "no JSON", "[]", "{}"])

@@ -81,5 +81,6 @@ def test_file_without_marks_is_left_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("block", ["bench", "bench avx2"])
 def test_page_of_the_benchmark_has_its_marks(repository: Path, block: str) -> None:
-    assert split_at_marks(repository / "runtime" / "bench" / "README.md", block) is not None
-    assert block == "bench" or f"--block '{block}'" in (repository / "Makefile").read_text()
+    folder = repository / "runtime" / "bench"
+    assert split_at_marks(folder / "README.md", block) is not None
+    assert block == "bench" or f"--block '{block}'" in (folder / "measure.mk").read_text()

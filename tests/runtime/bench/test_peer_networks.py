@@ -105,7 +105,7 @@ def test_without_any_peer_ours_are_measured(export: Export, tmp_path: Path) -> N
     assert {row["precision"] for row in result["rows"]} == {BINARY}
     assert result["ratios"] == []
     assert "mobilenet_v1_0.5 int8" in result["not_measured"]
-    assert "one picture at a time" in result["not_measured"]["larq-compute-engine"]
+    assert "one image at a time" in result["not_measured"]["larq-compute-engine"]
 
 
 def test_larq_takes_part_with_each_of_its_settings(

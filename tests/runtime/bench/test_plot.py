@@ -1,4 +1,4 @@
-"""The picture of a report: a chart for each section that has figures."""
+"""The image of a report: a chart for each section that has figures."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from tests.runtime.bench.figures import MACHINE, all_figures, peer_row
 
 
 def draw(figures: dict[str, Any], folder: Path) -> list[str]:
-    """The texts of the picture."""
+    """The texts of the image."""
     write_plot(figures, folder / "plot.svg")
     root = ElementTree.parse(folder / "plot.svg").getroot()
     return [item.text or "" for item in root.iter("{http://www.w3.org/2000/svg}text")]

@@ -1,4 +1,4 @@
-"""Drawing: well-formed pictures whose bars are as long as their values."""
+"""Drawing: well-formed images whose bars are as long as their values."""
 
 from xml.etree import ElementTree
 
@@ -9,20 +9,20 @@ from runtime.bench.svg import Bar, Chart, Group, Mark, draw_charts, format_value
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def bars_of(picture: str, color: str) -> list[float]:
-    root = ElementTree.fromstring(picture)
+def bars_of(make_image: str, color: str) -> list[float]:
+    root = ElementTree.fromstring(make_image)
     bars = [item for item in root.iter(f"{SVG}rect") if item.get("fill") == color]
     return [float(bar.get("width", "0")) for bar in bars]
 
 
-def texts_of(picture: str) -> list[str]:
-    return [item.text or "" for item in ElementTree.fromstring(picture).iter(f"{SVG}text")]
+def texts_of(make_image: str) -> list[str]:
+    return [item.text or "" for item in ElementTree.fromstring(make_image).iter(f"{SVG}text")]
 
 
 def test_bars_are_as_long_as_their_values() -> None:
     bars = [Bar("a", 10, "red", 9, 12), Bar("b", 5, "red"), Bar("c", 0, "red")]
-    picture = draw_charts("title", ["line"], [Chart("t", "s", "ms", [Group("g", bars)])])
-    lengths = bars_of(picture, "red")
+    make_image = draw_charts("title", ["line"], [Chart("t", "s", "ms", [Group("g", bars)])])
+    lengths = bars_of(make_image, "red")
     assert lengths[0] == pytest.approx(2 * lengths[1], abs=0.2)
     assert lengths[2] == 1  # what is nothing can still be seen
 
@@ -42,10 +42,10 @@ def test_texts_are_there_and_escaped() -> None:
         assert text in texts
 
 
-def test_marks_beyond_all_bars_are_in_the_picture() -> None:
+def test_marks_beyond_all_bars_are_in_the_image() -> None:
     chart = Chart("t", "s", "%", [Group("", [Bar("a", 10, "red")])], [Mark(100, "limit")])
-    picture = draw_charts("title", [], [chart])
-    root = ElementTree.fromstring(picture)
+    make_image = draw_charts("title", [], [chart])
+    root = ElementTree.fromstring(make_image)
     width = float(root.get("width", "0"))
     assert all(float(line.get("x2", "0")) < width for line in root.iter(f"{SVG}line"))
 

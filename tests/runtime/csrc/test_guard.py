@@ -103,7 +103,7 @@ for height, width in ((1, 1), (3, 2), (5, 7), (4, 16)):
         assert np.array_equal(run(library.prepare_stage, stage, x)[0], expected)
 
 os.environ["BNN_FORCE_KERNEL"] = "sliced"  # wherever the implementation permits it
-for height, width in ((14, 14), (15, 16), (15, 1), (16, 16), (17, 33)):
+for height, width in ((14, 14), (15, 16), (15, 1), (16, 16), (17, 33), (20, 20), (51, 9)):
     layers = [BinaryLayer(words(64, 3, 3, 1), floats(32), words(1), False),
               BinaryLayer(words(64, 3, 3, 3), floats(96), words(3), True)]
     for padding in (-1, 0, 1):

@@ -15,7 +15,7 @@ CROSS_COMPILER = "aarch64-linux-gnu-g++"
 X86 = platform.machine() == "x86_64"
 
 # The file of kernels, the vector in it, and where its tables are.
-FLOATS = ("convolve.inc", "pool.inc", "int8.inc")
+FLOATS = ("convolve.inc", "pool.inc", "winograd.inc", "int8.inc")
 SLICED = ("sums.inc", "layer.inc", "pool.inc", "compare.inc")
 CASES = {
     "floats/generic": FLOATS,

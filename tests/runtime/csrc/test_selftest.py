@@ -58,7 +58,7 @@ def accepted(output: str) -> int:
 
 
 # The vectors of each implementation, and the tables of what kernels require of them.
-FLOATS = ("floats/convolve.inc", "floats/pool.inc", "floats/int8.inc")
+FLOATS = ("floats/convolve.inc", "floats/pool.inc", "floats/winograd.inc", "floats/int8.inc")
 SLICED = ("sliced/sums.inc", "sliced/layer.inc", "sliced/pool.inc", "sliced/compare.inc")
 NUMBERS = "sliced/numbers_avx512.inc"
 VECTORS = {
@@ -70,7 +70,7 @@ VECTORS = {
         "sliced half": (*SLICED[:3], NUMBERS),
     },
     "neon": {"floats": FLOATS, "sliced": SLICED},
-    "neon_dot": {"floats": FLOATS[2:]},
+    "neon_dot": {"floats": FLOATS[3:]},
 }
 
 

@@ -63,7 +63,7 @@ def test_all_small_maps(monkeypatch, make, channels, padding):
 
 
 @pytest.mark.parametrize("padding", [-1, 0, 1])
-@pytest.mark.parametrize("size", [14, 16, 28, 32, 56])
+@pytest.mark.parametrize("size", [10, 14, 16, 20, 28, 32, 40, 56])
 @pytest.mark.parametrize("channels", [32, 96, 224, 480])
 def test_maps_of_the_networks(monkeypatch, make, channels, size, padding):
     rng = np.random.default_rng([channels, size, padding + 1])
@@ -80,6 +80,16 @@ def test_odd_maps(monkeypatch, make, shape, padding):
     rng = np.random.default_rng([*shape, padding + 1])
     stage = make["stage"](rng, 64, *shape, padding, "did")
     assert_same(monkeypatch, stage, make["floats"](rng, 1, 64, *shape))
+
+
+@pytest.mark.parametrize("padding", [-1, 0, 1])
+@pytest.mark.parametrize("width", range(9, 64))
+def test_rows_that_lie_close(monkeypatch, make, width, padding):
+    """Rows of any length, across the words of vectors, with and without lanes to spare."""
+    rng = np.random.default_rng([width, padding + 1])
+    for height in {512 // width, 512 // (width + width % 2), int(rng.integers(1, 60))}:
+        stage = make["stage"](rng, 32, height, width, padding, "di")
+        assert_same(monkeypatch, stage, make["floats"](rng, 1, 32, height, width))
 
 
 @pytest.mark.parametrize("padding", [-1, 0, 1])
@@ -202,6 +212,8 @@ def test_largest_and_smallest_counts(monkeypatch, bound):
         (64, 32, 32, "sliced"),
         (224, 14, 14, "sliced"),
         (64, 16, 16, "sliced"),
+        (64, 40, 40, "sliced"),
+        (64, 20, 20, "sliced"),
         (160, 9, 9, "popcount"),
         (256, 7, 7, "popcount"),
     ],

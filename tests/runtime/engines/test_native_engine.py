@@ -23,7 +23,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return make_bundle(tmp_path_factory.mktemp("native") / "bundle", graphs=False, pairs=(2, 1))
 
 
-def pictures(bundle: Bundle, count: int, seed: int = 1) -> np.ndarray:
+def draw_images(bundle: Bundle, count: int, seed: int = 1) -> np.ndarray:
     return make_images(bundle.manifest.plan, count, seed)
 
 
@@ -37,7 +37,7 @@ def run_parts(bundle: Bundle, images: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_logits_are_those_of_the_parts(bundle: Bundle, count: int, threads: int) -> None:
-    images = pictures(bundle, count)
+    images = draw_images(bundle, count)
     engine = NativeEngine(bundle, threads)
     for _ in range(2):  # the second time the arena holds what the first one left
         logits = engine.predict(images)
@@ -47,16 +47,16 @@ def test_logits_are_those_of_the_parts(bundle: Bundle, count: int, threads: int)
 
 def test_results_belong_to_the_caller(bundle: Bundle) -> None:
     engine = NativeEngine(bundle)
-    first = engine.predict(pictures(bundle, 2, seed=1))
+    first = engine.predict(draw_images(bundle, 2, seed=1))
     kept = first.copy()
-    assert not np.array_equal(engine.predict(pictures(bundle, 2, seed=2)), kept)
+    assert not np.array_equal(engine.predict(draw_images(bundle, 2, seed=2)), kept)
     assert np.array_equal(first, kept)
 
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_concurrent_calls_do_not_disturb_each_other(bundle: Bundle, threads: int) -> None:
     engine = NativeEngine(bundle, threads)
-    inputs = [pictures(bundle, 1 + seed % 3, seed) for seed in range(24)]
+    inputs = [draw_images(bundle, 1 + seed % 3, seed) for seed in range(24)]
     with ThreadPoolExecutor(6) as pool:
         outputs = list(pool.map(engine.predict, inputs))
     for images, logits in zip(inputs, outputs, strict=True):
@@ -77,7 +77,7 @@ def test_workspace_grows_with_threads_only(bundle: Bundle) -> None:
     one, three = NativeEngine(bundle, 1), NativeEngine(bundle, 3)
     assert one.workspace_bytes < three.workspace_bytes <= 5 * one.workspace_bytes
     size = three.workspace_bytes
-    three.predict(pictures(bundle, 7))
+    three.predict(draw_images(bundle, 7))
     assert three.workspace_bytes == size
 
 
@@ -95,7 +95,7 @@ def test_workspaces_are_allocated_by_call_unless_they_are_large(
         return allocate(size)
 
     monkeypatch.setattr(library, "allocate", note)
-    kept = [engine.predict(pictures(bundle, count)) for count in (2, 1, 9)]
+    kept = [engine.predict(draw_images(bundle, count)) for count in (2, 1, 9)]
     assert len(sizes) == calls
     if calls:
         assert 0 < sizes[1] < sizes[0] < sizes[2] == engine.workspace_bytes
@@ -105,7 +105,7 @@ def test_workspaces_are_allocated_by_call_unless_they_are_large(
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_batch_has_the_bits_of_its_images(bundle: Bundle, threads: int) -> None:
     engine = NativeEngine(bundle, threads)
-    images = pictures(bundle, 11)
+    images = draw_images(bundle, 11)
     alone = np.concatenate([engine.predict(images[i : i + 1]) for i in range(11)])
     for count in range(1, 12):
         assert engine.predict(images[:count]).tobytes() == alone[:count].tobytes()
@@ -113,7 +113,7 @@ def test_a_batch_has_the_bits_of_its_images(bundle: Bundle, threads: int) -> Non
 
 def test_wrong_input_is_refused_and_the_engine_lives_on(bundle: Bundle) -> None:
     engine = NativeEngine(bundle)
-    right = pictures(bundle, 2)
+    right = draw_images(bundle, 2)
     for wrong, text in [
         (right.astype(np.float64), "expected a float32 array, found float64"),
         (right[0], r"expected shape \[N, 3, 16, 16\], found \[3, 16, 16\]"),
@@ -130,7 +130,7 @@ def test_wrong_input_is_refused_and_the_engine_lives_on(bundle: Bundle) -> None:
 
 
 def test_read_only_input_is_accepted(bundle: Bundle) -> None:
-    images = pictures(bundle, 1)
+    images = draw_images(bundle, 1)
     images.flags.writeable = False
     assert np.isfinite(NativeEngine(bundle).predict(images)).all()
 
@@ -140,8 +140,8 @@ def test_failing_call_gives_its_room_back(bundle: Bundle, monkeypatch: pytest.Mo
     with monkeypatch.context() as patch:
         patch.setattr(Network, "run", lambda *_: (_ for _ in ()).throw(ValueError("broken")))
         with pytest.raises(ValueError, match="broken"):
-            engine.predict(pictures(bundle, 1))
-    assert engine.predict(pictures(bundle, 1)).shape == (1, 7)
+            engine.predict(draw_images(bundle, 1))
+    assert engine.predict(draw_images(bundle, 1)).shape == (1, 7)
 
 
 def test_missing_library_is_the_engines_reason(

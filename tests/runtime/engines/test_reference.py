@@ -1,4 +1,4 @@
-"""The float twin: equal to the packed parts, exactly in stages, and to the training graph."""
+"""The full-precision reference equals packed parts, exactly in stages, and the training graph."""
 
 from dataclasses import replace
 from pathlib import Path

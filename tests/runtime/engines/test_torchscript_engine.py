@@ -32,14 +32,14 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return make_bundle(tmp_path_factory.mktemp("torchscript") / "bundle")
 
 
-def pictures(bundle: Bundle, count: int, seed: int = 1) -> np.ndarray:
+def draw_images(bundle: Bundle, count: int, seed: int = 1) -> np.ndarray:
     return make_images(bundle.manifest.plan, count, seed)
 
 
 @pytest.mark.parametrize("options", VARIANTS)
 def test_engines_agree(options: dict[str, Any], tmp_path: Path) -> None:
     bundle = make_bundle(tmp_path / "bundle", **options)
-    images = pictures(bundle, 3)
+    images = draw_images(bundle, 3)
     logits = TorchScriptEngine(bundle).predict(images)
     assert np.array_equal(logits, NativeEngine(bundle).predict(images))
     onnx = OnnxEngine(bundle).predict(images)
@@ -51,7 +51,7 @@ def test_engines_agree(options: dict[str, Any], tmp_path: Path) -> None:
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_batches_and_threads_do_not_change_logits(bundle: Bundle, count: int, threads: int) -> None:
-    images = pictures(bundle, count)
+    images = draw_images(bundle, count)
     before = torch.get_num_threads()
     try:
         engine = TorchScriptEngine(bundle, threads)
@@ -65,7 +65,7 @@ def test_batches_and_threads_do_not_change_logits(bundle: Bundle, count: int, th
 
 def test_concurrent_calls_do_not_disturb_each_other(bundle: Bundle) -> None:
     engine, native = TorchScriptEngine(bundle), NativeEngine(bundle)
-    inputs = [pictures(bundle, 1 + seed % 3, seed) for seed in range(24)]
+    inputs = [draw_images(bundle, 1 + seed % 3, seed) for seed in range(24)]
     with ThreadPoolExecutor(6) as pool:
         outputs = list(pool.map(engine.predict, inputs))
     for images, logits in zip(inputs, outputs, strict=True):
@@ -83,7 +83,7 @@ def test_engine_describes_itself(bundle: Bundle) -> None:
 
 def test_input_is_checked_and_may_be_read_only(bundle: Bundle) -> None:
     engine = TorchScriptEngine(bundle)
-    images = pictures(bundle, 2)
+    images = draw_images(bundle, 2)
     images.flags.writeable = False
     assert engine.predict(images).shape == (2, 7)
     with pytest.raises(InvalidInput, match=r"found \[2, 3, 16, 8\]"):

@@ -27,7 +27,7 @@ from runtime import (
     plan_decoding,
     preprocess,
 )
-from runtime.image_files.decoding import LARGEST_JPEG
+from runtime.image_files.decoding import MAX_JPEG
 from tests.runtime.images import (
     decode_pixels,
     encode,
@@ -368,7 +368,7 @@ def test_photos_of_large_sensors_are_read(size: tuple[int, int]) -> None:
 
 
 def test_more_pixels_than_any_scale_is_good_for_are_refused() -> None:
-    assert plan_decoding(make_giant(10_000, 8_000)).width * 8_000 == LARGEST_JPEG
+    assert plan_decoding(make_giant(10_000, 8_000)).width * 8_000 == MAX_JPEG
     with pytest.raises(ImageTooLarge, match="at most 80000000 pixels; found 80010000"):
         plan_decoding(make_giant(10_000, 8_001))
 

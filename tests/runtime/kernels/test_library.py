@@ -8,7 +8,15 @@ import pytest
 
 from runtime.errors import NativeUnavailable
 from runtime.kernels import library
-from runtime.kernels.parts import BinaryLayer, Convolution, Stage, Stem, Window
+from runtime.kernels.parts import (
+    BinaryLayer,
+    Convolution,
+    Int8,
+    Stage,
+    Stem,
+    Transition,
+    Window,
+)
 
 NAME = f"libbnn{library.SUFFIX}"
 
@@ -198,6 +206,13 @@ def test_damaged_records_are_refused():
     stage = library.prepare_stage(tiny_stage())
     convolution = Convolution(np.ones((2, 3, 1, 1), np.float32), None, Window(1, 1))
     stem = library.prepare_stem(Stem(4, 4, [convolution]))
+    levels = Convolution(
+        np.ones((2, 3, 1, 1), np.int8), None, Window(1, 1), int8=Int8(np.ones(2, np.float32), 1.0)
+    )
+    ones = np.ones(3, np.float32)
+    transition = library.prepare_transition(Transition(ones, ones, 4, 4, None, 1, levels))
+    winograd = Convolution(np.ones((2, 3, 3, 3), np.float32), None, Window(3, 1, 1, 1))
+    pooled = library.prepare_stem(Stem(4, 4, [winograd], Window(3, 2, 1, 1)))
     x = np.zeros((1, 32, 4, 4), np.float32)
     for part, position, value, fault in (
         (stage, 33, 0, "size"),  # of the header: smaller than the record
@@ -216,7 +231,10 @@ def test_damaged_records_are_refused():
         (stem, 80, 9, "number of convolutions"),
         (stem, 92, 32, "pool"),
         (stem, 118, 1, "workspace"),
-        (stem, 128 + 44, 3, "packing"),
+        (transition, 168 + 8, 0, "shape"),  # groups, which channels are divided by
+        (transition, 168 + 52, 0, "packing"),  # channels of a cell, too
+        *((pooled, position, 1, "workspace") for position in (134, 142, 150)),
+        (stem, 152 + 44, 3, "packing"),
     ):
         damaged = changed(part, position, value)
         if fault == "size":

@@ -84,9 +84,9 @@ def pool(cluster: Any, worker: ImageWorker) -> Iterator[DaskPool]:
 
 
 @pytest.fixture
-def names(tmp_path: Path, picture: Callable[..., bytes]) -> list[str]:
+def names(tmp_path: Path, make_image: Callable[..., bytes]) -> list[str]:
     """Of two hundred files, one of them broken."""
-    contents = [picture(colour) for colour in ("red", "green", "blue")]
+    contents = [make_image(colour) for colour in ("red", "green", "blue")]
     paths = [tmp_path / f"{number:03}.jpg" for number in range(200)]
     for number, path in enumerate(paths):
         path.write_bytes(contents[number % 3])

@@ -165,13 +165,13 @@ def test_each_kind_of_url_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_processes_read_from_a_bucket(
-    s3: str, bundle: Path, picture: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    s3: str, bundle: Path, make_image: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each of them finds the server by the environment, as at a cloud."""
     monkeypatch.setattr("service.command_line.configure_logging", lambda *_: None)
     store, _ = object_store.open_store("s3://bucket/photos/")
     for number in range(20):
-        data = picture(("red", "blue")[number % 2], kind="PNG")
+        data = make_image(("red", "blue")[number % 2], kind="PNG")
         store.pipe_file(f"bucket/photos/{number % 3}/{number:02}.png", data)
     rows = tmp_path / "rows.csv"
     words = ["classify", "--bundle", str(bundle), "--engine", "onnx", "--top-k", "1"]

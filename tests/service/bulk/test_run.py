@@ -25,10 +25,10 @@ SECONDS = 120
 
 
 @pytest.fixture
-def files(tmp_path: Path, picture: Any) -> dict[str, Path]:
+def files(tmp_path: Path, make_image: Any) -> dict[str, Path]:
     """Good and bad files."""
-    contents = {"red.jpg": picture("red"), "blue.png": picture("blue", kind="PNG")}
-    contents |= {"cut.jpg": picture()[:-50], "text.jpg": b"no picture", "empty.jpg": b""}
+    contents = {"red.jpg": make_image("red"), "blue.png": make_image("blue", kind="PNG")}
+    contents |= {"cut.jpg": make_image()[:-50], "text.jpg": b"no image", "empty.jpg": b""}
     for name, content in contents.items():
         (tmp_path / name).write_bytes(content)
     return {name: tmp_path / name for name in (*contents, "absent.jpg")}
@@ -126,9 +126,9 @@ def test_no_memory_for_one_file_is_an_error_of_that_file(
     assert "expected memory" in errors
 
 
-def test_names_steer_no_terminal(classify: Any, tmp_path: Path, picture: Any) -> None:
+def test_names_steer_no_terminal(classify: Any, tmp_path: Path, make_image: Any) -> None:
     file = tmp_path / "a\x1b[2J\nb.jpg"
-    file.write_bytes(picture("red"))
+    file.write_bytes(make_image("red"))
     status, output, _ = classify(file)
     assert status == 0
     assert output.count("\n") == 1
@@ -147,10 +147,10 @@ def chinese(bundle: Path, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("encoding", ["ascii:strict", "latin-1"])
 def test_text_that_the_terminal_lacks_is_escaped(
-    chinese: Path, tmp_path: Path, picture: Any, encoding: str
+    chinese: Path, tmp_path: Path, make_image: Any, encoding: str
 ) -> None:
     file = tmp_path / "é中\udcff.jpg"  # the last is a byte that is no UTF-8
-    file.write_bytes(picture("red"))
+    file.write_bytes(make_image("red"))
 
     def run(*words: str) -> tuple[int, str, str]:
         arguments = ["--bundle", str(chinese), "--engine", "onnx", "--top-k", "1", *words]
@@ -184,12 +184,12 @@ def test_text_that_the_terminal_lacks_is_escaped(
 
 
 @pytest.fixture
-def folder(tmp_path: Path, picture: Any) -> Path:
+def folder(tmp_path: Path, make_image: Any) -> Path:
     """Images in a folder and in one of it, and what is none."""
     for number in range(40):
         place = tmp_path / "photos" / ("sub" if number % 4 == 3 else ".") / f"{number:02}.png"
         place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(picture(("red", "lime", "blue")[number % 3], (40, 30), "PNG"))
+        place.write_bytes(make_image(("red", "lime", "blue")[number % 3], (40, 30), "PNG"))
     (tmp_path / "photos" / "05.png").write_bytes(b"no image")
     for name in ("Thumbs.db", "desktop.ini", ".DS_Store", "notes.txt"):
         (tmp_path / "photos" / name).write_bytes(b"no image")
@@ -262,7 +262,7 @@ def test_two_shards_equal_one_run(classify: Any, folder: Path, tmp_path: Path) -
 
 
 def test_a_later_run_goes_on_and_can_try_errors_again(
-    classify: Any, folder: Path, tmp_path: Path, picture: Any
+    classify: Any, folder: Path, tmp_path: Path, make_image: Any
 ) -> None:
     rows = tmp_path / "rows.jsonl"
     assert classify(folder, "-o", rows)[0] == 1
@@ -272,7 +272,7 @@ def test_a_later_run_goes_on_and_can_try_errors_again(
     assert "10 images in" in errors
     assert f"30 were in {rows} already; 1 of its rows is an error (--retry-errors)" in errors
     assert rows.read_text().startswith(first)
-    (folder / "05.png").write_bytes(picture("red", kind="PNG"))
+    (folder / "05.png").write_bytes(make_image("red", kind="PNG"))
     status, _, errors = classify("-r", folder, "-o", rows, "--retry-errors")
     assert status == 0
     assert "1 image in" in errors

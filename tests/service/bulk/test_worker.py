@@ -18,10 +18,14 @@ def settings(bundle: Path) -> Settings:
 
 
 def test_rows_come_in_the_order_of_the_names(
-    settings: Settings, tmp_path: Path, picture: Any
+    settings: Settings, tmp_path: Path, make_image: Any
 ) -> None:
-    contents = {"red.jpg": picture("red"), "cut.jpg": picture()[:-50], "text.jpg": b"no image"}
-    contents |= {"blue.png": picture("blue", kind="PNG"), "empty.jpg": b""}
+    contents = {
+        "red.jpg": make_image("red"),
+        "cut.jpg": make_image()[:-50],
+        "text.jpg": b"no image",
+    }
+    contents |= {"blue.png": make_image("blue", kind="PNG"), "empty.jpg": b""}
     for name, content in contents.items():
         (tmp_path / name).write_bytes(content)
     names = [str(tmp_path / name) for name in (*contents, "absent.jpg", ".", "nul\0.jpg")]
@@ -36,9 +40,9 @@ def test_rows_come_in_the_order_of_the_names(
 
 
 def test_a_pickled_worker_gives_the_same_rows(
-    settings: Settings, tmp_path: Path, picture: Any
+    settings: Settings, tmp_path: Path, make_image: Any
 ) -> None:
-    (tmp_path / "red.jpg").write_bytes(picture("red"))
+    (tmp_path / "red.jpg").write_bytes(make_image("red"))
     worker = ImageWorker(settings, None)
     copy = pickle.loads(pickle.dumps(worker))
     rows = [each.classify([str(tmp_path / "red.jpg")])[0].as_json() for each in (worker, copy)]
@@ -66,12 +70,14 @@ def test_a_model_that_cannot_be_used_is_raised(settings: Settings, tmp_path: Pat
         ImageWorker(settings.model_copy(update={"bundle": tmp_path}), 1).classify(["a"])
 
 
-def test_images_behind_urls_are_read_ahead_in_their_order(settings: Settings, picture: Any) -> None:
+def test_images_behind_urls_are_read_ahead_in_their_order(
+    settings: Settings, make_image: Any
+) -> None:
     fsspec = pytest.importorskip("fsspec", reason="the extra bulk is not installed")
     store = fsspec.filesystem("memory")
     colours = ("red", "green", "blue")
     for number in range(12):
-        store.pipe_file(f"/ahead/{number}.jpg", picture(colours[number % 3]))
+        store.pipe_file(f"/ahead/{number}.jpg", make_image(colours[number % 3]))
     store.pipe_file("/ahead/empty.jpg", b"")
     names = [f"memory://ahead/{number}.jpg" for number in range(12)]
     rows = ImageWorker(settings, 1).classify(
@@ -83,9 +89,9 @@ def test_images_behind_urls_are_read_ahead_in_their_order(settings: Settings, pi
 
 
 def test_no_memory_and_faults_of_the_code_are_rows(
-    settings: Settings, tmp_path: Path, picture: Any, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, tmp_path: Path, make_image: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "red.jpg").write_bytes(picture("red"))
+    (tmp_path / "red.jpg").write_bytes(make_image("red"))
     worker = ImageWorker(settings, 1)
     for fault, code in ((MemoryError(), "out_of_memory"), (ArithmeticError("NaN"), "internal")):
 

@@ -16,8 +16,8 @@ def classifier(make_engine: Any) -> Classifier:
     return Classifier(make_engine(), ImageLimits())
 
 
-def test_prepares_infers_and_ranks(classifier: Classifier, picture: Any) -> None:
-    prepared = classifier.prepare(picture("blue", (60, 40), "PNG"))
+def test_prepares_infers_and_ranks(classifier: Classifier, make_image: Any) -> None:
+    prepared = classifier.prepare(make_image("blue", (60, 40), "PNG"))
     assert (prepared.format, prepared.width, prepared.height) == ("PNG", 60, 40)
     assert prepared.tensor.shape == (3, 32, 32)
     assert prepared.decode_seconds > 0
@@ -31,8 +31,8 @@ def test_prepares_infers_and_ranks(classifier: Classifier, picture: Any) -> None
     assert best.score == pytest.approx(np.exp(3) / (np.exp(3) + 2 * np.exp(-3)), abs=1e-3)
 
 
-def test_pixels_may_be_let_go_of(classifier: Classifier, picture: Any) -> None:
-    prepared = classifier.prepare(picture())
+def test_pixels_may_be_let_go_of(classifier: Classifier, make_image: Any) -> None:
+    prepared = classifier.prepare(make_image())
     without = prepared.without_tensor()
     assert (without.tensor.nbytes, without.tensor.base) == (0, None)
     assert (without.format, without.width, without.began) == ("JPEG", 60, prepared.began)
@@ -73,14 +73,14 @@ def test_logits_that_are_no_numbers_are_a_fault(classifier: Classifier, value: f
         classifier.rank(np.float32([0, value, 0]), 1)
 
 
-def test_the_limits_reach_the_decoder(make_engine: Any, picture: Any) -> None:
-    data = picture("red", (10, 10), "PNG")
+def test_the_limits_reach_the_decoder(make_engine: Any, make_image: Any) -> None:
+    data = make_image("red", (10, 10), "PNG")
     with pytest.raises(ImageTooLarge):
         Classifier(make_engine(), ImageLimits(max_pixels=99)).prepare(data)
 
 
-def test_the_same_engine_within_other_limits(classifier: Classifier, picture: Any) -> None:
-    data = picture("red", (60, 40), "PNG")
+def test_the_same_engine_within_other_limits(classifier: Classifier, make_image: Any) -> None:
+    data = make_image("red", (60, 40), "PNG")
     limited = classifier.with_limits(ImageLimits(max_pixels=100))
     assert (limited.engine, limited.model_id) == (classifier.engine, classifier.model_id)
     assert (classifier.limits.max_pixels, limited.limits.max_pixels) == (25_000_000, 100)

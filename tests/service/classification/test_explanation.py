@@ -54,21 +54,25 @@ async def test_the_map_of_the_best_class(client: httpx.AsyncClient) -> None:
     ("wanted", "index"), [("blue", 2), ("2", 2), ("0", 0), ("green&class=blue", 2)]
 )
 async def test_the_map_of_a_class_by_label_or_index(
-    client: httpx.AsyncClient, picture: Any, wanted: str, index: int
+    client: httpx.AsyncClient, make_image: Any, wanted: str, index: int
 ) -> None:
-    answer = await client.post(f"/classify?explain=cam&class={wanted}&top_k=1", content=picture())
+    answer = await client.post(
+        f"/classify?explain=cam&class={wanted}&top_k=1", content=make_image()
+    )
     read_png(answer)
     assert answer.headers["x-class-index"] == str(index)
     assert answer.headers["x-class-label"] == ("red", "green", "blue")[index]
 
 
 async def test_labels_may_have_any_letters_and_may_be_numbers(
-    connect: Any, make_engine: Any, picture: Any
+    connect: Any, make_engine: Any, make_image: Any
 ) -> None:
     engine = make_engine(labels=("1", "žába, 青蛙", "0"))
     async with connect(engine=engine) as client:
         for given_, index in [("1", 0), ("0", 2), ("2", 2), ("%C5%BE%C3%A1ba%2C%20青蛙", 1)]:
-            answer = await client.post(f"/classify?explain=cam&class={given_}", content=picture())
+            answer = await client.post(
+                f"/classify?explain=cam&class={given_}", content=make_image()
+            )
             assert answer.headers["x-class-index"] == str(index)
             assert unquote(answer.headers["x-class-label"]) == engine.bundle.manifest.labels[index]
 
@@ -87,9 +91,9 @@ async def test_labels_may_have_any_letters_and_may_be_numbers(
     ],
 )
 async def test_what_cannot_be_asked(
-    client: httpx.AsyncClient, picture: Any, path: str, text: str
+    client: httpx.AsyncClient, make_image: Any, path: str, text: str
 ) -> None:
-    answer = await client.post(path, files={"image": picture()})
+    answer = await client.post(path, files={"image": make_image()})
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_parameter")
     assert text in answer.json()["detail"]
     assert "yellow" not in answer.text
@@ -98,21 +102,21 @@ async def test_what_cannot_be_asked(
 
 @given(query=st.text(st.sampled_from("explainclass=cam&%20;+ž"), max_size=40))
 @settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
-async def test_no_query_is_a_fault(shared_client: Any, picture: Any, query: str) -> None:
-    answer = await shared_client.post(f"/classify?explain=cam&{query}", content=picture())
+async def test_no_query_is_a_fault(shared_client: Any, make_image: Any, query: str) -> None:
+    answer = await shared_client.post(f"/classify?explain=cam&{query}", content=make_image())
     assert answer.status_code in (200, 422)
 
 
-async def test_an_engine_that_cannot_is_named(connect: Any, picture: Any) -> None:
+async def test_an_engine_that_cannot_is_named(connect: Any, make_image: Any) -> None:
     engine = load_engine(MOBILENET, "onnx")
     with pytest.raises(NotExplainable, match="found onnx"):
         engine.explain(np.zeros((1, *engine.bundle.manifest.input), np.float32), 0)
     async with connect(engine=engine) as client:
-        answer = await client.post("/classify?explain=cam", content=picture())
+        answer = await client.post("/classify?explain=cam", content=make_image())
         assert (answer.status_code, answer.json()["code"]) == (422, "not_explainable")
         assert "found onnx" in answer.json()["detail"]
         assert (await client.get("/info")).json()["engine"]["explains"] is False
-        assert (await client.post("/classify", content=picture())).status_code == 200
+        assert (await client.post("/classify", content=make_image())).status_code == 200
 
 
 @pytest.mark.parametrize("name", ["native", "torchscript"])
@@ -135,19 +139,19 @@ async def test_bad_images_are_refused_as_without(client: httpx.AsyncClient) -> N
 
 
 async def test_a_fault_of_one_explanation_is_its_own(
-    connect: Any, gated: Any, picture: Any
+    connect: Any, gated: Any, make_image: Any
 ) -> None:
     def fail(images: np.ndarray, class_index: int) -> np.ndarray:
         raise RuntimeError("broken")
 
     gated.explain = fail
     async with connect(engine=gated) as client:
-        assert (await client.post("/classify?explain=cam", content=picture())).status_code == 500
-        assert (await client.post("/classify", content=picture())).status_code == 200
+        assert (await client.post("/classify?explain=cam", content=make_image())).status_code == 500
+        assert (await client.post("/classify", content=make_image())).status_code == 200
 
 
 async def test_keys_rates_and_metrics_count_as_for_other_answers(
-    connect: Any, picture: Any, tmp_path: Path
+    connect: Any, make_image: Any, tmp_path: Path
 ) -> None:
     key, lines = make_key("app", rate=0.01, burst=1)
     keys = tmp_path / "keys.toml"
@@ -155,9 +159,9 @@ async def test_keys_rates_and_metrics_count_as_for_other_answers(
     keys.chmod(0o600)
     async with connect(Settings(api_keys_file=keys)) as client:
         path, headers = "/classify?explain=cam", {"X-API-Key": key}
-        assert (await client.post(path, content=picture())).status_code == 401
-        assert (await client.post(path, content=picture(), headers=headers)).status_code == 200
-        assert (await client.post(path, content=picture(), headers=headers)).status_code == 429
+        assert (await client.post(path, content=make_image())).status_code == 401
+        assert (await client.post(path, content=make_image(), headers=headers)).status_code == 200
+        assert (await client.post(path, content=make_image(), headers=headers)).status_code == 429
         registry = client.app.state.metrics.registry
         stages = registry.get_sample_value("bnn_stage_duration_seconds_count", {"stage": "explain"})
         labels = {"route": "/classify", "method": "POST", "status": "200"}
@@ -165,7 +169,7 @@ async def test_keys_rates_and_metrics_count_as_for_other_answers(
 
 
 async def test_who_does_not_ask_costs_no_second_run(
-    connect: Any, make_engine: Any, picture: Any
+    connect: Any, make_engine: Any, make_image: Any
 ) -> None:
     engine = make_engine()
     asked: list[int] = []
@@ -178,8 +182,8 @@ async def test_who_does_not_ask_costs_no_second_run(
     engine.explain = record
     async with connect(engine=engine) as client:
         for query in ("", "?top_k=2"):
-            answer = await client.post(f"/classify{query}", content=picture("blue"))
+            answer = await client.post(f"/classify{query}", content=make_image("blue"))
             assert answer.headers["content-type"] == "application/json"
         assert not asked
-        await client.post("/classify?explain=cam", content=picture("blue"))
+        await client.post("/classify?explain=cam", content=make_image("blue"))
     assert asked == [2]

@@ -58,8 +58,8 @@ def test_others(data: bytes, expected: str | None) -> None:
 
 
 @pytest.mark.anyio
-async def test_the_answer_says_what_to_send(client: httpx.AsyncClient, picture: Any) -> None:
-    text = base64.b64encode(picture())
+async def test_the_answer_says_what_to_send(client: httpx.AsyncClient, make_image: Any) -> None:
+    text = base64.b64encode(make_image())
     for content in (text, json.dumps({"image": text.decode()}).encode(), b"image=" + text):
         answer = await client.post("/classify", content=content)
         assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_format")
@@ -67,6 +67,6 @@ async def test_the_answer_says_what_to_send(client: httpx.AsyncClient, picture: 
         assert detail.startswith("expected the bytes of an image file; found ")
         assert "--data-binary" in detail
         assert text[:8].decode() not in detail
-    files = [("image", ("a.jpg", picture())), ("image", ("b.txt", text))]
+    files = [("image", ("a.jpg", make_image())), ("image", ("b.txt", text))]
     results = (await client.post("/classify/batch", files=files)).json()["results"]
     assert "base64" in results[1]["problem"]["detail"]

@@ -98,6 +98,26 @@ def test_a_model_that_leaves_no_room_for_images_changes_nothing() -> None:
     assert after == before
 
 
+def test_what_would_be_is_asked_without_a_change() -> None:
+    budget = make_budget(GIB)
+    budget.settle(160 * 160)
+    before = budget.base, budget.limits, budget.decoding.capacity
+    assert budget.check_change(7 * MIB, 160 * 160) == budget.base + 7 * MIB
+    with pytest.raises(NoMemory):
+        budget.check_change(GIB, 160 * 160)
+    assert (budget.base, budget.limits, budget.decoding.capacity) == before
+
+
+def test_settling_that_fails_changes_nothing(process: dict[str, Any]) -> None:
+    budget = make_budget(GIB)
+    budget.settle(160 * 160)
+    before = budget.base, budget.limits, budget.decoding.capacity
+    process["rss"] = GIB
+    with pytest.raises(NoMemory):
+        budget.settle(224 * 224)
+    assert (budget.base, budget.limits, budget.decoding.capacity) == before
+
+
 def test_what_is_lowered_is_said_when_all_models_are_there(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -157,3 +157,10 @@ def test_many_threads_never_have_more_than_there_is() -> None:
         list(pool.map(work, range(8)))
     assert account.held == 0
     assert most <= 1000
+
+
+def test_who_wants_more_than_there_is_may_have_all() -> None:
+    account = Account(10)
+    with account.hold(11, monotonic() + SECONDS, or_all=True):
+        assert account.held == 10
+    assert account.held == 0

@@ -10,6 +10,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 
@@ -64,6 +65,13 @@ def test_an_exception_stays_on_its_json_line(capsys: pytest.CaptureFixture[str])
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1
     assert "broken" in json.loads(lines[0])["exception"]
+
+
+def test_a_name_that_is_no_text_is_json_all_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("info", "json")
+    logging.getLogger("x").info("found", extra={"reason": "caf\udce9", "path": Path("a")})
+    line = json.loads(capsys.readouterr().err)
+    assert (line["reason"], line["path"]) == ("caf\udce9", "a")
 
 
 def test_a_text_line_is_for_people(capsys: pytest.CaptureFixture[str]) -> None:

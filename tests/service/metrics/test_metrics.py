@@ -19,7 +19,7 @@ from runtime import SkippedEngine
 from service.app import create_app
 from service.messages.problems import CLIENT_GONE, PROBLEMS
 from service.metrics.metrics import DECODE_FAILURES, LAGS, MALFORMED, REJECTIONS, STAGES, Metrics
-from service.settings.settings import LONGEST_DEADLINE_MS, Settings
+from service.settings.settings import MAX_DEADLINE_MS, Settings
 from service.work.live_metrics import ConnectionCollector
 
 README = (Path(service.__file__).parent / "README.md").read_text()
@@ -153,7 +153,7 @@ def test_no_duration_that_can_occur_is_above_every_bucket(make_engine: Any) -> N
             for sample in families[name].samples
             if sample.name.endswith("_bucket") and sample.labels["le"] != "+Inf"
         ]
-        assert max(bounds) >= LONGEST_DEADLINE_MS / 1000
+        assert max(bounds) >= MAX_DEADLINE_MS / 1000
     assert list(LAGS) == sorted(LAGS)
 
 
@@ -220,7 +220,7 @@ async def test_answers_with_problems_are_counted_but_those_of_probes(
     caplog.set_level("INFO", "service.requests")
     async with connect(Settings(), make_engine()) as client:
         for _ in range(2):
-            await client.post("/classify", content=b"GIF89a, no picture")
+            await client.post("/classify", content=b"GIF89a, no image")
         await client.post("/livez")
         await client.get("/nothing")
         lines = (await client.get("/metrics")).text.splitlines()
@@ -237,15 +237,15 @@ async def test_answers_with_problems_are_counted_but_those_of_probes(
 async def test_a_slow_request_says_where_the_time_went(
     connect: Any,
     make_engine: Any,
-    picture: Any,
+    make_image: Any,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level("INFO", "service.requests")
     async with connect(Settings(), make_engine()) as client:
-        answer = await client.post("/classify", content=picture())
+        answer = await client.post("/classify", content=make_image())
         monkeypatch.setattr("service.requests.front._SLOW_SECONDS", 0.0)
-        slow = await client.post("/classify", content=picture())
+        slow = await client.post("/classify", content=make_image())
     assert answer.status_code == slow.status_code == 200
     stages = [getattr(record, "stages_ms", None) for record in caplog.records]
     assert stages[1] == slow.json()["timings_ms"]

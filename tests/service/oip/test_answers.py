@@ -19,8 +19,8 @@ SCORES = np.exp(ROWS) / np.exp(ROWS).sum(axis=1, keepdims=True)
 
 def answer(*outputs: WantedOutput, **changes: Any) -> Answer:
     """The answer of a model to two images with these logits."""
-    picture = Prepared(np.zeros((3, 1, 1), np.float32), "tensor", 1, 1, 0.0, 0.0, 0.0)
-    classified = [Classified([], picture, {}, 1, 0.0, row) for row in ROWS]
+    make_image = Prepared(np.zeros((3, 1, 1), np.float32), "tensor", 1, 1, 0.0, 0.0, 0.0)
+    classified = [Classified([], make_image, {}, 1, 0.0, row) for row in ROWS]
     request = InferRequest([b"a", b"b"], list(outputs), changes.pop("id", None))
     return encode_answer(make_model(**changes), request, classified)
 

@@ -56,8 +56,8 @@ def read_sample(text: str, start: str) -> float:
     return sum(map(float, values))
 
 
-async def test_answers_are_those_of_classify(client: httpx.AsyncClient, picture: Any) -> None:
-    file = picture("lime")
+async def test_answers_are_those_of_classify(client: httpx.AsyncClient, make_image: Any) -> None:
+    file = make_image("lime")
     classified = (await client.post("/classify", content=file)).json()["predictions"]
     answer = await ask(client, file, 0, path=FILES_PATH)
     scores = next(out for out in answer.json()["outputs"] if out["name"] == "scores")["data"]
@@ -173,7 +173,7 @@ async def test_a_full_queue_refuses_in_the_form_of_the_protocol(connect: Any, ga
 
 
 async def test_requests_of_all_ways_in_are_computed_together(
-    connect: Any, gated: Any, picture: Any
+    connect: Any, gated: Any, make_image: Any
 ) -> None:
     async with connect(make_settings(workers=1, deadline_ms=60_000), gated) as client:
         scheduler = client.app.state.inference.scheduler
@@ -183,8 +183,8 @@ async def test_requests_of_all_ways_in_are_computed_together(
         await asyncio.to_thread(gated.wait_for_call)
         asked += [
             asyncio.create_task(ask(client, *join_tensors(GREEN))),
-            asyncio.create_task(ask(client, picture("lime"), 0, path=FILES_PATH)),
-            asyncio.create_task(ask(client, picture("lime"), path="/classify")),
+            asyncio.create_task(ask(client, make_image("lime"), 0, path=FILES_PATH)),
+            asyncio.create_task(ask(client, make_image("lime"), path="/classify")),
         ]
         while scheduler.waiting < 3:
             await asyncio.sleep(0.001)
@@ -195,7 +195,7 @@ async def test_requests_of_all_ways_in_are_computed_together(
 
 
 async def test_a_network_that_answers_nan_to_files_is_a_fault_of_ours(
-    connect: Any, make_engine: Any, picture: Any
+    connect: Any, make_engine: Any, make_image: Any
 ) -> None:
     class Broken(make_engine):  # type: ignore[misc]
         breaks = False
@@ -207,7 +207,7 @@ async def test_a_network_that_answers_nan_to_files_is_a_fault_of_ours(
     engine = Broken()
     async with connect(engine=engine) as client:
         engine.breaks = True
-        answer = await ask(client, picture(), 0, path=FILES_PATH)
+        answer = await ask(client, make_image(), 0, path=FILES_PATH)
         assert (answer.status_code, answer.json()["code"]) == (500, "internal")
         answer = await ask(client, *join_tensors(GREEN))
         assert (answer.status_code, answer.json()["code"]) == (400, "bad_request")

@@ -110,7 +110,7 @@ def test_what_cannot_be(client: Any, models: Path, keys: tuple[Path, str, str]) 
     calls: list[tuple[str, Callable[[], Any]]] = [
         ("404", lambda: client.load_model("nobody", headers=chief)),
         ("404", lambda: client.load_model("birds_image", headers=chief)),
-        ("404", lambda: client.load_model("cats", headers=chief)),
+        ("400", lambda: client.load_model("cats", headers=chief)),  # a folder without a bundle
         ("404", lambda: client.load_model("..", headers=chief)),
         ("404", lambda: client.unload_model("nobody", headers=chief)),
         ("400", lambda: client.unload_model("tiny", headers=chief)),
@@ -141,7 +141,7 @@ def test_bodies_that_are_refused(
 
 
 def test_swaps_under_load_lose_no_request(
-    server: ServerProcess, models: Path, keys: tuple[Path, str, str], picture: Any
+    server: ServerProcess, models: Path, keys: tuple[Path, str, str], make_image: Any
 ) -> None:
     """Each answer is that of one of both bundles, whole; models change by SIGHUP and by load."""
     url, chief = server.wait_until_ready(), carry(keys[1])
@@ -150,7 +150,7 @@ def test_swaps_under_load_lose_no_request(
     def ask(query: str) -> None:
         with httpx.Client(headers=chief, timeout=60) as own:
             while not stop.is_set():
-                answer = own.post(f"{url}/classify{query}", content=picture("red"))
+                answer = own.post(f"{url}/classify{query}", content=make_image("red"))
                 content = answer.json()
                 label = content["predictions"][0]["label"] if answer.status_code == 200 else "none"
                 answers.append((answer.status_code, query, label))

@@ -13,9 +13,9 @@ from pydantic_core import from_json
 
 from service.messages.problems import Problem
 from service.oip.requests import (
-    MOST_ARRAYS,
-    MOST_ELEMENTS,
-    MOST_JSON_BYTES,
+    MAX_ARRAYS,
+    MAX_ELEMENTS,
+    MAX_JSON_BYTES,
     InferRequest,
     WantedOutput,
     measure_json,
@@ -314,9 +314,9 @@ def test_parsed_json_takes_no_more_than_is_asked_for(text: bytes) -> None:
 @pytest.mark.parametrize(
     ("most", "more"),
     [
-        (b" " * MOST_JSON_BYTES, b" "),
-        (b"," * MOST_ELEMENTS, b","),
-        (b"[{" * (MOST_ARRAYS // 2), b"["),
+        (b" " * MAX_JSON_BYTES, b" "),
+        (b"," * MAX_ELEMENTS, b","),
+        (b"[{" * (MAX_ARRAYS // 2), b"["),
     ],
 )
 def test_json_is_bounded(most: bytes, more: bytes) -> None:

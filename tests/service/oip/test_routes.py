@@ -89,8 +89,8 @@ def test_tensors(client_of_triton: Any, is_binary: bool, compression: str | None
     assert np.allclose(answer.as_numpy("scores"), [SOFTMAX] * 2)
 
 
-def test_files_with_all_outputs_and_ranked(client_of_triton: Any, picture: Any) -> None:
-    files = make_files(picture("lime"), picture("blue", kind="PNG"))
+def test_files_with_all_outputs_and_ranked(client_of_triton: Any, make_image: Any) -> None:
+    files = make_files(make_image("lime"), make_image("blue", kind="PNG"))
     answer = client_of_triton.infer("tiny_image", [files])
     assert answer.as_numpy("scores").argmax(axis=1).tolist() == [1, 2]
     assert answer.as_numpy("logits").shape == (2, 3)
@@ -124,7 +124,7 @@ def test_values_that_the_network_has_no_answer_to(client_of_triton: Any) -> None
     assert client_of_triton.infer("tiny", [make_tensor(RED)]).as_numpy("logits").shape == (2, 3)
 
 
-def test_faults_are_read(client_of_triton: Any, picture: Any) -> None:
+def test_faults_are_read(client_of_triton: Any, make_image: Any) -> None:
     calls: list[tuple[str, Callable[[], Any]]] = [
         ("404", lambda: client_of_triton.infer("other", [make_tensor(RED)])),
         ("404", lambda: client_of_triton.get_model_metadata("other")),
@@ -149,7 +149,7 @@ def test_faults_are_read(client_of_triton: Any, picture: Any) -> None:
             call()
         assert caught.value.status() == status
     with pytest.raises(InferenceServerException, match="image 1: "):
-        client_of_triton.infer("tiny_image", [make_files(picture(), picture()[:-99])])
+        client_of_triton.infer("tiny_image", [make_files(make_image(), make_image()[:-99])])
 
 
 def test_statistics_count_what_was_asked(client_of_triton: Any) -> None:
@@ -166,13 +166,13 @@ def test_statistics_count_what_was_asked(client_of_triton: Any) -> None:
 
 
 def test_the_example_of_the_readme(
-    server: ServerProcess, picture: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    server: ServerProcess, make_image: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = (ROOT / "service" / "README.md").read_text()
     start = text.index("    from pathlib import Path\n\n    import numpy")
     lines = text[start : text.index("\nand without a client", start)].splitlines()
     photo = tmp_path / "cat.jpg"
-    photo.write_bytes(picture("lime"))
+    photo.write_bytes(make_image("lime"))
     host, port = server.address
     code = "\n".join(line[4:] for line in lines)
     for before, after in (("localhost:8000", f"{host}:{port}"), ("cat.jpg", str(photo))):
@@ -184,12 +184,12 @@ def test_the_example_of_the_readme(
     assert "(2, 3)" in printed
 
 
-async def test_the_asynchronous_client(server: ServerProcess, picture: Any) -> None:
+async def test_the_asynchronous_client(server: ServerProcess, make_image: Any) -> None:
     host, port = server.address
     async with triton_aio.InferenceServerClient(f"{host}:{port}") as client:
         assert await client.is_server_ready()
         answer = await client.infer(
-            "tiny_image", [make_files(picture("blue"))], request_compression_algorithm="gzip"
+            "tiny_image", [make_files(make_image("blue"))], request_compression_algorithm="gzip"
         )
         assert answer.as_numpy("scores").argmax() == 2
         answer = await client.infer("tiny", [make_tensor(RED, False)])
@@ -198,9 +198,9 @@ async def test_the_asynchronous_client(server: ServerProcess, picture: Any) -> N
             await client.infer("other", [make_tensor(RED)])
 
 
-def test_the_client_of_kserve(server: ServerProcess, picture: Any, tmp_path: Path) -> None:
+def test_the_client_of_kserve(server: ServerProcess, make_image: Any, tmp_path: Path) -> None:
     photo = tmp_path / "photo.jpg"
-    photo.write_bytes(picture("lime"))
+    photo.write_bytes(make_image("lime"))
     host, port = server.address
     found = run_client("kserve", KSERVE, f"http://{host}:{port}", photo)
     assert (found["live"], found["ready"], found["model"], found["id"]) == (True,) * 3 + ("k1",)
@@ -210,9 +210,9 @@ def test_the_client_of_kserve(server: ServerProcess, picture: Any, tmp_path: Pat
     assert "expected the name" in found["fault"]
 
 
-def test_the_client_of_mlserver(server: ServerProcess, picture: Any, tmp_path: Path) -> None:
+def test_the_client_of_mlserver(server: ServerProcess, make_image: Any, tmp_path: Path) -> None:
     photo = tmp_path / "photo.jpg"
-    photo.write_bytes(picture("lime"))
+    photo.write_bytes(make_image("lime"))
     host, port = server.address
     found = run_client("mlserver", MLSERVER, f"http://{host}:{port}", photo)
     assert (found["id"], found["platform"]) == ("m1", "bnn_onnx")

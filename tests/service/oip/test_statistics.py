@@ -10,13 +10,13 @@ from service.oip.statistics import Statistics
 from service.work.inference import Classified
 from tests.service.oip.bodies import make_model
 
-PICTURE = Prepared(np.zeros((3, 1, 1), np.float32), "tensor", 1, 1, 0.0, 0.0, 0.0)
+IMAGE = Prepared(np.zeros((3, 1, 1), np.float32), "tensor", 1, 1, 0.0, 0.0, 0.0)
 
 
 def classified(began: float, **seconds: float) -> Classified:
     """An image with times."""
     every = {"queue": 0.0, "decode": 0.0, "preprocess": 0.0, "infer": 0.0, **seconds}
-    return Classified([], PICTURE, every, 1, began, np.zeros(3, np.float32))
+    return Classified([], IMAGE, every, 1, began, np.zeros(3, np.float32))
 
 
 def read(statistics: Statistics) -> dict[str, Any]:

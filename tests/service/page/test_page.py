@@ -75,11 +75,11 @@ def several(serve: Any, make_engine: Any, tmp_path: Path) -> ServerThread:
 
 
 @pytest.fixture
-def make_file(tmp_path: Path, picture: Any) -> Callable[..., Path]:
+def make_file(tmp_path: Path, make_image: Any) -> Callable[..., Path]:
     """Writes a one-coloured photo."""
 
     def make(name: str, *arguments: Any, **options: Any) -> Path:
-        (tmp_path / name).write_bytes(picture(*arguments, **options))
+        (tmp_path / name).write_bytes(make_image(*arguments, **options))
         return tmp_path / name
 
     return make
@@ -217,9 +217,9 @@ def test_shrinking_changes_no_label_of_the_photos(
     assert all(size < 10**6 for size in tab.list_sent())
 
 
-def test_a_photo_is_pasted_or_dropped(show: Open, picture: Any) -> None:
+def test_a_photo_is_pasted_or_dropped(show: Open, make_image: Any) -> None:
     tab = show()
-    data = base64.b64encode(picture("lime", kind="PNG")).decode()
+    data = base64.b64encode(make_image("lime", kind="PNG")).decode()
     make = f"""
         const bytes = Uint8Array.from(atob("{data}"), (c) => c.charCodeAt(0));
         const data = new DataTransfer();

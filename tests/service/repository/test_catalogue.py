@@ -47,6 +47,7 @@ def test_finds_by_name(catalogue: Catalogue) -> None:
         (b"top_k=1&model=zebras&explain=cam", "zebras"),
         (b"model=ants&model=zebras", "zebras"),
         (b"model=%61nts", "ants"),
+        (b"%6dodel=ants", "ants"),
         (b"remodel=7", "tiny"),
     ],
 )
@@ -112,3 +113,9 @@ def test_nothing_is_left_of_it(catalogue: Catalogue) -> None:
     with pytest.raises(Problem, match="not_ready"):
         _ = catalogue.default
     assert catalogue.served == 0
+
+
+def test_a_fault_of_the_default_one_ends_with_its_name(catalogue: Catalogue) -> None:
+    catalogue.faults = {"tiny": "broken", "cats": "broken"}
+    catalogue.put(make_served("other"), is_default=True)
+    assert catalogue.faults == {"cats": "broken"}

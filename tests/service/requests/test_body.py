@@ -123,7 +123,7 @@ def cut(body: bytes, step: int) -> list[bytes]:
     "content_type",
     [None, "image/jpeg", "application/octet-stream", "application/x-www-form-urlencoded", "x", ";"],
 )
-async def test_any_other_type_is_the_bare_picture(content_type: str | None) -> None:
+async def test_any_other_type_is_the_bare_image(content_type: str | None) -> None:
     assert await read(content_type, [b"\xff\xd8", b"rest"]) == [b"\xff\xd8rest"]
 
 
@@ -197,7 +197,7 @@ async def test_forms(body: bytes, expected: bytes | None, step: int) -> None:
         (FORM, b"--XX\nContent-Disposition: x\n\nx\n--XX--\n", "breaks its rules"),
     ],
 )
-async def test_what_is_no_form_with_one_picture(content_type: str, body: bytes, text: str) -> None:
+async def test_what_is_no_form_with_one_image(content_type: str, body: bytes, text: str) -> None:
     with pytest.raises(Problem, match=f"bad_request: expected .*{text}"):
         await read(content_type, [body], max_bytes=100_000)
 
@@ -530,12 +530,12 @@ async def test_a_block_is_given_back_while_its_file_pauses(
 async def test_a_file_is_let_go_of_when_it_is_decoded(
     connect: Callable[..., Any],
     gated: Any,
-    picture: Callable[..., bytes],
+    make_image: Callable[..., bytes],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """And the network computes without it."""
     blocks = watch_blocks(monkeypatch)
-    data = picture()
+    data = make_image()
 
     async def cut_up() -> AsyncIterator[bytes]:
         for piece in cut(data, 100):
@@ -579,7 +579,7 @@ async def test_a_client_that_leaves_is_not_a_problem() -> None:
 
 
 async def test_a_body_that_is_too_large_is_a_413(
-    connect: Callable[..., Any], picture: Callable[..., bytes]
+    connect: Callable[..., Any], make_image: Callable[..., bytes]
 ) -> None:
     """The same through HTTP: length limit, chunked over the limit."""
 

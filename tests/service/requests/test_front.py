@@ -32,11 +32,11 @@ async def test_the_request_id_is_on_every_answer(client: httpx.AsyncClient) -> N
 
 
 async def test_every_answer_tells_browsers_to_be_careful(
-    client: httpx.AsyncClient, picture: Any
+    client: httpx.AsyncClient, make_image: Any
 ) -> None:
     answers = [await client.get(path) for path in ("/", "/info", "/metrics", "/nowhere")]
-    answers.append(await client.post("/classify", content=picture()))
-    answers.append(await client.post("/classify", content=b"no picture"))
+    answers.append(await client.post("/classify", content=make_image()))
+    answers.append(await client.post("/classify", content=b"no image"))
     assert [answer.status_code for answer in answers] == [200, 200, 200, 404, 200, 415]
     for answer in answers:
         assert answer.headers.get_list("x-content-type-options") == ["nosniff"]
@@ -44,7 +44,7 @@ async def test_every_answer_tells_browsers_to_be_careful(
 
 
 async def test_the_line_of_a_request_has_the_keys_name_and_never_the_key(
-    connect: Any, picture: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    connect: Any, make_image: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     key, lines = make_key("warehouse")
@@ -52,8 +52,8 @@ async def test_the_line_of_a_request_has_the_keys_name_and_never_the_key(
     (tmp_path / "keys.toml").chmod(0o600)
     settings = Settings(api_keys_file=tmp_path / "keys.toml")
     async with connect(settings) as client:
-        await client.post("/classify", content=picture(), headers={"X-API-Key": key})
-        await client.post("/classify", content=picture())
+        await client.post("/classify", content=make_image(), headers={"X-API-Key": key})
+        await client.post("/classify", content=make_image())
         await client.get("/", headers={"X-API-Key": key})
     answered = [record for record in caplog.records if record.name == "service.requests"]
     assert [getattr(record, "key", None) for record in answered] == ["warehouse", None, None]
@@ -61,12 +61,12 @@ async def test_the_line_of_a_request_has_the_keys_name_and_never_the_key(
 
 
 async def test_one_line_per_request(
-    client: httpx.AsyncClient, picture: Any, caplog: pytest.LogCaptureFixture
+    client: httpx.AsyncClient, make_image: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     await client.post(
         "/classify?top_k=2",
-        files={"image": ("holiday-secret.jpg", picture())},
+        files={"image": ("holiday-secret.jpg", make_image())},
         headers={"traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"},
     )
     await client.get("/secret-path")
@@ -82,21 +82,21 @@ async def test_one_line_per_request(
 
 
 async def test_a_lack_of_memory_is_no_fault(
-    client: Any, picture: Any, monkeypatch: pytest.MonkeyPatch
+    client: Any, make_image: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fail(*_: object) -> bytes:
         raise MemoryError
 
     with monkeypatch.context() as patch:
         patch.setattr("service.requests.body.read_file", fail)
-        answer = await client.post("/classify", content=picture())
+        answer = await client.post("/classify", content=make_image())
     assert (answer.status_code, answer.json()["code"]) == (503, "out_of_memory")
     assert "retry-after" in answer.headers
-    assert (await client.post("/classify", content=picture())).status_code == 200
+    assert (await client.post("/classify", content=make_image())).status_code == 200
 
 
 async def test_a_fault_is_a_500_without_details_and_logged_with_them(
-    connect: Any, make_engine: Any, picture: Any, caplog: pytest.LogCaptureFixture
+    connect: Any, make_engine: Any, make_image: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Failing(make_engine):
         healthy = True
@@ -109,9 +109,9 @@ async def test_a_fault_is_a_500_without_details_and_logged_with_them(
     engine = Failing()
     async with connect(engine=engine) as client:
         engine.healthy = False
-        answer = await client.post("/classify", content=picture())
+        answer = await client.post("/classify", content=make_image())
         engine.healthy = True
-        assert (await client.post("/classify", content=picture())).status_code == 200
+        assert (await client.post("/classify", content=make_image())).status_code == 200
         metrics = (await client.get("/metrics")).text
     assert answer.status_code == 500
     assert answer.headers["content-type"] == "application/problem+json"
@@ -124,7 +124,7 @@ async def test_a_fault_is_a_500_without_details_and_logged_with_them(
 
 
 async def test_networks_that_answer_nan_are_a_500(
-    connect: Any, make_engine: Any, picture: Any
+    connect: Any, make_engine: Any, make_image: Any
 ) -> None:
     class Poisoned(make_engine):
         def predict(self, images: np.ndarray, threads: int | None = None) -> np.ndarray:
@@ -132,7 +132,7 @@ async def test_networks_that_answer_nan_are_a_500(
             return np.full_like(logits, np.nan) if images.mean() > 0.1 else logits
 
     async with connect(engine=Poisoned()) as client:
-        answer = await client.post("/classify", content=picture("white"))
+        answer = await client.post("/classify", content=make_image("white"))
     assert answer.status_code == 500
 
 

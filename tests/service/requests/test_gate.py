@@ -86,6 +86,7 @@ def test_a_full_queue_is_said_at_the_gate(street: Street, target: bytes) -> None
 def test_who_names_a_model_is_left_to_the_application(street: Street) -> None:
     """Its images may take less time than the default model's."""
     assert street.ask(b"/classify?model=birds") is None
+    assert street.ask(b"/classify?%6dodel=birds") is None
 
 
 def test_an_unknown_length_is_no_obstacle(street: Street) -> None:
@@ -141,22 +142,22 @@ def test_it_tells_of_a_drain(street: Street) -> None:
 
 
 @pytest.fixture
-def full(serve: Any, gated: Any, picture: Any) -> Any:
+def full(serve: Any, gated: Any, make_image: Any) -> Any:
     """A server whose only place in the queue is taken."""
     server = serve(gated, workers=1, queue_images=1, deadline_ms=60_000)
     gated.close()
     with Wire(server.address) as busy, Wire(server.address) as waiting:
-        busy.send(post(picture()))
+        busy.send(post(make_image()))
         gated.wait_for_call()
-        waiting.send(post(picture()))
+        waiting.send(post(make_image()))
         wait_for(lambda: server.scheduler.waiting == 1)
         yield server
         gated.open()
         assert [wire.read().status for wire in (busy, waiting)] == [200, 200]
 
 
-def test_refusals_on_one_connection(full: ServerThread, picture: Any) -> None:
-    data = picture("blue")
+def test_refusals_on_one_connection(full: ServerThread, make_image: Any) -> None:
+    data = make_image("blue")
     with Wire(full.address) as wire:
         for _ in range(3):
             wire.send(post(data, "X-Request-Id: mine"))
@@ -179,8 +180,8 @@ def test_refusals_on_one_connection(full: ServerThread, picture: Any) -> None:
 @pytest.mark.parametrize(
     "header", ["Connection: close", "Expect: 100-continue", "Connection: close, Upgrade"]
 )
-def test_refusals_that_end_the_connection(full: ServerThread, picture: Any, header: str) -> None:
-    data = picture()
+def test_refusals_that_end_the_connection(full: ServerThread, make_image: Any, header: str) -> None:
+    data = make_image()
     with Wire(full.address) as wire:
         wire.send(post_head(len(data), header))
         reply = wire.read()

@@ -57,14 +57,14 @@ async def test_tensors_are_computed_as_they_are(parts: Any) -> None:
         assert isinstance(outcome, Classified)
         assert outcome.logits.tolist() == expected
         assert outcome.seconds["decode"] == outcome.seconds["preprocess"] == 0
-        assert outcome.picture.format == "tensor"
+        assert outcome.image.format == "tensor"
     assert [item.label for item in outcomes[0].predictions] == ["green", "blue"]
     assert state.admission.bodies.held == 0
 
 
-async def test_files_and_what_is_no_image(parts: Any, picture: Callable[..., bytes]) -> None:
+async def test_files_and_what_is_no_image(parts: Any, make_image: Callable[..., bytes]) -> None:
     _, intake = parts
-    first, nothing, other = await compute(intake, [picture("lime"), b"", b"no image"])
+    first, nothing, other = await compute(intake, [make_image("lime"), b"", b"no image"])
     assert first.predictions[0].label == "green"
     assert isinstance(nothing, Problem)
     assert (nothing.code, other.code) == ("bad_request", "unsupported_format")

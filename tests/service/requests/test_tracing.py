@@ -71,12 +71,12 @@ async def test_stages_of_an_image_lie_where_they_were(collected: Collected) -> N
     job.began = job.queued + 4
     began = perf_counter() - 6
     tensor = np.zeros((3, 4, 4), np.float32)
-    picture = Prepared(tensor, "JPEG", 640, 480, began, 1.5, 0.5)
+    make_image = Prepared(tensor, "JPEG", 640, 480, began, 1.5, 0.5)
     seconds = {"queue": 4.0, "decode": 1.5, "preprocess": 0.5, "infer": 0.25}
     now = time.time()
     with collected.tracer.start_as_current_span("server") as server:
         tracing.add_image(
-            2, job, Classified([], picture, seconds, 4, began + 3, np.zeros(3, np.float32))
+            2, job, Classified([], make_image, seconds, 4, began + 3, np.zeros(3, np.float32))
         )
     spans = collected.take()
     assert {name: measure(spans[name]) for name in seconds} == pytest.approx(seconds)
@@ -120,10 +120,10 @@ def test_the_log_gets_the_ids_of_the_span(collected: Collected) -> None:
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("body", ["a picture", "no picture"])
+@pytest.mark.parametrize("body", ["an image", "no image"])
 async def test_without_an_sdk_no_span_is_made(
     client: httpx.AsyncClient,
-    picture: Callable[..., bytes],
+    make_image: Callable[..., bytes],
     monkeypatch: pytest.MonkeyPatch,
     body: str,
 ) -> None:
@@ -155,10 +155,10 @@ async def test_without_an_sdk_no_span_is_made(
     monkeypatch.setattr("service.requests.intake.add_receive", tracing.add_receive)
     for name in ("relate", "describe_route", "describe_problem"):
         monkeypatch.setattr(f"service.requests.front.{name}", getattr(tracing, name))
-    sent = picture() if body == "a picture" else b"GIF89a, no picture"
+    sent = make_image() if body == "an image" else b"GIF89a, no image"
     headers = {"traceparent": f"00-{TRACE}-{CALLER}-01"}
     answer = await client.post("/classify", content=sent, headers=headers)
-    assert answer.status_code == (200 if body == "a picture" else 415)
+    assert answer.status_code == (200 if body == "an image" else 415)
     assert (await client.get("/info", headers=headers)).status_code == 200
     assert made == []
     trace.NonRecordingSpan(trace.INVALID_SPAN_CONTEXT)

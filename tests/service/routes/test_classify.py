@@ -75,8 +75,8 @@ async def occupy(client: Any, engine: Any, data: bytes) -> Any:
 # ---- several images
 
 
-async def test_a_batch_answers_image_by_image(client: Any, picture: Any) -> None:
-    contents = (picture("blue"), b"no image", picture("lime", kind="PNG"), picture()[:-60])
+async def test_a_batch_answers_image_by_image(client: Any, make_image: Any) -> None:
+    contents = (make_image("blue"), b"no image", make_image("lime", kind="PNG"), make_image()[:-60])
     answer = await client.post("/classify/batch?top_k=1", files=make_files(*contents))
     body = answer.json()
     assert answer.status_code == 200
@@ -95,11 +95,11 @@ async def test_a_batch_answers_image_by_image(client: Any, picture: Any) -> None
     assert count(client, "bnn_decode_failures_total", code="invalid_image") == 1
 
 
-async def test_a_batch_may_be_of_one(client: Any, picture: Any) -> None:
-    answer = await client.post("/classify/batch", files=make_files(picture("blue")))
+async def test_a_batch_may_be_of_one(client: Any, make_image: Any) -> None:
+    answer = await client.post("/classify/batch", files=make_files(make_image("blue")))
     (result,) = answer.json()["results"]
     assert result["predictions"][0]["label"] == "blue"
-    answer = await client.post("/classify/batch", content=picture("blue"))
+    answer = await client.post("/classify/batch", content=make_image("blue"))
     assert len(answer.json()["results"]) == 1
 
 
@@ -110,10 +110,10 @@ async def test_a_batch_without_a_body_is_none(client: Any) -> None:
         assert answer.json()["code"] == "bad_request"
 
 
-async def test_a_batch_has_a_bound(connect: Any, picture: Any) -> None:
+async def test_a_batch_has_a_bound(connect: Any, make_image: Any) -> None:
     async with connect(make_settings(max_batch_images=3)) as client:
-        four = await client.post("/classify/batch", files=make_files(*[picture()] * 4))
-        three = await client.post("/classify/batch", files=make_files(*[picture()] * 3))
+        four = await client.post("/classify/batch", files=make_files(*[make_image()] * 4))
+        three = await client.post("/classify/batch", files=make_files(*[make_image()] * 3))
         none = await client.post("/classify/batch", files={"other": b"x"})
     assert (four.status_code, four.json()["code"]) == (400, "bad_request")
     assert "1 to 3" in four.json()["detail"]
@@ -122,7 +122,7 @@ async def test_a_batch_has_a_bound(connect: Any, picture: Any) -> None:
 
 
 async def test_a_network_that_fails_is_a_500_and_leaves_nothing_behind(
-    connect: Any, gated: Any, picture: Any, monkeypatch: pytest.MonkeyPatch
+    connect: Any, gated: Any, make_image: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What else the batch has is not computed for nobody, and no exception is left unheard."""
 
@@ -148,7 +148,7 @@ async def test_a_network_that_fails_is_a_500_and_leaves_nothing_behind(
         monkeypatch.setattr(scheduler, "submit", note)
         engine.fails = True
         engine.close()
-        contents = [picture(), b"no image", picture(), b"no image"] * 3
+        contents = [make_image(), b"no image", make_image(), b"no image"] * 3
         answer = await client.post("/classify/batch", files=make_files(*contents))
         assert (answer.status_code, answer.json()["code"]) == (500, "internal")
         assert scheduler.waiting == 0
@@ -166,24 +166,24 @@ async def test_a_network_that_fails_is_a_500_and_leaves_nothing_behind(
 
 
 async def test_a_batch_above_the_keys_burst_is_let_in_and_owed(
-    connect: Any, picture: Any, tmp_path: Path
+    connect: Any, make_image: Any, tmp_path: Path
 ) -> None:
     key, lines = make_key("app", rate=0.5, burst=2)
     (tmp_path / "keys.toml").write_text(lines)
     (tmp_path / "keys.toml").chmod(0o600)
     async with connect(make_settings(api_keys_file=tmp_path / "keys.toml")) as client:
         client.headers["X-API-Key"] = key
-        batch = await client.post("/classify/batch", files=make_files(*[picture()] * 6))
-        after = await client.post("/classify", content=picture())
+        batch = await client.post("/classify/batch", files=make_files(*[make_image()] * 6))
+        after = await client.post("/classify", content=make_image())
     assert batch.status_code == 200
     assert after.json()["code"] == "rate_limited"
     assert 5 <= int(after.headers["Retry-After"]) <= 10, "4 are owed, and 1 is asked for"
 
 
-async def test_top_k_of_a_batch(client: Any, picture: Any) -> None:
-    answer = await client.post("/classify/batch?top_k=2", files=make_files(picture()))
+async def test_top_k_of_a_batch(client: Any, make_image: Any) -> None:
+    answer = await client.post("/classify/batch?top_k=2", files=make_files(make_image()))
     assert len(answer.json()["results"][0]["predictions"]) == 2
-    answer = await client.post("/classify/batch?top_k=4", files=make_files(picture()))
+    answer = await client.post("/classify/batch?top_k=4", files=make_files(make_image()))
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_parameter")
 
 
@@ -201,24 +201,24 @@ async def test_top_k_of_a_batch(client: Any, picture: Any) -> None:
         ("TOP_K=9", 200),
     ],
 )
-async def test_queries(client: Any, picture: Any, query: str, status: int) -> None:
-    answer = await client.post(f"/classify?{query}", content=picture())
+async def test_queries(client: Any, make_image: Any, query: str, status: int) -> None:
+    answer = await client.post(f"/classify?{query}", content=make_image())
     assert answer.status_code == status
 
 
 @pytest.mark.parametrize("given", ["0", "-1", "1.5", "x", "", "60001", "9" * 5000, "1 2"])
-async def test_deadlines_that_are_none(client: Any, picture: Any, given: str) -> None:
+async def test_deadlines_that_are_none(client: Any, make_image: Any, given: str) -> None:
     headers = {"X-Deadline-Ms": given}
-    answer = await client.post("/classify", content=picture(), headers=headers)
+    answer = await client.post("/classify", content=make_image(), headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_parameter")
     assert answer.json()["detail"].startswith("X-Deadline-Ms: expected")
     assert "999" not in answer.json()["detail"]
 
 
 @pytest.mark.parametrize("given", ["60000", " 30000 ", "00030000"])
-async def test_deadlines_that_are_ample(client: Any, picture: Any, given: str) -> None:
+async def test_deadlines_that_are_ample(client: Any, make_image: Any, given: str) -> None:
     headers = {"X-Deadline-Ms": given}
-    answer = await client.post("/classify", content=picture(), headers=headers)
+    answer = await client.post("/classify", content=make_image(), headers=headers)
     assert answer.status_code == 200
 
 
@@ -226,13 +226,13 @@ async def test_deadlines_that_are_ample(client: Any, picture: Any, given: str) -
 
 
 async def test_an_answer_that_is_late_is_a_504_and_never_computed(
-    connect: Any, gated: Any, picture: Any
+    connect: Any, gated: Any, make_image: Any
 ) -> None:
     async with connect(make_settings(**ONE_WORKER), gated) as client:
-        busy = await occupy(client, gated, picture())
+        busy = await occupy(client, gated, make_image())
         client.app.state.inference.predictor._seconds.clear()  # nothing says that it will be late
         headers = {"X-Deadline-Ms": "60"}
-        late = await client.post("/classify", content=picture(), headers=headers)
+        late = await client.post("/classify", content=make_image(), headers=headers)
         assert (late.status_code, late.json()["code"]) == (504, "deadline_exceeded")
         assert late.headers["retry-after"] == "1"
         assert client.app.state.inference.scheduler.waiting == 0
@@ -243,23 +243,23 @@ async def test_an_answer_that_is_late_is_a_504_and_never_computed(
 
 
 async def test_an_image_that_computes_for_too_long_is_a_504(
-    connect: Any, gated: Any, picture: Any
+    connect: Any, gated: Any, make_image: Any
 ) -> None:
     async with connect(make_settings(workers=1, deadline_ms=60), gated) as client:
-        busy = await occupy(client, gated, picture())
+        busy = await occupy(client, gated, make_image())
         assert (await busy).status_code == 504
         gated.open()
         await until(lambda: not client.app.state.inference.scheduler.busy)
-        assert (await client.post("/classify", content=picture())).status_code in (200, 504)
+        assert (await client.post("/classify", content=make_image())).status_code in (200, 504)
 
 
 async def test_a_batch_that_is_late_has_what_was_in_time(
-    connect: Any, gated: Any, picture: Any
+    connect: Any, gated: Any, make_image: Any
 ) -> None:
     async with connect(make_settings(workers=1, deadline_ms=1000), gated) as client:
         client.app.state.inference.scheduler.unit = 1
         gated.close()
-        files = make_files(b"no image", picture(), picture())
+        files = make_files(b"no image", make_image(), make_image())
         answer = await client.post("/classify/batch", files=files)
         gated.open()
         codes = [result["problem"]["code"] for result in answer.json()["results"]]
@@ -271,7 +271,7 @@ async def test_a_batch_that_is_late_has_what_was_in_time(
 
 
 async def test_overload_is_said_before_the_body_is_read(
-    connect: Any, gated: Any, picture: Any
+    connect: Any, gated: Any, make_image: Any
 ) -> None:
     read = 0
 
@@ -282,15 +282,15 @@ async def test_overload_is_said_before_the_body_is_read(
             yield b"x" * 1000
 
     async with connect(make_settings(queue_images=1, **ONE_WORKER), gated) as client:
-        busy = await occupy(client, gated, picture())
-        waiting = asyncio.create_task(client.post("/classify", content=picture()))
+        busy = await occupy(client, gated, make_image())
+        waiting = asyncio.create_task(client.post("/classify", content=make_image()))
         await until(lambda: client.app.state.inference.scheduler.waiting == 1)
         refused = await client.post("/classify", content=upload())
         assert (refused.status_code, refused.json()["code"]) == (429, "overloaded")
         assert int(refused.headers["retry-after"]) >= 1
         assert "connection" not in refused.headers
         assert read == 0
-        batch = await client.post("/classify/batch", files=make_files(picture()))
+        batch = await client.post("/classify/batch", files=make_files(make_image()))
         assert batch.status_code == 429
         gated.open()
         assert [(await one).status_code for one in (busy, waiting)] == [200, 200]
@@ -298,24 +298,24 @@ async def test_overload_is_said_before_the_body_is_read(
 
 
 async def test_what_cannot_be_in_time_is_refused_at_once(
-    connect: Any, gated: Any, picture: Any
+    connect: Any, gated: Any, make_image: Any
 ) -> None:
     async with connect(make_settings(**ONE_WORKER), gated) as client:
-        busy = await occupy(client, gated, picture())
+        busy = await occupy(client, gated, make_image())
         predictor = client.app.state.inference.predictor
         for _ in range(100):
-            predictor.learn(len(picture()), 10.0)
+            predictor.learn(len(make_image()), 10.0)
         hurried = {"X-Deadline-Ms": "3000"}
-        refused = await client.post("/classify", content=picture(), headers=hurried)
+        refused = await client.post("/classify", content=make_image(), headers=hurried)
         assert (refused.status_code, refused.json()["code"]) == (429, "overloaded")
         assert count(client, "bnn_rejections_total", reason="deadline") == 1
-        waiting = asyncio.create_task(client.post("/classify", content=picture()))
+        waiting = asyncio.create_task(client.post("/classify", content=make_image()))
         await until(lambda: client.app.state.inference.scheduler.waiting == 1)
         gated.open()
         assert [(await one).status_code for one in (busy, waiting)] == [200, 200]
 
 
-async def test_memory_for_bodies_is_bounded(connect: Any, picture: Any) -> None:
+async def test_memory_for_bodies_is_bounded(connect: Any, make_image: Any) -> None:
     async with connect() as client:
         bodies = client.app.state.admission.bodies
         bodies.capacity = 200_000
@@ -323,7 +323,7 @@ async def test_memory_for_bodies_is_bounded(connect: Any, picture: Any) -> None:
         assert (refused.status_code, refused.json()["code"]) == (429, "overloaded")
         assert count(client, "bnn_rejections_total", reason="bytes") == 1
         assert bodies.held == 0
-        assert (await client.post("/classify", content=picture())).status_code == 200
+        assert (await client.post("/classify", content=make_image())).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -364,12 +364,12 @@ async def test_a_client_that_left_before_its_body_came_is_not_answered(client: A
 
 @pytest.mark.parametrize("path", ["/classify", "/classify/batch"])
 async def test_what_waits_for_a_client_that_left_is_never_computed(
-    connect: Any, gated: Any, picture: Any, path: str
+    connect: Any, gated: Any, make_image: Any, path: str
 ) -> None:
     async with connect(make_settings(**ONE_WORKER), gated) as client:
         app = client.app
-        busy = await occupy(client, gated, picture())
-        leaving, staying = Client(app, picture(), path), Client(app, picture(), path)
+        busy = await occupy(client, gated, make_image())
+        leaving, staying = Client(app, make_image(), path), Client(app, make_image(), path)
         await until(lambda: app.state.inference.scheduler.waiting == 2)
         leaving.leave.set()
         await leaving.task  # while the first one still computes
@@ -384,19 +384,19 @@ async def test_what_waits_for_a_client_that_left_is_never_computed(
 
 
 async def test_a_client_that_leaves_while_its_image_is_computed(
-    connect: Any, gated: Any, picture: Any
+    connect: Any, gated: Any, make_image: Any
 ) -> None:
     async with connect(make_settings(**ONE_WORKER), gated) as client:
         client.app.state.inference.scheduler.unit = 1
         gated.close()
-        leaving = Client(client.app, picture())
+        leaving = Client(client.app, make_image())
         await asyncio.to_thread(gated.wait_for_call)
         leaving.leave.set()
         await leaving.task
         assert leaving.statuses == []
         assert count(client, "bnn_dropped_images_total") == 0, "it was begun"
         gated.open()
-        assert (await client.post("/classify", content=picture())).status_code == 200
+        assert (await client.post("/classify", content=make_image())).status_code == 200
 
 
 def count_jobs() -> int:
@@ -406,24 +406,29 @@ def count_jobs() -> int:
 
 @pytest.mark.parametrize("path", ["/classify", "/classify/batch"])
 async def test_images_are_freed_without_the_garbage_collector(
-    connect: Any, gated: Any, picture: Any, path: str
+    connect: Any, gated: Any, make_image: Any, path: str
 ) -> None:
     """It counts objects: a few refused images of megabytes each would end a small container."""
     async with connect(make_settings(**ONE_WORKER), gated) as client:
         gc.collect()
         gc.disable()
         try:
-            contents = [b"no image", picture()[:-40], picture(size=(6000, 6000)), picture()]
+            contents = [
+                b"no image",
+                make_image()[:-40],
+                make_image(size=(6000, 6000)),
+                make_image(),
+            ]
             for content in contents:
                 await client.post(path, files=make_files(content))
             gated.close()
-            busy = asyncio.create_task(client.post(path, files=make_files(picture())))
+            busy = asyncio.create_task(client.post(path, files=make_files(make_image())))
             await until(lambda: client.app.state.inference.scheduler.busy)
             late = await client.post(
-                path, files=make_files(picture()), headers={"x-deadline-ms": "20"}
+                path, files=make_files(make_image()), headers={"x-deadline-ms": "20"}
             )
             assert "deadline_exceeded" in late.text
-            leaving = Client(client.app, picture(), path)
+            leaving = Client(client.app, make_image(), path)
             await until(lambda: client.app.state.inference.scheduler.waiting == 1)
             leaving.leave.set()
             await leaving.task
@@ -436,11 +441,11 @@ async def test_images_are_freed_without_the_garbage_collector(
 
 
 async def test_a_request_that_is_cancelled_leaves_nothing_behind(
-    connect: Any, gated: Any, picture: Any
+    connect: Any, gated: Any, make_image: Any
 ) -> None:
     async with connect(make_settings(**ONE_WORKER), gated) as client:
-        busy = await occupy(client, gated, picture())
-        cancelled = Client(client.app, picture())
+        busy = await occupy(client, gated, make_image())
+        cancelled = Client(client.app, make_image())
         await until(lambda: client.app.state.inference.scheduler.waiting == 1)
         cancelled.task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -453,19 +458,19 @@ async def test_a_request_that_is_cancelled_leaves_nothing_behind(
 
 
 async def test_the_end_of_the_service_answers_what_waits(
-    connect: Any, gated: Any, picture: Any
+    connect: Any, gated: Any, make_image: Any
 ) -> None:
     """A deadline that would pass later disturbs nobody."""
     settings = make_settings(workers=1, deadline_ms=300)
     async with connect(settings, gated) as client:
-        busy = await occupy(client, gated, picture())
-        waiting = asyncio.create_task(client.post("/classify", content=picture()))
+        busy = await occupy(client, gated, make_image())
+        waiting = asyncio.create_task(client.post("/classify", content=make_image()))
         scheduler = client.app.state.inference.scheduler
         await until(lambda: scheduler.waiting == 1)
         stopping = asyncio.create_task(scheduler.stop(60))
         answer = await waiting
         assert (answer.status_code, answer.json()["code"]) == (503, "draining")
-        late = await client.post("/classify", content=picture())
+        late = await client.post("/classify", content=make_image())
         assert (late.status_code, late.json()["code"]) == (503, "draining")
         gated.open()
         assert (await busy).status_code in (200, 504)
@@ -475,13 +480,13 @@ async def test_the_end_of_the_service_answers_what_waits(
 
 
 async def test_any_mix_of_requests_gives_all_back(
-    connect: Any, picture: Any, rng: np.random.Generator
+    connect: Any, make_image: Any, rng: np.random.Generator
 ) -> None:
     settings = make_settings(queue_images=6, max_body_bytes=20_000, workers=2)
     async with connect(settings) as client:
 
         async def ask(kind: int) -> int:
-            data = picture(size=(60 + kind, 40))
+            data = make_image(size=(60 + kind, 40))
             match kind % 8:
                 case 0:
                     answer = await client.post("/classify", content=data)

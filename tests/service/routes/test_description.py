@@ -62,7 +62,7 @@ async def test_every_reference_leads_somewhere(description: Any) -> None:
     assert "HTTPValidationError" not in str(description)
 
 
-async def test_the_body_is_a_form_or_a_bare_picture(description: Any) -> None:
+async def test_the_body_is_a_form_or_a_bare_image(description: Any) -> None:
     operation = description["paths"]["/classify"]["post"]
     content = operation["requestBody"]["content"]
     assert set(content) == {
@@ -137,27 +137,29 @@ async def test_errors_are_described_as_problems(description: Any) -> None:
 
 
 async def test_answers_headers_are_described(
-    client: httpx.AsyncClient, picture: Any, description: Any
+    client: httpx.AsyncClient, make_image: Any, description: Any
 ) -> None:
     described = description["paths"]["/classify"]["post"]["responses"]["200"]["headers"]
     sent: set[str] = set()
     for query in ("", "?explain=cam"):
-        answer = await client.post(f"/classify{query}", content=picture())
+        answer = await client.post(f"/classify{query}", content=make_image())
         sent |= {name for name in answer.headers if name.startswith(("x-time-", "x-class-"))}
     assert {name.lower() for name in described} == {*sent, "x-request-id"}
 
 
-async def test_only_described_statuses_occur(connect: Any, picture: Any, description: Any) -> None:
+async def test_only_described_statuses_occur(
+    connect: Any, make_image: Any, description: Any
+) -> None:
     described = {int(code) for code in description["paths"]["/classify"]["post"]["responses"]}
     seen = set()
     async with connect(Settings(max_body_bytes=5000, max_pixels=5000)) as client:
         for path, content in (
-            ("/classify", picture()),
+            ("/classify", make_image()),
             ("/classify", b""),
             ("/classify", b"?" * 6000),
             ("/classify", b"GIF89a"),
-            ("/classify", picture()[:-9]),
-            ("/classify?top_k=0", picture()),
+            ("/classify", make_image()[:-9]),
+            ("/classify?top_k=0", make_image()),
         ):
             seen.add((await client.post(path, content=content)).status_code)
     assert seen == {200, 400, 413, 415, 422} <= described

@@ -58,8 +58,8 @@ async def test_tells_of_8_bit_parts_and_reduced_decoding(connect: Any, make_engi
 
 
 async def test_answers_the_same_identity_as_classify(
-    client: httpx.AsyncClient, picture: Any
+    client: httpx.AsyncClient, make_image: Any
 ) -> None:
     info = (await client.get("/info")).json()
-    answer = (await client.post("/classify", content=picture())).json()
+    answer = (await client.post("/classify", content=make_image())).json()
     assert info["model"]["id"] == answer["model"]["id"]

@@ -70,14 +70,14 @@ async def test_each_way_to_send_a_key_opens_the_door(connect: Any, key_and_setti
 
 
 async def test_a_key_s_rate_is_told_where_images_are_taken(
-    connect: Any, key_and_settings: Any, picture: Any
+    connect: Any, key_and_settings: Any, make_image: Any
 ) -> None:
     key, settings = key_and_settings
     async with connect(settings) as client:
         document = (await client.get("/openapi.json")).json()
         headers = {"X-API-Key": key}
         statuses = [
-            (await client.post("/classify", content=picture(), headers=headers)).status_code
+            (await client.post("/classify", content=make_image(), headers=headers)).status_code
             for _ in range(2)
         ]
     assert statuses == [200, 429]

@@ -17,8 +17,8 @@ pytestmark = pytest.mark.anyio
 STAGES = ("receive", "queue", "decode", "preprocess", "infer", "total")
 
 
-async def test_a_form_is_classified(client: httpx.AsyncClient, picture: Any) -> None:
-    files = {"image": ("cat.jpg", picture("blue"), "text/nonsense")}
+async def test_a_form_is_classified(client: httpx.AsyncClient, make_image: Any) -> None:
+    files = {"image": ("cat.jpg", make_image("blue"), "text/nonsense")}
     answer = await client.post("/classify", files=files, headers={"X-Request-Id": "mine"})
     body = answer.json()
     assert answer.status_code == 200
@@ -41,35 +41,35 @@ async def test_a_form_is_classified(client: httpx.AsyncClient, picture: Any) -> 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
 @pytest.mark.parametrize("declared", [None, "image/gif", "application/x-www-form-urlencoded"])
-async def test_a_bare_picture_is_classified(
-    client: httpx.AsyncClient, picture: Any, kind: str, declared: str | None
+async def test_a_bare_image_is_classified(
+    client: httpx.AsyncClient, make_image: Any, kind: str, declared: str | None
 ) -> None:
     headers = {"Content-Type": declared} if declared else {}
-    data = picture("lime", kind=kind)
+    data = make_image("lime", kind=kind)
     answer = await client.post("/classify?top_k=1", content=data, headers=headers)
     assert answer.status_code == 200
     assert [item["label"] for item in answer.json()["predictions"]] == ["green"]
     assert answer.json()["image"]["format"] == kind
 
 
-async def test_an_untrained_model_says_so(connect: Any, make_engine: Any, picture: Any) -> None:
+async def test_an_untrained_model_says_so(connect: Any, make_engine: Any, make_image: Any) -> None:
     async with connect(engine=make_engine(trained=False, training=None)) as client:
-        model = (await client.post("/classify", content=picture())).json()["model"]
+        model = (await client.post("/classify", content=make_image())).json()["model"]
     assert model["trained"] is False
     assert "untrained" in model["notice"]
 
 
 @pytest.mark.parametrize("top_k", [1, 2, 3])
-async def test_top_k(client: httpx.AsyncClient, picture: Any, top_k: int) -> None:
-    answer = await client.post(f"/classify?top_k={top_k}", content=picture())
+async def test_top_k(client: httpx.AsyncClient, make_image: Any, top_k: int) -> None:
+    answer = await client.post(f"/classify?top_k={top_k}", content=make_image())
     scores = [item["score"] for item in answer.json()["predictions"]]
     assert len(scores) == top_k
     assert scores == sorted(scores, reverse=True)
 
 
 @pytest.mark.parametrize("top_k", ["0", "-1", "4", "9" * 20, "9" * 5000, "x", "1.5", ""])
-async def test_top_k_out_of_range(client: httpx.AsyncClient, picture: Any, top_k: str) -> None:
-    answer = await client.post(f"/classify?top_k={top_k}", content=picture())
+async def test_top_k_out_of_range(client: httpx.AsyncClient, make_image: Any, top_k: str) -> None:
+    answer = await client.post(f"/classify?top_k={top_k}", content=make_image())
     assert answer.status_code == 422
     assert answer.json()["code"] == "invalid_parameter"
     assert answer.json()["detail"].startswith("top_k: ")
@@ -77,14 +77,14 @@ async def test_top_k_out_of_range(client: httpx.AsyncClient, picture: Any, top_k
 
 
 async def test_the_default_top_k_is_five_or_all(
-    connect: Any, make_engine: Any, picture: Any, client: httpx.AsyncClient
+    connect: Any, make_engine: Any, make_image: Any, client: httpx.AsyncClient
 ) -> None:
-    assert len((await client.post("/classify", content=picture())).json()["predictions"]) == 3
+    assert len((await client.post("/classify", content=make_image())).json()["predictions"]) == 3
 
 
-def make_scan_bomb(picture: Any) -> bytes:
+def make_scan_bomb(make_image: Any) -> bytes:
     """A progressive JPEG with a hundred times its last scan."""
-    data = picture(kind="JPEG", progressive=True)
+    data = make_image(kind="JPEG", progressive=True)
     last = data.rindex(b"\xff\xda")
     return data[:last] + data[last:-2] * 100 + data[-2:]
 
@@ -92,22 +92,22 @@ def make_scan_bomb(picture: Any) -> bytes:
 @pytest.mark.parametrize(
     ("make", "status", "code"),
     [
-        (lambda picture: b"", 400, "bad_request"),
-        (lambda picture: b"hello", 415, "unsupported_format"),
-        (lambda picture: b"<svg/>", 415, "unsupported_format"),
-        (lambda picture: picture(kind="GIF"), 415, "unsupported_format"),
-        (lambda picture: picture()[:-50], 422, "invalid_image"),
-        (lambda picture: picture(kind="PNG")[:60], 422, "invalid_image"),
-        (lambda picture: picture(size=(101, 100), kind="PNG"), 413, "too_large"),
-        (lambda picture: b"\xff\xd8\xff" + b"x" * 40_000, 413, "too_large"),
+        (lambda make_image: b"", 400, "bad_request"),
+        (lambda make_image: b"hello", 415, "unsupported_format"),
+        (lambda make_image: b"<svg/>", 415, "unsupported_format"),
+        (lambda make_image: make_image(kind="GIF"), 415, "unsupported_format"),
+        (lambda make_image: make_image()[:-50], 422, "invalid_image"),
+        (lambda make_image: make_image(kind="PNG")[:60], 422, "invalid_image"),
+        (lambda make_image: make_image(size=(101, 100), kind="PNG"), 413, "too_large"),
+        (lambda make_image: b"\xff\xd8\xff" + b"x" * 40_000, 413, "too_large"),
         (make_scan_bomb, 413, "too_large"),
     ],
 )
-async def test_bad_pictures_are_4xx_and_counted(
-    connect: Any, picture: Any, make: Any, status: int, code: str
+async def test_bad_images_are_4xx_and_counted(
+    connect: Any, make_image: Any, make: Any, status: int, code: str
 ) -> None:
     async with connect(Settings(max_body_bytes=40_000, max_pixels=10_000)) as client:
-        answer = await client.post("/classify", content=make(picture))
+        answer = await client.post("/classify", content=make(make_image))
         metrics = (await client.get("/metrics")).text
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"
@@ -163,16 +163,16 @@ async def test_head_is_get_without_the_body(client: httpx.AsyncClient, path: str
     assert f'bnn_requests_total{{method="HEAD",route="{path}",status="200"}} 1.0' in metrics
 
 
-async def test_many_at_once(client: httpx.AsyncClient, picture: Any) -> None:
+async def test_many_at_once(client: httpx.AsyncClient, make_image: Any) -> None:
     colours = ["red", "lime", "blue"] * 10
     answers = await asyncio.gather(
-        *(client.post("/classify", content=picture(colour)) for colour in colours)
+        *(client.post("/classify", content=make_image(colour)) for colour in colours)
     )
     best = [answer.json()["predictions"][0]["index"] for answer in answers]
     assert best == [0, 1, 2] * 10
 
 
-async def test_before_the_model_is_loaded(connect: Any, picture: Any, gated: Any) -> None:
+async def test_before_the_model_is_loaded(connect: Any, make_image: Any, gated: Any) -> None:
     gated.close()
     async with connect(engine=gated, wait=False) as client:
         assert (await client.get("/livez")).status_code == 200
@@ -181,8 +181,8 @@ async def test_before_the_model_is_loaded(connect: Any, picture: Any, gated: Any
             client.get("/readyz"),
             client.get("/startupz"),
             client.get("/info"),
-            client.post("/classify", content=picture()),
-            client.post("/classify/batch", files={"image": picture()}),
+            client.post("/classify", content=make_image()),
+            client.post("/classify/batch", files={"image": make_image()}),
         ):
             answer = await request
             assert answer.status_code == 503
@@ -194,7 +194,7 @@ async def test_before_the_model_is_loaded(connect: Any, picture: Any, gated: Any
         assert (await client.get("/readyz")).json() == {"status": "ready"}
 
 
-async def test_without_a_model(tmp_path: Any, picture: Any) -> None:
+async def test_without_a_model(tmp_path: Any, make_image: Any) -> None:
     app = create_app(Settings(bundle=tmp_path))
     async with app.lifespan():
         await app.state.inference.wait()
@@ -205,7 +205,7 @@ async def test_without_a_model(tmp_path: Any, picture: Any) -> None:
                 await client.get("/readyz"),
                 await client.get("/startupz"),
                 await client.get("/info"),
-                await client.post("/classify", content=picture()),
+                await client.post("/classify", content=make_image()),
             ):
                 assert (answer.status_code, answer.json()["code"]) == (503, "no_engine")
                 assert str(tmp_path) not in answer.text
@@ -224,7 +224,7 @@ for kind, options in [("JPEG", {}), ("PNG", {}), ("WEBP", {}), ("JPEG", {"progre
     flips=st.lists(st.tuples(st.integers(0, 5000), st.integers(0, 255)), max_size=6),
     cut=st.integers(0, 5000),
 )
-async def test_fuzzed_pictures_are_never_a_500(
+async def test_fuzzed_images_are_never_a_500(
     shared_client: httpx.AsyncClient, seed: bytes, flips: list[tuple[int, int]], cut: int
 ) -> None:
     data = bytearray(seed)

@@ -11,9 +11,9 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_real_answers_have_the_described_form(
-    client: httpx.AsyncClient, picture: Any
+    client: httpx.AsyncClient, make_image: Any
 ) -> None:
-    ClassifyBody.model_validate((await client.post("/classify", content=picture())).json())
+    ClassifyBody.model_validate((await client.post("/classify", content=make_image())).json())
     InfoBody.model_validate((await client.get("/info")).json())
     for path in ("/livez", "/readyz", "/startupz"):
         StateBody.model_validate((await client.get(path)).json())
@@ -21,8 +21,8 @@ async def test_real_answers_have_the_described_form(
         ProblemBody.model_validate((await client.get(path)).json())
 
 
-async def test_a_batch_has_answers_and_problems(client: httpx.AsyncClient, picture: Any) -> None:
-    files = [("image", ("a", content)) for content in (picture(), b"no image")]
+async def test_a_batch_has_answers_and_problems(client: httpx.AsyncClient, make_image: Any) -> None:
+    files = [("image", ("a", content)) for content in (make_image(), b"no image")]
     answer = (await client.post("/classify/batch", files=files)).json()
     BatchBody.model_validate(answer)
     assert [set(result) for result in answer["results"]] == [

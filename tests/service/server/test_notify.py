@@ -292,8 +292,8 @@ def start_watch(source: str, bundle: Path, environment: dict[str, str]) -> Any:
     )
 
 
-def test_a_watch_is_ready_goes_on_and_ends(one: Manager, bundle: Path, picture: Any) -> None:
-    with serve_web(give(picture("blue"))) as camera:
+def test_a_watch_is_ready_goes_on_and_ends(one: Manager, bundle: Path, make_image: Any) -> None:
+    with serve_web(give(make_image("blue"))) as camera:
         process = start_watch(camera.url, bundle, one.describe(0.2))
         try:
             assert re.match("watching http://", one.receive()["STATUS"])

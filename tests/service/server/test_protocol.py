@@ -48,9 +48,9 @@ def reads_to_the_end(wire: Wire) -> bool:
 # ---- ordinary clients
 
 
-def test_a_connection_takes_one_request_after_another(wire: Wire, picture: Any) -> None:
+def test_a_connection_takes_one_request_after_another(wire: Wire, make_image: Any) -> None:
     for colour, label in (("red", "red"), ("lime", "green"), ("blue", "blue")):
-        wire.send(post(picture(colour)))
+        wire.send(post(make_image(colour)))
         reply = wire.read()
         assert get_label(reply) == label
         assert "connection" not in reply.headers
@@ -59,16 +59,16 @@ def test_a_connection_takes_one_request_after_another(wire: Wire, picture: Any) 
 
 
 @pytest.mark.parametrize("step", [1, 7, 1000])
-def test_a_request_may_come_in_any_pieces(wire: Wire, picture: Any, step: int) -> None:
-    data = post(picture("blue", size=(8, 8))) + get("/livez")
+def test_a_request_may_come_in_any_pieces(wire: Wire, make_image: Any, step: int) -> None:
+    data = post(make_image("blue", size=(8, 8))) + get("/livez")
     for at in range(0, len(data), step):
         wire.send(data[at : at + step])
     assert get_label(wire.read()) == "blue"
     assert wire.read().status == 200
 
 
-def test_a_chunked_body(wire: Wire, picture: Any) -> None:
-    data = picture("lime")
+def test_a_chunked_body(wire: Wire, make_image: Any) -> None:
+    data = make_image("lime")
     wire.send(post_head(None))
     for at in range(0, len(data), 100):
         piece = data[at : at + 100]
@@ -78,9 +78,9 @@ def test_a_chunked_body(wire: Wire, picture: Any) -> None:
     assert is_usable(wire)
 
 
-def test_pipelined_requests_are_answered_in_their_order(wire: Wire, picture: Any) -> None:
+def test_pipelined_requests_are_answered_in_their_order(wire: Wire, make_image: Any) -> None:
     colours = ["red", "lime", "blue"] * 3
-    wire.send(b"".join(post(picture(colour)) + get("/livez") for colour in colours))
+    wire.send(b"".join(post(make_image(colour)) + get("/livez") for colour in colours))
     for label in ["red", "green", "blue"] * 3:
         assert get_label(wire.read()) == label
         assert wire.read().body == b'{"status": "ok"}'
@@ -107,17 +107,17 @@ def test_a_client_that_wants_one_answer_gets_one(wire: Wire, request_head: bytes
 
 
 def test_what_it_pipelines_behind_the_last_one_is_not_served(
-    shared_server: ServerThread, wire: Wire, picture: Any
+    shared_server: ServerThread, wire: Wire, make_image: Any
 ) -> None:
     before = len(shared_server.engine.asked)
-    wire.send(get("/livez", "Connection: close") + post(picture()))
+    wire.send(get("/livez", "Connection: close") + post(make_image()))
     assert wire.read().closes
     assert reads_to_the_end(wire)
     assert len(shared_server.engine.asked) == before
 
 
-def test_a_client_that_waits_to_be_asked_for_its_body(wire: Wire, picture: Any) -> None:
-    data = picture("blue")
+def test_a_client_that_waits_to_be_asked_for_its_body(wire: Wire, make_image: Any) -> None:
+    data = make_image("blue")
     wire.send(post_head(len(data), "Expect: 100-continue"))
     assert wire.read_line() == b"HTTP/1.1 100 Continue\r\n"
     assert wire.read_line() == b"\r\n"
@@ -130,9 +130,9 @@ def test_a_client_that_waits_to_be_asked_for_its_body(wire: Wire, picture: Any) 
 
 
 @pytest.mark.parametrize("step", [1, 100_000])
-def test_offers_of_another_protocol_are_passed_over(wire: Wire, picture: Any, step: int) -> None:
+def test_offers_of_another_protocol_are_passed_over(wire: Wire, make_image: Any, step: int) -> None:
     """curl --http2 and Java's HttpClient offer HTTP/2 with their first request, and its body."""
-    body = picture("blue", size=(8, 8))
+    body = make_image("blue", size=(8, 8))
     chunked = post_head(None, *H2C) + b"%x\r\n" % len(body) + body + b"\r\n0\r\n\r\n"
     for data, status in (
         (post(body, *H2C), 200),
@@ -150,8 +150,8 @@ def test_offers_of_another_protocol_are_passed_over(wire: Wire, picture: Any, st
     assert is_usable(wire)
 
 
-def test_many_offers_at_once(wire: Wire, picture: Any) -> None:
-    wire.send(get("/livez", *H2C) * 30 + post(picture(), *H2C) + get("/livez"))
+def test_many_offers_at_once(wire: Wire, make_image: Any) -> None:
+    wire.send(get("/livez", *H2C) * 30 + post(make_image(), *H2C) + get("/livez"))
     assert [wire.read().status for _ in range(32)] == [200] * 32
     wire.send(get("/livez", *H2C) * 1000)
     assert wire.read().status == 200
@@ -167,7 +167,7 @@ def send_all(wire: Wire, data: bytes) -> threading.Thread:
     return thread
 
 
-def test_a_refusal_reaches_a_client_that_is_still_sending(serve: Any, picture: Any) -> None:
+def test_a_refusal_reaches_a_client_that_is_still_sending(serve: Any, make_image: Any) -> None:
     """Whether it reads the answer before it sends the body or after that, or both at once."""
     server = serve(max_body_bytes=10 * MIB)
     server.app.state.admission.bodies.capacity = MIB
@@ -187,7 +187,7 @@ def test_a_refusal_reaches_a_client_that_is_still_sending(serve: Any, picture: A
                 assert (reply.status, reply.closes) == (status, False)
                 assert reply.problem["code"] == ("overloaded" if status == 429 else "too_large")
                 assert ("retry-after" in reply.headers) is (status == 429)
-                wire.send(post(picture("blue")))
+                wire.send(post(make_image("blue")))
                 assert get_label(wire.read()) == "blue"
 
 
@@ -298,12 +298,12 @@ def test_large_heads_are_taken_up_to_the_bound(wire: Wire) -> None:
 
 
 def test_nonsense_behind_a_request_does_not_take_its_answer(
-    serve: Any, gated: Any, picture: Any
+    serve: Any, gated: Any, make_image: Any
 ) -> None:
     server = serve(gated)
     gated.close()
     with Wire(server.address) as wire:
-        wire.send(post(picture("blue")))
+        wire.send(post(make_image("blue")))
         gated.wait_for_call()
         wire.send(b"nonsense\r\n\r\n")
         time.sleep(0.05)
@@ -322,7 +322,7 @@ def test_nonsense_in_a_refused_body_does_not_add_an_answer(wire: Wire) -> None:
 
 
 def test_headers_of_requests_that_wait_have_a_bound_together(
-    serve: Any, gated: Any, picture: Any
+    serve: Any, gated: Any, make_image: Any
 ) -> None:
     server = serve(gated)
     gated.close()
@@ -330,7 +330,7 @@ def test_headers_of_requests_that_wait_have_a_bound_together(
         many = get("/livez", *["A:"] * (service.server.protocol.MAX_HEADERS - 1))
         wire.send(many)
         assert wire.read().status == 200
-        wire.send(post(picture("blue")))
+        wire.send(post(make_image("blue")))
         gated.wait_for_call()
         wire.send(many * 2)
         wait_for(lambda: server.count("bnn_malformed_requests_total", code="headers_too_large"))
@@ -349,13 +349,13 @@ def test_headers_behind_a_body_have_a_bound(shared_server: ServerThread, wire: W
 
 
 def test_a_client_may_not_send_requests_ahead_without_bound(
-    serve: Any, gated: Any, picture: Any
+    serve: Any, gated: Any, make_image: Any
 ) -> None:
     """Each takes some kilobytes until it is answered, and a few bytes to send."""
     server = serve(gated)
     gated.close()
     with Wire(server.address) as wire:
-        wire.send(post(picture("blue")))
+        wire.send(post(make_image("blue")))
         gated.wait_for_call()
         wire.send(get("/livez") * 1000)
         wait_for(lambda: server.count("bnn_malformed_requests_total", code="malformed_request"))
@@ -368,12 +368,12 @@ def test_a_client_may_not_send_requests_ahead_without_bound(
 
 
 def test_nothing_is_read_while_requests_wait_for_those_before_them(
-    serve: Any, gated: Any, picture: Any
+    serve: Any, gated: Any, make_image: Any
 ) -> None:
     server = serve(gated)
     gated.close()
     with Wire(server.address) as wire:
-        wire.send(post(picture("blue")) + get("/livez"))
+        wire.send(post(make_image("blue")) + get("/livez"))
         gated.wait_for_call()
         wire.socket.settimeout(0.5)
         with pytest.raises(TimeoutError):
@@ -506,9 +506,9 @@ def test_a_body_that_stays_away_is_a_408(serve: Any) -> None:
     assert server.held == 0
 
 
-def test_steady_progress_may_take_longer_than_silence(serve: Any, picture: Any) -> None:
+def test_steady_progress_may_take_longer_than_silence(serve: Any, make_image: Any) -> None:
     server = serve(body_idle_timeout_ms=1500)
-    data = picture("blue")
+    data = make_image("blue")
     with Wire(server.address) as wire:
         wire.send(post_head(len(data)))
         for start in range(4):
@@ -535,14 +535,14 @@ def test_a_client_that_does_not_read_is_cut_off(
 
 
 def test_a_client_that_sends_nothing_more_gets_its_answer(
-    serve: Any, gated: Any, picture: Any
+    serve: Any, gated: Any, make_image: Any
 ) -> None:
     server = serve(gated, workers=1)
     gated.close()
     with Wire(server.address) as first, Wire(server.address) as half_closed:
-        first.send(post(picture("red")))
+        first.send(post(make_image("red")))
         gated.wait_for_call()
-        half_closed.send(post(picture("blue")))
+        half_closed.send(post(make_image("blue")))
         half_closed.end()
         wait_for(lambda: server.scheduler.waiting == 1)
         gated.open()
@@ -554,9 +554,9 @@ def test_a_client_that_sends_nothing_more_gets_its_answer(
 
 
 def test_requests_that_are_pipelined_before_the_end_are_answered(
-    shared_server: ServerThread, wire: Wire, picture: Any
+    shared_server: ServerThread, wire: Wire, make_image: Any
 ) -> None:
-    wire.send(post(picture("red")) + get("/livez") + post(picture("blue")))
+    wire.send(post(make_image("red")) + get("/livez") + post(make_image("blue")))
     wire.end()
     assert get_label(wire.read()) == "red"
     assert wire.read().status == 200
@@ -579,15 +579,15 @@ def test_half_a_body_and_the_end_is_a_client_that_left(serve: Any) -> None:
 
 @pytest.mark.parametrize("behind", [b"", get("/livez")])
 def test_a_client_that_is_reset_while_its_image_waits_is_not_computed_for(
-    serve: Any, gated: Any, picture: Any, behind: bytes
+    serve: Any, gated: Any, make_image: Any, behind: bytes
 ) -> None:
     server = serve(gated, workers=1)
     gated.close()
     with Wire(server.address) as first:
-        first.send(post(picture()))
+        first.send(post(make_image()))
         gated.wait_for_call()
         leaving = Wire(server.address)
-        leaving.send(post(picture()) + behind)
+        leaving.send(post(make_image()) + behind)
         wait_for(lambda: server.scheduler.waiting == 1)
         leaving.reset()
         if not behind:  # behind a pipelined request nobody listens until the first is answered

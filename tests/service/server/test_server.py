@@ -2,6 +2,7 @@
 sockets.
 """
 
+import asyncio
 import json
 import resource
 import signal
@@ -17,6 +18,7 @@ import service.requests.front
 import service.server.eviction
 import service.server.protocol
 import service.server.server
+from service.repository.changes import Changes
 from service.server.server import bound_connections
 from tests.service.servers import ServerProcess, wait_for
 from tests.service.wire import Address, Wire, ask, get, post, post_head
@@ -101,14 +103,14 @@ def test_the_connection_that_idles_longest_makes_room(
 
 
 def test_connections_at_work_are_left_alone_and_probes_find_room(
-    serve: Any, gated: Any, picture: Any
+    serve: Any, gated: Any, make_image: Any
 ) -> None:
     server = serve(gated, max_connections=3, workers=1, queue_images=100, deadline_ms=60_000)
     gated.close()
     with ExitStack() as stack:
         wires = [stack.enter_context(Wire(server.address)) for _ in range(6)]
         for wire in wires:
-            wire.send(post(picture("blue")))
+            wire.send(post(make_image("blue")))
         wait_for(lambda: server.scheduler.waiting == 5)
         for _ in range(100):  # each one on a connection of its own
             assert ask(server.address, get()).status == 200
@@ -120,7 +122,7 @@ def test_connections_at_work_are_left_alone_and_probes_find_room(
 def test_when_all_are_at_work_new_ones_wait(
     serve: Any,
     gated: Any,
-    picture: Any,
+    make_image: Any,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -131,7 +133,7 @@ def test_when_all_are_at_work_new_ones_wait(
         wires = []
         for at_work in (1, 2, 2, 2):
             wires.append(stack.enter_context(Wire(server.address)))
-            wires[-1].send(post(picture("blue")))
+            wires[-1].send(post(make_image("blue")))
             wait_for(lambda: server.scheduler.busy + server.scheduler.waiting == at_work)  # noqa: B023
         wait_for(lambda: "too many connections" in caplog.text)
         assert server.scheduler.waiting + server.scheduler.busy == 2
@@ -238,7 +240,7 @@ def test_where_the_system_has_no_descriptors_left(start_server: Any, tiny: Any) 
 
 
 def test_a_drain_goes_by_its_phases(
-    serve: Any, picture: Any, monkeypatch: pytest.MonkeyPatch
+    serve: Any, make_image: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(service.requests.front, "_DISCARD_SECONDS", 0.2)
     server = serve(drain_delay_ms=1_000, grace_ms=60_000)
@@ -248,7 +250,7 @@ def test_a_drain_goes_by_its_phases(
             assert not one.read().closes
         server.signal(signal.SIGTERM)
         wait_for(lambda: server.lifecycle.is_draining)
-        wire.send(post(picture("blue")))  # requests are taken, on old connections and new ones
+        wire.send(post(make_image("blue")))  # requests are taken, on old connections and new ones
         reply = wire.read()
         assert (reply.status, reply.closes) == (200, True)
         assert wire.read_to_end() == b""
@@ -256,7 +258,7 @@ def test_a_drain_goes_by_its_phases(
         assert (reply.problem["code"], reply.closes) == ("draining", True)
         reply = ask(server.address, get("/livez"))
         assert (reply.status, reply.closes) == (200, True)
-        reply = ask(server.address, post(picture("red")))
+        reply = ask(server.address, post(make_image("red")))
         assert (reply.status, reply.closes) == (200, True)
         reply = ask(server.address, post_head(10**9) + bytes(1000))  # the body is read first
         assert (reply.status, reply.closes) == (413, True)
@@ -267,19 +269,19 @@ def test_a_drain_goes_by_its_phases(
         Wire(server.address)
 
 
-def test_what_is_in_flight_is_answered(serve: Any, gated: Any, picture: Any) -> None:
+def test_what_is_in_flight_is_answered(serve: Any, gated: Any, make_image: Any) -> None:
     server = serve(gated, workers=1, drain_delay_ms=0, deadline_ms=60_000, grace_ms=60_000)
     gated.close()
     with ExitStack() as stack:
         computed, waiting, uploading, half_closed = (
             stack.enter_context(Wire(server.address)) for _ in range(4)
         )
-        computed.send(post(picture("blue")))
+        computed.send(post(make_image("blue")))
         gated.wait_for_call()
-        waiting.send(post(picture("blue")) + post(picture("red")))
-        half_closed.send(post(picture("blue")))
+        waiting.send(post(make_image("blue")) + post(make_image("red")))
+        half_closed.send(post(make_image("blue")))
         half_closed.end()
-        data = picture("blue")
+        data = make_image("blue")
         uploading.send(post_head(len(data)) + data[:100])
         wait_for(lambda: server.scheduler.waiting == 2 and server.held > 0)
         server.signal(signal.SIGTERM)
@@ -294,7 +296,7 @@ def test_what_is_in_flight_is_answered(serve: Any, gated: Any, picture: Any) -> 
 
 
 def test_what_cannot_be_finished_in_time_gets_a_problem(
-    serve: Any, gated: Any, picture: Any
+    serve: Any, gated: Any, make_image: Any
 ) -> None:
     server = serve(gated, workers=1, drain_delay_ms=0, deadline_ms=60_000, grace_ms=300)
     gated.close()
@@ -302,12 +304,12 @@ def test_what_cannot_be_finished_in_time_gets_a_problem(
         computed, waiting, uploading, pipelining, half_closed = (
             stack.enter_context(Wire(server.address)) for _ in range(5)
         )
-        computed.send(post(picture("blue")))
+        computed.send(post(make_image("blue")))
         gated.wait_for_call()
-        waiting.send(post(picture("blue")))
+        waiting.send(post(make_image("blue")))
         uploading.send(post_head(1000) + bytes(100))
-        pipelining.send(post(picture("blue")) + get() + post_head(10))
-        half_closed.send(post(picture("blue")))
+        pipelining.send(post(make_image("blue")) + get() + post_head(10))
+        half_closed.send(post(make_image("blue")))
         half_closed.end()
         wait_for(lambda: server.scheduler.waiting == 3)
         server.signal(signal.SIGTERM)
@@ -322,12 +324,12 @@ def test_what_cannot_be_finished_in_time_gets_a_problem(
 
 
 def test_a_worker_that_hangs_does_not_keep_the_service(
-    serve: Any, gated: Any, picture: Any, caplog: pytest.LogCaptureFixture
+    serve: Any, gated: Any, make_image: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     server = serve(gated, workers=1, drain_delay_ms=0, deadline_ms=60_000, grace_ms=200)
     gated.close()
     with Wire(server.address) as wire:
-        wire.send(post(picture()))
+        wire.send(post(make_image()))
         gated.wait_for_call()
         server.signal(signal.SIGTERM)
         assert wire.read().problem["code"] == "draining"
@@ -354,13 +356,13 @@ def test_an_answer_that_is_not_taken_does_not_keep_the_service(
 
 
 def test_a_worker_that_hangs_does_not_get_the_grace_time_twice(
-    serve: Any, gated: Any, picture: Any, caplog: pytest.LogCaptureFixture
+    serve: Any, gated: Any, make_image: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A supervisor ends by force what takes much longer than delay and grace."""
     server = serve(gated, workers=1, deadline_ms=60_000, grace_ms=600_000)
     gated.close()
     with Wire(server.address) as wire:
-        wire.send(post(picture()))
+        wire.send(post(make_image()))
         gated.wait_for_call()
         server.signal(signal.SIGINT)
         wait_for(lambda: server.server._is_closed)
@@ -371,14 +373,14 @@ def test_a_worker_that_hangs_does_not_get_the_grace_time_twice(
     gated.open()
 
 
-def test_a_second_interrupt_does_not_wait(serve: Any, gated: Any, picture: Any) -> None:
+def test_a_second_interrupt_does_not_wait(serve: Any, gated: Any, make_image: Any) -> None:
     """In order nevertheless: who has no answer gets a problem, not a cut connection."""
     server = serve(gated, workers=1, deadline_ms=60_000, grace_ms=600_000)
     gated.close()
     with Wire(server.address) as computed, Wire(server.address) as waiting:
-        computed.send(post(picture()))
+        computed.send(post(make_image()))
         gated.wait_for_call()
-        waiting.send(post(picture()))
+        waiting.send(post(make_image()))
         wait_for(lambda: server.scheduler.waiting == 1)
         server.signal(signal.SIGINT)  # no delay at all
         wait_for(lambda: server.server._is_closed)
@@ -451,11 +453,11 @@ class Caller(threading.Thread):
 
 @pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT])
 def test_the_end_loses_no_client(
-    start_server: Any, tiny: Any, picture: Any, by: signal.Signals
+    start_server: Any, tiny: Any, make_image: Any, by: signal.Signals
 ) -> None:
     server = start_server(BNN_DRAIN_DELAY_MS="800", **tiny)
     address = server.address
-    data = post(picture())
+    data = post(make_image())
     callers = [Caller(address, data) for _ in range(6)]
     callers += [Caller(address, get(), pause=0.02) for _ in range(3)]
     callers += [Caller(address, data, anew=True) for _ in range(3)]
@@ -492,11 +494,11 @@ def test_a_second_interrupt_of_a_process(start_server: Any, tiny: Any) -> None:
 
 
 def test_three_hundred_at_once_are_answered_or_turned_away(
-    start_server: Any, tiny: Any, picture: Any
+    start_server: Any, tiny: Any, make_image: Any
 ) -> None:
     server = start_server(BNN_GRACE_MS="5000", BNN_DEADLINE_MS="4000", **tiny)
     address = server.address
-    data = post(picture(size=(1500, 1500), kind="PNG", compress_level=1))
+    data = post(make_image(size=(1500, 1500), kind="PNG", compress_level=1))
     with ExitStack() as stack:
         wires = [stack.enter_context(Wire(address)) for _ in range(300)]
         threads = [threading.Thread(target=wire.send, args=(data,)) for wire in wires]
@@ -520,3 +522,49 @@ def test_a_model_that_cannot_be_loaded_is_told_and_ends_the_process(
     lines = server.log.splitlines()
     assert lines[-1].startswith("error: /nowhere/manifest.json")
     assert "Traceback" not in server.log
+
+
+# ---- signals
+
+
+def test_many_hang_ups_are_two_readings(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that is being done, and one for whatever was changed since it began."""
+    server = serve()
+    began: list[float] = []
+    gate = asyncio.Event()
+
+    async def reload(_: Changes) -> None:
+        began.append(time.monotonic())
+        await gate.wait()
+
+    monkeypatch.setattr(Changes, "reload", reload)
+    server.signal(signal.SIGHUP)
+    wait_for(lambda: bool(began))
+    for _ in range(20):
+        server.signal(signal.SIGHUP)
+    wait_for(lambda: not server.server._signals)
+    assert len(began) == 1
+    server.server._reloading.get_loop().call_soon_threadsafe(gate.set)
+    wait_for(server.server._reloading.done)
+    assert len(began) == 2
+    server.signal(signal.SIGHUP)
+    wait_for(lambda: len(began) == 3)
+
+
+def test_a_signal_while_others_are_heeded_is_not_lost(serve: Any) -> None:
+    """They come between any two instructions, also when the last one has been looked at."""
+
+    class Late(list[signal.Signals]):
+        def __bool__(self) -> bool:
+            if not len(self) and late:
+                self.append(late.pop())
+            return len(self) > 0
+
+        def clear(self) -> None:
+            bool(self)
+            super().clear()
+
+    server = serve(drain_delay_ms=0)
+    late = [signal.SIGTERM]
+    server.server._signals = Late([signal.SIGHUP])
+    server.join()

@@ -97,7 +97,7 @@ def receiver() -> Iterator[Receiver]:
 
 
 def test_a_traced_service(
-    receiver: Receiver, start_server: Any, bundle: Path, picture: Callable[..., bytes]
+    receiver: Receiver, start_server: Any, bundle: Path, make_image: Callable[..., bytes]
 ) -> None:
     server = start_server(
         BNN_BUNDLE=str(bundle),
@@ -108,9 +108,9 @@ def test_a_traced_service(
     url = server.wait_until_ready()
     traced = {"traceparent": f"00-{TRACE}-{CALLER}-01"}
     with httpx.Client(base_url=url) as client:
-        good = client.post("/classify", content=picture(), headers=traced)
-        bad = client.post("/classify", content=b"GIF89a, no picture")
-        form = [("image", ("a.jpg", picture())), ("image", ("b.jpg", b"no picture"))]
+        good = client.post("/classify", content=make_image(), headers=traced)
+        bad = client.post("/classify", content=b"GIF89a, no image")
+        form = [("image", ("a.jpg", make_image())), ("image", ("b.jpg", b"no image"))]
         batch = client.post("/classify/batch", files=form)
         info, lost = client.get("/info"), client.get("/nothing/here")
         for path in ("/livez", "/readyz", "/metrics"):
@@ -160,7 +160,7 @@ def test_a_traced_service(
 
 
 def test_a_collector_that_never_answers_holds_up_the_end_for_seconds_only(
-    start_server: Any, bundle: Path, picture: Callable[..., bytes]
+    start_server: Any, bundle: Path, make_image: Callable[..., bytes]
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:  # connections are taken, nothing more
         server = start_server(
@@ -170,7 +170,7 @@ def test_a_collector_that_never_answers_holds_up_the_end_for_seconds_only(
             OTEL_EXPORTER_OTLP_TIMEOUT="600",
         )
         url = server.wait_until_ready()
-        assert httpx.post(f"{url}/classify", content=picture()).status_code == 200
+        assert httpx.post(f"{url}/classify", content=make_image()).status_code == 200
         log = server.stop()  # which waits for a minute
     assert server.process.returncode == 0
     assert "the last traces are lost" in log

@@ -58,9 +58,9 @@ def read_labels(results: list[dict[str, Any]]) -> list[str]:
 # ---- sources
 
 
-def test_a_still_image(watch: Any, start: Start, picture: Any, caplog: Any) -> None:
+def test_a_still_image(watch: Any, start: Start, make_image: Any, caplog: Any) -> None:
     caplog.set_level(logging.INFO)
-    server = start(give(picture("blue")))
+    server = start(give(make_image("blue")))
     status, (first, second), errors = watch(server.url, "--count", 2, "--top-k", 1)
     assert (status, errors) == (0, "")
     assert read_labels([first, second]) == ["blue", "blue"]
@@ -75,24 +75,24 @@ def test_a_still_image(watch: Any, start: Start, picture: Any, caplog: Any) -> N
     assert (summary.results, summary.bad, summary.outages) == (2, 0, 0)
 
 
-def test_a_stream(watch: Any, start: Start, picture: Any) -> None:
-    server = start(stream([picture("red"), picture("blue")], hang=True))
+def test_a_stream(watch: Any, start: Start, make_image: Any) -> None:
+    server = start(stream([make_image("red"), make_image("blue")], hang=True))
     status, results, _ = watch(server.url, "--count", 1)
     assert status == 0
     assert read_labels(results)[0] in ("red", "blue")
 
 
-def test_a_folder(watch: Any, picture: Any, tmp_path: Path) -> None:
+def test_a_folder(watch: Any, make_image: Any, tmp_path: Path) -> None:
     folder = tmp_path / "frames"
     folder.mkdir()
-    (folder / "old.jpg").write_bytes(picture("red"))
+    (folder / "old.jpg").write_bytes(make_image("red"))
     done = threading.Event()
 
     def write() -> None:
         for number in range(10_000):
             if done.wait(0.02):
                 return
-            (folder / f"{number % 7}.jpg").write_bytes(picture("blue"))
+            (folder / f"{number % 7}.jpg").write_bytes(make_image("blue"))
 
     camera = threading.Thread(target=write, daemon=True)
     camera.start()
@@ -148,11 +148,11 @@ def test_a_source_that_turns_out_to_be_none_ends_it(
 
 
 def test_a_camera_that_goes_away_and_gives_half_images(
-    watch: Any, start: Start, picture: Any, caplog: Any, monkeypatch: pytest.MonkeyPatch
+    watch: Any, start: Start, make_image: Any, caplog: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("service.watch.outage.Backoff.advance", lambda _: 0.001)
     caplog.set_level(logging.INFO)
-    red, blue = picture("red"), picture("blue")
+    red, blue = make_image("red"), make_image("blue")
     answers = [
         give(red),
         give(status=503),
@@ -173,8 +173,8 @@ def test_a_camera_that_goes_away_and_gives_half_images(
     assert caplog.records[-1].outages == 1
 
 
-def test_results_are_posted_instead_of_printed(watch: Any, start: Start, picture: Any) -> None:
-    camera, receiver = start(give(picture("blue"))), start(give(status=204))
+def test_results_are_posted_instead_of_printed(watch: Any, start: Start, make_image: Any) -> None:
+    camera, receiver = start(give(make_image("blue"))), start(give(status=204))
     status, lines, errors = watch(camera.url, "--count", 3, "--post", receiver.url)
     assert (status, lines, errors) == (0, [], "")
     bodies = [json.loads(request.body) for request in receiver.requests]
@@ -182,11 +182,11 @@ def test_results_are_posted_instead_of_printed(watch: Any, start: Start, picture
 
 
 def test_results_that_never_arrive_are_a_failure(
-    watch: Any, start: Start, picture: Any, caplog: Any, monkeypatch: pytest.MonkeyPatch
+    watch: Any, start: Start, make_image: Any, caplog: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("service.watch.reporter._LAST_SECONDS", 0.1)
     caplog.set_level(logging.INFO)
-    camera, receiver = start(give(picture("blue"))), start(give(status=500))
+    camera, receiver = start(give(make_image("blue"))), start(give(status=500))
     status, _, _ = watch(camera.url, "--count", 3, "--post", receiver.url)
     assert status == 1
     assert caplog.records[-1].unsent == 3
@@ -218,9 +218,9 @@ def start_watch(bundle: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
 
 @pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_in_order(
-    start_watch: Any, start: Start, picture: Any, by: signal.Signals
+    start_watch: Any, start: Start, make_image: Any, by: signal.Signals
 ) -> None:
-    server = start(stream([picture("red"), picture("blue")], hang=True))
+    server = start(stream([make_image("red"), make_image("blue")], hang=True))
     process = start_watch(server.url, "--text")
     line = process.stdout.readline()
     process.send_signal(by)
@@ -292,30 +292,32 @@ class Scene:
         return [result.predictions[0].label for result in self.notes.results]
 
 
-def test_only_changes(make_engine: Any, picture: Any) -> None:
+def test_only_changes(make_engine: Any, make_image: Any) -> None:
     scene = Scene(make_engine(), only_changes=True)
-    scene.show(*(picture(colour) for colour in ("red", "red", "blue", "blue", "red", "red")))
+    scene.show(*(make_image(colour) for colour in ("red", "red", "blue", "blue", "red", "red")))
     assert scene.end() == ["red", "blue", "red"]
     assert scene.watching.counts["unchanged"] == 3
 
 
-def test_classes_below_the_least_score_are_left_out(make_engine: Any, picture: Any) -> None:
+def test_classes_below_the_least_score_are_left_out(make_engine: Any, make_image: Any) -> None:
     scene = Scene(make_engine(), min_score=0.5)
-    scene.show(picture("white"), picture("blue"), picture("gray"))
+    scene.show(make_image("white"), make_image("blue"), make_image("gray"))
     assert scene.end() == ["blue"]
     assert len(scene.notes.results[0].predictions) == 1
     assert scene.watching.counts["unsure"] == 2
 
 
-def test_what_is_unsure_changes_nothing(make_engine: Any, picture: Any) -> None:
+def test_what_is_unsure_changes_nothing(make_engine: Any, make_image: Any) -> None:
     scene = Scene(make_engine(), min_score=0.5, only_changes=True)
-    scene.show(picture("blue"), picture("gray"), picture("blue"), picture("red"))
+    scene.show(make_image("blue"), make_image("gray"), make_image("blue"), make_image("red"))
     assert scene.end() == ["blue", "red"]
 
 
-def test_bad_images_are_counted_and_said_once(make_engine: Any, picture: Any, caplog: Any) -> None:
+def test_bad_images_are_counted_and_said_once(
+    make_engine: Any, make_image: Any, caplog: Any
+) -> None:
     scene = Scene(make_engine())
-    scene.show(*[picture()[:-50], b"", b"no image", picture("blue")] * 3)
+    scene.show(*[make_image()[:-50], b"", b"no image", make_image("blue")] * 3)
     assert scene.end() == ["blue"] * 3
     assert scene.watching.counts["bad"] == 9
     assert [record.getMessage() for record in caplog.records] == [
@@ -325,7 +327,7 @@ def test_bad_images_are_counted_and_said_once(make_engine: Any, picture: Any, ca
 
 
 def test_no_memory_for_an_image_ends_nothing(
-    make_engine: Any, picture: Any, monkeypatch: pytest.MonkeyPatch
+    make_engine: Any, make_image: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def decode(*_: Any, **__: Any) -> None:
         raise MemoryError
@@ -333,18 +335,18 @@ def test_no_memory_for_an_image_ends_nothing(
     scene = Scene(make_engine())
     with monkeypatch.context() as patch:
         patch.setattr("runtime.image_reader.decode_image", decode)
-        scene.show(picture("blue"))
-    scene.show(picture("red"))
+        scene.show(make_image("blue"))
+    scene.show(make_image("red"))
     assert scene.end() == ["red"]
 
 
-def test_the_rate_is_bounded_and_the_newest_wins(make_engine: Any, picture: Any) -> None:
+def test_the_rate_is_bounded_and_the_newest_wins(make_engine: Any, make_image: Any) -> None:
     scene = Scene(make_engine(), every=0.2, count=2)
     began = time.monotonic()
-    scene.show(picture("red"))
+    scene.show(make_image("red"))
     for _ in range(20):
-        scene.newest.put(Frame(picture("green"), "camera"))
-    scene.newest.put(Frame(picture("blue"), "camera"))
+        scene.newest.put(Frame(make_image("green"), "camera"))
+    scene.newest.put(Frame(make_image("blue"), "camera"))
     wait_for(lambda: len(scene.notes.results) == 2)
     assert time.monotonic() - began >= 0.2
     assert scene.end()[1:] == ["blue"]

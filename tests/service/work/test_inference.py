@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -19,10 +20,12 @@ from service.memory.budget import Budget
 from service.messages.exchange import Connection
 from service.messages.problems import Problem
 from service.metrics.metrics import Metrics
+from service.repository.served import ServedModel
 from service.settings.settings import Settings
 from service.work.inference import Classified, Inference
 from service.work.lifecycle import Lifecycle
 from service.work.scheduler import Job
+from tests.service.conftest import make_served
 from tests.service.servers import make_settings
 from tests.service.wire import SECONDS
 
@@ -49,9 +52,11 @@ async def start(engine: Any = None, unit: int = 1, **settings: Any) -> AsyncIter
         await inference.close()
 
 
-def submit(inference: Inference, data: bytes, cost: float = 1.0) -> Job:
+def submit(
+    inference: Inference, data: bytes, cost: float = 1.0, model: ServedModel | None = None
+) -> Job:
     """A job for one image, on its way."""
-    job = Job(data, 1, "caller", Connection(), cost, monotonic() + SECONDS)
+    job = Job(data, 1, "caller", Connection(), cost, monotonic() + SECONDS, model=model)
     inference.scheduler.submit(job)
     return job
 
@@ -77,12 +82,12 @@ async def test_is_not_ready_until_the_warm_up_is_over(gated: Any) -> None:
     await inference.close()
 
 
-async def test_works_on_threads_of_its_own(make_engine: Any, picture: Any) -> None:
+async def test_works_on_threads_of_its_own(make_engine: Any, make_image: Any) -> None:
     engine, before = make_engine(), set(threading.enumerate())
     async with start(engine, workers=2) as inference:
         engine.threads.clear()
         answers = await asyncio.gather(
-            *(classify(inference, picture(colour)) for colour in ("red", "lime", "blue") * 5)
+            *(classify(inference, make_image(colour)) for colour in ("red", "lime", "blue") * 5)
         )
     assert [answer.predictions[0].index for answer in answers] == [0, 1, 2] * 5
     assert all(answer.seconds.keys() == STAGES for answer in answers)
@@ -91,41 +96,41 @@ async def test_works_on_threads_of_its_own(make_engine: Any, picture: Any) -> No
     assert not [one for one in set(threading.enumerate()) - before if "bnn-" in one.name]
 
 
-async def test_an_answer_holds_neither_file_nor_pixels(make_engine: Any, picture: Any) -> None:
+async def test_an_answer_holds_neither_file_nor_pixels(make_engine: Any, make_image: Any) -> None:
     async with start(make_engine()) as inference:
-        job = submit(inference, picture())
+        job = submit(inference, make_image())
         outcome = await job.done
-    assert (job.data, outcome.picture.tensor.nbytes) == (b"", 0)
+    assert (job.data, outcome.image.tensor.nbytes) == (b"", 0)
 
 
-async def test_the_event_loop_runs_while_the_network_computes(gated: Any, picture: Any) -> None:
+async def test_the_event_loop_runs_while_the_network_computes(gated: Any, make_image: Any) -> None:
     async with start(gated) as inference:
         gated.close()
         asyncio.get_running_loop().call_later(0.02, gated.open)
-        await classify(inference, picture())
+        await classify(inference, make_image())
 
 
 async def test_an_image_alone_gets_all_threads_and_one_of_several_gets_one(
-    gated: Any, picture: Any
+    gated: Any, make_image: Any
 ) -> None:
     async with start(gated, workers=2, threads=4) as inference:
         gated.close()
-        first = submit(inference, picture())
+        first = submit(inference, make_image())
         await asyncio.to_thread(gated.wait_for_call)
-        second = submit(inference, picture())
+        second = submit(inference, make_image())
         await asyncio.to_thread(gated.wait_for_call)
         gated.open()
         await asyncio.gather(first.done, second.done)
         assert gated.asked == [(1, 4), (1, 1)]
 
 
-async def test_images_that_wait_are_computed_together(gated: Any, picture: Any) -> None:
+async def test_images_that_wait_are_computed_together(gated: Any, make_image: Any) -> None:
     async with start(gated, unit=4, workers=1) as inference:
         gated.close()
-        first = submit(inference, picture())
+        first = submit(inference, make_image())
         await asyncio.to_thread(gated.wait_for_call)
         colours = ("red", "lime", "blue")
-        jobs = [submit(inference, picture(colour)) for colour in colours]
+        jobs = [submit(inference, make_image(colour)) for colour in colours]
         bad = submit(inference, b"no image")
         gated.open()
         outcomes = await asyncio.gather(*(job.done for job in jobs))
@@ -136,7 +141,22 @@ async def test_images_that_wait_are_computed_together(gated: Any, picture: Any) 
         assert [images for images, _ in gated.asked] == [1, 3]
 
 
-async def test_one_bad_image_harms_no_other_of_its_unit(gated: Any, picture: Any) -> None:
+async def test_each_model_computes_as_many_together_as_it_may(gated: Any, make_image: Any) -> None:
+    async with start(gated, unit=4, workers=1) as inference:
+        models = {unit: replace(make_served(f"of-{unit}"), unit=unit) for unit in (1, 2, 4)}
+        for model in models.values():
+            inference.catalogue.put(model)
+        for unit, model in models.items():
+            gated.close()
+            first = submit(inference, make_image())  # of the default model, whose engine waits
+            await asyncio.to_thread(gated.wait_for_call)
+            jobs = [submit(inference, make_image(), model=model) for _ in range(4)]
+            gated.open()
+            outcomes = await asyncio.gather(first.done, *(job.done for job in jobs))
+            assert [outcome.unit for outcome in outcomes[1:]] == [unit] * 4
+
+
+async def test_one_bad_image_harms_no_other_of_its_unit(gated: Any, make_image: Any) -> None:
     class Poisoned(type(gated)):  # type: ignore[misc]
         def predict(self, images: np.ndarray, threads: int | None = None) -> np.ndarray:
             logits = super().predict(images, threads)
@@ -146,9 +166,12 @@ async def test_one_bad_image_harms_no_other_of_its_unit(gated: Any, picture: Any
     engine = Poisoned()
     async with start(engine, unit=4, workers=1) as inference:
         engine.close()
-        first = submit(inference, picture())
+        first = submit(inference, make_image())
         await asyncio.to_thread(engine.wait_for_call)
-        jobs = [submit(inference, data) for data in (picture(), picture("white"), picture("lime"))]
+        jobs = [
+            submit(inference, data)
+            for data in (make_image(), make_image("white"), make_image("lime"))
+        ]
         engine.open()
         red, white, green = await asyncio.gather(
             *(job.done for job in jobs), return_exceptions=True
@@ -159,7 +182,9 @@ async def test_one_bad_image_harms_no_other_of_its_unit(gated: Any, picture: Any
         await first.done
 
 
-async def test_a_network_that_fails_ends_its_unit_and_no_worker(gated: Any, picture: Any) -> None:
+async def test_a_network_that_fails_ends_its_unit_and_no_worker(
+    gated: Any, make_image: Any
+) -> None:
     class Failing(type(gated)):  # type: ignore[misc]
         healthy = True
 
@@ -171,15 +196,15 @@ async def test_a_network_that_fails_ends_its_unit_and_no_worker(gated: Any, pict
     engine = Failing()
     async with start(engine, unit=4, workers=1) as inference:
         engine.healthy = False
-        jobs = [submit(inference, data) for data in (picture(), b"bad", picture())]
+        jobs = [submit(inference, data) for data in (make_image(), b"bad", make_image())]
         found = await asyncio.gather(*(job.done for job in jobs), return_exceptions=True)
         assert [type(outcome) for outcome in found] == [ValueError, Problem, ValueError]
         engine.healthy = True
-        assert (await classify(inference, picture())).predictions
+        assert (await classify(inference, make_image())).predictions
 
 
 async def test_the_predictor_learns_from_images_and_not_from_what_is_none(
-    make_engine: Any, picture: Any
+    make_engine: Any, make_image: Any
 ) -> None:
     async with start(make_engine()) as inference:
         before = inference.predictor.predict(8)
@@ -189,15 +214,15 @@ async def test_the_predictor_learns_from_images_and_not_from_what_is_none(
         with pytest.raises(Problem):
             await submit(inference, b"no image", cost=0.0).done
         assert inference.predictor.predict(8) != before, "dearer than was thought"
-        data = picture()
+        data = make_image()
         before = inference.predictor.predict(len(data))
         await classify(inference, data)
         assert inference.predictor.predict(len(data)) != before
 
 
-async def test_no_memory_to_decode_is_no_fault_of_the_picture(
+async def test_no_memory_to_decode_is_no_fault_of_the_image(
     make_engine: Any,
-    picture: Any,
+    make_image: Any,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -208,13 +233,13 @@ async def test_no_memory_to_decode_is_no_fault_of_the_picture(
         with monkeypatch.context() as patch:
             patch.setattr("runtime.image_reader.decode_image", decode)
             with pytest.raises(Problem, match="out_of_memory") as caught:
-                await classify(inference, picture())
+                await classify(inference, make_image())
         assert caught.value.definition.status == 503
         assert caplog.records[-1].levelname == "ERROR"
         assert caplog.records[-1].exc_info is not None
         metrics = inference._metrics.expose("")[0].decode()
         assert 'bnn_decode_failures_total{code="out_of_memory"} 1.0' in metrics
-        assert (await classify(inference, picture())).predictions
+        assert (await classify(inference, make_image())).predictions
 
 
 async def test_a_missing_bundle_is_a_fault_that_is_told(
@@ -275,13 +300,13 @@ async def test_falling_back_and_an_untrained_model_are_warnings(
 
 
 async def test_closing_finishes_what_was_begun_and_refuses_what_waits(
-    gated: Any, picture: Any
+    gated: Any, make_image: Any
 ) -> None:
     async with start(gated, workers=1) as inference:
         gated.close()
-        begun = submit(inference, picture())
+        begun = submit(inference, make_image())
         await asyncio.to_thread(gated.wait_for_call)
-        waiting = submit(inference, picture())
+        waiting = submit(inference, make_image())
         closing = asyncio.create_task(inference.close())
         with pytest.raises(Problem, match="draining"):
             await waiting.done
@@ -290,14 +315,14 @@ async def test_closing_finishes_what_was_begun_and_refuses_what_waits(
         assert (await begun.done).predictions
 
 
-async def test_the_lifecycle_hears_of_a_hanging_worker(gated: Any, picture: Any) -> None:
+async def test_the_lifecycle_hears_of_a_hanging_worker(gated: Any, make_image: Any) -> None:
     lifecycle = Lifecycle(0.01)
     settings = Settings()
     inference = Inference(settings, Metrics(), lifecycle, Budget(settings), gated)
     inference.start()
     await inference.wait()
     gated.close()
-    job = submit(inference, picture())
+    job = submit(inference, make_image())
     await asyncio.to_thread(gated.wait_for_call)
     await asyncio.sleep(0.02)
     with pytest.raises(Problem, match="hanging"):

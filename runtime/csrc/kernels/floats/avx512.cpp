@@ -30,16 +30,25 @@ namespace {
 
 #include "kernels/floats/pool.inc"
 
+#include "kernels/floats/winograd.inc"
+
 #include "kernels/floats/int8.inc"
 
 }  // namespace
 
-const FloatKernels kAvx512Floats = {kOutputs,  kVectors * kLanes, convolve_row, copy_columns,
-                                    split_row, pool_row,          mean,         dense};
+const FloatKernels kAvx512Floats = {kOutputs,
+                                    kVectors * kLanes,
+                                    convolve_row,
+                                    copy_columns,
+                                    split_row,
+                                    pool_row,
+                                    mean,
+                                    dense,
+                                    {kTermOutputs, kTermsTogether, transform_rows, winograd_rows}};
 
 const Int8Kernels kAvx512Int8 = {
-    kOutputs,          kQuadVectors * kLanes, kWeightBytes, kOffset,    pack_quad_weights,
-    convolve_quad_row, quantize_quads,        quantize,     fill_panel, dense_quads};
+    kOutputs,          kCellVectors * kLanes, kCellChannels, kOffset,    pack_cell_weights,
+    convolve_cell_row, quantize_cells,        quantize,      fill_panel, dense_quads};
 
 }  // namespace bnn
 

@@ -15,15 +15,24 @@ namespace {
 
 #include "kernels/floats/pool.inc"
 
+#include "kernels/floats/winograd.inc"
+
 #include "kernels/floats/int8.inc"
 
 }  // namespace
 
-const FloatKernels kGenericFloats = {kOutputs,  kVectors * kLanes, convolve_row, copy_columns,
-                                     split_row, pool_row,          mean,         dense};
+const FloatKernels kGenericFloats = {kOutputs,
+                                     kVectors * kLanes,
+                                     convolve_row,
+                                     copy_columns,
+                                     split_row,
+                                     pool_row,
+                                     mean,
+                                     dense,
+                                     {kTermOutputs, kTermsTogether, transform_rows, winograd_rows}};
 
 const Int8Kernels kGenericInt8 = {
-    kOutputs,          kQuadVectors * kLanes, kWeightBytes, kOffset,    pack_quad_weights,
-    convolve_quad_row, quantize_quads,        quantize,     fill_panel, dense_quads};
+    kOutputs,          kCellVectors * kLanes, kCellChannels, kOffset,    pack_cell_weights,
+    convolve_cell_row, quantize_cells,        quantize,      fill_panel, dense_quads};
 
 }  // namespace bnn

@@ -1,5 +1,6 @@
 // Float parts on NEON, in tiles of 8 channels x 12 pixels in registers.
-// The tiles are of floats or of four 8-bit channels in the place of a float.
+// The tiles are of floats or, with dot products, of four 8-bit channels in the place of a float;
+// without them 8-bit tiles are of 8 x 8, since products need registers, too.
 #include <string.h>
 
 #include "core/requires.h"
@@ -18,6 +19,8 @@ namespace {
 #include "kernels/floats/convolve.inc"
 
 #include "kernels/floats/pool.inc"
+
+#include "kernels/floats/winograd.inc"
 
 #include "kernels/floats/int8.inc"
 
@@ -41,17 +44,30 @@ BNN_TARGET_END
 
 }  // namespace
 
-const FloatKernels kNeonFloats = {kOutputs,  kVectors * kLanes, convolve_row, copy_columns,
-                                  split_row, pool_row,          mean,         dense};
+const FloatKernels kNeonFloats = {kOutputs,
+                                  kVectors * kLanes,
+                                  convolve_row,
+                                  copy_columns,
+                                  split_row,
+                                  pool_row,
+                                  mean,
+                                  dense,
+                                  {kTermOutputs, kTermsTogether, transform_rows, winograd_rows}};
 
 const Int8Kernels kNeonInt8 = {
-    kOutputs,          kQuadVectors * kLanes, kWeightBytes, kOffset,    pack_quad_weights,
-    convolve_quad_row, quantize_quads,        quantize,     fill_panel, dense_quads};
+    kOutputs,          kCellVectors * kLanes, kCellChannels, kOffset,    pack_cell_weights,
+    convolve_cell_row, quantize_cells,        quantize,      fill_panel, dense_quads};
 
-const Int8Kernels kNeonDotInt8 = {
-    kOutputs,          kQuadVectors * kLanes,  kWeightBytes,        kOffset,
-    pack_quad_weights, dot::convolve_quad_row, dot::quantize_quads, dot::quantize,
-    dot::fill_panel,   dot::dense_quads};
+const Int8Kernels kNeonDotInt8 = {kOutputs,
+                                  dot::kCellVectors * kLanes,
+                                  kCellChannels,
+                                  kOffset,
+                                  pack_cell_weights,
+                                  dot::convolve_cell_row,
+                                  dot::quantize_cells,
+                                  dot::quantize,
+                                  dot::fill_panel,
+                                  dot::dense_quads};
 
 }  // namespace bnn
 #endif

@@ -38,20 +38,30 @@ SlicedOutput make_output(const uint32_t* weight, int64_t words, bool complement)
           static_cast<uint8_t>(complement)};
 }
 
+SlicedShape place_rows(const SlicedSizes& sizes, int64_t height, int64_t width, int64_t row_bits) {
+  const bool fits_half = height * row_bits <= 8 * sizes.half;
+  const int32_t vector_bytes = fits_half ? sizes.half : sizes.full;
+  const int64_t rows = 8 * vector_bytes / row_bits;
+  return {static_cast<int32_t>(height), static_cast<int32_t>(width), static_cast<int32_t>(row_bits),
+          static_cast<int32_t>((height + rows - 1) / rows), vector_bytes};
+}
+
+int64_t plane_bytes(const SlicedShape& shape) {
+  return int64_t{shape.vectors} * shape.vector_bytes;
+}
+
 }  // namespace
 
 bool make_sliced_shape(const SlicedSizes& sizes, int64_t height, int64_t width,
                        SlicedShape* shape) {
-  if (width > 64) return false;
-  const int32_t row_bits = width <= 16 ? 16 : width <= 32 ? 32 : 64;
-  const bool fits_half = height * row_bits <= 8 * sizes.half;
-  const int32_t vector_bytes = fits_half ? sizes.half : sizes.full;
-  const int64_t rows = 8 * vector_bytes / row_bits;
-  const int64_t vectors = (height + rows - 1) / rows;
-  if (vectors * vector_bytes > kPlaneBytesMost) return false;
-  *shape = {static_cast<int32_t>(height), static_cast<int32_t>(width), row_bits,
-            static_cast<int32_t>(vectors), vector_bytes};
-  return true;
+  if (width > 64 || height > 8 * kPlaneBytesMost) return false;
+  *shape = place_rows(sizes, height, width, width <= 16 ? 16 : width <= 32 ? 32 : 64);
+  if (width >= kCloseWidthLeast) {
+    const SlicedShape close = place_rows(sizes, height, width, width + width % 2);
+    if (plane_bytes(close) < plane_bytes(*shape) && plane_bytes(close) <= kCloseBytesMost)
+      *shape = close;
+  }
+  return plane_bytes(*shape) <= kPlaneBytesMost;
 }
 
 bool make_tiled_shape(int32_t vector_bytes, int32_t row_bits, int32_t height, int32_t width,

@@ -8,7 +8,8 @@
 //
 // Layouts
 // - plane: V vectors; row y of the map is lane y / V of vector y % V, so that the rows above and
-//   below a vector are its neighbours.
+//   below a vector are its neighbours. Lanes have 16, 32 or 64 bits or, where this takes fewer
+//   vectors, as many as a row: then they lie close, across the words of a vector.
 // - elements of a layer: rows u = 0 .. V + 1 of 3 * channels + 1 vectors; row u holds vector u - 1
 //   of all planes, for each channel the copies seen at dx = -1, 0, +1, and a vector of zeros behind
 //   them.
@@ -22,6 +23,8 @@
 namespace bnn {
 
 constexpr int kPlaneBytesMost = 1024;  // of V vectors
+constexpr int kCloseBytesMost = 512;   // of V vectors with close rows
+constexpr int kCloseWidthLeast = 9;    // of a map with close rows
 constexpr int kSumPlanesLeast = 9;     // planes of a sum X that kernels are compiled for
 constexpr int kSumPlanesMost = 14;
 constexpr int kGroupsMost = 16;  // groups of 64 outputs
@@ -38,7 +41,7 @@ struct SlicedTiles {
 
 struct SlicedShape {
   int32_t height, width;
-  int32_t row_bits;  // 16, 32 or 64
+  int32_t row_bits;  // of a lane: 16, 32, 64 or, close rows, the width made even
   int32_t vectors;   // V
   int32_t vector_bytes;
   SlicedTiles tiles = {1, 1, 0, 0, 0, 0};
@@ -66,6 +69,8 @@ struct SlicedOutput {
   uint16_t start;
   uint8_t odd, complement;
 };
+
+inline bool has_close_rows(const SlicedShape& shape) { return 64 % shape.row_bits != 0; }
 
 // A layer's weights; its list of entries (uint16) follows.
 struct SlicedLayer {
@@ -179,13 +184,16 @@ struct SlicedSizes {
   // ones have shorter lists and more Gray steps.
   int32_t four_words, five_words;
   int32_t widest;  // channels of the widest layer that is faster in this family
+  // Percent of the lanes of such vectors that a map uses at least to be faster in this family:
+  // measured, see README.md.
+  int32_t least_full, least_half;
   // Tiles are faster than popcount from so many eighths of a vector's positions on, if so many
   // quarters of its images are there.
   int32_t tile_eighths, tile_quarters;
 };
-constexpr SlicedSizes kAvx2Sizes = {32, 0, 2, 5, 3600, 3, 2};
-constexpr SlicedSizes kAvx512Sizes = {64, 32, 2, 5, 3600, 4, 4};
-constexpr SlicedSizes kNeonSizes = {16, 0, 2, 10, 3600, 4, 2};
+constexpr SlicedSizes kAvx2Sizes = {32, 0, 2, 5, 3600, 35, 0, 3, 2};
+constexpr SlicedSizes kAvx512Sizes = {64, 32, 2, 5, 3600, 50, 55, 4, 4};
+constexpr SlicedSizes kNeonSizes = {16, 0, 2, 10, 3600, 50, 0, 4, 2};
 
 struct SlicedKernels {
   void (*compare)(const SlicedCompareJob& job);

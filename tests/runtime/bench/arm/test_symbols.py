@@ -36,8 +36,8 @@ NM = """\
         ("bnn_abi", "bnn_abi"),
         ("void bnn::(anonymous namespace)::sum_group<10, 8, 4>(char const*)", "sum_group"),
         (
-            "bnn::(anonymous namespace)::dot::convolve_quad_row(bnn::Job const&)",
-            "dot::convolve_quad_row",
+            "bnn::(anonymous namespace)::dot::convolve_cell_row(bnn::Job const&)",
+            "dot::convolve_cell_row",
         ),
         ("bnn::(anonymous namespace)::StemWalk::convolve(int)", "StemWalk::convolve"),
         ("bnn::check(char const*) [clone .part.0]", "check"),

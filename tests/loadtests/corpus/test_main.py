@@ -1,13 +1,12 @@
-"""The corpus tool: which files it takes, what it calls a fault, and a real run."""
+"""The corpus tool: a real run, and wrong usage."""
 
 from pathlib import Path
 
 import pytest
 
-from loadtests.clients.http_client import Address, How
+from loadtests.clients.http_client import Address
 from loadtests.clients.images import generate_jpegs
-from loadtests.clients.outcomes import Outcome
-from loadtests.corpus import Posted, list_files, main, parse_url
+from loadtests.corpus.__main__ import main, parse_url
 from loadtests.errors import WrongUsage
 from tests.loadtests.conftest import RunTool
 
@@ -31,35 +30,6 @@ def test_run_against_this_service(run_tool: RunTool, tmp_path: Path) -> None:
     }
     assert found["results"]["rss_bytes"] > 2**20
     assert "RSS afterwards" in printed
-
-
-@pytest.mark.parametrize(
-    ("outcome", "faulty"),
-    [
-        (Outcome(0, 0, 1, 200), False),
-        (Outcome(0, 0, 1, 422), False),
-        (Outcome(0, 0, 1, 503), False),
-        (Outcome(0, 0, 1, 504), False),
-        (Outcome(0, 0, 1, 500), True),
-        (Outcome(0, 0, 1, lost=How.TIMEOUT), True),
-    ],
-)
-def test_faults(outcome: Outcome, faulty: bool) -> None:
-    posted = Posted(Path("a.JPG"), 3, outcome)
-    assert posted.faulty is faulty
-    assert posted.kind == ".jpg"
-
-
-def test_files_of_all_folders_in_order(tmp_path: Path) -> None:
-    for name in ("b/2", "b/1", "a/3"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    found = list_files([tmp_path / "b", tmp_path / "a"])
-    assert [path.name for path in found] == ["1", "2", "3"]
-    (tmp_path / "empty").mkdir()
-    for folder in ("empty", "missing"):
-        with pytest.raises(WrongUsage, match="expected"):
-            list(list_files([tmp_path / folder]))
 
 
 def test_urls() -> None:
