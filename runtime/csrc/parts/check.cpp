@@ -170,7 +170,7 @@ const char* check_sliced_layer(const StageRecord& stage, const LayerRecord& laye
   const int32_t planes = plane_count(kTaps * channels) - 1;
   if (!sliced_takes(channels) || lists.entry_count < 0 ||
       lists.sum_planes != (planes < kSumPlanesLeast ? kSumPlanesLeast : planes) ||
-      (lists.overlapping != 0) != can_overlap(shape, channels) ||
+      (lists.overlapping != 0 && !can_overlap(shape, channels)) ||
       !between(lists.group_count, 1, kGroupsMost)) {
     return "lists";
   }

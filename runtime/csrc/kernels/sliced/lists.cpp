@@ -122,10 +122,16 @@ void plan_group(const uint32_t* weight, int64_t words, int32_t first, int32_t ou
   }
 }
 
-void write_group(const uint32_t* weight, int64_t words, int32_t first, const GroupPlan& plan,
+bool write_group(const uint32_t* weight, int64_t words, int32_t first, const GroupPlan& plan,
                  const ElementOrder& order, uint16_t* entries) {
-  const int64_t all = group_entries(plan.outputs, plan.size);
-  for (int64_t i = 0; i < all; ++i) entries[i] = static_cast<uint16_t>(order.zero);
+  bool fits = true;
+  const int32_t early = first_part(plan.size);
+  const auto put = [&](int64_t code, int32_t place, int64_t entry) {
+    const int64_t held = place < early ? entry : entry - order.later;
+    fits = fits && held >= 0 && held <= UINT16_MAX;
+    entries[class_position(static_cast<int>(code), plan.outputs) * plan.size + place] =
+        static_cast<uint16_t>(held);
+  };
   int whole[kClassesMost];  // elements that still go to their own class
   int next[kClassesMost];   // then: the split in use, by its smaller code
   int used[kClassesMost];   // and how often it was used
@@ -134,36 +140,41 @@ void write_group(const uint32_t* weight, int64_t words, int32_t first, const Gro
     whole[code] = plan.count[code] < plan.size ? plan.count[code] : plan.size;
     next[code] = used[code] = filled[code] = 0;
   }
-  const auto enter = [&](int code, int64_t entry) {
-    entries[class_position(code, plan.outputs) * plan.size + filled[code]++] =
-        static_cast<uint16_t>(entry);
-  };
-  for (int64_t dy = 0; dy < 3; ++dy) {  // in the order of memory
-    for (int64_t word = 0; word < words; ++word) {
-      uint8_t codes[3][32];
-      for (int64_t dx = 0; dx < 3; ++dx)
-        gather_codes(weight, words, first, plan.outputs, (dy * 3 + dx) * words + word, codes[dx]);
-      for (int bit = 0; bit < 32; ++bit) {
-        for (int64_t dx = 0; dx < 3; ++dx) {
-          const int code = codes[dx][bit] ^ static_cast<int>(plan.mask);
-          if (code == 0) continue;
-          const int64_t entry = dy * order.row + (3 * (word * 32 + bit) + dx) * order.plane;
-          if (whole[code] > 0) {
-            --whole[code];
-            enter(code, entry);
-            continue;
-          }
-          while (used[code] == plan.split[code][next[code]]) {
-            ++next[code];
-            used[code] = 0;
-          }
-          ++used[code];
-          enter(next[code], entry);
-          enter(code ^ next[code], entry);
+  const auto enter = [&](int code, int64_t entry) { put(code, filled[code]++, entry); };
+  const auto enter_word = [&](int64_t dy, int64_t word) {
+    uint8_t codes[3][32];
+    for (int64_t dx = 0; dx < 3; ++dx)
+      gather_codes(weight, words, first, plan.outputs, (dy * 3 + dx) * words + word, codes[dx]);
+    for (int bit = 0; bit < 32; ++bit) {
+      for (int64_t dx = 0; dx < 3; ++dx) {
+        const int code = codes[dx][bit] ^ static_cast<int>(plan.mask);
+        if (code == 0) continue;
+        const int64_t entry = dy * order.row + (3 * (word * 32 + bit) + dx) * order.plane;
+        if (whole[code] > 0) {
+          --whole[code];
+          enter(code, entry);
+          continue;
         }
+        while (used[code] == plan.split[code][next[code]]) {
+          ++next[code];
+          used[code] = 0;
+        }
+        ++used[code];
+        enter(next[code], entry);
+        enter(code ^ next[code], entry);
       }
     }
+  };
+  // In the order of memory.
+  const bool rows_first = order.row > order.plane;
+  const int64_t outer = rows_first ? 3 : words, inner = rows_first ? words : 3;
+  for (int64_t i = 0; i < outer; ++i) {
+    for (int64_t k = 0; k < inner; ++k) enter_word(rows_first ? i : k, rows_first ? k : i);
   }
+  for (int code = 1; code < 1 << plan.outputs; ++code) {
+    while (filled[code] < plan.size) enter(code, order.zero);
+  }
+  return fits;
 }
 
 }  // namespace bnn

@@ -22,8 +22,14 @@ struct GroupPlan {
 // The entries of elements: that of channel, dy, dx is dy * row + (3 * channel + dx) * plane.
 struct ElementOrder {
   int64_t row, plane;
-  int64_t zero;  // of a vector of zeros
+  int64_t zero;   // of a vector of zeros
+  int64_t later;  // what is subtracted from the entries in the second part of each class
 };
+
+constexpr int kBlock = 32;  // entries that are added in registers
+
+// Entries in the first part of a class of `size`, see ElementOrder.
+inline int32_t first_part(int32_t size) { return size / kBlock / 2 * kBlock; }
 
 // weight is [64][9][words]; a group is the outputs first .. first + outputs - 1, at least 2 and at
 // most kGroupMost.
@@ -34,7 +40,8 @@ void plan_group(const uint32_t* weight, int64_t words, int32_t first, int32_t ou
 inline int64_t group_entries(int32_t outputs, int32_t size) {
   return ((int64_t{1} << outputs) - 1) * size;
 }
-void write_group(const uint32_t* weight, int64_t words, int32_t first, const GroupPlan& plan,
+// False if 16 bits do not hold an entry.
+bool write_group(const uint32_t* weight, int64_t words, int32_t first, const GroupPlan& plan,
                  const ElementOrder& order, uint16_t* entries);
 
 }  // namespace bnn

@@ -101,7 +101,7 @@ bool has_overlapping_rows(const SlicedShape& shape) {
 }
 
 bool can_overlap(const SlicedShape& shape, int64_t channels) {
-  return has_overlapping_rows(shape) && overlapping_order(channels).zero <= UINT16_MAX;
+  return has_overlapping_rows(shape) && overlapping_order(channels).later <= UINT16_MAX / 2;
 }
 
 void write_sliced_layer(const SlicedKernels& kernels, const SlicedShape& shape,
@@ -109,21 +109,24 @@ void write_sliced_layer(const SlicedKernels& kernels, const SlicedShape& shape,
   const int64_t channels = 32 * words;
   const int32_t planes = plane_count(kTaps * channels) - 1;
   layer->sum_planes = planes < kSumPlanesLeast ? kSumPlanesLeast : planes;
-  layer->entry_count = 0;
-  layer->overlapping = can_overlap(shape, channels);
-  const ElementOrder order =
-      layer->overlapping ? overlapping_order(channels) : element_order(channels, layer->sum_planes);
   uint16_t* entries = reinterpret_cast<uint16_t*>(layer + 1);
-  layer->group_count =
-      plan_layer(kernels, weight, words, [&](int32_t i, int32_t first, const GroupPlan& plan) {
-        layer->groups[i] = {first, plan.outputs, plan.size, layer->entry_count};
-        write_group(weight, words, first, plan, order, entries + layer->entry_count);
-        layer->entry_count += static_cast<int32_t>(group_entries(plan.outputs, plan.size));
-        for (int32_t k = 0; k < plan.outputs; ++k) {
-          layer->outputs[first + k] =
-              make_output(weight + (first + k) * kTaps * words, words, ((plan.mask >> k) & 1) != 0);
-        }
-      });
+  const auto write = [&](const ElementOrder& order) {
+    bool fits = true;
+    layer->entry_count = 0;
+    layer->group_count =
+        plan_layer(kernels, weight, words, [&](int32_t i, int32_t first, const GroupPlan& plan) {
+          layer->groups[i] = {first, plan.outputs, plan.size, layer->entry_count};
+          fits &= write_group(weight, words, first, plan, order, entries + layer->entry_count);
+          layer->entry_count += static_cast<int32_t>(group_entries(plan.outputs, plan.size));
+          for (int32_t k = 0; k < plan.outputs; ++k) {
+            layer->outputs[first + k] = make_output(weight + (first + k) * kTaps * words, words,
+                                                    ((plan.mask >> k) & 1) != 0);
+          }
+        });
+    return fits;
+  };
+  layer->overlapping = can_overlap(shape, channels) && write(overlapping_order(channels));
+  if (!layer->overlapping) write(element_order(channels, layer->sum_planes));
 }
 
 }  // namespace bnn

@@ -100,18 +100,22 @@ constexpr int32_t entry_shift(int32_t sum_planes) { return sum_planes < 13 ? 3 :
 
 inline ElementOrder element_order(int64_t channels, int32_t sum_planes) {
   const int32_t shift = entry_shift(sum_planes);
-  return {(3 * channels + 1) << shift, int64_t{1} << shift, 3 * channels << shift};
+  return {(3 * channels + 1) << shift, int64_t{1} << shift, 3 * channels << shift, 0};
 }
 
 // Planes of at most 15 rows in one vector, of 16 bits in 32 bytes or 32 bits in 64, need no copy
 // for each row of the window: with a row of padding above, which is also the one below the plane
 // before, the vectors that begin 0, 1 and 2 rows later are the elements at dy = -1, 0, +1. A third
 // of the memory holds them, most of it in the L1 cache, for loads that now and then cross a line.
-// Entries count bytes of a row: the same lists serve both sizes.
+// Entries count bytes of a row: the same lists serve both sizes. Where 16 bits do not hold them
+// all, those in the second part of a class begin `later`: entries of a class are in the order of
+// memory.
 inline ElementOrder overlapping_order(int64_t channels) {
-  return {1, 16, 16 * (3 * channels + 1)};  // behind a vector of padding
+  const int64_t zero = 16 * (3 * channels + 1);  // behind a vector of padding
+  return {1, 16, zero, zero > UINT16_MAX ? zero - UINT16_MAX : 0};
 }
 bool has_overlapping_rows(const SlicedShape& shape);
+// Weights whose classes are too skewed do not, though they can: see write_sliced_layer.
 bool can_overlap(const SlicedShape& shape, int64_t channels);
 
 struct SlicedSpreadJob {
