@@ -76,4 +76,19 @@ bool choose_tiles(const SlicedSizes* sizes, const StageShape& stage, Force force
   return found;
 }
 
+bool choose_stack(const SlicedSizes& sizes, const StageShape& stage, const SlicedShape& alone,
+                  SlicedShape* shape) {
+  const int64_t one = plane_bytes(alone);
+  int64_t fewest = kTogether * one * 15 / 16 + 1;
+  for (int32_t images = 2; images <= kTogether; ++images) {
+    SlicedShape stacked;
+    if (!make_stacked_shape(sizes, images, stage.height, stage.width, &stacked)) continue;
+    const int64_t bytes = kTogether / images * plane_bytes(stacked) + kTogether % images * one;
+    if (bytes >= fewest || has_overlapping_rows(stacked) != has_overlapping_rows(alone)) continue;
+    fewest = bytes;
+    *shape = stacked;
+  }
+  return fewest <= kTogether * one * 15 / 16;
+}
+
 }  // namespace bnn

@@ -57,5 +57,10 @@ bool choose_sliced(const SlicedSizes* sizes, const StageShape& stage, Force forc
 bool choose_tiles(const SlicedSizes* sizes, const StageShape& stage, Force force,
                   const SlicedShape* alone, SlicedShape* shape);
 
+// The planes of maps one below the other that take fewest bytes for as many images as run together,
+// those left over one by one. Bit-sliced stages only; false if they save less than a sixteenth.
+bool choose_stack(const SlicedSizes& sizes, const StageShape& stage, const SlicedShape& alone,
+                  SlicedShape* shape);
+
 }  // namespace bnn
 #endif  // BNN_CHOICE_H_

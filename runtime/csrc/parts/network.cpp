@@ -26,7 +26,9 @@ struct Unit {
   uint64_t common_bytes(int64_t images) const {
     const int64_t n = together ? images : 1;
     return together_bytes(first->part, n) +
-           (fused != nullptr ? static_cast<uint64_t>(n) * header_of(*fused).common_bytes : 0);
+           (fused != nullptr ? static_cast<uint64_t>(stage_images(first->part, n)) *
+                                   header_of(*fused).common_bytes
+                             : 0);
   }
   uint64_t member_bytes() const {
     return header_of(*first).member_bytes + (fused != nullptr ? header_of(*fused).member_bytes : 0);

@@ -115,6 +115,8 @@ void run_together(const void* part, const Run& run, int64_t n, const float* x, f
 void run_stage_together(const void* part, const Run& run, int64_t n, const float* x, float* y);
 void run_head_together(const void* part, const Run& run, int64_t n, const float* x, float* y);
 uint64_t stage_together_bytes(const void* part, int64_t n);
+// Of n: the images that a stage has at hand at a time.
+int64_t stage_images(const void* part, int64_t n);
 inline int64_t input_floats(const PartHeader& header) {
   return int64_t{1} * header.input[0] * header.input[1] * header.input[2];
 }

@@ -117,6 +117,12 @@ bool can_fuse(const void* stage, const void* transition) {
   return static_cast<const StageRecord*>(stage)->is_sliced && pools_halves(transition);
 }
 
+int64_t stage_images(const void* part, int64_t n) {
+  const StageRecord& stage = *static_cast<const StageRecord*>(part);
+  const int64_t most = stage.images == 0 ? 1 : int64_t{stage.images} * stage.groups;
+  return n < most ? n : most;
+}
+
 uint64_t stage_together_bytes(const void* part, int64_t n) {
   const StageRecord& stage = *static_cast<const StageRecord*>(part);
   if (stage.images == 0) return 0;
@@ -141,7 +147,7 @@ void run_stages(const void* part, const Run& run, int64_t n, const float* x, flo
   // A last group of too few images is none.
   const int64_t last = stage.images > 0 && n > 1 ? n % stage.images : n;
   const int64_t grouped = stage.images > 0 && last >= stage.least ? n : n - last;
-  const int64_t most = int64_t{stage.images} * stage.groups;
+  const int64_t most = stage_images(part, n);
   for (int64_t image = 0; image < n;) {
     if (image > 0) run.team.meet();  // the workspace is free again
     const bool together = image < grouped;
@@ -150,9 +156,11 @@ void run_stages(const void* part, const Run& run, int64_t n, const float* x, flo
     if (pooling == nullptr) {
       run_some(part, run, together, some, from, y + image * output_floats(stage.header), nullptr);
     } else {
-      const Run its_run = pooling->run_of(image);
-      const Pooling its = {pooling->transition, &its_run};
-      run_some(part, run, together, some, from, nullptr, &its);
+      run_some(part, run, together, some, from, nullptr, pooling);
+      run.team.meet();
+      const int64_t outputs = output_floats(*static_cast<const PartHeader*>(pooling->transition));
+      for (int64_t i = 0; i < some; ++i)
+        convolve_planes(pooling->transition, pooling->run_of(i), y + (image + i) * outputs);
     }
     image += some;
   }
@@ -167,11 +175,7 @@ void run_stage_together(const void* part, const Run& run, int64_t n, const float
 void run_fused(const void* stage, const void* transition, const Run& stage_run,
                const Run& transition_run, int64_t n, const float* x, float* y) {
   const Pooling pooling = {transition, &transition_run};
-  run_stages(stage, stage_run, n, x, nullptr, &pooling);
-  transition_run.team.meet();
-  const int64_t outputs = output_floats(*static_cast<const PartHeader*>(transition));
-  for (int64_t image = 0; image < n; ++image)
-    convolve_planes(transition, pooling.run_of(image), y + image * outputs);
+  run_stages(stage, stage_run, n, x, y, &pooling);
 }
 
 void report_stage(const void* part, const Kernels& kernels, Text* text) {

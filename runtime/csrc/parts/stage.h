@@ -43,7 +43,8 @@ struct StageRecord {
   // and for several together: so many in the same planes (1: each its own; 0: one after another),
   // if `least` of them are there; so many groups go through a layer before the next one.
   SlicedPlaces together;
-  int32_t images, least, groups, tile_vector_bytes, tile_row_bits, unused;
+  int32_t images, least, groups, tile_vector_bytes, tile_row_bits;
+  int32_t is_stacked;  // those maps lie one below the other
 };
 
 struct LayerRecord {

@@ -234,6 +234,11 @@ void choose_together(const bnn_stage& stage, const Kernels& kernels, const Slice
     record->least = (record->images * sizes->tile_quarters + 3) / 4;
     record->tile_vector_bytes = shape->vector_bytes;
     record->tile_row_bits = shape->row_bits;
+  } else if (stage.padding != 0 && record->is_sliced &&
+             choose_stack(*sizes, {stage.height, stage.width, widest_layer(stage)}, alone, shape)) {
+    record->images = shape->tiles.images;
+    record->least = static_cast<int32_t>(plane_bytes(*shape) / plane_bytes(alone)) + 1;
+    record->is_stacked = 1;
   } else if (record->is_sliced && alone.vectors == 1) {
     *shape = alone;
     record->images = record->least = 1;
@@ -277,7 +282,7 @@ int bnn_stage_prepare(const bnn_stage* stage, void* part, size_t* bytes) {
     record.is_sliced = record.images = 0;
     sizes = place_layers(*stage, *kernels, shape, tiled, record, layout, nullptr);
   }
-  record.groups = sizes.list_bytes > kLongLists ? kTogether : 1;
+  record.groups = sizes.list_bytes > kLongLists && record.is_stacked == 0 ? kTogether : 1;
   if (record.images == 1 && record.groups == 1) record.images = 0;
   bool write;
   const int status = open_part("bnn_stage_prepare", part, bytes, sizes.part, &write);

@@ -19,10 +19,6 @@
 namespace bnn {
 namespace {
 
-int64_t plane_bytes(const SlicedShape& shape) {
-  return int64_t{shape.vectors} * shape.vector_bytes;
-}
-
 // The images that share planes, of those that run together.
 struct Group {
   int64_t first, images;
@@ -253,6 +249,8 @@ SlicedPlaces plan_sliced_workspace(const SlicedShape& shape, int32_t widest, int
 bool make_together_shape(const StageRecord& stage, const Kernels& kernels, SlicedShape* shape) {
   const SlicedSizes& sizes = kernels.sliced->sizes;
   if (stage.images == 1) return make_sliced_shape(sizes, stage.height, stage.width, shape);
+  if (stage.is_stacked)
+    return make_stacked_shape(sizes, stage.images, stage.height, stage.width, shape);
   const bool is_size = stage.tile_vector_bytes == sizes.full ||
                        (sizes.half > 0 && stage.tile_vector_bytes == sizes.half);
   const bool is_row = stage.tile_row_bits == 16 || stage.tile_row_bits == 32;

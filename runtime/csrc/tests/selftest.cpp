@@ -257,7 +257,7 @@ const Shape kStages[] = {
     {480, 4, 4, false},
     {928, 3, 5, false},
     {1600, 1, 2, false},  // lists of two parts where rows overlap
-    {1600, 2, 2, true},  // which skewed weights do not fit
+    {1600, 2, 2, true},   // which skewed weights do not fit
     {160, 5, 33, true},
     {288, 17, 2, true},
     {480, 17, 2, false},

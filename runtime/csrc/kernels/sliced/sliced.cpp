@@ -46,10 +46,6 @@ SlicedShape place_rows(const SlicedSizes& sizes, int64_t height, int64_t width, 
           static_cast<int32_t>((height + rows - 1) / rows), vector_bytes};
 }
 
-int64_t plane_bytes(const SlicedShape& shape) {
-  return int64_t{shape.vectors} * shape.vector_bytes;
-}
-
 }  // namespace
 
 bool make_sliced_shape(const SlicedSizes& sizes, int64_t height, int64_t width,
@@ -81,6 +77,19 @@ bool make_tiled_shape(int32_t vector_bytes, int32_t row_bits, int32_t height, in
   shape->width = (tiles.columns - 1) * tiles.column_pitch + width;
   shape->tiles = tiles;
   return tiles.images > 1;
+}
+
+bool make_stacked_shape(const SlicedSizes& sizes, int32_t images, int32_t height, int32_t width,
+                        SlicedShape* shape) {
+  const int32_t pitch = (height + 2) / 2 * 2, rows = (images - 1) * pitch + height;
+  if (width < 3 || width > 64) return false;
+  *shape = place_rows(sizes, rows, width, width <= 16 ? 16 : width <= 32 ? 32 : 64);
+  if (width >= kCloseWidthLeast) {
+    const SlicedShape close = place_rows(sizes, rows, width, width + width % 2);
+    if (plane_bytes(close) < plane_bytes(*shape)) *shape = close;
+  }
+  shape->tiles = {images, 1, height, width, pitch, (width + 2) / 2 * 2};
+  return plane_bytes(*shape) <= kCloseBytesMost;
 }
 
 const SlicedVectors& sliced_vectors(const SlicedKernels& kernels, const SlicedShape& shape) {

@@ -47,6 +47,10 @@ struct SlicedShape {
   SlicedTiles tiles = {1, 1, 0, 0, 0, 0};
 };
 
+inline int64_t plane_bytes(const SlicedShape& shape) {
+  return int64_t{shape.vectors} * shape.vector_bytes;
+}
+
 // The columns of row y that lie in a map, one bit each.
 inline uint64_t columns_inside(const SlicedShape& shape, int64_t y) {
   const SlicedTiles& tiles = shape.tiles;
@@ -224,6 +228,10 @@ bool make_sliced_shape(const SlicedSizes& sizes, int64_t height, int64_t width, 
 // Maps of several images in one vector; false if not even two fit.
 bool make_tiled_shape(int32_t vector_bytes, int32_t row_bits, int32_t height, int32_t width,
                       SlicedShape* shape);
+// Maps of several images one below the other, in as many vectors as they need; false if they are
+// too many for a plane.
+bool make_stacked_shape(const SlicedSizes& sizes, int32_t images, int32_t height, int32_t width,
+                        SlicedShape* shape);
 const SlicedVectors& sliced_vectors(const SlicedKernels& kernels, const SlicedShape& shape);
 inline bool sliced_takes(int64_t channels) {
   return kTaps * channels < int64_t{2} << kSumPlanesMost;
