@@ -278,3 +278,24 @@ def test_images_share_long_lists_and_planes(implementation, make, channels_in, k
             network.run(x[i : i + 1], network.allocate_workspace(1), alone[i : i + 1], 1)
         network.run(x, network.allocate_workspace(threads, 3), together, threads)
         assert together.tobytes() == alone.tobytes()
+
+
+@pytest.mark.parametrize("size", [10, 20, 28])
+def test_maps_one_below_the_other_have_the_bits_of_each(implementation, make, size):
+    """Groups of images in several vectors, and what is left over, through a stage and its pool."""
+    rng = np.random.default_rng(6)
+    parts = [
+        library.prepare_stage(make["stage"](rng, 32, size, size, -1, "did")),
+        library.prepare_transition(make["transition"](rng, (160, size, size), 32)),
+    ]
+    x = make["floats"](rng, 8, 32, size, size)
+    for several in (parts, parts[:1]):
+        network = Network(several, 1)
+        network.classes = np.prod(library.describe_part(several[-1]).output)
+        alone = np.empty((8, network.classes), np.float32)
+        for i in range(8):
+            network.run(x[i : i + 1], network.allocate_workspace(1), alone[i : i + 1], 1)
+        for count in (2, 3, 5, 8):
+            together = np.empty((count, network.classes), np.float32)
+            network.run(x[:count], network.allocate_workspace(1, count), together, 1)
+            assert together.tobytes() == alone[:count].tobytes()

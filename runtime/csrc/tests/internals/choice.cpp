@@ -160,6 +160,40 @@ void test_tiles(const char* name, const TileCase& item, int32_t expected, Report
   report(passed, name, what);
 }
 
+// Images one below the other and the vectors that they take; 0: none.
+struct Stack {
+  int32_t images, vectors;
+};
+constexpr Stack kNone = {0, 0};
+
+struct StackCase {
+  StageShape stage;
+  Stack avx512, avx2, neon;
+};
+
+const StackCase kStacks[] = {
+    {{56, 56, 256}, kNone, kNone, kNone},   {{40, 40, 160}, {2, 7}, kNone, kNone},
+    {{28, 28, 480}, {3, 5}, {2, 7}, kNone}, {{20, 20, 256}, {8, 7}, {5, 9}, {2, 7}},
+    {{14, 14, 480}, kNone, kNone, {4, 7}},  // rows of one map overlap on x86-64
+};
+
+void test_stacks(const char* name, const StackCase& item, const Stack& expected, Report report) {
+  const Machine machine = name[0] == 'n' ? Machine::kArm : Machine::kX86;
+  const SlicedSizes* sizes = choose_implementation(machine, ~0u, name)->sliced;
+  SlicedShape alone = {}, stacked = {};
+  bool passed = choose_sliced(sizes, item.stage, Force::kNone, &alone);
+  const bool found = choose_stack(*sizes, item.stage, alone, &stacked);
+  passed = passed && found == (expected.images > 0);
+  if (found) {
+    passed = passed && stacked.tiles.images == expected.images &&
+             stacked.vectors == expected.vectors && plane_bytes(stacked) <= kCloseBytesMost;
+  }
+  char what[96];
+  snprintf(what, sizeof what, "puts %d images one below the other, stage %dx%dx%d", expected.images,
+           item.stage.widest, item.stage.height, item.stage.width);
+  report(passed, name, what);
+}
+
 void test_forces(Report report) {
   Force force = Force::kSliced;
   bool passed = parse_force(nullptr, &force) && force == Force::kNone;
@@ -190,6 +224,11 @@ void test_choice(Report report) {
     test_tiles("avx2", item, item.avx2, report);
     test_tiles("neon", item, item.neon, report);
     test_tiles("generic", item, 0, report);
+  }
+  for (const StackCase& item : kStacks) {
+    test_stacks("avx512", item, item.avx512, report);
+    test_stacks("avx2", item, item.avx2, report);
+    test_stacks("neon", item, item.neon, report);
   }
   test_forces(report);
 }
