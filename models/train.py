@@ -22,6 +22,7 @@ from models.command_line.main import FAILED, FAULTS, tell_fault
 from models.data.image_folder import (
     find_run_folder,
 )
+from models.evaluation.final import MIN_IMAGES
 from models.export.bundle import export_checkpoint
 from models.records.provenance import describe_device
 from models.training.checkpoint import CHECKPOINT
@@ -47,6 +48,15 @@ def _train(args: argparse.Namespace, processes: Processes) -> None:
         plural = "es" if processes.count > 1 else ""
         print(f"models.train: on {device}, {processes.count} process{plural}", file=sys.stderr)
     checkpoint = run_training(job, processes)
+    calibration = checkpoint.calibration
+    if calibration and not calibration.fitted and processes.first and not args.quiet:
+        print(
+            "models.train: the scores are not calibrated: expected at least "
+            f"{MIN_IMAGES} validation images to fit a temperature, found {calibration.images}. "
+            "The temperature stays 1; add images, or hold a larger share back "
+            "(--validation-share).",
+            file=sys.stderr,
+        )
     if args.folder is not None and processes.first:
         bundle, test = export_checkpoint(checkpoint, args.out), checkpoint.test
         assert test is not None  # a fifth of each class is held back

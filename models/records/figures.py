@@ -40,10 +40,13 @@ class FinalAccuracy:
 
 @dataclass(frozen=True)
 class Temperature:
-    """Logits are divided by it; fitted on so many validation images."""
+    """Logits are divided by it. `images`: how many validation images there were; if they were too
+    few to fit a temperature, it is 1, and `fitted` is False.
+    """
 
     temperature: Finite
     images: int
+    fitted: Annotated[bool, Field(exclude_if=bool)] = True  # written only if it is False
 
 
 @dataclass(frozen=True, kw_only=True)

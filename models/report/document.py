@@ -9,6 +9,7 @@ from pathlib import Path
 
 from models.plots.curves import write_curves
 from models.plots.scatter import Point, write_scatter
+from models.records.figures import Temperature
 from models.records.record import CONFUSION, Record
 from models.records.typed_json import as_json
 from models.report.comparisons import (
@@ -163,11 +164,16 @@ def _calibration_table(runs: Sequence[Run]) -> str:
                 f"{run.test.calibration_error:.1f}",
                 f"{after:.1f}" if after is not None else "",
                 f"{fitted.temperature:.2f}" if fitted else "",
-                f"{fitted.images:,}" if fitted else "",
+                _describe_fit(fitted) if fitted else "",
             ]
         )
     head = ["run", "expected calibration error %", "with the temperature %", "temperature"]
     return make_table([*head, "fitted on images"], rows)
+
+
+def _describe_fit(temperature: Temperature) -> str:
+    images = f"{temperature.images:,}"
+    return images if temperature.fitted else f"none; {images} are too few"
 
 
 def _worst_classes(run: Run, is_default: bool) -> list[str]:

@@ -55,7 +55,7 @@ def test_two_dozen_photos_become_a_served_model(tmp_path: Path, repository: Path
     write_photos(tmp_path / "photos", each=8)
     write_photos(tmp_path / "unseen", each=5, seed=99)
     bundle = tmp_path / "bundle"
-    command = f"-m models.train --folder {tmp_path / 'photos'} --out {bundle} --device cpu --quiet"
+    command = f"-m models.train --folder {tmp_path / 'photos'} --out {bundle} --device cpu"
     answer = subprocess.run(
         [sys.executable, *command.split()],
         cwd=repository,
@@ -72,6 +72,8 @@ def test_two_dozen_photos_become_a_served_model(tmp_path: Path, repository: Path
     assert manifest.training is not None
     assert manifest.training["accuracy"]["split"] == "validation"
     assert manifest.training["accuracy"]["images"] == 6
+    assert manifest.temperature == 1, "six photos are too few to fit one"
+    assert "expected at least 50 validation images to fit a temperature, found 6" in answer.stderr
     record = read_record(tmp_path / "bundle-training" / "record.json")
     assert record.data.train_images == 18
     with served(bundle, tmp_path / "log") as url:
