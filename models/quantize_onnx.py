@@ -19,6 +19,7 @@ from models.command_line.bundle_folder import add_bundle_options, check_bundle_f
 from models.command_line.figures import format_figures
 from models.command_line.main import make_parser, run_command
 from models.errors import DataError
+from models.export.quantize import IMAGES
 from models.export.quantize_onnx import PHOTOS, quantize_bundle
 from runtime import read_bundle
 from runtime.bundle import ONNX_GRAPH
@@ -56,8 +57,16 @@ def _quantize_onnx(args: argparse.Namespace) -> None:
             "one; leave --no-self-test out"
         )
     new = quantize_bundle(bundle, args.out, args.calibration, args.noise, not args.no_self_test)
+    quantization = new.manifest.quantization or {}
+    if args.calibration and (found := quantization["calibration"]["images"]) < IMAGES:
+        print(
+            f"models.quantize_onnx: warning: expected at least {IMAGES} photos for the "
+            f"calibration, found {found} in {args.calibration}. If other photos reach larger "
+            "values, these are cut off. Add photos.",
+            file=sys.stderr,
+        )
     print(f"{new.path}: {new.manifest.name}, {new.manifest.files[ONNX_GRAPH].bytes:,} bytes")
-    print(indent(format_figures(new.manifest.quantization or {}), "  "))
+    print(indent(format_figures(quantization), "  "))
 
 
 if __name__ == "__main__":

@@ -80,13 +80,18 @@ def draw_photo(generator: np.random.Generator, size: tuple[int, int]) -> Image.I
 
 def read_photos(folder: Path) -> list[EncodedImage]:
     """The images of a folder, by name; raises FileNotFoundError if it has none."""
-    paths = sorted(path for path in _list_files(folder) if path.suffix.lower() in SUFFIXES)
+    paths = sorted(path for path in _list_files(folder) if is_image_file(path))
     if not paths:
         raise FileNotFoundError(
             f"expected {', '.join(sorted(SUFFIXES))} files in {folder}, found none; "
             "name another folder with --photos"
         )
     return [build_image(path.name, path.read_bytes()) for path in paths]
+
+
+def is_image_file(path: Path) -> bool:
+    """By its name: with an image's suffix, and not hidden, as macOS's ._photo.jpg is."""
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
 def _list_files(folder: Path) -> Iterator[Path]:

@@ -15,8 +15,8 @@ from pathlib import Path, PurePosixPath
 from models.errors import DataError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".avif")
-# Of Windows, which hides them by an attribute, not by a dot. In small letters.
-_LITTER = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini"})
+# Files that Windows keeps beside images, in small letters. Others, such as .DS_Store, have a dot.
+_SYSTEM_FILES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini"})
 TEST_FILE_PREFIX = "ILSVRC2012_val_"  # of ImageNet's own validation images
 
 
@@ -103,7 +103,7 @@ def read_folder(path: Path, every_file: bool = False) -> ImageFiles:
             f"{'nothing' if not path.exists() else 'a file'}"
         )
     entries = [f for f in path.iterdir() if not f.name.startswith(".")]
-    folders = sorted((f for f in entries if f.is_dir()), key=lambda folder: folder.name)
+    folders = list_folders(path)
     if len(folders) < 2:
         raise DataError(
             f"{path}: expected a sub-folder per class, at least 2; found {len(folders)}. Put the "
@@ -119,7 +119,7 @@ def read_folder(path: Path, every_file: bool = False) -> ImageFiles:
     files: list[Path] = []
     labels: list[int] = []
     for label, folder in enumerate(folders):
-        found = [f for f in folder.rglob("*") if not _is_hidden(f.relative_to(folder))]
+        found = list_visible(folder)
         if every_file and (links := [f for f in found if f.is_symlink() and not f.is_file()]):
             raise DataError(
                 f"{links[0]}: expected an image or a folder; found a link to "
@@ -145,8 +145,29 @@ def read_folder(path: Path, every_file: bool = False) -> ImageFiles:
     )
 
 
+def list_folders(folder: Path) -> list[Path]:
+    """The folders in a folder that are not hidden, sorted by name; none if it is no folder."""
+    if not folder.is_dir():
+        return []
+    inside = (f for f in folder.iterdir() if f.is_dir() and not f.name.startswith("."))
+    return sorted(inside, key=lambda path: path.name)
+
+
+def list_visible(folder: Path) -> list[Path]:
+    """Everything below a folder, but for hidden files and folders (with a dot before their name)
+    and what operating systems keep beside images: Thumbs.db, desktop.ini, .DS_Store.
+    """
+    return [path for path in folder.rglob("*") if not _is_hidden(path.relative_to(folder))]
+
+
+def list_images(folder: Path) -> list[Path]:
+    """The files below a folder that have an image's suffix and are not hidden, sorted."""
+    return sorted(path for path in list_visible(folder) if path.suffix.lower() in SUFFIXES)
+
+
 def _is_hidden(path: Path) -> bool:
-    return path.name.lower() in _LITTER or any(part.startswith(".") for part in path.parts)
+    system = path.name.lower() in _SYSTEM_FILES
+    return system or any(part.startswith(".") for part in path.parts)
 
 
 def join_files(parts: Sequence[ImageFiles]) -> ImageFiles:

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from models.data.datasets import DataSet
-from models.data.image_files import ImageFiles, read_folder
+from models.data.image_files import ImageFiles, list_folders, read_folder
 from models.data.packs import LIMITS
 from models.data.splits import split_off
 from models.errors import DataError
 from runtime import InvalidImage, decode_image
 from runtime.bundle import check_replaceable
 
+SPLITS = frozenset({"train", "training", "val", "valid", "validation", "test", "testing"})
 HELD_BACK = 0.2  # of each class
 FEW = 200  # photos; below and from scratch, small inputs: more pixels would be learned by heart
 NETWORK, STEM = "meliusnet13", "grouped"
@@ -30,8 +31,9 @@ def open_photos(folder: Path, held_back: float = HELD_BACK) -> DataSet:
     """Photos to train on and to hold back, a share of each class (models.data.split_off).
 
     Raises DataError: no sub-folders, an empty one, one with a single photo (or copies of one), the
-    same photo in two, or a name that cannot be a label.
+    same photo in two, a name that cannot be a label, or splits of a data set instead of classes.
     """
+    _check_splits(folder)
     files = read_folder(folder, every_file=True)
     _check_copies(files, folder)
     train, validation = split_off(files, held_back)
@@ -44,6 +46,21 @@ def open_photos(folder: Path, held_back: float = HELD_BACK) -> DataSet:
                 "remove the folder."
             )
     return DataSet(folder.resolve().name, train, validation, None, files.classes)
+
+
+def _check_splits(folder: Path) -> None:
+    """Raises DataError for a data set's folder: train/ and others, with the classes inside.
+
+    A folder `train` alone may be the class of trains.
+    """
+    found = list_folders(folder)
+    are_splits = len(found) > 1 and all(path.name.lower() in SPLITS for path in found)
+    if are_splits and any(map(list_folders, found)):
+        raise DataError(
+            f"{folder}: expected a sub-folder per class; found the splits of a data set, "
+            f"{', '.join(path.name for path in found)}, with classes in them. Give --data "
+            f"{folder} instead of --folder: it reads train/, val/ and test/."
+        )
 
 
 def _check_copies(files: ImageFiles, folder: Path) -> None:

@@ -198,6 +198,13 @@ def _load_images(
     wanted = args.calibration_images or IMAGES
     if args.calibration:
         calibration = load_calibration(args.calibration, preprocessing, wanted, args.set)
+        if (found := len(calibration.images)) < wanted:
+            print(
+                f"models.export: warning: expected {wanted} images for the calibration, found "
+                f"{found} in {args.calibration}. If other images reach larger values, these are "
+                "cut off. Add training images, or set --calibration-images to silence this.",
+                file=sys.stderr,
+            )
     elif args.checkpoint:
         raise RecipeError(
             "expected --calibration DIR with training images for the 8-bit parts of a trained "

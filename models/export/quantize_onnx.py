@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models.data.image_files import SUFFIXES, list_images
 from models.errors import DataError
 from models.export.parity import compare_logits, parity_inputs
 from models.export.stored_answers import add_self_test
@@ -22,7 +23,6 @@ from runtime import Bundle, ImageReader, Manifest, load_engine
 from runtime.bundle import ONNX_GRAPH, check_replaceable, write_bundle
 from runtime.engines.onnx_sessions import import_onnxruntime, import_quantizer
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".avif"})
 PHOTOS, NOISE_IMAGES = 256, 16  # at most so many photos; so much noise
 SEED = 321
 INPUT = "images"
@@ -132,10 +132,10 @@ def read_photos(folder: Path, manifest: Manifest) -> Images:
 
     Raises DataError if there is none, InvalidImage.
     """
-    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES)
+    files = list_images(folder)
     if not files:
         raise DataError(
-            f"{folder}: expected photos ({', '.join(sorted(SUFFIXES))}), found none. Name another "
+            f"{folder}: expected photos ({', '.join(SUFFIXES)}), found none. Name another "
             "folder: --calibration DIR"
         )
     step = max(1, len(files) // PHOTOS)
