@@ -34,11 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--calibration",
         type=Path,
         metavar="DIR",
-        help=f"photos, in any folders below it; at most {PHOTOS} are read (untrained: noise)",
+        help=f"folder of photos, with sub-folders; at most {PHOTOS} are read (untrained: noise)",
     )
-    ranges.add_argument(
-        "--noise", action="store_true", help="no photos, though the network is trained"
-    )
+    ranges.add_argument("--noise", action="store_true", help="calibrate a trained network on noise")
     parser.add_argument(
         "--no-self-test",
         action="store_true",
@@ -61,8 +59,8 @@ def _quantize_onnx(args: argparse.Namespace) -> None:
     if args.calibration and (found := quantization["calibration"]["images"]) < IMAGES:
         print(
             f"models.quantize_onnx: warning: expected at least {IMAGES} photos for the "
-            f"calibration, found {found} in {args.calibration}. If other photos reach larger "
-            "values, these are cut off. Add photos.",
+            f"calibration, found {found} in {args.calibration}. Larger values in other "
+            "photos will be cut off. Add photos.",
             file=sys.stderr,
         )
     print(f"{new.path}: {new.manifest.name}, {new.manifest.files[ONNX_GRAPH].bytes:,} bytes")

@@ -99,7 +99,7 @@ def _list_files(folder: Path) -> Iterator[Path]:
 
 
 def build_image(name: str, data: bytes) -> EncodedImage:
-    """A image with its multipart body, built once with a fixed boundary."""
+    """An image with its multipart body, built once with a fixed boundary."""
     head = (
         f"--{BOUNDARY}\r\n"
         f'Content-Disposition: form-data; name="image"; filename="{name}"\r\n'

@@ -1,6 +1,6 @@
-"""Encoded images with labels, read one at a time: from folders of class folders, joined, chosen.
+"""Encoded images with labels, which are read one at a time from folders, joined and selected.
 
-Names of files tell where an image comes from: ImageNet's own validation images keep their names
+The name of a file says where an image comes from: ImageNet's own validation images keep their names
 in Imagenette and Imagewoof, and those are the test set, never trained on.
 """
 
@@ -43,7 +43,7 @@ class ImageFiles:
         )
 
     def without(self, *others: ImageFiles) -> ImageFiles:
-        """Those that are no copies of an image of the others, byte for byte."""
+        """The images that are not copies of an image of the others, byte for byte."""
         if not others:
             return self
         known = {part.digest(i) for part in others for i in range(len(part))}
@@ -71,7 +71,7 @@ class ImageFiles:
 
 
 def _encode(text: str) -> bytes:
-    """UTF-8, and the bytes themselves of a file's name that is none."""
+    """UTF-8; a file name that is not UTF-8 keeps its bytes."""
     return text.encode("utf-8", "surrogateescape")
 
 
@@ -91,8 +91,8 @@ def read_folder(path: Path, every_file: bool = False) -> ImageFiles:
     """Indexes a folder with a sub-folder per class, sorted by name; sub-folders may nest.
 
     Images are found by SUFFIXES; hidden files and folders, with a dot before their name, and the
-    files that Windows keeps beside images are left alone. With `every_file`, all others count:
-    what is no image is an error when it is decoded, images beside the sub-folders and links
+    files that Windows keeps beside images are passed over. With `every_file`, all others count:
+    a file that is no image is an error when it is decoded, images beside the sub-folders and links
     that are not followed are errors here, and nothing is left out unseen.
 
     Raises DataError: no folder, fewer than two classes, or a class without images.
@@ -173,7 +173,7 @@ def _is_hidden(path: Path) -> bool:
 def join_files(parts: Sequence[ImageFiles]) -> ImageFiles:
     """All images of several sources, labels renumbered over the sorted union of the classes.
 
-    By class, then name: the order, and with it the digest, tells nothing of where they lay.
+    Sorted by class and name: order and digest do not depend on where the images lay.
     """
     classes = tuple(sorted({name for part in parts for name in part.classes}))
     index = {name: label for label, name in enumerate(classes)}

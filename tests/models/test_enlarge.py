@@ -135,7 +135,7 @@ def test_an_unfinished_training_is_refused(
     content["state"]["epoch"] = 0
     torch.save(content, run / "checkpoint.pt")
     assert main(options(run, data, tmp_path / "new", "--image-size", "32")) == 2
-    assert "has run through its recipe" in capsys.readouterr().err
+    assert "expected a finished training" in capsys.readouterr().err
 
 
 def test_an_enlarged_run_is_neither_enlarged_nor_trained_again(
