@@ -50,5 +50,6 @@ def test_errors_of_the_system_say_what_was_expected(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="Errno") as caught:
         tmp_path.read_bytes()
     assert describe_fault(caught.value) == (
-        f"expected {tmp_path} to be usable; found: is a directory. Mend it, or name another."
+        f"expected {tmp_path} to be usable; found: is a directory. Correct that, or "
+        "name another path."
     )

@@ -35,7 +35,7 @@ def test_command_line_explains_mistakes(tmp_path: Path, capsys: pytest.CaptureFi
     assert "expected train/ or train.npz" in capsys.readouterr().err
     write_two_colours(tmp_path)
     assert main(["pack", str(tmp_path), "--out", str(tmp_path / "p"), "--shards", "0"]) == 2
-    assert "at least 1 part" in capsys.readouterr().err
+    assert "at least 1 shard" in capsys.readouterr().err
     for side in ("0", "-1", "5000"):
         assert main(["pack", str(tmp_path), "--out", str(tmp_path / "p"), "--side", side]) == 2
         assert f"expected --side from 1 to 4096 pixels; found {side}" in capsys.readouterr().err
