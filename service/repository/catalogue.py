@@ -8,6 +8,7 @@ from urllib.parse import parse_qs
 
 from runtime import ImageLimits
 from service.messages.problems import Problem
+from service.repository.names import may_name_model
 from service.repository.served import ServedModel
 
 
@@ -56,7 +57,7 @@ class Catalogue:
 
     def choose(self, query: bytes) -> ServedModel:
         """The model that a query string names by `model`, or the default one. Raises as `find`."""
-        if not query:
+        if not may_name_model(query):
             return self.default
         values = parse_qs(query.decode("latin-1"), keep_blank_values=True).get("model")
         return self.find(None if values is None else values[-1])

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from time import monotonic, process_time
 
 from runtime import (
     Engine,
+    Manifest,
     RuntimeFault,
     estimate_kept_bytes,
     estimate_load_bytes,
-    read_bundle,
     stamp_bundle,
     trim_memory,
 )
@@ -217,7 +219,8 @@ class Changes:
         # A default bundle that stands for itself may be another network now, and has its name.
         wanted = name_default(self._settings) if is_default else name
         try:
-            model = await asyncio.to_thread(self._load_within, served, wanted, folder)
+            admit = partial(self._admit, served)
+            model = await asyncio.to_thread(load_model, folder, self._settings, wanted, admit=admit)
             self._swap(served, model)
         except _FAULTS as error:
             fault = str(error) or "expected memory for the model; there is none left."
@@ -229,22 +232,16 @@ class Changes:
         self._note_fault(name, fault)
         return fault
 
-    def _load_within(
-        self, served: ServedModel | None, name: str | None, folder: Path
-    ) -> ServedModel:
-        """Loads a model in memory that images may have when it is there. In a thread.
+    @contextmanager
+    def _admit(self, served: ServedModel | None, manifest: Manifest) -> Iterator[None]:
+        """Holds the memory for loading a model, taken from that for images. Runs in a thread.
 
-        What it keeps, instead of `served`, must fit in, too. Raises NoMemory beside the faults of
-        load_model.
+        What the model keeps, in place of `served`, must fit in, too. Raises NoMemory.
         """
-        manifest = read_bundle(folder).manifest
         need = estimate_load_bytes(manifest, self._settings.engine)
         kept = estimate_kept_bytes(manifest, self._settings.engine)
         _, height, width = manifest.input
-        others = [m.input_pixels for m in self._catalogue.list() if m is not served]
-        self._budget.check_change(
-            kept - (served.kept_bytes if served else 0), max(height * width, *others, 0)
-        )
+        self._budget.check_change(*self._plan_change(served, kept, height * width))
         decoding = self._budget.decoding
         if need > decoding.capacity:
             raise NoMemory(
@@ -252,14 +249,23 @@ class Changes:
                 f"that are served; found {decoding.capacity / _MIB:.0f} MiB "
                 f"({self._budget.origin}). Give the service more memory, or unload a model."
             )
-        try:
-            with decoding.hold(need, monotonic() + _WAIT_SECONDS):
-                return load_model(folder, self._settings, name)
-        except TimeoutError as error:
-            raise NoMemory(
-                f"expected about {need / _MIB:.0f} MiB of memory within {_WAIT_SECONDS:.0f} s; "
-                "requests had it. Try again when there are fewer."
-            ) from error
+        with ExitStack() as held:
+            try:
+                held.enter_context(decoding.hold(need, monotonic() + _WAIT_SECONDS))
+            except TimeoutError as error:
+                raise NoMemory(
+                    f"expected about {need / _MIB:.0f} MiB of memory within {_WAIT_SECONDS:.0f} s; "
+                    "requests had it. Try again when there are fewer."
+                ) from error
+            yield
+
+    def _plan_change(
+        self, before: ServedModel | None, kept_bytes: int, input_pixels: int
+    ) -> tuple[int, int]:
+        """The change of the budget if a model replaces `before`: bytes more, pixels of an input."""
+        others = (model.input_pixels for model in self._catalogue.list() if model is not before)
+        by = kept_bytes - (before.kept_bytes if before else 0)
+        return by, max([input_pixels, *others])
 
     def _swap(self, before: ServedModel | None, model: ServedModel) -> None:
         """Serves `model`, instead of `before`. Raises NoMemory, NameTaken: nothing is changed."""
@@ -270,8 +276,7 @@ class Changes:
                 f"expected a name that no other model has; found {model.name}. Rename the folder, "
                 "or the bundle."
             )
-        pixels = max(m.input_pixels for m in (model, *others))
-        self._budget.change(model.kept_bytes - (before.kept_bytes if before else 0), pixels)
+        self._budget.change(*self._plan_change(before, model.kept_bytes, model.input_pixels))
         if before is not None and before is catalogue.default:
             self._put_default(model)
         else:

@@ -8,6 +8,7 @@ from service.access.access import Access
 from service.messages.logs import RequestContext, read_context
 from service.messages.problems import Problem
 from service.metrics.metrics import Metrics
+from service.repository.names import may_name_model
 from service.settings.settings import MAX_DEADLINE_MS, Settings
 from service.work.admission import Admission
 from service.work.lifecycle import Lifecycle
@@ -47,7 +48,7 @@ class Gate:
         """Why this request can't be let in, and its context; None: the application is to judge."""
         path, _, query = target.partition(b"?")
         route = self._paths.get(path)
-        if b"model" in query or b"%" in query:
+        if may_name_model(query):
             return None  # others than the default one take other times
         if route is None or method != b"POST" or not self._admission.is_crowded:
             return None
