@@ -67,7 +67,7 @@ class Manifest:
     trained: bool
     training: dict[str, Any] | None
     parity: dict[str, Any] = field(default_factory=dict)
-    quantization: dict[str, Any] | None = None  # of the float parts; None: there is none
+    quantization: dict[str, Any] | None = None  # of the float layers; None: there is none
     reduction: dict[str, Any] | None = None  # what preprocessing.reduce changes; None: not measured
     created: dict[str, Any] = field(default_factory=dict)
     temperature: float = 1.0  # scores are softmax(logits / temperature)

@@ -1,11 +1,11 @@
 """Writes a bundle of a network, trained or not, for the service.
 
 python -m models.export NAME [--checkpoint FILE] [--num-classes N] [--image-size SIDE]
-    [--float-parts int8 [--calibration DIR] [--evaluation DIR]] --out DIR
+    [--float-layers int8 [--calibration DIR] [--evaluation DIR]] --out DIR
 
 With a checkpoint of models.train the network, classes and preprocessing come from it. Without one
 the weights are random and the bundle says "trained": false: good for measuring speed and memory,
-never for answers. --float-parts int8 gives stem, transitions and head 8-bit weights and
+never for answers. --float-layers int8 gives stem, transitions and head 8-bit weights and
 activations; the manifest then says how much that changes the logits.
 """
 
@@ -83,10 +83,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--onnx-integer", action="store_true", help="8-bit ConvInteger in the ONNX graph, not Conv"
     )
     parser.add_argument(
-        "--float-parts",
+        "--float-layers",
         choices=ARITHMETICS,
         default=ARITHMETICS[0],
-        help="arithmetic of stem, transitions and head",
+        help="arithmetic of the float layers, which are those of stem, transitions and head",
     )
     parser.add_argument(
         "--calibration",
@@ -112,7 +112,7 @@ def _export_and_tell(args: argparse.Namespace) -> None:
     for name, entry in bundle.manifest.files.items():
         print(f"  {name:<20}{entry.bytes:>12,} bytes")
     if bundle.manifest.quantization:
-        print(indent(format_figures({"8-bit float parts": bundle.manifest.quantization}), "  "))
+        print(indent(format_figures({"8-bit float layers": bundle.manifest.quantization}), "  "))
     for name, figures in bundle.manifest.parity.items():
         print(f"  parity, {name:<12}{describe_parity(figures)}")
         if figures.get("top1_agreement", 1) < 1:
@@ -184,12 +184,12 @@ def _choose_options(args: argparse.Namespace, preprocessing: Preprocessing) -> E
 def _load_images(
     args: argparse.Namespace, preprocessing: Preprocessing
 ) -> tuple[Calibration | None, LabelledImages | None]:
-    """What 8-bit float parts are calibrated with and measured on."""
-    if args.float_parts == ARITHMETICS[0]:
+    """What 8-bit float layers are calibrated with and measured on."""
+    if args.float_layers == ARITHMETICS[0]:
         if args.calibration or args.evaluation or args.calibration_images or args.set:
             raise RecipeError(
-                "--calibration, --calibration-images, --evaluation and --set are for --float-parts "
-                "int8; found float32"
+                "--calibration, --calibration-images, --evaluation and --set are for "
+                "--float-layers int8; found float32"
             )
         return None, None
     wanted = args.calibration_images or IMAGES
@@ -197,7 +197,7 @@ def _load_images(
         calibration = load_calibration(args.calibration, preprocessing, wanted, args.set)
     elif args.checkpoint:
         raise RecipeError(
-            "expected --calibration DIR with training images for the 8-bit parts of a trained "
+            "expected --calibration DIR with training images for the 8-bit layers of a trained "
             "network, found none; give the data set that it was trained on"
         )
     else:

@@ -18,7 +18,7 @@ from runtime.plan import HeadStep
 
 
 class ClassActivation:
-    """The maps of a bundle's network (Zhou et al., 2016), by its prepared parts; the head is last.
+    """The maps of a bundle's network (Zhou et al., 2016), by its layer groups; the head is last.
 
     The head takes the mean of its normalised map over all positions, then a dense layer. The same
     layer at each position gives the map of a class: its mean and the class's bias are the logit. Of

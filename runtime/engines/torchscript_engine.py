@@ -1,4 +1,4 @@
-"""The torchscript engine: the bundle's scripted graph, its parts filled from the packed weights."""
+"""The torchscript engine: the bundle's scripted graph, filled with prepared layer groups."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class TorchScriptEngine:
                 f"{REEXPORT}"
             ) from error
         fill_parts(self._network, [step.name for step in bundle.manifest.plan], prepared)
-        self._activation = ClassActivation(bundle, prepared)  # by the same parts
+        self._activation = ClassActivation(bundle, prepared)  # by the same layer groups
         self.explain_bytes = self._activation.bytes
         self.bundle = bundle
         self.skipped: tuple[SkippedEngine, ...] = ()

@@ -95,7 +95,7 @@ def _parse_step(item: dict[str, Any], where: str) -> tuple[Step, Shape]:
     fields = Fields(item, where)
     name, part = fields.text("name"), fields.text("part")
     if part not in KINDS:
-        raise invalid(name, f"expected a part of {', '.join(KINDS)}, found {part!r:.80}")
+        raise invalid(name, f"expected a `part` of {', '.join(KINDS)}, found {part!r:.80}")
     kind = KINDS[part]
     fields = Fields(item, name)
     fields.refuse_others(("name", "part", "input", "output", *kind.keys), kind.optional)

@@ -66,7 +66,7 @@ def read_wish(query: bytes, classifier: Classifier) -> Wish | None:
             "not_explainable",
             "expected an engine that shows the network's last feature map, native or torchscript; "
             f"found {classifier.engine.name}, which shows the logits alone. Leave out explain, or "
-            "serve a bundle that has a plan of packed parts.",
+            "serve a bundle that has a plan of layer groups.",
         )
     return Wish(None if wanted is None else _find_class(wanted, classifier.manifest.labels))
 
