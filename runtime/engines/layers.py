@@ -88,13 +88,13 @@ def _name_children(names: Sequence[str]) -> list[str]:
 
 
 def _place(name: str) -> tuple[bool, int, str]:
-    """What usual names are in order by: stem, stage1, transition1, stage2, ..., head."""
+    """The sort key of usual names: stem, stage1, transition1, stage2, ..., head."""
     return name == "head", int(name.lstrip(ascii_letters) or 0), name
 
 
 @contextmanager
 def _torchscript() -> Iterator[None]:
-    """The one place that knows TorchScript to be deprecated; see the module's text."""
+    """Hides TorchScript's deprecation warnings; see the module's text."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"`?torch\.jit\.", DeprecationWarning)
         yield

@@ -23,7 +23,7 @@ WARM_UP = 2  # calls after which TorchScript has settled on its graph
 
 
 class TorchScriptEngine:
-    """Runs model.ts over packed.safetensors; a batch is shared out among `threads` threads.
+    """Runs model.ts with packed.safetensors; a batch is divided among `threads` threads.
 
     Raises TorchUnavailable, BundleError.
     """

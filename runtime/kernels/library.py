@@ -98,14 +98,12 @@ def check(status: int) -> None:
 
 
 def float_order() -> int:
-    """The number of the order of float operations: logits have the same bits where it is the same,
-    whatever the implementation.
-    """
+    """The number of the order of float operations: equal numbers give equal bits of logits."""
     return int(load_library().bnn_float_order())
 
 
 def implementations() -> tuple[Implementation, ...]:
-    """All implementations compiled in, best first; generic is the last."""
+    """All implementations in the library, best first; generic is the last."""
     entries = ctypes.POINTER(structs.Implementation)()
     count = ctypes.c_int32()
     check(load_library().bnn_implementations(ctypes.byref(entries), ctypes.byref(count)))
@@ -118,8 +116,8 @@ def implementations() -> tuple[Implementation, ...]:
 def select(name: str | None = None) -> str:
     """Makes an implementation the active one and returns its name.
 
-    None means the one that BNN_FORCE_IMPLEMENTATION names, else the best that this CPU can run.
-    Raises ImplementationUnavailable for a name that is unknown or that this CPU cannot run.
+    None: the one that BNN_FORCE_IMPLEMENTATION names, else the best that this CPU can run. Raises
+    ImplementationUnavailable for a name that is unknown or that this CPU cannot run.
     """
     check(load_library().bnn_select(None if name is None else name.encode()))
     return active()

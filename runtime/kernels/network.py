@@ -44,7 +44,7 @@ def _load() -> ctypes.CDLL:
 
 
 def phase_names() -> tuple[str, ...]:
-    """What the time of a layer group is spent on, in the order of Network.profile."""
+    """The phases of a layer group's time, in the order of Network.profile."""
     names = (_load().bnn_phase_name(i) for i in itertools.count())
     return tuple(name.decode() for name in itertools.takewhile(bool, names))
 

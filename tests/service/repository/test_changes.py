@@ -432,7 +432,7 @@ async def test_at_the_start_models_that_are_too_many_end_no_other(
         assert [model["name"] for model in listed["models"]] == kept
         assert listed["failed"] == [name for name in ("ants", "birds") if name not in kept]
         assert await ask(client, make_image) == "red"
-        warned = "the process takes more than the memory budget" in caplog.text
+        warned = "the process takes more memory than planned" in caplog.text
         assert warned is (kept == ["tiny"])
 
 
