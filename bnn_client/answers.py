@@ -1,4 +1,4 @@
-"""The service's answers as frozen dataclasses; members that are not known here are passed over."""
+"""The service's answers as frozen dataclasses; unknown members are ignored."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Model:
-    """Which model answered; `notice` is what to know before believing it."""
+    """The model that answered; `notice` is a warning to read before using the answer."""
 
     name: str
     id: str
@@ -35,7 +35,7 @@ class ImageInfo:
 
 @dataclass(frozen=True)
 class StageTimings:
-    """Milliseconds of one image's way through a worker."""
+    """Milliseconds of one image in a worker."""
 
     queue: float
     decode: float
@@ -145,9 +145,9 @@ class ModelInfo:
 
 @dataclass(frozen=True)
 class ServedModel:
-    """One of the models that are served; the default answers where a request names none.
+    """One of the served models; the default model answers requests that name none.
 
-    Not `is_newest`: a newer bundle of this name is there, and cannot be served.
+    If not `is_newest`, a newer bundle of this name exists and cannot be served.
     """
 
     name: str
@@ -161,7 +161,7 @@ class ServedModel:
 
 @dataclass(frozen=True)
 class ServedModels:
-    """The answer to GET /models, the default first; `failed` names what cannot be served."""
+    """The answer to GET /models, the default one first; `failed` names what cannot be served."""
 
     models: tuple[ServedModel, ...]
     failed: tuple[str, ...]
@@ -178,7 +178,7 @@ class SkippedEngine:
 
 @dataclass(frozen=True)
 class EngineInfo:
-    """What computes the answers, and whether it can explain them; sizes in bytes."""
+    """The engine, and whether it can explain its answers; sizes in bytes."""
 
     name: str
     implementation: str
@@ -203,7 +203,7 @@ class SelfTest:
 
 @dataclass(frozen=True)
 class ServiceInfo:
-    """Everything that is needed to judge the answers: the answer to GET /info."""
+    """The answer to GET /info: everything needed to judge the answers."""
 
     model: ModelInfo
     engine: EngineInfo

@@ -1,4 +1,4 @@
-"""JSON to dataclasses: each member is what the annotation says, or the answer is not understood."""
+"""JSON to dataclasses: each member has its annotated type, or the answer is refused."""
 
 import types
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ _NAMES: dict[Any, str] = {str: "text", int: "a whole number", float: "a number",
 
 
 class UnexpectedContent(ValueError):
-    """A member is missing or of another kind; the text says which, and what was expected."""
+    """A member is missing or has another type; the text names it and the expected type."""
 
 
 def read_as(kind: type[_T], content: object) -> _T:
@@ -69,7 +69,7 @@ def _read_members(kind: Any, content: object, place: str) -> Any:
 
 
 def _read_one_of(kinds: tuple[Any, ...], content: object, place: str) -> Any:
-    """As the first kind that fits; the last one's fault if none does."""
+    """Reads as the first type that fits; raises the last one's fault if none does."""
     for kind in kinds[:-1]:
         try:
             return _read(kind, content, place)

@@ -47,7 +47,7 @@ _REDUCE_FORMAT = 3  # the first whose preprocessing may reduce
 
 @dataclass(frozen=True)
 class FileEntry:
-    """What the manifest records of a file."""
+    """The manifest's record of a file."""
 
     sha256: str
     bytes: int
@@ -67,7 +67,7 @@ class Manifest:
     trained: bool
     training: dict[str, Any] | None
     parity: dict[str, Any] = field(default_factory=dict)
-    quantization: dict[str, Any] | None = None  # of the float parts; None: there is none
+    quantization: dict[str, Any] | None = None  # of the float layers; None: there is none
     reduction: dict[str, Any] | None = None  # what preprocessing.reduce changes; None: not measured
     created: dict[str, Any] = field(default_factory=dict)
     temperature: float = 1.0  # scores are softmax(logits / temperature)
@@ -80,7 +80,7 @@ class Manifest:
 
 
 def read_manifest(file: Path) -> Manifest:
-    """Reads, parses and checks a manifest, its digest among the rest.
+    """Reads, parses and checks a manifest, including its digest.
 
     Raises MissingFile, UnsupportedFormat, InvalidManifest, ChecksumMismatch, OSError.
     """
@@ -130,15 +130,16 @@ def read_manifest(file: Path) -> Manifest:
 def find_digest(content: Mapping[str, Any]) -> str:
     """The hex SHA-256 of the canonical form of a manifest without its key `digest`.
 
-    Raises ValueError and others for what has no canonical form.
+    Raises ValueError and others for values without a canonical form.
     """
     rest = {key: value for key, value in content.items() if key != "digest"}
     return hashlib.sha256(canonical(rest)).hexdigest()
 
 
 def write_manifest(file: Path, manifest: Manifest, files: Mapping[str, FileEntry]) -> None:
-    """Writes a manifest of the newest format that lists `files`. Raises ValueError for a value that
-    JSON has not.
+    """Writes a manifest of the newest format that lists `files`.
+
+    Raises ValueError for a value that JSON lacks.
     """
     content = {
         "format": FORMAT,
@@ -228,7 +229,7 @@ def _parse(content: dict[str, Any]) -> Manifest:
 
 
 def _check_keys(content: Any, needed: Iterable[str], optional: Iterable[str] = ()) -> None:
-    """Refuses keys that the format has not, and names one that it needs."""
+    """Refuses keys that the format lacks, and names a missing one."""
     if not isinstance(content, dict):
         raise ValueError(f"{repr(content)[:80]} where an object is expected")
     known = {*needed, *optional}
@@ -253,7 +254,7 @@ def _text(value: object) -> str:
 
 
 def _name(value: object) -> str:
-    """A text that people tell things apart by."""
+    """A text that names something."""
     text = _text(value)
     if not text.strip():
         raise ValueError(f"{text!r} where a name is expected")

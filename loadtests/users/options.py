@@ -5,10 +5,11 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace, _ArgumentGrou
 from dataclasses import fields
 from pathlib import Path
 
+from loadtests.clients.images import describe_sizes
 from loadtests.command_line.options import parse_count, parse_positive
 from loadtests.errors import WrongUsage
 from loadtests.users.arrivals import ARRIVALS
-from loadtests.users.payloads import MIXED, SIZES, Payload, make_payloads
+from loadtests.users.payloads import MIXED, Payload, make_payloads
 from loadtests.users.stages import SHAPES, SOAK_STAGES, SPIKE_TIMES, STEPS
 from loadtests.users.tensors import build_tensor_payloads, find_model
 from loadtests.users.thresholds import HELP, RAMP_P99_MS, RAMP_REFUSED, Limits
@@ -32,13 +33,12 @@ def add_help_option(parser: ArgumentParser) -> None:
 def add_image_options(parser: ArgumentParser, sent: tuple[str, ...] = SENT) -> None:
     """Which images are sent, and how."""
     group = parser.add_argument_group("images of the load test")
-    sizes = ", ".join(f"{name} {width}x{height}" for name, (width, height) in SIZES.items())
     group.add_argument(
         "--sizes",
         default=MIXED,
         metavar="SIZE[=WEIGHT],...",
-        help=f"generated JPEGs: {sizes}; phone=1,web=3 sends three web images to one phone image; "
-        f"or {MIXED}: small ones in JPEG, PNG and WebP (the default)",
+        help=f"generated JPEGs: {describe_sizes()}; phone=1,web=3 sends three web images to one "
+        f"phone image; or {MIXED}: small ones in JPEG, PNG and WebP (the default)",
     )
     group.add_argument("--photos", default="", metavar="DIR", help="send the files of DIR instead")
     group.add_argument(

@@ -1,11 +1,11 @@
 """Writes a bundle of a network, trained or not, for the service.
 
 python -m models.export NAME [--checkpoint FILE] [--num-classes N] [--image-size SIDE]
-    [--float-parts int8 [--calibration DIR] [--evaluation DIR]] --out DIR [--replace]
+    [--float-layers int8 [--calibration DIR] [--evaluation DIR]] --out DIR [--replace]
 
 With a checkpoint of models.train, network, classes and preprocessing come from it. Without one the
 weights are random and the bundle says "trained": false; such a bundle is good for measuring speed
-and memory only. --float-parts int8 gives stem, transitions and head 8-bit weights and
+and memory only. --float-layers int8 gives stem, transitions and head 8-bit weights and
 activations; the manifest then says how much that changes the logits. DIR is a new or empty folder;
 a bundle that is already there is replaced only with --replace.
 """
@@ -85,10 +85,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--onnx-integer", action="store_true", help="8-bit ConvInteger in the ONNX graph, not Conv"
     )
     parser.add_argument(
-        "--float-parts",
+        "--float-layers",
         choices=ARITHMETICS,
         default=ARITHMETICS[0],
-        help="arithmetic of stem, transitions and head",
+        help="arithmetic of the float layers, which are those of stem, transitions and head",
     )
     parser.add_argument(
         "--calibration",
@@ -117,7 +117,7 @@ def _export_and_tell(args: argparse.Namespace) -> None:
     for name, entry in bundle.manifest.files.items():
         print(f"  {name:<20}{entry.bytes:>12,} bytes")
     if bundle.manifest.quantization:
-        print(indent(format_figures({"8-bit float parts": bundle.manifest.quantization}), "  "))
+        print(indent(format_figures({"8-bit float layers": bundle.manifest.quantization}), "  "))
     for name, figures in bundle.manifest.parity.items():
         print(f"  parity, {name:<12}{describe_parity(figures)}")
         if figures.get("top1_agreement", 1) < 1:
@@ -189,12 +189,12 @@ def _choose_options(args: argparse.Namespace, preprocessing: Preprocessing) -> E
 def _load_images(
     args: argparse.Namespace, preprocessing: Preprocessing
 ) -> tuple[Calibration | None, LabelledImages | None]:
-    """What 8-bit float parts are calibrated with and measured on."""
-    if args.float_parts == ARITHMETICS[0]:
+    """What 8-bit float layers are calibrated with and measured on."""
+    if args.float_layers == ARITHMETICS[0]:
         if args.calibration or args.evaluation or args.calibration_images or args.set:
             raise RecipeError(
-                "--calibration, --calibration-images, --evaluation and --set are for --float-parts "
-                "int8; found float32"
+                "--calibration, --calibration-images, --evaluation and --set are for "
+                "--float-layers int8; found float32"
             )
         return None, None
     wanted = args.calibration_images or IMAGES
@@ -209,7 +209,7 @@ def _load_images(
             )
     elif args.checkpoint:
         raise RecipeError(
-            "expected --calibration DIR with training images for the 8-bit parts of a trained "
+            "expected --calibration DIR with training images for the 8-bit layers of a trained "
             "network, found none; give the data set that it was trained on"
         )
     else:

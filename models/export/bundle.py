@@ -65,7 +65,7 @@ def quantize_network(
     calibration: Calibration,
     images: NDArray[np.float32],
 ) -> tuple[Converted, dict[str, Any]]:
-    """The network with 8-bit float parts, and what the manifest says about it: layers, calibration,
+    """The network with 8-bit float layers, and what the manifest says about it: layers, calibration,
     and how far the logits of `images` move from the training graph's.
     """
     quantized = quantize(converted, measure_ranges(converted, calibration.images))
@@ -95,7 +95,7 @@ class Source:
 class ExportOptions:
     """How a bundle is made, and what is measured on the way.
 
-    calibration: if given, the float parts become 8-bit ones, and parity is measured against the
+    calibration: if given, the float layers become 8-bit ones, and parity is measured against the
     8-bit network in float arithmetic; evaluation: images to measure its accuracy on.
     """
 
@@ -184,8 +184,8 @@ def _convert_float(
 ) -> _Draft:
     if options.calibration is not None:
         raise RecipeError(
-            f"expected a network with binary layers for 8-bit float parts, found "
-            f"{manifest.name}, which is float throughout; leave --float-parts out"
+            f"expected a network with binary layers for 8-bit float layers, found "
+            f"{manifest.name}, which is float throughout; leave --float-layers out"
         )
     size = manifest.preprocessing.crop
     network.eval()
@@ -199,7 +199,7 @@ def _measure(
     evaluation: LabelledImages | None,
     folder: Path,
 ) -> Manifest:
-    """The manifest with parity, and with the accuracy of 8-bit float parts."""
+    """The manifest with parity, and with the accuracy of 8-bit float layers."""
     bundle = write_bundle(folder / "draft", draft.manifest, draft.files)
     manifest = replace(draft.manifest, parity=measure_parity(draft.reference, bundle, images))
     if manifest.quantization is None or evaluation is None:

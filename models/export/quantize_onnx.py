@@ -49,8 +49,8 @@ def quantize_bundle(
     if manifest.plan:
         raise DataError(
             f"{bundle.path}: expected a bundle whose network is an ONNX graph alone, found one "
-            "with binary layers. Give it 8-bit float parts instead: python -m models.export "
-            "--float-parts int8"
+            "with binary layers. Give it 8-bit float layers instead: python -m models.export "
+            "--float-layers int8"
         )
     if folder is None and manifest.trained and not noise:
         raise DataError(

@@ -96,7 +96,7 @@ class NativeEngine:
 
 
 def _plan_workspace(size: int) -> Callable[[], Part]:
-    """What gives a call its workspace of so many bytes: a new one, or always the same."""
+    """A function that returns a workspace of so many bytes: a new one, or always the same one."""
     if size < MAPPED_BYTES:
         return lambda: library.allocate(size)
     kept = library.allocate(size)

@@ -57,5 +57,5 @@ class OnnxEngine:
         raise NotExplainable(
             "expected an engine that shows the network's last feature map; found onnx, which shows "
             "the logits alone. Use the native or the torchscript engine, with a bundle that has a "
-            "plan of packed parts."
+            "plan of layer groups."
         )

@@ -1,4 +1,4 @@
-"""The forms of a row: a line for people, a line of JSON, a record of CSV; and the way back."""
+"""The forms of a row: a line for people, a line of JSON, a CSV record; written and read."""
 
 import csv
 import json
@@ -18,7 +18,7 @@ class InvalidRecord(ValueError):
 
 
 class Record(NamedTuple):
-    """What is known of a row from its bytes; `end` is the place behind it in the file."""
+    """The facts about a row that its bytes tell; `end` is the place behind it in the file."""
 
     name: str
     is_error: bool
@@ -28,7 +28,7 @@ class Record(NamedTuple):
 
 @dataclass(frozen=True)
 class RowForm:
-    """How rows are written. A form with `tells_errors` has no place for an error, or not enough."""
+    """Writes rows. A form with `tells_errors` has no place for an error, or not enough."""
 
     kind: Kind
     top_k: int
@@ -37,11 +37,11 @@ class RowForm:
 
     @property
     def tells_errors(self) -> bool:
-        """Whether errors go to standard error, each for itself."""
+        """Whether each error also goes to standard error."""
         return self.kind == "text" or self.timed
 
     def encode_header(self) -> bytes:
-        """The first line of a file; b"" where the form has none."""
+        """The first line of a file; b"" if the form has none."""
         if self.kind != "csv":
             return b""
         best = [
@@ -50,7 +50,7 @@ class RowForm:
         return self._to_bytes(_join(["file", *best, "error", "detail"]))
 
     def encode(self, row: Row) -> bytes:
-        """A row's line; b"" where the form has none for it."""
+        """The line of a row; b"" if the form has none for it."""
         if self.kind == "jsonl":
             content = row.as_json(self.timed)
             try:
@@ -71,7 +71,7 @@ class RowForm:
         return f"{line}\n".encode(self.encoding, "backslashreplace")
 
     def read_records(self, file: BinaryIO) -> Iterator[Record]:
-        """The complete rows of a file from its beginning; a half-written last one is left out.
+        """The complete rows of a file from its beginning, without a half-written last one.
 
         Raises InvalidRecord, OSError.
         """
@@ -109,7 +109,7 @@ class RowForm:
 
 
 def _join(fields: list[str]) -> str:
-    """A record of RFC 4180, but for its end: a line feed alone, as tools of Unix expect."""
+    """A record of RFC 4180, except that it ends with a line feed alone, as Unix tools expect."""
     return ",".join(map(_quote, fields)) + "\n"
 
 
@@ -121,7 +121,7 @@ def _quote(text: str) -> str:
 
 
 def _split(file: BinaryIO, quoted: bool) -> Iterator[bytes]:
-    """Complete lines; `quoted`: with the line ends that are inside of quotation marks."""
+    """Complete lines; `quoted`: line ends inside of quotation marks belong to a line."""
     record = b""
     quotes = 0
     while line := file.readline(_MAX_RECORD_BYTES):

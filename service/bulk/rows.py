@@ -1,4 +1,4 @@
-"""A row: what became of one image, its labels and scores or its error."""
+"""A row: the result of one image, its labels and scores or its error."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -16,7 +16,7 @@ class RowError:
 
 @dataclass(frozen=True)
 class Row:
-    """The outcome of one image. `error` is None where there are predictions, best first."""
+    """The result of one image. `error` is None if there are predictions, best first."""
 
     name: str  # a local path or a URL, as it was listed
     predictions: tuple[Prediction, ...] = ()

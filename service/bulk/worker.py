@@ -1,4 +1,4 @@
-"""Names of images in, a row for each out: what every process of a bulk run does."""
+"""Classifies images by name: the work of every process of a bulk run."""
 
 import logging
 from collections import deque
@@ -19,9 +19,9 @@ _AHEAD = 4  # files behind URLs that are read while an image is computed
 
 
 class ImageWorker:
-    """Classifies images one after another; can be pickled, and then loads its model anew.
+    """Classifies images one after another; can be pickled, and then loads its model again.
 
-    A name is a local path or a URL that fsspec knows.
+    A name is a local path or a URL for fsspec.
     """
 
     def __init__(self, settings: Settings, top_k: int | None, threads: int = 1) -> None:
@@ -35,7 +35,7 @@ class ImageWorker:
         return ImageWorker, self._arguments
 
     def load(self) -> tuple[Classifier, int]:
-        """The model, loaded at the first call, and how many classes an image gets.
+        """The model, loaded at the first call, and the number of classes per image.
 
         Raises RuntimeFault, InvalidTopK.
         """
@@ -60,7 +60,7 @@ class ImageWorker:
             yield self.classify_one(name, read)
 
     def classify_one(self, name: str, read: Callable[[], bytes]) -> Row:
-        """The row of the image whose bytes `read` gives, at most one more than the limit.
+        """The row of the image whose bytes `read` returns, at most one more than the limit.
 
         Raises RuntimeFault, InvalidTopK, at the first call.
         """
@@ -94,7 +94,7 @@ class ImageWorker:
         )
 
     def _read_ahead(self, names: Sequence[str]) -> Iterator[tuple[str, Callable[[], bytes]]]:
-        """Each name with the call that gives its bytes; those behind URLs are read in advance."""
+        """Each name with the function that reads its bytes; URLs are read in advance."""
         waiting: deque[Future[bytes]] = deque()
         urls = iter([name for name in names if is_url(name)])
 

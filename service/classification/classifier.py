@@ -28,7 +28,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A decoded image: its tensor, what the image was, and the seconds both steps took."""
+    """A decoded image: its tensor, its facts, and the seconds of both steps."""
 
     tensor: npt.NDArray[np.float32]  # [3, H, W]; [0, H, W]: it is not needed any more
     format: str
@@ -39,12 +39,12 @@ class Prepared:
     preprocess_seconds: float
 
     def without_tensor(self) -> "Prepared":
-        """The same without the pixels: an answer may live on while the next image is decoded."""
+        """The same without the tensor: an answer may exist while the next image is decoded."""
         return replace(self, tensor=np.empty((0, *self.tensor.shape[1:]), np.float32))
 
 
 class InvalidTopK(ValueError):
-    """More classes are asked for than the model has, or none."""
+    """More classes are wanted than the model has, or none."""
 
 
 @contextmanager
@@ -72,7 +72,7 @@ class Classifier:
         return f"{self.engine.name}/{self.engine.implementation}"
 
     def resolve_top_k(self, top_k: int | None) -> int:
-        """How many classes to show: `top_k`, or of None the default. Raises InvalidTopK."""
+        """The number of classes to show: `top_k`, or the default if None. Raises InvalidTopK."""
         classes = len(self.manifest.labels)
         if top_k is not None and not 1 <= top_k <= classes:
             raise InvalidTopK(f"expected 1 to {classes}, the model's classes; found {top_k}.")
@@ -81,7 +81,7 @@ class Classifier:
     def prepare(
         self, data: bytes, hold: Callable[[int], AbstractContextManager[None]] = _hold_nothing
     ) -> Prepared:
-        """Decodes and preprocesses, inside `hold(bytes)`, the memory that this takes at most.
+        """Decodes and preprocesses, inside `hold(bytes)` with the max memory that this takes.
 
         Raises InvalidImage and its kinds, MemoryError, and what `hold` raises.
         """
@@ -117,8 +117,7 @@ class Classifier:
         return logits, perf_counter() - started
 
     def rank(self, logits: npt.NDArray[np.float32], top_k: int) -> list[Prediction]:
-        """The `top_k` best classes, best first; of equal scores the lower index first.
-
+        """The `top_k` best classes, best first; of equal scores the lower index comes first.
         Raises ArithmeticError as `score` does.
         """
         scores = self.score(logits)
@@ -140,7 +139,7 @@ class Classifier:
 
 
 def identify_model(manifest: Manifest) -> str:
-    """Twelve hexadecimal digits that change with all that changes answers.
+    """Twelve hexadecimal digits that change with everything that changes answers.
 
     That is the model's files, labels, preprocessing and temperature.
     """

@@ -1,4 +1,4 @@
-"""Answers to a request to infer: JSON, and bytes after it for outputs that are wanted so."""
+"""Answers to inference requests: JSON, followed by bytes for binary outputs."""
 
 from typing import Any
 
@@ -50,7 +50,7 @@ def _score(model: Model, logits: npt.NDArray[np.float32]) -> npt.NDArray[np.floa
 def _encode_output(
     model: Model, wanted: WantedOutput, values: npt.NDArray[np.float32]
 ) -> tuple[dict[str, Any], bytes | None]:
-    """The output's part of the JSON, and its bytes if it is wanted so."""
+    """The JSON of an output, and its bytes if it is binary."""
     output: dict[str, Any] = {"name": wanted.name}
     if wanted.classes is None:
         output |= {"datatype": "FP32", "shape": list(values.shape)}

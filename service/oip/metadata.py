@@ -1,4 +1,4 @@
-"""What the service and its models say of themselves: metadata, configuration, index."""
+"""Metadata, configuration and index of the service and its models."""
 
 from collections.abc import Iterable
 from typing import Any

@@ -1,4 +1,4 @@
-"""What GET /info and /models tell: models, engine, processor, limits, versions of the service."""
+"""The answers to GET /info and /models: models, engine, processor, limits, versions."""
 
 import platform
 from dataclasses import asdict
@@ -28,7 +28,7 @@ _LIMITS = (
 
 
 def describe_models(catalogue: Catalogue) -> ModelsBody:
-    """Which models there are, the default one first. Raises Problem not_ready, no_engine."""
+    """The served models, the default one first. Raises Problem not_ready, no_engine."""
     default = catalogue.default
     return ModelsBody(
         models=[
@@ -103,7 +103,7 @@ def describe_service(model: ServedModel, settings: Settings, budget: Budget) -> 
 
 
 def _describe_limits(settings: Settings, budget: Budget) -> dict[str, int]:
-    """What a request may have, as the memory budget allows it."""
+    """The limits of a request that the memory budget allows."""
     full_size = describe_full_size_limits(budget.limits.images)
     return {
         "max_body_bytes": budget.limits.max_body_bytes,

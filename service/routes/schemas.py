@@ -151,7 +151,7 @@ class InfoModelBody(_Answer):
         description="by engine: difference to the training graph, measured at export"
     )
     quantization: dict[str, Any] | None = Field(
-        description="what 8-bit float parts changed, measured at export; null where there are none"
+        description="what 8-bit float layers changed, measured at export; null where there are none"
     )
     reduction: dict[str, Any] | None = Field(
         description="what decoding at a fraction of the size changed; null where nobody measured it"

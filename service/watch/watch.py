@@ -1,4 +1,4 @@
-"""`watch`: classifies what a camera sees, frame by frame, until it is told to end."""
+"""`watch`: classifies a camera's images, frame by frame, until it is stopped."""
 
 import logging
 import threading
@@ -34,7 +34,7 @@ _END_SECONDS = 15.0  # until results are posted and the camera is left, at most
 
 @dataclass(frozen=True)
 class WatchOptions:
-    """What the command line asks for; None where it says nothing."""
+    """The options of the command line; None if not given."""
 
     source: str
     every: float = 1.0
@@ -50,9 +50,8 @@ class WatchOptions:
 def watch(settings: Settings, options: WatchOptions) -> int:
     """Watches until `count` results, SIGTERM or SIGINT. To be called in the main thread.
 
-    Returns 0; 1 if the source or the model cannot be used, or if results that were to be posted
-    before the end by `count` did not arrive; 2 for arguments that cannot be. Raises OutputLost,
-    BrokenPipeError.
+    Returns 0; 1 if the source or the model cannot be used, or if posted results did not arrive
+    after `count` of them; 2 for wrong usage. Raises OutputLost, BrokenPipeError.
     """
     stop = threading.Event()
     newest = Newest(stop)
@@ -80,7 +79,7 @@ def _ping_until_done(job: "Future[int]", notifier: Notifier, is_alive: Callable[
         if is_alive():
             notifier.ping()
         elif was_alive:
-            _log.error("an image hangs; the service manager is told no more that all is well")
+            _log.error("an image hangs; the service manager gets no more signs of life")
         was_alive = is_alive()
 
 
@@ -139,7 +138,7 @@ def _watch(
 
 
 class Stopwatch:
-    """How long one piece of work has been going on; another thread looks."""
+    """The duration of the present piece of work; another thread looks at it."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
@@ -153,16 +152,16 @@ class Stopwatch:
 
     @property
     def seconds(self) -> float:
-        """Since it began; 0 while there is none."""
+        """Seconds since it began; 0 if there is none."""
         began = self._began
         return 0.0 if began is None else self._clock() - began
 
 
 class Watching:
-    """The loop: the newest frame, classified and reported, not more often than asked for.
+    """The loop: classifies and reports the newest frame, at the wanted interval.
 
-    `counts` has the frames that were looked at, and of them those that gave a result, could not
-    be decoded (bad), had no label with the least score (unsure) or the same label as before.
+    `counts` has the frames in all, and of them those that gave a result, could not be decoded
+    (bad), had no label with the min score (unsure) or the same label as before.
     """
 
     def __init__(
@@ -187,12 +186,12 @@ class Watching:
         self._work = work or Stopwatch()
         self._label: str | None = None
         self._bad = Outage(
-            "the camera's images cannot be decoded; they are left out",
+            "the camera's images cannot be decoded; they are skipped",
             "the camera's images can be decoded again",
         )
 
     def run(self) -> None:
-        """Until `stop` is set or there are `count` results.
+        """Runs until `stop` is set or there are `count` results.
 
         Raises SourceUnusable, OutputLost, BrokenPipeError.
         """

@@ -64,7 +64,7 @@ def test_what_it_refuses(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFix
     empty.mkdir()
     out = ["--out", str(tmp_path / "int8")]
     for arguments, text in (
-        ([binary, "--noise"], "--float-parts int8"),
+        ([binary, "--noise"], "--float-layers int8"),
         ([str(bundle), "--calibration", str(empty)], "expected photos"),
         ([str(tmp_path / "none")], "none"),
     ):

@@ -107,16 +107,3 @@ def test_sources_of_the_repository_are_the_classes_that_groups_know(repository: 
         used = {class_name for where, _, class_name in rows if where == "sharp-photos"}
         assert used, name
         assert used <= classes, name
-
-
-def test_the_readme_counts_repositories_and_images_of_sharp_photos(repository: Path) -> None:
-    models = repository / "models"
-    sources = read_sources(models / "recipes" / "sources" / "sharp-photos.toml")
-    count = len(sources.repositories)
-    images = sum(KNOWN["sharp-photos"].counts["train"].values())
-    readme = " ".join((models / "README.md").read_text(encoding="utf-8").split())
-    assert f" in {count} public repositories" in readme
-    assert re.findall(r"(\d+) public repositories", readme) == [str(count)]
-    (row,) = re.findall(r"\| `sharp-photos` \|[^|]*\|[^|]*\|", readme)
-    assert f"made of {count} repositories" in row
-    assert row.endswith(f"| {images:,} / - / - |")

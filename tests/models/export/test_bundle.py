@@ -40,7 +40,7 @@ def test_untrained_bundle_says_so_and_runs_on_every_engine(
 def test_int8_float_parts_are_recorded_and_run_on_every_engine(tmp_path: Path) -> None:
     base = ["meliusnet13", "--num-classes", "4", "--image-size", "16", "--out"]
     assert main([*base, str(tmp_path / "float")]) == 0
-    assert main([*base, str(tmp_path / "int8"), "--float-parts", "int8"]) == 0
+    assert main([*base, str(tmp_path / "int8"), "--float-layers", "int8"]) == 0
     plain, manifest = (read_bundle(tmp_path / name).manifest for name in ("float", "int8"))
     assert plain.quantization is None
     assert manifest.quantization is not None
@@ -73,7 +73,7 @@ def test_int8_of_a_trained_network_is_calibrated_and_measured(
         == 0
     )
     command = ["meliusnet13", "--checkpoint", str(tmp_path / "run" / "checkpoint.pt")]
-    command += ["--out", str(tmp_path / "bundle"), "--float-parts", "int8"]
+    command += ["--out", str(tmp_path / "bundle"), "--float-layers", "int8"]
     assert main(command) == 2
     capsys.readouterr()
     options = f"--calibration {data} --calibration-images 10 --evaluation {data}"

@@ -28,13 +28,13 @@ from tests.models.checkpoints import save_trained
         (["meliusnet13", "--checkpoint", "none.pt"], "none.pt"),
         (["meliusnet13", "--checkpoint", "CHECKPOINT"], "has done 3 of 4 epochs"),
         (["meliusnet13", "--num-classes", "2", "--out", "PHOTOS"], "found other files there"),
-        (["meliusnet13", "--calibration", "PHOTOS"], "are for --float-parts int8; found float32"),
-        (["meliusnet13", "--float-parts", "int8", "--calibration", "PHOTOS"], "expected train/"),
+        (["meliusnet13", "--calibration", "PHOTOS"], "are for --float-layers int8; found float32"),
+        (["meliusnet13", "--float-layers", "int8", "--calibration", "PHOTOS"], "expected train/"),
         (
-            ["meliusnet13", "--float-parts", "int8", "--evaluation", "PHOTOS"],
+            ["meliusnet13", "--float-layers", "int8", "--evaluation", "PHOTOS"],
             "expected test/ or val/ in it",
         ),
-        (["mobilenet_v1_0.25_small", "--float-parts", "int8"], "network with binary layers"),
+        (["mobilenet_v1_0.25_small", "--float-layers", "int8"], "network with binary layers"),
     ],
 )
 def test_mistakes_are_explained(

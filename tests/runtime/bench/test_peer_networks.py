@@ -44,10 +44,10 @@ def export(tmp_path_factory: pytest.TempPathFactory) -> Export:
     theirs = Bundle(folder / "theirs", ours.manifest)
     int8 = make_bundle(folder / "int8", graphs=False, stem="grouped", image=32, int8=True)
 
-    def choose(name: str, float_parts: str = "float32") -> Bundle:
+    def choose(name: str, float_layers: str = "float32") -> Bundle:
         if name.startswith("mobilenet"):
             return theirs
-        return int8 if float_parts == "int8" else ours
+        return int8 if float_layers == "int8" else ours
 
     return choose
 

@@ -169,7 +169,7 @@ def test_a_camera_that_goes_away_and_gives_half_images(
     assert (status, errors) == (0, "")
     assert set(read_labels(results)) <= {"red", "blue"}
     messages = [record.getMessage() for record in caplog.records]
-    assert messages.count("the camera gives no images; trying again") == 1
+    assert messages.count("the camera sends no images; trying again") == 1
     assert caplog.records[-1].outages == 1
 
 
@@ -238,7 +238,7 @@ def test_a_signal_ends_it_while_everybody_is_away(start_watch: Any) -> None:
         pass
     process = start_watch(server.url, "--post", server.url)
     for line in process.stderr:
-        if "the camera gives no images" in line:
+        if "the camera sends no images" in line:
             break
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=SECONDS)
@@ -321,7 +321,7 @@ def test_bad_images_are_counted_and_said_once(
     assert scene.end() == ["blue"] * 3
     assert scene.watching.counts["bad"] == 9
     assert [record.getMessage() for record in caplog.records] == [
-        "the camera's images cannot be decoded; they are left out"
+        "the camera's images cannot be decoded; they are skipped"
     ]
     assert caplog.records[0].reason.startswith("camera: expected")
 

@@ -60,8 +60,8 @@ class Fixture:
         monkeypatch.setattr(compare, "run_network", self.run_network)
         monkeypatch.setattr(compare, "open_litert", self.open_litert)
 
-    def export(self, name: str, float_parts: str = "float32") -> Bundle:
-        self.exported.append((name, float_parts))
+    def export(self, name: str, float_layers: str = "float32") -> Bundle:
+        self.exported.append((name, float_layers))
         return self.bundle
 
     def open_litert(self, network: str, *_: object) -> list[Contestant]:
