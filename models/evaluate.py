@@ -1,12 +1,12 @@
 """Measures a bundle's accuracy through an engine, as the service would answer.
 
-python -m models.evaluate BUNDLE --data DIR [--set NAME]: the images of the test part are decoded
-and preprocessed as the manifest says. The bundle may know more classes than the data has, as one of
-ImageNet does: then "top1" is of all its classes, and "among" of the data's alone. With --seen-at
-the images are reduced first, to what a network for smaller images sees of them; with
---color-jitter brightness, contrast, saturation and hue change, each image always alike.
-Prints the figures with what they are of: images (SHA-256), commit, device, day, seconds; as JSON
-where the output is no terminal.
+python -m models.evaluate BUNDLE --data DIR [--set NAME] decodes and preprocesses the images of the
+test split as the manifest says. The bundle may know more classes than the data has, such as one of
+ImageNet: then "top1" is measured over all its classes, and "among" over those of the data. With
+--seen-at the images are first reduced to what a network for smaller images sees of them. With
+--color-jitter brightness, contrast, saturation and hue change, for each image in the same way every
+time. Prints the figures and what they were measured on and with: images (SHA-256), commit, device,
+day, seconds. The output is JSON if it is not a terminal.
 """
 
 from __future__ import annotations

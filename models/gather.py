@@ -1,15 +1,17 @@
-"""Gathers a data set from public repositories of images, out of local clones of them.
+"""Collects a data set from local clones of public repositories of images.
 
-python -m models.gather SOURCES.toml --clones DIR --out SET writes a pack (models.data.packs) that
-models.train reads, and models.groups where it is a set that it knows. SOURCES.toml has a table
-[[repository]] for each: its name (owner/name), a commit, and [repository.classes], class = [folders
-or files of it, patterns with *, ? and [] like a shell's, but * takes in /]; or with `table`, a CSV
-file of it whose rows are image and label, class = [labels], the images lying in `folder`.
-DIR/OWNER/NAME are the clones: bare ones do, and nothing is checked out.
+python -m models.gather SOURCES.toml --clones DIR --out SET writes a pack (models.data.packs), which
+models.train reads, and models.groups, if it knows the set. SOURCES.toml has a table [[repository]]
+for each repository: its name (owner/name), a commit, and [repository.classes] with lines class =
+[folders or files]. These may be patterns with *, ? and [], as in a shell, but * also matches /.
+With `table`, a CSV file in the repository whose rows are image and label, the lines are class =
+[labels], and the images are in `folder`. The clones are DIR/OWNER/NAME. Bare clones are enough:
+nothing is checked out.
 
-Left out, and counted: files of more than `max_bytes`, those that no image can be decoded from,
-images with a side under `min_side` pixels, copies, and ImageNet's validation images, which sets of
-this package test on. Of larger images than `side` the centre square is kept, reduced to that.
+These files are left out and counted: files of more than `max_bytes`, files that no image can be
+decoded from, images with a side under `min_side` pixels, copies, and ImageNet's validation images,
+which other sets of this package test on. If a side of an image is longer than `side`, the centre
+square is kept, reduced to that side.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Makes a data set of everyday classes out of others: each is a group of their classes.
+"""Makes a data set of everyday classes from other sets: each class is a group of their classes.
 
 python -m models.groups GROUPS.toml --from SET=DIR [--from SET=DIR ...] --out DIR writes packs
-(models.data.packs) that models.train reads. GROUPS.toml has a table [groups], name = [classes], in
-which "SET/*" are all classes of a set and "SET/CLASS" is one, and two limits: `max_images` and
+(models.data.packs), which models.train reads. GROUPS.toml has a table [groups], name = [classes],
+in which "SET/*" are all classes of a set and "SET/CLASS" is one, and two limits: `max_images` and
 `max_test_images`, the images of a group to train on and to test on. The classes of a group get
 equal shares. A class named without its set comes from the first set that has it, because two sets
 may split the same images differently. If a set has no test split, a tenth of each of its classes

@@ -19,6 +19,7 @@ from models.command_line.bundle_folder import add_bundle_options, check_bundle_f
 from models.command_line.figures import format_figures
 from models.command_line.main import make_parser, run_command
 from models.errors import DataError
+from models.export.quantize import IMAGES
 from models.export.quantize_onnx import PHOTOS, quantize_bundle
 from runtime import read_bundle
 from runtime.bundle import ONNX_GRAPH
@@ -33,11 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--calibration",
         type=Path,
         metavar="DIR",
-        help=f"photos, in any folders below it; at most {PHOTOS} are read (untrained: noise)",
+        help=f"folder of photos, with sub-folders; at most {PHOTOS} are read (untrained: noise)",
     )
-    ranges.add_argument(
-        "--noise", action="store_true", help="no photos, though the network is trained"
-    )
+    ranges.add_argument("--noise", action="store_true", help="calibrate a trained network on noise")
     parser.add_argument(
         "--no-self-test",
         action="store_true",
@@ -56,8 +55,16 @@ def _quantize_onnx(args: argparse.Namespace) -> None:
             "one; leave --no-self-test out"
         )
     new = quantize_bundle(bundle, args.out, args.calibration, args.noise, not args.no_self_test)
+    quantization = new.manifest.quantization or {}
+    if args.calibration and (found := quantization["calibration"]["images"]) < IMAGES:
+        print(
+            f"models.quantize_onnx: warning: expected at least {IMAGES} photos for the "
+            f"calibration, found {found} in {args.calibration}. Larger values in other "
+            "photos will be cut off. Add photos.",
+            file=sys.stderr,
+        )
     print(f"{new.path}: {new.manifest.name}, {new.manifest.files[ONNX_GRAPH].bytes:,} bytes")
-    print(indent(format_figures(new.manifest.quantization or {}), "  "))
+    print(indent(format_figures(quantization), "  "))
 
 
 if __name__ == "__main__":

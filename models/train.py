@@ -4,10 +4,10 @@
   python -m models.train --folder PHOTOS --out BUNDLE                   your own photos, to serve
 
 DIR has train/ and, for the final measurement, test/ or val/, each with a sub-folder per class, or
-the same as packs (models.data). PHOTOS has a sub-folder per class; everything else has a default
-that fits their number, and at the end BUNDLE is there: make serve BNN_BUNDLE=BUNDLE. Options
-override the file, whose keys are the options' names. --resume goes on from the last checkpoint,
-exactly. Several processes: torchrun --standalone --nproc-per-node N -m models.train ...
+the same as packs (models.data). PHOTOS has a sub-folder per class; all other options have defaults
+that fit the number of photos, and at the end BUNDLE is written: make serve BNN_BUNDLE=BUNDLE.
+Options override the file, whose keys are the options' names. --resume continues from the last
+checkpoint, exactly. Several processes: torchrun --standalone --nproc-per-node N -m models.train ...
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def _describe_interruption(args: argparse.Namespace) -> str:
     if args.out is not None:
         run = args.out if args.folder is None else find_run_folder(args.out)
         if (run / CHECKPOINT).exists():
-            return f"interrupted; with --resume it goes on from the last checkpoint in {run}"
+            return f"interrupted; --resume continues from the last checkpoint in {run}"
     return "interrupted before the first checkpoint; start it again"
 
 

@@ -31,7 +31,7 @@ from runtime.manifest import FLOAT_ORDER
 
 
 def upgrade(bundle: Bundle, out: Path) -> Bundle:
-    """Writes the bundle anew, with a self-test that all engines pass which run here.
+    """Writes the bundle again, with a self-test that all engines that run here pass.
 
     Raises FileExistsError, BundleError, EngineUnavailable.
     """
@@ -50,7 +50,7 @@ def upgrade(bundle: Bundle, out: Path) -> Bundle:
 
 
 def _measure_again(bundle: Bundle) -> dict[str, Any]:
-    """Parity with the full-precision reference, of engines that have it on record and run here.
+    """Parity with the full-precision reference, for recorded engines that run here.
 
     Raises BundleError.
     """

@@ -80,7 +80,7 @@ def draw_photo(generator: np.random.Generator, size: tuple[int, int]) -> Image.I
 
 def read_photos(folder: Path) -> list[EncodedImage]:
     """The images of a folder, by name; raises FileNotFoundError if it has none."""
-    paths = sorted(path for path in _list_files(folder) if path.suffix.lower() in SUFFIXES)
+    paths = sorted(path for path in _list_files(folder) if is_image_file(path))
     if not paths:
         raise FileNotFoundError(
             f"expected {', '.join(sorted(SUFFIXES))} files in {folder}, found none; "
@@ -89,12 +89,17 @@ def read_photos(folder: Path) -> list[EncodedImage]:
     return [build_image(path.name, path.read_bytes()) for path in paths]
 
 
+def is_image_file(path: Path) -> bool:
+    """By its name: with an image's suffix, and not hidden, as macOS's ._photo.jpg is."""
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+
+
 def _list_files(folder: Path) -> Iterator[Path]:
     return folder.iterdir() if folder.is_dir() else iter(())
 
 
 def build_image(name: str, data: bytes) -> EncodedImage:
-    """A image with its multipart body, built once with a fixed boundary."""
+    """An image with its multipart body, built once with a fixed boundary."""
     head = (
         f"--{BOUNDARY}\r\n"
         f'Content-Disposition: form-data; name="image"; filename="{name}"\r\n'

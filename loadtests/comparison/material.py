@@ -1,4 +1,4 @@
-"""What a comparison sends, made before any clock is started, and what a report says of it."""
+"""What a comparison sends, made before any clock is started, and what a report says about it."""
 
 import argparse
 from collections import Counter

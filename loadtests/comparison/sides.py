@@ -136,6 +136,6 @@ def _read_record(training: Mapping[str, Any], trained: bool) -> str:
     if isinstance(accuracy, Mapping) and "top1" in accuracy:
         return (
             f"{accuracy['top1']:.1f} % of {accuracy.get('images', '?')} images of its own "
-            f"{accuracy.get('split', '')} part"
+            f"{accuracy.get('split', '')} split"
         )
     return "not measured" if trained else "none: random weights"

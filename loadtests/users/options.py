@@ -1,4 +1,4 @@
-"""What the Locust files can be told besides Locust's own options."""
+"""The options of the Locust files besides Locust's own."""
 
 import os
 from argparse import ArgumentParser, ArgumentTypeError, Namespace, _ArgumentGroup
@@ -81,7 +81,7 @@ def add_load_options(parser: ArgumentParser) -> None:
     group = parser.add_argument_group(
         "load",
         "Closed loop: -u users wait for their answers. Open loop: --rate requests a second are "
-        "sent at intended times, whatever became of those before, and a latency counts from then. "
+        "sent at intended times, without waiting for answers, and a latency counts from then. "
         f"-t is the length of the test (of shapes {SECONDS:g} s, of a soak {SOAK_SECONDS:g} s).",
     )
     group.add_argument("--loop", choices=LOOPS, default="closed", help="kind of load (closed)")

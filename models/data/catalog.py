@@ -53,8 +53,8 @@ PHOTOS = {photo.wnid: photo for photo in (*IMAGENETTE, *IMAGEWOOF)}
 class KnownSet:
     """A public set: the repository of the counted copy, and how many images each class has.
 
-    `each` counts images of every class by part; where counts differ, `counts` has those of each
-    class by part, and `photos` those of Imagenette and Imagewoof.
+    `each` counts images of every class by split; where counts differ, `counts` has those of each
+    class by split, and `photos` those of Imagenette and Imagewoof.
     """
 
     source: str
@@ -65,11 +65,11 @@ class KnownSet:
 
     @property
     def has_train(self) -> bool:
-        """Whether it has images to train on: some sets are there to test on alone."""
+        """Whether it has images to train on: some sets have test images only."""
         return bool(self.photos) or "train" in {*self.each, *self.counts}
 
     def expected(self, part: str, class_name: str) -> int:
-        """Images of a class in a part; 0 for a class the set does not have."""
+        """Images of a class in a split; 0 for a class the set does not have."""
         if self.counts:
             return self.counts.get(part, {}).get(class_name, 0)
         if not self.photos:

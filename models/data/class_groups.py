@@ -1,4 +1,4 @@
-"""A data set made out of others: each of its classes is a group of theirs."""
+"""A data set made of others: each of its classes is a group of their classes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from models.data.toml_files import read_toml
 from models.errors import DataError
 
 ALL = "*"  # after "SET/": its classes
-TESTED_ON = 0.1  # of each class, where a set has no test part
+TESTED_ON = 0.1  # share of each class that is tested on, if a set has no test split
 
 Place = tuple[str, str]  # the name of a set, and a class of it
 
@@ -28,9 +28,9 @@ class Groups:
     max_test_images: int
 
     def locate(self, sets: Mapping[str, DataSet]) -> dict[Place, str]:
-        """Where the images of which group are.
+        """Each place of images -> its group.
 
-        Raises DataError if a set or a class is not there, or a class comes into two groups.
+        Raises DataError if a set or a class is missing, or a class is in two groups.
         """
         written: dict[Place, list[str]] = {}
         groups: dict[Place, str] = {}
@@ -98,7 +98,7 @@ def read_groups(path: Path) -> Groups:
 
 
 def group_sets(groups: Groups, sets: Mapping[str, DataSet]) -> dict[str, ImageFiles]:
-    """The parts of the new set. Raises DataError if a class is in none of the sets."""
+    """The splits of the new set. Raises DataError if a class is in none of the sets."""
     places = groups.locate(sets)
     classes = tuple(sorted(groups.members))
     parts: dict[str, list[ImageFiles]] = {}
@@ -110,8 +110,8 @@ def group_sets(groups: Groups, sets: Mapping[str, DataSet]) -> dict[str, ImageFi
             grouped = _regroup(files.select(taken), places, classes, set_name)
             parts.setdefault(part, []).append(grouped)
     test = join_files(parts["test"])
-    # Only some sets have a validation part: those images may be trained on. Sets gathered from
-    # the web have some images twice: none of the test part's is left.
+    # Only some sets have a validation split; its images are training images here. Sets collected
+    # from the web have some images twice: copies of test images are left out of train.
     train = join_files([*parts["train"], *parts.pop("validation", [])]).without(test)
     return {
         "train": train.select(_share_evenly(train, groups.max_images)),
@@ -139,7 +139,7 @@ def _regroup(
 
 
 def _share_evenly(files: ImageFiles, max_images: int) -> list[int]:
-    """At most so many of each label: the first of each of its folders, the second, ..."""
+    """At most `max_images` of each label: the first image of each folder, the second, ..."""
     rank: Counter[str] = Counter()
     order = []
     for i, name in enumerate(files.names):

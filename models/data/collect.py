@@ -1,4 +1,4 @@
-"""Images out of local clones of public repositories: which are taken, which left out and why."""
+"""Collects images from local clones of public repositories, and counts why others are left out."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Gathered:
         self._images: dict[bytes, tuple[str, str, bytes]] = {}  # digest -> class, name, bytes
 
     def take(self, class_name: str, path: str, name: str, data: bytes | None) -> None:
-        """A file of a class, if it is an image to learn from; None is one that the clone lacks."""
+        """Adds a file of a class if it is a usable image; data is None if the clone lacks it."""
         if data is None:
             self.left_out[class_name, "not in the clone"] += 1
             return
@@ -60,11 +60,11 @@ class Gathered:
         return "copy" if self._images[digest][0] == class_name else "copy in another class"
 
     def classes(self) -> set[str]:
-        """Those that have an image so far."""
+        """The classes that have an image so far."""
         return {class_name for class_name, _, _ in self._images.values()}
 
     def list_reasons(self, class_name: str | None = None) -> str:
-        """How many files were left out why, of a class or of all."""
+        """How many files were left out for which reason, of one class or of all."""
         counts: Counter[str] = Counter()
         for (name, reason), count in self.left_out.items():
             counts[reason] += count if class_name in (None, name) else 0

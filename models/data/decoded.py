@@ -33,7 +33,7 @@ CACHE_FORMAT = 1
 class LabelledImages:
     """pixels uint8 [N, 3, S, S], labels int64 [N] that index classes.
 
-    `skipped` says of each damaged file that was left out its name and what is wrong.
+    `skipped` has a line for each damaged file that was left out: its name and what is wrong.
     """
 
     pixels: Tensor
@@ -63,10 +63,10 @@ def decode_images(
     skip_damaged: bool | None = None,
     cache: Path | None = None,
 ) -> LabelledImages:
-    """Every image as the pixels the network sees, in the order of `files` on any `workers`.
+    """All images as the network sees them, in the order of `files`, with any number of `workers`.
 
     With a `cache` folder the pixels are kept there as one file and mapped the next time.
-    skip_damaged: None where the command has no such option, which the error then does not advise.
+    skip_damaged: None if the command has no such option; then the error does not advise it.
     Raises DamagedImages naming the files, unless they are to be skipped; DataError if none is
     left, or if the file in the cache is damaged.
     """
@@ -128,7 +128,7 @@ def _cache_key(files: ImageFiles, preprocessing: Preprocessing) -> str:
 
 
 def _map(path: Path, shape: tuple[int, ...]) -> np.ndarray:
-    """The pixels that _keep wrote. Raises DataError: a damaged disk had better be known."""
+    """The pixels that _keep wrote. Raises DataError, so that a damaged disk is noticed."""
     try:
         pixels = np.load(path, mmap_mode="c")
     except NUMPY_DAMAGE as error:
@@ -139,7 +139,7 @@ def _map(path: Path, shape: tuple[int, ...]) -> np.ndarray:
         found = "another array"
     raise DataError(
         f"{path}: expected decoded pixels of models.train, {shape} of uint8; found {found}. Remove "
-        "the file, and the images are decoded anew."
+        "the file; the images are then decoded again."
     )
 
 

@@ -1,4 +1,4 @@
-"""How decoding at reduced scale moves a bundle's answers, photo by photo."""
+"""How decoding at reduced scale changes a bundle's answers, photo by photo."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def measure_reduction(
 
 
 def reduce_bundle(bundle: Bundle, reduce: float, record: dict[str, Any], out: Path) -> Bundle:
-    """Writes the bundle anew with preprocessing.reduce and the record of measure_reduction.
+    """Writes the bundle again with preprocessing.reduce and the record of measure_reduction.
 
     Raises FileExistsError, InvalidManifest.
     """

@@ -3,9 +3,9 @@
 python -m models.export NAME [--checkpoint FILE] [--num-classes N] [--image-size SIDE]
     [--float-parts int8 [--calibration DIR] [--evaluation DIR]] --out DIR [--replace]
 
-With a checkpoint of models.train the network, classes and preprocessing come from it. Without one
-the weights are random and the bundle says "trained": false: good for measuring speed and memory,
-never for answers. --float-parts int8 gives stem, transitions and head 8-bit weights and
+With a checkpoint of models.train, network, classes and preprocessing come from it. Without one the
+weights are random and the bundle says "trained": false; such a bundle is good for measuring speed
+and memory only. --float-parts int8 gives stem, transitions and head 8-bit weights and
 activations; the manifest then says how much that changes the logits. DIR is a new or empty folder;
 a bundle that is already there is replaced only with --replace.
 """
@@ -52,7 +52,7 @@ from models.training.checkpoint import Checkpoint
 from runtime import Bundle, Preprocessing
 from runtime.plan import ARITHMETICS
 
-NOISE_INPUTS = 16  # that untrained networks are calibrated with
+NOISE_INPUTS = 16  # for the calibration of untrained networks
 
 
 def _at_least_1(text: str) -> int:
@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("name", choices=NAMES, metavar="NAME", help=f"one of {', '.join(NAMES)}")
     parser.add_argument("--checkpoint", type=Path, help="checkpoint.pt of models.train")
     parser.add_argument(
-        "--unfinished", action="store_true", help="export a training that has not run through"
+        "--unfinished", action="store_true", help="export a training that has not finished"
     )
     parser.add_argument("--num-classes", type=_at_least_1, help="untrained only (default 1000)")
     parser.add_argument(
@@ -77,8 +77,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--no-self-test",
         action="store_true",
-        help="untrained only, for measuring: store no images and answers. Random weights may hang "
-        "on rounding at every image",
+        help="untrained only, for measuring: store no images and answers. With random weights "
+        "the answer to every image may depend on rounding",
     )
     parser.add_argument("--parity-inputs", type=_at_least_1, default=PARITY_INPUTS)
     parser.add_argument(
@@ -93,15 +93,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--calibration",
         type=Path,
-        help="int8: data set whose training images the levels are fitted to (untrained: noise)",
+        help="int8: data set with training images to fit the levels to (untrained: noise)",
     )
     parser.add_argument(
-        "--calibration-images", type=_at_least_1, help=f"int8: how many (default {IMAGES})"
+        "--calibration-images", type=_at_least_1, help=f"int8: number of images (default {IMAGES})"
     )
     parser.add_argument(
         "--evaluation", type=Path, help="int8: data set to measure the accuracy on, test/ or val/"
     )
-    parser.add_argument("--set", choices=DATA_SETS, help="int8: what both of them are copies of")
+    parser.add_argument(
+        "--set", choices=DATA_SETS, help="int8: the data set that both are copies of"
+    )
     add_bundle_options(parser, "folder of the bundle")
     return run_command(parser, arguments, _export_and_tell)
 
@@ -120,8 +122,8 @@ def _export_and_tell(args: argparse.Namespace) -> None:
         print(f"  parity, {name:<12}{describe_parity(figures)}")
         if figures.get("top1_agreement", 1) < 1:
             print(
-                f"models.export: warning: {name} answers otherwise than the training graph on some "
-                "inputs; expected only where two classes are almost equal",
+                f"models.export: warning: on some images {name} gives another label than the "
+                "training graph; expected only if two classes are almost equal",
                 file=sys.stderr,
             )
 
@@ -145,7 +147,7 @@ def _export(args: argparse.Namespace) -> Bundle:
         calibrate(network, size)
     except RuntimeError as error:
         raise RecipeError(
-            f"expected --image-size that {args.name} can reduce to a pixel; found {size}"
+            f"expected an --image-size that {args.name} can reduce to a pixel; found {size}"
         ) from error
     labels = [f"class {i}" for i in range(network.num_classes)]
     preprocessing = evaluation_preprocessing(size)
@@ -167,9 +169,9 @@ def _check_checkpoint(args: argparse.Namespace, checkpoint: Checkpoint) -> None:
         )
     if not checkpoint.finished and not args.unfinished:
         raise RecipeError(
-            f"{args.checkpoint} is of a training that has done {checkpoint.state.progress.epoch} "
-            f"of {checkpoint.recipe.epochs} epochs; let it finish (models.train --resume), or "
-            "give --unfinished, which the manifest will say"
+            f"{args.checkpoint}: expected a finished training; found one that has done "
+            f"{checkpoint.state.progress.epoch} of {checkpoint.recipe.epochs} epochs. Let it "
+            "finish (models.train --resume), or give --unfinished; the manifest then says so."
         )
 
 
@@ -198,6 +200,13 @@ def _load_images(
     wanted = args.calibration_images or IMAGES
     if args.calibration:
         calibration = load_calibration(args.calibration, preprocessing, wanted, args.set)
+        if (found := len(calibration.images)) < wanted:
+            print(
+                f"models.export: warning: expected {wanted} images for the calibration, found "
+                f"{found} in {args.calibration}. Larger values in other images will be cut off. "
+                f"Add training images, or accept this with --calibration-images {found}.",
+                file=sys.stderr,
+            )
     elif args.checkpoint:
         raise RecipeError(
             "expected --calibration DIR with training images for the 8-bit parts of a trained "

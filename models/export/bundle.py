@@ -48,7 +48,7 @@ from runtime.plan import Plan
 
 def write_files(converted: Converted, name: str, folder: Path, onnx_integer: bool) -> list[str]:
     """Writes weights and graphs of a packed network into `folder`; returns the files' names."""
-    # Here, because it loads the operator library, which MobileNet does without.
+    # Imported here, because it loads the operator library, which MobileNet does not need.
     from runtime.engines.layers import save_network, script_network
 
     save_file(converted.tensors, folder / WEIGHTS)
@@ -65,7 +65,7 @@ def quantize_network(
     calibration: Calibration,
     images: NDArray[np.float32],
 ) -> tuple[Converted, dict[str, Any]]:
-    """The network with 8-bit float parts, and what the manifest says of it: layers, calibration,
+    """The network with 8-bit float parts, and what the manifest says about it: layers, calibration,
     and how far the logits of `images` move from the training graph's.
     """
     quantized = quantize(converted, measure_ranges(converted, calibration.images))
@@ -82,12 +82,12 @@ def quantize_network(
 
 @dataclass(frozen=True)
 class Source:
-    """A network, trained or not, and all that a bundle says of it."""
+    """A network, trained or not, and all that a bundle says about it."""
 
     network: Network
     labels: Sequence[str]
     preprocessing: Preprocessing
-    training: dict[str, Any] | None = None  # what the manifest says of it; None: untrained
+    training: dict[str, Any] | None = None  # for the manifest; None: untrained
     temperature: float = 1.0
 
 
@@ -95,8 +95,8 @@ class Source:
 class ExportOptions:
     """How a bundle is made, and what is measured on the way.
 
-    With calibration, the float parts become 8-bit ones, and parity is that with the 8-bit network
-    in float arithmetic; evaluation: images to measure the accuracy of those on.
+    calibration: if given, the float parts become 8-bit ones, and parity is measured against the
+    8-bit network in float arithmetic; evaluation: images to measure its accuracy on.
     """
 
     parity_inputs: int = PARITY_INPUTS
@@ -116,8 +116,9 @@ class _Draft:
 
 
 def export_bundle(source: Source, out: Path, options: ExportOptions | None = None) -> Bundle:
-    """Converts, writes, measures parity with every engine that runs here, records it in the
-    manifest, and adds a self-test that all of them pass, if the options say so.
+    """Converts the network, measures parity with every engine that runs here, and writes a bundle.
+
+    If the options say so, it has a self-test, which all of these engines pass.
 
     Raises ConversionError, RecipeError, EngineUnavailable (no operator library to script the graph
     with, or WrongAnswer), BundleError.
@@ -184,7 +185,7 @@ def _convert_float(
     if options.calibration is not None:
         raise RecipeError(
             f"expected a network with binary layers for 8-bit float parts, found "
-            f"{manifest.name}, all of which is float; leave --float-parts out"
+            f"{manifest.name}, which is float throughout; leave --float-parts out"
         )
     size = manifest.preprocessing.crop
     network.eval()
@@ -221,7 +222,7 @@ def load_checkpoint(path: Path, name: str) -> Checkpoint:
 def export_checkpoint(
     checkpoint: Checkpoint, out: Path, options: ExportOptions | None = None
 ) -> Bundle:
-    """`export_bundle` of a checkpoint. Raises as that does."""
+    """`export_bundle` for a checkpoint. Raises the same errors."""
     calibration = checkpoint.calibration
     source = Source(
         build_trained(checkpoint),
@@ -234,7 +235,7 @@ def export_checkpoint(
 
 
 def training_record(checkpoint: Checkpoint) -> dict[str, Any]:
-    """What the manifest says of the training."""
+    """What the manifest says about the training."""
     data, progress = checkpoint.data, checkpoint.state.progress
     some = {
         "classes": list(data.classes),

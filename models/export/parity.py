@@ -70,7 +70,7 @@ def describe_parity(figures: Mapping[str, Any]) -> str:
     if reason := figures.get("not_measured"):
         return f"not measured: {reason}"
     return (
-        f"logits differ by {figures['median_abs_logit_difference']:.1g}, by "
-        f"{figures['max_abs_logit_difference']:.1g} at most; top-1 agrees on "
+        f"logits differ by {figures['median_abs_logit_difference']:.1g} (median) to "
+        f"{figures['max_abs_logit_difference']:.1g} (max); the best label is the same for "
         f"{figures['top1_agreement']:.1%} of {figures['inputs']} images"
     )

@@ -51,7 +51,7 @@ class Temperature:
 
 @dataclass(frozen=True, kw_only=True)
 class EpochMetrics:
-    """Of one epoch, and of the whole training up to its end: accuracies in percent, seconds."""
+    """Figures of one epoch: accuracies in percent; seconds are of the training so far."""
 
     epoch: int
     loss: Finite
@@ -67,7 +67,7 @@ class EpochMetrics:
 
 @dataclass(frozen=True, kw_only=True)
 class Adaptation:
-    """That a network was made one for larger images after its training (models.enlarge)."""
+    """How a network was adapted to larger images after its training (models.enlarge)."""
 
     trained_as: Annotated[Preprocessing, Field(alias="from")]
     train_images: int  # that batch norms were estimated on

@@ -31,7 +31,7 @@ class Job:
     teacher: str | None = None
     answers: Path | None = None  # of teachers, stored by models.teach; beside `kinds`
     kinds: Path | None = None
-    start: Path | None = None  # weights to begin with, models.pretrained
+    start: Path | None = None  # initial weights (models.pretrained)
     cache: Path | None = None
     workers: int = 2
     checkpoint_minutes: float = 10

@@ -10,6 +10,7 @@ from models.export.__main__ import main as export
 from models.quantize_onnx import main
 from runtime import read_bundle
 from runtime.bundle import write_bundle
+from tests.models.images import write_image
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +44,19 @@ def test_a_trained_network_wants_photos_or_a_word(
     assert main([str(trained), "--noise", "--out", str(out)]) == 0
     content = json.loads((out / "manifest.json").read_text())
     assert content["quantization"]["calibration"]["source"] == "noise"
+
+
+def test_few_photos_are_told(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos = tmp_path / "photos"
+    write_image(photos / "a.jpg")
+    out = ["--out", str(tmp_path / "int8"), "--no-self-test"]
+    assert main([str(bundle), "--calibration", str(photos), *out]) == 0
+    expected = f"expected at least 128 photos for the calibration, found 1 in {photos}"
+    assert expected in capsys.readouterr().err
+    assert main([str(bundle), "--noise", *out, "--replace"]) == 0
+    assert not capsys.readouterr().err
 
 
 def test_what_it_refuses(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -66,7 +66,7 @@ def test_body_is_one_image_field() -> None:
 
 
 def test_photos_are_read_by_name(tmp_path: Path) -> None:
-    for name in ("b.PNG", "a.jpg", "notes.txt"):
+    for name in ("b.PNG", "a.jpg", "notes.txt", "Thumbs.db", "desktop.ini", "._a.jpg"):
         (tmp_path / name).write_bytes(name.encode())
     assert [image.name for image in read_photos(tmp_path)] == ["a.jpg", "b.PNG"]
 

@@ -64,7 +64,7 @@ def test_facts_of_a_trained_model() -> None:
     assert facts.title == "meliusnet13, 160x160"
     assert facts.engine == "native/avx2"
     assert facts.model_bytes == 966512
-    assert facts.record == "86.0 % of 4084 images of its own test part"
+    assert facts.record == "86.0 % of 4084 images of its own test split"
 
 
 def test_facts_that_must_not_be_overlooked() -> None:

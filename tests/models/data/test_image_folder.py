@@ -155,6 +155,25 @@ def test_damaged_photos_are_named_or_left_out_and_recorded(
     assert len(read_bundle(tmp_path / "b").manifest.labels) == 3
 
 
+def test_the_splits_of_a_data_set_are_no_classes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A class of trains is one: it has no classes inside, or others beside it."""
+    data, trains = tmp_path / "data", tmp_path / "trains"
+    for split in ("train", "val"):
+        write_photos(data / split, each=2, seed=len(split), size=(16, 12))
+    assert main(["--folder", str(data), "--out", str(tmp_path / "b")]) == 2
+    error = capsys.readouterr().err
+    assert "found the splits of a data set, train, val, with classes in them" in error
+    assert f"Give --data {data} instead of --folder" in error
+    assert not (tmp_path / "b").exists()
+    write_image(trains / "train" / "night" / "1.jpg", seed=1)
+    write_image(trains / "train" / "day" / "2.jpg", seed=2)
+    for seed, name in ((3, "bus/1.jpg"), (4, "bus/2.jpg")):
+        write_image(trains / name, seed=seed)
+    assert open_photos(trains).labels == ("bus", "train")
+
+
 def test_a_place_that_is_no_bundle_is_refused_before_training(tmp_path: Path) -> None:
     assert find_run_folder(tmp_path / "b") == tmp_path / "b-training"
     (tmp_path / "letters").mkdir()

@@ -62,7 +62,9 @@ def test_int8_float_parts_are_recorded_and_run_on_every_engine(tmp_path: Path) -
         assert figures["median_abs_logit_difference"] < 1e-3
 
 
-def test_int8_of_a_trained_network_is_calibrated_and_measured(tmp_path: Path) -> None:
+def test_int8_of_a_trained_network_is_calibrated_and_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     write_two_colours(tmp_path / "data", train=40)
     options = "--batch 4 --quiet --epochs 2 --image-size 16 --device cpu --learning-rate 0.01"
     data = str(tmp_path / "data")
@@ -73,11 +75,16 @@ def test_int8_of_a_trained_network_is_calibrated_and_measured(tmp_path: Path) ->
     command = ["meliusnet13", "--checkpoint", str(tmp_path / "run" / "checkpoint.pt")]
     command += ["--out", str(tmp_path / "bundle"), "--float-parts", "int8"]
     assert main(command) == 2
+    capsys.readouterr()
     options = f"--calibration {data} --calibration-images 10 --evaluation {data}"
     assert main([*command, *options.split()]) == 0
     quantization = read_bundle(tmp_path / "bundle").manifest.quantization
     assert quantization is not None
     assert quantization["calibration"] == {"source": "train", "images": 10, "range": "maximum"}
+    assert "warning: expected" not in capsys.readouterr().err
+    assert main([*command, "--calibration", data, "--replace"]) == 0
+    error = capsys.readouterr().err
+    assert f"expected 128 images for the calibration, found 40 in {data}" in error
     assert quantization["accuracy"]["images"] == 4
 
 

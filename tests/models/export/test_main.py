@@ -52,7 +52,7 @@ def test_mistakes_are_explained(
 
 @pytest.mark.parametrize(
     ("content", "found"),
-    [(b'{"network": "meliusnet13"}', "none that PyTorch wrote"), (None, "no file there. Mend")],
+    [(b'{"network": "meliusnet13"}', "none that PyTorch wrote"), (None, "no file there. Correct")],
 )
 def test_a_checkpoint_that_is_none_is_told_in_our_words(
     content: bytes | None, found: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

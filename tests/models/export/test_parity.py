@@ -49,6 +49,7 @@ def test_engines_that_a_bundle_is_not_for_say_why(tmp_path: Path) -> None:
 def test_figures_are_told_to_people() -> None:
     logits = np.array([[1.0, 2.0], [3.0, 1.0]], np.float32)
     assert describe_parity(compare_logits(logits + np.float32(0.5), logits)) == (
-        "logits differ by 0.5, by 0.5 at most; top-1 agrees on 100.0% of 2 images"
+        "logits differ by 0.5 (median) to 0.5 (max); "
+        "the best label is the same for 100.0% of 2 images"
     )
     assert describe_parity({"not_measured": "no torch"}) == "not measured: no torch"
