@@ -6,6 +6,7 @@ TrainingFault
 │   │   └── NoClone          a repository of which there is no local clone
 │   └── DamagedImages      files that no image can be decoded from, each named
 ├── RecipeError              a configuration or an option that makes no sense
+├── BundleExists             a folder that has a bundle already
 ├── CheckpointMismatch       a checkpoint of another run, or of another version
 └── Diverged                 the loss is no number any more
 """
@@ -49,6 +50,10 @@ class DamagedImages(DataError):
 
 class RecipeError(TrainingFault):
     """A configuration or an option that makes no sense."""
+
+
+class BundleExists(TrainingFault):
+    """A folder that has a bundle already, which nobody said to replace."""
 
 
 class CheckpointMismatch(TrainingFault):

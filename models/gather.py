@@ -7,8 +7,8 @@ or files of it, patterns with *, ? and [] like a shell's, but * takes in /]; or 
 file of it whose rows are image and label, class = [labels], the images lying in `folder`.
 DIR/OWNER/NAME are the clones: bare ones do, and nothing is checked out.
 
-Left out, and counted: files of more than `most_bytes`, those that no image can be decoded from,
-images with a side under `least` pixels, copies, and ImageNet's validation images, which sets of
+Left out, and counted: files of more than `max_bytes`, those that no image can be decoded from,
+images with a side under `min_side` pixels, copies, and ImageNet's validation images, which sets of
 this package test on. Of larger images than `side` the centre square is kept, reduced to that.
 """
 

@@ -1,9 +1,10 @@
-"""Gives a float bundle 8-bit weights and activations, by ONNX Runtime's own quantizer.
+"""Gives a float bundle 8-bit weights and activations with ONNX Runtime's own quantizer.
 
-python -m models.quantize_onnx BUNDLE [--calibration DIR] --out DIR: the network to compare an 8-bit
-network with: static, per channel, as ONNX Runtime runs fastest on CPUs. The activations' ranges are
-those that the photos of a folder reach. Those of noise, which an untrained network gets and a
-trained one with --noise, are good for time and memory alone.
+python -m models.quantize_onnx BUNDLE [--calibration DIR] --out DIR [--replace] makes an 8-bit
+network to compare others with. The quantization is static and per channel, which ONNX Runtime runs
+fastest on CPUs. The ranges of the activations are measured on the photos of a folder. An untrained
+network, or a trained one with --noise, is calibrated on noise: such a bundle is good for measuring
+time and memory only. A bundle that is already in --out is replaced only with --replace.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from textwrap import indent
 
+from models.command_line.bundle_folder import add_bundle_options, check_bundle_folder
 from models.command_line.figures import format_figures
 from models.command_line.main import make_parser, run_command
 from models.errors import DataError
@@ -41,11 +43,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         action="store_true",
         help="untrained only, for measuring: store no images and answers",
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="of the new bundle")
+    add_bundle_options(parser, "folder of the new bundle")
     return run_command(parser, arguments, _quantize_onnx)
 
 
 def _quantize_onnx(args: argparse.Namespace) -> None:
+    check_bundle_folder(args.out, args.replace)
     bundle = read_bundle(args.bundle)
     if args.no_self_test and bundle.manifest.trained:
         raise DataError(

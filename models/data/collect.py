@@ -47,13 +47,13 @@ class Gathered:
     def _find_fault(self, class_name: str, path: str, data: bytes, digest: bytes) -> str | None:
         if is_test_file(path):
             return "ImageNet's validation images"
-        if len(data) > self.sources.most_bytes:
+        if len(data) > self.sources.max_bytes:
             return "too large"
         try:
             image = decode_image(data, LIMITS)
         except InvalidImage:
             return "no image"
-        if min(image.size) < self.sources.least:
+        if min(image.size) < self.sources.min_side:
             return "too small"
         if digest not in self._images:
             return None

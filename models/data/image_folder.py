@@ -95,7 +95,8 @@ def choose_defaults(photos: int, learned: bool = True) -> dict[str, Any]:
 def find_run_folder(bundle: Path) -> Path:
     """Where checkpoint and record of the training go: beside the bundle.
 
-    Raises DataError, before anything is trained, if the bundle could not be written in the end.
+    Raises DataError, before anything is trained, if the bundle could not be written in the end, or
+    would replace a bundle of which no training is here to go on with.
     """
     if bundle.name in ("", ".."):
         raise DataError(f"expected the name of a new folder for the bundle, found {bundle}")
@@ -103,4 +104,10 @@ def find_run_folder(bundle: Path) -> Path:
         check_replaceable(bundle)
     except FileExistsError as error:
         raise DataError(str(error)) from error
-    return bundle.with_name(f"{bundle.name}-training")
+    run = bundle.with_name(f"{bundle.name}-training")
+    if bundle.is_dir() and any(bundle.iterdir()) and not run.exists():
+        raise DataError(
+            f"{bundle}: expected a new or empty folder; found a bundle in it, and no {run.name} "
+            "beside it. Choose another folder with --out, or remove the bundle."
+        )
+    return run

@@ -11,7 +11,7 @@ from typing import Any
 from models.data.toml_files import read_toml
 from models.errors import DataError
 
-LIMIT_KEYS = ("least", "most_bytes", "side")
+LIMIT_KEYS = ("min_side", "max_bytes", "side")
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,11 @@ class Repository:
 
 @dataclass(frozen=True)
 class Sources:
-    """What SOURCES.toml says: `least` and `side` in pixels."""
+    """What SOURCES.toml says: `min_side` and `side` in pixels."""
 
     repositories: tuple[Repository, ...]
-    least: int
-    most_bytes: int
+    min_side: int
+    max_bytes: int
     side: int
 
 

@@ -1,12 +1,13 @@
 """Writes a bundle of a network, trained or not, for the service.
 
 python -m models.export NAME [--checkpoint FILE] [--num-classes N] [--image-size SIDE]
-    [--float-parts int8 [--calibration DIR] [--evaluation DIR]] --out DIR
+    [--float-parts int8 [--calibration DIR] [--evaluation DIR]] --out DIR [--replace]
 
 With a checkpoint of models.train the network, classes and preprocessing come from it. Without one
 the weights are random and the bundle says "trained": false: good for measuring speed and memory,
 never for answers. --float-parts int8 gives stem, transitions and head 8-bit weights and
-activations; the manifest then says how much that changes the logits.
+activations; the manifest then says how much that changes the logits. DIR is a new or empty folder;
+a bundle that is already there is replaced only with --replace.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from textwrap import indent
 
 import torch
 
+from models.command_line.bundle_folder import add_bundle_options, check_bundle_folder
 from models.command_line.figures import format_figures
 from models.command_line.main import make_parser, run_command
 from models.data.catalog import NAMES as DATA_SETS
@@ -100,11 +102,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--evaluation", type=Path, help="int8: data set to measure the accuracy on, test/ or val/"
     )
     parser.add_argument("--set", choices=DATA_SETS, help="int8: what both of them are copies of")
-    parser.add_argument("--out", type=Path, required=True, help="directory of the bundle")
+    add_bundle_options(parser, "folder of the bundle")
     return run_command(parser, arguments, _export_and_tell)
 
 
 def _export_and_tell(args: argparse.Namespace) -> None:
+    check_bundle_folder(args.out, args.replace)
     bundle = _export(args)
     print(
         f"{bundle.path}: {bundle.manifest.name}{'' if bundle.manifest.trained else ' (untrained)'}"

@@ -18,7 +18,7 @@ def places(tmp_path: Path) -> Places:
 
 
 def test_reasons_are_those_of_a_class_or_of_all() -> None:
-    gathered = Gathered(Sources((), least=8, most_bytes=5000, side=16))
+    gathered = Gathered(Sources((), min_side=8, max_bytes=5000, side=16))
     assert (gathered.classes(), gathered.list_reasons(), gathered.list_reasons("a")) == (
         set(),
         "none",

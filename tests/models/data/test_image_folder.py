@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from shutil import copytree
 
 import httpx
 import pytest
@@ -163,6 +164,16 @@ def test_a_place_that_is_no_bundle_is_refused_before_training(tmp_path: Path) ->
         find_run_folder(tmp_path / "letters" / "a.txt")
     with pytest.raises(DataError, match=r"name of a new folder for the bundle, found \."):
         find_run_folder(Path("."))
+
+
+def test_a_bundle_is_replaced_only_by_the_training_beside_it(
+    repository: Path, tmp_path: Path
+) -> None:
+    bundle = Path(copytree(repository / "service" / "bundles" / "default", tmp_path / "b"))
+    with pytest.raises(DataError, match="found a bundle in it, and no b-training beside it"):
+        find_run_folder(bundle)
+    (tmp_path / "b-training").mkdir()  # of a training that --resume goes on with
+    assert find_run_folder(bundle) == tmp_path / "b-training"
 
 
 @pytest.mark.parametrize(("photos", "epochs"), [(1, 60), (2000, 60), (4000, 30), (10**6, 20)])

@@ -21,7 +21,7 @@ def test_sources_are_read(tmp_path: Path) -> None:
     table = ROW.replace("a/b", "c/d.e") + 'table = "t.csv"\nfolder = "f"\n' + CLASSES
     file.write_text(LIMITS + ROW + CLASSES + table)
     sources = read_sources(file)
-    assert (sources.least, sources.most_bytes, sources.side) == (8, 5000, 16)
+    assert (sources.min_side, sources.max_bytes, sources.side) == (8, 5000, 16)
     plain, labelled = sources.repositories
     assert (plain.name, plain.commit, plain.table, plain.folder) == ("a/b", COMMIT, None, None)
     assert plain.classes == {"cat": ("x",), "dog": ("y",)}
@@ -32,10 +32,10 @@ def test_sources_are_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (ROW + CLASSES, "expected a whole number least of at least 1; found None"),
-        ("least = true", "expected a whole number least of at least 1; found True"),
-        ("least = 1\nmost_bytes = 1.5", "whole number most_bytes of at least 1; found 1.5"),
-        ("least = 1\nmost_bytes = 1\nside = 0", "whole number side of at least 1; found 0"),
+        (ROW + CLASSES, "expected a whole number min_side of at least 1; found None"),
+        ("min_side = true", "expected a whole number min_side of at least 1; found True"),
+        ("min_side = 1\nmax_bytes = 1.5", "whole number max_bytes of at least 1; found 1.5"),
+        ("min_side = 1\nmax_bytes = 1\nside = 0", "whole number side of at least 1; found 0"),
         (LIMITS, r"expected tables \[\[repository\]\]; found None"),
         (LIMITS + "repository = []", r"expected tables \[\[repository\]\]; found \[\]"),
         (LIMITS + "[repository]\nname = 'a/b'", r"expected tables \[\[repository\]\]; found {"),
