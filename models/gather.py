@@ -9,7 +9,9 @@ DIR/OWNER/NAME are the clones: bare ones do, and nothing is checked out.
 
 Left out, and counted: files of more than `max_bytes`, those that no image can be decoded from,
 images with a side under `min_side` pixels, copies, and ImageNet's validation images, which sets of
-this package test on. Of larger images than `side` the centre square is kept, reduced to that.
+this package test on. Of larger images than `side` the centre square is kept, reduced to that. Of a
+class of one repository at most `max_images` are kept, chosen by their content; SOURCES.toml may say
+this for all repositories, for one, or not at all.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from models.data.packs import (
     write_packs,
 )
 from models.data.sources import read_sources
+from models.errors import DataError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,17 +38,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("sources", type=Path, metavar="SOURCES.toml")
     parser.add_argument("--clones", type=Path, required=True, help="DIR/OWNER/NAME are the clones")
     parser.add_argument("--out", type=Path, required=True, help="folder of the pack")
+    parser.add_argument("--parts", type=int, default=1, help="files of the pack (default 1)")
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
     return run_command(parser, arguments, _gather)
 
 
 def _gather(args: argparse.Namespace) -> None:
+    if args.parts < 1:
+        raise DataError(f"expected at least 1 part; found --parts {args.parts}")
     sources = read_sources(args.sources)
     check_no_images(args.out, ("train", "val", "test"))
     gathered = gather(sources, args.clones, progress=not args.quiet)
     files = gathered.files()
     with fill_together(args.out) as folder:
-        write_packs(files, folder, "train")
+        write_packs(files, folder, "train", args.parts)
     for name, count in files.counts().items():
         print(f"{name}: {count}")
     print(f"{len(files)} images; left out: {gathered.list_reasons()}")

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import shlex
 from collections import Counter
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
@@ -15,7 +16,7 @@ from models.data.git_files import Blobs, Reader, list_files, open_reader
 from models.data.image_files import SUFFIXES, ImageFiles, is_test_file, join_files
 from models.data.packs import (
     LIMITS,
-    encode_anew,
+    encode_square,
 )
 from models.data.sources import Repository, Sources
 from models.errors import DataError, IncompleteData, NoClone
@@ -32,29 +33,33 @@ class Gathered:
         self.left_out: Counter[tuple[str, str]] = Counter()  # class, reason
         self._images: dict[bytes, tuple[str, str, bytes]] = {}  # digest -> class, name, bytes
 
-    def take(self, class_name: str, path: str, name: str, data: bytes | None) -> None:
-        """A file of a class, if it is an image to learn from; None is one that the clone lacks."""
+    def take(self, class_name: str, path: str, name: str, data: bytes | None) -> bool:
+        """Whether a file of a class is an image to learn from; None is one that the clone lacks."""
         if data is None:
             self.left_out[class_name, "not in the clone"] += 1
-            return
+            return False
         digest = hashlib.sha256(data).digest()
-        if reason := self._find_fault(class_name, path, data, digest):
-            self.left_out[class_name, reason] += 1
-        else:
-            kept = encode_anew(data, self.sources.side, QUALITY)
-            self._images[digest] = (class_name, name, kept)
+        reason = self._find_fault(class_name, path, data, digest)
+        if reason is None:
+            try:
+                image = decode_image(data, LIMITS)
+            except InvalidImage:
+                reason = "no image"
+            else:
+                if min(image.size) >= self.sources.min_side:
+                    kept = encode_square(image, data, self.sources.side, QUALITY)
+                    self._images[digest] = (class_name, name, kept)
+                    return True
+                reason = "too small"
+        self.left_out[class_name, reason] += 1
+        return False
 
     def _find_fault(self, class_name: str, path: str, data: bytes, digest: bytes) -> str | None:
+        """What is known without decoding."""
         if is_test_file(path):
             return "ImageNet's validation images"
         if len(data) > self.sources.max_bytes:
             return "too large"
-        try:
-            image = decode_image(data, LIMITS)
-        except InvalidImage:
-            return "no image"
-        if min(image.size) < self.sources.min_side:
-            return "too small"
         if digest not in self._images:
             return None
         return "copy" if self._images[digest][0] == class_name else "copy in another class"
@@ -103,11 +108,19 @@ def gather(sources: Sources, clones: Path, progress: bool = False) -> Gathered:
         with open_reader(repository.clone_in(clones)) as reader:
             found = find_images(repository, blobs, reader)
             bar = tqdm(
-                found.items(), repository.name, disable=None if progress else True, unit="img"
+                _in_order(found, blobs, repository.max_images),
+                repository.name,
+                disable=None if progress else True,
+                unit="img",
             )
-            for path, class_name in bar:
+            taken: Counter[str] = Counter()
+            for path in bar:
+                class_name = found[path]
+                if taken[class_name] == repository.max_images:
+                    gathered.left_out[class_name, "more than max_images"] += 1
+                    continue
                 name = "_".join((*repository.name.split("/"), *path.split("/")))
-                gathered.take(class_name, path, name, reader.read(blobs[path]))
+                taken[class_name] += gathered.take(class_name, path, name, reader.read(blobs[path]))
     wanted = {name for repository in sources.repositories for name in repository.classes}
     if empty := sorted(wanted - gathered.classes()):
         rows = "; ".join(f"{name} ({gathered.list_reasons(name)})" for name in empty[:5])
@@ -116,6 +129,15 @@ def gather(sources: Sources, clones: Path, progress: bool = False) -> Gathered:
             "leave the class out."
         )
     return gathered
+
+
+def _in_order(found: Mapping[str, str], blobs: Blobs, most: int | None) -> list[str]:
+    """The paths; with a limit by content, so that those of a class are a choice without pattern.
+
+    The name of an object is a hash of the file's bytes: the same files are chosen every time, and
+    nearly the same after some have come or gone.
+    """
+    return list(found) if most is None else sorted(found, key=lambda path: (blobs[path], path))
 
 
 def find_images(repository: Repository, blobs: Blobs, reader: Reader) -> dict[str, str]:
