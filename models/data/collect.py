@@ -6,7 +6,8 @@ import csv
 import hashlib
 import shlex
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
@@ -25,6 +26,27 @@ from runtime import InvalidImage, decode_image
 QUALITY = 90  # of JPEG, where an image is reduced
 
 
+@dataclass(frozen=True)
+class Taken:
+    """An image of a set: where it came from, sha256 of the file there, and the bytes kept of it."""
+
+    class_name: str
+    repository: str
+    path: str
+    sha256: bytes
+    data: bytes
+
+    @property
+    def name(self) -> str:
+        """Its path in the set."""
+        return f"{self.class_name}/{name_file(self.repository, self.path)}"
+
+
+def name_file(repository: str, path: str) -> str:
+    """The name in a set of a file of a repository."""
+    return "_".join((*repository.split("/"), *path.split("/")))
+
+
 class Gathered:
     """Images found so far, and how many files were left out for which reason."""
 
@@ -32,6 +54,7 @@ class Gathered:
         self.sources = sources
         self.left_out: Counter[tuple[str, str]] = Counter()  # class, reason
         self._images: dict[bytes, tuple[str, str, bytes]] = {}  # digest -> class, name, bytes
+        self.places: dict[str, tuple[str, str]] = {}  # name -> repository, path
 
     def take(self, class_name: str, path: str, name: str, data: bytes | None) -> bool:
         """Whether a file of a class is an image to learn from; None is one that the clone lacks."""
@@ -75,6 +98,13 @@ class Gathered:
             counts[reason] += count if class_name in (None, name) else 0
         return ", ".join(f"{count} {reason}" for reason, count in counts.items() if count) or "none"
 
+    def images(self) -> list[Taken]:
+        """All, in the order they were found by `gather`."""
+        return [
+            Taken(class_name, *self.places[name], digest, data)
+            for digest, (class_name, name, data) in self._images.items()
+        ]
+
     def files(self) -> ImageFiles:
         """All images, by class and name."""
         rows = list(self._images.values())
@@ -88,8 +118,20 @@ class Gathered:
         return join_files([files])
 
 
-def gather(sources: Sources, clones: Path, progress: bool = False) -> Gathered:
-    """Reads all clones. Raises IncompleteData naming all that are missing; DataError."""
+def make_files(images: Sequence[Taken]) -> ImageFiles:
+    """By class and name."""
+    classes = tuple(sorted({image.class_name for image in images}))
+    files = ImageFiles(
+        tuple(image.name for image in images),
+        tuple(classes.index(image.class_name) for image in images),
+        classes,
+        lambda i: images[i].data,
+    )
+    return join_files([files])
+
+
+def list_clones(sources: Sources, clones: Path) -> list[Blobs]:
+    """The files of each repository's commit. Raises IncompleteData naming all that are missing."""
     listed: list[Blobs] = []
     missing: list[str] = []
     for repository in sources.repositories:
@@ -103,6 +145,12 @@ def gather(sources: Sources, clones: Path, progress: bool = False) -> Gathered:
             missing.append(str(error))
     if missing:
         raise IncompleteData("\n  ".join(("some clones are not there or lack a commit:", *missing)))
+    return listed
+
+
+def gather(sources: Sources, clones: Path, progress: bool = False) -> Gathered:
+    """Reads all clones. Raises IncompleteData naming all that are missing; DataError."""
+    listed = list_clones(sources, clones)
     gathered = Gathered(sources)
     for repository, blobs in zip(sources.repositories, listed, strict=True):
         with open_reader(repository.clone_in(clones)) as reader:
@@ -119,7 +167,8 @@ def gather(sources: Sources, clones: Path, progress: bool = False) -> Gathered:
                 if taken[class_name] == repository.max_images:
                     gathered.left_out[class_name, "more than max_images"] += 1
                     continue
-                name = "_".join((*repository.name.split("/"), *path.split("/")))
+                name = name_file(repository.name, path)
+                gathered.places[name] = (repository.name, path)
                 taken[class_name] += gathered.take(class_name, path, name, reader.read(blobs[path]))
     wanted = {name for repository in sources.repositories for name in repository.classes}
     if empty := sorted(wanted - gathered.classes()):
@@ -141,12 +190,17 @@ def _in_order(found: Mapping[str, str], blobs: Blobs, most: int | None) -> list[
 
 
 def find_images(repository: Repository, blobs: Blobs, reader: Reader) -> dict[str, str]:
-    """Path -> class of all files that are images by their names.
+    """Path -> class of all files that are images by their names, but those of `without`.
 
-    Raises DataError if an entry finds none, or a file is in two classes.
+    Raises DataError if an entry finds none, also one of `without`, or a file is in two classes.
     """
     labels = None if repository.table is None else _read_table(repository, blobs, reader)
     images = [path for path in blobs if PurePosixPath(path).suffix.lower() in SUFFIXES]
+    for entry in repository.without:
+        unwanted = {path for path in images if _is_in(path, entry)}
+        if not unwanted:
+            raise DataError(f"{repository.name}, without: expected images in {entry}; found none")
+        images = [path for path in images if path not in unwanted]
     found: dict[str, str] = {}
     for class_name, entries in repository.classes.items():
         for entry in entries:

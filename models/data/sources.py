@@ -13,11 +13,15 @@ from models.errors import DataError
 
 LIMIT_KEYS = ("min_side", "max_bytes", "side")
 MOST = "max_images"
+WITHOUT = "without"
 
 
 @dataclass(frozen=True)
 class Repository:
-    """classes: class -> folders or files, or labels in the table; max_images of each class."""
+    """classes: class -> folders or files, or labels in the table; max_images of each class.
+
+    without: folders or files that are in no class.
+    """
 
     name: str
     commit: str
@@ -25,6 +29,7 @@ class Repository:
     table: str | None = None
     folder: str | None = None
     max_images: int | None = None
+    without: tuple[str, ...] = ()
 
     def clone_in(self, clones: Path) -> Path:
         """The folder of its clone."""
@@ -68,7 +73,7 @@ def _read_most(table: Mapping[str, Any], default: int | None, where: str) -> int
 def _read_repository(row: Any, path: Path, most: int | None) -> Repository:
     wanted = {"name": str, "commit": str, "classes": dict}
     optional = {"table": str, "folder": str}
-    known = (*wanted, *optional, MOST)
+    known = (*wanted, *optional, MOST, WITHOUT)
     unknown = sorted(set(row) - set(known)) if isinstance(row, dict) else [row]
     if unknown:
         raise DataError(
@@ -89,7 +94,7 @@ def _read_repository(row: Any, path: Path, most: int | None) -> Repository:
         raise DataError(f"{path}: expected a name owner/repository; found {row['name']}")
     if ("table" in row) != ("folder" in row):
         raise DataError(f"{path}: {row['name']}: expected table and folder together; found one")
-    for name, entries in row["classes"].items():
+    for name, entries in (row["classes"] | {WITHOUT: row.get(WITHOUT, ["none"])}).items():
         texts = isinstance(entries, list) and all(isinstance(entry, str) for entry in entries)
         if not texts or not entries:
             raise DataError(
@@ -101,5 +106,11 @@ def _read_repository(row: Any, path: Path, most: int | None) -> Repository:
     classes = {name: tuple(entries) for name, entries in row["classes"].items()}
     most = _read_most(row, most, f"{path}: {row['name']}")
     return Repository(
-        row["name"], row["commit"], classes, row.get("table"), row.get("folder"), most
+        row["name"],
+        row["commit"],
+        classes,
+        row.get("table"),
+        row.get("folder"),
+        most,
+        tuple(row.get(WITHOUT, ())),
     )

@@ -9,6 +9,7 @@ from PIL import Image
 from models.data.collect import Gathered, find_images, gather
 from models.data.git_files import list_files, open_reader
 from models.data.sources import Repository, Sources
+from models.errors import DataError
 from tests.models.places import Places
 
 
@@ -105,3 +106,21 @@ def test_a_limit_holds_for_each_class(places: Places) -> None:
     row = Repository("anna/animals", places.commits[0], classes, max_images=2)
     gathered = gather(Sources((row,), min_side=8, max_bytes=5000, side=16), places.clones)
     assert gathered.files().counts() == {"cat": 2, "dog": 2}
+
+
+def test_files_of_without_are_in_no_class(places: Places) -> None:
+    def find(*without: str) -> set[str]:
+        classes = {"cat": ("images/cats",), "dog": ("images/dogs",)}
+        repository = Repository("anna/animals", places.commits[0], classes, without=without)
+        blobs = list_files(places.animals, places.commits[0])
+        with open_reader(places.animals) as reader:
+            return set(find_images(repository, blobs, reader))
+
+    assert find() - find("images/cats/flat.png", "*/day") == {
+        "images/cats/flat.png",
+        "images/dogs/day/left alone.png",
+    }
+    with pytest.raises(DataError, match="anna/animals, without: expected images in images/lions"):
+        find("images/lions")
+    with pytest.raises(DataError, match="dog: expected images in images/dogs; found none"):
+        find("images/dogs")

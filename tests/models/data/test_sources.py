@@ -49,9 +49,9 @@ def test_a_repository_may_have_another_limit_of_images_than_the_file(tmp_path: P
         (LIMITS + "[repository]\nname = 'a/b'", r"expected tables \[\[repository\]\]; found {"),
         (
             LIMITS + "repository = ['a/b']",
-            "with name, commit, classes, table, folder, max_images; found .'a/b'",
+            "with name, commit, classes, table, folder, max_images, without; found .'a/b'",
         ),
-        (LIMITS + ROW.replace("name", "licence = 'MIT'\nname"), "max_images; found .'licence'"),
+        (LIMITS + ROW.replace("name", "licence = 'MIT'\nname"), "max_images, without; found .'licence'"),
         (
             LIMITS + "max_images = 0\n" + ROW + CLASSES,
             "whole number max_images of at least 1; found 0",
@@ -75,6 +75,8 @@ def test_a_repository_may_have_another_limit_of_images_than_the_file(tmp_path: P
         (LIMITS + ROW + CLASSES + "cow = []", r"expected a list of texts for cow; found \[\]"),
         (LIMITS + ROW + CLASSES + "'a/cow' = ['x']", "names of classes without /; found 'a/cow'"),
         (LIMITS + ROW + CLASSES + "'' = ['x']", "expected names of classes without /; found ''"),
+        (LIMITS + ROW + "without = 'x'\n" + CLASSES, "a list of texts for without; found x"),
+        (LIMITS + ROW + "without = []\n" + CLASSES, r"a list of texts for without; found \[\]"),
         (LIMITS + ROW + "[repository.classes]\ncat = ['x']", "expected at least 2 classes"),
     ],
 )
