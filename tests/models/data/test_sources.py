@@ -51,7 +51,10 @@ def test_a_repository_may_have_another_limit_of_images_than_the_file(tmp_path: P
             LIMITS + "repository = ['a/b']",
             "with name, commit, classes, table, folder, max_images, without; found .'a/b'",
         ),
-        (LIMITS + ROW.replace("name", "licence = 'MIT'\nname"), "max_images, without; found .'licence'"),
+        (
+            LIMITS + ROW.replace("name", "licence = 'MIT'\nname"),
+            "max_images, without; found .'licence'",
+        ),
         (
             LIMITS + "max_images = 0\n" + ROW + CLASSES,
             "whole number max_images of at least 1; found 0",
