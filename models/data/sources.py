@@ -64,7 +64,7 @@ def read_sources(path: Path) -> Sources:
 
 
 def _read_most(table: Mapping[str, Any], default: int | None, where: str) -> int | None:
-    most = table.get(MOST, default)
+    most: int | None = table.get(MOST, default)
     if MOST in table and (type(most) is not int or most < 1):
         raise DataError(f"{where}: expected a whole number {MOST} of at least 1; found {most!r}")
     return most
