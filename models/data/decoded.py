@@ -40,13 +40,14 @@ class LabelledImages:
     labels: Tensor
     classes: tuple[str, ...]
     skipped: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()  # of the files that they were decoded from
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def to(self, device: torch.device | str) -> LabelledImages:
         pixels, labels = self.pixels.to(device), self.labels.to(device)
-        return LabelledImages(pixels, labels, self.classes, self.skipped)
+        return LabelledImages(pixels, labels, self.classes, self.skipped, self.names)
 
     def select(self, index: Tensor) -> LabelledImages:
         return LabelledImages(self.pixels[index], self.labels[index], self.classes)
@@ -73,7 +74,9 @@ def decode_images(
     shape = (len(files), 3, preprocessing.crop, preprocessing.crop)
     if kept is not None and kept.is_file():
         pixels = _map(kept, shape)
-        return LabelledImages(torch.from_numpy(pixels), torch.tensor(files.labels), files.classes)
+        return LabelledImages(
+            torch.from_numpy(pixels), torch.tensor(files.labels), files.classes, (), files.names
+        )
     pixels = np.empty(shape, np.uint8)
     reader = ImageReader(preprocessing, LIMITS)
 
@@ -100,14 +103,18 @@ def decode_images(
     if not damaged:
         if kept is not None:
             _keep(kept, pixels)
-        return LabelledImages(torch.from_numpy(pixels), labels, files.classes)
+        return LabelledImages(torch.from_numpy(pixels), labels, files.classes, (), files.names)
     if not skip_damaged:
         raise DamagedImages(damaged, len(files), can_skip=skip_damaged is not None)
     good = torch.tensor([i for i, fault in enumerate(faults) if fault is None], dtype=torch.int64)
     if not len(good):
         raise DataError(f"all of {len(files)} files are damaged; the first: {damaged[0]}")
     return LabelledImages(
-        torch.from_numpy(pixels)[good], labels[good], files.classes, tuple(damaged)
+        torch.from_numpy(pixels)[good],
+        labels[good],
+        files.classes,
+        tuple(damaged),
+        tuple(files.names[i] for i in good.tolist()),
     )
 
 

@@ -205,7 +205,11 @@ def encode_anew(data: bytes, side: int, quality: int = 75) -> bytes:
     """The centre square of an image as JPEG of this side; the file unchanged if no side of the
     image is longer. Raises InvalidImage.
     """
-    original = decode_image(data, LIMITS)
+    return encode_square(decode_image(data, LIMITS), data, side, quality)
+
+
+def encode_square(original: Image.Image, data: bytes, side: int, quality: int) -> bytes:
+    """As `encode_anew`, of an image that is decoded already from the file `data`."""
     if max(original.size) <= side:
         return data
     side = min(side, *original.size)  # nothing is gained by making it larger

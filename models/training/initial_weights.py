@@ -19,11 +19,13 @@ from safetensors.torch import save
 from torch import Tensor
 
 from models.errors import RecipeError
+from models.networks.meliusnet import MeliusNet
 from models.networks.registry import Network, describe_network
 from models.records.figures import FinalAccuracy
 from models.records.training_run import Changes
 from models.records.typed_json import as_json, parse_json
 from models.training.checkpoint import Checkpoint, find_checkpoint, read_checkpoint
+from models.training.growth import can_grow, grow
 from models.training.linear_probe import find_last_layer
 from runtime.whole_file import write_whole
 
@@ -59,6 +61,8 @@ class Start:
 
         Returns whether the last layer was copied, too. Raises RecipeError for another network.
         """
+        if isinstance(network, MeliusNet) and can_grow(self.network, network):
+            return self._grow_into(network)
         mine = network.state_dict()
         same_classes = self.classes == tuple(classes)
         last = {id(parameter) for parameter in find_last_layer(network).parameters()}
@@ -81,6 +85,23 @@ class Start:
             mine | {key: self.tensors[key].to(mine[key].dtype) for key in wanted}
         )
         return same_classes
+
+    def _grow_into(self, network: MeliusNet) -> bool:
+        """Without the last layer, which is fitted to the features of the larger network."""
+        last = find_last_layer(network)
+        fitted_later = {id(parameter) for parameter in last.parameters()}
+        keys = {n for n, p in network.named_parameters() if id(p) in fitted_later}
+        kept = {key: tensor for key, tensor in self.tensors.items() if key not in keys}
+        try:
+            network.load_state_dict(
+                grow(kept | {k: v for k, v in network.state_dict().items() if k in keys}, network)
+            )
+        except ValueError as error:
+            raise RecipeError(
+                f"expected a network that {self.network} with {dict(self.changes)} can grow into; "
+                f"found another: {error}. Give the same stem, or leave --start out."
+            ) from error
+        return False
 
 
 def read_start(path: Path) -> Start:

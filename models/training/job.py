@@ -29,6 +29,8 @@ class Job:
     execution: Execution = field(default_factory=Execution)
     device: str = "cpu"
     teacher: str | None = None
+    answers: Path | None = None  # of teachers, stored by models.teach; beside `kinds`
+    kinds: Path | None = None
     start: Path | None = None  # initial weights (models.pretrained)
     cache: Path | None = None
     workers: int = 2

@@ -27,6 +27,14 @@ def test_sources_are_read(tmp_path: Path) -> None:
     assert plain.classes == {"cat": ("x",), "dog": ("y",)}
     assert (labelled.name, labelled.table, labelled.folder) == ("c/d.e", "t.csv", "f")
     assert labelled.clone_in(Path("clones")) == Path("clones", "c", "d.e")
+    assert (plain.max_images, labelled.max_images) == (None, None)
+
+
+def test_a_repository_may_have_another_limit_of_images_than_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "sources.toml"
+    limited = ROW.replace("a/b", "c/d") + "max_images = 7\n" + CLASSES
+    file.write_text(LIMITS + "max_images = 30\n" + ROW + CLASSES + limited)
+    assert [source.max_images for source in read_sources(file).repositories] == [30, 7]
 
 
 @pytest.mark.parametrize(
@@ -41,9 +49,20 @@ def test_sources_are_read(tmp_path: Path) -> None:
         (LIMITS + "[repository]\nname = 'a/b'", r"expected tables \[\[repository\]\]; found {"),
         (
             LIMITS + "repository = ['a/b']",
-            "with name, commit, classes, table, folder; found .'a/b'",
+            "with name, commit, classes, table, folder, max_images, without; found .'a/b'",
         ),
-        (LIMITS + ROW.replace("name", "licence = 'MIT'\nname"), "folder; found .'licence'"),
+        (
+            LIMITS + ROW.replace("name", "licence = 'MIT'\nname"),
+            "max_images, without; found .'licence'",
+        ),
+        (
+            LIMITS + "max_images = 0\n" + ROW + CLASSES,
+            "whole number max_images of at least 1; found 0",
+        ),
+        (
+            LIMITS + ROW + "max_images = true\n" + CLASSES,
+            "a/b: expected a whole number max_images of",
+        ),
         (LIMITS + ROW, "expected classes of a/b as a table; found None"),
         (LIMITS + ROW + "classes = ['x']", r"expected classes of a/b as a table; found \['x'\]"),
         (LIMITS + "[[repository]]\ncommit = '1'\n" + CLASSES, "expected name of None as a text"),
@@ -59,6 +78,8 @@ def test_sources_are_read(tmp_path: Path) -> None:
         (LIMITS + ROW + CLASSES + "cow = []", r"expected a list of texts for cow; found \[\]"),
         (LIMITS + ROW + CLASSES + "'a/cow' = ['x']", "names of classes without /; found 'a/cow'"),
         (LIMITS + ROW + CLASSES + "'' = ['x']", "expected names of classes without /; found ''"),
+        (LIMITS + ROW + "without = 'x'\n" + CLASSES, "a list of texts for without; found x"),
+        (LIMITS + ROW + "without = []\n" + CLASSES, r"a list of texts for without; found \[\]"),
         (LIMITS + ROW + "[repository.classes]\ncat = ['x']", "expected at least 2 classes"),
     ],
 )
@@ -107,3 +128,13 @@ def test_sources_of_the_repository_are_the_classes_that_groups_know(repository: 
         used = {class_name for where, _, class_name in rows if where == "sharp-photos"}
         assert used, name
         assert used <= classes, name
+
+
+def test_everyday_photos_have_22_kinds_beside_others(repository: Path) -> None:
+    recipes = repository / "models" / "recipes"
+    sources = read_sources(recipes / "sources" / "everyday.toml")
+    classes = {name for source in sources.repositories for name in source.classes}
+    kinds = set(read_groups(recipes / "groups" / "everyday-photos.toml").members)
+    assert len(kinds) == 22
+    assert classes == {*kinds, "other", "unlabelled"}
+    assert all(source.max_images for source in sources.repositories)  # none outweighs the others
