@@ -65,8 +65,8 @@ def quantize_network(
     calibration: Calibration,
     images: NDArray[np.float32],
 ) -> tuple[Converted, dict[str, Any]]:
-    """The network with 8-bit float layers, and what the manifest says about it: layers, calibration,
-    and how far the logits of `images` move from the training graph's.
+    """The network with 8-bit float layers, and what the manifest says about it: layers,
+    calibration, and how far the logits of `images` move from the training graph's.
     """
     quantized = quantize(converted, measure_ranges(converted, calibration.images))
     twin = FloatNetwork(quantized.plan, quantized.tensors)
