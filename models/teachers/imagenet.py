@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from models.data.augmentation import normalize
 from models.errors import RecipeError
-from models.teachers.answers import CLASSES
+from models.teachers.answers import CLASSES, StoredAnswers
 from runtime import Preprocessing, load_engine
 from runtime.engines.onnx_sessions import make_options, open_session
 from runtime.manifest import MANIFEST
@@ -153,3 +153,37 @@ def ask(teachers: Sequence[Asked], pixels: Tensor, progress: bool = False) -> Fl
     )
     rows = [np.mean([teacher(batch) for teacher in teachers], 0, np.float32) for batch in bar]
     return np.concatenate(rows)
+
+
+def ask_new(
+    teachers: Sequence[Asked],
+    names: Sequence[str],
+    pixels: Tensor,
+    earlier: StoredAnswers | None = None,
+    progress: bool = False,
+) -> Floats:
+    """As `ask`, but images that have an earlier answer keep it.
+
+    An image is known by its name without its class, which sorting may have changed. Raises
+    RecipeError if other teachers answered.
+    """
+    if earlier is None:
+        return ask(teachers, pixels, progress)
+    if earlier.teachers != (asked := tuple(teacher.name for teacher in teachers)):
+        raise RecipeError(
+            f"expected answers of {' and '.join(asked)}; found those of "
+            f"{' and '.join(earlier.teachers)}. Name the same teachers, or leave --answers out."
+        )
+    place = {_without_class(name): i for i, name in enumerate(earlier.names)}
+    known = [(i, place[key]) for i, key in enumerate(map(_without_class, names)) if key in place]
+    rows, old = [i for i, _ in known], [j for _, j in known]
+    new = sorted(set(range(len(names))) - set(rows))
+    out = np.empty((len(names), CLASSES), np.float32)
+    out[rows] = earlier.dense()[old]
+    if new:
+        out[new] = ask(teachers, pixels[new], progress)
+    return out
+
+
+def _without_class(name: str) -> str:
+    return name.partition("/")[2]

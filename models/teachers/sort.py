@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +29,20 @@ class Sorted:
 def name_classes(files: ImageFiles) -> tuple[str, ...]:
     """The student's classes: those of the files without UNLABELLED."""
     return tuple(name for name in files.classes if name != UNLABELLED)
+
+
+def limit_classes(files: ImageFiles, limits: Mapping[str, int | None]) -> ImageFiles:
+    """At most so many images of each class, chosen by their content; None: all of them."""
+    members: dict[int, list[int]] = {}
+    for i, label in enumerate(files.labels):
+        members.setdefault(label, []).append(i)
+    kept: list[int] = []
+    for label, indices in members.items():
+        limit = limits[files.classes[label]]
+        if limit is not None and len(indices) > limit:
+            indices = sorted(indices, key=files.digest)[:limit]
+        kept += indices
+    return files.select(sorted(kept))
 
 
 def sort_unlabelled(

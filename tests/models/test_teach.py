@@ -65,6 +65,22 @@ def test_unlabelled_images_are_sorted_and_answers_stored(data: Path, tmp_path: P
     assert answers.teachers == ("colours",)
 
 
+def test_near_copies_of_images_to_measure_on_are_left_out(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [str(data), "--teacher", "colours", "--kinds", str(tmp_path / "kinds.toml")]
+    copied = sorted((data / "train" / "red").iterdir())[0]
+    for name in ("blue", "red"):
+        (tmp_path / "held-out" / "test" / name).mkdir(parents=True)
+        (tmp_path / "held-out" / "test" / name / copied.name).write_bytes(copied.read_bytes())
+    more = ["--apart-from", str(tmp_path / "held-out"), "--out", str(tmp_path / "apart")]
+    assert teach.main([*arguments, *more, "--side", "16", "--quiet", "--max-others", "2"]) == 0
+    assert "a near copy of an image to measure on" in capsys.readouterr().out
+    files = open_data_set(tmp_path / "apart").train
+    assert copied.read_bytes() not in {files.read(i) for i in range(len(files))}
+    assert files.counts()["other"] <= 2
+
+
 def test_mistakes_are_told(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = [str(data), "--teacher", "colours", "--out", str(tmp_path / "taught")]
     (tmp_path / "few.toml").write_text('other = "other"\n[kinds]\nblue = [[0, 0]]\n')

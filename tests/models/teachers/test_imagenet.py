@@ -9,8 +9,15 @@ import torch
 
 from models.data.preprocessing import whole_preprocessing
 from models.errors import RecipeError
-from models.teachers.answers import CLASSES
-from models.teachers.imagenet import Asked, ask, load_bundle, load_efficientnet, load_teacher
+from models.teachers.answers import CLASSES, StoredAnswers, keep_likeliest
+from models.teachers.imagenet import (
+    Asked,
+    ask,
+    ask_new,
+    load_bundle,
+    load_efficientnet,
+    load_teacher,
+)
 
 DEFAULT = Path(__file__).parents[3] / "service" / "bundles" / "default"
 
@@ -53,3 +60,25 @@ def test_efficientnet_answers_as_in_pytorch() -> None:
     with torch.no_grad():
         plain = Asked("plain", preprocessing, network)(pixels)
     assert np.allclose(load_teacher("efficientnet-lite0")(pixels), plain, atol=1e-4)
+
+
+def test_images_with_an_earlier_answer_are_not_asked_about_again() -> None:
+    asked: list[int] = []
+
+    def count(inputs: torch.Tensor) -> torch.Tensor:
+        asked.append(len(inputs))
+        return torch.zeros(len(inputs), CLASSES)
+
+    teacher = Asked("a", whole_preprocessing(1), count)
+    dense = np.zeros((1, CLASSES), np.float32)
+    dense[0, 7] = 1
+    earlier = keep_likeliest(["cat/b.jpg"], dense, ["a"])
+    pixels = torch.zeros(3, 3, 8, 8, dtype=torch.uint8)
+    names = ["unlabelled/a.jpg", "unlabelled/b.jpg", "dog/c.jpg"]
+    answers = ask_new([teacher], names, pixels, earlier)
+    assert asked == [2]
+    assert answers[:, 7].argmax() == 1
+    assert np.allclose(answers.sum(1), 1, atol=1e-3)
+    other = StoredAnswers(earlier.names, earlier.classes, earlier.probabilities, ("b",))
+    with pytest.raises(RecipeError, match=r"expected answers of a; found those of b"):
+        ask_new([teacher], names, pixels, other)

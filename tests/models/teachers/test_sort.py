@@ -5,7 +5,7 @@ import torch
 
 from models.data.image_files import ImageFiles
 from models.teachers.kinds import Kinds
-from models.teachers.sort import UNLABELLED, name_classes, sort_unlabelled
+from models.teachers.sort import UNLABELLED, limit_classes, name_classes, sort_unlabelled
 
 KINDS = Kinds({"cat": (1,), "flower": (2,)}, "other", frozenset(), frozenset({"flower"}))
 CLASSES = ("cat", "flower", "other", UNLABELLED)
@@ -35,3 +35,11 @@ def test_a_second_opinion_keeps_kinds_that_the_teachers_lack_out_of_other() -> N
     found = sort_unlabelled(FILES, TARGETS, KINDS, 0.6, (scores, ("cat", "flower")))
     assert found.kept == (0, 1, 4)
     assert found.left_out["the second opinion differs"] == 1
+
+
+def test_of_large_classes_the_same_images_are_kept_whatever_their_order() -> None:
+    limits = {"cat": 1, "flower": None, "other": None, UNLABELLED: 2}
+    kept = limit_classes(FILES, limits)
+    assert kept.counts() == {"cat": 1, "flower": 0, "other": 0, UNLABELLED: 2}
+    turned = limit_classes(FILES.select([4, 3, 2, 1, 0]), limits)
+    assert sorted(turned.names) == sorted(kept.names)
