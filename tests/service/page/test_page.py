@@ -284,6 +284,57 @@ def test_over_plain_http_the_devices_own_camera_is_offered(
     assert read_labels(tab) == {"capture.jpg": "red"}
 
 
+# ---- photos that show no label
+
+
+@pytest.mark.parametrize(("width", "dark"), [(390, False), (1024, True)])
+def test_a_photo_that_shows_no_label_is_said_to(
+    show: Open, serve: Any, knowing: Any, make_file: Any, width: int, dark: bool
+) -> None:
+    tab = show(serve(knowing), width=width, height=700, dark=dark)
+    tab.choose("#files", make_file("grey.png", "gray", kind="PNG"), make_file("red.jpg", "red"))
+    assert read_labels(tab)["red.jpg"] == "red"
+    shown = (
+        "[...document.querySelectorAll('article')].map((a) => [a.querySelector('h2').innerText, "
+        "a.querySelector('.none').checkVisibility(), a.classList.contains('is-none'), "
+        "getComputedStyle(a.querySelector('.row i')).backgroundColor])"
+    )
+    rows = {name: rest for name, *rest in tab.evaluate(shown)}
+    assert rows["grey.png"][:2] == [True, True]
+    assert rows["red.jpg"][:2] == [False, False]
+    assert rows["grey.png"][2] != rows["red.jpg"][2], "bars are muted"
+    assert tab.read(".is-none .none") == "Probably none of these labels"
+    order = "document.querySelector('.is-none .none').compareDocumentPosition("
+    assert tab.evaluate(f"{order}document.querySelector('.is-none ol')) & 4"), "above the bars"
+    assert re.search(r"Shows one of the labels: \d+\.\d %\.", tab.read(".is-none .times"))
+    for text, ground in ((".row", ".row i"), (".row", ".row"), (".none", "article")):
+        place = f".is-none {text}"
+        under = ground if ground == "article" else f".is-none {ground}"
+        under = ".is-none" if under == "article" else under
+        contrast = tab.measure_contrast((place, "color"), under)
+        assert contrast >= 4.5, (text, ground)
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width
+    tab.click("#knows summary")
+    assert "says so where a photo probably shows none" in tab.read("#otherwise")
+
+
+def test_words_for_none_of_these_go_with_the_answer(
+    show: Open, serve: Any, knowing: Any, make_file: Any
+) -> None:
+    """The same photo, asked about again while there is no service, has no answer any more."""
+    tab = show(serve(knowing))
+    tab.choose("#files", make_file("grey.png", "gray", kind="PNG"))
+    read_labels(tab)
+    assert "none of the 3 labels. The best: " in tab.evaluate(
+        "document.querySelector('#said').textContent"
+    )
+    tab.evaluate("fetch = () => Promise.reject(new TypeError('no network')); 0")
+    tab.evaluate("cards[0].enqueue()")
+    tab.wait_for("!document.querySelector('article .fault').hidden")
+    assert not tab.evaluate("document.querySelector('.none').checkVisibility()")
+    assert not tab.evaluate("document.querySelector('.is-none')")
+
+
 # ---- what an answer rests on
 
 
