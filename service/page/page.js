@@ -239,7 +239,7 @@ class Card {
     this.find(".times").textContent = `${this.model ? `${model.name}, ` : ""}${engine}: decode ${ms.decode.toFixed(1)}, network ` +
       `${ms.infer.toFixed(1)}, altogether ${ms.total.toFixed(1)}\u00a0ms. ` +
       `${image.format}, ${image.width}\u00a0×\u00a0${image.height}.` +
-      (known === undefined ? "" : ` Shows one of the labels: ${percent(known)}.`);
+      (known === undefined ? "" : ` Likely to show one of the labels: ${percent(known)}.`);
     this.find("figcaption").textContent = this.note = note;
     const score = percent(best.score);
     this.doubt(Boolean(notice));

@@ -306,7 +306,7 @@ def test_a_photo_that_shows_no_label_is_said_to(
     assert tab.read(".is-none .none") == "Probably none of these labels"
     order = "document.querySelector('.is-none .none').compareDocumentPosition("
     assert tab.evaluate(f"{order}document.querySelector('.is-none ol')) & 4"), "above the bars"
-    assert re.search(r"Shows one of the labels: \d+\.\d %\.", tab.read(".is-none .times"))
+    assert re.search(r"Likely to show one of the labels: \d+\.\d %\.", tab.read(".is-none .times"))
     for text, ground in ((".row", ".row i"), (".row", ".row"), (".none", "article")):
         place = f".is-none {text}"
         under = ground if ground == "article" else f".is-none {ground}"
