@@ -26,10 +26,12 @@ from models.command_line.main import make_parser, run_command
 from models.data.catalog import NAMES
 from models.data.datasets import open_data_set
 from models.data.decoded import decode_images
+from models.data.others import leave_out_others
 from models.errors import DataError, RecipeError
 from models.evaluation.accuracy import (
     change_colors,
     decode_reduced,
+    find_classes,
     find_data_name,
     measure_accuracy,
 )
@@ -70,9 +72,12 @@ def _evaluate(args: argparse.Namespace) -> None:
     started = datetime.now(UTC).isoformat(timespec="seconds")
     engine = load_engine(args.bundle, args.engine)
     data = open_data_set(args.data, args.set, needs_train=False)
+    manifest = engine.bundle.manifest
+    if manifest.known:
+        data = leave_out_others(data, find_classes(manifest))
     if data.test is None:
         raise DataError(f"{args.data}: expected test or val in it; found neither")
-    spec = engine.bundle.manifest.preprocessing
+    spec = manifest.preprocessing
     if args.resize is not None:
         if not spec.crop <= args.resize <= MAX_SIDE:
             raise RecipeError(
@@ -102,7 +107,6 @@ def _evaluate(args: argparse.Namespace) -> None:
         labels=data.labels,
         preprocessing=spec,
     )
-    manifest = engine.bundle.manifest
     evaluation = Evaluation(
         **fields_of(BundleAccuracy, accuracy),
         bundle=manifest.name,

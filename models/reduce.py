@@ -20,7 +20,9 @@ from models.command_line.bundle_folder import add_bundle_options, check_bundle_f
 from models.command_line.figures import print_figures
 from models.command_line.main import make_parser, run_command
 from models.data.datasets import open_data_set
+from models.data.others import leave_out_others
 from models.errors import DataError
+from models.evaluation.accuracy import find_classes
 from models.evaluation.reduction import measure_reduction, reduce_bundle
 from runtime import (
     ENGINES,
@@ -45,6 +47,9 @@ def _reduce(args: argparse.Namespace) -> None:
     replace(engine.bundle.manifest.preprocessing, reduce=args.factor)  # refused before the work
     check_bundle_folder(args.out, args.replace)
     data = open_data_set(args.data, None, needs_train=False)
+    manifest = engine.bundle.manifest
+    if manifest.known:
+        data = leave_out_others(data, find_classes(manifest))
     if data.test is None:
         raise DataError(f"{args.data}: expected test or val in it; found neither")
     record = measure_reduction(engine, data.test, args.factor, data.labels, progress=not args.quiet)

@@ -167,8 +167,9 @@ def write_bundle(path: Path, manifest: Manifest, files: Mapping[str, Path]) -> B
     """Writes a bundle of `files` (name -> where it lies now) under a temporary name, then renames
     it into place.
 
-    It has the newest format, and the manifest's `files` are filled in. An existing bundle at `path`
-    is replaced; anything else there is refused with FileExistsError (check_replaceable).
+    It has the format that its values need, and the manifest's `files` are filled in. An existing
+    bundle at `path` is replaced; anything else there is refused with FileExistsError
+    (check_replaceable).
     """
     check_replaceable(path)
     path.parent.mkdir(parents=True, exist_ok=True)

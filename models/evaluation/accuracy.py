@@ -24,9 +24,9 @@ from runtime import Engine, Manifest, Preprocessing
 
 
 def find_classes(manifest: Manifest) -> tuple[str, ...]:
-    """The classes as the training data calls them; labels may be names for people."""
+    """The labels as the training data calls them; those of the manifest may be for people."""
     training = manifest.training or {}
-    return tuple(training.get("classes", manifest.labels))
+    return tuple(training.get("classes", manifest.labels))[: manifest.classes]
 
 
 def find_data_name(manifest: Manifest) -> str:
@@ -74,6 +74,7 @@ def measure_accuracy(
 
     spec = preprocessing or manifest.preprocessing
     logits = predict_logits(predict, images, spec, batch=batch, progress=progress)
+    logits = logits[:, : manifest.classes]
     truth = torch.tensor(columns)[images.labels]
     among = logits[:, columns]
     if confusion is not None:

@@ -26,6 +26,7 @@ from models.command_line.main import make_parser, run_command
 from models.data.catalog import NAMES as DATA_SETS
 from models.data.datasets import open_data_set
 from models.data.decoded import LabelledImages, decode_images
+from models.data.others import OTHER, leave_out_others
 from models.data.preprocessing import evaluation_preprocessing
 from models.errors import DataError, RecipeError
 from models.export.bundle import (
@@ -137,9 +138,8 @@ def _export(args: argparse.Namespace) -> Bundle:
             )
         checkpoint = load_checkpoint(args.checkpoint, args.name)
         _check_checkpoint(args, checkpoint)
-        return export_checkpoint(
-            checkpoint, args.out, _choose_options(args, checkpoint.preprocessing)
-        )
+        options = _choose_options(args, checkpoint.preprocessing, checkpoint.data.classes)
+        return export_checkpoint(checkpoint, args.out, options)
     torch.manual_seed(SEED)
     network = build_network(args.name, args.num_classes or 1000)
     size = default_image_size(network) if args.image_size is None else args.image_size
@@ -175,8 +175,10 @@ def _check_checkpoint(args: argparse.Namespace, checkpoint: Checkpoint) -> None:
         )
 
 
-def _choose_options(args: argparse.Namespace, preprocessing: Preprocessing) -> ExportOptions:
-    calibration, evaluation = _load_images(args, preprocessing)
+def _choose_options(
+    args: argparse.Namespace, preprocessing: Preprocessing, classes: Sequence[str] = ()
+) -> ExportOptions:
+    calibration, evaluation = _load_images(args, preprocessing, classes)
     return ExportOptions(
         parity_inputs=args.parity_inputs,
         onnx_integer=args.onnx_integer,
@@ -187,9 +189,9 @@ def _choose_options(args: argparse.Namespace, preprocessing: Preprocessing) -> E
 
 
 def _load_images(
-    args: argparse.Namespace, preprocessing: Preprocessing
+    args: argparse.Namespace, preprocessing: Preprocessing, classes: Sequence[str]
 ) -> tuple[Calibration | None, LabelledImages | None]:
-    """What 8-bit float layers are calibrated with and measured on."""
+    """What 8-bit float layers are calibrated with and measured on; `classes`: of a training."""
     if args.float_layers == ARITHMETICS[0]:
         if args.calibration or args.evaluation or args.calibration_images or args.set:
             raise RecipeError(
@@ -218,10 +220,12 @@ def _load_images(
         calibration = Calibration(parity_inputs((3, side, side), count, SEED + 1), "noise")
     if args.evaluation is None:
         return calibration, None
-    files = open_data_set(args.evaluation, args.set, needs_train=False).test
-    if files is None:
+    data = open_data_set(args.evaluation, args.set, needs_train=False)
+    if OTHER in classes:
+        data = leave_out_others(data, [name for name in classes if name != OTHER])
+    if data.test is None:
         raise DataError(f"{args.evaluation}: expected test/ or val/ in it; found neither")
-    return calibration, decode_images(files, preprocessing, progress=True)
+    return calibration, decode_images(data.test, preprocessing, progress=True)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from safetensors.numpy import save_file
 from torch import nn
 
 from models.data.decoded import LabelledImages
+from models.data.others import OTHER
 from models.errors import CheckpointMismatch, RecipeError
 from models.evaluation.accuracy import measure_accuracy
 from models.export.convert import Converted, convert_network
@@ -40,10 +41,13 @@ from models.networks.mobilenet import MobileNetV1
 from models.networks.registry import Network
 from models.records.typed_json import as_json
 from models.training.checkpoint import Checkpoint, build_trained, read_checkpoint
-from runtime import Bundle, Manifest, Preprocessing, load_engine
+from models.training.linear_probe import find_last_layer
+from runtime import Bundle, Known, Manifest, Preprocessing, load_engine
 from runtime.bundle import ONNX_GRAPH, TORCHSCRIPT_GRAPH, WEIGHTS, write_bundle
 from runtime.engines.reference import FloatNetwork
 from runtime.plan import Plan
+
+UNFITTED = Known("other", slope=1.0, offset=0.0, threshold=0.5)  # until models.known fits it
 
 
 def write_files(converted: Converted, name: str, folder: Path, onnx_integer: bool) -> list[str]:
@@ -64,6 +68,7 @@ def quantize_network(
     converted: Converted,
     calibration: Calibration,
     images: NDArray[np.float32],
+    classes: int,
 ) -> tuple[Converted, dict[str, Any]]:
     """The network with 8-bit float layers, and what the manifest says about it: layers,
     calibration, and how far the logits of `images` move from the training graph's.
@@ -76,7 +81,7 @@ def quantize_network(
         "float_parts": "int8",
         "layers": quantized_layers(quantized.plan),
         "calibration": calibration.record(),
-        "change": compare_logits(logits, expected),
+        "change": compare_logits(logits, expected, classes),
     }
 
 
@@ -89,6 +94,7 @@ class Source:
     preprocessing: Preprocessing
     training: dict[str, Any] | None = None  # for the manifest; None: untrained
     temperature: float = 1.0
+    known: Known | None = None  # with the source "other" the last output is no label's
 
 
 @dataclass(frozen=True)
@@ -153,6 +159,7 @@ def describe_source(source: Source) -> Manifest:
         trained=source.training is not None,
         training=source.training,
         temperature=source.temperature,
+        known=source.known,
         created={
             "python": platform.python_version(),
             "torch": str(torch.__version__),
@@ -171,7 +178,9 @@ def _convert_binary(
     reference: nn.Module = network.eval()
     converted = convert_network(network, manifest.preprocessing.crop)
     if options.calibration is not None:
-        converted, record = quantize_network(network, converted, options.calibration, images)
+        converted, record = quantize_network(
+            network, converted, options.calibration, images, manifest.classes
+        )
         manifest = replace(manifest, quantization=record)
         reference = FloatNetwork(converted.plan, converted.tensors)
     manifest = replace(manifest, plan=converted.plan)
@@ -222,16 +231,37 @@ def load_checkpoint(path: Path, name: str) -> Checkpoint:
 def export_checkpoint(
     checkpoint: Checkpoint, out: Path, options: ExportOptions | None = None
 ) -> Bundle:
-    """`export_bundle` for a checkpoint. Raises the same errors."""
-    calibration = checkpoint.calibration
+    """`export_bundle` for a checkpoint. A class called OTHER becomes the last logit, and no label.
+
+    Raises the same errors, and CheckpointMismatch if there is no other class.
+    """
+    calibration, classes = checkpoint.calibration, checkpoint.data.classes
+    network, training = build_trained(checkpoint), training_record(checkpoint)
+    labels, known = list(checkpoint.data.labels), None
+    if OTHER in classes:
+        if len(classes) == 1:
+            raise CheckpointMismatch(
+                f"expected classes beside {OTHER}, which stands for none of the labels; found none."
+                " Train with some."
+            )
+        index, known = classes.index(OTHER), UNFITTED
+        move_to_end(network, index)
+        training["classes"].append(training["classes"].pop(index))
+        del labels[index]
     source = Source(
-        build_trained(checkpoint),
-        checkpoint.data.labels,
-        checkpoint.preprocessing,
-        training_record(checkpoint),
-        calibration.temperature if calibration else 1.0,
+        *(network, labels, checkpoint.preprocessing, training),
+        *(calibration.temperature if calibration else 1.0, known),
     )
     return export_bundle(source, out, options)
+
+
+def move_to_end(network: Network, index: int) -> None:
+    """Makes an output of a network its last one; the others keep their order."""
+    layer = find_last_layer(network)
+    rest = [i for i in range(layer.out_features) if i != index]
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.copy_(parameter[[*rest, index]].clone())
 
 
 def training_record(checkpoint: Checkpoint) -> dict[str, Any]:

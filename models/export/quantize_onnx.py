@@ -73,6 +73,7 @@ def quantize_bundle(
             parity={"onnx": {"not_measured": "8 bits throughout: see quantization"}},
             quantization=None,
             reduction=None,
+            known=manifest.known and replace(manifest.known, measured=None),
             files={},
         )
         draft = write_bundle(work / "draft", twin, {ONNX_GRAPH: graph})
@@ -86,7 +87,9 @@ def quantize_bundle(
                     "images": len(images),
                     "range": "minimum and maximum",
                 },
-                "change": compare_logits(load_engine(draft, "onnx").predict(images), expected),
+                "change": compare_logits(
+                    load_engine(draft, "onnx").predict(images), expected, manifest.classes
+                ),
             },
         )
         files = {ONNX_GRAPH: graph}

@@ -178,7 +178,7 @@ def _is_clear(manifest: Manifest, images: Images, logits: Floats, index: int) ->
     """Whether every engine within its bound has the same best label."""
     stored = StoredAnswers(images, logits, 0.0)
     bound = max(find_bound(manifest, name, stored) for name in ("native", "onnx"))
-    best = np.sort(logits[index])[::-1]
+    best = np.sort(logits[index, : manifest.classes])[::-1]
     return len(best) < 2 or bool(best[0] - best[1] > 2 * bound)
 
 

@@ -40,7 +40,7 @@ class ClassActivation:
         if head.is_int8:
             worth = get("sum_scale") * get("inverse_step")
             weight = weight * worth[:, np.newaxis]
-        self._weight: Floats = weight.astype(np.float32, copy=False)
+        self._weight: Floats = weight[: bundle.manifest.classes].astype(np.float32, copy=False)
         self._parts = list(parts[:-1])
         infos = [library.describe_part(part) for part in self._parts]
         maps = [4 * (math.prod(info.input) + math.prod(info.output)) for info in infos]

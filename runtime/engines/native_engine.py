@@ -64,7 +64,7 @@ class NativeEngine:
     def predict(self, images: Floats, threads: int | None = None) -> Floats:
         """float32 [N, 3, H, W] -> logits float32 [N, classes]. Raises InvalidInput."""
         images = check_images(images, self.bundle.manifest.input)
-        logits = np.empty((len(images), self.bundle.manifest.classes), np.float32)
+        logits = np.empty((len(images), self.bundle.manifest.logits), np.float32)
         most = self._threads if threads is None else min(threads, self._threads)
         shared = len(images) - len(images) % most if most > 1 else 0
         if self._pool and shared:

@@ -47,7 +47,7 @@ def prepare_bundle(bundle: Bundle) -> list[Part]:
             f"{bundle.path}: expected a plan of layer groups, found none: only the ONNX graph "
             "describes this network. Use the onnx engine."
         )
-    check_network(manifest.plan, manifest.input, manifest.classes)
+    check_network(manifest.plan, manifest.input, manifest.logits)
     return prepare_parts(manifest.plan, bundle.tensors())
 
 

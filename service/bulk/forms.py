@@ -34,6 +34,7 @@ class RowForm:
     top_k: int
     encoding: str = "utf-8"
     timed: bool = False  # with the milliseconds of the inference, which differ from run to run
+    has_known: bool = False  # CSV has a column for it: the model knows "none of these"
 
     @property
     def tells_errors(self) -> bool:
@@ -47,7 +48,8 @@ class RowForm:
         best = [
             f"{word}_{i + 1}" for i in range(self.top_k) for word in ("label", "index", "score")
         ]
-        return self._to_bytes(_join(["file", *best, "error", "detail"]))
+        known = ["known"] if self.has_known else []
+        return self._to_bytes(_join(["file", *best, *known, "error", "detail"]))
 
     def encode(self, row: Row) -> bytes:
         """The line of a row; b"" if the form has none for it."""
@@ -62,12 +64,15 @@ class RowForm:
             for item in row.predictions:
                 fields += [item.label, str(item.index), repr(item.score)]
             fields += [""] * (1 + 3 * self.top_k - len(fields))
+            if self.has_known:
+                fields.append("" if row.known is None else repr(row.known))
             error = ("", "") if row.error is None else (row.error.code, row.error.detail)
             return self._to_bytes(_join([*fields, *error]))
         if row.error is not None:
             return b""
         best = ", ".join(f"{item.label} {item.score:.3f}" for item in row.predictions)
-        line = escape_controls(f"{row.name}: {best}")
+        none = "" if row.notice is None else f" (probably none of the labels, {row.known:.3f})"
+        line = escape_controls(f"{row.name}: {best}{none}")
         return f"{line}\n".encode(self.encoding, "backslashreplace")
 
     def read_records(self, file: BinaryIO) -> Iterator[Record]:
@@ -96,7 +101,7 @@ class RowForm:
                 raise ValueError("no row")
             return name, is_error
         (fields,) = csv.reader([data.decode("utf-8", "surrogateescape")], strict=True)
-        if len(fields) != 3 + 3 * self.top_k:
+        if len(fields) != 3 + 3 * self.top_k + self.has_known:
             raise ValueError("no row")
         return fields[0], bool(fields[-2])
 

@@ -76,7 +76,7 @@ def check_options(options: BulkOptions) -> None:
         raise CannotRun("--output: expected names that a later run finds again; found -", 2)
 
 
-def choose_form(options: BulkOptions, top_k: int) -> RowForm:
+def choose_form(options: BulkOptions, top_k: int, has_known: bool = False) -> RowForm:
     """The form of the rows, in the encoding of their destination."""
     kind: Kind = options.kind or "text"
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
@@ -84,7 +84,7 @@ def choose_form(options: BulkOptions, top_k: int) -> RowForm:
         encoding = "utf-8"
         if options.kind is None:
             kind = "csv" if options.output.suffix.lower() == ".csv" else "jsonl"
-    return RowForm(kind, top_k, encoding, options.timed)
+    return RowForm(kind, top_k, encoding, options.timed, has_known)
 
 
 def describe_making(

@@ -69,7 +69,7 @@ class _Run:
         check_options(options)
         self._worker = ImageWorker(settings, options.top_k, settings.threads)
         classifier, top_k = _load(self._worker)
-        self._form = choose_form(options, top_k)
+        self._form = choose_form(options, top_k, classifier.manifest.known is not None)
         self._engine = classifier.engine.name
         self._model_id = classifier.model_id
         self._output: OutputFile | None = None

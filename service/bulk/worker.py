@@ -10,7 +10,7 @@ import numpy as np
 from runtime import InvalidImage, load_engine
 from service.bulk.object_store import is_url, read_url
 from service.bulk.rows import Row, describe_failure
-from service.classification.classifier import Classifier
+from service.classification.classifier import Classifier, describe_unknown
 from service.messages.problems import NO_MEMORY, describe_image_fault
 from service.settings.settings import Settings
 
@@ -77,6 +77,7 @@ class ImageWorker:
             image = classifier.prepare(data)
             logits, seconds = classifier.infer(image.tensor[np.newaxis], self._arguments[2])
             predictions = classifier.rank(logits[0], top_k)
+            known = classifier.estimate_known(logits[0])
         except MemoryError:
             return describe_failure(name, "out_of_memory", NO_MEMORY)
         except InvalidImage as fault:
@@ -91,6 +92,8 @@ class ImageWorker:
             trained=classifier.manifest.trained,
             engine=classifier.engine_name,
             infer_ms=round(1000 * seconds, 3),
+            known=known,
+            notice=describe_unknown(classifier.manifest, known),
         )
 
     def _read_ahead(self, names: Sequence[str]) -> Iterator[tuple[str, Callable[[], bytes]]]:

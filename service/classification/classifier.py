@@ -124,30 +124,51 @@ class Classifier:
         best = np.argsort(-scores, kind="stable")[:top_k]
         return [Prediction(self.manifest.labels[i], int(i), float(scores[i])) for i in best]
 
+    def estimate_known(self, logits: npt.NDArray[np.float32]) -> float | None:
+        """How likely the image shows one of the labels at all, 0..1; None: the model cannot say.
+
+        The logits must be finite, as `rank` and `score` see to.
+        """
+        known = self.manifest.known
+        return None if known is None else known.estimate(logits)
+
     def score(self, logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
         """The scores of all classes, softmax(logits / temperature): [classes], 0..1.
+
+        A last logit for none of them is left out.
 
         Raises:
             ArithmeticError: the network answered with NaN or infinity.
         """
         if not np.isfinite(logits).all():
             raise ArithmeticError("expected finite logits; the network answered with NaN or inf")
-        scaled = logits.astype(np.float64) / self.manifest.temperature
+        scaled = logits[: self.manifest.classes].astype(np.float64) / self.manifest.temperature
         scores: npt.NDArray[np.float64] = np.exp(scaled - scaled.max())
         scores /= scores.sum()
         return scores
 
 
+def describe_unknown(manifest: Manifest, known: float | None) -> str | None:
+    """What to say of an image with this `known`; None: nothing, or the model cannot say."""
+    if known is None or manifest.known is None or known >= manifest.known.threshold:
+        return None
+    if manifest.classes == 1:
+        return "The image probably does not show the one label."
+    return f"The image probably shows none of the {manifest.classes} labels."
+
+
 def identify_model(manifest: Manifest) -> str:
     """Twelve hexadecimal digits that change with everything that changes answers.
 
-    That is the model's files, labels, preprocessing and temperature.
+    That is the model's files, labels, preprocessing, temperature and `known`.
     """
     parts: list[object] = [manifest.labels, manifest.preprocessing]
     if manifest.temperature != 1:
         parts.append(manifest.temperature)
     if manifest.preprocessing.reduce is not None:
         parts.append(("reduce", manifest.preprocessing.reduce))
+    if (known := manifest.known) is not None:
+        parts.append(("known", known.source, known.slope, known.offset, known.threshold))
     digest = hashlib.sha256(repr(tuple(parts)).encode())
     for name, entry in sorted(manifest.files.items()):
         digest.update(f"{name} {entry.sha256}\n".encode())

@@ -44,9 +44,11 @@ def warm_up(classifier: Classifier, threads: int, predictor: Predictor) -> WarmU
             logits, _ = classifier.infer(tensor[np.newaxis], used)
             predictor.learn(len(data), perf_counter() - began)
     assert tensor is not None
-    if logits.shape != (1, len(classifier.manifest.labels)):
+    manifest = classifier.manifest
+    if logits.shape != (1, manifest.logits):
+        more = " and one for none of them" if manifest.logits > manifest.classes else ""
         raise InvalidInput(
-            f"expected one logit for each of {len(classifier.manifest.labels)} labels; the network "
+            f"expected one logit for each of {manifest.classes} labels{more}; the network "
             f"answers {list(logits.shape[1:])}. Re-export the bundle."
         )
     classifier.rank(logits[0], 1)

@@ -136,6 +136,12 @@ class Metrics:
         self._model_images = Counter(
             "bnn_model_images", "Images that were classified, by model.", ("model",), registry=of
         )
+        self._unknown_images = Counter(
+            "bnn_unknown_images",
+            "Images that probably show none of the model's labels, by model.",
+            ("model",),
+            registry=of,
+        )
         changes = Counter(
             "bnn_model_changes", "Models loaded, unloaded, refused.", ("result",), registry=of
         )
@@ -205,6 +211,10 @@ class Metrics:
     def count_classified(self, model: str) -> None:
         """Counts one image that this model has classified."""
         self._model_images.labels(model).inc()
+
+    def count_known(self, model: str, is_known: bool) -> None:
+        """Counts one image of a model that can say whether it shows a label at all."""
+        self._unknown_images.labels(model).inc(0 if is_known else 1)  # 0: the series is there
 
     def count_model_change(self, result: str) -> None:
         """Counts a model that was loaded, unloaded or refused; `result`: of MODEL_CHANGES."""

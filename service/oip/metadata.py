@@ -38,6 +38,8 @@ def describe_config(model: Model, most_images: int) -> dict[str, Any]:
         "engine": model.classifier.engine_name,
         "labels": "\n".join(model.labels),
     }
+    if manifest.known is not None:
+        facts["known_threshold"] = repr(manifest.known.threshold)
     return {
         "name": model.name,
         "platform": model.platform,

@@ -10,7 +10,7 @@ from service.repository.names import TWIN_SUFFIX, list_names
 from service.repository.served import ServedModel
 
 VERSION = "1"
-SCORES, LOGITS = "scores", "logits"
+SCORES, LOGITS, KNOWN = "scores", "logits", "known"
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,14 @@ class Model:
 
     @cached_property
     def outputs(self) -> tuple[TensorSpec, ...]:
-        """Scores, which sum up to 1, and the logits from which they are computed."""
+        """Scores, which sum up to 1, and the logits from which they are computed.
+
+        Of a model that has it also `known`, how likely an image shows one of the labels.
+        """
         classes = len(self.labels)
-        return tuple(TensorSpec(name, "FP32", (classes,)) for name in (SCORES, LOGITS))
+        ranked = tuple(TensorSpec(name, "FP32", (classes,)) for name in (SCORES, LOGITS))
+        has_known = self.classifier.manifest.known is not None
+        return (*ranked, TensorSpec(KNOWN, "FP32", (1,))) if has_known else ranked
 
     @property
     def labels(self) -> tuple[str, ...]:

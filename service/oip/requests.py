@@ -10,7 +10,7 @@ from pydantic_core import from_json
 from service.messages.problems import Problem
 from service.oip.errors import refuse
 from service.oip.fields import find, take, take_all
-from service.oip.models import Model
+from service.oip.models import KNOWN, LOGITS, SCORES, Model
 from service.oip.tensors import (
     check_shape,
     read_binary_files,
@@ -192,6 +192,8 @@ def _read_outputs(
         classes = find(own, "classification", int, where)
         if classes is not None and classes < 0:
             raise refuse("a classification of so many classes, from 1 on", "less")
+        if classes and name == KNOWN:
+            raise refuse(f"a classification of {SCORES} or {LOGITS}", f"one of {KNOWN}")
         wanted.append(
             WantedOutput(
                 name,

@@ -171,6 +171,8 @@ class Intake:
         self._metrics.count_unit(outcome.unit)
         if job.model is not None:
             self._metrics.count_classified(job.model.name)
+            if outcome.known is not None:
+                self._metrics.count_known(job.model.name, outcome.notice is None)
         return outcome
 
     def _abandon(self, jobs: list[Job]) -> None:

@@ -119,6 +119,8 @@ def add_image(index: int, job: Job, outcome: Classified | Problem) -> None:
     _add("decode", perf_counter, image.began, seconds["decode"], number | shape)
     _add("preprocess", perf_counter, decoded, seconds["preprocess"], number)
     together: dict[str, AttributeValue] = {"bnn.images_together": outcome.unit}
+    if outcome.known is not None:
+        together["bnn.known"] = outcome.known
     _add("infer", perf_counter, outcome.infer_began, seconds["infer"], number | together)
     if "explain" in seconds:
         inferred = outcome.infer_began + seconds["infer"]

@@ -49,7 +49,7 @@ class Classify:
             headers = outcome.explanation.list_headers()
             return Answer(200, outcome.explanation.png, [*headers, *times])
         body = {
-            "predictions": _describe_predictions(outcome),
+            **_describe_predictions(outcome),
             **_describe_answering(model),
             "image": _describe_image(outcome),
             "timings_ms": rounded,
@@ -71,7 +71,7 @@ class Classify:
                 results.append(
                     {
                         "index": index,
-                        "predictions": _describe_predictions(outcome),
+                        **_describe_predictions(outcome),
                         "image": _describe_image(outcome),
                         "timings_ms": _round(milliseconds),
                     }
@@ -127,11 +127,15 @@ def _describe_answering(model: ServedModel) -> dict[str, Any]:
     }
 
 
-def _describe_predictions(outcome: Classified) -> list[dict[str, Any]]:
-    return [
+def _describe_predictions(outcome: Classified) -> dict[str, Any]:
+    """The best labels; and of a model that can say it, whether the image shows one at all."""
+    predictions = [
         {"label": item.label, "index": item.index, "score": item.score}
         for item in outcome.predictions
     ]
+    if outcome.known is None:
+        return {"predictions": predictions}
+    return {"predictions": predictions, "known": outcome.known, "notice": outcome.notice}
 
 
 def _describe_image(outcome: Classified) -> dict[str, Any]:

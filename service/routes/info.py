@@ -39,6 +39,7 @@ def describe_models(catalogue: Catalogue) -> ModelsBody:
                 trained=model.classifier.manifest.trained,
                 engine=model.classifier.engine_name,
                 classes=len(model.classifier.manifest.labels),
+                has_known=model.classifier.manifest.known is not None,
                 is_newest=model.name not in catalogue.faults,
             )
             for model in catalogue.list()
@@ -69,6 +70,7 @@ def describe_service(model: ServedModel, settings: Settings, budget: Budget) -> 
             parity=dict(manifest.parity),
             quantization=manifest.quantization,
             reduction=manifest.reduction,
+            known=asdict(manifest.known) if manifest.known else None,
         ),
         engine=InfoEngineBody(
             name=engine.name,

@@ -30,15 +30,21 @@ class Result:
     engine: str
     image: dict[str, str | int]  # format, width, height
     timings_ms: dict[str, float]  # decode, preprocess, infer
+    known: float | None = None  # how likely it shows a label; None: the model cannot say
+    notice: str | None = None  # what to know before believing the predictions
 
     def describe(self) -> dict[str, object]:
-        """Its JSON; the time in UTC."""
-        return {**asdict(self), "time": self.time.isoformat(timespec="milliseconds")}
+        """Its JSON; the time in UTC; `known` and `notice` only of a model that has them."""
+        content = {**asdict(self), "time": self.time.isoformat(timespec="milliseconds")}
+        if self.known is None:
+            del content["known"], content["notice"]
+        return content
 
     def __str__(self) -> str:
         labels = ", ".join(f"{item.label} {item.score:.3f}" for item in self.predictions)
         moment = self.time.astimezone().strftime("%H:%M:%S")
-        return escape_controls(f"{moment} {self.source}: {labels}")
+        none = "" if self.notice is None else f" (probably none of the labels, {self.known:.3f})"
+        return escape_controls(f"{moment} {self.source}: {labels}{none}")
 
 
 class Reporter(Protocol):

@@ -13,7 +13,7 @@ from time import monotonic
 import numpy as np
 
 from runtime import InvalidImage
-from service.classification.classifier import Classifier
+from service.classification.classifier import Classifier, describe_unknown
 from service.commands.commands import CommandFailed, load_classifier
 from service.commands.interruption import interruption_calls
 from service.messages.output import print_error
@@ -184,7 +184,7 @@ class Watching:
         self._reporter = reporter
         self._stop = stop
         self._work = work or Stopwatch()
-        self._label: str | None = None
+        self._seen: tuple[str, bool] | None = None  # the best label, and whether to believe it
         self._bad = Outage(
             "the camera's images cannot be decoded; they are skipped",
             "the camera's images can be decoded again",
@@ -222,18 +222,18 @@ class Watching:
             return None
         self._bad.succeed()
         logits, seconds = classifier.infer(image.tensor[np.newaxis], self._threads)
-        predictions = [
-            item
-            for item in classifier.rank(logits[0], self._top_k)
-            if item.score >= self._options.min_score
-        ]
+        ranked = classifier.rank(logits[0], self._top_k)
+        known = classifier.estimate_known(logits[0])
+        predictions = [item for item in ranked if item.score >= self._options.min_score]
         if not predictions:
             self.counts["unsure"] += 1
             return None
-        if self._options.only_changes and predictions[0].label == self._label:
+        notice = describe_unknown(classifier.manifest, known)
+        seen = predictions[0].label, notice is None
+        if self._options.only_changes and seen == self._seen:
             self.counts["unchanged"] += 1
             return None
-        self._label = predictions[0].label
+        self._seen = seen
         took = {
             "decode": image.decode_seconds,
             "preprocess": image.preprocess_seconds,
@@ -243,6 +243,8 @@ class Watching:
             time=taken,
             source=frame.name,
             predictions=predictions,
+            known=known,
+            notice=notice,
             model=classifier.manifest.name,
             trained=classifier.manifest.trained,
             engine=classifier.engine_name,

@@ -13,7 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from runtime import Engine, InvalidImage, RuntimeFault, SelfTest
-from service.classification.classifier import Classifier, Prediction, Prepared
+from service.classification.classifier import (
+    Classifier,
+    Prediction,
+    Prepared,
+    describe_unknown,
+)
 from service.classification.explanation import Explanation, explain, measure_explanation
 from service.classification.predictor import Predictor
 from service.classification.text_bodies import explain_text
@@ -47,7 +52,9 @@ class Classified:
     seconds: dict[str, float]
     unit: int  # images that were computed together with it, itself included
     infer_began: float  # of time.perf_counter
-    logits: npt.NDArray[np.float32]  # [classes]
+    logits: npt.NDArray[np.float32]  # [logits], of all labels and perhaps of none
+    known: float | None = None  # how likely it shows a label; None: the model cannot say
+    notice: str | None = None  # what to know before believing the predictions
     explanation: Explanation | None = None  # where it was asked for
 
 
@@ -218,6 +225,7 @@ class Inference:
         explanation = None
         try:
             predictions = classifier.rank(logits, job.top_k)
+            known = classifier.estimate_known(logits)
             if job.wish is not None:
                 if job.is_over:
                     return describe_missed_deadline()
@@ -230,7 +238,10 @@ class Inference:
         except Exception as fault:  # of this image alone, not of its unit
             return fault
         image = image.without_tensor()
-        return Classified(predictions, image, stages, unit, infer_began, logits, explanation)
+        return Classified(
+            *(predictions, image, stages, unit, infer_began, logits),
+            *(known, describe_unknown(classifier.manifest, known), explanation),
+        )
 
     # ---- loading
 

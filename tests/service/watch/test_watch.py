@@ -75,6 +75,22 @@ def test_a_still_image(watch: Any, start: Start, make_image: Any, caplog: Any) -
     assert (summary.results, summary.bad, summary.outages) == (2, 0, 0)
 
 
+def test_a_frame_that_shows_no_label_is_said_to(
+    watch: Any, knowing_bundle: Path, start: Start, make_image: Any
+) -> None:
+    able = ["--bundle", str(knowing_bundle), "--count", 1]
+    _, (grey,), _ = watch(start(give(make_image("gray"))).url, *able)
+    assert grey["known"] < 0.1
+    assert grey["notice"] == "The image probably shows none of the 3 labels."
+    blue_url = start(give(make_image("blue"))).url
+    _, (blue,), _ = watch(blue_url, *able)
+    assert blue["known"] > 0.9
+    assert blue["notice"] is None
+    _, (plain,), _ = watch(blue_url, "--count", 1)
+    assert not {"known", "notice"} & plain.keys()
+    assert plain["predictions"] == blue["predictions"]
+
+
 def test_a_stream(watch: Any, start: Start, make_image: Any) -> None:
     server = start(stream([make_image("red"), make_image("blue")], hang=True))
     status, results, _ = watch(server.url, "--count", 1)
