@@ -119,6 +119,12 @@ def _export_and_tell(args: argparse.Namespace) -> None:
         print(f"  {name:<20}{entry.bytes:>12,} bytes")
     if bundle.manifest.quantization:
         print(indent(format_figures({"8-bit float layers": bundle.manifest.quantization}), "  "))
+        print(
+            "models.export: warning: 8-bit layers are much faster than float32 ones where the CPU "
+            "has dot products of bytes (AVX-512 VNNI, ARMv8.2); elsewhere they may take as long. "
+            "runtime/README.md has figures",
+            file=sys.stderr,
+        )
     for name, figures in bundle.manifest.parity.items():
         print(f"  parity, {name:<12}{describe_parity(figures)}")
         if figures.get("top1_agreement", 1) < 1:

@@ -85,7 +85,7 @@ void plan_sliced_workspace(const SlicedShape& shape, int32_t widest, int64_t cha
   stage->count_planes = pooled_planes(plane_count(total));
   stage->bits = common->take(channels_read, static_cast<size_t>(plane_bytes(shape)));
   stage->counts = common->take(2 * shape.vectors * kGrowth * stage->count_planes, vector_bytes);
-  stage->map = member->take((shape.vectors + 2) * (3 * int64_t{widest} + 1), vector_bytes);
+  stage->map = member->take(element_vectors(shape, widest), vector_bytes);
   stage->scratch = member->take(shape.vectors * 2 * (kSumPlanesMost + 1), vector_bytes);
   stage->tile = member->take(stage->layer_count, sizeof(float));
   stage->planes = member->take(stage->layer_count, sizeof(void*));
@@ -116,21 +116,15 @@ void run_sliced_stage(const void* part, const Run& run, const float* x, float* y
     void* block = at<void>(
         common,
         stage.counts + static_cast<uint64_t>(layer.target % 2 * block_bytes * shape.vector_bytes));
-    const Range items = run.team.share(int64_t{shape.vectors} * weights->group_count);
+    const Range items = run.team.share(band_count(shape) * weights->group_count);
     if (!has_met) run.team.meet();  // the planes of all channels are there
     has_met = false;
     if (items.begin < items.end) {
-      vectors.spread(
-          {shape,
-           stage.padding,
-           channels,
-           layer_bits(stage, layer, common),
-           at<uint32_t>(part, layer.flip),
-           elements,
-           weights->overlapping != 0,
-           weights->sum_planes + 1,
-           base,
-           {items.begin / weights->group_count, (items.end - 1) / weights->group_count + 1}});
+      vectors.spread({shape, stage.padding, channels, layer_bits(stage, layer, common),
+                      at<uint32_t>(part, layer.flip), elements, weights->overlapping != 0,
+                      weights->sum_planes + 1, base,
+                      band_vectors(shape, items.begin / weights->group_count,
+                                   (items.end - 1) / weights->group_count + 1)});
     }
     run.mark(kSpread);
     total = kTaps * channels + (layer.is_improvement ? total : 0);

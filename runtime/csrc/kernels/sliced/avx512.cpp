@@ -25,6 +25,8 @@ namespace {
 // Each builds on those before.
 #include "kernels/sliced/sums.inc"
 
+#include "kernels/sliced/groups.inc"
+
 #include "kernels/sliced/layer.inc"
 
 #include "kernels/sliced/pool.inc"
