@@ -75,7 +75,7 @@ class Facts:
     @property
     def title(self) -> str:
         """As tables have it."""
-        parts = ", 8-bit parts" if self.eight_bit_parts else ""
+        parts = ", 8-bit layers" if self.eight_bit_parts else ""
         untrained = "" if self.trained else ", untrained"
         return f"{self.name}, {self.pixels}x{self.pixels}{parts}{untrained}"
 

@@ -27,7 +27,7 @@ PAIRS = (
     ("meliusnet42", "mobilenet_v1_0.75"),
     ("meliusnet59", "mobilenet_v1"),
 )
-INT8_SUFFIX = ", 8-bit parts"  # ours with 8-bit stem, transitions and head
+INT8_SUFFIX = ", 8-bit layers"  # ours with 8-bit stem, transitions and head
 LARQ_NETWORK = "meliusnet22"
 LARQ_VARIANT = f"{LARQ_NETWORK}, larq's variant"
 BINARY = "binary"

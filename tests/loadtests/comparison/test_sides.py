@@ -71,7 +71,7 @@ def test_facts_that_must_not_be_overlooked() -> None:
     untrained = read_facts(
         change(trained=False, training=None, quantization={"float_parts": 1}), "x"
     )
-    assert untrained.title == "meliusnet13, 160x160, 8-bit parts, untrained"
+    assert untrained.title == "meliusnet13, 160x160, 8-bit layers, untrained"
     assert untrained.record == "none: random weights"
     assert read_facts(change(training={"data": "x"}), "x").record == "not measured"
 

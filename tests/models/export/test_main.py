@@ -85,7 +85,7 @@ def test_8_bit_parts_come_with_a_word_on_their_speed(
     options += ["--float-parts", parts, "--parity-inputs", "1", "--out", str(tmp_path / "bundle")]
     options += ["--calibration-images", "2"] if parts == "int8" else []
     assert main(options) == 0
-    said = "8-bit parts are much faster than float32 ones where" in capsys.readouterr().err
+    said = "8-bit layers are much faster than float32 ones where" in capsys.readouterr().err
     assert said == (parts == "int8")
 
 
