@@ -142,11 +142,11 @@ train-default: setup runs/everyday-photos/test.npz ## train the default model ag
 	$(PYTHON) -m models.train --config models/recipes/default.toml --data runs/everyday-photos --out runs/default --resume $(TRAIN_ARGS)
 	@rm -rf runs/default-larger
 	$(PYTHON) -m models.enlarge runs/default --data runs/everyday-photos --image-size $(SERVED_SIZE) --out runs/default-larger
-	$(PYTHON) -m models.export meliusnet13 --checkpoint runs/default-larger/checkpoint.pt --out service/bundles/default
+	$(PYTHON) -m models.export meliusnet13 --checkpoint runs/default-larger/checkpoint.pt --out service/bundles/default --replace
 
 train-baseline: setup runs/everyday-bees/test.npz ## train the MobileNet-v1 beside it (DATA=DIR TRAIN_ARGS='...')
 	$(PYTHON) -m models.train --config models/recipes/baseline.toml --data runs/everyday-bees --out runs/baseline --resume $(TRAIN_ARGS)
-	$(PYTHON) -m models.export mobilenet_v1_0.25_small --checkpoint runs/baseline/checkpoint.pt --out service/bundles/mobilenet_v1
+	$(PYTHON) -m models.export mobilenet_v1_0.25_small --checkpoint runs/baseline/checkpoint.pt --out service/bundles/mobilenet_v1 --replace
 
 # ---- prove -----------------------------------------------------------------------------------------------------------
 # CI runs on a bare machine as root; a developer's machine is changed only on request.

@@ -1,4 +1,4 @@
-"""The service's answers as frozen dataclasses; members that are not known here are passed over."""
+"""The service's answers as frozen dataclasses; unknown members are ignored."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Model:
-    """Which model answered; `notice` is what to know before believing it."""
+    """The model that answered; `notice` is a warning to read before using the answer."""
 
     name: str
     id: str
@@ -35,7 +35,7 @@ class ImageInfo:
 
 @dataclass(frozen=True)
 class StageTimings:
-    """Milliseconds of one image's way through a worker."""
+    """Milliseconds of one image in a worker."""
 
     queue: float
     decode: float
@@ -61,7 +61,11 @@ class BatchTimings:
 
 @dataclass(frozen=True)
 class Classification:
-    """The answer for one image; `predictions` are best first."""
+    """The answer for one image; `predictions` are best first.
+
+    `known`: how likely the image shows one of the labels at all, from 0 to 1; None: the model does
+    not know "none of these". `notice`: what to know before believing the predictions.
+    """
 
     predictions: tuple[Prediction, ...]
     model: Model
@@ -69,6 +73,8 @@ class Classification:
     image: ImageInfo
     timings_ms: Timings
     request_id: str
+    known: float | None = None
+    notice: str | None = None
 
     @property
     def best(self) -> Prediction:
@@ -78,12 +84,17 @@ class Classification:
 
 @dataclass(frozen=True)
 class BatchItem:
-    """The answer for one image of several; `index` is its position among those sent."""
+    """The answer for one image of several; `index` is its position among those sent.
+
+    `known` and `notice` are as those of a Classification.
+    """
 
     index: int
     predictions: tuple[Prediction, ...]
     image: ImageInfo
     timings_ms: StageTimings
+    known: float | None = None
+    notice: str | None = None
 
     @property
     def best(self) -> Prediction:
@@ -123,7 +134,10 @@ class Batch:
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """The served bundle, by its manifest; `files` has bytes by name."""
+    """The served bundle, by its manifest; `files` has bytes by name.
+
+    `known`: how the model knows "none of these"; None: it does not, or the service is an older one.
+    """
 
     name: str
     id: str
@@ -141,13 +155,15 @@ class ModelInfo:
     parity: Mapping[str, Any]
     quantization: Mapping[str, Any] | None
     reduction: Mapping[str, Any] | None
+    known: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
 class ServedModel:
-    """One of the models that are served; the default answers where a request names none.
+    """One of the served models; the default model answers requests that name none.
 
-    Not `is_newest`: a newer bundle of this name is there, and cannot be served.
+    If not `is_newest`, a newer bundle of this name exists and cannot be served. `has_known`: it
+    can say "none of these".
     """
 
     name: str
@@ -157,11 +173,12 @@ class ServedModel:
     engine: str
     classes: int
     is_newest: bool
+    has_known: bool = False
 
 
 @dataclass(frozen=True)
 class ServedModels:
-    """The answer to GET /models, the default first; `failed` names what cannot be served."""
+    """The answer to GET /models, the default one first; `failed` names what cannot be served."""
 
     models: tuple[ServedModel, ...]
     failed: tuple[str, ...]
@@ -178,7 +195,7 @@ class SkippedEngine:
 
 @dataclass(frozen=True)
 class EngineInfo:
-    """What computes the answers, and whether it can explain them; sizes in bytes."""
+    """The engine, and whether it can explain its answers; sizes in bytes."""
 
     name: str
     implementation: str
@@ -203,7 +220,7 @@ class SelfTest:
 
 @dataclass(frozen=True)
 class ServiceInfo:
-    """Everything that is needed to judge the answers: the answer to GET /info."""
+    """The answer to GET /info: everything needed to judge the answers."""
 
     model: ModelInfo
     engine: EngineInfo

@@ -33,17 +33,17 @@ class AsyncClient:
     """A client of one service; keeps its connections until it is closed, or `async with` ends.
 
     Args:
-        url: where the service is, such as http://127.0.0.1:8000; a path before its own is kept.
-        api_key: sent as a bearer token to that URL alone; redirects are not followed.
-        deadline_ms: milliseconds that each answer may take, from the image's arrival on; None: what
-            the service allows by itself.
-        timeout: seconds of silence that are borne; if a deadline is longer, five seconds beyond it.
+        url: address of the service, such as http://127.0.0.1:8000; a path in it is kept.
+        api_key: sent as a bearer token, only to that URL; redirects are not followed.
+        deadline_ms: max milliseconds of each answer, counted from the image's arrival; None: the
+            service's own limit.
+        timeout: max seconds of silence; if a deadline is longer, five seconds more than it.
         retry: how often and how long requests are repeated; Retry(attempts=1): never.
         http: an httpx.AsyncClient of yours, with the proxies or certificates you need. It is not
             closed here.
 
     Raises:
-        ValueError: an argument cannot be.
+        ValueError: an argument has a value that is not allowed.
     """
 
     def __init__(
@@ -69,11 +69,11 @@ class AsyncClient:
         deadline_ms: int | None = None,
         model: str | None = None,
     ) -> Classification:
-        """The classes of one image, best first; `top_k` is how many.
+        """The classes of one image, best first; `top_k` is their number.
 
-        `model` names one of those that `models` lists; None: the default. Raises ClientError, of
-        which ServiceError has a kind for each of the service's problems; OSError if the image
-        cannot be read.
+        `model` names one of those that `models` lists; None: the default model. Raises ClientError;
+        its kind ServiceError has a kind for each of the service's problems. Raises OSError if the
+        image cannot be read.
         """
         call = send_one(self._target, await _read(image), top_k, deadline_ms, model)
         return await self._run(repeat(self._retry, call))
@@ -88,7 +88,7 @@ class AsyncClient:
     ) -> Batch:
         """The classes of several images in one request; each has its answer or its problem.
 
-        The service's `/info` has how many images it takes at once. Raises as `classify` does.
+        The service's `/info` has the max number of images. Raises as `classify` does.
         """
         contents = [await _read(image) for image in images]
         call = send_batch(self._target, contents, top_k, deadline_ms, model)
@@ -102,10 +102,10 @@ class AsyncClient:
         deadline_ms: int | None = None,
         model: str | None = None,
     ) -> Explanation:
-        """What speaks for a class: a PNG of what the network saw, coloured by the class's map.
+        """Explains a class: a PNG of the network's input, coloured by the class's activation map.
 
         `class_` is a label or an index; None: the best class. Raises as `classify` does;
-        NotExplainable where the engine has no map to show.
+        NotExplainable if the engine has no map to show.
         """
         call = send_explain(self._target, await _read(image), class_, deadline_ms, model)
         return await self._run(repeat(self._retry, call))
@@ -115,23 +115,23 @@ class AsyncClient:
         return await self._run(repeat(self._retry, ask_info(self._target, model)))
 
     async def models(self) -> ServedModels:
-        """The models that are served, the default first. Raises ClientError."""
+        """The served models, the default one first. Raises ClientError."""
         return await self._run(repeat(self._retry, ask_models(self._target)))
 
     async def is_alive(self) -> bool:
-        """Whether the process answers and no worker hangs. Raises ClientError if nobody answers."""
+        """Whether the process answers and no worker hangs. Raises ClientError without an answer."""
         return await self._run(probe(ask_probe(self._target, "/livez")))
 
     async def is_ready(self) -> bool:
-        """Whether requests are welcome. Raises ClientError if nobody answers."""
+        """Whether the service accepts requests. Raises ClientError if there is no answer."""
         return await self._run(probe(ask_probe(self._target, "/readyz")))
 
     async def is_started(self) -> bool:
-        """Whether the model is, or was, loaded. Raises ClientError if nobody answers."""
+        """Whether the model is, or was, loaded. Raises ClientError if there is no answer."""
         return await self._run(probe(ask_probe(self._target, "/startupz")))
 
     async def wait_until_ready(self, seconds: float = 60.0) -> None:
-        """Returns when the service is ready, also if it does not listen yet.
+        """Waits until the service is ready, even if it does not listen yet.
 
         Raises the last ClientError if it is not ready in time, or never will be.
         """
@@ -154,7 +154,7 @@ class AsyncClient:
         await self.close()
 
     async def _run(self, flow: Flow[_T]) -> _T:
-        """Takes the steps of a flow; returns what it returns, raises what it raises."""
+        """Runs the steps of a flow; returns what it returns, raises what it raises."""
         try:
             step = next(flow)
             while True:
@@ -177,7 +177,7 @@ class AsyncClient:
 
 
 async def _read(image: ImageSource) -> bytes:
-    """In a thread: a file's disk must not hold up everything else."""
+    """Reads in a thread, because a slow disk must not delay everything else."""
     if isinstance(image, bytes):
         return image
     return await anyio.to_thread.run_sync(read_image, image)

@@ -1,4 +1,4 @@
-"""Each request: where it goes, what it has in it, and how its answer is read."""
+"""The requests: their URL, their content, and how their answer is read."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ LIMITS = httpx.Limits(max_connections=100, keepalive_expiry=_KEPT_SECONDS)
 
 @dataclass(frozen=True)
 class Target:
-    """A service: its URL, the headers of every request, the seconds of silence that are borne."""
+    """A service: its URL, the headers of every request, the max seconds of silence."""
 
     url: str
     headers: dict[str, str] = field(repr=False)
@@ -31,7 +31,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Call(Generic[_T]):
-    """One request, as the keywords of httpx's `build_request`, and how its answer is read.
+    """One request, as the keywords of httpx's `build_request`, and the reader of its answer.
 
     `read` raises ServiceError, InvalidAnswer.
     """
@@ -92,7 +92,7 @@ def send_batch(
     deadline_ms: int | None,
     model: str | None,
 ) -> Call[Batch]:
-    """Several images, as a form; files' own names stay here."""
+    """Several images, as a form; the files' own names are not sent."""
     files = [("image", (str(index), image)) for index, image in enumerate(images)]
     post = _post(target, "/classify/batch", {"top_k": top_k, "model": model}, deadline_ms)
     return Call({**post, "files": files}, partial(read_answer, Batch))
@@ -105,7 +105,7 @@ def send_explain(
     deadline_ms: int | None,
     model: str | None,
 ) -> Call[Explanation]:
-    """One image, bare, of which a map is asked for."""
+    """One image as the body, to be explained."""
     parameters = {"explain": "cam", "class": class_, "model": model}
     keywords = _send_bare(_post(target, "/classify", parameters, deadline_ms), image)
     keywords["headers"]["Accept"] = f"image/png, {PROBLEM}"

@@ -1,24 +1,25 @@
-"""What can go wrong: nobody there, no answer, not this service's answer, or one of its problems."""
+"""The errors: no connection, no answer, an answer of something else, the service's problems."""
 
 from typing import ClassVar
 
 
 class ClientError(Exception):
-    """Every error that a client raises about an exchange is one of these.
+    """Base of every error about an exchange.
 
-    `retry_after` is the seconds that the service or a proxy asks to wait, None if it asks nothing.
+    `retry_after` is the seconds to wait that the service or a proxy asks for; None: it asks for
+    none.
     """
 
     retry_after: float | None = None
 
     @property
     def may_pass(self) -> bool:
-        """Whether the same request, sent again later, may well be answered."""
+        """Whether the same request may succeed later."""
         return False
 
 
 class ConnectionFailed(ClientError):
-    """There was no connection, so nothing was sent: nobody listens, or the name is unknown."""
+    """There was no connection, so nothing was sent: no program listens, or the name is unknown."""
 
     @property
     def may_pass(self) -> bool:
@@ -27,11 +28,11 @@ class ConnectionFailed(ClientError):
 
 
 class AnswerMissing(ClientError):
-    """The request was sent, at least in part, and no whole answer came in time, or at all."""
+    """The request was sent, at least in part, but no complete answer came in time."""
 
 
 class InvalidAnswer(ClientError):
-    """What answered is not this service, or not one that this client knows: a proxy, a page."""
+    """The answer is not of this service, or of an unknown version: of a proxy, a page."""
 
     def __init__(self, message: str, status: int, retry_after: float | None = None) -> None:
         super().__init__(message, status, retry_after)  # all, so that it can be pickled
@@ -44,15 +45,15 @@ class InvalidAnswer(ClientError):
 
     @property
     def may_pass(self) -> bool:
-        """If a proxy says that the service is busy or away."""
+        """Yes if a proxy says that the service is busy or away."""
         return self.status in (429, 503)
 
 
 class ServiceError(ClientError):
     """The service answered with a problem (RFC 9457).
 
-    `code` is stable and for programs, `title` and `detail` are for people, `request_id` is what the
-    service's log has the request under. A code that this client does not know is a ServiceError.
+    `code` is stable and for programs, `title` and `detail` are for people, `request_id` is the
+    request's id in the service's log. An unknown code is a plain ServiceError.
     """
 
     known_code: ClassVar[str | None] = None
@@ -79,7 +80,7 @@ class ServiceError(ClientError):
 
     @property
     def may_pass(self) -> bool:
-        """If the service is busy or about to be ready or replaced, and says when to come again."""
+        """Yes if the service is busy, starting or being replaced, and says when to try again."""
         return self.status in (429, 503) and self.retry_after is not None
 
 
@@ -90,13 +91,13 @@ class BadRequest(ServiceError):
 
 
 class Unauthorized(ServiceError):
-    """The service asks for an API key, and there was none, or an unknown one."""
+    """The service needs an API key, and it was missing or unknown."""
 
     known_code = "unauthorized"
 
 
 class Forbidden(ServiceError):
-    """The API key does not allow what was asked for."""
+    """The API key does not allow this request."""
 
     known_code = "forbidden"
 
@@ -114,7 +115,7 @@ class ModelNotFound(ServiceError):
 
 
 class MethodNotAllowed(ServiceError):
-    """The path does not take this method."""
+    """The path does not allow this method."""
 
     known_code = "method_not_allowed"
 
@@ -126,7 +127,7 @@ class BodyTimeout(ServiceError):
 
 
 class TooLarge(ServiceError):
-    """The image has more bytes or pixels than the service takes."""
+    """The image has more bytes or pixels than the service allows."""
 
     known_code = "too_large"
 
@@ -162,13 +163,13 @@ class InvalidParameter(ServiceError):
 
 
 class ModelNotLoaded(ServiceError):
-    """The model was to be loaded, and cannot be served."""
+    """The model cannot be loaded and served."""
 
     known_code = "model_not_loaded"
 
 
 class NotExplainable(ServiceError):
-    """The model's answers cannot be explained by the engine that computes them."""
+    """The engine that computes the answers cannot explain them."""
 
     known_code = "not_explainable"
 
@@ -186,7 +187,7 @@ class Overloaded(ServiceError):
 
 
 class MalformedRequest(ServiceError):
-    """The bytes are no HTTP request; something between changed them."""
+    """The bytes are no HTTP request; something on the way changed them."""
 
     known_code = "malformed_request"
 
@@ -204,7 +205,7 @@ class HeadersTooLarge(ServiceError):
 
 
 class Internal(ServiceError):
-    """The service failed; its log has the reason under the request id."""
+    """The service failed; its log has the reason with the request id."""
 
     known_code = "internal"
 

@@ -1,4 +1,4 @@
-"""What each answer means, and what it means that there is none."""
+"""Interprets answers, and missing answers."""
 
 import json
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ def read_map(answer: httpx.Response) -> Explanation:
 
 @contextmanager
 def _check(answer: httpx.Response) -> Iterator[None]:
-    """For reading a success; what is none is raised."""
+    """Reads a successful answer; others are raised as errors."""
     if not answer.is_success:
         raise describe_fault(answer)
     try:
@@ -63,7 +63,7 @@ def _parse(content: bytes) -> object:
 
 
 def describe_fault(answer: httpx.Response) -> ClientError:
-    """The error that an answer without success stands for."""
+    """The error for an answer without success."""
     status = answer.status_code
     retry_after = read_retry_after(answer.headers.get("retry-after"))
     kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -102,7 +102,7 @@ def translate_faults() -> Iterator[None]:
 
 
 def read_retry_after(value: str | None) -> float | None:
-    """The seconds that Retry-After asks to wait, from a number or a date; None if neither."""
+    """The seconds of Retry-After, from a number or a date; None if it is neither."""
     if value is None:
         return None
     value = value.strip()
@@ -118,7 +118,7 @@ def read_retry_after(value: str | None) -> float | None:
 
 
 def may_become_ready(fault: ClientError) -> bool:
-    """Whether a service that answers a probe so, or not at all, may be ready later."""
+    """Whether the service may be ready later, judged by this answer to a probe or its absence."""
     if isinstance(fault, ServiceError):
         return fault.may_pass
     status = getattr(fault, "status", None)
@@ -127,7 +127,7 @@ def may_become_ready(fault: ClientError) -> bool:
 
 @dataclass(frozen=True)
 class State:
-    """The answer to a probe."""
+    """Reads the answer to a probe."""
 
     status: str
 

@@ -1,4 +1,4 @@
-"""The answer to `explain`: an image, and in the headers whose map it is and what it took."""
+"""The answer to `explain`: an image, and headers with its class and the times."""
 
 import json
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ class Explanation:
 
 
 def read_explanation(content: bytes, headers: Mapping[str, str]) -> Explanation:
-    """The answer, by its body and headers. Raises UnexpectedContent."""
+    """Reads the answer from its body and headers. Raises UnexpectedContent."""
     if headers.get("content-type") != "image/png":
         raise UnexpectedContent("expected image/png as Content-Type; found another")
     prediction = {
@@ -54,7 +54,7 @@ def _read_text(headers: Mapping[str, str], name: str) -> str:
 
 
 def _read_number(headers: Mapping[str, str], name: str) -> Any:
-    """What JSON makes of the text: of which kind it has to be is read_as's matter."""
+    """The JSON value of a text; read_as checks its type."""
     try:
         return json.loads(_read_text(headers, name))
     except (ValueError, RecursionError) as fault:

@@ -1,4 +1,4 @@
-"""What a client does step by step: sends, waits, sends again; generators that both clients run."""
+"""The steps of a client: send, wait, send again; generators that both clients run."""
 
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ Flow = Generator[Step, httpx.Response, _T]
 
 
 def repeat(retry: Retry, call: Call[_T]) -> Flow[_T]:
-    """The answer, after as many attempts as it takes and `retry` allows. Raises ClientError."""
+    """The answer, after as many attempts as needed and allowed by `retry`. Raises ClientError."""
     attempts = Attempts(retry)
     wait = 0.0
     while True:
@@ -40,7 +40,7 @@ def repeat(retry: Retry, call: Call[_T]) -> Flow[_T]:
 
 
 def probe(call: Call[_T]) -> Flow[bool]:
-    """Whether a probe says yes. Raises ClientError if what answers is no service, or nobody is."""
+    """Whether a probe says yes. Raises ClientError if the service does not answer."""
     try:
         call.read((yield Step(call)))
     except ServiceError as fault:
@@ -51,7 +51,7 @@ def probe(call: Call[_T]) -> Flow[bool]:
 
 
 def await_ready(call: Call[_T], seconds: float) -> Flow[None]:
-    """Asks a probe until it says yes. Raises the last ClientError if there is no hope or time."""
+    """Repeats a probe until it says yes. Raises the last ClientError when that is hopeless."""
     until = monotonic() + seconds
     wait = 0.0
     while True:

@@ -1,4 +1,4 @@
-"""An image to send: the bytes of a file that is named, open or already read."""
+"""Reads an image to send: a path, an open file, or bytes."""
 
 import os
 from pathlib import Path
@@ -18,7 +18,7 @@ ImageSource = str | os.PathLike[str] | bytes | bytearray | memoryview | Readable
 
 
 def read_image(image: ImageSource) -> bytes:
-    """The bytes of an image file. Raises OSError, and TypeError for what is none of these."""
+    """The bytes of an image file. Raises OSError, and TypeError for other arguments."""
     if isinstance(image, bytes):
         return image
     if isinstance(image, bytearray | memoryview):

@@ -1,8 +1,11 @@
-"""JSON to dataclasses: each member is what the annotation says, or the answer is not understood."""
+"""JSON to dataclasses: each member has its annotated type, or the answer is refused.
+
+A member that is not there has its default value, if it has one.
+"""
 
 import types
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -11,7 +14,7 @@ _NAMES: dict[Any, str] = {str: "text", int: "a whole number", float: "a number",
 
 
 class UnexpectedContent(ValueError):
-    """A member is missing or of another kind; the text says which, and what was expected."""
+    """A member is missing or has another type; the text names it and the expected type."""
 
 
 def read_as(kind: type[_T], content: object) -> _T:
@@ -60,16 +63,21 @@ def _read_members(kind: Any, content: object, place: str) -> Any:
     if not isinstance(content, dict):
         raise _describe("an object", place)
     hints = _list_hints(kind)
-    missing = [field.name for field in fields(kind) if field.name not in content]
+    absent = [field for field in fields(kind) if field.name not in content]
+    missing = [field.name for field in absent if field.default is MISSING]
     if missing:
         raise UnexpectedContent(f"expected {missing[0]!r} in {place}; found none")
     return kind(
-        **{name: _read(hint, content[name], f"{place}.{name}") for name, hint in hints.items()}
+        **{
+            name: _read(hint, content[name], f"{place}.{name}")
+            for name, hint in hints.items()
+            if name in content
+        }
     )
 
 
 def _read_one_of(kinds: tuple[Any, ...], content: object, place: str) -> Any:
-    """As the first kind that fits; the last one's fault if none does."""
+    """Reads as the first type that fits; raises the last one's fault if none does."""
     for kind in kinds[:-1]:
         try:
             return _read(kind, content, place)

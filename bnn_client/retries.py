@@ -1,4 +1,4 @@
-"""When to send a request again: never earlier than asked to, and within bounds."""
+"""Decides when to send a request again: never earlier than asked, and within limits."""
 
 import random
 from collections.abc import Callable
@@ -15,11 +15,11 @@ class Retry:
     """How often and how long a request may be repeated.
 
     `attempts` counts the first one: 1 never repeats. No wait begins that would end later than
-    `seconds` after the first attempt began. Without a Retry-After the waits are `first_wait` and
+    `seconds` after the first attempt began. Without a Retry-After the waits are `first_wait`, then
     twice as long each time.
 
-    Repeated is what may pass and has no effect done twice: 429 and 503 with Retry-After (a proxy's
-    without, too), and connections that could not be made. Everything else is final.
+    Only failures that may pass, and requests that are safe to repeat, are repeated: 429 and 503
+    with Retry-After (from a proxy also without), and failed connections. Everything else is final.
     """
 
     attempts: int = 4

@@ -24,8 +24,9 @@ def main() -> int:
         for image in options.images:
             try:
                 # Waits and asks again if the service is busy.
-                best = client.classify(image, model=options.model).best
-                print(f"{image}: {best.label} {best.score:.3f}")
+                answer = client.classify(image, model=options.model)
+                doubt = f" ({answer.notice})" if answer.notice else ""
+                print(f"{image}: {answer.best.label} {answer.best.score:.3f}{doubt}")
                 continue
             except Overloaded as error:  # still, after several times
                 print(f"{image}: busy; ask again in {error.retry_after} s", file=sys.stderr)

@@ -12,6 +12,7 @@ try {
   const image = new Blob([await readFile(path)]);
   const answer = await classify(url, image, { key: process.env.API_KEY, topK: 3, model });
   for (const { label, score } of answer.predictions) console.log(label, score.toFixed(3));
+  if (answer.notice) console.log(answer.notice); // of a model that knows "none of these"
 } catch (error) {
   if (error instanceof Problem) {
     console.error(`${error.code}: ${error.detail} (request ${error.request_id})`);

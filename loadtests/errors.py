@@ -1,4 +1,4 @@
-"""The faults that a tool tells in one line: of its command line, and of a server."""
+"""The errors that a tool prints in one line: wrong usage, and faults of a server."""
 
 
 class WrongUsage(Exception):

@@ -1,13 +1,13 @@
-"""Makes a trained network one for larger images than it was trained on.
+"""Adapts a trained network to larger images than it was trained on.
 
-python -m models.enlarge RUN --data DIR --image-size SIDE --out RUN2: things look larger in the
-random crops of a training than in the centre crop of a photo, so that networks do well on somewhat
-larger images than they have learned from (Touvron et al. 2019, "Fixing the train-test resolution
-discrepancy"), once their batch norms know these. Means and variances are estimated anew on training
-images of the new size, seen as photos are; all weights stay. Then the temperature is fitted and
-the test part measured, as at the end of a training. RUN2 gets checkpoint.pt, to export from,
-confusion.csv, and record.json, which says what it was made of. Compare both on the validation
-images: validation_top1 of the last epoch, and "validation" of what this command prints.
+python -m models.enlarge RUN --data DIR --image-size SIDE --out RUN2: objects look larger in the
+random crops of a training than in the centre crop of a photo. So networks are often more accurate
+on somewhat larger images than those of their training, once their batch norms know these (Touvron
+et al. 2019, "Fixing the train-test resolution discrepancy"). Means and variances are estimated
+again on training images of the new size, with centre crops; all weights stay. Then the temperature
+is fitted and the test split is measured, as at the end of a training. RUN2 gets checkpoint.pt, to
+export from, confusion.csv, and record.json, which says what it was made from. Compare both runs on
+the validation images: validation_top1 of the last epoch, and "validation" that this command prints.
 """
 
 from __future__ import annotations

@@ -6,8 +6,9 @@ TrainingFault
 │   │   └── NoClone          a repository of which there is no local clone
 │   └── DamagedImages      files that no image can be decoded from, each named
 ├── RecipeError              a configuration or an option that makes no sense
+├── BundleExists             a folder that has a bundle already
 ├── CheckpointMismatch       a checkpoint of another run, or of another version
-└── Diverged                 the loss is no number any more
+└── Diverged                 the loss is NaN or infinite
 """
 
 
@@ -28,9 +29,10 @@ class NoClone(IncompleteData):
 
 
 class DamagedImages(DataError):
-    """Files that no image can be decoded from: `faults`, a line each, of so many looked at.
+    """Files that no image can be decoded from.
 
-    can_skip: the command has an option to go on without them.
+    faults: a line for each; looked_at: the number of all files; can_skip: the command has an option
+    to continue without them.
     """
 
     SHOWN = 10
@@ -42,7 +44,7 @@ class DamagedImages(DataError):
             f"expected images; {len(faults)} of {looked_at} files are none:\n  "
             + "\n  ".join(faults[: self.SHOWN])
             + (f"\n  and {more} more" if more > 0 else "")
-            + "\nMend or remove them"
+            + "\nRepair or remove them"
             + (", or give --skip-damaged to go on without them." if can_skip else ".")
         )
 
@@ -51,9 +53,13 @@ class RecipeError(TrainingFault):
     """A configuration or an option that makes no sense."""
 
 
+class BundleExists(TrainingFault):
+    """A folder that has a bundle already, which nobody said to replace."""
+
+
 class CheckpointMismatch(TrainingFault):
     """A checkpoint of another run, or of another version."""
 
 
 class Diverged(TrainingFault):
-    """The loss is no number any more."""
+    """The loss is NaN or infinite."""

@@ -1,12 +1,12 @@
 """Measures a bundle's accuracy through an engine, as the service would answer.
 
-python -m models.evaluate BUNDLE --data DIR [--set NAME]: the images of the test part are decoded
-and preprocessed as the manifest says. The bundle may know more classes than the data has, as one of
-ImageNet does: then "top1" is of all its classes, and "among" of the data's alone. With --seen-at
-the images are reduced first, to what a network for smaller images sees of them; with
---color-jitter brightness, contrast, saturation and hue change, each image always alike.
-Prints the figures with what they are of: images (SHA-256), commit, device, day, seconds; as JSON
-where the output is no terminal.
+python -m models.evaluate BUNDLE --data DIR [--set NAME] decodes and preprocesses the images of the
+test split as the manifest says. The bundle may know more classes than the data has, such as one of
+ImageNet: then "top1" is measured over all its classes, and "among" over those of the data. With
+--seen-at the images are first reduced to what a network for smaller images sees of them. With
+--color-jitter brightness, contrast, saturation and hue change, for each image in the same way every
+time. Prints the figures and what they were measured on and with: images (SHA-256), commit, device,
+day, seconds. The output is JSON if it is not a terminal.
 """
 
 from __future__ import annotations
@@ -26,10 +26,12 @@ from models.command_line.main import make_parser, run_command
 from models.data.catalog import NAMES
 from models.data.datasets import open_data_set
 from models.data.decoded import decode_images
+from models.data.others import leave_out_others
 from models.errors import DataError, RecipeError
 from models.evaluation.accuracy import (
     change_colors,
     decode_reduced,
+    find_classes,
     find_data_name,
     measure_accuracy,
 )
@@ -70,9 +72,12 @@ def _evaluate(args: argparse.Namespace) -> None:
     started = datetime.now(UTC).isoformat(timespec="seconds")
     engine = load_engine(args.bundle, args.engine)
     data = open_data_set(args.data, args.set, needs_train=False)
+    manifest = engine.bundle.manifest
+    if manifest.known:
+        data = leave_out_others(data, find_classes(manifest))
     if data.test is None:
         raise DataError(f"{args.data}: expected test or val in it; found neither")
-    spec = engine.bundle.manifest.preprocessing
+    spec = manifest.preprocessing
     if args.resize is not None:
         if not spec.crop <= args.resize <= MAX_SIDE:
             raise RecipeError(
@@ -102,7 +107,6 @@ def _evaluate(args: argparse.Namespace) -> None:
         labels=data.labels,
         preprocessing=spec,
     )
-    manifest = engine.bundle.manifest
     evaluation = Evaluation(
         **fields_of(BundleAccuracy, accuracy),
         bundle=manifest.name,

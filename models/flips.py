@@ -1,10 +1,10 @@
 """Measures which flipped bits of a bundle's weights its self-test notices.
 
-python -m models.flips BUNDLE [--flips N]: in each tensor of the weight file N single bits are
-flipped, one at a time, and the native engine's logits of the stored images are compared with the
-stored ones, bit for bit. A flip that the bundle's reader refuses, as infinite weights are, is
-noticed too. What is not noticed is tried on other images: "idle" are flips that change no logit
-there either. Prints a table of the kinds of layers.
+python -m models.flips BUNDLE [--flips N] flips N single bits in each tensor of the weight file, one
+at a time, and compares the native engine's logits of the stored images with the stored ones, bit
+for bit. A flip that the bundle's reader refuses, such as one to an infinite weight, is also
+noticed. Flips that are not noticed are tried on other images: "idle" flips change no logit there
+either. Prints a table of the kinds of layers.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""Makes a data set of everyday classes out of others: each is a group of their classes.
+"""Makes a data set of everyday classes from other sets: each class is a group of their classes.
 
 python -m models.groups GROUPS.toml --from SET=DIR [--from SET=DIR ...] --out DIR writes packs
-(models.data.packs) that models.train reads. GROUPS.toml has a table [groups], name = [classes], in
-which "SET/*" are all classes of a set and "SET/CLASS" is one, and `most` and `most_test`: how many
-images of a group are trained on and tested on at most, shared evenly by its classes. A class
-named alone is taken from the first set that has it: two sets may have split the same images
-differently into train and test. Of a set without a test part a tenth of each class is tested on.
-Sets without a train part give packs to test on alone.
+(models.data.packs), which models.train reads. GROUPS.toml has a table [groups], name = [classes],
+in which "SET/*" are all classes of a set and "SET/CLASS" is one, and two limits: `max_images` and
+`max_test_images`, the images of a group to train on and to test on. The classes of a group get
+equal shares. A class named without its set comes from the first set that has it, because two sets
+may split the same images differently. If a set has no test split, a tenth of each of its classes
+becomes test images. Sets without a train split give packs with test images alone.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
-"""Imports quantised .tflite classifiers: python -m models.import_tflite FILE... --out DIR.
+"""Imports quantised .tflite classifiers as bundles for the onnx engine.
 
-Google's own MobileNet-v1, in one file or in two that follow each other, becomes two bundles for the
-onnx engine: DIR/float is the network in float32, DIR/int8 has the integers that TensorFlow Lite
-computes with. If the first label is "background", that class is left out, and the index of every
-other one is lower by 1.
+python -m models.import_tflite FILE... --out DIR [--replace] reads Google's own MobileNet-v1, in one
+file or in two that follow each other, and writes two bundles: DIR/float is the network in float32,
+DIR/int8 has the integers that TensorFlow Lite computes with. If the first label is "background",
+that class is left out, and the index of every other one is lower by 1. Bundles that are already
+there are replaced only with --replace.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from models.command_line.bundle_folder import add_bundle_options, check_bundle_folder
 from models.command_line.main import make_parser, run_command
-from models.tflite.convert import LABELS, import_tflite
+from models.tflite.convert import LABELS, PRECISIONS, import_tflite
 from runtime.bundle import ONNX_GRAPH
 
 
@@ -34,13 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="FILE",
         help=f"one label a line (default: {LABELS} beside the first file)",
     )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        required=True,
-        metavar="DIR",
-        help="the bundles become its folders float and int8",
-    )
+    add_bundle_options(parser, "the bundles become its folders float and int8")
     parser.add_argument(
         "--reduce",
         type=float,
@@ -52,6 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _import(args: argparse.Namespace) -> None:
+    for precision in PRECISIONS:
+        check_bundle_folder(args.out / precision, args.replace)
     bundles = import_tflite(args.files, args.out, args.labels, args.reduce)
     for bundle in bundles:
         size = bundle.manifest.files[ONNX_GRAPH].bytes

@@ -1,9 +1,10 @@
-"""Weights to begin a training with, from another run: python -m models.pretrained RUN --out FILE.
+"""Saves the weights of a run, as initial weights of another training.
 
-RUN is a folder of models.train, or its checkpoint.pt; FILE, a .safetensors, holds the network
-alone, without the optimizer's state: latent and float weights as float16, batch norms as float32.
-models.train --start takes either. Where the classes differ, the last layer is fitted to the new
-ones (models.training.linear_probe) before the training; with --epochs 0 that is all.
+python -m models.pretrained RUN --out FILE: RUN is a folder of models.train, or its checkpoint.pt.
+FILE, a .safetensors, holds the network alone, without the optimizer's state: latent and float
+weights as float16, batch norms as float32. An existing FILE is replaced. models.train --start takes
+either. If the classes differ, the last layer is first fitted to the new ones
+(models.training.linear_probe); with --epochs 0 nothing else is trained.
 """
 
 from __future__ import annotations
@@ -23,9 +24,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
     parser = make_parser("models.pretrained", __doc__)
     parser.add_argument("run", type=Path, help="folder of a run, or its checkpoint.pt")
-    parser.add_argument("--out", type=Path, required=True, help="a .safetensors file")
     parser.add_argument(
-        "--unfinished", action="store_true", help="also of a training that has not run through"
+        "--out", type=Path, required=True, help="a .safetensors file; an existing one is replaced"
+    )
+    parser.add_argument(
+        "--unfinished", action="store_true", help="also of a training that has not finished"
     )
     return run_command(parser, arguments, _write)
 
@@ -37,7 +40,7 @@ def _write(args: argparse.Namespace) -> None:
     checkpoint = read_checkpoint(path)
     if not checkpoint.finished and not args.unfinished:
         raise RecipeError(
-            f"{path}: expected a training that has run through; found "
+            f"{path}: expected a finished training; found "
             f"{checkpoint.state.progress.epoch} of {checkpoint.recipe.epochs} epochs. Let it "
             "finish (models.train --resume), or give --unfinished."
         )

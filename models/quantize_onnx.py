@@ -1,9 +1,10 @@
-"""Gives a float bundle 8-bit weights and activations, by ONNX Runtime's own quantizer.
+"""Gives a float bundle 8-bit weights and activations with ONNX Runtime's own quantizer.
 
-python -m models.quantize_onnx BUNDLE [--calibration DIR] --out DIR: the network to compare an 8-bit
-network with: static, per channel, as ONNX Runtime runs fastest on CPUs. The activations' ranges are
-those that the photos of a folder reach. Those of noise, which an untrained network gets and a
-trained one with --noise, are good for time and memory alone.
+python -m models.quantize_onnx BUNDLE [--calibration DIR] --out DIR [--replace] makes an 8-bit
+network to compare others with. The quantization is static and per channel, which ONNX Runtime runs
+fastest on CPUs. The ranges of the activations are measured on the photos of a folder. An untrained
+network, or a trained one with --noise, is calibrated on noise: such a bundle is good for measuring
+time and memory only. A bundle that is already in --out is replaced only with --replace.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from textwrap import indent
 
+from models.command_line.bundle_folder import add_bundle_options, check_bundle_folder
 from models.command_line.figures import format_figures
 from models.command_line.main import make_parser, run_command
 from models.errors import DataError
+from models.export.quantize import IMAGES
 from models.export.quantize_onnx import PHOTOS, quantize_bundle
 from runtime import read_bundle
 from runtime.bundle import ONNX_GRAPH
@@ -31,21 +34,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--calibration",
         type=Path,
         metavar="DIR",
-        help=f"photos, in any folders below it; at most {PHOTOS} are read (untrained: noise)",
+        help=f"folder of photos, with sub-folders; at most {PHOTOS} are read (untrained: noise)",
     )
-    ranges.add_argument(
-        "--noise", action="store_true", help="no photos, though the network is trained"
-    )
+    ranges.add_argument("--noise", action="store_true", help="calibrate a trained network on noise")
     parser.add_argument(
         "--no-self-test",
         action="store_true",
         help="untrained only, for measuring: store no images and answers",
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="of the new bundle")
+    add_bundle_options(parser, "folder of the new bundle")
     return run_command(parser, arguments, _quantize_onnx)
 
 
 def _quantize_onnx(args: argparse.Namespace) -> None:
+    check_bundle_folder(args.out, args.replace)
     bundle = read_bundle(args.bundle)
     if args.no_self_test and bundle.manifest.trained:
         raise DataError(
@@ -53,8 +55,16 @@ def _quantize_onnx(args: argparse.Namespace) -> None:
             "one; leave --no-self-test out"
         )
     new = quantize_bundle(bundle, args.out, args.calibration, args.noise, not args.no_self_test)
+    quantization = new.manifest.quantization or {}
+    if args.calibration and (found := quantization["calibration"]["images"]) < IMAGES:
+        print(
+            f"models.quantize_onnx: warning: expected at least {IMAGES} photos for the "
+            f"calibration, found {found} in {args.calibration}. Larger values in other "
+            "photos will be cut off. Add photos.",
+            file=sys.stderr,
+        )
     print(f"{new.path}: {new.manifest.name}, {new.manifest.files[ONNX_GRAPH].bytes:,} bytes")
-    print(indent(format_figures(new.manifest.quantization or {}), "  "))
+    print(indent(format_figures(quantization), "  "))
 
 
 if __name__ == "__main__":

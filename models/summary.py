@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         counts = asdict(count(network, size))
     except RuntimeError as error:
-        parser.error(f"expected --image-size that {args.name} can divide; found {size}: {error}")
+        parser.error(f"expected an --image-size that {args.name} can divide; found {size}: {error}")
     if args.json:
         print(json.dumps({"name": args.name, "image_size": size, **counts}))
         return 0

@@ -4,10 +4,10 @@
   python -m models.train --folder PHOTOS --out BUNDLE                   your own photos, to serve
 
 DIR has train/ and, for the final measurement, test/ or val/, each with a sub-folder per class, or
-the same as packs (models.data). PHOTOS has a sub-folder per class; everything else has a default
-that fits their number, and at the end BUNDLE is there: make serve BNN_BUNDLE=BUNDLE. Options
-override the file, whose keys are the options' names. --resume goes on from the last checkpoint,
-exactly. Several processes: torchrun --standalone --nproc-per-node N -m models.train ...
+the same as packs (models.data). PHOTOS has a sub-folder per class; all other options have defaults
+that fit the number of photos, and at the end BUNDLE is written: make serve BNN_BUNDLE=BUNDLE.
+Options override the file, whose keys are the options' names. --resume continues from the last
+checkpoint, exactly. Several processes: torchrun --standalone --nproc-per-node N -m models.train ...
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from models.command_line.main import FAILED, FAULTS, tell_fault
 from models.data.image_folder import (
     find_run_folder,
 )
+from models.evaluation.final import MIN_IMAGES
 from models.export.bundle import export_checkpoint
 from models.records.provenance import describe_device
 from models.training.checkpoint import CHECKPOINT
@@ -47,6 +48,15 @@ def _train(args: argparse.Namespace, processes: Processes) -> None:
         plural = "es" if processes.count > 1 else ""
         print(f"models.train: on {device}, {processes.count} process{plural}", file=sys.stderr)
     checkpoint = run_training(job, processes)
+    calibration = checkpoint.calibration
+    if calibration and not calibration.fitted and processes.first and not args.quiet:
+        print(
+            "models.train: the scores are not calibrated: expected at least "
+            f"{MIN_IMAGES} validation images to fit a temperature, found {calibration.images}. "
+            "The temperature stays 1; add images, or hold a larger share back "
+            "(--validation-share).",
+            file=sys.stderr,
+        )
     if args.folder is not None and processes.first:
         bundle, test = export_checkpoint(checkpoint, args.out), checkpoint.test
         assert test is not None  # a fifth of each class is held back
@@ -61,7 +71,7 @@ def _describe_interruption(args: argparse.Namespace) -> str:
     if args.out is not None:
         run = args.out if args.folder is None else find_run_folder(args.out)
         if (run / CHECKPOINT).exists():
-            return f"interrupted; with --resume it goes on from the last checkpoint in {run}"
+            return f"interrupted; --resume continues from the last checkpoint in {run}"
     return "interrupted before the first checkpoint; start it again"
 
 

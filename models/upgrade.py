@@ -1,11 +1,12 @@
-"""Lifts a bundle to the newest format without its checkpoint.
+"""Converts a bundle to the newest format, without its checkpoint.
 
-python -m models.upgrade BUNDLE --out DIR: weights and graphs stay as they are, but for the paths of
-the machine that exported a model.ts, which are left out. The manifest gets what newer formats have,
-its digest among it, and the bundle a self-test, with the logits of its own engines here. Where the
-kernels' order of float operations has changed, parity is measured again, against the full-precision
-reference, for a bundle has no training graph. DIR may be BUNDLE. The manifest is trusted as it is:
-format 1 has nothing to check it by.
+python -m models.upgrade BUNDLE --out DIR [--replace]: weights and graphs stay as they are, but a
+model.ts loses the paths of the machine that exported it. The manifest gets what newer formats have,
+such as its digest. The bundle gets a self-test, with the logits of its own engines on this machine.
+If the order of float operations in the kernels has changed, parity is measured again, against the
+full-precision reference, because a bundle has no training graph. The manifest is trusted as it is:
+format 1 has nothing to check it with. A bundle that is already in DIR is replaced only with
+--replace; DIR may then be BUNDLE itself.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from models.command_line.bundle_folder import add_bundle_options, check_bundle_folder
 from models.command_line.main import make_parser, run_command
 from models.export.parity import measure_parity, parity_inputs
 from models.export.stored_answers import add_self_test
@@ -29,7 +31,7 @@ from runtime.manifest import FLOAT_ORDER
 
 
 def upgrade(bundle: Bundle, out: Path) -> Bundle:
-    """Writes the bundle anew, with a self-test that all engines pass which run here.
+    """Writes the bundle again, with a self-test that all engines that run here pass.
 
     Raises FileExistsError, BundleError, EngineUnavailable.
     """
@@ -48,7 +50,7 @@ def upgrade(bundle: Bundle, out: Path) -> Bundle:
 
 
 def _measure_again(bundle: Bundle) -> dict[str, Any]:
-    """Parity with the full-precision reference, of engines that have it on record and run here.
+    """Parity with the full-precision reference, for recorded engines that run here.
 
     Raises BundleError.
     """
@@ -68,11 +70,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
     parser = make_parser("models.upgrade", __doc__)
     parser.add_argument("bundle", type=Path, metavar="BUNDLE")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="of the new bundle")
+    add_bundle_options(parser, "folder of the new bundle; may be BUNDLE, with --replace")
     return run_command(parser, arguments, _upgrade)
 
 
 def _upgrade(args: argparse.Namespace) -> None:
+    check_bundle_folder(args.out, args.replace)
     old = read_bundle(args.bundle)
     new = upgrade(old, args.out)
     print(f"{new.path}: {new.manifest.name}, format {old.manifest.format} -> {new.manifest.format}")

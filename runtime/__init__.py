@@ -30,6 +30,7 @@ from runtime.image_files.decoding import (
 from runtime.image_reader import ImageReader
 from runtime.images import Preprocessing, normalise, preprocess, resize_and_crop, restore_pixels
 from runtime.kernels.library import IMPLEMENTATIONS
+from runtime.known import Known, KnownFigures
 from runtime.manifest import Manifest
 from runtime.needs import estimate_kept_bytes, estimate_load_bytes
 
@@ -47,6 +48,8 @@ __all__ = [
     "ImageTooLarge",
     "InvalidImage",
     "InvalidInput",
+    "Known",
+    "KnownFigures",
     "Manifest",
     "NoEngine",
     "NotExplainable",

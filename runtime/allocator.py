@@ -1,4 +1,4 @@
-"""The C library's allocator: made to give back to the system what an image took (ctypes)."""
+"""Makes the C library's allocator return memory of images to the system (ctypes)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ARENAS = 1
 def trim_memory() -> bool:
     """Returns all free pages of the allocator to the system, which takes some milliseconds.
 
-    False where there was nothing to return, or where the C library is another one than glibc.
+    False if there was nothing to return, or if the C library is not glibc.
     """
     if sys.platform != "linux":
         return False

@@ -81,9 +81,9 @@ class Bundle:
 def read_bundle(path: str | Path) -> Bundle:
     """Reads the manifest and verifies name, size and sha256 of every file it lists.
 
-    Links are followed, as every byte is verified. The answer's path is the directory that they lead
-    to: that of a ConfigMap or of another one which is replaced by turning a link stays the same
-    while it is read and used. Raises MissingFile, UnsupportedFormat, InvalidManifest,
+    Links are followed, as every byte is verified. The returned path is the directory that they lead
+    to, so that it stays the same while it is used, even if a ConfigMap or another directory is
+    replaced by changing a link. Raises MissingFile, UnsupportedFormat, InvalidManifest,
     PathOutsideBundle, TruncatedFile, ChecksumMismatch.
     """
     with _named_if_unreadable(path):
@@ -101,10 +101,10 @@ def read_bundle(path: str | Path) -> Bundle:
 
 
 def stamp_bundle(path: str | Path) -> bytes | None:
-    """A digest of the manifest, which has the sums of all files: another bundle has another one.
+    """A digest of the manifest, which has the sums of all files: it differs for every bundle.
 
-    Of a file that is too long for a manifest, the beginning counts. None: there is no manifest that
-    can be read; a pipe or a device is none, for reading it might never end.
+    If the file is too long for a manifest, only its beginning counts. None: there is no readable
+    manifest. Pipes and devices are refused, as reading them might never end.
     """
     file = Path(path) / MANIFEST
     try:
@@ -167,8 +167,9 @@ def write_bundle(path: Path, manifest: Manifest, files: Mapping[str, Path]) -> B
     """Writes a bundle of `files` (name -> where it lies now) under a temporary name, then renames
     it into place.
 
-    It has the newest format, and the manifest's `files` are filled in. An existing bundle at `path`
-    is replaced; anything else there is refused with FileExistsError (check_replaceable).
+    It has the format that its values need, and the manifest's `files` are filled in. An existing
+    bundle at `path` is replaced; anything else there is refused with FileExistsError
+    (check_replaceable).
     """
     check_replaceable(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -12,10 +12,10 @@ MIN_PLAIN = -6  # zeros behind the point that are
 
 
 def parse_strictly(text: bytes) -> Any:
-    """The value of a JSON text in UTF-8 that says everything once.
+    """The value of a JSON text in UTF-8 without ambiguity.
 
-    Raises ValueError for what is no JSON, a key that an object has twice, and NaN, Infinity or a
-    number beyond float64; RecursionError.
+    Raises ValueError for text that is not JSON, a key that an object has twice, and NaN, Infinity
+    or a number beyond float64; RecursionError.
     """
     return json.loads(
         text.decode(),
@@ -29,9 +29,9 @@ def canonical(value: Any) -> bytes:
     """A JSON value as RFC 8785 writes it.
 
     No white space; keys sorted by their UTF-16 code units; strings in UTF-8 with the shortest
-    escapes; floats as ECMAScript writes them. Whole numbers are written with all their digits,
-    beyond 2^53 too, where RFC 8785 would round. Raises ValueError for NaN, infinity and text that
-    is no Unicode; TypeError for what JSON has not; RecursionError.
+    escapes; floats as ECMAScript writes them. Whole numbers are written with all their digits, also
+    beyond 2^53, where RFC 8785 would round. Raises ValueError for NaN, infinity and text that is
+    not Unicode; TypeError for types that JSON lacks; RecursionError.
     """
     return _write(value).encode()
 

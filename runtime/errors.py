@@ -29,7 +29,7 @@ REEXPORT = "Export the bundle again with python -m models.export in a checkout, 
 
 
 class RuntimeFault(Exception):
-    """Base of everything this package raises on purpose."""
+    """Base of all exceptions that this package raises on purpose."""
 
 
 class BundleError(RuntimeFault):
@@ -53,11 +53,11 @@ class PathOutsideBundle(BundleError):
 
 
 class TruncatedFile(BundleError):
-    """A file has another length than recorded."""
+    """A file's length differs from the recorded one."""
 
 
 class ChecksumMismatch(BundleError):
-    """A file has other bytes than recorded, or the manifest other values than its digest is of."""
+    """A file's bytes, or the values of the manifest, do not match the recorded digest."""
 
 
 class OversizedHeader(BundleError):
@@ -71,7 +71,8 @@ class InvalidRecord(BundleError):
 class EngineUnavailable(RuntimeFault):
     """An engine cannot run here.
 
-    `installed` is False where what the engine needs was never installed: then nothing is broken.
+    `installed` is False if a package that the engine needs was never installed: then nothing is
+    broken.
     """
 
     def __init__(self, message: str, *, installed: bool = True) -> None:
@@ -92,16 +93,14 @@ class OnnxUnavailable(EngineUnavailable):
 
 
 class ImplementationUnavailable(EngineUnavailable):
-    """The kernels that BNN_FORCE_IMPLEMENTATION or a caller names are unknown or do not run here.
+    """The kernels named by BNN_FORCE_IMPLEMENTATION or a caller are unknown or do not run here.
 
-    What is asked for by name has no substitute, so this ends the search for an engine.
+    Kernels that are named explicitly have no substitute, so this ends the search for an engine.
     """
 
 
 class WrongAnswer(EngineUnavailable):
-    """An engine's answer to an image that the bundle stores is further from the stored one than
-    rounding explains.
-    """
+    """An engine's answer to a stored image is wrong by more than rounding."""
 
 
 class NoEngine(EngineUnavailable):
@@ -113,7 +112,7 @@ class InvalidInput(RuntimeFault):
 
 
 class NotExplainable(RuntimeFault):
-    """An engine cannot say what in an image its answer rests on."""
+    """An engine cannot explain its answers."""
 
 
 class InvalidImage(RuntimeFault):

@@ -1,6 +1,6 @@
-"""From an image file of unknown origin to what a network sees, as its bundle's preprocessing says.
+"""From an image file of unknown origin to a network's input, by its bundle's preprocessing.
 
-The one way that training evaluation, export and service share. Three steps, so that the service can
+Training evaluation, export and service all use it. It has three steps, so that the service can
 account for memory and time: plan, decode, crop.
 """
 
@@ -37,7 +37,7 @@ class ImageReader:
         return plan_decoding(data, self._limits, self.spec.resize, reduce_to=reduce_to)
 
     def decode(self, data: bytes, plan: DecodingPlan) -> Image.Image:
-        """The image that `crop` takes. Raises InvalidImage, MemoryError."""
+        """Decodes the image for `crop`. Raises InvalidImage, MemoryError."""
         if self.spec.reduce is None:
             return decode_image(data, self._limits, plan=plan)
         return decode_stored(data, plan)
@@ -50,9 +50,9 @@ class ImageReader:
         return crop_reduced(image, size, plan.scale, plan.orientation, self.spec)
 
     def prepare(self, image: Image.Image, plan: DecodingPlan) -> npt.NDArray[np.float32]:
-        """The network's input of what `decode` gave: `crop`, normalised, float32 [3, crop, crop].
+        """The network's input from `decode`'s result: `crop`, normalised, float32 [3, crop, crop].
 
-        With `reduce` in one call of the kernel library, where that is installed.
+        With `reduce`, it is one call of the kernel library, if that is installed.
         """
         if self.spec.reduce is None:
             return normalise(self.crop(image, plan), self.spec)

@@ -1,7 +1,7 @@
 """From a decoded image to the pixels that a network sees, and from them to its input tensor.
 
-Training evaluation, export and service all come here by `runtime.image_reader`, so that a network
-meets the pixels it was trained for.
+Training evaluation, export and service all use it through `runtime.image_reader`, so that a network
+sees pixels as in its training.
 """
 
 import math
@@ -55,7 +55,7 @@ class Preprocessing:
     reduce: float | None = field(default=None, repr=False)  # repr: what older bundles are known by
 
     def __post_init__(self) -> None:
-        """Checks every field; lists, as JSON has them, become tuples of floats."""
+        """Checks every field; lists from JSON become tuples of floats."""
         for name in ("resize", "crop"):
             side = getattr(self, name)
             if type(side) is not int or not 1 <= side <= MAX_SIDE:
@@ -77,7 +77,7 @@ class Preprocessing:
 
     @property
     def least_side(self) -> int:
-        """Pixels of the shorter side that no reduction goes below."""
+        """The min pixels of the shorter side after a reduction."""
         return math.ceil(self.resize * (self.reduce or 1))
 
 
@@ -108,7 +108,7 @@ def normalise(image: Image.Image, spec: Preprocessing) -> npt.NDArray[np.float32
 
 
 def restore_pixels(tensor: npt.NDArray[np.float32], spec: Preprocessing) -> npt.NDArray[np.uint8]:
-    """The pixels that `normalise` made float32 [3, height, width] of: uint8 [height, width, 3]."""
+    """The inverse of `normalise`, float32 [3, height, width] -> uint8 [height, width, 3]."""
     mean, std = (np.array(values)[:, np.newaxis, np.newaxis] for values in (spec.mean, spec.std))
     levels = np.rint(tensor * std + mean).clip(0, 255)  # in float64
     return np.ascontiguousarray(levels.astype(np.uint8).transpose(1, 2, 0))
@@ -179,8 +179,8 @@ def prepare_reduced(
 ) -> npt.NDArray[np.float32]:
     """`crop_reduced` and `normalise` in one: float32 [3, crop, crop], contiguous, the same bits.
 
-    In one call of the kernel library where that is quicker and knows the image's mode and
-    memory; else by Pillow.
+    It is one call of the kernel library if that is faster and supports the image's mode and memory;
+    else it uses Pillow.
     """
     if is_quicker():
         piece, box = _find_box(image, full_size, scale, orientation, spec)
@@ -198,7 +198,7 @@ def _find_box(
     orientation: int,
     spec: Preprocessing,
 ) -> tuple[Image.Image, Box]:
-    """What `crop_reduced` resizes: the image, or a piece of a long one, and the box in it."""
+    """The image for `crop_reduced`, or a piece of a long one, and the box in it."""
     width, height = full_size
     upright = full_size if orientation < 5 else (height, width)
     resized, window = _find_window(upright, spec)
@@ -237,7 +237,7 @@ def _map_to_stored(box: Box, stored: tuple[float, float], orientation: int) -> B
 
 
 def _cut_out(image: Image.Image, box: Box) -> tuple[Image.Image, Box]:
-    """The piece of a long image around a box, what the widest filter sees in it, and its box."""
+    """The piece of a long image that the widest filter needs around a box, and its box."""
     left, top, right, bottom = box
     across, down = (2 * math.ceil(side) + 2 for side in (right - left, bottom - top))
     piece = (

@@ -1,7 +1,8 @@
 """manifest.json: what a bundle says of itself, parsed whole or refused by name, and its digest.
 
-Each change of what a manifest may hold raises FORMAT. Readers take all lower formats, and refuse
-higher ones and keys that a format has not. runtime/README.md describes the keys.
+Each change of what a manifest may hold is a format of its own. Readers take all of them up to
+NEWEST_FORMAT, and refuse higher ones and keys that a format has not. runtime/README.md describes
+the keys.
 """
 
 from __future__ import annotations
@@ -9,9 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from runtime.canonical_json import canonical, parse_strictly
 from runtime.errors import (
@@ -22,9 +23,11 @@ from runtime.errors import (
     UnsupportedFormat,
 )
 from runtime.images import Preprocessing
+from runtime.known import Known, KnownFigures
 from runtime.plan import Plan, check_network, parse_plan
 
-FORMAT = 3
+FORMAT = 3  # of what is written, unless it has `known`
+NEWEST_FORMAT = 4  # the first that may have `known`; earlier builds read the others as before
 MANIFEST = "manifest.json"
 FLOAT_ORDER = 2  # BNN_FLOAT_ORDER of csrc/bnn.h, the number that an export records
 
@@ -41,13 +44,17 @@ _KEYS = {
     1: (_FIRST_KEYS, ("temperature", "quantization")),
     2: ((*_FIRST_KEYS, "temperature", "float_order", "digest"), ("quantization",)),
     3: ((*_FIRST_KEYS, "temperature", "float_order", "digest"), ("quantization", "reduction")),
+    4: (
+        (*_FIRST_KEYS, "temperature", "float_order", "digest"),
+        ("quantization", "reduction", "known"),
+    ),
 }
 _REDUCE_FORMAT = 3  # the first whose preprocessing may reduce
 
 
 @dataclass(frozen=True)
 class FileEntry:
-    """What the manifest records of a file."""
+    """The manifest's record of a file."""
 
     sha256: str
     bytes: int
@@ -67,10 +74,11 @@ class Manifest:
     trained: bool
     training: dict[str, Any] | None
     parity: dict[str, Any] = field(default_factory=dict)
-    quantization: dict[str, Any] | None = None  # of the float parts; None: there is none
+    quantization: dict[str, Any] | None = None  # of the float layers; None: there is none
     reduction: dict[str, Any] | None = None  # what preprocessing.reduce changes; None: not measured
     created: dict[str, Any] = field(default_factory=dict)
     temperature: float = 1.0  # scores are softmax(logits / temperature)
+    known: Known | None = None  # how "none of these" is told; None: it is not
     float_order: int | None = FLOAT_ORDER  # of the stored logits; None: format 1 has no number
     format: int = FORMAT
 
@@ -78,9 +86,14 @@ class Manifest:
     def classes(self) -> int:
         return len(self.labels)
 
+    @property
+    def logits(self) -> int:
+        """How many the network has: one for each label, and perhaps a last one for none of them."""
+        return self.classes + (self.known.extra_logits if self.known else 0)
+
 
 def read_manifest(file: Path) -> Manifest:
-    """Reads, parses and checks a manifest, its digest among the rest.
+    """Reads, parses and checks a manifest, including its digest.
 
     Raises MissingFile, UnsupportedFormat, InvalidManifest, ChecksumMismatch, OSError.
     """
@@ -104,10 +117,11 @@ def read_manifest(file: Path) -> Manifest:
             f"{file}: expected an object with a whole number `format`. {REEXPORT}"
         )
     if content["format"] not in _KEYS:
-        older = ", ".join(str(number) for number in _KEYS if number < FORMAT)
+        older = ", ".join(str(number) for number in _KEYS if number < NEWEST_FORMAT)
         raise UnsupportedFormat(
-            f"{file} says format {content['format']}; this build reads {older} and {FORMAT}. "
-            "Export the bundle again with this version's models.export, or upgrade."
+            f"{file} says format {content['format']}; this build reads {older} and "
+            f"{NEWEST_FORMAT}. Export the bundle again with this version's models.export, or "
+            "upgrade."
         )
     try:
         manifest = _parse(content)
@@ -130,18 +144,19 @@ def read_manifest(file: Path) -> Manifest:
 def find_digest(content: Mapping[str, Any]) -> str:
     """The hex SHA-256 of the canonical form of a manifest without its key `digest`.
 
-    Raises ValueError and others for what has no canonical form.
+    Raises ValueError and others for values without a canonical form.
     """
     rest = {key: value for key, value in content.items() if key != "digest"}
     return hashlib.sha256(canonical(rest)).hexdigest()
 
 
 def write_manifest(file: Path, manifest: Manifest, files: Mapping[str, FileEntry]) -> None:
-    """Writes a manifest of the newest format that lists `files`. Raises ValueError for a value that
-    JSON has not.
+    """Writes a manifest that lists `files`: of NEWEST_FORMAT if it has `known`, else of FORMAT.
+
+    Raises ValueError for a value that JSON lacks.
     """
     content = {
-        "format": FORMAT,
+        "format": NEWEST_FORMAT if manifest.known else FORMAT,
         "name": manifest.name,
         "trained": manifest.trained,
         "architecture": manifest.architecture,
@@ -153,6 +168,7 @@ def write_manifest(file: Path, manifest: Manifest, files: Mapping[str, FileEntry
         "parity": manifest.parity,
         **({"quantization": manifest.quantization} if manifest.quantization else {}),
         **({"reduction": manifest.reduction} if manifest.reduction else {}),
+        **({"known": _known_as_json(manifest.known)} if manifest.known else {}),
         "float_order": FLOAT_ORDER if manifest.float_order is None else manifest.float_order,
         "files": {name: asdict(entry) for name, entry in files.items()},
         "created": manifest.created,
@@ -202,8 +218,9 @@ def _parse(content: dict[str, Any]) -> Manifest:
             raise ValueError(f"`{key}` that is neither an object nor null")
     for entry in files.values():
         _check_keys(entry, ("sha256", "bytes"))
+    known = _parse_known(content["known"]) if content.get("known") is not None else None
     if plan:
-        check_network(plan, shape, len(labels))
+        check_network(plan, shape, len(labels) + (known.extra_logits if known else 0))
     return Manifest(
         name=_name(content["name"]),
         architecture=_object(content, "architecture"),
@@ -222,13 +239,31 @@ def _parse(content: dict[str, Any]) -> Manifest:
         reduction=reduction,
         created=_object(content, "created"),
         temperature=_temperature(content.get("temperature", 1.0)),
+        known=known,
         float_order=_whole(content["float_order"]) if content["format"] > 1 else None,
         format=content["format"],
     )
 
 
+def _known_as_json(known: Known) -> dict[str, Any]:
+    content = asdict(known)
+    if known.measured is None:
+        del content["measured"]
+    return content
+
+
+def _parse_known(content: object) -> Known:
+    _check_keys(content, ("source", "slope", "offset", "threshold"), ("measured",))
+    rest = dict(cast(dict[str, Any], content))
+    measured = rest.pop("measured", None)
+    if measured is not None:
+        _check_keys(measured, [field.name for field in fields(KnownFigures)])
+    known = Known(**rest, measured=measured and KnownFigures(**measured))
+    return replace(known, slope=float(known.slope), offset=float(known.offset))
+
+
 def _check_keys(content: Any, needed: Iterable[str], optional: Iterable[str] = ()) -> None:
-    """Refuses keys that the format has not, and names one that it needs."""
+    """Refuses keys that the format lacks, and names a missing one."""
     if not isinstance(content, dict):
         raise ValueError(f"{repr(content)[:80]} where an object is expected")
     known = {*needed, *optional}
@@ -253,7 +288,7 @@ def _text(value: object) -> str:
 
 
 def _name(value: object) -> str:
-    """A text that people tell things apart by."""
+    """A text that names something."""
     text = _text(value)
     if not text.strip():
         raise ValueError(f"{text!r} where a name is expected")

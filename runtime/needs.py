@@ -19,7 +19,7 @@ _UNPACKED_GRAPH = (72, 64 * _MIB)
 
 
 def estimate_load_bytes(manifest: Manifest, engine: str) -> int:
-    """Bytes that loading a bundle takes at most; `engine`: as of load_engine, auto or a name."""
+    """Max bytes for loading a bundle; `engine`: as for load_engine, auto or a name."""
     files = manifest.files
     if WEIGHTS in files and engine != "onnx":
         times, beside = _PACKED
@@ -32,7 +32,7 @@ def estimate_load_bytes(manifest: Manifest, engine: str) -> int:
 
 
 def estimate_kept_bytes(manifest: Manifest, engine: str, workspace_bytes: int = 0) -> int:
-    """Bytes that a bundle takes as long as it is loaded; `engine`: as of load_engine.
+    """Bytes that a bundle takes while it is loaded; `engine`: as for load_engine.
 
     `workspace_bytes`: of its activations, which a loaded engine knows.
     """

@@ -1,4 +1,4 @@
-"""Writes a file that appears under its name when it is whole, or not at all."""
+"""Writes a file that appears under its name only when it is complete."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import BinaryIO
 
 @contextmanager
 def write_whole(path: Path) -> Iterator[BinaryIO]:
-    """A stream to a file beside `path`, which takes its place at the end, on the disk.
+    """A stream to a file beside `path`, which replaces it at the end, durably.
 
-    A process that is killed, or a power failure, leaves the old file or the new one; an exception
-    leaves the old one alone. Raises OSError.
+    After a crash or a power failure the old or the new file is there; after an exception the old
+    one. Raises OSError.
     """
     partial = path.with_name(f".{path.name}.partial")
     try:
@@ -31,7 +31,7 @@ def write_whole(path: Path) -> Iterator[BinaryIO]:
 
 
 def _sync_folder(folder: Path) -> None:
-    """So that the name is on the disk, too."""
+    """Syncs the folder, so that the name is on the disk, too."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""`python -m service`: heeds SIGTERM from its first moment on, then runs the command line."""
+"""`python -m service`: handles SIGTERM from its first moment on, then runs the command line."""
 
 import os
 import signal

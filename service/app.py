@@ -1,4 +1,4 @@
-"""The application: settings, metrics, model and routes put together by create_app."""
+"""create_app: puts settings, metrics, model and routes together into the application."""
 
 from __future__ import annotations
 
@@ -44,15 +44,15 @@ def create_app(
     engine: Engine | None = None,
     bound_host: str | None = None,
 ) -> Application:
-    """The service as an ASGI application; `settings` default to the environment's.
+    """Makes the service as an ASGI application; `settings` default to those of the environment.
 
-    The model is loaded in the background of the lifespan: /livez answers at once, /readyz when it
-    is warm. `app.state.lifecycle` tells how that went, `app.state.inference` waits for it. With
-    `engine` given, that one is served and the settings' bundle and engine are not looked at.
-    `bound_host` is the address that is listened on; None: the settings'.
+    The model is loaded in the background of the lifespan: /livez answers at once, /readyz when the
+    model is warm. `app.state.lifecycle` tells the phase, `app.state.inference` can wait for the
+    model. If `engine` is given, it is served, and the bundle and the engine of the settings are
+    ignored. `bound_host` is the address that the server listens on; None: that of the settings.
 
     Raises:
-        InvalidSettings: a setting has a value that is not allowed, or the file of keys has.
+        InvalidSettings: a setting or a value in the file of keys is not allowed.
     """
     settings = settings or read_settings()
     heed_environment()

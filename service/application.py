@@ -1,4 +1,4 @@
-"""What create_app makes: the service as an ASGI application, and what its parts are."""
+"""The result of create_app: the service as an ASGI application, with its components."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class State:
-    """The parts of an application, for whoever serves it."""
+    """The components of an application, for the code that serves it."""
 
     inference: Inference
     lifecycle: Lifecycle
@@ -40,10 +40,10 @@ class State:
 
 
 class Application:
-    """Serves the service's routes without FastAPI, and through it where that is asked for.
+    """Serves the service's routes without FastAPI, and FastAPI's routes only when they are needed.
 
-    That is when `api` was, or where requests are traced: FastAPI makes the spans. `surround` puts
-    the service's routes before those of an application.
+    FastAPI is needed once `api` was used, or if requests are traced: it makes the spans. `surround`
+    puts the service's routes in front of those of another application.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Application:
 
     @property
     def api(self) -> FastAPI:
-        """The FastAPI application behind the service's routes, for routes of one's own."""
+        """The FastAPI application behind the service's routes, for additional routes."""
         self._api = self._late_api.get()
         return self._api
 
@@ -100,7 +100,7 @@ class Application:
 
 
 async def _answer_nothing(scope: Scope, receive: Receive, send: Send) -> None:
-    """What is behind the service's routes where nobody has added any. Raises Problem not_found."""
+    """Answers behind the service's routes if none were added. Raises Problem not_found."""
     if scope["type"] == "http":
         raise describe_status(404)
     await send({"type": "websocket.close", "code": 1000})

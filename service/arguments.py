@@ -1,4 +1,4 @@
-"""The command line: what may be asked of the program, and its help."""
+"""The parser of the command line: commands, options and their help texts."""
 
 import argparse
 import math
@@ -25,13 +25,13 @@ def build_parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog=_SCRIPT if is_script else "python -m service",
         description="Serves a binary neural network over HTTP, or classifies files (classify) or "
-        "what a camera sees (watch).",
+        "the images of a camera (watch).",
         epilog=describe_settings(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     _add_settings(parser, None)
     _add_printing(parser, False)
-    parser.add_argument("--version", action="store_true", help="print the version, and end")
+    parser.add_argument("--version", action="store_true", help="print the version and exit")
     commands = parser.add_subparsers(
         dest="command", metavar="{serve,classify,watch,self-test,make-key,sample-image}"
     )
@@ -44,23 +44,23 @@ def build_parser() -> argparse.ArgumentParser:
             "classify",
             help="print labels and scores of images: files, folders, lists, object stores",
             description="Writes labels and scores of each image, in the order of the names, on all "
-            "cores. Status 0; 1 if an image or a folder could not be used; 2 for wrong usage; 130 "
-            "if SIGINT or SIGTERM ended it.",
+            "cores. Exit status: 0; 1 if an image or a folder could not be used; 2 for wrong "
+            "usage; 130 after SIGINT or SIGTERM.",
         )
     )
     _add_watch(
         commands.add_parser(
             "watch",
-            help="print labels and scores of what a camera sees",
-            description="Classifies the newest image that a camera gives, again and again, until "
-            "SIGTERM or SIGINT. A camera or a receiver that goes away is tried again.",
+            help="print labels and scores of a camera's images",
+            description="Classifies the newest image of a camera, again and again, until SIGTERM "
+            "or SIGINT. If the camera or the receiver goes away, it is tried again.",
         )
     )
     test = commands.add_parser(
         "self-test",
-        help="compare the engine's answers to the bundle's stored images with the stored ones",
-        description="Compares the engine's logits of the images that the bundle stores with the "
-        "stored ones: status 0 if they are as they should be on this CPU, else 1.",
+        help="compare the engine's answers with those that the bundle stores",
+        description="Runs the engine on the images that the bundle stores, and compares the logits "
+        "with the stored ones. Exit status: 0 if they are right for this CPU, else 1.",
     )
     _add_settings(test, argparse.SUPPRESS)
     test.add_argument("--json", action="store_true", help="one JSON object")
@@ -68,13 +68,17 @@ def build_parser() -> argparse.ArgumentParser:
     key = commands.add_parser(
         "make-key",
         help="print a new API key, and the lines for the file that BNN_API_KEYS_FILE names",
-        description="Prints a new API key to standard error, once, and to standard output the "
-        "lines that let it in: make-key NAME >> keys.toml. They have the key's SHA-256 alone.",
+        description="Prints a new API key to standard error, once, and the lines that allow it to "
+        "standard output: make-key NAME >> keys.toml. The lines hold only the SHA-256 of the key.",
     )
-    key.add_argument("name", metavar="NAME", help="who gets it: 1 to 40 letters, digits, - and _")
-    key.add_argument("--rate", type=float, metavar="N", help="images a second (default: any)")
     key.add_argument(
-        "--burst", type=float, metavar="N", help="images at once (default: those of a second)"
+        "name", metavar="NAME", help="name of the key's owner: 1 to 40 letters, digits, - and _"
+    )
+    key.add_argument(
+        "--rate", type=float, metavar="N", help="images per second (default: no limit)"
+    )
+    key.add_argument(
+        "--burst", type=float, metavar="N", help="images at once (default: the same as --rate)"
     )
     key.add_argument(
         "--change-models",
@@ -83,7 +87,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     commands.add_parser(
         "sample-image",
-        help="write a drawn sunflower as a JPEG, for a first request without a photo at hand",
+        help="write a drawn sunflower as a JPEG, for a first request without an own photo",
         description="Writes a JPEG of 640x480 pixels to standard output, a sunflower that this "
         "program draws: sample-image > sample.jpg.",
     )
@@ -100,14 +104,14 @@ def _add_classify(classify: argparse.ArgumentParser) -> None:
         "image from standard input",
     )
     classify.add_argument(
-        "-r", "--recursive", action="store_true", help="enter the folders in folders, too"
+        "-r", "--recursive", action="store_true", help="also enter the folders in folders"
     )
     classify.add_argument(
         "--from-file",
         action="append",
         default=[],
         metavar="LIST",
-        help="a file of names, one a line; - for standard input",
+        help="a file of names, one per line; - for standard input",
     )
     classify.add_argument(
         "-0", "--null", action="store_true", help="names in lists end with NUL (find -print0)"
@@ -116,8 +120,8 @@ def _add_classify(classify: argparse.ArgumentParser) -> None:
         "--shard",
         type=_read_shard,
         metavar="I/N",
-        help="only the images of the I-th of N shards, from 1/N to N/N; or NAME/N, where the "
-        "variable NAME has the number, from 0 on",
+        help="only the images of shard I of N, from 1/N to N/N; or NAME/N, where the environment "
+        "variable NAME has the number, counted from 0",
     )
     classify.add_argument(
         "--workers",
@@ -132,39 +136,39 @@ def _add_classify(classify: argparse.ArgumentParser) -> None:
     form.add_argument(
         "--format",
         choices=("text", "jsonl", "csv"),
-        help="lines for people, JSON or CSV (default: text; with --output by its ending, else "
-        "jsonl)",
+        help="lines for people, JSON lines or CSV (default: text; with --output the ending of its "
+        "name decides, else jsonl)",
     )
     form.add_argument(
         "--json",
         action="store_true",
-        help="JSON lines with the time of each inference; errors on standard error, too",
+        help="JSON lines with the time of each inference; errors also on standard error",
     )
     classify.add_argument(
         "-o",
         "--output",
         type=Path,
         metavar="FILE",
-        help="write rows there; a file that an earlier run left is gone on with",
+        help="write the rows to FILE; if an earlier run left it unfinished, continue it",
     )
     again = classify.add_mutually_exclusive_group()
     again.add_argument(
-        "--retry-errors", action="store_true", help="of FILE, rows of errors are made anew"
+        "--retry-errors", action="store_true", help="classify again what has an error in FILE"
     )
-    again.add_argument("--overwrite", action="store_true", help="begin FILE anew")
+    again.add_argument("--overwrite", action="store_true", help="replace FILE")
     classify.add_argument(
-        "--accept-errors", action="store_true", help="status 0 also where images have errors"
+        "--accept-errors", action="store_true", help="exit status 0 even if images have errors"
     )
     classify.add_argument(
         "--dask",
         metavar="ADDRESS",
-        help="let the workers of a Dask scheduler, as tcp://HOST:8786, do the work",
+        help="use the workers of a Dask scheduler, for example tcp://HOST:8786",
     )
     _add_model(classify)
 
 
 def _read_shard(text: str) -> "Shard":
-    from service.bulk.shards import parse_shard  # serving has no need of it
+    from service.bulk.shards import parse_shard  # serving does not need it
 
     try:
         return parse_shard(text)
@@ -192,7 +196,7 @@ def _add_watch(watch: argparse.ArgumentParser) -> None:
         type=_make_number(0, 86_400),
         default=1.0,
         metavar="SECONDS",
-        help="at most one image in so many seconds, the newest (default 1; 0: as many as possible)",
+        help="classify the newest image every SECONDS (default 1; 0: as often as possible)",
     )
     watch.add_argument(
         "--top-k", type=int, metavar="N", help=f"classes per image (default {DEFAULT_TOP_K})"
@@ -202,22 +206,22 @@ def _add_watch(watch: argparse.ArgumentParser) -> None:
         type=_make_number(0, 1),
         default=0.0,
         metavar="SCORE",
-        help="leave out classes below it, and images without any other",
+        help="leave out classes with a lower score, and images without any class left",
     )
     watch.add_argument(
-        "--only-changes", action="store_true", help="a line only when the best label changes"
+        "--only-changes", action="store_true", help="print a line only when the best label changes"
     )
     watch.add_argument(
-        "--count", type=_read_count, metavar="N", help="end after N results (default: never)"
+        "--count", type=_read_count, metavar="N", help="exit after N results (default: never)"
     )
     watch.add_argument(
-        "--post", metavar="URL", help="post each result there as JSON instead of printing it"
+        "--post", metavar="URL", help="send each result to URL as JSON instead of printing it"
     )
     watch.add_argument(
         "--timeout",
         type=_make_number(0.1, 86_400),
         metavar="SECONDS",
-        help="silence after which camera or receiver are taken to be gone (default 10; a folder: "
+        help="after this silence the camera or receiver counts as gone (default 10; a folder: "
         "never)",
     )
     form = watch.add_mutually_exclusive_group()
@@ -247,7 +251,9 @@ def _make_number(least: float, most: float) -> Callable[[str], float]:
 
 def _read_count(text: str) -> int:
     if not re.fullmatch("0*[1-9][0-9]{0,17}", text):
-        raise argparse.ArgumentTypeError(f"expected a number from 1 on; found {text[:60]!r}")
+        raise argparse.ArgumentTypeError(
+            f"expected a whole number of at least 1; found {text[:60]!r}"
+        )
     return int(text)
 
 
@@ -271,5 +277,5 @@ def _add_printing(parser: argparse.ArgumentParser, default: object) -> None:
         "--print-config",
         action="store_true",
         default=default,
-        help="print the effective settings as a settings file, and end",
+        help="print the effective settings as a settings file and exit",
     )

@@ -1,6 +1,6 @@
-"""The command line: what was asked for is done, and the status tells how it went.
+"""The command line: runs a command; the exit status says how it went.
 
-What only one command needs is imported when it is given: the server, the cameras.
+What only one command needs is imported for that command alone: the server, the cameras.
 """
 
 import argparse

@@ -1,6 +1,5 @@
 """README.md: its figures are those of records; paths, links and commands of documents exist."""
 
-import json
 import re
 import subprocess
 import sys
@@ -43,14 +42,6 @@ def test_figures_are_those_of_records_and_tables() -> None:
 
 def test_it_stays_short() -> None:
     assert len(README.split()) < 1100
-
-
-def test_names_of_classes_are_those_of_the_default() -> None:
-    manifest = json.loads((ROOT / "service/bundles/default/manifest.json").read_text())
-    listed = re.search(r"knows (\d+) classes:([\w\s,]+)\.", README)
-    assert listed is not None
-    assert int(listed[1]) == len(manifest["labels"])
-    assert sorted(listed[2].replace(",", " ").split()) == sorted(manifest["labels"])
 
 
 def test_each_folder_of_the_repository_is_in_the_map() -> None:

@@ -1,1 +1,1 @@
-"""What sends requests: images, an HTTP client, loops, and what became of each request."""
+"""What sends requests: images, an HTTP client, loops, and the outcome of each request."""

@@ -9,7 +9,7 @@ from typing import Any
 from loadtests.errors import ServerFault
 
 TIMEOUT_SECONDS = 10.0
-# A proxy of the environment would be measured with the service: Locust asks none either.
+# Proxies of the environment are not used: they would be measured, too. Locust uses none either.
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 

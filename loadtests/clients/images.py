@@ -9,8 +9,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-SIZES = ((320, 240), (640, 480), (1280, 960))  # width x height: thumbnail, web, small photo
-JPEG_SIZES = {"tiny": (73, 73), "photo": (512, 384), "phone": (4032, 3024)}  # width x height
+#: Width x height of generated JPEGs, by their names in the options of all commands.
+SIZES = {
+    **{"tiny": (73, 73), "thumbnail": (160, 120), "photo": (512, 384)},
+    **{"web": (640, 480), "large": (1600, 1200), "phone": (4032, 3024)},
+}
+MIXED_SIZES = ((320, 240), (640, 480), (1280, 960))  # each in all formats
+MEMORY_SIZES = ((320, 240), (640, 480), (800, 600), (1152, 864))  # memory is measured with these
 FORMATS = ("JPEG", "PNG", "WEBP")
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".avif"})
 GRAIN = 4.0  # levels, of a camera's noise
@@ -27,6 +32,11 @@ class EncodedImage:
     body: bytes  # the multipart body that has it in the field `image`
 
 
+def describe_sizes() -> str:
+    """The named sizes, for help texts."""
+    return ", ".join(f"{name} {width}x{height}" for name, (width, height) in SIZES.items())
+
+
 def generate_images(seed: int, count: int) -> list[EncodedImage]:
     """`count` images, the same for the same seed and the same Pillow.
 
@@ -36,7 +46,7 @@ def generate_images(seed: int, count: int) -> list[EncodedImage]:
     if count < 1:
         raise ValueError(f"expected at least 1 image to generate, found count={count}")
     generator = np.random.default_rng(seed)
-    variants = itertools.cycle(itertools.product(SIZES, FORMATS))
+    variants = itertools.cycle(itertools.product(MIXED_SIZES, FORMATS))
     images = []
     for index, (size, file_format) in zip(range(count), variants, strict=False):
         coarse = generator.integers(0, 256, (size[1] // 16, size[0] // 16, 3), dtype=np.uint8)
@@ -80,7 +90,7 @@ def draw_photo(generator: np.random.Generator, size: tuple[int, int]) -> Image.I
 
 def read_photos(folder: Path) -> list[EncodedImage]:
     """The images of a folder, by name; raises FileNotFoundError if it has none."""
-    paths = sorted(path for path in _list_files(folder) if path.suffix.lower() in SUFFIXES)
+    paths = sorted(path for path in _list_files(folder) if is_image_file(path))
     if not paths:
         raise FileNotFoundError(
             f"expected {', '.join(sorted(SUFFIXES))} files in {folder}, found none; "
@@ -89,12 +99,17 @@ def read_photos(folder: Path) -> list[EncodedImage]:
     return [build_image(path.name, path.read_bytes()) for path in paths]
 
 
+def is_image_file(path: Path) -> bool:
+    """By its name: with an image's suffix, and not hidden, as macOS's ._photo.jpg is."""
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+
+
 def _list_files(folder: Path) -> Iterator[Path]:
     return folder.iterdir() if folder.is_dir() else iter(())
 
 
 def build_image(name: str, data: bytes) -> EncodedImage:
-    """A image with its multipart body, built once with a fixed boundary."""
+    """An image with its multipart body, built once with a fixed boundary."""
     head = (
         f"--{BOUNDARY}\r\n"
         f'Content-Disposition: form-data; name="image"; filename="{name}"\r\n'

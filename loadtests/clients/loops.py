@@ -15,13 +15,13 @@ from loadtests.clients.outcomes import Outcome, attempt
 from loadtests.output.figures import measure_latencies
 
 GIVE_UP_SECONDS = 60.0
-#: More of one CPU, and the generator is taken for the limit.
+#: If the generator uses more of one CPU than this share, it counts as the limit.
 MAX_CPU_SHARE = 0.7
 
 
 @dataclass
 class GeneratorUse:
-    """The CPU time of the generator: seconds of it, of how many that passed."""
+    """The CPU time of the generator, and the time that passed, in seconds."""
 
     cpu: float = 0.0
     wall: float = 0.0
@@ -34,7 +34,7 @@ class GeneratorUse:
 
 @contextmanager
 def spare_collector() -> Iterator[None]:
-    """Inside, the garbage collector does not search through what was there before."""
+    """Inside, the garbage collector passes over objects that existed before."""
     gc.collect()
     gc.freeze()
     try:
@@ -67,8 +67,8 @@ async def run_closed_loop(
 ) -> ClosedRun:
     """`concurrency` clients, each sending its next request when it has its answer.
 
-    After `seconds`, and the pass over the bodies that is on its way then, none begins another one;
-    all answers are waited for. So each body is sent as often as the others.
+    After `seconds` the current pass over the bodies is completed, so that each body is sent as
+    often as the others; then all answers are awaited.
     """
     run, begun = ClosedRun(), 0
 
@@ -79,7 +79,7 @@ async def run_closed_loop(
             begun += 1
             outcome = await attempt(pool, body, now, give_up)
             run.outcomes.append(outcome)
-            if outcome.lost:  # a server that refuses at once is not asked in a hot loop
+            if outcome.lost:  # no hot loop on a server that refuses at once
                 await asyncio.sleep(0.01)
 
     with spare_collector():
@@ -103,10 +103,10 @@ def plan_arrivals(rate: float, seconds: float, seed: int) -> Iterator[float]:
 
 
 async def run_open_loop(fire: Callable[[float], Awaitable[None]], times: Iterable[float]) -> "Lag":
-    """Calls `fire` at these times, whatever became of the calls before; returns when all are over.
+    """Calls `fire` at these times, without waiting for earlier calls; returns when all are over.
 
     `fire` is given the moment at which it was due (`perf_counter` seconds). Times are seconds from
-    now on, in order. That this machine has no descriptors or ports left is noted in the result.
+    now on, in order. If this machine runs out of descriptors or ports, the result says so.
     """
     lag = Lag()
 
@@ -120,7 +120,7 @@ async def run_open_loop(fire: Callable[[float], Awaitable[None]], times: Iterabl
         cpu, began = time.process_time(), perf_counter()
         for moment in times:
             due = began + moment
-            # Even when late the loop gets its turn: answers are read in time.
+            # Yield even when late, so that answers are read in time.
             await asyncio.sleep(max(due - perf_counter(), 0.0))
             lag.seconds.append(perf_counter() - due)
             tasks.create_task(call(due))

@@ -46,7 +46,7 @@ class Histogram:
 
 @dataclass(frozen=True)
 class Metrics:
-    """What /metrics said at one moment; None where a service does not tell it."""
+    """What /metrics says at one moment; None for what a service does not report."""
 
     cpu_seconds: float | None = None
     resident_bytes: float | None = None
@@ -60,7 +60,7 @@ def read_metrics(address: str) -> Metrics:
 
 
 def parse_metrics(text: str) -> Metrics:
-    """Out of the text of /metrics; a text that Prometheus would not take tells nothing."""
+    """Parses the text of /metrics; all is None if Prometheus would not accept the text."""
     values: dict[str, float] = {}
     buckets: dict[float, float] = {}
     total = 0.0

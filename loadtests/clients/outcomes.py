@@ -1,4 +1,4 @@
-"""What became of each request: its answer or how it was lost, and when it was due."""
+"""The outcome of each request: its answer or how it was lost, and when it was due."""
 
 import json
 from collections import Counter
@@ -64,7 +64,7 @@ def read_code(answer: Answer) -> str:
 
 
 async def attempt(pool: Pool, data: bytes, due: float, seconds: float) -> Outcome:
-    """Sends a request on a kept connection and tells what became of it. Raises OSError."""
+    """Sends a request on a kept connection and returns its outcome. Raises OSError."""
     sent = perf_counter()
     try:
         connection = await pool.take(seconds)
@@ -91,7 +91,7 @@ async def attempt_alone(address: Address, data: bytes, due: float, seconds: floa
 
 
 def count_labels(outcomes: Iterable[Outcome]) -> dict[str, int]:
-    """How many requests ended how, the most frequent first."""
+    """Number of requests by outcome, the most frequent first."""
     return dict(Counter(outcome.label for outcome in outcomes).most_common())
 
 

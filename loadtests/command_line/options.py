@@ -1,4 +1,4 @@
-"""What every tool can be told: which service, on which CPUs, where results go."""
+"""The options of every tool: which service, on which CPUs, where results go."""
 
 import argparse
 import asyncio
@@ -73,7 +73,7 @@ def parse_cpus(text: str) -> tuple[int, ...]:
 
 
 def parse_result(text: str) -> Path:
-    """A file that can be written when all is measured: its folder is there; for argparse."""
+    """A result file in a folder that exists and can be written; for argparse."""
     path = Path(text)
     if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
         raise argparse.ArgumentTypeError(
@@ -102,7 +102,7 @@ def parse_count(text: str) -> int:
 
 
 def choose_cpus(options: argparse.Namespace) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """CPUs of the server and of the generator: never the same one, where there are two.
+    """CPUs of the server and of the generator: different ones, if there are two.
 
     They are written into the options, too, for the record.
     """
@@ -146,7 +146,7 @@ def choose_service(
 
 
 def describe_options(options: argparse.Namespace) -> dict[str, Any]:
-    """What was asked for, for the record; where results go is left out."""
+    """The options for the record, without the names of result files."""
     return {
         name: _make_plain(value)
         for name, value in sorted(vars(options).items())

@@ -1,4 +1,4 @@
-"""A line at a terminal that says how far a run is; elsewhere only what is worth a line of a log."""
+"""A line at a terminal that says how far a run is; elsewhere only lines for a log."""
 
 import sys
 from typing import TextIO
@@ -13,7 +13,7 @@ class Progress:
         self._shown = False
 
     def show(self, text: str) -> None:
-        """What is going on now; replaces what was shown before. Nothing where nobody watches."""
+        """Shows what is going on now, in place of the line before. Only at a terminal."""
         if self._at_terminal:
             self._stream.write(f"\r\x1b[K{text}")
             self._stream.flush()
@@ -26,7 +26,7 @@ class Progress:
         self._stream.flush()
 
     def clear(self) -> None:
-        """Takes the shown line away."""
+        """Removes the shown line."""
         if self._shown:
             self._stream.write("\r\x1b[K")
             self._stream.flush()

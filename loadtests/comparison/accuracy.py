@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from loadtests.clients.http_client import build_request
-from loadtests.clients.images import SUFFIXES
+from loadtests.clients.images import is_image_file
 from loadtests.command_line.progress import Progress
 from loadtests.comparison.sides import Side
 from loadtests.errors import ServerFault, WrongUsage
@@ -41,9 +41,7 @@ def list_labelled(folder: Path) -> list[Labelled]:
     """DIR/test/LABEL/*, DIR/val/LABEL/* or DIR/LABEL/*; raises WrongUsage if there is none."""
     root = next((folder / split for split in _SPLITS if (folder / split).is_dir()), folder)
     found = [
-        Labelled(path, path.parent.name)
-        for path in sorted(root.glob("*/*"))
-        if path.suffix.lower() in SUFFIXES
+        Labelled(path, path.parent.name) for path in sorted(root.glob("*/*")) if is_image_file(path)
     ]
     if not found:
         raise WrongUsage(

@@ -1,4 +1,4 @@
-"""Cross-checks: the service itself and another load generator say what this one says, or not."""
+"""Cross-checks with the metrics of the service itself, and with another load generator."""
 
 import asyncio
 import tempfile
@@ -18,7 +18,7 @@ from loadtests.output.report import Check, check_at_most
 
 MAX_CPU_DIFFERENCE = 0.05  # /metrics is read a little before and after
 MAX_RATE_DIFFERENCE = 0.1  # between two generators, one after the other
-#: Of the client's mean latency: what passes between its sockets and the service's clock.
+#: Share of the client's mean latency that the service's own clock may not see.
 MAX_OUTSIDE = 0.35
 
 
@@ -62,7 +62,7 @@ async def check_metrics(
 
 
 def judge_metrics(name: str, found: OwnMetrics) -> list[Check]:
-    """The service counted every request, used as much CPU time, and took no longer than seen."""
+    """Checks that the service reports the same requests and CPU time, and no more latency."""
     sent = len(found.turn.outcomes)
     difference = abs(found.cpu_seconds - found.turn.cpu) / found.turn.cpu
     outside = 1 - found.service_mean_ms / found.client_mean_ms

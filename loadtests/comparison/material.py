@@ -1,11 +1,11 @@
-"""What a comparison sends, made before any clock is started, and what a report says of it."""
+"""What a comparison sends, made before any clock is started, and what a report says about it."""
 
 import argparse
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from loadtests.clients.images import JPEG_SIZES, EncodedImage, generate_jpegs, read_photos
+from loadtests.clients.images import SIZES, EncodedImage, generate_jpegs, read_photos
 from loadtests.clients.requests import build_classify
 from loadtests.comparison.accuracy import Labelled, list_labelled
 
@@ -37,16 +37,16 @@ def make_material(options: argparse.Namespace, with_phone: bool) -> Material:
     photos = (
         read_photos(options.photos)
         if options.photos
-        else generate_jpegs(options.seed, PHOTOS, JPEG_SIZES["photo"])
+        else generate_jpegs(options.seed, PHOTOS, SIZES["photo"])
     )
-    phone = generate_jpegs(options.seed, PHONES, JPEG_SIZES["phone"]) if with_phone else ()
+    phone = generate_jpegs(options.seed, PHONES, SIZES["phone"]) if with_phone else ()
     return Material(photos, phone, labelled)
 
 
 def describe_material(options: argparse.Namespace, material: Material) -> str:
     """A paragraph: what is the same for all sides, and what they are sent."""
     photos = f"the photos in {options.photos.name}/" if options.photos else "generated photos"
-    width, height = JPEG_SIZES["photo"]
+    width, height = SIZES["photo"]
     size = "" if options.photos else f" of {width}x{height} pixels"
     phone = ", and generated ones of 12 megapixels" if material.phone else ""
     return (

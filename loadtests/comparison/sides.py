@@ -75,7 +75,7 @@ class Facts:
     @property
     def title(self) -> str:
         """As tables have it."""
-        parts = ", 8-bit parts" if self.eight_bit_parts else ""
+        parts = ", 8-bit layers" if self.eight_bit_parts else ""
         untrained = "" if self.trained else ", untrained"
         return f"{self.name}, {self.pixels}x{self.pixels}{parts}{untrained}"
 
@@ -136,6 +136,6 @@ def _read_record(training: Mapping[str, Any], trained: bool) -> str:
     if isinstance(accuracy, Mapping) and "top1" in accuracy:
         return (
             f"{accuracy['top1']:.1f} % of {accuracy.get('images', '?')} images of its own "
-            f"{accuracy.get('split', '')} part"
+            f"{accuracy.get('split', '')} split"
         )
     return "not measured" if trained else "none: random weights"

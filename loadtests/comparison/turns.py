@@ -21,13 +21,13 @@ from loadtests.output.figures import measure_latencies, pick
 
 GIVE_UP_SECONDS = 30.0
 MAX_LAG_MS = 20.0
-WITHIN = 0.99  # of all requests have to be answered in time, for a rate to hold
+WITHIN = 0.99  # share of requests answered in time that a rate needs to hold
 MIN_SHARE, MAX_SHARE = 0.3, 1.0  # of the closed loop's rate: where the search for it looks
 
 
 @dataclass
 class Turn:
-    """What one turn took: CPU seconds of the server, and what became of the requests."""
+    """One turn: CPU seconds of the server, and the outcomes of the requests."""
 
     cpu: float
     outcomes: list[Outcome]
@@ -72,7 +72,7 @@ async def take_closed_turn(
 async def take_open_turn(
     side: Side, bodies: Sequence[bytes], rate: float, seconds: float, warm_up: float, seed: int
 ) -> Turn:
-    """Requests at the times of a Poisson process, whatever became of those before; `rate` a second.
+    """Requests at the times of a Poisson process, `rate` a second, without waiting for answers.
 
     What comes in the warm-up does not count. Latencies are from the time that a request was due.
     """

@@ -1,4 +1,4 @@
-"""Another load generator, wrk, to see whether the figures of ours are its own doing."""
+"""Another load generator, wrk, to see whether our generator falsifies the figures."""
 
 import asyncio
 import re

@@ -1,1 +1,1 @@
-"""`python -m loadtests.corpus`: every file of some folders, and what the service makes of it."""
+"""`python -m loadtests.corpus`: every file of some folders, and how the service answers it."""

@@ -1,8 +1,8 @@
-"""Corpus: posts every file of folders, and tells statuses, the slowest files, and faults.
+"""Corpus: posts every file of folders, and reports statuses, the slowest files, and faults.
 
-For folders of odd, damaged or hostile files. Any answer 500, 501, 502, any file without an answer
-in time, and a service that does not classify afterwards make the run fail; which status is right
-for a file is not known here.
+For folders of odd, damaged or hostile files. The run fails if any answer is 500, 501 or 502, if a
+file has no answer in time, or if the service does not classify afterwards. Which status is right
+for a file is not checked.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Posts the files of a corpus, several at a time, and notes what became of each."""
+"""Posts the files of a corpus, several at a time, and notes the outcome of each."""
 
 import argparse
 import asyncio
@@ -19,7 +19,7 @@ _IN_ORDER = frozenset({503, 504})  # the service refuses, it does not fail
 
 @dataclass(frozen=True)
 class Posted:
-    """A file and what became of it."""
+    """A file and its outcome."""
 
     path: Path
     size: int  # bytes
@@ -58,7 +58,7 @@ async def post_all(
 
 
 async def classify_good(address: Address, options: argparse.Namespace) -> Outcome:
-    """An ordinary image, when all is over."""
+    """Sends an ordinary image at the end."""
     (image,) = generate_jpegs(1, 1, (512, 384))
     pool = Pool(address)
     data = build_classify(image, options.form).data

@@ -9,7 +9,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from loadtests.clients.images import JPEG_SIZES
+from loadtests.clients.images import SIZES, describe_sizes
 from loadtests.command_line.options import (
     choose_cpus,
     choose_service,
@@ -85,7 +85,12 @@ def _build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--nginx", action="store_true", help="also behind nginx, twice")
     parser.add_argument("--drain-delay-ms", type=parse_ms, metavar="MS", help="BNN_DRAIN_DELAY_MS")
     parser.add_argument("--grace-ms", type=parse_ms, metavar="MS", help="BNN_GRACE_MS")
-    parser.add_argument("--images", choices=JPEG_SIZES, default="photo")
+    parser.add_argument(
+        "--images",
+        choices=SIZES,
+        default="photo",
+        help=f"generated JPEGs: {describe_sizes()}",
+    )
     parser.add_argument("--form", action="store_true", help="send forms, not bare files")
     parser.add_argument("--seed", type=int, default=1, help="seed of images and pauses")
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""The clients of `loadtests.drain`, and the log of what became of each of their requests."""
+"""The clients of `loadtests.drain`, and the log of the outcomes of their requests."""
 
 import asyncio
 import random
@@ -30,7 +30,7 @@ _READINESS_SECONDS = 0.25  # after SIGTERM, until it has to show
 
 
 class Fate(StrEnum):
-    """What became of a request."""
+    """How a request ended."""
 
     ANSWERED = "answered 200"
     REFUSED = "refused in order (429, 503, 504)"
@@ -102,7 +102,7 @@ class DrainLog:
 
     @property
     def lost(self) -> int:
-        """Requests that ended in no order, before or after."""
+        """Requests that were lost, before or after SIGTERM."""
         return sum(self.before[fate] + self.after[fate] for fate in LOST)
 
 

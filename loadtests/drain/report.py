@@ -18,8 +18,8 @@ def add_results(
     head += ["no answer", "other status", "refused at connect", "kept alive in the drain"]
     head += ["/readyz in the drain: 200 / not", "exit status", "s to exit", "s to the last answer"]
     report.add_table(
-        "Requests by what became of them. *closed*, *reset*, *no answer* and *other status* are "
-        "lost requests; *refused at connect* is after SIGTERM, where nobody accepts any more:",
+        "Requests by outcome. *closed*, *reset*, *no answer* and *other status* are "
+        "lost requests; *refused at connect* is after SIGTERM, when the server accepts no more:",
         head,
         [_make_row(each) for each in found],
     )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from time import perf_counter
 
 from loadtests.clients.http_client import Address
-from loadtests.clients.images import JPEG_SIZES, generate_jpegs
+from loadtests.clients.images import SIZES, generate_jpegs
 from loadtests.clients.requests import build_classify
 from loadtests.drain.clients import Clients, DrainLog, Fate
 from loadtests.drain.nginx import Nginx
@@ -72,7 +72,7 @@ async def drain(
 async def _follow(
     server: Server, address: Address, front: str, kind: str, options: argparse.Namespace
 ) -> Drained:
-    images = generate_jpegs(options.seed, 4, JPEG_SIZES[options.images])
+    images = generate_jpegs(options.seed, 4, SIZES[options.images])
     requests = [build_classify(image, options.form) for image in images]
     log = DrainLog()
     clients = Clients(address, requests, log, random.Random(options.seed), options.think_ms / 1000)

@@ -1,4 +1,4 @@
-"""Resident memory: of what it consists, how high it goes under load, and what others take.
+"""Resident memory: its parts, its peak under load, and the memory of other servers.
 
 The slim service (native engine, neither torch nor ONNX Runtime in it) is built up step by step in a
 process of its own, and its memory read after each step. Then it is started as it is served, beside

@@ -5,15 +5,16 @@ import itertools
 
 import numpy as np
 
-from loadtests.clients.images import EncodedImage, build_image, draw_photo
+from loadtests.clients.images import MEMORY_SIZES, EncodedImage, build_image, draw_photo
 
-SIZES = ((320, 240), (640, 480), (800, 600), (1152, 864))  # width x height
 #: With the options of their encoders. Sizes of the files are those of photos.
 FORMATS = {"JPEG": {"quality": 85}, "PNG": {"compress_level": 6}, "WEBP": {"quality": 80}}
 
 
 def generate_photos(
-    seed: int, sizes: tuple[tuple[int, int], ...] = SIZES, formats: tuple[str, ...] = (*FORMATS,)
+    seed: int,
+    sizes: tuple[tuple[int, int], ...] = MEMORY_SIZES,
+    formats: tuple[str, ...] = (*FORMATS,),
 ) -> list[EncodedImage]:
     """One photo of each size and format; formats take turns. The same for a seed and a Pillow."""
     generator = np.random.default_rng(seed)

@@ -49,4 +49,4 @@ def _show_parts(slim: Measured) -> Panel:
         (part.name.partition(":")[0], part.rss / MIB, part.memory is not None)
         for part in list_parts(slim)
     ]
-    return show_steps(f"of what the peak of {slim.side.name} consists, MiB", steps)
+    return show_steps(f"parts of the peak of {slim.side.name}, MiB", steps)

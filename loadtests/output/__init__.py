@@ -1,1 +1,1 @@
-"""What a tool tells: figures, tables, checks of thresholds, the machine they are for."""
+"""The output of a tool: figures, tables, checks of thresholds, the machine."""

@@ -5,6 +5,8 @@ import platform
 from pathlib import Path
 from typing import Any
 
+from runtime import CPUINFO, read_cpuinfo
+
 # Features that matter to the kernels, as /proc/cpuinfo names them.
 _FEATURES = (
     *("avx2", "fma", "avx_vnni", "avx512f", "avx512bw", "avx512vl", "avx512_vnni"),
@@ -12,12 +14,9 @@ _FEATURES = (
 )
 
 
-def describe_machine(cpuinfo: Path = Path("/proc/cpuinfo")) -> dict[str, Any]:
+def describe_machine(cpuinfo: Path = CPUINFO) -> dict[str, Any]:
     """CPU by name, family and model, its instruction sets, CPUs, load average, Python."""
-    fields: dict[str, str] = {}
-    for line in cpuinfo.read_text().splitlines() if cpuinfo.exists() else ():
-        name, _, value = line.partition(":")
-        fields.setdefault(name.strip(), value.strip())
+    fields = read_cpuinfo(cpuinfo)
     flags = set(fields.get("flags", fields.get("Features", "")).split())
     return {
         "cpu": fields.get("model name", platform.processor() or platform.machine()),

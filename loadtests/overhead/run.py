@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from loadtests.clients.http_client import Answer, Pool
-from loadtests.clients.images import JPEG_SIZES, EncodedImage, generate_jpegs, read_photos
+from loadtests.clients.images import SIZES, EncodedImage, generate_jpegs, read_photos
 from loadtests.clients.loops import ClosedRun, judge_cpu, run_closed_loop
 from loadtests.clients.outcomes import count_labels
 from loadtests.clients.requests import build_classify
@@ -88,11 +88,11 @@ class Measurement:
     async def run(self) -> int:
         """Measures every bundle; returns the exit status."""
         options = self._options
-        sets = {TINY: generate_jpegs(options.seed, 1, JPEG_SIZES["tiny"])}
+        sets = {TINY: generate_jpegs(options.seed, 1, SIZES["tiny"])}
         sets[PHOTOS] = (
             read_photos(options.photos)
             if options.photos
-            else generate_jpegs(options.seed, 8, JPEG_SIZES["photo"])
+            else generate_jpegs(options.seed, 8, SIZES["photo"])
         )
         for bundle in options.bundle or BUNDLES:
             with tempfile.TemporaryDirectory() as folder:

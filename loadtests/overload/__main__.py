@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from loadtests.clients.images import JPEG_SIZES, generate_jpegs, read_photos
+from loadtests.clients.images import SIZES, describe_sizes, generate_jpegs, read_photos
 from loadtests.clients.loops import (
     GIVE_UP_SECONDS,
 )
@@ -31,7 +31,7 @@ from loadtests.overload.report import add_results
 from loadtests.overload.run import KEPT, NEW, overload
 from loadtests.servers.server import Server
 
-_COUNTS = {"tiny": 1, "photo": 8, "phone": 3}
+_COUNTS = {"tiny": 1, "phone": 3}  # of different images; others: 8
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,7 +48,7 @@ async def _run(options: argparse.Namespace, server_cpus: Sequence[int]) -> int:
     images = (
         read_photos(options.photos)
         if options.photos
-        else generate_jpegs(options.seed, _COUNTS[options.images], JPEG_SIZES[options.images])
+        else generate_jpegs(options.seed, _COUNTS.get(options.images, 8), SIZES[options.images])
     )
     runs = []
     for connections in options.connections:
@@ -87,9 +87,9 @@ def _build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--images",
-        choices=JPEG_SIZES,
+        choices=SIZES,
         default="photo",
-        help="generated JPEGs: tiny 73 pixels wide, photo 512, phone 12 megapixels",
+        help=f"generated JPEGs: {describe_sizes()}",
     )
     parser.add_argument(
         "--photos", type=Path, metavar="DIR", help="send these photos instead of generated ones"

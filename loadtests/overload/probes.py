@@ -17,7 +17,7 @@ NEW, KEPT = "new connections", "kept connection"
 
 @dataclass
 class ProbeLog:
-    """What became of the probes: by path, and by how they connect."""
+    """The outcomes of the probes, by path and by how they connect."""
 
     outcomes: dict[tuple[str, str], list[Outcome]] = field(default_factory=dict)
 

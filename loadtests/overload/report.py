@@ -59,7 +59,7 @@ def _add_latencies(report: Report, runs: Sequence[OverloadRun]) -> None:
             rows.append([run.connections, label, *measure_latencies(chosen).cells()])
         for label, count in run.stalled.counts.items() if run.stalled else ():
             rows.append([run.connections, f"stalled client: {label}", str(count), "", "", "", ""])
-    report.add_table("Requests by what became of them:", ["connections", "", *LATENCY_HEAD], rows)
+    report.add_table("Requests by outcome:", ["connections", "", *LATENCY_HEAD], rows)
 
 
 def _add_probes(report: Report, runs: Sequence[OverloadRun]) -> None:

@@ -6,12 +6,12 @@ from time import perf_counter
 from loadtests.clients.http_client import Address, Connection, Lost, Request, connect
 from loadtests.clients.outcomes import Outcome, read_outcome
 
-#: Open at once; more are not begun, and counted. The generator's own descriptors are limited.
+#: Open at once; more are not started, but counted. The generator's own descriptors are limited.
 MAX_OPEN = 1000
 
 
 class StalledClients:
-    """Begins stalled clients and counts what became of them."""
+    """Starts stalled clients and counts their outcomes."""
 
     def __init__(self, address: Address, request: Request, give_up: float) -> None:
         self._address, self._give_up = address, give_up
@@ -24,7 +24,7 @@ class StalledClients:
     async def stall(self, due: float) -> None:
         """One of them, until it is answered, cut off, or given up. Raises OSError."""
         if len(self._open) >= MAX_OPEN:
-            self.counts["not begun: too many are open"] += 1
+            self.counts["not started: too many are open"] += 1
             return
         sent = perf_counter()
         connection: Connection | None = None

@@ -39,9 +39,12 @@ class Network:
         )
 
     def infer(self, image: Image.Image) -> npt.NDArray[np.float32]:
-        """Logits [classes] of an opened image, which is decoded only here."""
+        """Logits [labels] of an opened image, which is decoded only here.
+
+        Without a last one that a bundle may have for none of them.
+        """
         (batch,) = self._session.run(["logits"], {"images": self._prepare(image)[np.newaxis]})
-        logits: npt.NDArray[np.float32] = batch[0]
+        logits: npt.NDArray[np.float32] = batch[0, : len(self._labels)]
         return logits
 
     def classify(self, data: bytes) -> dict[str, Any]:

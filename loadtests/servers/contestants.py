@@ -1,4 +1,4 @@
-"""Whom `loadtests.overhead` compares: services and peers, each with its own bare loop."""
+"""What `loadtests.overhead` compares: services and peers, each with its own bare loop."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,10 +8,10 @@ from loadtests.errors import WrongUsage
 from loadtests.servers.server import HOST, ROOT, ServerSpec
 
 REMEDY = "install it with 'make serving-peers'"
-#: For everything that is compared, or luck decides. glibc's allocator gives blocks of an image back
-#: to the system and asks for them anew, or not, by what else is on the heap: the service tells it
-#: not to, and a loop beside it has to have the same. And libjpeg-turbo's AVX2 code writes past the
-#: cache where a row happens to be aligned to 32 bytes: a quarter slower, while the process lives.
+#: The same for everything that is compared, so that chance does not decide. Depending on the heap,
+#: glibc's allocator gives blocks of an image back to the system and asks for them again; the
+#: service tells it not to, so the loop beside it must do the same. libjpeg-turbo's AVX2 code writes
+#: past the cache if a row happens to be aligned to 32 bytes: then a process is a quarter slower.
 EVEN = {
     "MALLOC_MMAP_THRESHOLD_": str(8 * 2**20),
     "MALLOC_TRIM_THRESHOLD_": str(32 * 2**20),

@@ -77,7 +77,7 @@ def _add_answers(report: Report, run: SoakRun) -> None:
         [kind, str(labels.total()), ", ".join(f"{label}: {n}" for label, n in labels.most_common())]
         for kind, labels in sorted(run.labels.items())
     ]
-    report.add_table("Requests by kind:", ["kind", "count", "what became of them"], rows)
+    report.add_table("Requests by kind:", ["kind", "count", "outcomes"], rows)
     if run.wrong:
         rows = [[what, str(count)] for what, count in run.wrong.most_common()]
         report.add_table("Not as it should be:", ["kind: found", "count"], rows)

@@ -1,14 +1,15 @@
-"""What the Locust files can be told besides Locust's own options."""
+"""The options of the Locust files besides Locust's own."""
 
 import os
 from argparse import ArgumentParser, ArgumentTypeError, Namespace, _ArgumentGroup
 from dataclasses import fields
 from pathlib import Path
 
+from loadtests.clients.images import describe_sizes
 from loadtests.command_line.options import parse_count, parse_positive
 from loadtests.errors import WrongUsage
 from loadtests.users.arrivals import ARRIVALS
-from loadtests.users.payloads import MIXED, SIZES, Payload, make_payloads
+from loadtests.users.payloads import MIXED, Payload, make_payloads
 from loadtests.users.stages import SHAPES, SOAK_STAGES, SPIKE_TIMES, STEPS
 from loadtests.users.tensors import build_tensor_payloads, find_model
 from loadtests.users.thresholds import HELP, RAMP_P99_MS, RAMP_REFUSED, Limits
@@ -32,13 +33,12 @@ def add_help_option(parser: ArgumentParser) -> None:
 def add_image_options(parser: ArgumentParser, sent: tuple[str, ...] = SENT) -> None:
     """Which images are sent, and how."""
     group = parser.add_argument_group("images of the load test")
-    sizes = ", ".join(f"{name} {width}x{height}" for name, (width, height) in SIZES.items())
     group.add_argument(
         "--sizes",
         default=MIXED,
         metavar="SIZE[=WEIGHT],...",
-        help=f"generated JPEGs: {sizes}; phone=1,web=3 sends three web images to one phone image; "
-        f"or {MIXED}: small ones in JPEG, PNG and WebP (the default)",
+        help=f"generated JPEGs: {describe_sizes()}; phone=1,web=3 sends three web images to one "
+        f"phone image; or {MIXED}: small ones in JPEG, PNG and WebP (the default)",
     )
     group.add_argument("--photos", default="", metavar="DIR", help="send the files of DIR instead")
     group.add_argument(
@@ -81,7 +81,7 @@ def add_load_options(parser: ArgumentParser) -> None:
     group = parser.add_argument_group(
         "load",
         "Closed loop: -u users wait for their answers. Open loop: --rate requests a second are "
-        "sent at intended times, whatever became of those before, and a latency counts from then. "
+        "sent at intended times, without waiting for answers, and a latency counts from then. "
         f"-t is the length of the test (of shapes {SECONDS:g} s, of a soak {SOAK_SECONDS:g} s).",
     )
     group.add_argument("--loop", choices=LOOPS, default="closed", help="kind of load (closed)")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from loadtests.clients.images import (
     CONTENT_TYPE,
+    SIZES,
     EncodedImage,
     generate_images,
     generate_jpegs,
@@ -14,8 +15,6 @@ from loadtests.clients.images import (
 )
 from loadtests.errors import WrongUsage
 
-#: Width x height of generated JPEGs: a thumbnail, a web page's image, a photo, 12 megapixels.
-SIZES = {"tiny": (160, 120), "web": (640, 480), "photo": (1600, 1200), "phone": (4000, 3000)}
 MIXED = "mixed"  # small ones in three formats
 MIXED_COUNT, SIZE_COUNT = 9, 3
 

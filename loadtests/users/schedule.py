@@ -1,4 +1,4 @@
-"""An open loop under gevent: calls at intended times, whatever became of the calls before."""
+"""An open loop under gevent: calls at intended times, without waiting for earlier calls."""
 
 from collections.abc import Callable, Iterable
 from time import perf_counter

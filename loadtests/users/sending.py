@@ -1,4 +1,4 @@
-"""Sends one request with Locust's client, and records what became of it."""
+"""Sends one request with Locust's client, and records its outcome."""
 
 import errno
 import json

@@ -1,4 +1,4 @@
-"""What a running service says of its model, by GET /info, for people."""
+"""What a running service says about its model (GET /info), for people."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""What became of a test's requests: exact times, refusals and failures, by stage."""
+"""The outcomes of a test's requests: exact times, refusals and failures, by stage."""
 
 from array import array
 from collections import Counter

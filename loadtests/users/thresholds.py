@@ -86,7 +86,7 @@ def judge_answers(limits: Limits, tally: Tally) -> list[Check]:
         checks.append(check_at_most("failed requests", failed, limits.max_failures, " %"))
     hanging = tally.count_hanging(limits.max_p99_ms)
     if hanging:
-        checks.append(check_at_most("requests that waited in vain at the end", hanging, 0))
+        checks.append(check_at_most("requests still waiting at the end", hanging, 0))
     if limits.max_refused is not None:
         refused = tally.share(tally.refused)
         checks.append(check_at_most("refused requests", refused, limits.max_refused, " %"))

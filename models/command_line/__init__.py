@@ -1,1 +1,1 @@
-"""What all commands share: options, faults told in one line, figures for people and programs."""
+"""What all commands share: options, errors in one line, figures for people and programs."""

@@ -18,7 +18,7 @@ def print_figures(figures: Mapping[str, object], indent: int | None = None) -> N
 
 
 def format_figures(figures: Mapping[str, object]) -> str:
-    """A line each, the names of inner ones below those that they are of; without what is null."""
+    """A line for each figure, inner ones below their outer one; null ones are left out."""
     rows = list(_flatten(figures, 0))
     width = max((len(name) for name, _ in rows), default=0)
     return "\n".join(f"{name:<{width}}  {value}".rstrip() for name, value in rows)
@@ -31,7 +31,7 @@ def tell_figures(figures: Mapping[str, object]) -> None:
 
 
 def format_line(figures: Mapping[str, object]) -> str:
-    """All of them in one line for people; without what is null."""
+    """All of them in one line for people; null ones are left out."""
     rows = ((name.strip(), value) for name, value in _flatten(figures, 0))
     return ", ".join(f"{name} {value}" if value else f"{name}:" for name, value in rows)
 

@@ -1,4 +1,4 @@
-"""One way to run a command: parse, act, tell a fault in one line, return the exit code."""
+"""One way to run a command: parse, act, print an error in one line, return the exit code."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from models.errors import TrainingFault
 from runtime.errors import RuntimeFault
 
 FAULTS = (TrainingFault, RuntimeFault, OSError)
-FAILED = 2  # exit code, as of argparse for options that it refuses
+FAILED = 2  # exit code, the same as argparse has for wrong options
 
 
 def make_parser(name: str, description: str | None) -> argparse.ArgumentParser:
-    """Of the module `name`, whose docstring is the description."""
+    """A parser for the module `name`; the description is its docstring."""
     return argparse.ArgumentParser(
         prog=f"python -m {name}",
         description=description,
@@ -27,7 +27,7 @@ def run_command(
     arguments: Sequence[str] | None,
     act: Callable[[argparse.Namespace], None],
 ) -> int:
-    """The exit code: 0, or FAILED after one of FAULTS, which is told on the standard error."""
+    """The exit code: 0, or FAILED after one of FAULTS, which is printed on standard error."""
     args = parser.parse_args(arguments)
     try:
         act(args)
@@ -43,11 +43,11 @@ def tell_fault(name: str, error: Exception) -> None:
 
 
 def describe_fault(error: Exception) -> str:
-    """Expected, found, remedy; the system's own errors are put so."""
+    """Expected, found, remedy; errors of the system are put in this form."""
     if not isinstance(error, OSError) or error.filename is None:
         return str(error)
     path = error.filename if error.filename2 is None else error.filename2
     if isinstance(error, FileNotFoundError):
-        return f"expected a file or folder {path}; found none. Mend the path."
+        return f"expected a file or folder {path}; found none. Correct the path."
     reason = (error.strerror or type(error).__name__).lower()
-    return f"expected {path} to be open to this command; found: {reason}. Mend it, or name another."
+    return f"expected {path} to be usable; found: {reason}. Correct that, or name another path."

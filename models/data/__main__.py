@@ -1,6 +1,6 @@
 """Checks and packs data sets: python -m models.data check or pack.
 
-check DIR [--set NAME]                   counts every part, compares them with the table
+check DIR [--set NAME]                   counts every split, compares the counts with the table
 pack DIR --out DIR [--set NAME]          a few .npz files instead of thousands of images
 """
 
@@ -31,23 +31,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     for name in ("check", "pack"):
         command = commands.add_parser(name)
-        command.add_argument("data", type=Path, help="a local copy: train/, val/ or test/ in it")
-        command.add_argument("--set", choices=NAMES, help="what it is a copy of; checks the counts")
+        command.add_argument("data", type=Path, help="a local copy, with train/, val/ or test/")
+        command.add_argument(
+            "--set", choices=NAMES, help="the data set it is a copy of; checks the counts"
+        )
         if name == "pack":
             command.add_argument("--out", type=Path, required=True, help="folder without packs")
-            command.add_argument("--parts", type=int, default=1, help="files for train (default 1)")
+            command.add_argument(
+                "--shards",
+                "--parts",  # its name before
+                type=int,
+                default=1,
+                help="number of files for train (default 1)",
+            )
             command.add_argument(
                 "--side",
                 type=int,
-                help="larger images of train and val are reduced to squares of at most this side",
+                help="reduce larger images of train and val to squares of at most this side",
             )
             command.add_argument(
                 "--validation-share",
                 type=float,
                 metavar="SHARE",
-                help="hold back so much of train as val, where there is none: with --side the same "
-                "images that models.train would hold back of the set as it is. It is no copy of "
-                "a --set any more",
+                help="hold this share of train back as val, if there is no val. Even with --side "
+                "these are the images that models.train would hold back. The packs are then no "
+                "copy of a --set any more",
             )
     return run_command(parser, arguments, _check_or_pack)
 
@@ -61,19 +69,19 @@ def _check(args: argparse.Namespace) -> None:
     for part, files in data.parts().items():
         counts = files.counts().values()
         summary = {
-            "part": part,
+            "split": part,
             "images": len(files),
             "classes": sum(count > 0 for count in counts),
-            "fewest": min(counts),
-            "most": max(counts),
+            "min_images_of_a_class": min(counts),
+            "max_images_of_a_class": max(counts),
             "sha256": files.sha256(),
         }
         print_figures(summary)
 
 
 def _pack(args: argparse.Namespace) -> None:
-    if args.parts < 1:
-        raise DataError(f"expected at least 1 part; found --parts {args.parts}")
+    if args.shards < 1:
+        raise DataError(f"expected at least 1 shard; found --shards {args.shards}")
     if args.side is not None and not 1 <= args.side <= MAX_SIDE:
         raise DataError(
             f"expected --side from 1 to {MAX_SIDE} pixels; found {args.side}. Leave it out to "
@@ -87,26 +95,26 @@ def _pack(args: argparse.Namespace) -> None:
     if share is not None:
         if data.validation is not None:
             raise DataError(
-                f"{args.data}: expected a set without val for --validation-share; found one that "
-                "has it. Leave the option out."
-            )
-        if data.test is None:  # or the images held back would be taken for it
-            raise DataError(
-                f"{args.data}: expected a set with a test part for --validation-share; found none. "
+                f"{args.data}: expected a set without val for --validation-share; found a val. "
                 "Leave the option out."
+            )
+        if data.test is None:  # or val would be read as the test split
+            raise DataError(
+                f"{args.data}: expected a set with a test split for --validation-share; found "
+                "none. Leave the option out."
             )
         data = hold_back(data, share)
     splits = {"train": "train", "validation": "val", "test": "test"}
     lines = []
     with fill_together(args.out) as folder:
         for part, files in data.parts().items():
-            parts, side = (args.parts, args.side) if part == "train" else (1, args.side)
-            side = None if part == "test" else side  # testing uses the untouched files
-            for path in write_packs(files, folder, splits[part], parts, side):
+            shards = args.shards if part == "train" else 1
+            side = None if part == "test" else args.side  # test images stay untouched
+            for path in write_packs(files, folder, splits[part], shards, side):
                 lines.append(f"{args.out / path.name}: {path.stat().st_size:,} bytes")
             lines.append(f"{splits[part]}: {len(files)} images")
         write_words(data, folder)
-    print("\n".join(lines))  # of files that are in place
+    print("\n".join(lines))  # only now are the files in place
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ DRAWS = 5  # uniform numbers per image
 COLOR_DRAWS = 5  # and of jitter_colors
 BLUR_DRAWS = 2  # and of blur
 PAD = 4  # pixels of `crop`, as in the authors' CIFAR-10 recipe
-SIGMAS = (0.1, 2.0)  # pixels, of `blur` in an image of SIGMAS_AT; in a smaller one as much smaller
+SIGMAS = (0.1, 2.0)  # pixels, of `blur` in an image of SIGMAS_AT; they scale with the image
 SIGMAS_AT = 224
 AT_A_TIME = 256  # images that are scaled in float
 ASPECT = 4 / 3  # of `resized_crop`: from 3/4 to 4/3
@@ -29,7 +29,7 @@ YIQ = ((0.299, 0.587, 0.114), (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.31
 
 
 def draw(count: int, generator: torch.Generator, numbers: int = DRAWS) -> Tensor:
-    """What augmentations need of chance: float32 [count, numbers] in 0..1, on the CPU."""
+    """The random numbers of augmentations: float32 [count, numbers] in 0..1, on the CPU."""
     return torch.rand(count, numbers, generator=generator)
 
 
@@ -77,8 +77,8 @@ AUGMENTATIONS: dict[str, Augmentation] = {
 
 
 def jitter_colors(pixels: Tensor, draws: Tensor, strength: float) -> Tensor:
-    """Other light, another camera: brightness, contrast and saturation times 1 +- 0.8 `strength`,
-    hue turned by up to 0.2 `strength` of a circle; 0.2 `strength` of the images lose all colour.
+    """Brightness, contrast and saturation times 1 +- 0.8 `strength`, hue turned by up to 0.2
+    `strength` of a circle; 0.2 `strength` of the images lose all colour.
 
     The ranges are SimCLR's (Chen et al. 2020, appendix A). Hue turns in the plane of I and Q: all
     of it is one matrix per image.
@@ -104,17 +104,17 @@ def jitter_colors(pixels: Tensor, draws: Tensor, strength: float) -> Tensor:
 
 
 def blur(pixels: Tensor, draws: Tensor, share: float) -> Tensor:
-    """About a `share` of the images out of focus, as a small image made larger is.
+    """Blurs about a `share` of the images, as if they were out of focus or enlarged.
 
-    Gaussian blur with SimCLR's deviations (Chen et al. 2020, appendix A), SIGMAS: as matrices that
-    weigh the rows and the columns of each image, borders by what is there.
+    Gaussian blur with SimCLR's deviations (Chen et al. 2020, appendix A), SIGMAS. It is computed as
+    two matrix products per image, over its rows and columns. At a border only pixels inside count.
 
     Uint8 [N, 3, H, W], float [N, BLUR_DRAWS] -> uint8 [N, 3, H, W].
     """
     draws = draws.to(pixels.device)
-    least, most = (sigma * pixels.shape[-1] / SIGMAS_AT for sigma in SIGMAS)
+    low, high = (sigma * pixels.shape[-1] / SIGMAS_AT for sigma in SIGMAS)
     chosen = draws[:, 0] < share
-    sigma = torch.where(chosen, least + (most - least) * draws[:, 1], 1e-3)
+    sigma = torch.where(chosen, low + (high - low) * draws[:, 1], 1e-3)
     down, across = (_gaussians(side, sigma) for side in pixels.shape[-2:])
     blurred = down[:, None] @ pixels.float() @ across[:, None].mT
     return blurred.round_().clamp_(0, 255).to(torch.uint8)
@@ -128,7 +128,7 @@ def _gaussians(side: int, sigma: Tensor) -> Tensor:
 
 
 def view_centre(pixels: Tensor, preprocessing: Preprocessing) -> Tensor:
-    """Square images of any size at the scale that is measured and served, and their centre.
+    """The centre of square images of any size, scaled as in evaluation and serving.
 
     Uint8 [N, 3, H, H] -> uint8 [N, 3, crop, crop].
     """

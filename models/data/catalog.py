@@ -53,8 +53,8 @@ PHOTOS = {photo.wnid: photo for photo in (*IMAGENETTE, *IMAGEWOOF)}
 class KnownSet:
     """A public set: the repository of the counted copy, and how many images each class has.
 
-    `each` counts images of every class by part; where counts differ, `counts` has those of each
-    class by part, and `photos` those of Imagenette and Imagewoof.
+    `each` counts images of every class by split; where counts differ, `counts` has those of each
+    class by split, and `photos` those of Imagenette and Imagewoof.
     """
 
     source: str
@@ -65,11 +65,11 @@ class KnownSet:
 
     @property
     def has_train(self) -> bool:
-        """Whether it has images to train on: some sets are there to test on alone."""
+        """Whether it has images to train on: some sets have test images only."""
         return bool(self.photos) or "train" in {*self.each, *self.counts}
 
     def expected(self, part: str, class_name: str) -> int:
-        """Images of a class in a part; 0 for a class the set does not have."""
+        """Images of a class in a split; 0 for a class the set does not have."""
         if self.counts:
             return self.counts.get(part, {}).get(class_name, 0)
         if not self.photos:
@@ -172,7 +172,7 @@ KNOWN: dict[str, KnownSet] = {
     ),
     "sharp-photos": KnownSet(
         "models/recipes/sources/sharp-photos.toml",
-        59,
+        58,
         counts={
             "train": {
                 "British dragonfly": 125,
@@ -183,26 +183,26 @@ KNOWN: dict[str, KnownSet] = {
                 "beetle": 415,
                 "beetle from the web": 2211,
                 "bird": 1939,
-                "boat": 1277,
+                "boat": 304,
                 "bridge": 757,
                 "bus": 357,
-                "butterfly": 273,
+                "butterfly": 163,
                 "butterfly and moth": 1000,
                 "butterfly from the web": 2179,
                 "car": 592,
-                "cat": 286,
+                "cat": 186,
                 "cat from the web": 2410,
                 "city": 2728,
                 "cockroach": 50,
                 "cow": 2142,
                 "cow from the web": 2248,
                 "dish": 425,
-                "dog": 298,
+                "dog": 198,
                 "dog from the web": 1810,
                 "dragonfly": 68,
                 "dragonfly over a pond": 109,
                 "earwig": 464,
-                "elephant": 473,
+                "elephant": 297,
                 "elephant from the web": 2227,
                 "female dragonfly": 171,
                 "fish": 258,
@@ -219,14 +219,13 @@ KNOWN: dict[str, KnownSet] = {
                 "macaw": 50,
                 "male dragonfly": 228,
                 "mayfly": 40,
-                "monkey": 1491,
+                "monkey": 1393,
                 "monkey from the web": 2227,
                 "moth": 529,
                 "mountain": 3128,
                 "pair of dragonflies": 47,
                 "sea": 2882,
                 "snake": 337,
-                "spider": 132,
                 "spider from the web": 2240,
                 "tower": 123,
                 "train": 165,
@@ -235,6 +234,64 @@ KNOWN: dict[str, KnownSet] = {
                 "wasp": 497,
                 "weevil": 482,
             }
+        },
+    ),
+    "held-out": KnownSet(
+        "models/recipes/sources/held-out.toml",
+        24,
+        counts={
+            "validation": {
+                "bird": 54,
+                "boat": 40,
+                "bridge": 21,
+                "building": 94,
+                "bus": 56,
+                "car": 43,
+                "cat": 95,
+                "cow": 42,
+                "dog": 136,
+                "elephant": 77,
+                "far": 373,
+                "fish": 32,
+                "flower": 44,
+                "food": 62,
+                "frog": 38,
+                "fruit": 26,
+                "insect": 45,
+                "landscape": 83,
+                "monkey": 37,
+                "near": 161,
+                "snake": 38,
+                "spider": 44,
+                "train": 33,
+                "truck": 27,
+            },
+            "test": {
+                "bird": 54,
+                "boat": 40,
+                "bridge": 20,
+                "building": 94,
+                "bus": 55,
+                "car": 43,
+                "cat": 94,
+                "cow": 42,
+                "dog": 135,
+                "elephant": 77,
+                "far": 373,
+                "fish": 31,
+                "flower": 43,
+                "food": 62,
+                "frog": 37,
+                "fruit": 26,
+                "insect": 44,
+                "landscape": 83,
+                "monkey": 36,
+                "near": 161,
+                "snake": 37,
+                "spider": 44,
+                "train": 32,
+                "truck": 27,
+            },
         },
     ),
     "imagenet-samples": KnownSet(

@@ -1,4 +1,4 @@
-"""A data set made out of others: each of its classes is a group of theirs."""
+"""A data set made of others: each of its classes is a group of their classes."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from models.data.toml_files import read_toml
 from models.errors import DataError
 
 ALL = "*"  # after "SET/": its classes
-TESTED_ON = 0.1  # of each class, where a set has no test part
+TESTED_ON = 0.1  # share of each class that is tested on, if a set has no test split
 
 Place = tuple[str, str]  # the name of a set, and a class of it
 
 
 @dataclass(frozen=True)
 class Groups:
-    """members: group -> classes; most, most_test: images of a group to train and test on."""
+    """members: group -> classes; the limits are images of a group to train on and to test on."""
 
     members: Mapping[str, tuple[str, ...]]
-    most: int
-    most_test: int
+    max_images: int
+    max_test_images: int
 
     def locate(self, sets: Mapping[str, DataSet]) -> dict[Place, str]:
-        """Where the images of which group are.
+        """Each place of images -> its group.
 
-        Raises DataError if a set or a class is not there, or a class comes into two groups.
+        Raises DataError if a set or a class is missing, or a class is in two groups.
         """
         written: dict[Place, list[str]] = {}
         groups: dict[Place, str] = {}
@@ -72,11 +72,13 @@ def _find_places(group: str, name: str, sets: Mapping[str, DataSet]) -> list[Pla
 def read_groups(path: Path) -> Groups:
     """Raises DataError for a file that is not as described, or a class in two groups."""
     content = read_toml(path)
-    most, most_test, table = (content.get(key) for key in ("most", "most_test", "groups"))
-    if type(most) is not int or type(most_test) is not int or not isinstance(table, dict):
+    limits = [content.get(key) for key in ("max_images", "max_test_images")]
+    whole = [limit for limit in limits if type(limit) is int]
+    table = content.get("groups")
+    if len(whole) < len(limits) or not isinstance(table, dict):
         raise DataError(
-            f"{path}: expected whole numbers most and most_test, and a table [groups]; found "
-            f"{most}, {most_test} and {str(table)[:80]}"
+            f"{path}: expected whole numbers max_images and max_test_images, and a table "
+            f"[groups]; found {limits[0]}, {limits[1]} and {str(table)[:80]}"
         )
     for name, row in table.items():
         if not isinstance(row, list) or not all(isinstance(member, str) for member in row):
@@ -87,16 +89,16 @@ def read_groups(path: Path) -> Groups:
     counts = Counter(name for row in members.values() for name in row)
     if twice := [name for name, count in counts.items() if count > 1]:
         raise DataError(f"{path}: expected each class in one group; found twice: {twice[:5]}")
-    if len(members) < 2 or min(most, most_test) < 1 or not all(members.values()):
+    if len(members) < 2 or min(whole) < 1 or not all(members.values()):
         raise DataError(
             f"{path}: expected at least 2 groups with classes in each, and limits of at least 1; "
-            f"found {len(members)} groups, limits {most} and {most_test}"
+            f"found {len(members)} groups, limits {whole[0]} and {whole[1]}"
         )
-    return Groups(members, most, most_test)
+    return Groups(members, *whole)
 
 
 def group_sets(groups: Groups, sets: Mapping[str, DataSet]) -> dict[str, ImageFiles]:
-    """The parts of the new set. Raises DataError if a class is in none of the sets."""
+    """The splits of the new set. Raises DataError if a class is in none of the sets."""
     places = groups.locate(sets)
     classes = tuple(sorted(groups.members))
     parts: dict[str, list[ImageFiles]] = {}
@@ -108,12 +110,12 @@ def group_sets(groups: Groups, sets: Mapping[str, DataSet]) -> dict[str, ImageFi
             grouped = _regroup(files.select(taken), places, classes, set_name)
             parts.setdefault(part, []).append(grouped)
     test = join_files(parts["test"])
-    # Only some sets have a validation part: those images may be trained on. Sets gathered from
-    # the web have some images twice: none of the test part's is left.
+    # Only some sets have a validation split; its images are training images here. Sets collected
+    # from the web have some images twice: copies of test images are left out of train.
     train = join_files([*parts["train"], *parts.pop("validation", [])]).without(test)
     return {
-        "train": train.select(_share_evenly(train, groups.most)),
-        "test": test.select(_share_evenly(test, groups.most_test)),
+        "train": train.select(_share_evenly(train, groups.max_images)),
+        "test": test.select(_share_evenly(test, groups.max_test_images)),
     }
 
 
@@ -136,8 +138,8 @@ def _regroup(
     return ImageFiles(names, tuple(found), classes, files.read)
 
 
-def _share_evenly(files: ImageFiles, most: int) -> list[int]:
-    """At most so many of each label: the first of each of its folders, the second, ..."""
+def _share_evenly(files: ImageFiles, max_images: int) -> list[int]:
+    """At most `max_images` of each label: the first image of each folder, the second, ..."""
     rank: Counter[str] = Counter()
     order = []
     for i, name in enumerate(files.names):
@@ -147,7 +149,7 @@ def _share_evenly(files: ImageFiles, most: int) -> list[int]:
     taken: Counter[int] = Counter()
     chosen = []
     for label, _, _, i in sorted(order):
-        if taken[label] < most:
+        if taken[label] < max_images:
             taken[label] += 1
             chosen.append(i)
     return sorted(chosen)

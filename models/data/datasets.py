@@ -1,8 +1,8 @@
 """Data sets: train, val and test of a local copy, checked against what is known of it.
 
 A set is a local copy: folders or packs called train, val and test. ImageNet's own validation
-images, wherever they lie, are the test set: they are never trained on, nor looked at before the
-end. A set without a test set of its own is tested on its val, and a share of train is held back.
+images, wherever they lie, are the test set: they are never trained on, and read only
+at the end. A set without a test split is tested on its val, and a share of train is held back.
 Nothing is downloaded here; README.md of this folder says how to get each set.
 """
 
@@ -55,7 +55,7 @@ class DataSet:
                 )
 
     def parts(self) -> dict[str, ImageFiles]:
-        """The parts that are there, by name."""
+        """The splits that are there, by name."""
         found = {"train": self.train, "validation": self.validation, "test": self.test}
         return {name: files for name, files in found.items() if files is not None}
 
@@ -63,7 +63,7 @@ class DataSet:
 def open_data_set(data: Path, name: str | None = None, needs_train: bool = True) -> DataSet:
     """The set in the folder `data`; with a `name` of NAMES its counts are checked.
 
-    For a union, DATA has a folder per member, called like it. Without a name any folder with
+    For a union, DATA has a folder with the name of each member. Without a name any folder with
     train/ (and test/ or val/) is a set; without needs_train, one with test/ or val/ alone, too.
 
     Raises DataError, IncompleteData.
@@ -89,7 +89,7 @@ def open_data_set(data: Path, name: str | None = None, needs_train: bool = True)
 
 
 def verify(name: str, known: KnownSet, parts: dict[str, ImageFiles], where: Path) -> None:
-    """Compares counts per class and part. Raises IncompleteData naming the first differences."""
+    """Compares counts per class and split. Raises IncompleteData naming the first differences."""
     found_classes = parts["train"].classes
     expected_classes = tuple(photo.wnid for photo in known.photos) or found_classes
     differences = [
@@ -110,7 +110,8 @@ def verify(name: str, known: KnownSet, parts: dict[str, ImageFiles], where: Path
     if differences:
         more = len(differences) - SHOWN
         raise IncompleteData(
-            f"{where}: this is no whole copy of {name}: {'; '.join(differences[:SHOWN])}"
+            f"{where}: expected a complete copy of {name}; found differences: "
+            f"{'; '.join(differences[:SHOWN])}"
             f"{f'; and {more} more' if more > 0 else ''}. Get it again from {known.source}, or "
             "leave out the set's name to use the folder as it is."
         )
@@ -142,7 +143,7 @@ def _read_words(folder: Path) -> dict[str, str]:
 
 
 def write_words(data: DataSet, folder: Path) -> None:
-    """The list that open_data_set reads, of the classes that are called otherwise than they are."""
+    """Writes the list that open_data_set reads: classes whose label is not their name."""
     pairs = zip(data.train.classes, data.labels, strict=True)
     lines = [f"{name}\t{label}\n" for name, label in pairs if name != label]
     if lines:
@@ -155,7 +156,7 @@ def _open_parts(data: Path, needs_train: bool) -> dict[str, ImageFiles]:
         there = "a file" if data.exists() else "nothing there"
         raise DataError(
             f"{data}: expected the folder of a data set, with train/, test/ or val/ in it, or "
-            f"packs of these names; found {there}. Mend the path."
+            f"packs of these names; found {there}. Correct the path."
         )
     found = {split: _read_split(data, split) for split in ("train", "val", "test")}
     if not needs_train and found["train"] is None:
@@ -199,7 +200,7 @@ def _read_split(data: Path, split: str) -> ImageFiles | None:
     if (folder / ANNOTATIONS).is_file():
         return _read_annotated(folder)
     if split == "test" and (data / "val" / ANNOTATIONS).is_file() and (folder / "images").is_dir():
-        return None  # Tiny-ImageNet's own test images have no labels: its val is the test part
+        return None  # Tiny-ImageNet's own test images have no labels: its val is the test split
     return read_folder(folder) if folder.is_dir() else None
 
 
@@ -212,8 +213,8 @@ def _read_annotated(folder: Path) -> ImageFiles:
     paths = [folder / "images" / row[0] for row in rows]
     if missing := [path for path in paths if not path.is_file()]:
         raise IncompleteData(
-            f"{missing[0]}: listed in {ANNOTATIONS}, but not there, as {len(missing)} of "
-            f"{len(paths)}. Copy the set again."
+            f"{missing[0]}: listed in {ANNOTATIONS}, but not there; so are {len(missing)} of "
+            f"{len(paths)} files. Copy the set again."
         )
     classes = tuple(sorted({row[1] for row in rows}))
     index = {name: label for label, name in enumerate(classes)}

@@ -33,20 +33,21 @@ CACHE_FORMAT = 1
 class LabelledImages:
     """pixels uint8 [N, 3, S, S], labels int64 [N] that index classes.
 
-    `skipped` says of each damaged file that was left out its name and what is wrong.
+    `skipped` has a line for each damaged file that was left out: its name and what is wrong.
     """
 
     pixels: Tensor
     labels: Tensor
     classes: tuple[str, ...]
     skipped: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()  # of the files that they were decoded from
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def to(self, device: torch.device | str) -> LabelledImages:
         pixels, labels = self.pixels.to(device), self.labels.to(device)
-        return LabelledImages(pixels, labels, self.classes, self.skipped)
+        return LabelledImages(pixels, labels, self.classes, self.skipped, self.names)
 
     def select(self, index: Tensor) -> LabelledImages:
         return LabelledImages(self.pixels[index], self.labels[index], self.classes)
@@ -62,10 +63,10 @@ def decode_images(
     skip_damaged: bool | None = None,
     cache: Path | None = None,
 ) -> LabelledImages:
-    """Every image as the pixels the network sees, in the order of `files` on any `workers`.
+    """All images as the network sees them, in the order of `files`, with any number of `workers`.
 
     With a `cache` folder the pixels are kept there as one file and mapped the next time.
-    skip_damaged: None where the command has no such option, which the error then does not advise.
+    skip_damaged: None if the command has no such option; then the error does not advise it.
     Raises DamagedImages naming the files, unless they are to be skipped; DataError if none is
     left, or if the file in the cache is damaged.
     """
@@ -73,7 +74,9 @@ def decode_images(
     shape = (len(files), 3, preprocessing.crop, preprocessing.crop)
     if kept is not None and kept.is_file():
         pixels = _map(kept, shape)
-        return LabelledImages(torch.from_numpy(pixels), torch.tensor(files.labels), files.classes)
+        return LabelledImages(
+            torch.from_numpy(pixels), torch.tensor(files.labels), files.classes, (), files.names
+        )
     pixels = np.empty(shape, np.uint8)
     reader = ImageReader(preprocessing, LIMITS)
 
@@ -100,14 +103,18 @@ def decode_images(
     if not damaged:
         if kept is not None:
             _keep(kept, pixels)
-        return LabelledImages(torch.from_numpy(pixels), labels, files.classes)
+        return LabelledImages(torch.from_numpy(pixels), labels, files.classes, (), files.names)
     if not skip_damaged:
         raise DamagedImages(damaged, len(files), can_skip=skip_damaged is not None)
     good = torch.tensor([i for i, fault in enumerate(faults) if fault is None], dtype=torch.int64)
     if not len(good):
         raise DataError(f"all of {len(files)} files are damaged; the first: {damaged[0]}")
     return LabelledImages(
-        torch.from_numpy(pixels)[good], labels[good], files.classes, tuple(damaged)
+        torch.from_numpy(pixels)[good],
+        labels[good],
+        files.classes,
+        tuple(damaged),
+        tuple(files.names[i] for i in good.tolist()),
     )
 
 
@@ -121,7 +128,7 @@ def _cache_key(files: ImageFiles, preprocessing: Preprocessing) -> str:
 
 
 def _map(path: Path, shape: tuple[int, ...]) -> np.ndarray:
-    """The pixels that _keep wrote. Raises DataError: a damaged disk had better be known."""
+    """The pixels that _keep wrote. Raises DataError, so that a damaged disk is noticed."""
     try:
         pixels = np.load(path, mmap_mode="c")
     except NUMPY_DAMAGE as error:
@@ -132,7 +139,7 @@ def _map(path: Path, shape: tuple[int, ...]) -> np.ndarray:
         found = "another array"
     raise DataError(
         f"{path}: expected decoded pixels of models.train, {shape} of uint8; found {found}. Remove "
-        "the file, and the images are decoded anew."
+        "the file; the images are then decoded again."
     )
 
 

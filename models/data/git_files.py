@@ -33,7 +33,7 @@ def list_files(clone: Path, commit: str) -> Blobs:
 
 
 def _git(clone: Path, *arguments: str) -> bytes | None:
-    """What git prints, None if it says no. Raises DataError if there is no git."""
+    """What git prints, None if it fails. Raises DataError if there is no git."""
     try:
         # A folder inside of another repository is no clone: git must not look above it.
         answer = subprocess.run(

@@ -1,6 +1,6 @@
-"""Encoded images with labels, read one at a time: from folders of class folders, joined, chosen.
+"""Encoded images with labels, which are read one at a time from folders, joined and selected.
 
-Names of files tell where an image comes from: ImageNet's own validation images keep their names
+The name of a file says where an image comes from: ImageNet's own validation images keep their names
 in Imagenette and Imagewoof, and those are the test set, never trained on.
 """
 
@@ -15,8 +15,8 @@ from pathlib import Path, PurePosixPath
 from models.errors import DataError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".avif")
-# Of Windows, which hides them by an attribute, not by a dot. In small letters.
-_LITTER = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini"})
+# Files that Windows keeps beside images, in small letters. Others, such as .DS_Store, have a dot.
+_SYSTEM_FILES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini"})
 TEST_FILE_PREFIX = "ILSVRC2012_val_"  # of ImageNet's own validation images
 
 
@@ -43,7 +43,7 @@ class ImageFiles:
         )
 
     def without(self, *others: ImageFiles) -> ImageFiles:
-        """Those that are no copies of an image of the others, byte for byte."""
+        """The images that are not copies of an image of the others, byte for byte."""
         if not others:
             return self
         known = {part.digest(i) for part in others for i in range(len(part))}
@@ -71,7 +71,7 @@ class ImageFiles:
 
 
 def _encode(text: str) -> bytes:
-    """UTF-8, and the bytes themselves of a file's name that is none."""
+    """UTF-8; a file name that is not UTF-8 keeps its bytes."""
     return text.encode("utf-8", "surrogateescape")
 
 
@@ -91,8 +91,8 @@ def read_folder(path: Path, every_file: bool = False) -> ImageFiles:
     """Indexes a folder with a sub-folder per class, sorted by name; sub-folders may nest.
 
     Images are found by SUFFIXES; hidden files and folders, with a dot before their name, and the
-    files that Windows keeps beside images are left alone. With `every_file`, all others count:
-    what is no image is an error when it is decoded, images beside the sub-folders and links
+    files that Windows keeps beside images are passed over. With `every_file`, all others count:
+    a file that is no image is an error when it is decoded, images beside the sub-folders and links
     that are not followed are errors here, and nothing is left out unseen.
 
     Raises DataError: no folder, fewer than two classes, or a class without images.
@@ -103,7 +103,7 @@ def read_folder(path: Path, every_file: bool = False) -> ImageFiles:
             f"{'nothing' if not path.exists() else 'a file'}"
         )
     entries = [f for f in path.iterdir() if not f.name.startswith(".")]
-    folders = sorted((f for f in entries if f.is_dir()), key=lambda folder: folder.name)
+    folders = list_folders(path)
     if len(folders) < 2:
         raise DataError(
             f"{path}: expected a sub-folder per class, at least 2; found {len(folders)}. Put the "
@@ -119,7 +119,7 @@ def read_folder(path: Path, every_file: bool = False) -> ImageFiles:
     files: list[Path] = []
     labels: list[int] = []
     for label, folder in enumerate(folders):
-        found = [f for f in folder.rglob("*") if not _is_hidden(f.relative_to(folder))]
+        found = list_visible(folder)
         if every_file and (links := [f for f in found if f.is_symlink() and not f.is_file()]):
             raise DataError(
                 f"{links[0]}: expected an image or a folder; found a link to "
@@ -145,14 +145,35 @@ def read_folder(path: Path, every_file: bool = False) -> ImageFiles:
     )
 
 
+def list_folders(folder: Path) -> list[Path]:
+    """The folders in a folder that are not hidden, sorted by name; none if it is no folder."""
+    if not folder.is_dir():
+        return []
+    inside = (f for f in folder.iterdir() if f.is_dir() and not f.name.startswith("."))
+    return sorted(inside, key=lambda path: path.name)
+
+
+def list_visible(folder: Path) -> list[Path]:
+    """Everything below a folder, but for hidden files and folders (with a dot before their name)
+    and what operating systems keep beside images: Thumbs.db, desktop.ini, .DS_Store.
+    """
+    return [path for path in folder.rglob("*") if not _is_hidden(path.relative_to(folder))]
+
+
+def list_images(folder: Path) -> list[Path]:
+    """The files below a folder that have an image's suffix and are not hidden, sorted."""
+    return sorted(path for path in list_visible(folder) if path.suffix.lower() in SUFFIXES)
+
+
 def _is_hidden(path: Path) -> bool:
-    return path.name.lower() in _LITTER or any(part.startswith(".") for part in path.parts)
+    system = path.name.lower() in _SYSTEM_FILES
+    return system or any(part.startswith(".") for part in path.parts)
 
 
 def join_files(parts: Sequence[ImageFiles]) -> ImageFiles:
     """All images of several sources, labels renumbered over the sorted union of the classes.
 
-    By class, then name: the order, and with it the digest, tells nothing of where they lay.
+    Sorted by class and name: order and digest do not depend on where the images lay.
     """
     classes = tuple(sorted({name for part in parts for name in part.classes}))
     index = {name: label for label, name in enumerate(classes)}

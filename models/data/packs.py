@@ -1,8 +1,8 @@
-"""Packs: thousands of encoded images in one .npz file, or in a few of equal shares per class.
+"""Packs: thousands of encoded images in one .npz file, or in a few of them, its shards.
 
-A pack holds `blob` (uint8, all files end to end), `offs` (int64, n + 1 offsets into it), `label`
+A file holds `blob` (uint8, all images end to end), `offs` (int64, n + 1 offsets into it), `label`
 (int64), `wnids` (the sorted class names that labels index) and `names` (the relative paths of the
-files). Image i is blob[offs[i]:offs[i + 1]].
+images). Image i is blob[offs[i]:offs[i + 1]]. Shards have equal shares of each class.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ KEYS: dict[str, Any] = {
     "wnids": np.str_,
     "names": np.str_,
 }
-# One's own files, not a stranger's upload: as large as the decoder takes.
+# Our own files, not uploads of strangers: as large as the decoder accepts.
 LIMITS = ImageLimits(max_bytes=2**30, max_pixels=89_000_000, max_scans=1000)
-#: what numpy raises where a file of arrays is cut, or has other bits than were written
+#: what numpy raises for a file of arrays that is cut or damaged
 NUMPY_DAMAGE = (
     OSError,
     EOFError,
@@ -47,25 +47,25 @@ NUMPY_DAMAGE = (
 
 
 def find_packs(folder: Path, split: str) -> list[Path]:
-    """FOLDER/SPLIT.npz, or its parts FOLDER/SPLIT-0.npz, ...; empty if there are none.
+    """FOLDER/SPLIT.npz, or its shards FOLDER/SPLIT-0.npz, ...; empty if there are none.
 
-    Raises DataError for both, and for parts without a number.
+    Raises DataError if both are there, and for a shard without a number.
     """
     whole = folder / f"{split}.npz"
     numbers = {path: path.stem.removeprefix(f"{split}-") for path in folder.glob(f"{split}-*.npz")}
     if strange := [path.name for path, number in numbers.items() if not number.isdecimal()]:
         raise DataError(
-            f"{folder}: expected {whole.name}, or parts named {split}-0.npz and so on; found "
+            f"{folder}: expected {whole.name}, or shards named {split}-0.npz and so on; found "
             f"{strange[0]}. Rename or remove it."
         )
     parts = sorted(numbers, key=lambda path: int(numbers[path]))
     if whole.is_file() and parts:
-        raise DataError(f"{folder}: expected {whole.name} or its parts; found both. Remove one.")
+        raise DataError(f"{folder}: expected {whole.name} or its shards; found both. Remove one.")
     return [whole] if whole.is_file() else parts
 
 
 def check_no_images(folder: Path, splits: Sequence[str]) -> None:
-    """Raises DataError if the folder has images of these parts, which packs would mix with."""
+    """Raises DataError if the folder has images of these splits, which packs would mix with."""
     for split in splits:
         if find_packs(folder, split) or (folder / split).exists():
             raise DataError(
@@ -75,7 +75,7 @@ def check_no_images(folder: Path, splits: Sequence[str]) -> None:
 
 
 def read_packs(paths: list[Path]) -> ImageFiles:
-    """The images of all parts, sorted by class and name, so that parts do not show.
+    """The images of all shards, sorted by class and name: the same for any number of shards.
 
     Raises DataError.
     """
@@ -139,10 +139,10 @@ def _read_arrays(path: Path) -> list[np.ndarray]:
 
 @contextmanager
 def fill_together(folder: Path) -> Iterator[Path]:
-    """A hidden folder in `folder`; its files come into `folder` at the end, or after an error none.
+    """A hidden folder in `folder`; at the end its files are moved into `folder`, unless one failed.
 
-    A set of which some parts lack would be read as another set. A process that is killed leaves the
-    hidden folder, or at worst some files without test.npz, the last to come.
+    An incomplete set would be read as another set. A process that is killed leaves the hidden
+    folder, or at worst some files without test.npz, which is moved last.
     """
     is_new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
@@ -161,20 +161,20 @@ def fill_together(folder: Path) -> Iterator[Path]:
 
 
 def write_packs(
-    files: ImageFiles, folder: Path, split: str, parts: int = 1, side: int | None = None
+    files: ImageFiles, folder: Path, split: str, shards: int = 1, side: int | None = None
 ) -> list[Path]:
-    """Writes FOLDER/SPLIT.npz, or `parts` files with equal shares of each class.
+    """Writes FOLDER/SPLIT.npz, or `shards` files with equal shares of each class.
 
-    With `side` larger images are encoded anew as JPEG of quality 75: the centre square, of
-    that side. Those of one set are to be written into `fill_together`. Raises DamagedImages
-    naming those that cannot be encoded.
+    With `side`, the centre square of larger images is encoded again, as JPEG of quality 75 with
+    that side. Write the packs of one set into `fill_together`. Raises DamagedImages, which names
+    the images that cannot be encoded.
     """
     folder.mkdir(parents=True, exist_ok=True)
     order = _in_order(files)
     paths = []
-    for part in range(parts):
-        path = folder / (f"{split}.npz" if parts == 1 else f"{split}-{part}.npz")
-        _write_pack(files.select(order[part::parts]), path, side)
+    for shard in range(shards):
+        path = folder / (f"{split}.npz" if shards == 1 else f"{split}-{shard}.npz")
+        _write_pack(files.select(order[shard::shards]), path, side)
         paths.append(path)
     return paths
 
@@ -202,10 +202,14 @@ def _write_pack(files: ImageFiles, path: Path, side: int | None) -> None:
 
 
 def encode_anew(data: bytes, side: int, quality: int = 75) -> bytes:
-    """The centre square of an image as JPEG of this side; the file as it is where no side of the
+    """The centre square of an image as JPEG of this side; the file unchanged if no side of the
     image is longer. Raises InvalidImage.
     """
-    original = decode_image(data, LIMITS)
+    return encode_square(decode_image(data, LIMITS), data, side, quality)
+
+
+def encode_square(original: Image.Image, data: bytes, side: int, quality: int) -> bytes:
+    """As `encode_anew`, of an image that is decoded already from the file `data`."""
     if max(original.size) <= side:
         return data
     side = min(side, *original.size)  # nothing is gained by making it larger
@@ -217,7 +221,7 @@ def encode_anew(data: bytes, side: int, quality: int = 75) -> bytes:
 
 
 def _in_order(files: ImageFiles) -> list[int]:
-    """Indices by class, then name: neighbours go to different parts, so these are balanced."""
+    """Indices by class and name; neighbours go to different shards, so that these are balanced."""
     return sorted(range(len(files)), key=lambda i: (files.labels[i], files.names[i]))
 
 

@@ -8,8 +8,8 @@ from runtime.images import MAX_SIDE, Preprocessing
 # Mean and deviation of ImageNet's pixels, 0..255 RGB, as in the authors' code.
 MEAN, STD = (123.68, 116.779, 103.939), (58.393, 57.12, 57.375)
 SHORTER_SIDE = 256 / 224  # of the crop, for photos: the authors' evaluation
-# Photos are averaged down to no less than this many times the shorter side that the crop is cut out
-# of: with 1.5 and with 1, answers changed whose margin is above one logit (models.reduce).
+# A photo may be reduced while it is decoded, but not below this many times `resize`: with 1.5 and
+# with 1, answers with a margin above one logit changed (models.reduce).
 REDUCE = 2.0
 SMALL = 100  # pixels; below, networks see the whole small image
 

@@ -11,18 +11,25 @@ from typing import Any
 from models.data.toml_files import read_toml
 from models.errors import DataError
 
-LIMIT_KEYS = ("least", "most_bytes", "side")
+LIMIT_KEYS = ("min_side", "max_bytes", "side")
+MOST = "max_images"
+WITHOUT = "without"
 
 
 @dataclass(frozen=True)
 class Repository:
-    """classes: class -> folders or files, or labels in the table."""
+    """classes: class -> folders or files, or labels in the table; max_images of each class.
+
+    without: folders or files that are in no class.
+    """
 
     name: str
     commit: str
     classes: Mapping[str, tuple[str, ...]]
     table: str | None = None
     folder: str | None = None
+    max_images: int | None = None
+    without: tuple[str, ...] = ()
 
     def clone_in(self, clones: Path) -> Path:
         """The folder of its clone."""
@@ -31,11 +38,11 @@ class Repository:
 
 @dataclass(frozen=True)
 class Sources:
-    """What SOURCES.toml says: `least` and `side` in pixels."""
+    """What SOURCES.toml says: `min_side` and `side` in pixels."""
 
     repositories: tuple[Repository, ...]
-    least: int
-    most_bytes: int
+    min_side: int
+    max_bytes: int
     side: int
 
 
@@ -46,23 +53,31 @@ def read_sources(path: Path) -> Sources:
     for key, value in limits.items():
         if type(value) is not int or value < 1:
             raise DataError(f"{path}: expected a whole number {key} of at least 1; found {value}")
+    most = _read_most(content, None, str(path))
     rows = content.get("repository")
     if not isinstance(rows, list) or not rows:
         raise DataError(f"{path}: expected tables [[repository]]; found {str(rows)[:80]}")
-    repositories = tuple(_read_repository(row, path) for row in rows)
+    repositories = tuple(_read_repository(row, path, most) for row in rows)
     if len({c for repository in repositories for c in repository.classes}) < 2:
         raise DataError(f"{path}: expected at least 2 classes; found fewer")
     return Sources(repositories, **{key: content[key] for key in LIMIT_KEYS})
 
 
-def _read_repository(row: Any, path: Path) -> Repository:
+def _read_most(table: Mapping[str, Any], default: int | None, where: str) -> int | None:
+    most: int | None = table.get(MOST, default)
+    if MOST in table and (type(most) is not int or most < 1):
+        raise DataError(f"{where}: expected a whole number {MOST} of at least 1; found {most!r}")
+    return most
+
+
+def _read_repository(row: Any, path: Path, most: int | None) -> Repository:
     wanted = {"name": str, "commit": str, "classes": dict}
     optional = {"table": str, "folder": str}
-    unknown = sorted(set(row) - set(wanted) - set(optional)) if isinstance(row, dict) else [row]
+    known = (*wanted, *optional, MOST, WITHOUT)
+    unknown = sorted(set(row) - set(known)) if isinstance(row, dict) else [row]
     if unknown:
         raise DataError(
-            f"{path}: expected [[repository]] with {', '.join((*wanted, *optional))}; found "
-            f"{str(unknown)[:80]}"
+            f"{path}: expected [[repository]] with {', '.join(known)}; found {str(unknown)[:80]}"
         )
     for key, kind in (wanted | optional).items():
         if not isinstance(row.get(key), kind) and (key in wanted or key in row):
@@ -79,7 +94,7 @@ def _read_repository(row: Any, path: Path) -> Repository:
         raise DataError(f"{path}: expected a name owner/repository; found {row['name']}")
     if ("table" in row) != ("folder" in row):
         raise DataError(f"{path}: {row['name']}: expected table and folder together; found one")
-    for name, entries in row["classes"].items():
+    for name, entries in (row["classes"] | {WITHOUT: row.get(WITHOUT, ["none"])}).items():
         texts = isinstance(entries, list) and all(isinstance(entry, str) for entry in entries)
         if not texts or not entries:
             raise DataError(
@@ -89,4 +104,13 @@ def _read_repository(row: Any, path: Path) -> Repository:
         if "/" in name or not name:
             raise DataError(f"{path}: expected names of classes without /; found {name!r}")
     classes = {name: tuple(entries) for name, entries in row["classes"].items()}
-    return Repository(row["name"], row["commit"], classes, row.get("table"), row.get("folder"))
+    most = _read_most(row, most, f"{path}: {row['name']}")
+    return Repository(
+        row["name"],
+        row["commit"],
+        classes,
+        row.get("table"),
+        row.get("folder"),
+        most,
+        tuple(row.get(WITHOUT, ())),
+    )

@@ -1,4 +1,4 @@
-"""Parts of a data set that are held back: to validate a training on, or to test on."""
+"""Images that are held back from training: to validate on, or to test on."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from models.errors import DataError
 
 
 def split_off(files: ImageFiles, share: float) -> tuple[ImageFiles, ImageFiles]:
-    """(rest, held-out part of about `share`), per class, chosen by the images' content alone.
+    """(rest, held-out images, about `share`), per class, chosen by the images' content alone.
 
     A later training on the same classes, with another seed, other names or a few more images,
-    holds the same ones back: what it begins with has not learned them. Copies of an image stay
-    together. Each part has an image of every class, but a class of a single one stays in the rest.
+    holds the same ones back: its initial weights have not learned them. Copies of an image stay
+    together. Both have an image of every class; a class with a single image stays in the rest.
     """
     members: dict[int, dict[bytes, list[int]]] = {}
     for i, label in enumerate(files.labels):
@@ -34,10 +34,10 @@ def split_off(files: ImageFiles, share: float) -> tuple[ImageFiles, ImageFiles]:
 
 
 def hold_back(data: DataSet, share: float) -> DataSet:
-    """The set with a validation part, a `share` of train where it had none; without what
-    is in a later part too: of train what is in validation or test, of validation what is in test.
+    """The set with a validation split, which is a `share` of train if there was none.
 
-    Raises DataError if nothing of a class is left to train on.
+    Copies of validation and test images are left out of train, copies of test images out of
+    validation. Raises DataError if nothing of a class is left to train on.
     """
     test = [data.test] if data.test is not None else []
     if data.validation is not None and len(data.validation):

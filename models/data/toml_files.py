@@ -1,4 +1,4 @@
-"""Reads the lists of classes and of repositories that data sets are made by."""
+"""Reads the lists of classes and of repositories that data sets are made from."""
 
 from __future__ import annotations
 

@@ -24,9 +24,9 @@ from runtime import Engine, Manifest, Preprocessing
 
 
 def find_classes(manifest: Manifest) -> tuple[str, ...]:
-    """The classes as the training data calls them; labels may be names for people."""
+    """The labels as the training data calls them; those of the manifest may be for people."""
     training = manifest.training or {}
-    return tuple(training.get("classes", manifest.labels))
+    return tuple(training.get("classes", manifest.labels))[: manifest.classes]
 
 
 def find_data_name(manifest: Manifest) -> str:
@@ -37,7 +37,7 @@ def find_data_name(manifest: Manifest) -> str:
 def find_columns(
     manifest: Manifest, classes: Sequence[str], labels: Sequence[str] | None = None
 ) -> list[int]:
-    """Where the bundle has each of the data's classes, by class or else by the label's first name.
+    """The bundle's column of each class of the data, by class or by the label's first name.
 
     Raises DataError if it lacks one.
     """
@@ -74,6 +74,7 @@ def measure_accuracy(
 
     spec = preprocessing or manifest.preprocessing
     logits = predict_logits(predict, images, spec, batch=batch, progress=progress)
+    logits = logits[:, : manifest.classes]
     truth = torch.tensor(columns)[images.labels]
     among = logits[:, columns]
     if confusion is not None:
@@ -98,14 +99,14 @@ def measure_accuracy(
 def decode_reduced(
     files: ImageFiles, spec: Preprocessing, side: int, progress: bool = False
 ) -> LabelledImages:
-    """Images for `spec`, reduced first: of the centre square `side` x `side` pixels are left."""
+    """Images for `spec`; before, the centre square is reduced to `side` x `side` pixels."""
     small = replace(spec, resize=side, crop=side)
     images = decode_images(files, small, progress=progress)
     return replace(images, pixels=view_centre(images.pixels, spec))
 
 
 def change_colors(images: LabelledImages, strength: float) -> LabelledImages:
-    """The images under other light (augmentation.jitter_colors), the same at each call."""
+    """The images with colour jitter (augmentation.jitter_colors), the same at each call."""
     draws = draw(len(images), torch.Generator().manual_seed(0), COLOR_DRAWS)
     parts = zip(images.pixels.split(AT_A_TIME), draws.split(AT_A_TIME), strict=True)
     return replace(images, pixels=torch.cat([jitter_colors(*part, strength) for part in parts]))

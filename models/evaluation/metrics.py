@@ -66,9 +66,9 @@ def measure(logits: Tensor, labels: Tensor) -> Accuracy:
 
 
 def measure_classes(logits: Tensor, labels: Tensor) -> float:
-    """The mean over the classes there are of their shares of right answers, in percent.
+    """Balanced accuracy in percent: the mean of the classes' accuracies.
 
-    Balanced accuracy: each class counts alike, however many images it has.
+    Each class that has images counts the same, however many it has.
     """
     matrix = count_confusion(logits, labels).double()
     images = matrix.sum(1)
@@ -78,8 +78,9 @@ def measure_classes(logits: Tensor, labels: Tensor) -> float:
 
 @contextmanager
 def watch_activations(network: nn.Module) -> Iterator[Callable[[], float | None]]:
-    """Yields what tells the share of binary activations that were +1 so far; None if there were
-    none.
+    """Yields a function for the share of binary activations that were +1 so far.
+
+    It returns None if there were none.
     """
     counted: list[tuple[int, Tensor]] = []
 
@@ -129,11 +130,11 @@ def calibration_error(logits: Tensor, labels: Tensor, temperature: float = 1.0) 
 
 
 def fit_temperature(logits: Tensor, labels: Tensor) -> float:
-    """The T > 0 that makes softmax(logits / T) most likely (Guo et al. 2017), 0.05..20.
+    """The temperature T with the max likelihood of softmax(logits / T) (Guo et al. 2017), 0.05..20.
 
-    One image whose class nobody knows is added to those given, as in Platt 1999: a few images
-    that are all answered right do not make a network certain. The loss is convex in 1 / T, so that
-    its slope is searched for its zero by halving.
+    One image of unknown class is added to those given, as in Platt 1999, so that a few images with
+    right answers do not make a network certain. The loss is convex in 1 / T: the zero of its slope
+    is found by bisection.
     """
     logits, labels = logits.double(), labels.cpu()
     unknown = 1 / (len(labels) + 1)

@@ -1,4 +1,4 @@
-"""How decoding at reduced scale moves a bundle's answers, photo by photo."""
+"""How decoding at reduced scale changes a bundle's answers, photo by photo."""
 
 from __future__ import annotations
 
@@ -58,7 +58,8 @@ def measure_reduction(
         after.append(logits[1])
         shorter.append(min(plan.width, plan.height))
         scaled += plan.scale > 1
-    old, new = np.array(before, np.float64), np.array(after, np.float64)
+    labelled = slice(engine.bundle.manifest.classes)
+    old, new = (np.array(logits, np.float64)[:, labelled] for logits in (before, after))
     ordered = np.sort(old, axis=1)
     sure = ordered[:, -1] - ordered[:, -2] > MARGIN
     stays = old.argmax(1) == new.argmax(1)
@@ -82,7 +83,7 @@ def measure_reduction(
 
 
 def reduce_bundle(bundle: Bundle, reduce: float, record: dict[str, Any], out: Path) -> Bundle:
-    """Writes the bundle anew with preprocessing.reduce and the record of measure_reduction.
+    """Writes the bundle again with preprocessing.reduce and the record of measure_reduction.
 
     Raises FileExistsError, InvalidManifest.
     """

@@ -1,12 +1,13 @@
 """Writes a bundle of a network, trained or not, for the service.
 
 python -m models.export NAME [--checkpoint FILE] [--num-classes N] [--image-size SIDE]
-    [--float-parts int8 [--calibration DIR] [--evaluation DIR]] --out DIR
+    [--float-layers int8 [--calibration DIR] [--evaluation DIR]] --out DIR [--replace]
 
-With a checkpoint of models.train the network, classes and preprocessing come from it. Without one
-the weights are random and the bundle says "trained": false: good for measuring speed and memory,
-never for answers. --float-parts int8 gives stem, transitions and head 8-bit weights and
-activations; the manifest then says how much that changes the logits.
+With a checkpoint of models.train, network, classes and preprocessing come from it. Without one the
+weights are random and the bundle says "trained": false; such a bundle is good for measuring speed
+and memory only. --float-layers int8 gives stem, transitions and head 8-bit weights and
+activations; the manifest then says how much that changes the logits. DIR is a new or empty folder;
+a bundle that is already there is replaced only with --replace.
 """
 
 from __future__ import annotations
@@ -19,11 +20,13 @@ from textwrap import indent
 
 import torch
 
+from models.command_line.bundle_folder import add_bundle_options, check_bundle_folder
 from models.command_line.figures import format_figures
 from models.command_line.main import make_parser, run_command
 from models.data.catalog import NAMES as DATA_SETS
 from models.data.datasets import open_data_set
 from models.data.decoded import LabelledImages, decode_images
+from models.data.others import OTHER, leave_out_others
 from models.data.preprocessing import evaluation_preprocessing
 from models.errors import DataError, RecipeError
 from models.export.bundle import (
@@ -50,7 +53,7 @@ from models.training.checkpoint import Checkpoint
 from runtime import Bundle, Preprocessing
 from runtime.plan import ARITHMETICS
 
-NOISE_INPUTS = 16  # that untrained networks are calibrated with
+NOISE_INPUTS = 16  # for the calibration of untrained networks
 
 
 def _at_least_1(text: str) -> int:
@@ -66,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("name", choices=NAMES, metavar="NAME", help=f"one of {', '.join(NAMES)}")
     parser.add_argument("--checkpoint", type=Path, help="checkpoint.pt of models.train")
     parser.add_argument(
-        "--unfinished", action="store_true", help="export a training that has not run through"
+        "--unfinished", action="store_true", help="export a training that has not finished"
     )
     parser.add_argument("--num-classes", type=_at_least_1, help="untrained only (default 1000)")
     parser.add_argument(
@@ -75,36 +78,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--no-self-test",
         action="store_true",
-        help="untrained only, for measuring: store no images and answers. Random weights may hang "
-        "on rounding at every image",
+        help="untrained only, for measuring: store no images and answers. With random weights "
+        "the answer to every image may depend on rounding",
     )
     parser.add_argument("--parity-inputs", type=_at_least_1, default=PARITY_INPUTS)
     parser.add_argument(
         "--onnx-integer", action="store_true", help="8-bit ConvInteger in the ONNX graph, not Conv"
     )
     parser.add_argument(
-        "--float-parts",
+        "--float-layers",
         choices=ARITHMETICS,
         default=ARITHMETICS[0],
-        help="arithmetic of stem, transitions and head",
+        help="arithmetic of the float layers, which are those of stem, transitions and head",
     )
     parser.add_argument(
         "--calibration",
         type=Path,
-        help="int8: data set whose training images the levels are fitted to (untrained: noise)",
+        help="int8: data set with training images to fit the levels to (untrained: noise)",
     )
     parser.add_argument(
-        "--calibration-images", type=_at_least_1, help=f"int8: how many (default {IMAGES})"
+        "--calibration-images", type=_at_least_1, help=f"int8: number of images (default {IMAGES})"
     )
     parser.add_argument(
         "--evaluation", type=Path, help="int8: data set to measure the accuracy on, test/ or val/"
     )
-    parser.add_argument("--set", choices=DATA_SETS, help="int8: what both of them are copies of")
-    parser.add_argument("--out", type=Path, required=True, help="directory of the bundle")
+    parser.add_argument(
+        "--set", choices=DATA_SETS, help="int8: the data set that both are copies of"
+    )
+    add_bundle_options(parser, "folder of the bundle")
     return run_command(parser, arguments, _export_and_tell)
 
 
 def _export_and_tell(args: argparse.Namespace) -> None:
+    check_bundle_folder(args.out, args.replace)
     bundle = _export(args)
     print(
         f"{bundle.path}: {bundle.manifest.name}{'' if bundle.manifest.trained else ' (untrained)'}"
@@ -112,13 +118,19 @@ def _export_and_tell(args: argparse.Namespace) -> None:
     for name, entry in bundle.manifest.files.items():
         print(f"  {name:<20}{entry.bytes:>12,} bytes")
     if bundle.manifest.quantization:
-        print(indent(format_figures({"8-bit float parts": bundle.manifest.quantization}), "  "))
+        print(indent(format_figures({"8-bit float layers": bundle.manifest.quantization}), "  "))
+        print(
+            "models.export: warning: 8-bit layers are much faster than float32 ones where the CPU "
+            "has dot products of bytes (AVX-512 VNNI, ARMv8.2); elsewhere they may take as long. "
+            "runtime/README.md has figures",
+            file=sys.stderr,
+        )
     for name, figures in bundle.manifest.parity.items():
         print(f"  parity, {name:<12}{describe_parity(figures)}")
         if figures.get("top1_agreement", 1) < 1:
             print(
-                f"models.export: warning: {name} answers otherwise than the training graph on some "
-                "inputs; expected only where two classes are almost equal",
+                f"models.export: warning: on some images {name} gives another label than the "
+                "training graph; expected only if two classes are almost equal",
                 file=sys.stderr,
             )
 
@@ -132,9 +144,8 @@ def _export(args: argparse.Namespace) -> Bundle:
             )
         checkpoint = load_checkpoint(args.checkpoint, args.name)
         _check_checkpoint(args, checkpoint)
-        return export_checkpoint(
-            checkpoint, args.out, _choose_options(args, checkpoint.preprocessing)
-        )
+        options = _choose_options(args, checkpoint.preprocessing, checkpoint.data.classes)
+        return export_checkpoint(checkpoint, args.out, options)
     torch.manual_seed(SEED)
     network = build_network(args.name, args.num_classes or 1000)
     size = default_image_size(network) if args.image_size is None else args.image_size
@@ -142,7 +153,7 @@ def _export(args: argparse.Namespace) -> Bundle:
         calibrate(network, size)
     except RuntimeError as error:
         raise RecipeError(
-            f"expected --image-size that {args.name} can reduce to a pixel; found {size}"
+            f"expected an --image-size that {args.name} can reduce to a pixel; found {size}"
         ) from error
     labels = [f"class {i}" for i in range(network.num_classes)]
     preprocessing = evaluation_preprocessing(size)
@@ -164,14 +175,16 @@ def _check_checkpoint(args: argparse.Namespace, checkpoint: Checkpoint) -> None:
         )
     if not checkpoint.finished and not args.unfinished:
         raise RecipeError(
-            f"{args.checkpoint} is of a training that has done {checkpoint.state.progress.epoch} "
-            f"of {checkpoint.recipe.epochs} epochs; let it finish (models.train --resume), or "
-            "give --unfinished, which the manifest will say"
+            f"{args.checkpoint}: expected a finished training; found one that has done "
+            f"{checkpoint.state.progress.epoch} of {checkpoint.recipe.epochs} epochs. Let it "
+            "finish (models.train --resume), or give --unfinished; the manifest then says so."
         )
 
 
-def _choose_options(args: argparse.Namespace, preprocessing: Preprocessing) -> ExportOptions:
-    calibration, evaluation = _load_images(args, preprocessing)
+def _choose_options(
+    args: argparse.Namespace, preprocessing: Preprocessing, classes: Sequence[str] = ()
+) -> ExportOptions:
+    calibration, evaluation = _load_images(args, preprocessing, classes)
     return ExportOptions(
         parity_inputs=args.parity_inputs,
         onnx_integer=args.onnx_integer,
@@ -182,22 +195,29 @@ def _choose_options(args: argparse.Namespace, preprocessing: Preprocessing) -> E
 
 
 def _load_images(
-    args: argparse.Namespace, preprocessing: Preprocessing
+    args: argparse.Namespace, preprocessing: Preprocessing, classes: Sequence[str]
 ) -> tuple[Calibration | None, LabelledImages | None]:
-    """What 8-bit float parts are calibrated with and measured on."""
-    if args.float_parts == ARITHMETICS[0]:
+    """What 8-bit float layers are calibrated with and measured on; `classes`: of a training."""
+    if args.float_layers == ARITHMETICS[0]:
         if args.calibration or args.evaluation or args.calibration_images or args.set:
             raise RecipeError(
-                "--calibration, --calibration-images, --evaluation and --set are for --float-parts "
-                "int8; found float32"
+                "--calibration, --calibration-images, --evaluation and --set are for "
+                "--float-layers int8; found float32"
             )
         return None, None
     wanted = args.calibration_images or IMAGES
     if args.calibration:
         calibration = load_calibration(args.calibration, preprocessing, wanted, args.set)
+        if (found := len(calibration.images)) < wanted:
+            print(
+                f"models.export: warning: expected {wanted} images for the calibration, found "
+                f"{found} in {args.calibration}. Larger values in other images will be cut off. "
+                f"Add training images, or accept this with --calibration-images {found}.",
+                file=sys.stderr,
+            )
     elif args.checkpoint:
         raise RecipeError(
-            "expected --calibration DIR with training images for the 8-bit parts of a trained "
+            "expected --calibration DIR with training images for the 8-bit layers of a trained "
             "network, found none; give the data set that it was trained on"
         )
     else:
@@ -206,10 +226,12 @@ def _load_images(
         calibration = Calibration(parity_inputs((3, side, side), count, SEED + 1), "noise")
     if args.evaluation is None:
         return calibration, None
-    files = open_data_set(args.evaluation, args.set, needs_train=False).test
-    if files is None:
+    data = open_data_set(args.evaluation, args.set, needs_train=False)
+    if OTHER in classes:
+        data = leave_out_others(data, [name for name in classes if name != OTHER])
+    if data.test is None:
         raise DataError(f"{args.evaluation}: expected test/ or val/ in it; found neither")
-    return calibration, decode_images(files, preprocessing, progress=True)
+    return calibration, decode_images(data.test, preprocessing, progress=True)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from safetensors.numpy import save_file
 from torch import nn
 
 from models.data.decoded import LabelledImages
+from models.data.others import OTHER
 from models.errors import CheckpointMismatch, RecipeError
 from models.evaluation.accuracy import measure_accuracy
 from models.export.convert import Converted, convert_network
@@ -40,15 +41,18 @@ from models.networks.mobilenet import MobileNetV1
 from models.networks.registry import Network
 from models.records.typed_json import as_json
 from models.training.checkpoint import Checkpoint, build_trained, read_checkpoint
-from runtime import Bundle, Manifest, Preprocessing, load_engine
+from models.training.linear_probe import find_last_layer
+from runtime import Bundle, Known, Manifest, Preprocessing, load_engine
 from runtime.bundle import ONNX_GRAPH, TORCHSCRIPT_GRAPH, WEIGHTS, write_bundle
 from runtime.engines.reference import FloatNetwork
 from runtime.plan import Plan
 
+UNFITTED = Known("other", slope=1.0, offset=0.0, threshold=0.5)  # until models.known fits it
+
 
 def write_files(converted: Converted, name: str, folder: Path, onnx_integer: bool) -> list[str]:
     """Writes weights and graphs of a packed network into `folder`; returns the files' names."""
-    # Here, because it loads the operator library, which MobileNet does without.
+    # Imported here, because it loads the operator library, which MobileNet does not need.
     from runtime.engines.layers import save_network, script_network
 
     save_file(converted.tensors, folder / WEIGHTS)
@@ -64,9 +68,10 @@ def quantize_network(
     converted: Converted,
     calibration: Calibration,
     images: NDArray[np.float32],
+    classes: int,
 ) -> tuple[Converted, dict[str, Any]]:
-    """The network with 8-bit float parts, and what the manifest says of it: layers, calibration,
-    and how far the logits of `images` move from the training graph's.
+    """The network with 8-bit float layers, and what the manifest says about it: layers,
+    calibration, and how far the logits of `images` move from the training graph's.
     """
     quantized = quantize(converted, measure_ranges(converted, calibration.images))
     twin = FloatNetwork(quantized.plan, quantized.tensors)
@@ -76,27 +81,28 @@ def quantize_network(
         "float_parts": "int8",
         "layers": quantized_layers(quantized.plan),
         "calibration": calibration.record(),
-        "change": compare_logits(logits, expected),
+        "change": compare_logits(logits, expected, classes),
     }
 
 
 @dataclass(frozen=True)
 class Source:
-    """A network, trained or not, and all that a bundle says of it."""
+    """A network, trained or not, and all that a bundle says about it."""
 
     network: Network
     labels: Sequence[str]
     preprocessing: Preprocessing
-    training: dict[str, Any] | None = None  # what the manifest says of it; None: untrained
+    training: dict[str, Any] | None = None  # for the manifest; None: untrained
     temperature: float = 1.0
+    known: Known | None = None  # with the source "other" the last output is no label's
 
 
 @dataclass(frozen=True)
 class ExportOptions:
     """How a bundle is made, and what is measured on the way.
 
-    With calibration, the float parts become 8-bit ones, and parity is that with the 8-bit network
-    in float arithmetic; evaluation: images to measure the accuracy of those on.
+    calibration: if given, the float layers become 8-bit ones, and parity is measured against the
+    8-bit network in float arithmetic; evaluation: images to measure its accuracy on.
     """
 
     parity_inputs: int = PARITY_INPUTS
@@ -116,8 +122,9 @@ class _Draft:
 
 
 def export_bundle(source: Source, out: Path, options: ExportOptions | None = None) -> Bundle:
-    """Converts, writes, measures parity with every engine that runs here, records it in the
-    manifest, and adds a self-test that all of them pass, if the options say so.
+    """Converts the network, measures parity with every engine that runs here, and writes a bundle.
+
+    If the options say so, it has a self-test, which all of these engines pass.
 
     Raises ConversionError, RecipeError, EngineUnavailable (no operator library to script the graph
     with, or WrongAnswer), BundleError.
@@ -152,6 +159,7 @@ def describe_source(source: Source) -> Manifest:
         trained=source.training is not None,
         training=source.training,
         temperature=source.temperature,
+        known=source.known,
         created={
             "python": platform.python_version(),
             "torch": str(torch.__version__),
@@ -170,7 +178,9 @@ def _convert_binary(
     reference: nn.Module = network.eval()
     converted = convert_network(network, manifest.preprocessing.crop)
     if options.calibration is not None:
-        converted, record = quantize_network(network, converted, options.calibration, images)
+        converted, record = quantize_network(
+            network, converted, options.calibration, images, manifest.classes
+        )
         manifest = replace(manifest, quantization=record)
         reference = FloatNetwork(converted.plan, converted.tensors)
     manifest = replace(manifest, plan=converted.plan)
@@ -183,8 +193,8 @@ def _convert_float(
 ) -> _Draft:
     if options.calibration is not None:
         raise RecipeError(
-            f"expected a network with binary layers for 8-bit float parts, found "
-            f"{manifest.name}, all of which is float; leave --float-parts out"
+            f"expected a network with binary layers for 8-bit float layers, found "
+            f"{manifest.name}, which is float throughout; leave --float-layers out"
         )
     size = manifest.preprocessing.crop
     network.eval()
@@ -198,7 +208,7 @@ def _measure(
     evaluation: LabelledImages | None,
     folder: Path,
 ) -> Manifest:
-    """The manifest with parity, and with the accuracy of 8-bit float parts."""
+    """The manifest with parity, and with the accuracy of 8-bit float layers."""
     bundle = write_bundle(folder / "draft", draft.manifest, draft.files)
     manifest = replace(draft.manifest, parity=measure_parity(draft.reference, bundle, images))
     if manifest.quantization is None or evaluation is None:
@@ -221,20 +231,41 @@ def load_checkpoint(path: Path, name: str) -> Checkpoint:
 def export_checkpoint(
     checkpoint: Checkpoint, out: Path, options: ExportOptions | None = None
 ) -> Bundle:
-    """`export_bundle` of a checkpoint. Raises as that does."""
-    calibration = checkpoint.calibration
+    """`export_bundle` for a checkpoint. A class called OTHER becomes the last logit, and no label.
+
+    Raises the same errors, and CheckpointMismatch if there is no other class.
+    """
+    calibration, classes = checkpoint.calibration, checkpoint.data.classes
+    network, training = build_trained(checkpoint), training_record(checkpoint)
+    labels, known = list(checkpoint.data.labels), None
+    if OTHER in classes:
+        if len(classes) == 1:
+            raise CheckpointMismatch(
+                f"expected classes beside {OTHER}, which stands for none of the labels; found none."
+                " Train with some."
+            )
+        index, known = classes.index(OTHER), UNFITTED
+        move_to_end(network, index)
+        training["classes"].append(training["classes"].pop(index))
+        del labels[index]
     source = Source(
-        build_trained(checkpoint),
-        checkpoint.data.labels,
-        checkpoint.preprocessing,
-        training_record(checkpoint),
-        calibration.temperature if calibration else 1.0,
+        *(network, labels, checkpoint.preprocessing, training),
+        *(calibration.temperature if calibration else 1.0, known),
     )
     return export_bundle(source, out, options)
 
 
+def move_to_end(network: Network, index: int) -> None:
+    """Makes an output of a network its last one; the others keep their order."""
+    layer = find_last_layer(network)
+    rest = [i for i in range(layer.out_features) if i != index]
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.copy_(parameter[[*rest, index]].clone())
+
+
 def training_record(checkpoint: Checkpoint) -> dict[str, Any]:
-    """What the manifest says of the training."""
+    """What the manifest says about the training."""
     data, progress = checkpoint.data, checkpoint.state.progress
     some = {
         "classes": list(data.classes),

@@ -46,7 +46,7 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Converted:
-    """What a bundle needs of a network: steps in execution order and tensors by name."""
+    """What a bundle needs from a network: steps in execution order and tensors by name."""
 
     steps: list[Step] = field(default_factory=list)
     tensors: dict[str, Array] = field(default_factory=dict)
@@ -125,7 +125,7 @@ def output_side(side: int, window: Window) -> int:
     result = (padded - window.kernel) // window.stride + 1
     if result < 1:
         raise ConversionError(
-            f"nothing is left of {side} positions after {window}; use more pixels"
+            f"expected an input large enough for {window}, found {side} positions; use more pixels"
         )
     return result
 
@@ -193,8 +193,8 @@ def convert_stage(stage: Stage, number: int, shape: Shape, out: Converted) -> Sh
         activation, conv = block.activation, block.conv
         if not (isinstance(activation, BinaryActivation) and isinstance(conv, BinaryConv2d)):
             raise ConversionError(
-                "expected binary layers, found those of a full-precision reference; it is there to "
-                "compare with and to teach, train without --no-binary to export"
+                "expected binary layers, found those of a full-precision reference, which is for "
+                "comparison and distillation. Train without --no-binary to export."
             )
         convert_binary_layer(f"stage{number}.layer{i}", activation, conv, out)
         layers.append("dense" if isinstance(block, DenseBlock) else "improvement")

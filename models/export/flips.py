@@ -26,7 +26,7 @@ SEED = 7
 
 @dataclass(frozen=True)
 class Flip:
-    """One flipped bit: of which tensor, of how many bits it has the value, and what came of it."""
+    """One flipped bit: its tensor, the kind of bit, and whether the self-test noticed it."""
 
     tensor: str
     kind: str
@@ -35,7 +35,7 @@ class Flip:
 
 
 class Flipper:
-    """A network of which one bit at a time is another one."""
+    """A network in which one bit at a time is flipped."""
 
     def __init__(self, bundle: Bundle, images: Floats, others: Floats) -> None:
         self._plan = bundle.manifest.plan
@@ -107,7 +107,7 @@ def measure_flips(bundle: Bundle, count: int = FLIPS, seed: int = SEED) -> list[
     if stored is None or not bundle.manifest.plan:
         raise DataError(
             f"{bundle.path}: expected a bundle with stored images and packed weights; found none. "
-            "Give one that models.export or models.upgrade made of a network with binary layers."
+            "Give one that models.export or models.upgrade made from a network with binary layers."
         )
     others = parity_inputs(bundle.manifest.input, OTHERS)
     flipper = Flipper(bundle, make_inputs(stored.images, bundle.manifest), others)

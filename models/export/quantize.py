@@ -1,6 +1,6 @@
 """Float layers of a plan -> 8-bit ones: weights per output channel, activations from calibration.
 
-A layer's input becomes 256 levels from 0 to what calibration images reach there; its weights
+A layer's input becomes 256 levels from 0 to its max on the calibration images; its weights
 become -127..127, symmetric, with a scale for each output. The stem's first convolution stays float:
 its input has a sign. runtime/csrc/bnn.h defines the arithmetic.
 """
@@ -26,14 +26,14 @@ from runtime import Preprocessing
 from runtime.engines.reference import FloatNetwork
 from runtime.plan import HeadStep, Plan, StageStep, StemStep, Step, TransitionStep
 
-LEVELS, WEIGHTS = 255, 127  # the largest of each
+LEVELS, WEIGHTS = 255, 127  # max values
 IMAGES = 128
 SEED = 321
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Normalised images float32 [N, 3, H, W] and where they are from, for the manifest."""
+    """Normalised images float32 [N, 3, H, W], and their source for the manifest."""
 
     images: NDArray[np.float32]
     source: str
@@ -49,7 +49,7 @@ def load_calibration(
     name: str | None = None,
     progress: bool = True,
 ) -> Calibration:
-    """Images of the training part of a data set, a seeded choice; name: what it is a copy of.
+    """Training images of a data set, chosen by a seed; name: the set it is a copy of.
 
     Raises DataError.
     """
@@ -61,9 +61,7 @@ def load_calibration(
 
 
 def quantized_layers(plan: Plan) -> list[str]:
-    """The layers that become 8-bit ones, in execution order: the names that their tensors begin
-    with.
-    """
+    """The layers that become 8-bit ones, in execution order, by the prefix of their tensors."""
     names: list[str] = []
     for step in plan:
         match step:

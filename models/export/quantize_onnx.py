@@ -1,7 +1,7 @@
-"""The 8-bit twin of a float bundle, by ONNX Runtime's own quantizer.
+"""Makes the 8-bit version of a float bundle with ONNX Runtime's own quantizer.
 
-Static, per channel, as ONNX Runtime runs fastest on CPUs. The activations' ranges are those that
-the photos of a folder reach, or noise.
+It is static and per channel, which ONNX Runtime runs fastest on CPUs. The ranges of the activations
+are measured on the photos of a folder, or on noise.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models.data.image_files import SUFFIXES, list_images
 from models.errors import DataError
 from models.export.parity import compare_logits, parity_inputs
 from models.export.stored_answers import add_self_test
@@ -22,8 +23,7 @@ from runtime import Bundle, ImageReader, Manifest, load_engine
 from runtime.bundle import ONNX_GRAPH, check_replaceable, write_bundle
 from runtime.engines.onnx_sessions import import_onnxruntime, import_quantizer
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".avif"})
-PHOTOS, NOISE_IMAGES = 256, 16  # at most so many photos; so much noise
+PHOTOS, NOISE_IMAGES = 256, 16  # max number of photos; number of noise images
 SEED = 321
 INPUT = "images"
 
@@ -37,11 +37,11 @@ def quantize_bundle(
     noise: bool = False,
     self_test: bool = True,
 ) -> Bundle:
-    """Writes the bundle's 8-bit twin; `folder` has the photos that the ranges are taken from, None:
-    noise, which a trained network takes only if `noise` says so.
+    """Writes the bundle's 8-bit version. The ranges are measured on the photos in `folder`.
 
-    The manifest says what the ranges are from and how far logits move; the accuracy that the float
-    network had is left out of it, because nobody measured this one's.
+    Without a folder they are measured on noise; for a trained network only if `noise` allows it.
+    The manifest says where the ranges come from and how far logits move. It has no accuracy: that
+    of the float network is left out, because the 8-bit network was not measured.
 
     Raises DataError, BundleError, EngineUnavailable, FileExistsError.
     """
@@ -49,13 +49,13 @@ def quantize_bundle(
     if manifest.plan:
         raise DataError(
             f"{bundle.path}: expected a bundle whose network is an ONNX graph alone, found one "
-            "with binary layers. Give it 8-bit float parts instead: python -m models.export "
-            "--float-parts int8"
+            "with binary layers. Give it 8-bit float layers instead: python -m models.export "
+            "--float-layers int8"
         )
     if folder is None and manifest.trained and not noise:
         raise DataError(
-            f"{bundle.path}: expected photos for a trained network's ranges, found none. Name a "
-            "folder of them: --calibration DIR; or take noise, for time and memory alone: --noise"
+            f"{bundle.path}: expected photos for a trained network's ranges, found none. Give a "
+            "folder of them with --calibration DIR, or --noise to measure only time and memory"
         )
     check_replaceable(out)
     images = parity_inputs(manifest.input, NOISE_IMAGES, SEED)
@@ -73,6 +73,7 @@ def quantize_bundle(
             parity={"onnx": {"not_measured": "8 bits throughout: see quantization"}},
             quantization=None,
             reduction=None,
+            known=manifest.known and replace(manifest.known, measured=None),
             files={},
         )
         draft = write_bundle(work / "draft", twin, {ONNX_GRAPH: graph})
@@ -86,7 +87,9 @@ def quantize_bundle(
                     "images": len(images),
                     "range": "minimum and maximum",
                 },
-                "change": compare_logits(load_engine(draft, "onnx").predict(images), expected),
+                "change": compare_logits(
+                    load_engine(draft, "onnx").predict(images), expected, manifest.classes
+                ),
             },
         )
         files = {ONNX_GRAPH: graph}
@@ -128,14 +131,14 @@ def quantize_graph(graph: Path, out: Path, images: Images) -> None:
 
 
 def read_photos(folder: Path, manifest: Manifest) -> Images:
-    """The photos below a folder as the network sees them, by name: float32 [N, 3, H, W].
+    """The photos below a folder as the network sees them, sorted by name: float32 [N, 3, H, W].
 
     Raises DataError if there is none, InvalidImage.
     """
-    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES)
+    files = list_images(folder)
     if not files:
         raise DataError(
-            f"{folder}: expected photos ({', '.join(sorted(SUFFIXES))}), found none. Name another "
+            f"{folder}: expected photos ({', '.join(SUFFIXES)}), found none. Name another "
             "folder: --calibration DIR"
         )
     step = max(1, len(files) // PHOTOS)

@@ -1,10 +1,10 @@
 """Chooses the images of a bundle's self-test and computes the logits that they give.
 
-A stored image should reach as much of the network as it can, so that whatever is changed there
-changes a logit; and its logits should not hang on rounding, so that a sound engine that adds up in
-another order is not called wrong. Candidates are seeded noise of several scales. They are taken one
-by one, each time the one that drives those channels highest which the others leave low; one whose
-logits move when its input is changed by as little as rounding is passed over.
+A stored image should reach as much of the network as it can, so that every change there changes a
+logit. Its logits should not depend on rounding, so that a correct engine that adds in another order
+passes. Candidates are seeded noise of several scales. They are chosen one by one: the next one
+activates most the channels that the chosen ones activate little. A candidate is passed over if its
+logits move when its input is changed by as little as rounding.
 """
 
 from __future__ import annotations
@@ -45,13 +45,16 @@ COUNT = 12  # images stored
 SIDE = 16  # pixels of a stored image, which the network's input repeats
 CANDIDATES = 128
 SCALES = (2, 4, 8, SIDE)  # squares in a row of each kind of noise
-NUDGE, NUDGES = 1e-6, 3  # relative change of the input, some ten units in the last place; how often
+NUDGE, NUDGES = (
+    1e-6,
+    3,
+)  # relative change of the input (some ten units in the last place); number of changes
 BATCH = 8
 SEED = 42
 
 
 def add_self_test(manifest: Manifest, files: Mapping[str, Path], folder: Path) -> dict[str, Path]:
-    """The files of a bundle and a self-test for them, which is made in `folder`.
+    """The files of a bundle, and a self-test for them, which is written into `folder`.
 
     Parity must be in the manifest, if it was measured. Every engine that runs here passes the test.
     Raises WrongAnswer, and as make_stored_answers does.
@@ -124,7 +127,7 @@ def make_candidates(manifest: Manifest, random: np.random.Generator) -> Images:
 
 
 class _Reach:
-    """Which candidate comes next: the one that adds most to what the accepted ones reach."""
+    """Chooses the next candidate: the one that adds most to what the accepted ones reach."""
 
     def __init__(self, activity: NDArray[np.float64]) -> None:
         self._activity = activity
@@ -172,10 +175,10 @@ def _find_reach(bundle: Bundle, images: Images) -> Floats:
 
 
 def _is_clear(manifest: Manifest, images: Images, logits: Floats, index: int) -> bool:
-    """Whether no engine within its bound can take another label for the best one."""
+    """Whether every engine within its bound has the same best label."""
     stored = StoredAnswers(images, logits, 0.0)
     bound = max(find_bound(manifest, name, stored) for name in ("native", "onnx"))
-    best = np.sort(logits[index])[::-1]
+    best = np.sort(logits[index, : manifest.classes])[::-1]
     return len(best) < 2 or bool(best[0] - best[1] > 2 * bound)
 
 

@@ -76,6 +76,9 @@ SPECS: dict[str, Spec] = {
         _spec("binarydensenet45", "6 12 14 8", "160 288 288", improvement=False),
         # Ours, for images of 32 to 64 pixels; named like the others, pairs + 5.
         _spec("meliusnet13", "2 2 2 2", "128 192 256", stem="small"),
+        # MeliusNet13 with more blocks in its later stages, which cost little time; it can be grown
+        # from that one (models.training.growth).
+        _spec("meliusnet24", "2 3 6 8", "128 192 256"),
     )
 }
 

@@ -1,4 +1,4 @@
-"""How charts look, and how one is written: as SVG, the same bytes of the same figures."""
+"""How charts look, and how one is written: as SVG, the same bytes for the same figures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _STYLE: Any = {
     "font.family": ["DejaVu Sans", "sans-serif"],
     "font.size": 9,
     "svg.fonttype": "none",  # texts stay texts
-    "svg.hashsalt": "bnn-service",  # names of clips are not drawn by chance
+    "svg.hashsalt": "bnn-service",  # names of clips are not random
     "text.parse_math": False,  # a $ in a name is one
 }
 

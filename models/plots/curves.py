@@ -34,7 +34,7 @@ def write_curves(records: Sequence[Record], path: Path) -> None:
     """
     drawn = [record for record in records if record.epochs]
     if not drawn:
-        raise DataError("expected at least one epoch to draw, found none; train first")
+        raise DataError("expected at least one epoch to draw, found none. Train first.")
     figure, panels = make_panels(len(PANELS), PANEL_HEIGHT, ROW_HEIGHT * len(drawn) + 0.3)
     for axes, (title, metrics) in zip(panels, PANELS, strict=True):
         hint = " (pale: training images, augmented)" if len(metrics) > 1 else ""

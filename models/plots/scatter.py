@@ -21,7 +21,7 @@ Label = tuple[str, float, float]  # with the place of its point
 
 @dataclass(frozen=True)
 class Point:
-    """A network; repetitions with other seeds are one point with a bar from least to most."""
+    """A network; repetitions with other seeds are one point with a bar from min to max."""
 
     name: str
     data: str  # a colour each

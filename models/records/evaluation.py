@@ -1,4 +1,4 @@
-"""What models.evaluate answers: how good a bundle is, on which images, measured by what."""
+"""What models.evaluate prints: the accuracy of a bundle, its images and its engine."""
 
 from __future__ import annotations
 

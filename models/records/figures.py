@@ -40,15 +40,18 @@ class FinalAccuracy:
 
 @dataclass(frozen=True)
 class Temperature:
-    """Logits are divided by it; fitted on so many validation images."""
+    """Logits are divided by it. `images`: how many validation images there were; if they were too
+    few to fit a temperature, it is 1, and `fitted` is False.
+    """
 
     temperature: Finite
     images: int
+    fitted: Annotated[bool, Field(exclude_if=bool)] = True  # written only if it is False
 
 
 @dataclass(frozen=True, kw_only=True)
 class EpochMetrics:
-    """Of one epoch, and of the whole training up to its end: accuracies in percent, seconds."""
+    """Figures of one epoch: accuracies in percent; seconds are of the training so far."""
 
     epoch: int
     loss: Finite
@@ -64,7 +67,7 @@ class EpochMetrics:
 
 @dataclass(frozen=True, kw_only=True)
 class Adaptation:
-    """That a network was made one for larger images after its training (models.enlarge)."""
+    """How a network was adapted to larger images after its training (models.enlarge)."""
 
     trained_as: Annotated[Preprocessing, Field(alias="from")]
     train_images: int  # that batch norms were estimated on

@@ -15,7 +15,7 @@ import torch
 import runtime
 from runtime import read_cpuinfo
 
-COMMIT = "BNN_COMMIT"  # an environment variable: whence a copy comes
+COMMIT = "BNN_COMMIT"  # an environment variable: where a copy comes from
 #: Folders of the code that a figure depends on: the networks and their training, and what reads
 #: images and runs bundles.
 CODE = (Path(__file__).resolve().parents[1], Path(runtime.__file__).resolve().parent)

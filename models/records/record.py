@@ -1,4 +1,4 @@
-"""The record of a run, record.json: from what, how, where and with which outcome it was trained.
+"""The record of a run, record.json: what was trained, how, where and with which result.
 
 Reports and curves are made from records alone. A record holds no path of the machine it was made
 on. Its keys are described in README.md of models.
@@ -39,7 +39,7 @@ class Record(TrainingRun):
 
 
 def write_record(path: Path, record: Record) -> None:
-    """At once: see write_whole."""
+    """Writes the whole file or nothing: see write_whole."""
     text = json.dumps(record.as_json(), indent=1, allow_nan=False) + "\n"
     with write_whole(path) as stream:
         stream.write(text.encode())

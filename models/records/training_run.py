@@ -23,7 +23,7 @@ class Split:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingData:
-    """What is learned from; `skipped` has a line for each damaged file."""
+    """What a run is trained on; `skipped` has a line for each damaged file."""
 
     name: str
     splits: Annotated[dict[str, Split], Field(alias="parts")]
@@ -60,7 +60,7 @@ class Header:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingRun(Header):
-    """A run that has begun, with the figures of its end where it has come there."""
+    """A run, with its final figures if it has finished."""
 
     started: str
     test: FinalAccuracy | None

@@ -1,4 +1,4 @@
-"""Typed values out of JSON, and back: what lacks, is unknown or of another type is named."""
+"""Typed values from JSON, and back; missing, unknown and wrongly typed fields are named."""
 
 from __future__ import annotations
 
@@ -82,5 +82,5 @@ def _describe(error: ValidationError) -> str:
             found = "" if told else f", found {str(fault['input'])[:80]}"
             others.append(f"{place} {message}{found}".strip())
     parts = [f"it lacks {', '.join(lacking[:SHOWN])}"] if lacking else []
-    parts += [f"this version knows no {', '.join(unknown[:SHOWN])}"] if unknown else []
+    parts += [f"this version does not know {', '.join(unknown[:SHOWN])}"] if unknown else []
     return "; ".join([*parts, *others[:SHOWN]])

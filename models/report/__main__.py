@@ -1,9 +1,9 @@
 """Writes models/RESULTS.md from the records of training runs: python -m models.report [RUNS].
 
-RUNS has a folder per run with its record.json and confusion.csv, NOTES.md, which goes into the
-report as it is, references/ with answers of models.evaluate, and latencies.json, which --measure
-writes anew on this machine. Where the default model errs is told of the run that its bundle was
-made from. Without --measure the report is made of these files alone, so that it can be made again
+RUNS has a folder per run with its record.json and confusion.csv; NOTES.md, which is copied into the
+report; references/ with answers of models.evaluate; and latencies.json, which --measure writes
+again on this machine. The errors of the default model are those of the run that its bundle was made
+from. Without --measure the report is made from these files alone, so that it can be made again
 anywhere, bit for bit.
 """
 
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--bundle", type=Path, help="the default model (default: service/bundles/default)"
     )
-    parser.add_argument("--measure", action="store_true", help="measure the latencies anew")
+    parser.add_argument("--measure", action="store_true", help="measure the latencies again")
     return run_command(parser, arguments, _report)
 
 

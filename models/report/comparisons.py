@@ -16,7 +16,7 @@ MIB = 2**20
 
 
 def spread(values: Sequence[float], unit: str = "") -> str:
-    """The mean, and where it was measured several times from where to where."""
+    """The mean; with several values also the range."""
     if len(values) < 2:
         return "".join(f"{value:.1f}{unit}" for value in values)
     between = f"({min(values):.1f} to {max(values):.1f}, {len(values)} seeds)"
@@ -30,8 +30,9 @@ def milliseconds(run: Run, latencies: Latencies) -> str:
 
 
 def describe_claim(runs: Sequence[Run], latencies: Latencies) -> list[str]:
-    """The best MeliusNet beside the best MobileNet-v1 of the size nearest to its, both untaught;
-    for each side of the input, the largest first.
+    """The best MeliusNet beside the best MobileNet-v1 nearest in size, both without a teacher.
+
+    One paragraph for each side of the input, the largest first.
 
     Best on the validation images; of runs that see as many pixels and were tested on the same
     images. Seeds are taken together: no seed is chosen by what it reached.
@@ -66,11 +67,10 @@ def _describe_pair(
     side = best[0].side
     return (
         f"**The claim** at {side}x{side} pixels. {best[0].describe()} ({size / MIB:.2f} MiB) "
-        f"reaches {reached[0]}, {peer[0].describe()} ({_size(peer) / MIB:.2f} MiB), the "
-        f"MobileNet-v1 nearest in size, {reached[1]}: {abs(gap):.1f} points "
-        f"{'more' if gap >= 0 else 'less'}, in {milliseconds(best[0], latencies)} against "
-        f"{milliseconds(peer[0], latencies)} ms. Where there are several, these are the best on "
-        "the validation images."
+        f"reaches {reached[0]} in {milliseconds(best[0], latencies)} ms. {peer[0].describe()} "
+        f"({_size(peer) / MIB:.2f} MiB), the MobileNet-v1 nearest in size, reaches {reached[1]} in "
+        f"{milliseconds(peer[0], latencies)} ms. The difference is {gap:+.1f} points. Of several "
+        "runs the best on the validation images is shown."
     )
 
 
@@ -176,7 +176,7 @@ def _pair(name: str, without: Sequence[Run], with_it: Sequence[Run]) -> list[str
 
 
 def validation_accuracies(runs: Sequence[Run]) -> list[float]:
-    """Top-1 in percent, of the runs that had a validation part."""
+    """Top-1 in percent, of the runs that had a validation split."""
     return [run.validation_top1 for run in runs if run.validation_top1 is not None]
 
 

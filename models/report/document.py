@@ -9,6 +9,7 @@ from pathlib import Path
 
 from models.plots.curves import write_curves
 from models.plots.scatter import Point, write_scatter
+from models.records.figures import Temperature
 from models.records.record import CONFUSION, Record
 from models.records.typed_json import as_json
 from models.report.comparisons import (
@@ -42,7 +43,7 @@ WORST = 5  # classes that are named
 
 
 def read_notes(folder: Path) -> str:
-    """What people wrote of the runs, if they did."""
+    """The notes about the runs, if there are any."""
     path = folder / NOTES
     return path.read_text(encoding="utf-8") if path.is_file() else ""
 
@@ -69,7 +70,7 @@ def make_report(
 ) -> str:
     """The text of RESULTS.md.
 
-    notes: what people have to say of the runs; default: what the default bundle was made from.
+    notes: about the runs; default: the run that the default bundle was made from.
     Raises DataError for a reference to other test images than a run's of the same data.
     """
     check_references(references, runs)
@@ -110,23 +111,22 @@ def _describe_data(runs: Sequence[Run]) -> str:
     data, test = runs[0].record.data, runs[0].test
     counts = [run.record.data.train_images for run in runs]
     trained_on = " to ".join(f"{count:,}" for count in sorted({min(counts), max(counts)}))
-    names = {"test": "the test part, not trained on"}
     return (
-        f"{len(data.classes)} classes; {trained_on} images "
-        f"to train on, {data.validation_images:,} validation images, {test.images:,} to test on "
-        f"({names.get(test.split, 'the ' + test.split + ' part')}).{_tell_test_parts(runs)}"
+        f"{len(data.classes)} classes; {trained_on} training images, "
+        f"{data.validation_images:,} validation images, {test.images:,} test images "
+        f"(the {test.split} split).{_tell_test_parts(runs)}"
     )
 
 
 def _tell_test_parts(runs: Sequence[Run]) -> str:
-    """A sentence where not all runs were tested on the same images."""
+    """A sentence, if not all runs were tested on the same images."""
     parts: dict[str | None, list[str]] = {}
     for run in runs:
         parts.setdefault(run.test_sha256, []).append(run.name)
     if len(parts) == 1:
         return ""
     together = "; ".join(", ".join(sorted(names)) for names in parts.values())
-    return f" Not all were tested on the same images, only these together: {together}."
+    return f" Not all runs were tested on the same images; groups with the same ones: {together}."
 
 
 def _accuracy_table(runs: Sequence[Run], latencies: Latencies) -> str:
@@ -163,11 +163,16 @@ def _calibration_table(runs: Sequence[Run]) -> str:
                 f"{run.test.calibration_error:.1f}",
                 f"{after:.1f}" if after is not None else "",
                 f"{fitted.temperature:.2f}" if fitted else "",
-                f"{fitted.images:,}" if fitted else "",
+                _describe_fit(fitted) if fitted else "",
             ]
         )
     head = ["run", "expected calibration error %", "with the temperature %", "temperature"]
     return make_table([*head, "fitted on images"], rows)
+
+
+def _describe_fit(temperature: Temperature) -> str:
+    images = f"{temperature.images:,}"
+    return images if temperature.fitted else f"none; {images} are too few"
 
 
 def _worst_classes(run: Run, is_default: bool) -> list[str]:
@@ -187,7 +192,7 @@ def _worst_classes(run: Run, is_default: bool) -> list[str]:
     worst = [cells for _, cells in sorted(rows, key=lambda row: row[0])[:WORST]]
     return [
         f"### Where {run.name}{', the default model,' if is_default else ''} errs",
-        f"All of it: [{CONFUSION}](runs/{run.name}/{CONFUSION}). The worst classes:",
+        f"The whole table: [{CONFUSION}](runs/{run.name}/{CONFUSION}). The worst classes:",
         make_table(["class", "right", "most often confused with"], worst),
     ]
 
@@ -224,14 +229,14 @@ def _runs_table(runs: Sequence[Run]) -> str:
 
 
 def _shorten(commit: str | None) -> str:
-    """Ten digits, "+" behind them if files differed from it."""
+    """Ten digits, and "+" if files differed from the commit."""
     commit = commit or "none"
     return f"`{commit[:10]}{'+' if '+' in commit else ''}`"
 
 
 def _tell_enlarging(record: Record) -> str:
     adaptation = record.adaptation
-    return f", for larger images by {_shorten(adaptation.commit)}" if adaptation else ""
+    return f", adapted to larger images by {_shorten(adaptation.commit)}" if adaptation else ""
 
 
 def _describe_threads(record: Record) -> str:
@@ -240,7 +245,7 @@ def _describe_threads(record: Record) -> str:
 
 
 def _describe_recipe(recipe: Recipe) -> str:
-    """Optimizer, rate and batch, and what else is not as in the published recipe."""
+    """Optimizer, rate and batch, and what differs from the published recipe."""
     if recipe.epochs == 0:
         return "last layer alone, logistic regression"
     told = ("epochs", "optimizer", "learning_rate", "batch", "seed")

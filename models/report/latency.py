@@ -1,6 +1,6 @@
 """Latency of the networks of training runs, in turns, by the engine that serves them.
 
-Time does not depend on the weights: each network is exported once with random ones.
+Time does not depend on the weights, so each network is exported once with random ones.
 """
 
 from __future__ import annotations

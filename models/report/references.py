@@ -70,7 +70,7 @@ def compare_on_other_data(references: Sequence[Reference], runs: Sequence[Run]) 
         parts += [
             f"## {same[0].answer.data}: other images",
             f"{same[0].answer.images:,} images of a set that no run here was trained or tested "
-            "on. In the mean of the classes each of them counts alike.",
+            "on. In the mean of the classes each class counts the same.",
             make_table(head, rows),
         ]
     return parts
@@ -121,13 +121,13 @@ def _compare_elsewhere(references: Sequence[Reference], runs: Sequence[Run]) -> 
     head = [
         "network",
         f"top-1 % among these {classes} classes",
-        "top-1 / top-5 % among all its own",
+        "top-1 / top-5 % among all of its classes",
         "measured",
     ]
     return [
         "### Beside networks trained elsewhere",
-        f"The same {images:,} test images. These networks know more classes and have learned "
-        f"from other images; ours have learned from {data.train_images:,}, of {classes} "
+        f"The same {images:,} test images. These networks know more classes and were trained "
+        f"on other images; ours were trained on {data.train_images:,} images of {classes} "
         "classes.",
         make_table(head, rows),
     ]
@@ -146,7 +146,7 @@ def _compare_own(references: Sequence[Reference]) -> list[str]:
     ]
     return [
         "### Bundles on these test images",
-        "Also those that were trained on other images, and with colour jitter.",
+        "Also bundles that were trained on other images, and measurements with colour jitter.",
         make_table(["bundle", "seen as", "top-1 %", "top-5 %", "measured"], rows),
     ]
 

@@ -35,14 +35,14 @@ class Run:
         """Raises DataError if the run has not ended."""
         if not self.record.finished or self.record.test is None:
             raise DataError(
-                f"{self.folder}: expected a run that has ended with its test, found one that has "
-                "not; finish it (models.train --resume) or remove it"
+                f"{self.folder}: expected a finished run, found an unfinished one; "
+                "finish it (models.train --resume) or remove it"
             )
         return self.record.test
 
     @property
     def test_sha256(self) -> str | None:
-        """Of the images it was tested on; None where the set has no test part."""
+        """Of the images it was tested on; None if the set has no test split."""
         return self.record.data.digests().get("test")
 
     @cached_property
@@ -96,7 +96,7 @@ class Run:
 
     @property
     def has_improvement(self) -> bool:
-        """Whether it is no BinaryDenseNet and no twin without improvement blocks."""
+        """Whether it has improvement blocks: a BinaryDenseNet has none."""
         return bool(self.record.changes.get("improvement", self.network.startswith("melius")))
 
     @property
@@ -117,7 +117,7 @@ class Run:
 
     @property
     def start(self) -> str | None:
-        """What it began with, if not with random weights."""
+        """The initial weights, if they were not random."""
         return self.record.start
 
     @property

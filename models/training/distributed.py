@@ -1,4 +1,4 @@
-"""One training on several processes, started by torchrun: who am I, and how a batch is shared.
+"""One training on several processes, started by torchrun: ranks, and how a batch is shared.
 
 Gradients are averaged by DistributedDataParallel; batch norms see their own process's share of the
 batch, as in the authors' training. Without torchrun there is one process and none of this acts.

@@ -1,4 +1,4 @@
-"""The images of a training: which of each split are taken, all of them decoded."""
+"""The images of a training: chosen from each split, and decoded."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def describe_splits(data: DataSet) -> dict[str, Split]:
 def decode_splits(
     job: Job, preprocessing: Preprocessing, stored_side: int, shows: bool = False
 ) -> Images:
-    """All splits before a training that may take days, damaged images of all of them named.
+    """Decodes all splits before a training, which may take days; names all damaged images.
 
     Raises DamagedImages; DataError if a class has no images of a split, or has lost them.
     """
     splits, copies = _split(job)
     if copies and shows:
-        tqdm.write(f"{copies} images left out: copies of validation or test images")
+        tqdm.write(f"{copies} training images left out: copies of validation or test images")
     decoded: dict[str, LabelledImages] = {}
     faults: list[str] = []
     for name, files in splits.items():
@@ -61,7 +61,7 @@ def decode_splits(
     if faults:
         raise DamagedImages(faults, sum(map(len, splits.values())))
     for name, files in splits.items():
-        _check_classes(files, decoded[name], f"{job.data.name}, {name} part")
+        _check_classes(files, decoded[name], f"{job.data.name}, {name} split")
     return Images(
         decoded["train"],
         decoded.get("validation"),
@@ -87,7 +87,7 @@ def _check_classes(files: ImageFiles, images: LabelledImages, where: str) -> Non
     had = files.counts().values()
     if lost := [c for c, n, m in zip(files.classes, had, decoded, strict=True) if n and not m]:
         raise DataError(
-            f"{where}: expected an image at least of every class; all are damaged of "
-            f"{', '.join(lost[:5])}. Mend or remove these files:\n  "
+            f"{where}: expected at least one image of every class; all images are damaged of "
+            f"{', '.join(lost[:5])}. Repair or remove these files:\n  "
             + "\n  ".join(images.skipped[: DamagedImages.SHOWN])
         )

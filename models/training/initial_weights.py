@@ -1,8 +1,8 @@
-"""Weights to begin a training with, from another run: a .safetensors file or a checkpoint.
+"""Initial weights of a training, from another run: a .safetensors file or a checkpoint.
 
 A file holds the network alone, without the optimizer's state: latent and float weights as float16,
-batch norms as float32. Where the classes differ, the last layer is fitted to the new ones
-(models.training.linear_probe) before the training; with --epochs 0 that is all.
+batch norms as float32. If the classes differ, the last layer is first fitted to the new ones
+(models.training.linear_probe); with --epochs 0 nothing else is trained.
 """
 
 from __future__ import annotations
@@ -19,21 +19,23 @@ from safetensors.torch import save
 from torch import Tensor
 
 from models.errors import RecipeError
+from models.networks.meliusnet import MeliusNet
 from models.networks.registry import Network, describe_network
 from models.records.figures import FinalAccuracy
 from models.records.training_run import Changes
 from models.records.typed_json import as_json, parse_json
 from models.training.checkpoint import Checkpoint, find_checkpoint, read_checkpoint
+from models.training.growth import can_grow, grow
 from models.training.linear_probe import find_last_layer
 from runtime.whole_file import write_whole
 
 ABOUT = "about"  # key of the file's metadata
-FREE = frozenset({"shift"})  # fields of the spec that only say how training begins
+FREE = frozenset({"shift"})  # fields of the spec that matter only for random initial weights
 
 
 @dataclass(frozen=True, kw_only=True)
 class About:
-    """What a file of weights says of them."""
+    """What a file of weights says about them."""
 
     network: str
     changes: Changes
@@ -57,9 +59,10 @@ class Start:
     def begin(self, network: Network, name: str, classes: Sequence[str]) -> bool:
         """Copies the weights into a new network called `name` for these classes.
 
-        Returns whether the last layer's were among them. Raises RecipeError if it is another
-        network.
+        Returns whether the last layer was copied, too. Raises RecipeError for another network.
         """
+        if isinstance(network, MeliusNet) and can_grow(self.network, network):
+            return self._grow_into(network)
         mine = network.state_dict()
         same_classes = self.classes == tuple(classes)
         last = {id(parameter) for parameter in find_last_layer(network).parameters()}
@@ -73,7 +76,7 @@ class Start:
         ]
         if differing or name != self.network:
             raise RecipeError(
-                f"expected a network like the one to start with, {self.network} with "
+                f"expected the network of the initial weights, {self.network} with "
                 f"{dict(self.changes)}; found {name}"
                 + (f", in which {', '.join(differing[:3])} differ" if differing else "")
                 + ". Give the same network and stem, or leave --start out."
@@ -82,6 +85,23 @@ class Start:
             mine | {key: self.tensors[key].to(mine[key].dtype) for key in wanted}
         )
         return same_classes
+
+    def _grow_into(self, network: MeliusNet) -> bool:
+        """Without the last layer, which is fitted to the features of the larger network."""
+        last = find_last_layer(network)
+        fitted_later = {id(parameter) for parameter in last.parameters()}
+        keys = {n for n, p in network.named_parameters() if id(p) in fitted_later}
+        kept = {key: tensor for key, tensor in self.tensors.items() if key not in keys}
+        try:
+            network.load_state_dict(
+                grow(kept | {k: v for k, v in network.state_dict().items() if k in keys}, network)
+            )
+        except ValueError as error:
+            raise RecipeError(
+                f"expected a network that {self.network} with {dict(self.changes)} can grow into; "
+                f"found another: {error}. Give the same stem, or leave --start out."
+            ) from error
+        return False
 
 
 def read_start(path: Path) -> Start:
@@ -92,7 +112,7 @@ def read_start(path: Path) -> Start:
     path = find_checkpoint(path)
     if not path.is_file():
         raise RecipeError(
-            "expected weights to start with, a .safetensors file or a checkpoint.pt; found none at "
+            "expected initial weights, a .safetensors file or a checkpoint.pt; found none at "
             f"{path}"
         )
     tensors: Mapping[str, Tensor]
@@ -133,7 +153,7 @@ def _read_weights(path: Path) -> tuple[About, dict[str, Tensor]]:
 
 
 def describe(checkpoint: Checkpoint) -> About:
-    """What a file of weights says of the run that it comes from."""
+    """What a file of weights says about its run."""
     return About(
         network=checkpoint.network,
         changes={k: v for k, v in checkpoint.changes.items() if k not in FREE},

@@ -29,7 +29,9 @@ class Job:
     execution: Execution = field(default_factory=Execution)
     device: str = "cpu"
     teacher: str | None = None
-    start: Path | None = None  # weights to begin with, models.pretrained
+    answers: Path | None = None  # of teachers, stored by models.teach; beside `kinds`
+    kinds: Path | None = None
+    start: Path | None = None  # initial weights (models.pretrained)
     cache: Path | None = None
     workers: int = 2
     checkpoint_minutes: float = 10

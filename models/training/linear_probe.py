@@ -1,6 +1,6 @@
 """Fits the last layer of a trained network to new classes: logistic regression on its features.
 
-With few images this beats training all layers, and takes two looks at each of them.
+With few images this beats training all layers, and sees each image only twice.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from runtime.images import Preprocessing
 
 DECAY = 0.1  # times the squared weights of standardized features, added to the mean loss
 ITERATIONS = 200  # of L-BFGS, at most
-ENOUGH = 5_000  # images, for a layer that a training goes on from
+ENOUGH = 5_000  # images, for a layer that is trained afterwards
 MIN_DEVIATION = 1e-3  # of a feature; a constant one says nothing
 
 
@@ -54,7 +54,7 @@ def fit_last_layer(
 
 
 def take_enough(images: LabelledImages) -> LabelledImages:
-    """Of many images, which lie class by class, some of every class: evenly spaced ones."""
+    """Evenly spaced images, some of every class: the given ones are sorted by class."""
     if len(images) <= ENOUGH:
         return images
     return images.select(torch.linspace(0, len(images) - 1, ENOUGH).long())
@@ -72,7 +72,7 @@ def _two_views(
 
 
 def _regress(features: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tensor]:
-    """Weight [classes, features] and bias [classes] of the least loss; it is convex."""
+    """Weight [classes, features] and bias [classes] with the minimal loss, which is convex."""
     weight = torch.zeros(classes, features.shape[1], dtype=torch.float64, requires_grad=True)
     bias = torch.zeros(classes, dtype=torch.float64, requires_grad=True)
     optimizer = torch.optim.LBFGS(

@@ -98,6 +98,8 @@ def make_parser(description: str | None = None) -> _Parser:
         else:
             recipe.add_argument(option, type=type(default), help=hint)
     recipe.add_argument("--teacher", help="a checkpoint.pt, or efficientnet-lite0, -lite1, -lite2")
+    recipe.add_argument("--answers", type=Path, help="answers of teachers, stored by models.teach")
+    recipe.add_argument("--kinds", type=Path, help="a list of models/recipes/teachers, for them")
     speed = parser.add_argument_group("how it runs")
     speed.add_argument("--device", choices=("cpu", "cuda"), help="default: a GPU if there is one")
     speed.add_argument("--threads", type=int, help="CPU threads (default: PyTorch's)")
@@ -191,6 +193,8 @@ def make_job(args: argparse.Namespace) -> Job:
         execution=Execution(bool(args.compile), bool(args.channels_last), args.measure_every or 1),
         device=choose_device(args),
         teacher=args.teacher,
+        answers=args.answers,
+        kinds=args.kinds,
         start=None if args.start == NO_START else args.start,
         cache=args.cache,
         workers=args.workers or os.cpu_count() or 1,

@@ -1,8 +1,8 @@
 """A progress bar of one epoch that says when the whole training will be done.
 
-The remaining time is what is measured: the mean of the last steps times the steps that are left,
-and the last measurement's time for each that will come. Until one has been made, an image that is
-measured is taken for a third of one that is trained on: forward without backward.
+The remaining time is estimated from the mean time of the last steps and from the time of the last
+measurement of the validation split. Before the first measurement, an image is assumed to take a
+third of the time of a training image: forward without backward.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class RemainingTime:
         self._measurement: float | None = None
 
     def start(self) -> None:
-        """Steps begin, or go on after something else."""
+        """Steps begin, or continue after something else."""
         self._last = self._clock()
 
     def step_done(self) -> None:

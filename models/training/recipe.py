@@ -37,6 +37,8 @@ class Recipe:
     color_jitter: float = 0.0  # strength of jitter_colors, 0..1; the published recipe has none
     blur: float = 0.0  # share of the images that blur() acts on; the published recipe has none
     validation_share: float = 0.02  # of train, where the data has no validation part
+    balance: float = 0.0  # classes are drawn in proportion to their images to the power 1 - balance
+    freeze: int = 0  # layer groups, from the stem on, that stay as they begin
     mixed_precision: bool = False  # bfloat16 autocast
     distillation: float = 0.0  # weight of the teacher's answers in the loss, 0..1
     distillation_temperature: float = 2.0
@@ -62,6 +64,8 @@ class Recipe:
             ("color_jitter", 0 <= self.color_jitter <= 1, "from 0 to 1"),
             ("blur", 0 <= self.blur <= 1, "from 0 to 1"),
             ("validation_share", 0 < self.validation_share < 1, "between 0 and 1"),
+            ("balance", 0 <= self.balance <= 1, "from 0 to 1"),
+            ("freeze", self.freeze >= 0, "at least 0 layer groups"),
             ("distillation", 0 <= self.distillation <= 1, "from 0 to 1"),
             ("distillation_temperature", self.distillation_temperature > 0, "above 0"),
             ("seed", 0 <= self.seed < 2**63, "a whole number from 0 to 2**63 - 1"),

@@ -1,7 +1,7 @@
-"""Makes a trained network one for larger images than it was trained on.
+"""Adapts a trained network to larger images than it was trained on.
 
-Means and variances of the batch norms are estimated anew on training images of the new size, seen
-as photos are; all weights stay. Then the temperature is fitted and the test part measured, as at
+Means and variances of the batch norms are estimated again on training images of the new size, with
+centre crops; all weights stay. Then the temperature is fitted and the test split is measured, as at
 the end of a training.
 """
 
@@ -98,11 +98,11 @@ def _check(checkpoint: Checkpoint, data: DataSet, preprocessing: Preprocessing) 
     if checkpoint.adaptation:
         raise CheckpointMismatch(
             "expected the run of a training; found one that models.enlarge made. Give the run that "
-            "it was made of."
+            "it was made from."
         )
     if not checkpoint.finished:
         raise CheckpointMismatch(
-            "expected a training that has run through its recipe; found one that has not. Let it "
+            "expected a finished training; found an unfinished one. Let it "
             "finish (models.train --resume)."
         )
     trained = checkpoint.preprocessing

@@ -31,7 +31,7 @@ from models.training.distributed import Processes, device_of, prepare
 from models.training.images import decode_splits, describe_splits
 from models.training.job import Job
 from models.training.linear_probe import fit_last_layer, take_enough
-from models.training.setup import describe_job, set_up
+from models.training.setup import describe_job, find_targets, set_up
 from models.training.trainer import Trainer
 
 SECONDS_BETWEEN_SAVES = 10  # at least, where epochs are short
@@ -60,6 +60,7 @@ def run_training(job: Job, processes: Processes | None = None) -> Checkpoint:
     if setup.fits_last_layer and not begun:
         seen = take_enough(train) if job.recipe.epochs else train
         fit_last_layer(setup.network, seen, setup.preprocessing, shows)
+    targets = find_targets(job, images.train)
     trainer = Trainer(
         setup.network,
         train,
@@ -69,6 +70,7 @@ def run_training(job: Job, processes: Processes | None = None) -> Checkpoint:
         execution=job.execution,
         processes=processes,
         teacher=setup.teacher,
+        targets=targets.to(device) if targets is not None else None,
     )
     header = describe_job(job, setup, images, splits, device, processes)
     test = images.test.to(device) if images.test else None

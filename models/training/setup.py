@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 import torch
+from torch import Tensor
 
+from models.data.decoded import LabelledImages
 from models.data.preprocessing import evaluation_preprocessing
 from models.errors import DataError, RecipeError
 from models.networks.registry import Network, default_image_size
 from models.records import provenance
 from models.records.training_run import Header, Split, TrainingData
+from models.teachers.answers import read_answers
+from models.teachers.kinds import as_targets, correct_by_labels, read_kinds
 from models.training.distillation import Teacher, load_teacher
 from models.training.distributed import Processes
 from models.training.images import Images
@@ -76,10 +80,15 @@ def _begin(job: Job, network: Network) -> tuple[Start | None, bool]:
 
 
 def _load_teacher(job: Job) -> Teacher | None:
-    if (job.teacher is None) != (job.recipe.distillation == 0):
+    if job.teacher is not None and job.answers is not None:
+        raise RecipeError("expected --teacher or --answers; found both. Leave one out.")
+    if (job.answers is None) != (job.kinds is None):
+        raise RecipeError("expected --answers and --kinds together; found one of them")
+    taught = job.teacher is not None or job.answers is not None
+    if taught != (job.recipe.distillation > 0):
         raise RecipeError(
-            "expected --teacher and --distillation above 0 together; found "
-            f"{'no teacher' if job.teacher is None else 'a teacher'} and distillation "
+            "expected --teacher, or --answers, and --distillation above 0 together; found "
+            f"{'a teacher' if taught else 'no teacher'} and distillation "
             f"{job.recipe.distillation}. A weight of 0.5 is a good start."
         )
     if job.teacher is None:
@@ -90,6 +99,25 @@ def _load_teacher(job: Job) -> Teacher | None:
             "leave --teacher out."
         )
     return load_teacher(job.teacher, job.data.train.classes)
+
+
+def find_targets(job: Job, train: LabelledImages) -> Tensor | None:
+    """What the stored answers say of the training images: float32 [N, classes], or None.
+
+    Raises DataError if they do not fit the images.
+    """
+    if job.answers is None or job.kinds is None:
+        return None
+    kinds = read_kinds(job.kinds)
+    answers = read_answers(job.answers).select(train.names, str(job.answers))
+    targets = as_targets(answers.dense(), kinds, train.classes)
+    return correct_by_labels(targets, train.labels, train.classes.index(kinds.other))
+
+
+def _name_teacher(job: Job, setup: Setup) -> str | None:
+    if job.answers is not None:
+        return f"stored answers of {' and '.join(read_answers(job.answers).teachers)}"
+    return setup.teacher.name if setup.teacher else None
 
 
 def describe_job(
@@ -116,7 +144,7 @@ def describe_job(
         changes=dict(job.changes),
         preprocessing=setup.preprocessing,
         stored_side=setup.stored_side,
-        teacher=setup.teacher.name if setup.teacher else None,
+        teacher=_name_teacher(job, setup),
         start=setup.start.name if setup.start else None,
         device=provenance.describe_device(device),
         threads=torch.get_num_threads(),

@@ -31,8 +31,9 @@ from models.data.augmentation import (
     normalize,
 )
 from models.data.decoded import LabelledImages
-from models.errors import CheckpointMismatch, DataError, Diverged
+from models.errors import CheckpointMismatch, DataError, Diverged, RecipeError
 from models.evaluation.metrics import evaluate
+from models.networks.meliusnet import MeliusNet
 from models.records.figures import Accuracy, EpochMetrics
 from models.training.checkpoint import Progress, State
 from models.training.distributed import Processes
@@ -69,6 +70,28 @@ def distillation_loss(logits: Tensor, answers: Tensor, temperature: float) -> Te
     return divergence * temperature**2
 
 
+def freeze(network: nn.Module, groups: int) -> list[nn.Module]:
+    """The first layer groups, of which no weight is trained: stem, stage, transition, stage, ...
+
+    Raises RecipeError if the network has not as many, or is no MeliusNet.
+    """
+    if not groups:
+        return []
+    found: list[nn.Module] = []
+    if isinstance(network, MeliusNet):
+        found = [network.stem]
+        for i, stage in enumerate(network.stages):
+            found += [stage, *network.transitions[i : i + 1]]
+    if groups > len(found):
+        raise RecipeError(
+            f"expected --freeze of at most {len(found)} layer groups for this network; found "
+            f"{groups}"
+        )
+    for module in found[:groups]:
+        module.requires_grad_(False)
+    return found[:groups]
+
+
 class Trainer:
     """One run. `train` are pixels larger than or as large as the network's input, on its device.
 
@@ -86,9 +109,11 @@ class Trainer:
         execution: Execution | None = None,
         processes: Processes | None = None,
         teacher: Teacher | None = None,
+        targets: Tensor | None = None,
     ) -> None:
         self.network, self.train, self.validation = network, train, validation
         self.recipe, self.preprocessing, self.teacher = recipe, preprocessing, teacher
+        self.targets = targets
         self.execution = execution or Execution()
         self.processes = processes or Processes()
         self.device = train.pixels.device
@@ -103,6 +128,7 @@ class Trainer:
         self.steps = recipe.epochs * self.steps_per_epoch
         if self.execution.channels_last:
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._frozen = freeze(network, recipe.freeze)
         self.optimizer = recipe.make_optimizer(network)
         forward = self.processes.wrap(network)
         self.forward = torch.compile(forward) if self.execution.compile_network else forward
@@ -132,8 +158,9 @@ class Trainer:
         epoch, first = divmod(self.step, self.steps_per_epoch)
         clock = time.perf_counter()
         self.network.train()
-        order = torch.randperm(len(self.train), generator=seeded(self.recipe.seed, ORDER, epoch))
-        order = order.to(self.device)
+        for module in self._frozen:
+            module.eval()
+        order = self._draw_order(epoch).to(self.device)
         title = f"epoch {epoch + 1}/{self.recipe.epochs}"
         with EpochBar(title, self.steps_per_epoch, first, self._time, progress) as bar:
             for i in range(first, self.steps_per_epoch):
@@ -149,6 +176,15 @@ class Trainer:
                     after_step()
                     clock = time.perf_counter()
         return self._end_epoch(epoch + 1)
+
+    def _draw_order(self, epoch: int) -> Tensor:
+        """Which images an epoch has: each once, or drawn so that small classes come more often."""
+        chance = seeded(self.recipe.seed, ORDER, epoch)
+        if not self.recipe.balance:
+            return torch.randperm(len(self.train), generator=chance)
+        labels = self.train.labels.cpu()
+        weights = torch.bincount(labels).double().clamp(min=1) ** -self.recipe.balance
+        return torch.multinomial(weights[labels], len(labels), replacement=True, generator=chance)
 
     @property
     def _every(self) -> int:
@@ -198,6 +234,7 @@ class Trainer:
         chance = seeded(recipe.seed, AUGMENTATION, self.step)
         draws = draw(len(index), chance, sum(self._draws))
         index, draws = self.processes.share(index), self.processes.share(draws)
+        stored = self.targets[index] if self.targets is not None else None
         pixels, labels = self._augment(self.train.pixels[index], draws), self.train.labels[index]
         inputs = normalize(pixels, self.preprocessing)
         if self.execution.channels_last:
@@ -211,6 +248,8 @@ class Trainer:
                 answers = self.teacher(pixels).float()
             taught = distillation_loss(logits, answers, recipe.distillation_temperature)
             loss = torch.lerp(loss, taught, recipe.distillation)
+        elif stored is not None:
+            loss = torch.lerp(loss, F.cross_entropy(logits, stored), recipe.distillation)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()

@@ -2,7 +2,7 @@
 
 kernels   rates of single kernels beside loops over registers, the limit of their instructions
 layers    every binary layer of the network in each kernel family
-networks  milliseconds of each part and what they are spent on, chosen kernels against popcount;
+networks  milliseconds of each layer group and of its phases, chosen kernels against popcount;
           batches and threads
 engines   latency of every engine beside eager float PyTorch, and peak memory of each
 end-to-end  a JPEG's bytes to a label: the first bundle beside Pillow and ONNX Runtime on a

@@ -67,7 +67,7 @@ def measure_end_to_end(
 
     def classify(data: bytes) -> str:
         logits = engine.predict(reader.read_tensor(data)[None])
-        return bundle.manifest.labels[int(logits[0].argmax())]
+        return bundle.manifest.labels[int(logits[0, : bundle.manifest.classes].argmax())]
 
     samples: dict[tuple[str, str], Seconds]
     samples = {(name, who): {WHOLE: [], CPU: []} for name in photos for who in ("ours", "peer")}

@@ -81,8 +81,8 @@ def format_engines(result: Mapping[str, Any]) -> str:
     lines = [
         f"engines on {result['network']}{state}: input {shape}, batch {result['batch']}, "
         f"threads {result['threads']}",
-        f"  {'engine':<20}{'median':>10}{'p10':>9}{'p90':>9}{'fastest':>9}  ms"
-        f"{'x eager':>10}{'peak MiB':>10}{'model MiB':>11}{'logit diff.':>13}",
+        f"  {'engine':<20}{'median ms':>10}{'p10 ms':>9}{'p90 ms':>9}{'min ms':>9}    "
+        f"{'vs eager':>10}{'peak MiB':>10}{'model MiB':>11}{'logit diff.':>13}",
     ]
     for row in result["engines"]:
         name = f"{row['name']}/{row['implementation']}"

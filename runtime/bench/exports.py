@@ -1,6 +1,6 @@
 """Networks with random weights: good for time and memory, never for answers; found in a folder.
 
-`make bench` fills it. A network lies in ARITHMETIC/NAME, by the arithmetic of its float parts.
+`make bench` fills it. A network lies in ARITHMETIC/NAME, by the arithmetic of its float layers.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ class Exports:
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
 
-    def __call__(self, name: str, size: int = SIZE, float_parts: str = ARITHMETICS[0]) -> Bundle:
+    def __call__(self, name: str, size: int = SIZE, float_layers: str = ARITHMETICS[0]) -> Bundle:
         """A network for images of that size. Raises RuntimeFault where it is another, or none."""
         if self._folder is None:
             raise RuntimeFault(
                 f"expected a folder with {name} as --exports, found none. `make bench` fills one"
             )
-        bundle = read_bundle(self._folder / float_parts / name)
+        bundle = read_bundle(self._folder / float_layers / name)
         found = bundle.manifest.name, bundle.manifest.input[1]
         if found != (name, size):
             raise RuntimeFault(

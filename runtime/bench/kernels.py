@@ -111,7 +111,7 @@ def _prepare_float(
     side: int,
     is_int8: bool,
 ) -> tuple[Callable[[], object], int]:
-    """A float part of one convolution, ready to run, and its multiply-adds."""
+    """A float layer group of one convolution, ready to run, and its multiply-adds."""
     per_group, before = channels_in // groups, kernel // 2
     weight = _noise(channels_out, per_group, kernel, kernel)
     window = Window(kernel, stride, before, before)

@@ -140,7 +140,7 @@ def _engines(figures: Figures) -> list[str]:
 
 
 def _network(result: Figures) -> list[str]:
-    """What each part spends its time on, and the batches."""
+    """What each layer group spends its time on, and the batches."""
     phases = [p for p in result["parts"][0]["phases_ms"] if _is_spent(result["parts"], p)]
     families = [name for name in (CHOSEN, POPCOUNT) if f"{name}_ms" in result["parts"][0]]
     rows = [

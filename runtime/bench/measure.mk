@@ -14,7 +14,7 @@ $(COMPARED)/float32/%/manifest.json: $(COMPARED_CODE) | setup
 	$(PYTHON) -m models.export $* $(if $(filter %_0.25,$*),--image-size 128) --no-self-test --parity-inputs 2 --out $(@D)
 $(COMPARED)/int8/meliusnet%/manifest.json: $(COMPARED_CODE) | setup
 	@rm -rf $(@D)
-	$(PYTHON) -m models.export meliusnet$* --float-parts int8 --no-self-test --parity-inputs 2 --out $(@D)
+	$(PYTHON) -m models.export meliusnet$* --float-layers int8 --no-self-test --parity-inputs 2 --out $(@D)
 $(COMPARED)/int8/mobilenet%/manifest.json: $(COMPARED)/float32/mobilenet%/manifest.json
 	@rm -rf $(@D)
 	$(PYTHON) -m models.quantize_onnx $(<D) --no-self-test --out $(@D)
@@ -67,7 +67,7 @@ bench-page: setup bench-peers ## measure for runtime/bench/README.md, with all i
 	$(MAKE) bench BENCH_ARGS='--markdown runtime/bench/README.md --plot runtime/bench.svg $(BENCH_ARGS)'
 	BNN_FORCE_IMPLEMENTATION=avx2 ONEDNN_MAX_CPU_ISA=AVX2 $(MAKE) bench \
 	  BENCH_ARGS="--only engines,end-to-end,peers --markdown runtime/bench/README.md --block 'bench avx2' $(BENCH_ARGS)"
-bench-arm: setup .venv-litert/ready $(PEER_NETWORKS:=/manifest.json) ## model networks on an emulated Raspberry Pi 4 and 5, for runtime/bench/README.md (BENCH_ARGS=--parts)
+bench-arm: setup .venv-litert/ready $(PEER_NETWORKS:=/manifest.json) ## model networks on an emulated Raspberry Pi 4 and 5, for runtime/bench/README.md (BENCH_ARGS=--layer-groups)
 	$(PYTHON) -m runtime.bench.arm --exports $(COMPARED) --markdown runtime/bench/README.md $(BENCH_ARGS)
 
 SERVING_PEERS := fastapi litserve bentoml mlserver

@@ -1,7 +1,7 @@
-"""Report on a network by its parts: chosen kernels against popcount, float parts against the limit.
+"""Report on a network by layer group: chosen kernels against popcount, and against the limit.
 
-The kernel library profiles its own call for a whole network: each part finds the caches as it does
-in use, and a stage that hands its counts to the transition behind it does so here too.
+The kernel library profiles its own call for a whole network: each layer group finds the caches as
+it does in use, and a stage that hands its counts to the following transition does so here, too.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ FORCE_KERNEL = "BNN_FORCE_KERNEL"  # read by the kernel library when a stage is 
 CHOSEN, POPCOUNT = "chosen", "popcount"
 POOL = "pool"  # the phase of a transition that unpacks the counts of a fused stage, too
 
-# Seconds [parts, phases] of one image.
+# Seconds [layer groups, phases] of one image.
 Pass = Callable[[Floats], np.ndarray]
 
 
@@ -59,9 +59,9 @@ def measure_network(
     cpus: Sequence[int],
     progress: Progress,
 ) -> dict[str, Any]:
-    """Parts and their phases, totals of the binary and the float ones, batches and threads.
+    """Layer groups and their phases, totals of the binary and the float ones, batches and threads.
 
-    eager: the parts of the full-precision reference too. cpus: to use, see machine.pinned.
+    eager: the layer groups of the full-precision reference, too. cpus: to use, see machine.pinned.
 
     Raises RuntimeFault.
     """
@@ -116,9 +116,9 @@ def format_network(result: Mapping[str, Any]) -> str:
     state = "" if result["trained"] else ", untrained (random weights)"
     names = [name for name in (CHOSEN, POPCOUNT, EAGER) if f"{name}_ms" in result["parts"][0]]
     lines = [
-        f"parts of {result['network']}{state} within its call: input {shape}, batch 1, threads 1, "
-        "ms in the median",
-        f"  {'part':<20}{''.join(f'{name:>10}' for name in names)}"
+        f"layer groups of {result['network']}{state} within its call: input {shape}, batch 1, "
+        "threads 1, median ms",
+        f"  {'layer group':<20}{''.join(f'{name:>10}' for name in names)}"
         f"{'M MAC':>10}{'G MAC/s':>10}{'of limit':>10}  kernels",
     ]
     for part in result["parts"]:
@@ -132,7 +132,7 @@ def format_network(result: Mapping[str, Any]) -> str:
             continue
         times = "".join(f"{total[name]['median_ms']:>10.3f}" for name in names)
         lines.append(
-            f"  {f'all {kind} parts':<20}{times}{total['macs'] / 1e6:>10.1f}"
+            f"  {f'all {kind} groups':<20}{times}{total['macs'] / 1e6:>10.1f}"
             f"{total['rate_g']:>10.1f}{total['share']:>10.0%}"
         )
     lines += _format_ratios(result["totals"])
@@ -150,7 +150,7 @@ def _format_ratios(totals: Mapping[str, Any]) -> list[str]:
     }
     with_pools = ratios.get("binary and pools")
     return [
-        f"  the binary parts take popcount kernels {ratios['binary']:.2f} times as long"
+        f"  the binary layer groups take popcount kernels {ratios['binary']:.2f} times as long"
         + (f", {with_pools:.2f} with the pools that counts are unpacked for" if with_pools else "")
     ]
 
@@ -162,7 +162,7 @@ def _format_phases(parts: Sequence[Mapping[str, Any]]) -> list[str]:
         if any(f"{part['phases_ms'][name]:.3f}" != "0.000" for part in parts)
     ]
     return [
-        f"  {'part':<20}{''.join(f'{name:>10}' for name in names)}",
+        f"  {'layer group':<20}{''.join(f'{name:>10}' for name in names)}",
         *(
             f"  {part['name']:<20}{''.join(f'{_cell(part, name):>10}' for name in names)}"
             for part in parts
@@ -210,13 +210,13 @@ def _time_passes(
     runs: int,
     progress: Progress,
 ) -> dict[str, np.ndarray]:
-    """Seconds [runs, parts, phases] of each kind of pass, in turns; the first is not counted."""
+    """Seconds [runs, layer groups, phases] of each pass, in turns; the first is not counted."""
     samples: dict[str, list[np.ndarray]] = {name: [] for name in passes}
     image = make_images(bundle, 1)
     for turn in range(runs + 1):
         meter.sample()
         for name, run in passes.items():
-            progress(f"parts, turn {turn + 1} of {runs + 1}: {name}")
+            progress(f"layer groups, turn {turn + 1} of {runs + 1}: {name}")
             samples[name].append(run(image))
     return {name: np.array(values[1:]) for name, values in samples.items()}
 
@@ -234,7 +234,7 @@ def _total(
     parts: Sequence[Mapping[str, Any]],
     samples: Mapping[str, np.ndarray],
 ) -> dict[str, dict[str, Any]]:
-    """Times of all binary and all float parts, summed pass by pass.
+    """Times of all binary and all float layer groups, summed pass by pass.
 
     And of the binary ones with the transitions' pools: there the chosen kernels make numbers of
     counts, popcount kernels do within their stages.

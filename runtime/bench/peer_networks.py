@@ -27,13 +27,13 @@ PAIRS = (
     ("meliusnet42", "mobilenet_v1_0.75"),
     ("meliusnet59", "mobilenet_v1"),
 )
-INT8_SUFFIX = ", 8-bit parts"  # ours with 8-bit stem, transitions and head
+INT8_SUFFIX = ", 8-bit layers"  # ours with 8-bit stem, transitions and head
 LARQ_NETWORK = "meliusnet22"
 LARQ_VARIANT = f"{LARQ_NETWORK}, larq's variant"
 BINARY = "binary"
 LARQ_CALLS = ("indirect BGEMM, XNNPACK", "indirect BGEMM", "default")
 
-Export = Callable[..., Bundle]  # name, and float_parts="int8"
+Export = Callable[..., Bundle]  # name, and float_layers="int8"
 
 
 def make_larq_variant(bundle: Bundle) -> Bundle:
@@ -129,7 +129,7 @@ def _add_ours(lists: Lists, export: Export, threads: int, batch: int) -> None:
         if name == LARQ_NETWORK:
             variants[LARQ_VARIANT] = make_larq_variant(bundle)
         else:
-            variants[name + INT8_SUFFIX] = export(name, float_parts="int8")
+            variants[name + INT8_SUFFIX] = export(name, float_layers="int8")
         for network, variant in variants.items():
             engine = load_engine(variant, "native", threads)
             images = make_images(variant, batch)

@@ -149,8 +149,8 @@ class Report:
 
     def _leave_out(self, section: str, bundle: Bundle) -> None:
         self._print(
-            f"{section} of {bundle.manifest.name} not measured: its bundle has no plan of parts, "
-            "only an ONNX graph"
+            f"{section} of {bundle.manifest.name} not measured: its bundle has no plan of layer "
+            "groups, only an ONNX graph"
         )
 
     def _print(self, text: str) -> None:

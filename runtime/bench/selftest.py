@@ -1,4 +1,4 @@
-"""Compares every implementation that this CPU runs with generic, part by part, bit for bit."""
+"""Compares every implementation that this CPU runs with generic, each layer group, bit for bit."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from runtime.measurement.inputs import make_images
 
 
 def compare_implementations(bundle: Bundle, batch: int = 2) -> list[dict[str, Any]]:
-    """Every implementation that this CPU runs against generic, part by part, bit for bit.
+    """Every implementation that this CPU runs against generic, each layer group, bit for bit.
 
-    One entry per implementation and part: "implementation", "part", "values", "different" (how many
-    of them) and "worst" (by how much at most). The implementation active before stays active.
+    One entry per implementation and layer group: "implementation", "part", "values", "different"
+    (how many of them) and "worst" (the largest difference). The active
+    implementation stays the same.
     """
     before = library.active()
     names = [item.name for item in library.implementations() if item.supported]
@@ -60,7 +61,7 @@ def run_selftest(bundle: Bundle) -> bool:
         failed = failed or bool(wrong)
         values = sum(item["values"] for item in items)
         verdict = "identical to generic" if not wrong else "DIFFERENT from generic"
-        print(f"  {name:<10}{len(items)} parts, {values:,} values: {verdict}")
+        print(f"  {name:<10}{len(items)} layer groups, {values:,} values: {verdict}")
         for item in wrong:
             print(
                 f"    {item['part']}: {item['different']} of {item['values']} values differ, "

@@ -1,10 +1,10 @@
-/* The C ABI of the kernel library: runs whole parts of a binary network on the CPU.
+/* The C ABI of the kernel library: runs the layer groups of a binary network on the CPU.
  *
- * A network is a sequence of parts: stem, stage, transition, stage, ..., head. Each part is
- * described once by a plain struct of pointers (bnn_stem, bnn_stage, bnn_transition, bnn_head) and
- * prepared for the active implementation into one flat, position-independent block of memory that
- * the caller owns. A prepared part is immutable: any number of threads may run it, each with its
- * own workspace. After preparation nothing is allocated.
+ * A network is a sequence of layer groups, called parts here: stem, stage, transition, stage, ...,
+ * head. A plain struct of pointers describes each part (bnn_stem, bnn_stage, bnn_transition,
+ * bnn_head). It is prepared once for the active implementation into one flat, position-independent
+ * block of memory that the caller owns. A prepared part is immutable: any number of threads may run
+ * it, each with its own workspace. After preparation nothing is allocated.
  *
  * Conventions
  * - Bit 1 is +1, bit 0 is -1. A word is one little-endian uint32: channel i is bit i % 32 of word
@@ -37,9 +37,9 @@
  *     y3 = fma(27/8, s, fma(27/64, r, m5))
  *   The points 0, +-3/4, +-3/2 have smaller errors than the usual 0, +-1, +-2.
  * - 8-bit layers: an input x becomes the level q = round(clamp(x * inverse_step, 0, 255)), half to
- *   even, NaN 0, in float32; an output is one fused multiply-add of the integer sum of q * weight,
- *   converted to float32, with scale and bias. Padding is level 0. Bit for bit the same everywhere,
- *   too.
+ *   even, NaN is 0, in float32; an output is one fused multiply-add of the integer sum of
+ *   q * weight, converted to float32, with scale and bias. Padding is level 0. These are the same
+ *   everywhere, too, bit for bit.
  * - Prepared parts and workspaces are aligned to BNN_ALIGNMENT bytes.
  * - Every function returns a bnn_status; bnn_error() says what was expected, what was found and
  *   what to do.
@@ -64,8 +64,8 @@ extern "C" {
 typedef enum {
   BNN_OK = 0,
   BNN_EARGUMENT = 1,    /* a pointer, shape or value that the function does not accept */
-  BNN_EUNSUPPORTED = 2, /* kernels asked for that are unknown or that this CPU cannot run */
-  BNN_ESTATE = 3,       /* a part that was prepared for another implementation, or is no part */
+  BNN_EUNSUPPORTED = 2, /* wanted kernels are unknown, or this CPU cannot run them */
+  BNN_ESTATE = 3,       /* a part prepared for another implementation, or other bytes */
   BNN_ESIZE = 4,        /* a buffer that is too small */
   BNN_ESYSTEM = 5       /* the system gave no memory or no thread */
 } bnn_status;
@@ -248,7 +248,7 @@ BNN_API int bnn_network_run(const bnn_part* parts, int32_t count, const float* x
 
 enum { BNN_FILTER_AREA = 0, BNN_FILTER_BILINEAR = 1, BNN_FILTER_BICUBIC = 2 };
 
-/* What a network sees of an image: the part in the box. */
+/* The section of an image that a network sees: the pixels in the box. */
 typedef struct {
   const uint8_t* pixels; /* [height] rows of `width` pixels, row_bytes apart */
   int64_t row_bytes;
@@ -259,16 +259,16 @@ typedef struct {
   float box[4];        /* left, top, right, bottom, inside the image */
 } bnn_view;
 
-/* Resizes what is in the box to `side` x `side` pixels of 8 bits, the ones that Pillow's
+/* Resizes the pixels in the box to `side` x `side` pixels of 8 bits, the ones that Pillow's
  * Image.resize computes, turns it upright, and looks each pixel up: levels [3][256] -> out [3,
  * side, side]. Runs on the calling thread. Call with workspace NULL to learn *workspace_bytes;
  * pixels, levels and out may then be NULL. */
 BNN_API int bnn_resize(const bnn_view* view, const float* levels, int32_t side, float* out,
                        void* workspace, size_t* workspace_bytes);
 
-/* ---- measuring: rates of this CPU, for benchmarks; nothing above depends on it ---- */
+/* ---- measuring: rates of this CPU, for benchmarks; no other section depends on it ---- */
 
-/* What the time of a part is spent on: to binarize floats; to spread bits or planes into the map
+/* The phases of a part's time: to binarize floats; to spread bits or planes into the map
  * that a layer reads; to count, with what becomes of the counts; to write them as floats; to pool;
  * to multiply. NULL for other numbers than 0 .. BNN_PHASES - 1. */
 #define BNN_PHASES 6
@@ -278,7 +278,7 @@ BNN_API const char* bnn_phase_name(int32_t phase);
 BNN_API int bnn_network_profile(const bnn_part* parts, int32_t count, const float* x, float* y,
                                 void* workspace, size_t workspace_bytes, double* nanoseconds);
 
-/* A loop over registers alone: with nothing loaded or stored, no kernel made of these instructions
+/* A loop that uses registers alone, without loads and stores: no kernel made of these instructions
  * is faster. */
 typedef struct {
   const char* name;      /* the instructions, for people: "running exclusive-or" */

@@ -1,4 +1,4 @@
-"""Class activation maps: where in an image the last feature map of a network speaks for a class."""
+"""Class activation maps: which places of an image support a class, by the last feature map."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from runtime.plan import HeadStep
 
 
 class ClassActivation:
-    """The maps of a bundle's network (Zhou et al., 2016), by its prepared parts; the head is last.
+    """The maps of a bundle's network (Zhou et al., 2016), by its layer groups; the head is last.
 
     The head takes the mean of its normalised map over all positions, then a dense layer. The same
     layer at each position gives the map of a class: its mean and the class's bias are the logit. Of
@@ -40,7 +40,7 @@ class ClassActivation:
         if head.is_int8:
             worth = get("sum_scale") * get("inverse_step")
             weight = weight * worth[:, np.newaxis]
-        self._weight: Floats = weight.astype(np.float32, copy=False)
+        self._weight: Floats = weight[: bundle.manifest.classes].astype(np.float32, copy=False)
         self._parts = list(parts[:-1])
         infos = [library.describe_part(part) for part in self._parts]
         maps = [4 * (math.prod(info.input) + math.prod(info.output)) for info in infos]
@@ -52,7 +52,7 @@ class ClassActivation:
     def compute(self, images: Floats, class_index: int) -> Floats:
         """float32 [N, 3, H, W] -> the class's maps, float32 [N, h, w], in units of its logit.
 
-        h and w are those of the last feature map. Raises InvalidInput for no class.
+        h and w are those of the last feature map. Raises InvalidInput for an unknown class.
         """
         classes = len(self._weight)
         if not 0 <= class_index < classes:

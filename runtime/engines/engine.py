@@ -69,8 +69,8 @@ class Engine(Protocol):
     def predict(self, images: np.ndarray, threads: int | None = None) -> np.ndarray:
         """Preprocessed images float32 [N, 3, H, W] -> logits float32 [N, classes].
 
-        `threads`: at most so many for this call; None: all that the engine was loaded with. They do
-        not change the answer. Raises InvalidInput.
+        `threads`: max threads for this call; None: all that the engine was loaded with. The answer
+        does not depend on it. Raises InvalidInput.
         """
         ...
 
@@ -85,12 +85,12 @@ class Engine(Protocol):
 def load_engine(bundle: str | Path | Bundle, engine: str = "auto", threads: int = 1) -> Engine:
     """Loads a bundle into an engine: `auto` is the first of native, torchscript, onnx that works.
 
-    An engine works if the bundle has its files, the process can run it, and it answers to a stored
-    image as the bundle says (engines.self_test). Each one that does not is kept in Engine.skipped
-    with its reason and logged: as a warning if it is broken, for debugging if it is absent by
-    choice. A bundle that is wrong in itself has no fallback; an engine given by name never falls
-    back, nor do kernels given by name (BNN_FORCE_IMPLEMENTATION). Raises BundleError,
-    EngineUnavailable (NoEngine with every reason), ValueError for a bad name.
+    An engine works if the bundle has its files, the process can run it, and its answer to a stored
+    image is right (engines.self_test). Each engine that does not work is kept in Engine.skipped
+    with the reason and logged: as a warning if it is broken, at level debug if it is absent by
+    choice. There is no fallback for a broken bundle, for an engine given by name, or for kernels
+    given by name (BNN_FORCE_IMPLEMENTATION). Raises BundleError, EngineUnavailable (NoEngine with
+    every reason), ValueError for an unknown name.
     """
     if engine != "auto" and engine not in ENGINES:
         raise ValueError(f"unknown engine {engine!r}; expected auto, {', '.join(ENGINES)}")

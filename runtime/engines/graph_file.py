@@ -1,4 +1,4 @@
-"""Copies the file of a scripted graph without what it tells of the machine that wrote it."""
+"""Copies the file of a scripted graph without traces of the machine that wrote it."""
 
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo

@@ -1,4 +1,4 @@
-"""Scriptable modules for inference: a network as a sequence of prepared parts.
+"""Scriptable modules for inference: a network as a sequence of prepared layer groups ("parts").
 
 Why TorchScript although upstream points to torch.export: a scripted graph is one file that C++ and
 Python load without our sources, and its buffers can be filled after loading, so that the weights
@@ -45,7 +45,7 @@ GRAPH_OPERATORS = frozenset(
 
 
 class PackedPart(nn.Module):
-    """Holds one prepared part; the buffer `part` is empty until fill_parts."""
+    """Holds one prepared layer group; the buffer `part` is empty until fill_parts."""
 
     __module__ = IN_GRAPHS
     part: Tensor
@@ -88,13 +88,13 @@ def _name_children(names: Sequence[str]) -> list[str]:
 
 
 def _place(name: str) -> tuple[bool, int, str]:
-    """What usual names are in order by: stem, stage1, transition1, stage2, ..., head."""
+    """The sort key of usual names: stem, stage1, transition1, stage2, ..., head."""
     return name == "head", int(name.lstrip(ascii_letters) or 0), name
 
 
 @contextmanager
 def _torchscript() -> Iterator[None]:
-    """The one place that knows TorchScript to be deprecated; see the module's text."""
+    """Hides TorchScript's deprecation warnings; see the module's text."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"`?torch\.jit\.", DeprecationWarning)
         yield
@@ -108,7 +108,7 @@ def script_network(plan: Plan) -> torch.jit.ScriptModule:
 
 
 def save_network(network: torch.jit.ScriptModule, path: Path) -> None:
-    """Writes a scripted graph; save it before its parts are filled.
+    """Writes a scripted graph; save it before its layer groups are filled.
 
     The same graph is the same file on every machine: see copy_graph.
     """
@@ -122,7 +122,7 @@ def save_network(network: torch.jit.ScriptModule, path: Path) -> None:
 def load_network(path: Path) -> torch.jit.ScriptModule:
     """Reads a scripted graph.
 
-    Raises InvalidRecord if it does more than run parts, and what torch raises: RuntimeError,
+    Raises InvalidRecord if it does more than run layer groups, and what torch raises: RuntimeError,
     ValueError.
     """
     with _torchscript():
@@ -130,21 +130,21 @@ def load_network(path: Path) -> torch.jit.ScriptModule:
     foreign = {node.kind() for node in network.inlined_graph.nodes()} - GRAPH_OPERATORS
     if foreign:
         raise InvalidRecord(
-            f"{path}: expected a graph that only runs parts, found {', '.join(sorted(foreign))}. "
-            f"{REEXPORT}"
+            f"{path}: expected a graph that only runs layer groups, found "
+            f"{', '.join(sorted(foreign))}. {REEXPORT}"
         )
     return network
 
 
 def fill_parts(network: nn.Module, names: Sequence[str], prepared: Sequence[Part]) -> None:
-    """Gives the parts of a network (scripted or not) their prepared bytes, without copying them.
+    """Gives the layer groups of a network (scripted or not) their prepared bytes, uncopied.
 
     `names` are those of the plan, in its order. Raises InvalidRecord if the graph has others.
     """
     children = dict(network.named_children())
     if list(children) not in (list(names), _name_children(names)):
         raise InvalidRecord(
-            f"the graph has the parts {', '.join(children)}; expected those of the plan: "
+            f"the graph has the layer groups {', '.join(children)}; expected those of the plan: "
             f"{', '.join(names)}. {REEXPORT}"
         )
     for child, part in zip(children.values(), prepared, strict=True):

@@ -68,7 +68,7 @@ class NativeEngine:
     def predict(self, images: Floats, threads: int | None = None) -> Floats:
         """float32 [N, 3, H, W] -> logits float32 [N, classes]. Raises InvalidInput."""
         images = check_images(images, self.bundle.manifest.input)
-        logits = np.empty((len(images), self.bundle.manifest.classes), np.float32)
+        logits = np.empty((len(images), self.bundle.manifest.logits), np.float32)
         most = self._threads if threads is None else min(threads, self._threads)
         shared = len(images) - len(images) % most if most > 1 else 0
         if self._pool and shared:
@@ -101,7 +101,7 @@ class NativeEngine:
 
 
 def _plan_workspace(sizes: list[int]) -> Callable[[int], Part]:
-    """What gives a call its workspace of sizes[images - 1] bytes: a new one, or always one."""
+    """A function that returns a workspace for so many images: a new one, or always the same one."""
     if sizes[-1] < MAPPED_BYTES:
         return lambda images: library.allocate(sizes[min(images, len(sizes)) - 1])
     kept = library.allocate(sizes[-1])  # pages that no call has touched yet are none

@@ -35,7 +35,7 @@ class OnnxEngine:
         """Compares the graph's input and output with the manifest. Raises InvalidManifest."""
         (image,), (logits,) = self.session.get_inputs(), self.session.get_outputs()
         found = image.shape[1:], logits.shape[1:]
-        expected = list(bundle.manifest.input), [bundle.manifest.classes]
+        expected = list(bundle.manifest.input), [bundle.manifest.logits]
         if found != expected:
             raise InvalidManifest(
                 f"{bundle.path}: expected a graph from {expected[0]} to {expected[1]} as input and "
@@ -57,5 +57,5 @@ class OnnxEngine:
         raise NotExplainable(
             "expected an engine that shows the network's last feature map; found onnx, which shows "
             "the logits alone. Use the native or the torchscript engine, with a bundle that has a "
-            "plan of packed parts."
+            "plan of layer groups."
         )

@@ -1,4 +1,4 @@
-"""The one importer of ONNX Runtime: opens its sessions, exact on every CPU, without telemetry."""
+"""The only importer of ONNX Runtime: opens its sessions, exact on every CPU, without telemetry."""
 
 from __future__ import annotations
 
@@ -98,11 +98,10 @@ def _open(ort: Any, graph: str | bytes, options: Any) -> Any:
 
 @cache
 def saturates() -> bool:
-    """Whether ONNX Runtime's products of uint8 and int8 are wrong on this CPU unless asked to be
-    exact. Raises OnnxUnavailable.
+    """Whether ONNX Runtime's products of uint8 and int8 are wrong on this CPU by default.
 
-    x86-64 without VNNI adds two products in 16 bits, where 2 x 255 x 127 does not fit. Which kernel
-    it takes is its own affair; the largest product tells.
+    x86-64 without VNNI adds two products in 16 bits, where 2 x 255 x 127 does not fit. As we cannot
+    know which kernel it uses, the largest product is tried. Raises OnnxUnavailable.
     """
     ort = import_onnxruntime()
     options = ort.SessionOptions()

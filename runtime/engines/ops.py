@@ -19,9 +19,9 @@ ABSENCE_RECORD = "libbnn_torch.txt"  # why the build left the operators out; wri
 
 
 def find_operators() -> Path:
-    """The operators' library file, its kernel library loaded.
+    """The operators' library file, with its kernel library loaded.
 
-    Raises TorchUnavailable with every place looked at, and why the build left them out if it did.
+    Raises TorchUnavailable with every searched place, and the reason if the build left them out.
     """
     try:
         library.load_library()  # the operators use the same one, and so the same implementation

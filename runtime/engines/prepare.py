@@ -1,4 +1,4 @@
-"""A bundle's plan and tensors -> prepared parts of the kernel library, for our two engines."""
+"""A bundle's plan and tensors -> layer groups prepared for the kernel library."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ def prepare_bundle(bundle: Bundle) -> list[Part]:
     manifest = bundle.manifest
     if not manifest.plan:
         raise MissingFile(
-            f"{bundle.path}: expected a plan of packed parts, found none: only the ONNX graph "
+            f"{bundle.path}: expected a plan of layer groups, found none: only the ONNX graph "
             "describes this network. Use the onnx engine."
         )
-    check_network(manifest.plan, manifest.input, manifest.classes)
+    check_network(manifest.plan, manifest.input, manifest.logits)
     return prepare_parts(manifest.plan, bundle.tensors())
 
 
@@ -108,7 +108,7 @@ def _prepare_step(step: Step, tensors: Tensors) -> Part:
     return part
 
 
-# ---- the kinds of parts --------------------------------------------------------------------------
+# ---- the kinds of layer groups -------------------------------------------------------------------
 
 _Get = Callable[[str], NDArray[Any]]
 

@@ -98,7 +98,7 @@ class Padded(nn.Module):
 
 
 def batch_norm_of(threshold: NDArray[np.float32], flip: NDArray[np.bool_]) -> nn.BatchNorm2d:
-    """A batch norm whose result is >= 0 exactly where (x >= threshold) != flip.
+    """A batch norm whose result is >= 0 exactly if (x >= threshold) != flip.
 
     Scale +-1 and shift -+threshold, so that the sum is rounded once and has the right sign. With
     flip, x < t is the same as x <= the float32 below t.
@@ -114,7 +114,7 @@ def _tensor(array: NDArray[Any]) -> Tensor:
 
 
 class Levels(nn.Module):
-    """What an 8-bit layer reads: round(x * inverse_step) within 0..255, half to even."""
+    """The input of an 8-bit layer: round(x * inverse_step) within 0..255, half to even."""
 
     def __init__(self, inverse_step: float) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The self-test: an engine's logits of images that its bundle stores, beside the stored logits."""
+"""The self-test: compares an engine's logits of stored images with the stored logits."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ FEW_BITS = 0.1  # of the logits' range: what a few features on the other side of
 
 @dataclass(frozen=True)
 class StoredAnswers:
-    """What the self-test file holds.
+    """The content of the self-test file.
 
-    images: uint8 [N, 3, h, w], RGB, smaller than the network's input; logits: float32 [N, classes]
-    that they give, by the native engine, or by the onnx engine for a network without a plan.
-    spread: how far these moved when the input was changed by as little as rounding.
+    images: uint8 [N, 3, h, w], RGB, smaller than the network's input. logits: float32 [N, classes],
+    their answers by the native engine, or by the onnx engine for a network without a plan. spread:
+    how much these change if the input changes by rounding.
     """
 
     images: Images
@@ -45,11 +45,11 @@ class StoredAnswers:
 
 @dataclass(frozen=True)
 class SelfTest:
-    """How an engine did.
+    """The result of a self-test.
 
-    "exact": the stored bits, of all `images` images. "within bound": no logit is further away than
-    `bound`, and each image gets the stored label; bits are promised by the kernel library alone,
-    with the bundle's own order of float operations. "absent": the bundle stores no images.
+    "exact": the stored bits, for all `images` images. "within bound": no logit differs by more than
+    `bound`, and each image gets the stored label; only the kernel library, with the bundle's own
+    order of float operations, guarantees bits. "absent": the bundle stores no images.
     """
 
     verdict: Verdict
@@ -63,7 +63,7 @@ class SelfTest:
 
 
 def read_stored_answers(bundle: Bundle) -> StoredAnswers | None:
-    """What a bundle stores for its self-test, if it does. Raises InvalidRecord and others."""
+    """The stored images and logits of a bundle, if any. Raises InvalidRecord and others."""
     if SELF_TEST not in bundle.manifest.files:
         return None
     file = bundle.file(SELF_TEST)
@@ -72,14 +72,14 @@ def read_stored_answers(bundle: Bundle) -> StoredAnswers | None:
     count, _, h, w = (*found.get("images", ("", ()))[1], 0, 0, 0, 0)[:4]
     expected = {
         "images": ("uint8", (count, 3, h, w)),
-        "logits": ("float32", (count, bundle.manifest.classes)),
+        "logits": ("float32", (count, bundle.manifest.logits)),
         "spread": ("float32", (1,)),
     }
     small = 1 <= count <= MAX_IMAGES and 1 <= h <= height and 1 <= w <= width
     if found != expected or not small:
         raise InvalidRecord(
             f"{file}: expected images uint8 [N, 3, at most {height}, at most {width}], N from 1 to "
-            f"{MAX_IMAGES}, logits float32 [N, {bundle.manifest.classes}] and spread float32 [1], "
+            f"{MAX_IMAGES}, logits float32 [N, {bundle.manifest.logits}] and spread float32 [1], "
             f"found {found}. {REEXPORT}"
         )
     logits, spread = tensors["logits"], float(tensors["spread"][0])
@@ -89,7 +89,7 @@ def read_stored_answers(bundle: Bundle) -> StoredAnswers | None:
 
 
 def make_inputs(images: Images, manifest: Manifest) -> Floats:
-    """Stored images -> what an engine takes: float32 [N, 3, H, W].
+    """Stored images -> an engine's input, float32 [N, 3, H, W].
 
     Row y of H is row y * h // H of the stored image, columns likewise; then each channel becomes
     (pixel - mean) / std in float32.
@@ -104,12 +104,12 @@ def make_inputs(images: Images, manifest: Manifest) -> Floats:
 
 
 def find_bound(manifest: Manifest, engine: str, stored: StoredAnswers) -> float:
-    """How far logits of an engine may be from stored ones without its being wrong.
+    """The max difference between an engine's logits and the stored ones if nothing is wrong.
 
-    The manifest's parity says how far each engine was from the training graph, on other inputs. The
-    stored logits are those of an engine too, so both distances add up. To this comes rounding, and
-    what rounding changed in the stored images' own logits when they were chosen, where a feature
-    lies near a threshold. Where parity was not measured, it is FEW_BITS of the logits' range.
+    The manifest's parity is the difference between each engine and the training graph, on other
+    inputs. The stored logits are also those of an engine, so both differences add up. Rounding is
+    added, and the change by rounding of the stored images' own logits when they were chosen, if a
+    feature lies near a threshold. Without a measured parity, it is FEW_BITS of the logits' range.
     """
     rounding = ROUNDING * max(1.0, float(np.abs(stored.logits).max())) + stored.spread
     distances = [_find_distance(manifest, name) for name in (engine, stored_by(manifest))]
@@ -145,7 +145,8 @@ def run_self_test(engine: Engine) -> SelfTest:
     logits = np.vstack([engine.predict(x) for x in inputs], dtype=np.float32)
     bound = find_bound(manifest, name, stored)
     difference = np.abs(logits - stored.logits).max(axis=1)
-    labels = int((logits.argmax(1) != stored.logits.argmax(1)).sum())
+    best, expected = (x[:, : manifest.classes].argmax(1) for x in (logits, stored.logits))
+    labels = int((best != expected).sum())
     unequal = int((logits.view(np.uint32) != stored.logits.view(np.uint32)).any(axis=1).sum())
     doubt = _why_not_exact(name, manifest)
     verdict: Verdict = "failed"
@@ -170,9 +171,9 @@ def run_self_test(engine: Engine) -> SelfTest:
 
 
 def _why_not_exact(engine: str, manifest: Manifest) -> str | None:
-    """Why an engine need not give the stored bits; None if it must."""
+    """Why an engine may give other bits than the stored ones; None if it may not."""
     if engine not in KERNEL_ENGINES or not manifest.plan:
-        return f"the engine {engine} may add up in another order on each CPU"
+        return f"the engine {engine} may add in another order on each CPU"
     if manifest.float_order != (own := library.float_order()):
         return (
             f"the stored logits have number {manifest.float_order} of the order of float "

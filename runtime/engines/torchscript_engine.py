@@ -1,4 +1,4 @@
-"""The torchscript engine: the bundle's scripted graph, its parts filled from the packed weights."""
+"""The torchscript engine: the bundle's scripted graph, filled with prepared layer groups."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WARM_UP = 2  # calls after which TorchScript has settled on its graph
 
 
 class TorchScriptEngine:
-    """Runs model.ts over packed.safetensors; a batch is shared out among `threads` threads.
+    """Runs model.ts with packed.safetensors; a batch is divided among `threads` threads.
 
     Raises TorchUnavailable, BundleError.
     """
@@ -45,7 +45,7 @@ class TorchScriptEngine:
                 f"{REEXPORT}"
             ) from error
         fill_parts(self._network, [step.name for step in bundle.manifest.plan], prepared)
-        self._activation = ClassActivation(bundle, prepared)  # by the same parts
+        self._activation = ClassActivation(bundle, prepared)  # by the same layer groups
         self.explain_bytes = self._activation.bytes
         self.bundle = bundle
         self.skipped: tuple[SkippedEngine, ...] = ()

@@ -1,1 +1,1 @@
-"""Image files of unknown origin: what their headers tell, and their pixels as RGB."""
+"""Image files of unknown origin: reads their headers, and their pixels as RGB."""

@@ -1,7 +1,7 @@
-"""What AV1 coded data says of the frames in it, read bit by bit: their size, depth and number.
+"""Reads the headers of AV1 coded data bit by bit: the size, depth and number of its frames.
 
-The container of an AVIF file announces a size as well, which the decoder does not go by: a small
-image by its container may be a giant by its code.
+The container of an AVIF file has a size as well, which the decoder ignores: an image that is small
+by its container may be huge by its code.
 """
 
 from dataclasses import dataclass

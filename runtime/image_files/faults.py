@@ -1,4 +1,4 @@
-"""What is said of an image file that is refused: one sentence for each kind of fault.
+"""The messages for refused image files: one sentence for each kind of fault.
 
 Every text says expected, found and remedy; none quotes the file.
 """
@@ -29,7 +29,7 @@ def incomplete(kind: str) -> InvalidImage:
 
 
 def unsupported(found: str, remedy: str = _CONVERT) -> UnsupportedImage:
-    """The file may be good, but is not of a kind that is read here."""
+    """The file may be intact, but its kind is not supported."""
     return UnsupportedImage(f"expected a {ACCEPTED} file; found {found}. {remedy}")
 
 

@@ -1,6 +1,6 @@
-"""Which format a file of unknown origin has, by its first bytes; what is refused is named.
+"""Recognises the format of a file of unknown origin by its first bytes; refused formats are named.
 
-A name helps: who sends what an iPhone or a camera wrote learns what to send instead.
+The name helps: a person who sends a file of an iPhone or a camera learns what to send instead.
 """
 
 import struct

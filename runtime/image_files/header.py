@@ -1,7 +1,7 @@
-"""What is known of an image before a pixel is decoded, whatever its format; the memory this tells.
+"""The header of an image of any format, read before decoding, and the memory that it implies.
 
-Each format has a module with a kind of header: reads it in a bounded number of steps, knows what
-decoding takes, and decodes.
+Each format has a module with its own kind of header, which is read in a bounded number of steps,
+tells the memory of decoding, and decodes.
 """
 
 from abc import ABC, abstractmethod
@@ -51,38 +51,37 @@ class ImageHeader(ABC):
 
     @property
     def pixels(self) -> int:
-        """Of the largest image that the decoder makes at full size."""
+        """Pixels of the largest image that the decoder makes at full size."""
         return self.width * self.height
 
     @property
     def visits(self) -> int:
-        """Pixels that the decoder visits, each as often as it does."""
+        """Pixels that the decoder visits, counted as often as it visits them."""
         return self.width * self.height
 
     @property
     @abstractmethod
     def stored_bytes(self) -> int:
-        """Bytes a pixel of the image as the decoder leaves it."""
+        """Bytes per pixel of the decoded image."""
 
     @property
     @abstractmethod
     def converts(self) -> bool:
-        """Whether the RGB image is made beside the decoded one, instead of being it."""
+        """Whether the RGB image is a new one beside the decoded one."""
 
     @property
     def in_pieces(self) -> bool:
-        """Whether it is made piece by piece, because pixels are transparent."""
+        """Whether the RGB image is made piece by piece, because pixels are transparent."""
         return False
 
     @property
     def kept_bytes(self) -> int:
-        """Of the file, that are copied and kept with the image."""
+        """Bytes of the file that are copied and kept with the image."""
         return 0
 
     @abstractmethod
     def measure_decoder(self, scale: int) -> int:
-        """The most bytes that the decoder holds at a time, the image that it leaves included.
-
+        """Max bytes that the decoder holds at a time, including the image that it leaves.
         Without `kept_bytes`.
         """
 
@@ -98,9 +97,9 @@ class ImageHeader(ABC):
         return -(-self.width // scale), -(-self.height // scale)
 
     def measure_decoding(self, scale: int = 1) -> int:
-        """An upper bound of what decoding, conversion to RGB and turning upright take at a time.
+        """An upper bound of the bytes that decoding, conversion to RGB and turning take.
 
-        In bytes, beside the file.
+        At a time, in addition to the file.
         """
         width, height = self.reduce(scale)
         stored = measure_image(width, height, self.stored_bytes)
@@ -113,7 +112,7 @@ class ImageHeader(ABC):
         return self.kept_bytes + peak + FIXED_BYTES
 
     def measure_stored(self, scale: int = 1) -> int:
-        """The same of an image that is not turned, and is reduced after it has been decoded."""
+        """The same for an image that is not turned, and is reduced after decoding."""
         decoding = replace(self, orientation=1).measure_decoding()
         if scale == 1:
             return decoding

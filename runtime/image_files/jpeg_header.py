@@ -75,7 +75,7 @@ class JpegHeader(ImageHeader):
 
     @property
     def stored_bytes(self) -> int:
-        """Grey has one channel, RGB in memory four, CMYK too."""
+        """Bytes per pixel: grey has one channel, RGB four in memory, CMYK four."""
         return 1 if len(self.components) == 1 else 4
 
     @property
@@ -295,10 +295,10 @@ def _mark_scanned(missing: dict[int, bytearray], scan: bytes, progressive: bool)
 
 
 def _find_marker(data: bytes, position: int) -> int:
-    """Where the entropy-coded bytes from `position` on end: at a marker, or with the file.
+    """The end of the entropy-coded bytes from `position` on: a marker, or the end of the file.
 
-    What is near is searched by an expression, which is quick where few bytes are 0xFF; the rest in
-    blocks of all pairs, at a speed of its own: 10 MB of any bytes take 3 ms.
+    Bytes nearby are searched by a regular expression, which is fast if few bytes are 0xFF; the rest
+    in blocks of all pairs: 10 MB of any bytes take 3 ms.
     """
     near = _MARKER.search(data, position, position + _NEAR)
     if near is not None:

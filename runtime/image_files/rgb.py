@@ -1,4 +1,4 @@
-"""Decoded images of every mode to RGB, in pieces: beside the image there is only the result."""
+"""Converts decoded images of every mode to RGB, in pieces, so that only the result is added."""
 
 from collections.abc import Iterator
 from itertools import product
@@ -45,7 +45,7 @@ def convert_deep_grey(image: Image.Image, significant_bits: int = 16) -> Image.I
 
 
 def measure_pieces(pixels: int) -> int:
-    """The most bytes that conversion takes beside the image and the result."""
+    """Max bytes that conversion takes in addition to the image and the result."""
     return min(pixels, _PIECE_PIXELS) * _PIECE_BYTES
 
 

@@ -1,1 +1,1 @@
-"""The kernel library from Python: its C ABI (csrc/bnn.h), and its layers in plain NumPy."""
+"""The kernel library in Python: its C ABI (csrc/bnn.h), and its layers in plain NumPy."""

@@ -56,8 +56,8 @@ def find_file(name: str) -> Path:
 
 
 def is_absent(error: Exception, package: str) -> bool:
-    """Whether an import failed because the package is not there, rather than because it is broken.
+    """Whether an import failed because the package is missing, and not because it is broken.
 
-    A package that is there and lacks one of its own modules, or a library, is broken.
+    A package that is there but lacks one of its own modules, or a library, is broken.
     """
     return isinstance(error, ModuleNotFoundError) and error.name == package

@@ -1,7 +1,7 @@
 """Loads the kernel library and wraps its C ABI (csrc/bnn.h) for NumPy arrays.
 
-Prepared parts are 64-byte aligned uint8 arrays that the caller owns; all calls release the
-interpreter lock while the kernels run.
+Prepared layer groups (*parts* in names) are 64-byte aligned uint8 arrays that the caller owns. All
+calls release the interpreter lock while the kernels run.
 """
 
 import ctypes
@@ -98,14 +98,12 @@ def check(status: int) -> None:
 
 
 def float_order() -> int:
-    """The number of the order of float operations: logits have the same bits where it is the same,
-    whatever the implementation.
-    """
+    """The number of the order of float operations: equal numbers give equal bits of logits."""
     return int(load_library().bnn_float_order())
 
 
 def implementations() -> tuple[Implementation, ...]:
-    """All implementations compiled in, best first; generic is the last."""
+    """All implementations in the library, best first; generic is the last."""
     entries = ctypes.POINTER(structs.Implementation)()
     count = ctypes.c_int32()
     check(load_library().bnn_implementations(ctypes.byref(entries), ctypes.byref(count)))
@@ -118,8 +116,8 @@ def implementations() -> tuple[Implementation, ...]:
 def select(name: str | None = None) -> str:
     """Makes an implementation the active one and returns its name.
 
-    None means the one that BNN_FORCE_IMPLEMENTATION names, else the best that this CPU can run.
-    Raises ImplementationUnavailable for a name that is unknown or that this CPU cannot run.
+    None: the one that BNN_FORCE_IMPLEMENTATION names, else the best that this CPU can run. Raises
+    ImplementationUnavailable for a name that is unknown or that this CPU cannot run.
     """
     check(load_library().bnn_select(None if name is None else name.encode()))
     return active()
@@ -186,7 +184,7 @@ def conv3x3(x: Words, weight: Words, padding: int = -1) -> NDArray[np.int32]:
     return mismatches
 
 
-# ---- parts -----------------------------------------------------------------------------------
+# ---- layer groups ----------------------------------------------------------------------------
 
 
 def _window(window: Window | None) -> structs.Window:
@@ -222,7 +220,7 @@ def _convolution(name: str, convolution: Convolution) -> structs.Convolution:
 
 
 def _prepare(kind: str, description: ctypes.Structure) -> Part:
-    """Asks for the size, then writes the part."""
+    """Asks for the size, then writes the prepared layer group."""
     function = getattr(load_library(), f"bnn_{kind}_prepare")
     size = ctypes.c_size_t()
     check(function(ctypes.byref(description), None, ctypes.byref(size)))
@@ -299,7 +297,7 @@ def prepare_head(head: Head) -> Part:
 
 
 def describe_part(part: Part) -> PartInfo:
-    """What a prepared part is. Raises ValueError for other bytes."""
+    """What a prepared layer group is. Raises ValueError for other bytes."""
     info = structs.PartInfo()
     address = require("part", part, np.uint8, (None,))
     check(load_library().bnn_part_describe(address, part.size, ctypes.byref(info)))
@@ -324,7 +322,7 @@ def report_part(part: Part) -> list[dict[str, str]]:
 def run_part(
     part: Part, x: Floats, workspace: Part | None = None, out: Floats | None = None
 ) -> Floats:
-    """Runs a prepared part: x [n, c, h, w] -> [n, c, h, w], or [n, classes] after the head.
+    """Runs a prepared layer group: x [n, c, h, w] -> [n, c, h, w], or [n, classes] after the head.
 
     workspace: from allocate(workspace_bytes), one per concurrent call; made here if None.
     out: written and returned; made here if None. x, out and workspace must not share memory.

@@ -25,7 +25,7 @@ FULL_ADDER = "full adder"
 
 @dataclass(frozen=True)
 class Limit:
-    """A loop over registers alone: its instructions, what they compute, how often in one round."""
+    """A loop that uses only registers: its instructions, what they compute, how often per round."""
 
     name: str
     operation: str  # FLOAT_MAC, INT8_MAC, BINARY_MAC, or FULL_ADDER of one bit
@@ -36,9 +36,9 @@ class Limit:
 class LayerTiming:
     """Nanoseconds [runs] of one binary layer in one kernel family.
 
-    counting: the convolution alone, from the layer's bits to counts. complete: with what surrounds
-    it in a stage, as many comparisons as the layer has channels, the border, the spreading of
-    planes. full_adders: one-bit additions that the lists of the bit-sliced family ask for, else 0.
+    counting: the convolution alone, from the layer's bits to counts. complete: with its steps in a
+    stage, as many comparisons as the layer has channels, the border, the spreading of planes.
+    full_adders: one-bit additions in the lists of the bit-sliced family, else 0.
     """
 
     counting: Nanoseconds

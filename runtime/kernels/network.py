@@ -1,7 +1,7 @@
 """A whole network in one call of the kernel library, on one thread or several (ctypes).
 
-The call releases the interpreter lock once, writes no map that the next part does not read, and
-shares each image out among the threads of its pool.
+The call releases the interpreter lock once, writes no map that the next layer group does not read,
+and divides each image among the threads of its pool.
 """
 
 from __future__ import annotations
@@ -50,17 +50,17 @@ def _load() -> ctypes.CDLL:
 
 
 def phase_names() -> tuple[str, ...]:
-    """What the time of a part is spent on, in the order of Network.profile."""
+    """The phases of a layer group's time, in the order of Network.profile."""
     names = (_load().bnn_phase_name(i) for i in itertools.count())
     return tuple(name.decode() for name in itertools.takewhile(bool, names))
 
 
 class Network:
-    """Prepared parts in a row, and a pool of `threads` threads (the calling one among them).
+    """Prepared layer groups in a row, and a pool of `threads` threads (the calling one among them).
 
     Safe to call from several threads, each call with its own workspace: all calls together use no
     more than `threads` threads at a time. `input` is [C, H, W], `classes` the length of the output.
-    Raises ValueError if the parts do not follow each other, or for more threads than the system
+    Raises ValueError if the layer groups do not fit together, or for more threads than the system
     gives.
     """
 
@@ -114,7 +114,7 @@ class Network:
         )  # fmt: skip
 
     def profile(self, image: Floats, workspace: Part, out: Floats) -> NDArray[np.float64]:
-        """Runs one image [1, C, H, W] as `run` does with one thread -> nanoseconds [parts, phases].
+        """Runs one image [1, C, H, W] on one thread -> nanoseconds [layer groups, phases].
 
         A stage that hands its counts to the transition behind it does so here too. Raises
         ValueError.

@@ -1,4 +1,4 @@
-"""Descriptions of the parts of a network as the kernel library takes them: plain NumPy records."""
+"""Descriptions of layer groups ("parts") as the kernel library takes them: plain NumPy records."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -121,7 +121,7 @@ class Head:
 
 @dataclass(frozen=True)
 class PartInfo:
-    """What a prepared part is: shapes [channels, height, width]; [classes, 1, 1] after the head."""
+    """A prepared layer group: shapes [channels, height, width]; [classes, 1, 1] after the head."""
 
     kind: str
     implementation: str

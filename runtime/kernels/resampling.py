@@ -44,9 +44,9 @@ _Array._fields_ = (
 
 @functools.cache
 def _load() -> ctypes.CDLL | None:
-    """The kernel library; None where it, or the implementation asked for, is not to be had.
+    """The kernel library; None if it, or the wanted implementation, is not available.
 
-    An engine that needs it says so with the reason; others read the same pixels by Pillow.
+    An engine that needs it reports the reason; others compute the same pixels with Pillow.
     """
     try:
         kernels = library.load_library()
@@ -61,7 +61,7 @@ def _load() -> ctypes.CDLL | None:
 
 
 def is_quicker() -> bool:
-    """Whether `resample` takes less time than Pillow: not by the generic implementation."""
+    """Whether `resample` is faster than Pillow: not with the generic implementation."""
     return _load() is not None and library.active() != "generic"
 
 
@@ -81,11 +81,11 @@ def resample(
     levels: Floats,
     side: int,
 ) -> Floats | None:
-    """The part of an image in the box, resized, turned upright, each channel's pixels looked up.
+    """The box of an image, resized, turned upright, each channel's pixels looked up.
 
-    levels [3, 256] -> float32 [3, side, side]. None where it takes Pillow: without the kernel
+    levels [3, 256] -> float32 [3, side, side]. None if Pillow has to do it: without the kernel
     library, for other modes than L and RGB, for "area" on ARM, and for an image that Pillow does
-    not keep in one piece, as above 16 MB. Raises ValueError for a box that is not inside the image.
+    not keep in one block, as above 16 MB. Raises ValueError for a box that is not inside the image.
     """
     kernels = _load()
     if kernels is None or image.mode not in _PIXEL_BYTES or interpolation not in _EXACT:
@@ -110,9 +110,9 @@ def resample(
 
 
 def _find_pixels(image: Image.Image) -> tuple[int, object] | None:
-    """The address of an image's first pixel, and the object that keeps the memory there.
+    """The address of an image's first pixel and the object that keeps the memory, or None.
 
-    The rows follow each other without a gap: Pillow 13 refuses others. None for those.
+    The rows must follow each other without a gap: Pillow 13 refuses others.
     """
     image.load()
     try:

@@ -1,1 +1,1 @@
-"""What every measurement needs: the machine, turns on its CPUs, inputs, tables of figures."""
+"""The tools of every measurement: the machine, turns on its CPUs, inputs, tables of figures."""

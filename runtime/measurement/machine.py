@@ -1,4 +1,4 @@
-"""The machine that figures are for, the CPUs that are used of it, and what children inherit."""
+"""The machine of a measurement, its used CPUs, and the environment of child processes."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def format_machine(machine: Mapping[str, Any]) -> str:
 
 
 def allowed_cpus() -> list[int]:
-    """CPUs that this thread may run on, in order; empty where the system does not tell."""
+    """CPUs that this thread may run on, in order; empty if the system does not tell."""
     return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
 
@@ -83,13 +83,13 @@ def environment_of_children() -> dict[str, str]:
 
 
 def show_progress(text: str) -> None:
-    """One line on a terminal that each call overwrites; nothing where nobody watches."""
+    """Shows one line on a terminal, overwritten by each call; nothing without a terminal."""
     if sys.stderr.isatty():
         print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
 
 
 def name_cpus(cpus: Sequence[int]) -> str:
-    """For a line of a report."""
+    """The CPUs for a line of a report."""
     return f"CPU {_list(cpus)}" if cpus else "not pinned"
 
 

@@ -1,4 +1,4 @@
-"""Timing in turns, and what is kept of the samples: median and spread."""
+"""Times functions in turns, and keeps median and spread of the samples."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The fields of a plan's JSON objects: each that is missing, unknown or wrong has its own error."""
+"""Reads the fields of a plan's JSON objects: missing, unknown and wrong ones have own errors."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def invalid(where: str, what: str) -> InvalidManifest:
 
 
 class Fields:
-    """One JSON object of a plan, and what messages call it. Every method raises InvalidManifest."""
+    """One JSON object of a plan, and its name in messages. Every method raises InvalidManifest."""
 
     def __init__(self, content: object, where: str) -> None:
         self._content, self.where = content, where
 
     def refuse_others(self, needed: Iterable[str], optional: Iterable[str] = ()) -> None:
-        """That no key is there which the format has not; the others are looked up by name."""
+        """Refuses keys that the format lacks; the others are looked up by name."""
         known = {*needed, *optional}
         assert isinstance(self._content, Mapping)
         for key in self._content:
@@ -69,7 +69,7 @@ class Fields:
         return value
 
     def choice(self, key: str, choices: Iterable[str]) -> str | None:
-        """One of some texts, or None if the key is not there."""
+        """One of some texts, or None if the key is missing."""
         if not isinstance(self._content, Mapping) or key not in self._content:
             return None
         value = self._content[key]
@@ -84,14 +84,14 @@ class Fields:
         return tuple(value)
 
     def window(self) -> Window:
-        """That of a convolution, which has other keys beside it."""
+        """The padding of a convolution, which has other keys in addition."""
         padding = self.items("padding")
         if len(padding) != 2 or not all(_is_whole(value) for value in padding):
             raise self.invalid(f"expected [before, after] as `padding`, found {padding!r:.80}")
         return Window(self.whole("kernel"), self.whole("stride"), *padding)
 
     def pool(self) -> Window | None:
-        """The window that `pool` is, or null."""
+        """The window `pool`, or None for null."""
         value = self._get("pool", "a window or null")
         if value is None:
             return None
@@ -123,7 +123,7 @@ def _is_whole(value: object) -> bool:
 
 
 def check_range(value: int, low: int, high: int, key: str, where: str) -> None:
-    """That a number is in the range."""
+    """Checks that a number is in the range."""
     if not low <= value <= high:
         raise invalid(
             where, f"expected a whole number from {low} to {high} as `{key}`, found {value!r:.80}"
@@ -131,14 +131,14 @@ def check_range(value: int, low: int, high: int, key: str, where: str) -> None:
 
 
 def check_groups(groups: int, channels: int, key: str, where: str) -> None:
-    """That channels are shared out evenly."""
+    """Checks that the groups divide the channels."""
     check_range(groups, 1, MAX_CHANNELS, key, where)
     if channels % groups:
         raise invalid(where, f"expected {key} that divide {channels} channels, found {groups}")
 
 
 def check_shape(shape: list[Any] | Shape, length: int, key: str, where: str) -> None:
-    """That a map [channels, height, width], or the vector [classes], has a shape within limits."""
+    """Checks that the shape of a map, or of the vector [classes], is within limits."""
     limits = (MAX_CHANNELS, MAX_SIDE, MAX_SIDE) if length == 3 else (MAX_CLASSES,) * length
     fits = len(shape) == length and all(
         _is_whole(size) and 1 <= size <= limit for size, limit in zip(shape, limits, strict=True)
@@ -152,7 +152,7 @@ def check_shape(shape: list[Any] | Shape, length: int, key: str, where: str) -> 
 
 
 def slide(window: Window, height: int, width: int, where: str) -> tuple[int, int]:
-    """How many positions a window has in a map: (down, across)."""
+    """The number of positions of a window in a map: (down, across)."""
     before, after = window.padding_before, window.padding_after
     check_range(window.kernel, 1, MAX_WINDOW, "kernel", where)
     check_range(window.stride, 1, MAX_WINDOW, "stride", where)

@@ -1,4 +1,4 @@
-"""Plan: the steps of a network in execution order; each takes what the one before yields."""
+"""Plan: the steps of a network in execution order; each takes the output of the previous one."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ class Plan(Sequence[Step]):
 
     @property
     def input(self) -> Shape:
-        """[channels, height, width] of what the first step takes."""
+        """[channels, height, width] of the first step's input."""
         return self.steps[0].input
 
     @property
     def output(self) -> Shape:
-        """The shape of what the last step yields, [classes] after a head."""
+        """The shape of the last step's output, [classes] after a head."""
         return self.steps[-1].output
 
     def tensors(self) -> TensorTypes:
@@ -54,7 +54,7 @@ class Plan(Sequence[Step]):
         return {name: kind for step in self.steps for name, kind in step.tensors().items()}
 
     def as_json(self) -> list[dict[str, Any]]:
-        """What parse_plan makes an equal plan of."""
+        """The JSON from which parse_plan makes an equal plan."""
         return [step.as_json() for step in self.steps]
 
 
@@ -78,7 +78,7 @@ def parse_plan(content: object) -> Plan:
 
 
 def check_network(plan: Plan, image: Shape, classes: int) -> None:
-    """That a plan leads from an image of that shape to one logit for each class.
+    """Checks that a plan leads from an image of that shape to one logit for each class.
 
     Raises InvalidManifest.
     """
@@ -91,11 +91,11 @@ def check_network(plan: Plan, image: Shape, classes: int) -> None:
 
 
 def _parse_step(item: dict[str, Any], where: str) -> tuple[Step, Shape]:
-    """A step, and the output that it says it has."""
+    """A step, and its output as the JSON says it."""
     fields = Fields(item, where)
     name, part = fields.text("name"), fields.text("part")
     if part not in KINDS:
-        raise invalid(name, f"expected a part of {', '.join(KINDS)}, found {part!r:.80}")
+        raise invalid(name, f"expected a `part` of {', '.join(KINDS)}, found {part!r:.80}")
     kind = KINDS[part]
     fields = Fields(item, name)
     fields.refuse_others(("name", "part", "input", "output", *kind.keys), kind.optional)
@@ -104,7 +104,7 @@ def _parse_step(item: dict[str, Any], where: str) -> tuple[Step, Shape]:
 
 
 def _check_next(step: Step, previous: Step | None, names: set[str]) -> None:
-    """That a step may follow the previous one; `names` are those so far, and get its own."""
+    """Checks that a step fits the previous one; its name is added to `names`."""
     if step.name in names:
         raise InvalidManifest(
             f"plan: expected different names, found {step.name} twice. {REEXPORT}"

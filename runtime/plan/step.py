@@ -1,4 +1,4 @@
-"""What all kinds of steps have, and what the float layers in them have."""
+"""The base of all kinds of steps, and the float layers in them."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class FloatLayer:
 
 @dataclass(frozen=True)
 class BaseStep:
-    """What all kinds have. Making one raises InvalidManifest for values that do not fit."""
+    """The base of all kinds of steps. Raises InvalidManifest for values that do not fit."""
 
     part: ClassVar[str]  # what the JSON calls the kind
     keys: ClassVar[tuple[str, ...]]  # of its own, in the JSON
@@ -69,7 +69,7 @@ class BaseStep:
 
     @property
     def output(self) -> Shape:
-        """The shape that the step makes of its input."""
+        """The shape of the step's output for its input."""
         raise NotImplementedError
 
     def tensors(self) -> TensorTypes:

@@ -46,7 +46,7 @@ _CONVOLUTION = (
 
 @dataclass(frozen=True)
 class StemConvolution(FloatLayer):
-    """One convolution of a stem, batch norm folded in, then a ReLU if it says so."""
+    """One convolution of a stem, with folded batch norm, and a ReLU if it says so."""
 
     channels_in: int
     channels_out: int
@@ -93,7 +93,7 @@ class StemStep(BaseStep):
 
     @property
     def maps(self) -> list[Shape]:
-        """What each convolution yields, [channels, height, width]."""
+        """The shape that each convolution yields, [channels, height, width]."""
         _, height, width = self.input
         maps: list[Shape] = []
         for i, conv in enumerate(self.convolutions):
@@ -161,7 +161,7 @@ class StageStep(BaseStep):
 
     @property
     def channels(self) -> list[int]:
-        """How many channels each layer reads."""
+        """The number of channels that each layer reads."""
         dense = accumulate((kind == "dense" for kind in self.layers[:-1]), initial=0)
         return [self.input[0] + GROWTH * count for count in dense]
 

@@ -1,1 +1,1 @@
-"""Who may ask: names of the service, API keys and their rates, pages of other origins."""
+"""Access: names of the service, API keys and their rates, pages of other origins."""

@@ -1,4 +1,4 @@
-"""Who may ask: the name that the service is called by, the caller's key, and the caller's rate."""
+"""Checks the name that the service is called by, the caller's key, and the caller's rate."""
 
 from collections.abc import Hashable
 
@@ -13,7 +13,7 @@ _MAX_KNOWN = 256
 
 
 class Access:
-    """The checks before a request is worked on. `bound_host`: the address that is listened on.
+    """The checks before a request is processed. `bound_host`: the address of the server.
 
     Raises InvalidSettings if the file of keys cannot be used.
     """
@@ -25,7 +25,7 @@ class Access:
 
     @property
     def is_open(self) -> bool:
-        """Whether everyone may ask, for want of keys."""
+        """Whether everyone may send requests, because there are no keys."""
         return self._keys.is_open
 
     def check_host(self, scope: Scope, headers: dict[bytes, bytes]) -> None:
@@ -49,7 +49,7 @@ class Access:
         return True
 
     def find_caller(self, scope: Scope) -> Hashable:
-        """Who asks: by key, or where none is asked for, by address. Raises Problem unauthorized."""
+        """The caller by its key, or by its address without keys. Raises Problem unauthorized."""
         if self._keys.is_open:
             client = scope.get("client")
             return client[0] if client else ""
@@ -62,7 +62,7 @@ class Access:
         return isinstance(caller, Caller) and caller.may_change_models
 
     def take(self, caller: Hashable, images: int, before: int = 0) -> None:
-        """Counts images against the caller's rate, beside those `before` of the same request.
+        """Counts images against the caller's rate, in addition to `before` of the same request.
 
         Raises Problem rate_limited.
         """

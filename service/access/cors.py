@@ -1,4 +1,4 @@
-"""What pages of other origins may do, as arguments of Starlette's CORSMiddleware."""
+"""The permissions of pages of other origins, as arguments of Starlette's CORSMiddleware."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ _MAX_AGE_SECONDS = 600
 def describe_cors(settings: Settings) -> dict[str, Any]:
     """Keyword arguments of starlette.middleware.cors.CORSMiddleware for `cors_origins`.
 
-    Cookies and the like are never allowed: keys come in headers of the page's own making.
+    Credentials such as cookies are never allowed: keys come in headers that the page sets itself.
     """
     times = [f"X-Time-{stage.title()}-Ms" for stage in (*STAGES, "total")]
     return {

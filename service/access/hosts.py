@@ -1,8 +1,8 @@
-"""By which names the service may be called: a page of another site must not reach it by DNS.
+"""Checks the names by which the service is called, against DNS rebinding.
 
-A page may let its own name point to 127.0.0.1 (DNS rebinding): the browser then takes this service
-for a part of that site, sends it requests and shows the page the answers. It names the site in
-Host, and that is refused. What is no browser may send any Host: this keeps nobody else out.
+A page may let its own name point to 127.0.0.1: the browser then treats this service as part of that
+site, sends it requests and shows the page the answers. The browser names the site in Host, and such
+a Host is refused. Other programs may send any Host: this check does not stop them.
 """
 
 from collections.abc import Iterable, Mapping
@@ -24,8 +24,8 @@ class AllowedHosts:
     def check_request(self, scope: Mapping[str, Any]) -> None:
         """Checks an ASGI request. Raises Problem bad_request, unknown_host.
 
-        Of a target with a host of its own, `GET http://name/ HTTP/1.1`, servers hand on the path:
-        browsers send such targets to proxies alone, and Host with them all the same.
+        If the target has a host of its own, as in `GET http://name/ HTTP/1.1`, servers pass on only
+        the path: browsers send such targets only to proxies, and with a Host header as well.
         """
         hosts = _list_hosts(scope["headers"])
         if len(hosts) > 1 or (not hosts and scope.get("http_version") != "1.0"):
@@ -36,8 +36,8 @@ class AllowedHosts:
     def check(self, host_header: str | None) -> None:
         """Checks the value of the Host header; None: there was none, as HTTP/1.0 allows.
 
-        Raises Problem: bad_request if it is no host, unknown_host (421, as RFC 9110 asks of a
-        server that does not answer for the name) if it is another's.
+        Raises Problem bad_request if it is no host, unknown_host if it is another's. RFC 9110 asks
+        for status 421 if a server does not answer for the name.
         """
         if not self._patterns and not self._on_loopback:
             return
@@ -71,6 +71,6 @@ def _list_hosts(headers: Iterable[tuple[bytes, bytes]]) -> list[str]:
 def _describe_unknown(found: str) -> Problem:
     return Problem(
         "unknown_host",
-        f"expected a Host that this service is called by; found {found}. Call it by an allowed "
+        f"expected an allowed name of this service in Host; found {found}. Call it by an allowed "
         "name, or let its operator set BNN_ALLOWED_HOSTS.",
     )

@@ -40,12 +40,12 @@ class KeyEntry(BaseModel):
 
     @property
     def capacity(self) -> float:
-        """Images that may be taken at once after a pause: by default those of a second."""
+        """Max images at once after a pause; by default those of a second."""
         return self.burst if self.burst is not None else max(1.0, self.rate or 0.0)
 
 
 def parse_keys(content: bytes, path: Path) -> dict[str, KeyEntry]:
-    """The keys by name. Raises InvalidToml, which quotes no value and no name that is none."""
+    """The keys by name. Raises InvalidToml, which quotes no values and no wrong names."""
     document = parse_toml(content, path)
     tables = document.pop("keys", {})
     if document or not isinstance(tables, dict) or not tables:
@@ -80,7 +80,7 @@ def make_key(
     burst: float | None = None,
     change_models: bool = False,
 ) -> tuple[str, str]:
-    """A new random key, and the lines of a keys file that let it in. Raises ValueError."""
+    """A new random key, and the lines of a keys file that allow it. Raises ValueError."""
     if not _NAME.fullmatch(name):
         raise ValueError(f"expected a name of {_NAME_FORM}; found another")
     key = _PREFIX + secrets.token_urlsafe(_RANDOM_BYTES)
@@ -96,7 +96,7 @@ def make_key(
 
 
 def _describe_faults(fault: ValidationError, name: str) -> str:
-    """What is wrong with one key, without the values."""
+    """The fault of one key, without its values."""
     texts = []
     for error in fault.errors(include_input=False, include_url=False):
         place = ".".join([name, *(str(part) for part in error["loc"][:1])])

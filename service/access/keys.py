@@ -1,4 +1,4 @@
-"""API keys: who is asking, and how much of its rate is left; kept in a file that may change."""
+"""API keys: who the caller is, and how much of its rate is left; read from a file."""
 
 import hashlib
 import hmac
@@ -27,7 +27,7 @@ _KEY = re.compile(r"[A-Za-z0-9._~+/-]{1,512}=*")
 
 @dataclass(frozen=True)
 class Caller:
-    """Who is asking: the name of the key, empty where no keys are asked for, and its right."""
+    """The caller: the name of its key, empty if no keys are needed, and its right."""
 
     name: str
     may_change_models: bool = False
@@ -36,8 +36,8 @@ class Caller:
 class KeyRing:
     """The keys of a file; without a file everyone is the caller "". Thread-safe.
 
-    The file is looked at again, at most once a second, when somebody asks: new keys hold from then
-    on. A file that is gone or broken leaves the keys from before, and one line in the log.
+    The file is checked again with a request, at most once per second: new keys are valid from then
+    on. If the file is gone or broken, the earlier keys stay, and one line is logged.
     """
 
     def __init__(self, path: Path | None, clock: Callable[[], float] = time.monotonic) -> None:
@@ -64,13 +64,13 @@ class KeyRing:
 
     @property
     def is_open(self) -> bool:
-        """Whether everyone may ask, for want of a file."""
+        """Whether everyone may send requests, because there is no file."""
         return self._path is None
 
     def identify(self, headers: Mapping[str, str]) -> Caller:
         """The caller by its key, in `Authorization: Bearer KEY` or `X-API-Key: KEY`.
 
-        `headers` have names in small letters; its items() may have a name several times, as
+        `headers` have names in lower case; its items() may have a name several times, as
         Starlette's do. Raises Problem unauthorized.
         """
         if self._path is None:
@@ -87,7 +87,7 @@ class KeyRing:
         return found
 
     def take(self, caller: Caller, images: int, before: int = 0) -> None:
-        """Counts images against the caller's rate, beside those `before` of the same request.
+        """Counts images against the caller's rate, in addition to `before` of the same request.
 
         Raises Problem rate_limited.
         """
@@ -139,7 +139,7 @@ class KeyRing:
 
 
 def _read_key(headers: Mapping[str, str]) -> str:
-    """The one key that the headers have. Raises Problem unauthorized."""
+    """The only key in the headers. Raises Problem unauthorized."""
     found: list[str] = []
     other = False
     for name, value in headers.items():

@@ -2,7 +2,7 @@
 
 
 class TokenBucket:
-    """Images that may be taken: `rate` a second are added, up to `capacity`. Not thread-safe."""
+    """A bucket of images: `rate` per second are added, up to `capacity`. Not thread-safe."""
 
     def __init__(self, rate: float, capacity: float, now: float) -> None:
         self._rate = rate
@@ -11,11 +11,11 @@ class TokenBucket:
         self._at = now
 
     def take(self, images: int, now: float, before: int = 0) -> float:
-        """0 if the images may be taken, and are; else the seconds until they may.
+        """Takes images and returns 0, or returns the seconds after which they may be taken.
 
-        What is more than the capacity is taken from a full bucket and owed: nothing is refused for
-        ever, and the rate holds on average. `before`: images that the same request has taken, so
-        that the bucket need not be full again.
+        More images than the capacity are taken from a full bucket and owed: nothing is refused for
+        ever, and the rate holds on average. `before`: images that the same request has already
+        taken, so that the bucket need not be full again.
         """
         self._fill(now)
         missing = min(images, max(0.0, self._capacity - before)) - self._tokens
@@ -25,7 +25,7 @@ class TokenBucket:
         return 0.0
 
     def change(self, rate: float, capacity: float, now: float) -> None:
-        """Goes on with another rate and capacity; nothing is given for the change."""
+        """Changes rate and capacity; no images are added by the change."""
         self._fill(now)
         self._rate, self._capacity = rate, capacity
         self._tokens = min(self._tokens, capacity)

@@ -1,4 +1,4 @@
-"""A pool of workers that a Dask cluster has: batches of names in, encoded rows out."""
+"""A pool of the workers of a Dask cluster: batches of names in, encoded rows out."""
 
 import errno
 import logging
@@ -44,11 +44,11 @@ _GONE = (
 
 
 class ClusterUnusable(Exception):
-    """The scheduler cannot be reached or is lost, or a worker cannot do the work; says why."""
+    """The scheduler is not reachable, or a worker cannot do the work; the text says why."""
 
 
 class OtherModel(Exception):
-    """A worker has another version or another model than the run; says which."""
+    """A worker has another version or model than the run; the text names it."""
 
 
 class _Answer(NamedTuple):
@@ -65,7 +65,7 @@ class _Batch:
 
 @dataclass(frozen=True)
 class _Task:
-    """Names of a batch that are sent together: all of them, or after workers' deaths one."""
+    """Names of a batch that are sent together: all of them, or one after a worker died."""
 
     batch: _Batch
     start: int
@@ -75,9 +75,9 @@ class _Task:
 class DaskPool:
     """Has the methods of WorkerPool; its workers run on other machines, and may come and go.
 
-    What a worker had that is lost, others compute anew: Dask sees to it. An image with which one
-    worker after another dies gets an error row. Local names are taken from the working folder here,
-    and have to lead to the images there. Not thread-safe.
+    If a worker is lost, Dask gives its work to others. An image that ends one worker after another
+    gets an error row. Local names are relative to the working folder here, and must lead to the
+    images on the other machines. Not thread-safe.
     """
 
     def __init__(self, address: str, worker: ImageWorker, form: RowForm, model_id: str) -> None:
@@ -127,7 +127,7 @@ class DaskPool:
 
     @property
     def size(self) -> int:
-        """Threads of the workers there are, at least 1. Raises ClusterUnusable."""
+        """Threads of the present workers, at least 1. Raises ClusterUnusable."""
         return self._count_threads()
 
     @property
@@ -136,7 +136,7 @@ class DaskPool:
         return not self._suspects and len(self._pending) < _AHEAD * self._count_threads()
 
     def submit(self, number: int, names: Sequence[str]) -> None:
-        """Takes a batch; `wait` gives its rows back with the number. Raises ClusterUnusable."""
+        """Accepts a batch; `wait` returns its rows with the number. Raises ClusterUnusable."""
         self._send(_Task(_Batch(number, len(names)), 0, tuple(names)))
 
     def wait(
@@ -165,7 +165,7 @@ class DaskPool:
         return done, [source for source in descriptors if source in readable]
 
     def close(self) -> None:
-        """Leaves the cluster; what is still on its way there is cancelled."""
+        """Leaves the cluster; work that is not finished is cancelled."""
         self._pending.clear()
         self._suspects.clear()
         with suppress(OSError):  # of a scheduler that is gone
@@ -185,7 +185,7 @@ class DaskPool:
             future.add_done_callback(self._ring)
 
     def _ring(self, future: "Future[_Answer | Unusable]") -> None:
-        """In a thread of Dask's."""
+        """Called in a thread of Dask."""
         self._done.put(future)
         with suppress(OSError):  # as many bytes as fit are enough; nobody may listen any more
             os.write(self._bell, b"\0")
@@ -240,7 +240,7 @@ class DaskPool:
             done.append((batch.number, Encoded(data, batch.size, failed, messages)))
 
     def _count_threads(self) -> int:
-        """Of all workers, at least 1; asked for once a second."""
+        """Threads of all workers, at least 1; asked for once per second."""
         if monotonic() >= self._asked + 1:
             with _scheduler():
                 self._threads = sum(self._client.nthreads().values())
@@ -248,7 +248,7 @@ class DaskPool:
         return max(self._threads, 1)
 
     def _look(self) -> None:
-        """Sees to it that a silence has a reason. Raises ClusterUnusable."""
+        """Checks why nothing happens. Raises ClusterUnusable."""
         if monotonic() < self._looked + _LOOK_SECONDS:
             return
         self._looked = monotonic()
@@ -263,7 +263,7 @@ class DaskPool:
 
 @contextmanager
 def _scheduler() -> "Iterator[None]":
-    """Inside, the scheduler is spoken to. Raises ClusterUnusable."""
+    """Inside of the block the scheduler is used. Raises ClusterUnusable."""
     try:
         yield
     except OSError as fault:
@@ -279,10 +279,9 @@ _loading = threading.Lock()
 def classify_there(
     worker: ImageWorker, form: RowForm, wanted: tuple[str, str], folder: str, names: list[str]
 ) -> _Answer | Unusable:
-    """The rows of a batch; local names are taken from `folder`. `wanted`: version and model.
+    """The rows of a batch; local names are relative to `folder`. `wanted`: version and model.
 
-    Raises nothing: Dask's client waits for ever for what raised where pickle cannot take the
-    traceback.
+    Raises nothing: if pickle cannot handle an exception's traceback, Dask's client waits for ever.
     """
     where = f"Dask worker on {socket.gethostname()}"
     try:

@@ -1,4 +1,4 @@
-"""Names on their way from where they are listed to the workers: a bounded queue with a thread."""
+"""Passes names from their listing to the workers: a bounded queue with a thread."""
 
 import os
 import threading
@@ -13,8 +13,8 @@ _CAPACITY = 4096  # names that are listed ahead
 class Feed:
     """Lists names in a thread of its own, as far ahead as its capacity.
 
-    `descriptor` becomes readable when names come after `take` had none to give, or the end. The
-    thread may be waiting for a disk or a pipe at the end; it keeps no process from ending.
+    `descriptor` becomes readable when names or the end come after `take` had none to return. At the
+    end the thread may still wait for a disk or a pipe; it does not keep the process alive.
     """
 
     def __init__(self, names: Iterable[str], capacity: int = _CAPACITY) -> None:
@@ -47,9 +47,9 @@ class Feed:
             os.close(self._bell)
 
     def take(self, count: int) -> list[str]:
-        """At most so many names, those that are there; [] if none is, or none will be.
+        """Returns the names that are there, at most so many; [] if there are none.
 
-        Raises what listing raised, when the names before it are taken.
+        When all earlier names are taken, raises what the listing raised.
         """
         with self._changed:
             names = [self._waiting.popleft() for _ in range(min(count, len(self._waiting)))]
@@ -63,12 +63,12 @@ class Feed:
 
     @property
     def is_over(self) -> bool:
-        """Whether no name is there and none will come."""
+        """Whether no names are there and none will come."""
         with self._changed:
             return self._is_over and not self._waiting and self._fault is None
 
     def peek(self, count: int, seconds: float) -> int | None:
-        """How many names there are in all, if they are no more than `count`, known in time."""
+        """The total number of names, if it is at most `count` and known in time."""
         with self._changed:
             self._changed.wait_for(
                 lambda: self._is_over or len(self._waiting) > count, timeout=seconds
@@ -76,7 +76,7 @@ class Feed:
             return len(self._waiting) if self._is_over and len(self._waiting) <= count else None
 
     def clear_bell(self) -> None:
-        """Takes what made the descriptor readable."""
+        """Clears what made the descriptor readable."""
         os.read(self.descriptor, 4096)
 
     def _run(self) -> None:
@@ -91,7 +91,7 @@ class Feed:
             self._ring()
 
     def _put(self, name: str) -> bool:
-        """False if nobody takes names any more."""
+        """False if names are no longer wanted."""
         with self._changed:
             self._changed.wait_for(lambda: self._is_closed or len(self._waiting) < self._capacity)
             self._waiting.append(name)

@@ -1,4 +1,4 @@
-"""Images of a folder, as they are found: by the ends of their names, a part of it at a time."""
+"""Lists the images of a folder, by the endings of their names, piece by piece."""
 
 import os
 import stat
@@ -13,7 +13,7 @@ _SORTED = 10_000  # entries of a folder that are held and sorted at a time
 
 @dataclass
 class Passed:
-    """What listings passed over: `other` files by their names, folders that were not entered."""
+    """Counts what listings skipped: `other` files by their names, folders that were not entered."""
 
     other: int = 0
     folders: int = 0
@@ -34,9 +34,10 @@ class Passed:
 
 
 def is_image_name(name: str) -> bool:
-    """Whether a file of this name is taken: not hidden, and with the end of an image's name.
+    """Whether a file of this name is listed: not hidden, and with the ending of an image's name.
 
-    So not Thumbs.db, desktop.ini or .DS_Store, nor what macOS writes beside photo.jpg, ._photo.jpg.
+    So not Thumbs.db, desktop.ini or .DS_Store, nor ._photo.jpg, which macOS writes beside
+    photo.jpg.
     """
     return not name.startswith(".") and name.lower().endswith(SUFFIXES)
 
@@ -47,11 +48,11 @@ def list_folder(
     passed: Passed,
     report: Callable[[str, Exception], None],
 ) -> Iterator[str]:
-    """Paths of the images of a folder, and of those in it: first files, by name, then folders.
+    """Paths of the images of a folder and its sub-folders: first files, by name, then folders.
 
-    Of a larger folder 10 000 entries at a time. Links to files are followed, links to folders not:
-    they may lead in a circle. Hidden folders are left out. A folder that cannot be read is told to
-    `report`, and the others go on.
+    A larger folder is read in pieces of 10 000 entries. Links to files are followed, links to
+    folders are not: they may lead in a circle. Hidden folders are skipped. A folder that cannot be
+    read is given to `report`, and the others go on.
     """
     open_folders = [_list_entries(folder, passed, report)]
     while open_folders:
@@ -70,7 +71,7 @@ def list_folder(
 def _list_entries(
     folder: str, passed: Passed, report: Callable[[str, Exception], None]
 ) -> Iterator[tuple[str, bool]]:
-    """Paths of images and of folders, and which of both they are."""
+    """Paths of images and of folders, and the kind of each."""
     try:
         with os.scandir(folder) as entries:
             while chunk := list(islice(entries, _SORTED)):
@@ -93,7 +94,7 @@ def _list_entries(
 
 
 def _is_file(entry: "os.DirEntry[str]") -> bool:
-    """No pipe or device, which may never end. A link that leads nowhere is left for its row."""
+    """Skips pipes and devices, which may never end. A link that leads nowhere gets a row later."""
     if entry.is_file(follow_symlinks=False):
         return True
     try:

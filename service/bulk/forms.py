@@ -1,4 +1,4 @@
-"""The forms of a row: a line for people, a line of JSON, a record of CSV; and the way back."""
+"""The forms of a row: a line for people, a line of JSON, a CSV record; written and read."""
 
 import csv
 import json
@@ -18,7 +18,7 @@ class InvalidRecord(ValueError):
 
 
 class Record(NamedTuple):
-    """What is known of a row from its bytes; `end` is the place behind it in the file."""
+    """The facts about a row that its bytes tell; `end` is the place behind it in the file."""
 
     name: str
     is_error: bool
@@ -28,29 +28,31 @@ class Record(NamedTuple):
 
 @dataclass(frozen=True)
 class RowForm:
-    """How rows are written. A form with `tells_errors` has no place for an error, or not enough."""
+    """Writes rows. A form with `tells_errors` has no place for an error, or not enough."""
 
     kind: Kind
     top_k: int
     encoding: str = "utf-8"
     timed: bool = False  # with the milliseconds of the inference, which differ from run to run
+    has_known: bool = False  # CSV has a column for it: the model knows "none of these"
 
     @property
     def tells_errors(self) -> bool:
-        """Whether errors go to standard error, each for itself."""
+        """Whether each error also goes to standard error."""
         return self.kind == "text" or self.timed
 
     def encode_header(self) -> bytes:
-        """The first line of a file; b"" where the form has none."""
+        """The first line of a file; b"" if the form has none."""
         if self.kind != "csv":
             return b""
         best = [
             f"{word}_{i + 1}" for i in range(self.top_k) for word in ("label", "index", "score")
         ]
-        return self._to_bytes(_join(["file", *best, "error", "detail"]))
+        known = ["known"] if self.has_known else []
+        return self._to_bytes(_join(["file", *best, *known, "error", "detail"]))
 
     def encode(self, row: Row) -> bytes:
-        """A row's line; b"" where the form has none for it."""
+        """The line of a row; b"" if the form has none for it."""
         if self.kind == "jsonl":
             content = row.as_json(self.timed)
             try:
@@ -62,16 +64,19 @@ class RowForm:
             for item in row.predictions:
                 fields += [item.label, str(item.index), repr(item.score)]
             fields += [""] * (1 + 3 * self.top_k - len(fields))
+            if self.has_known:
+                fields.append("" if row.known is None else repr(row.known))
             error = ("", "") if row.error is None else (row.error.code, row.error.detail)
             return self._to_bytes(_join([*fields, *error]))
         if row.error is not None:
             return b""
         best = ", ".join(f"{item.label} {item.score:.3f}" for item in row.predictions)
-        line = escape_controls(f"{row.name}: {best}")
+        none = "" if row.notice is None else f" (probably none of the labels, {row.known:.3f})"
+        line = escape_controls(f"{row.name}: {best}{none}")
         return f"{line}\n".encode(self.encoding, "backslashreplace")
 
     def read_records(self, file: BinaryIO) -> Iterator[Record]:
-        """The complete rows of a file from its beginning; a half-written last one is left out.
+        """The complete rows of a file from its beginning, without a half-written last one.
 
         Raises InvalidRecord, OSError.
         """
@@ -96,7 +101,7 @@ class RowForm:
                 raise ValueError("no row")
             return name, is_error
         (fields,) = csv.reader([data.decode("utf-8", "surrogateescape")], strict=True)
-        if len(fields) != 3 + 3 * self.top_k:
+        if len(fields) != 3 + 3 * self.top_k + self.has_known:
             raise ValueError("no row")
         return fields[0], bool(fields[-2])
 
@@ -109,7 +114,7 @@ class RowForm:
 
 
 def _join(fields: list[str]) -> str:
-    """A record of RFC 4180, but for its end: a line feed alone, as tools of Unix expect."""
+    """A record of RFC 4180, except that it ends with a line feed alone, as Unix tools expect."""
     return ",".join(map(_quote, fields)) + "\n"
 
 
@@ -121,7 +126,7 @@ def _quote(text: str) -> str:
 
 
 def _split(file: BinaryIO, quoted: bool) -> Iterator[bytes]:
-    """Complete lines; `quoted`: with the line ends that are inside of quotation marks."""
+    """Complete lines; `quoted`: line ends inside of quotation marks belong to a line."""
     record = b""
     quotes = 0
     while line := file.readline(_MAX_RECORD_BYTES):

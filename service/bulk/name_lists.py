@@ -1,4 +1,4 @@
-"""A list of names, one a line or with NUL between them, read as it comes."""
+"""Reads a list of names, one per line or separated by NUL, while it arrives."""
 
 import os
 from collections.abc import Iterator
@@ -9,13 +9,13 @@ _CHUNK = 65_536
 
 
 class InvalidList(Exception):
-    """What was given as a list of names is none; the text says why."""
+    """A file that should be a list of names is none; the text says why."""
 
 
 def read_list(descriptor: int, by_nul: bool, title: str) -> Iterator[str]:
-    """The names of an open file, empty lines left out; blanks belong to names, a final CR does not.
+    """The names of an open file without empty lines; blanks belong to names, a final CR does not.
 
-    Holds one name and 64 KiB. Bytes that are no UTF-8 become what Python's file functions take.
+    Holds one name and 64 KiB. Bytes that are not UTF-8 become what Python's file functions use.
     Raises InvalidList, OSError.
     """
     end = b"\0" if by_nul else b"\n"

@@ -1,4 +1,4 @@
-"""A set of names that takes eight bytes for each: of those that a file of rows has already."""
+"""A set of names that takes eight bytes for each; for the names that a file of rows has."""
 
 import numpy as np
 import numpy.typing as npt
@@ -9,7 +9,7 @@ _RECENT = 65_536  # of Python's own, some hundred bytes each, until they join th
 
 
 class NameSet:
-    """Hashes of 64 bits, sorted. Of a million names two have the same one once in 4e7 runs."""
+    """A sorted set of 64-bit hashes. Among a million names, two collide once in 4e7 runs."""
 
     def __init__(self) -> None:
         self._sorted: npt.NDArray[np.uint64] = np.empty(0, np.uint64)
@@ -19,7 +19,7 @@ class NameSet:
         return len(self._sorted) + len(self._recent)
 
     def add(self, name: str) -> bool:
-        """Whether the name is new; then it is in the set."""
+        """Adds a name; whether it is new."""
         value = hash_name(name)
         if value in self._recent or self._find(value):
             return False

@@ -1,4 +1,4 @@
-"""Images behind URLs, through fsspec: object stores, web servers and whatever else it knows."""
+"""Images behind URLs, through fsspec: object stores, web servers and others."""
 
 import re
 from collections.abc import Iterator
@@ -11,18 +11,18 @@ _PAGE = 1000  # objects that S3 lists at a time
 
 
 class StoreUnusable(Exception):
-    """A URL's file system cannot be used, for want of a package or of its name; says which."""
+    """A URL's file system cannot be used: a package or the URL's kind is missing."""
 
 
 class Entry(NamedTuple):
-    """Something below a prefix: its URL, and whether more lies below it."""
+    """An entry below a prefix: its URL, and whether more lies below it."""
 
     url: str
     is_folder: bool
 
 
 def is_url(name: str) -> bool:
-    """Whether fsspec is asked for it, and not the local file system."""
+    """Whether a name is for fsspec, not for the local file system."""
     return _URL.match(name) is not None
 
 
@@ -46,7 +46,7 @@ def open_store(url: str) -> tuple[Any, str]:
 
 
 def check_store(url: str, known: set[str]) -> None:
-    """Looks, once for each kind of URL, whether it can be used. Raises StoreUnusable."""
+    """Checks, once for each kind of URL, whether it can be used. Raises StoreUnusable."""
     kind = _PLACE.sub("", url)
     if kind not in known:
         known.add(kind)
@@ -77,7 +77,7 @@ def is_prefix(url: str) -> bool:
 
 
 def list_prefix(url: str) -> Iterator[Entry]:
-    """What lies directly below a URL; S3's pages one after another, other stores' at once.
+    """The entries directly below a URL; S3's page by page, those of other stores at once.
 
     Raises StoreUnusable, OSError, and what its store raises.
     """
@@ -93,9 +93,9 @@ def list_prefix(url: str) -> Iterator[Entry]:
 
 
 def _list_s3(store: Any, url: str) -> Iterator[Entry]:
-    """By pages: s3fs's own listings hold a prefix's whole, a kilobyte or more for each object.
+    """Lists S3 by pages: s3fs holds a whole prefix, a kilobyte or more for each object.
 
-    The prefix is as it is in the URL: in S3 `a//` is another one than `a/`, for fsspec it is not.
+    The prefix is used as it is in the URL: in S3 `a//` differs from `a/`, for fsspec it does not.
     """
     protocol, _, place = url.partition("://")
     bucket, _, key = place.partition("/")

@@ -1,4 +1,4 @@
-"""What a bulk run is asked for, whether it can be, and what follows from it."""
+"""The options of a bulk run, their checks, and what follows from them."""
 
 import sys
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ _WORKER_BYTES = 128 * 2**20
 
 @dataclass(frozen=True)
 class BulkOptions:
-    """What the command line asks for; None where it says nothing."""
+    """The options of the command line; None if not given."""
 
     sources: Sources
     top_k: int | None = None
@@ -33,7 +33,7 @@ class BulkOptions:
 
 
 class CannotRun(Exception):
-    """The run cannot begin, or go on; `status` is its exit status."""
+    """The run cannot begin or continue; `status` is its exit status."""
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
@@ -41,7 +41,7 @@ class CannotRun(Exception):
 
 
 def check_options(options: BulkOptions) -> None:
-    """Raises CannotRun: what is asked for contradicts itself."""
+    """Raises CannotRun if options contradict each other."""
     sources = options.sources
     if not sources.names and not sources.lists:
         raise CannotRun("expected files, folders, URLs or --from-file; found none", 2)
@@ -76,21 +76,21 @@ def check_options(options: BulkOptions) -> None:
         raise CannotRun("--output: expected names that a later run finds again; found -", 2)
 
 
-def choose_form(options: BulkOptions, top_k: int) -> RowForm:
-    """The form of the rows, in the encoding of where they go."""
+def choose_form(options: BulkOptions, top_k: int, has_known: bool = False) -> RowForm:
+    """The form of the rows, in the encoding of their destination."""
     kind: Kind = options.kind or "text"
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     if options.output is not None:
         encoding = "utf-8"
         if options.kind is None:
             kind = "csv" if options.output.suffix.lower() == ".csv" else "jsonl"
-    return RowForm(kind, top_k, encoding, options.timed)
+    return RowForm(kind, top_k, encoding, options.timed, has_known)
 
 
 def describe_making(
     classifier: Classifier, form: RowForm, options: BulkOptions, settings: Settings
 ) -> dict[str, object]:
-    """All that changes rows: rows of one file are made alike."""
+    """Everything that changes rows: all rows of a file are made alike."""
     return {
         "model": classifier.manifest.name,
         "model_id": classifier.model_id,
@@ -106,7 +106,7 @@ def describe_making(
 
 
 def limit_workers(settings: Settings) -> int:
-    """The usable CPUs, or as many as there is memory for."""
+    """The usable CPUs, or fewer if memory is short."""
     room = max(1, (settings.memory_budget - _PARENT_BYTES) // _WORKER_BYTES)
     if room < settings.workers:
         workers = f"{room} worker{'' if room == 1 else 's'}, not {settings.workers}"

@@ -1,4 +1,4 @@
-"""A file of rows that a later run goes on with: nothing lost, nothing twice, whenever it ended."""
+"""A file of rows that a later run can continue: no row is lost or written twice."""
 
 import contextlib
 import errno
@@ -19,21 +19,21 @@ _AGAIN = "The same command, run again, goes on where it ended."
 
 
 class OutputRefused(Exception):
-    """The file is not one that this run may write to; the text says expected, found, remedy."""
+    """This run may not write to the file; the text says expected, found, remedy."""
 
 
 class OutputBusy(OutputRefused):
-    """Another run writes to the file; later it may be free."""
+    """Another run is writing to the file; later it may be free."""
 
 
 class OutputFailed(Exception):
-    """Rows could not be written; the text says why, and what to do."""
+    """Rows could not be written; the text says why, and the remedy."""
 
 
 class OutputFile:
-    """Rows of one run, or of several one after another; `names` are those that it has.
+    """Rows of one run or several consecutive ones; `names` are those that have a row.
 
-    Beside FILE lies FILE.run: with which model and options its rows were made.
+    FILE.run beside FILE holds the model and the options that its rows were made with.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class OutputFile:
         self._synced = clock()
 
     def write(self, data: bytes) -> None:
-        """Whole rows, into the file at once, onto the disk every few seconds.
+        """Writes whole rows to the file at once, and syncs to the disk every few seconds.
 
         Raises OutputFailed; then the rows are not in the file.
         """
@@ -96,7 +96,7 @@ class OutputFile:
             ) from fault
 
     def close(self) -> None:
-        """What was written is on the disk. Raises OutputFailed."""
+        """Syncs the file to the disk. Raises OutputFailed."""
         try:
             self._sync()
         except OSError as fault:
@@ -109,7 +109,7 @@ class OutputFile:
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
 
     def _create_beside(self, path: Path) -> tuple[Path, int]:
-        """A new file, FILE.run.new; one that an earlier run left there goes."""
+        """Creates FILE.run.new; one that an earlier run left is removed."""
         new = path.with_name(f"{path.name}.run.new")
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC  # follows no link
         try:
@@ -142,7 +142,7 @@ class OutputFile:
             )
 
     def _begin(self) -> None:
-        """An empty file: what its rows are made with lies beside it before the first of them."""
+        """Begins an empty file: FILE.run is written before the first row."""
         new, descriptor = self._create_beside(self._path)
         try:
             _write(descriptor, json.dumps(self._made_with, ensure_ascii=True).encode() + b"\n")
@@ -183,7 +183,7 @@ class OutputFile:
             )
 
     def _take_up(self, retry_errors: bool) -> None:
-        """Learns the names of the file's rows and cuts off a half-written last one."""
+        """Reads the names of the file's rows and cuts off a half-written last row."""
         self._end = 0
         with open(self._descriptor, "rb", closefd=False) as file:
             header = self._form.encode_header()
@@ -212,7 +212,7 @@ class OutputFile:
         os.lseek(self._descriptor, self._end, os.SEEK_SET)
 
     def _leave_out_errors(self, file: Any) -> None:
-        """Puts a file without the rows of errors in the place of this one, at once."""
+        """Replaces the file by one without rows of errors, atomically."""
         path = Path(os.path.realpath(self._path))  # a link to it stays one
         new, descriptor = self._create_beside(path)
         try:
@@ -249,7 +249,7 @@ class OutputFile:
 
 
 def _replace(new: Path, path: Path) -> None:
-    """Puts a file in the place of another, at once and, where the power fails, for good."""
+    """Replaces a file by another atomically, and durably if the power fails."""
     os.replace(new, path)
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

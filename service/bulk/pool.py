@@ -33,7 +33,7 @@ class _Batch:
 
 @dataclass(frozen=True)
 class _Task:
-    """Names of a batch that a worker gets at once: all of them, or after a crash one."""
+    """Names of a batch that a worker gets at once: all of them, or one after a crash."""
 
     batch: _Batch
     start: int
@@ -47,7 +47,7 @@ class _Task:
 
 @dataclass(eq=False)
 class _Process:
-    """A worker process and what it has to do, first what it works on."""
+    """A worker process and its tasks; the first one is in progress."""
 
     process: multiprocessing.process.BaseProcess
     connection: Connection
@@ -59,12 +59,12 @@ class _Process:
 class WorkerPool:
     """At most `size` processes, started when there is work for them.
 
-    Where one dies or hangs, it is replaced. The names it worked on are tried once more, each for
-    itself; one at which a worker dies again gets an error row. Not thread-safe.
+    A process that dies or hangs is replaced. Its names are tried once more, one by one; a name that
+    ends a worker again gets an error row. Not thread-safe.
     """
 
     def __init__(self, worker: ImageWorker, form: RowForm, size: int, hang_seconds: float) -> None:
-        """`hang_seconds`: for one image, after which its worker is taken to hang."""
+        """`hang_seconds`: time for one image, after which its worker counts as hanging."""
         self._worker = worker
         self._form = form
         self.size = size
@@ -81,7 +81,7 @@ class WorkerPool:
         return len(self._waiting) < room
 
     def submit(self, number: int, names: Sequence[str]) -> None:
-        """Takes a batch; `wait` gives its rows back with the number. Raises PoolBroken."""
+        """Accepts a batch; `wait` returns its rows with the number. Raises PoolBroken."""
         self._waiting.append(_Task(_Batch(number, tuple(names)), 0, len(names)))
         self._assign()
 
@@ -106,7 +106,7 @@ class WorkerPool:
         return done, [source for source in readable if isinstance(source, int)]
 
     def close(self) -> None:
-        """Lets the processes end; those that take long are killed."""
+        """Ends the processes; those that take too long are killed."""
         for each in self._processes:
             each.connection.close()
         deadline = monotonic() + _END_SECONDS
@@ -151,7 +151,7 @@ class WorkerPool:
         return started
 
     def _seconds_left(self, each: _Process) -> float:
-        """Until a process is taken to hang."""
+        """Seconds until a process counts as hanging."""
         if not each.is_ready:
             return each.since + _START_SECONDS - monotonic()
         if not each.tasks:
@@ -195,7 +195,7 @@ class WorkerPool:
     def _bury(
         self, each: _Process, done: list[tuple[int, Encoded]], is_hanging: bool = False
     ) -> None:
-        """Takes a dead process out; its work goes to others."""
+        """Removes a dead process; its work goes to others."""
         self._processes.remove(each)
         each.connection.close()
         each.process.join()

@@ -1,4 +1,4 @@
-"""What a worker process does: takes batches of names from its pipe, gives back encoded rows."""
+"""The worker process: takes batches of names from its pipe, returns encoded rows."""
 
 import signal
 from multiprocessing.connection import Connection
@@ -12,7 +12,7 @@ from service.messages.logs import configure_logging
 
 
 class Encoded(NamedTuple):
-    """Rows as bytes, how many they are and how many have errors, and those for standard error."""
+    """Rows as bytes, their number, the number of errors, and the lines for standard error."""
 
     data: bytes
     rows: int
@@ -25,7 +25,7 @@ class Ready(NamedTuple):
 
 
 class Alive(NamedTuple):
-    """The worker has a row of its batch; without it, it would be taken to hang."""
+    """The worker has finished a row of its batch; without this sign it would count as hanging."""
 
 
 class Unusable(NamedTuple):
@@ -35,7 +35,7 @@ class Unusable(NamedTuple):
 
 
 def encode_rows(rows: list[Row], form: RowForm) -> Encoded:
-    """The rows as the form has them."""
+    """Encodes rows in the form."""
     bad = [(row.name, row.error) for row in rows if row.error is not None]
     messages = [f"{name}: {error.detail}" for name, error in bad] if form.tells_errors else []
     data = b"".join(map(form.encode, rows))
@@ -43,9 +43,9 @@ def encode_rows(rows: list[Row], form: RowForm) -> Encoded:
 
 
 def run_worker(connection: Connection, worker: ImageWorker, form: RowForm) -> None:
-    """Until the other end of the pipe is closed, as it is when the parent ends, however it does.
+    """Works until the other end of the pipe is closed, which also happens when the parent dies.
 
-    A terminal and a service manager signal each process of the group: the parent alone decides.
+    A terminal and a service manager signal every process of the group, but only the parent decides.
     """
     for by in (signal.SIGINT, signal.SIGTERM):
         signal.signal(by, signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""How far a run is, on one line of a terminal that is written over again and again."""
+"""The progress of a run, on one line of a terminal that is overwritten."""
 
 import contextlib
 import sys
@@ -23,7 +23,7 @@ def describe_seconds(seconds: float) -> str:
 
 
 class Progress:
-    """The line on standard error; of no use, and silent, where that is no terminal."""
+    """The line on standard error; silent if that is no terminal."""
 
     def __init__(self, is_shown: bool, clock: Callable[[], float] = monotonic) -> None:
         self.total: int | None = None  # images, when it is known
@@ -34,7 +34,7 @@ class Progress:
         self._due = clock() + _EVERY_SECONDS
 
     def show(self, done: int, failed: int, there: int = 0) -> None:
-        """Tells the counts so far, if it is time to; `there`: that an earlier run has done."""
+        """Shows the counts so far, if it is time; `there`: rows of an earlier run."""
         now = self._clock()
         if not self._is_shown or now < self._due:
             return
@@ -54,7 +54,7 @@ class Progress:
         return ", ".join(parts)
 
     def clear(self) -> None:
-        """Takes the line away, before something else is written there and at the end."""
+        """Removes the line, before something else is written there and at the end."""
         if self._width:
             self._write(" " * self._width)
             self._width = 0

@@ -1,4 +1,4 @@
-"""A row: what became of one image, its labels and scores or its error."""
+"""A row: the result of one image, its labels and scores or its error."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -16,7 +16,7 @@ class RowError:
 
 @dataclass(frozen=True)
 class Row:
-    """The outcome of one image. `error` is None where there are predictions, best first."""
+    """The result of one image. `error` is None if there are predictions, best first."""
 
     name: str  # a local path or a URL, as it was listed
     predictions: tuple[Prediction, ...] = ()
@@ -25,6 +25,8 @@ class Row:
     trained: bool = True
     engine: str = ""
     infer_ms: float = 0.0
+    known: float | None = None  # how likely it shows a label; None: the model cannot say
+    notice: str | None = None  # what to know before believing the predictions
 
     def as_json(self, timed: bool = False) -> dict[str, Any]:
         """The members of one line of JSON: the same for each run, unless it is `timed`."""
@@ -33,6 +35,7 @@ class Row:
         content: dict[str, Any] = {
             "file": self.name,
             "predictions": [asdict(item) for item in self.predictions],
+            **({} if self.known is None else {"known": self.known, "notice": self.notice}),
             "model": self.model,
             "trained": self.trained,
             "engine": self.engine,

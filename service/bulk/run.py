@@ -46,8 +46,8 @@ _LEAVE_SECONDS = 10.0  # until batches in work are done, after an interruption
 def classify_images(settings: Settings, options: BulkOptions) -> int:
     """Writes a row for each image, in the order of the names. To be called in the main thread.
 
-    Returns 0; 1 if an image failed, a folder could not be read, or the run could not go on; 2 for
-    what cannot be asked for; 130 if SIGINT or SIGTERM ended it. Raises OutputLost, BrokenPipeError.
+    Returns 0; 1 if an image failed, a folder could not be read, or the run could not continue; 2
+    for wrong usage; 130 after SIGINT or SIGTERM. Raises OutputLost, BrokenPipeError.
     """
     try:
         return _Run(settings, options).run()
@@ -69,7 +69,7 @@ class _Run:
         check_options(options)
         self._worker = ImageWorker(settings, options.top_k, settings.threads)
         classifier, top_k = _load(self._worker)
-        self._form = choose_form(options, top_k)
+        self._form = choose_form(options, top_k, classifier.manifest.known is not None)
         self._engine = classifier.engine.name
         self._model_id = classifier.model_id
         self._output: OutputFile | None = None
@@ -147,7 +147,7 @@ class _Run:
         self._faults.append(f"{name}: expected to list it; found: {text}")
 
     def _count(self) -> None:
-        """The total for the progress line, where listing twice costs nobody anything."""
+        """The total for the progress line, if listing twice is cheap."""
         sources = self._options.sources
         if any(map(is_url, sources.names)) or not all(map(_is_regular, sources.lists)):
             return

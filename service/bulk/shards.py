@@ -16,13 +16,13 @@ def hash_name(name: str) -> int:
 
 @dataclass(frozen=True)
 class Shard:
-    """The `index`-th of `count` shards, from 1 on."""
+    """Shard `index` of `count`, counted from 1."""
 
     index: int
     count: int
 
     def has(self, key: str) -> bool:
-        """Whether an image is in this shard; `key` is its name below what was given."""
+        """Whether an image is in this shard; `key` is its name below the given folder or prefix."""
         return self.count == 1 or hash_name(key) % self.count == self.index - 1
 
     def __str__(self) -> str:
@@ -33,10 +33,10 @@ WHOLE = Shard(1, 1)
 
 
 def parse_shard(text: str) -> Shard:
-    """`2/8`, the second of eight; or `NAME/8`, where the variable NAME counts from 0, as schedulers
+    """Parses `2/8`, the second of eight; or `NAME/8`, where the variable NAME counts from 0.
 
-    of jobs do: JOB_COMPLETION_INDEX of Kubernetes, AWS_BATCH_JOB_ARRAY_INDEX, SLURM_ARRAY_TASK_ID.
-    Raises ValueError.
+    Schedulers of jobs count so: JOB_COMPLETION_INDEX of Kubernetes, AWS_BATCH_JOB_ARRAY_INDEX,
+    SLURM_ARRAY_TASK_ID. Raises ValueError.
     """
     match = _FORM.fullmatch(text)
     if match is None:

@@ -1,4 +1,4 @@
-"""Where names come from: files, folders, prefixes of object stores and lists, one after another."""
+"""The sources of names: files, folders, prefixes of object stores and lists, in order."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -13,16 +13,16 @@ from service.bulk.shards import WHOLE, Shard
 
 
 class Listed(NamedTuple):
-    """An image's name, as its row has it, and its key, by which it belongs to a shard."""
+    """An image's name, as in its row, and its key, which decides its shard."""
 
     name: str
     key: str
 
 
 def tidy_name(name: str) -> str:
-    """One name for `a/b`, `./a/b` and `a//b`, so that a later run finds it; URLs stay as they are.
+    """One name for `a/b`, `./a/b` and `a//b`, so that a later run finds it; URLs stay unchanged.
 
-    So does what has `..` in it: behind a link to a folder that is another place.
+    So do names with `..`: behind a link to a folder that is another place.
     """
     if not name or is_url(name) or ".." in name.split("/"):
         return name
@@ -32,10 +32,10 @@ def tidy_name(name: str) -> str:
 
 @dataclass
 class Sources:
-    """What was given on the command line. `passed` and `seen` count what listings came by.
+    """The names and lists of the command line; `passed` and `seen` count while listing.
 
-    A key is the name below a folder or prefix that was given, so that a folder that another machine
-    has elsewhere falls into the same shards; else the name as it was given.
+    A key is the name below the given folder or prefix, so that the shards are the same on machines
+    that have the folder elsewhere; for other names, the key is the name.
     """
 
     names: tuple[str, ...] = ()
@@ -47,7 +47,7 @@ class Sources:
     seen: int = 0
 
     def list_names(self, report: Callable[[str, Exception], None]) -> Iterator[str]:
-        """The names of the shard. What cannot be listed is told to `report`; the others go on.
+        """The names of the shard. A source that cannot be listed is given to `report`.
 
         Raises InvalidList, StoreUnusable.
         """
@@ -57,7 +57,7 @@ class Sources:
                 yield name
 
     def find_overlap(self) -> tuple[str, str] | None:
-        """A folder or prefix, and what was given beside it though it is listed there, too."""
+        """A folder or prefix, and names that were given although its listing has them, too."""
         places = {_locate(name): name for name in self.names}
         for place, name in places.items():
             above = place
@@ -68,7 +68,7 @@ class Sources:
         return None
 
     def _is_listed(self, name: str, place: str, above: str) -> bool:
-        """Whether the listing of what is above it has the name, or something below it."""
+        """Whether the listing of a higher folder contains the name, or something below it."""
         folder, _, last = place.rpartition("/")
         if os.path.isdir(name) or (is_url(name) and (name[-1] == "/" or not is_image_name(last))):
             return self.is_recursive

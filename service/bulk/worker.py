@@ -1,4 +1,4 @@
-"""Names of images in, a row for each out: what every process of a bulk run does."""
+"""Classifies images by name: the work of every process of a bulk run."""
 
 import logging
 from collections import deque
@@ -10,7 +10,7 @@ import numpy as np
 from runtime import InvalidImage, load_engine
 from service.bulk.object_store import is_url, read_url
 from service.bulk.rows import Row, describe_failure
-from service.classification.classifier import Classifier
+from service.classification.classifier import Classifier, describe_unknown
 from service.messages.problems import NO_MEMORY, describe_image_fault
 from service.settings.settings import Settings
 
@@ -19,9 +19,9 @@ _AHEAD = 4  # files behind URLs that are read while an image is computed
 
 
 class ImageWorker:
-    """Classifies images one after another; can be pickled, and then loads its model anew.
+    """Classifies images one after another; can be pickled, and then loads its model again.
 
-    A name is a local path or a URL that fsspec knows.
+    A name is a local path or a URL for fsspec.
     """
 
     def __init__(self, settings: Settings, top_k: int | None, threads: int = 1) -> None:
@@ -35,7 +35,7 @@ class ImageWorker:
         return ImageWorker, self._arguments
 
     def load(self) -> tuple[Classifier, int]:
-        """The model, loaded at the first call, and how many classes an image gets.
+        """The model, loaded at the first call, and the number of classes per image.
 
         Raises RuntimeFault, InvalidTopK.
         """
@@ -60,7 +60,7 @@ class ImageWorker:
             yield self.classify_one(name, read)
 
     def classify_one(self, name: str, read: Callable[[], bytes]) -> Row:
-        """The row of the image whose bytes `read` gives, at most one more than the limit.
+        """The row of the image whose bytes `read` returns, at most one more than the limit.
 
         Raises RuntimeFault, InvalidTopK, at the first call.
         """
@@ -77,6 +77,7 @@ class ImageWorker:
             image = classifier.prepare(data)
             logits, seconds = classifier.infer(image.tensor[np.newaxis], self._arguments[2])
             predictions = classifier.rank(logits[0], top_k)
+            known = classifier.estimate_known(logits[0])
         except MemoryError:
             return describe_failure(name, "out_of_memory", NO_MEMORY)
         except InvalidImage as fault:
@@ -91,10 +92,12 @@ class ImageWorker:
             trained=classifier.manifest.trained,
             engine=classifier.engine_name,
             infer_ms=round(1000 * seconds, 3),
+            known=known,
+            notice=describe_unknown(classifier.manifest, known),
         )
 
     def _read_ahead(self, names: Sequence[str]) -> Iterator[tuple[str, Callable[[], bytes]]]:
-        """Each name with the call that gives its bytes; those behind URLs are read in advance."""
+        """Each name with the function that reads its bytes; URLs are read in advance."""
         waiting: deque[Future[bytes]] = deque()
         urls = iter([name for name in names if is_url(name)])
 

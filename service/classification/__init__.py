@@ -1,1 +1,1 @@
-"""From an image's bytes to labels, and what an answer rests on; without threads or HTTP."""
+"""From an image's bytes to labels and explanations; without threads or HTTP."""

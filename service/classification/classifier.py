@@ -28,7 +28,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A decoded image: its tensor, what the image was, and the seconds both steps took."""
+    """A decoded image: its tensor, its facts, and the seconds of both steps."""
 
     tensor: npt.NDArray[np.float32]  # [3, H, W]; [0, H, W]: it is not needed any more
     format: str
@@ -39,12 +39,12 @@ class Prepared:
     preprocess_seconds: float
 
     def without_tensor(self) -> "Prepared":
-        """The same without the pixels: an answer may live on while the next image is decoded."""
+        """The same without the tensor: an answer may exist while the next image is decoded."""
         return replace(self, tensor=np.empty((0, *self.tensor.shape[1:]), np.float32))
 
 
 class InvalidTopK(ValueError):
-    """More classes are asked for than the model has, or none."""
+    """More classes are wanted than the model has, or none."""
 
 
 @contextmanager
@@ -72,7 +72,7 @@ class Classifier:
         return f"{self.engine.name}/{self.engine.implementation}"
 
     def resolve_top_k(self, top_k: int | None) -> int:
-        """How many classes to show: `top_k`, or of None the default. Raises InvalidTopK."""
+        """The number of classes to show: `top_k`, or the default if None. Raises InvalidTopK."""
         classes = len(self.manifest.labels)
         if top_k is not None and not 1 <= top_k <= classes:
             raise InvalidTopK(f"expected 1 to {classes}, the model's classes; found {top_k}.")
@@ -81,7 +81,7 @@ class Classifier:
     def prepare(
         self, data: bytes, hold: Callable[[int], AbstractContextManager[None]] = _hold_nothing
     ) -> Prepared:
-        """Decodes and preprocesses, inside `hold(bytes)`, the memory that this takes at most.
+        """Decodes and preprocesses, inside `hold(bytes)` with the max memory that this takes.
 
         Raises InvalidImage and its kinds, MemoryError, and what `hold` raises.
         """
@@ -117,38 +117,58 @@ class Classifier:
         return logits, perf_counter() - started
 
     def rank(self, logits: npt.NDArray[np.float32], top_k: int) -> list[Prediction]:
-        """The `top_k` best classes, best first; of equal scores the lower index first.
-
+        """The `top_k` best classes, best first; of equal scores the lower index comes first.
         Raises ArithmeticError as `score` does.
         """
         scores = self.score(logits)
         best = np.argsort(-scores, kind="stable")[:top_k]
         return [Prediction(self.manifest.labels[i], int(i), float(scores[i])) for i in best]
 
+    def estimate_known(self, logits: npt.NDArray[np.float32]) -> float | None:
+        """How likely the image shows one of the labels at all, 0..1; None: the model cannot say.
+
+        The logits must be finite, as `rank` and `score` see to.
+        """
+        known = self.manifest.known
+        return None if known is None else known.estimate(logits)
+
     def score(self, logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
         """The scores of all classes, softmax(logits / temperature): [classes], 0..1.
+
+        A last logit for none of them is left out.
 
         Raises:
             ArithmeticError: the network answered with NaN or infinity.
         """
         if not np.isfinite(logits).all():
             raise ArithmeticError("expected finite logits; the network answered with NaN or inf")
-        scaled = logits.astype(np.float64) / self.manifest.temperature
+        scaled = logits[: self.manifest.classes].astype(np.float64) / self.manifest.temperature
         scores: npt.NDArray[np.float64] = np.exp(scaled - scaled.max())
         scores /= scores.sum()
         return scores
 
 
-def identify_model(manifest: Manifest) -> str:
-    """Twelve hexadecimal digits that change with all that changes answers.
+def describe_unknown(manifest: Manifest, known: float | None) -> str | None:
+    """What to say of an image with this `known`; None: nothing, or the model cannot say."""
+    if known is None or manifest.known is None or known >= manifest.known.threshold:
+        return None
+    if manifest.classes == 1:
+        return "The image probably does not show the one label."
+    return f"The image probably shows none of the {manifest.classes} labels."
 
-    That is the model's files, labels, preprocessing and temperature.
+
+def identify_model(manifest: Manifest) -> str:
+    """Twelve hexadecimal digits that change with everything that changes answers.
+
+    That is the model's files, labels, preprocessing, temperature and `known`.
     """
     parts: list[object] = [manifest.labels, manifest.preprocessing]
     if manifest.temperature != 1:
         parts.append(manifest.temperature)
     if manifest.preprocessing.reduce is not None:
         parts.append(("reduce", manifest.preprocessing.reduce))
+    if (known := manifest.known) is not None:
+        parts.append(("known", known.source, known.slope, known.offset, known.threshold))
     digest = hashlib.sha256(repr(tuple(parts)).encode())
     for name, entry in sorted(manifest.files.items()):
         digest.update(f"{name} {entry.sha256}\n".encode())

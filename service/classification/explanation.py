@@ -1,4 +1,4 @@
-"""POST /classify?explain=cam: what is asked for, and the image that answers."""
+"""POST /classify?explain=cam: the wish in a query, and the image that answers it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,20 +17,20 @@ METHODS = ("cam",)
 
 @dataclass(frozen=True)
 class Wish:
-    """Of which class a request wants to see the class activation map; None: of the best one."""
+    """The class whose activation map a request wants; None: the best one."""
 
     class_index: int | None = None
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """A PNG of what the network saw, coloured by the map of a class; and that class."""
+    """A PNG of the network's input, coloured by the map of a class; and that class."""
 
     png: bytes
     prediction: Prediction
 
     def list_headers(self) -> list[tuple[bytes, bytes]]:
-        """The headers that say which class it is; the label percent-encoded, as UTF-8."""
+        """The headers that name the class; the label is percent-encoded UTF-8."""
         item = self.prediction
         return [
             (b"content-type", b"image/png"),
@@ -66,13 +66,13 @@ def read_wish(query: bytes, classifier: Classifier) -> Wish | None:
             "not_explainable",
             "expected an engine that shows the network's last feature map, native or torchscript; "
             f"found {classifier.engine.name}, which shows the logits alone. Leave out explain, or "
-            "serve a bundle that has a plan of packed parts.",
+            "serve a bundle that has a plan of layer groups.",
         )
     return Wish(None if wanted is None else _find_class(wanted, classifier.manifest.labels))
 
 
 def refuse_wish(query: bytes) -> None:
-    """For routes that explain nothing. Raises Problem."""
+    """Refuses the wish on routes that explain nothing. Raises Problem."""
     if b"explain" in query and "explain" in parse_qs(query.decode("latin-1"), True):
         raise Problem(
             "invalid_parameter",
@@ -87,7 +87,10 @@ def explain(
     logits: npt.NDArray[np.float32],
     wish: Wish,
 ) -> Explanation:
-    """Of one image, by its tensor [3, H, W] and its logits [classes]. Raises ArithmeticError."""
+    """Explains one image by its tensor [3, H, W] and its logits [classes].
+
+    Raises ArithmeticError.
+    """
     ranked = classifier.rank(logits, len(logits))
     index = ranked[0].index if wish.class_index is None else wish.class_index
     (activation,) = classifier.engine.explain(tensor[np.newaxis], index)
@@ -97,7 +100,7 @@ def explain(
 
 
 def measure_explanation(classifier: Classifier) -> int:
-    """Bytes that `explain` takes at most: first for the map, then for drawing it."""
+    """Max bytes of `explain`: first for the map, then for drawing it."""
     _, height, width = classifier.manifest.input
     return max(classifier.engine.explain_bytes, BYTES_PER_PIXEL * height * width)
 
@@ -108,7 +111,7 @@ def _read_last(values: Mapping[str, list[str]], name: str) -> str | None:
 
 
 def _find_class(text: str, labels: Sequence[str]) -> int:
-    """A label, or an index among them; what is both is the label."""
+    """A class by its label or index; a text that is both is the label."""
     if text in labels:
         return labels.index(text)
     if text.isascii() and text.isdigit() and len(text) < 10 and int(text) < len(labels):

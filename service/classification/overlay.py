@@ -1,4 +1,4 @@
-"""Draws a class activation map over what the network saw of a photo, as a PNG."""
+"""Draws a class activation map over the network's input, as a PNG."""
 
 import io
 from functools import cache
@@ -57,8 +57,9 @@ def encode_png(pixels: npt.NDArray[np.uint8]) -> bytes:
 
 @cache
 def tabulate_colours() -> npt.NDArray[np.float32]:
-    """256 colours 0..255, float32 [256, 3]: lightness rises evenly, so that who sees few hues, or
-    a print without colours, has the same order.
+    """256 colours 0..255, float32 [256, 3].
+
+    Lightness rises evenly, so that the order is also visible without colours.
     """
     along = np.linspace(0, 1, 256)
     lightness = 0.27 + 0.65 * along

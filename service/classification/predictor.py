@@ -1,4 +1,4 @@
-"""How long an image will keep a worker busy, learned from those of about its size."""
+"""Predicts how long an image keeps a worker busy, learned from images of similar size."""
 
 import threading
 
@@ -9,9 +9,9 @@ _DEFAULT_SECONDS = 0.02  # before anything was measured
 class Predictor:
     """Moving averages of seconds by size class: files of 2**k to 2**(k+1) bytes. Thread-safe.
 
-    Bytes are what a request announces before its body is read, and decoding takes about as long as
-    a file is large. A class without a measurement takes its nearest neighbour's, in proportion to
-    the bytes where the neighbour is smaller. 0 bytes stand for what need not be decoded.
+    A request announces its bytes before the body is read, and larger files take longer to decode. A
+    class without a measurement uses its nearest neighbour's, in proportion to the bytes if the
+    neighbour is smaller. 0 bytes stand for tensors, which need no decoding.
     """
 
     def __init__(self) -> None:
@@ -19,14 +19,14 @@ class Predictor:
         self._seconds: dict[int, float] = {}
 
     def take_over(self, other: "Predictor") -> None:
-        """Knows what the other one knows, and forgets the rest."""
+        """Copies the averages of another predictor, and forgets its own."""
         with other._lock:
             seconds = dict(other._seconds)
         with self._lock:
             self._seconds = seconds
 
     def learn(self, size: int, seconds: float) -> None:
-        """Takes in that an image of `size` bytes kept a worker busy for so many seconds."""
+        """Adds a measurement: an image of `size` bytes kept a worker busy for so many seconds."""
         size_class = size.bit_length()
         with self._lock:
             known = self._seconds.get(size_class)
@@ -36,7 +36,7 @@ class Predictor:
                 self._seconds[size_class] = known + _WEIGHT * (seconds - known)
 
     def predict(self, size: int) -> float:
-        """Seconds that an image of `size` bytes will keep a worker busy."""
+        """Predicted seconds that an image of `size` bytes keeps a worker busy."""
         size_class = size.bit_length()
         with self._lock:
             known = self._seconds.get(size_class)

@@ -1,4 +1,4 @@
-"""What people send in place of an image: JSON, base64, a data URI, a link, fields of a form."""
+"""Recognises what people send in place of an image: JSON, base64, a data URI, a link, fields."""
 
 import re
 
@@ -14,13 +14,13 @@ _KINDS = (
 
 
 def describe_text(data: bytes) -> str | None:
-    """What an expected image is instead, judged by its first bytes; None: nothing of these."""
+    """The kind of a body that should be an image, judged by its first bytes; None: unknown."""
     head = data[:_HEAD]
     return next((name for pattern, name in _KINDS if pattern.match(head)), None)
 
 
 def explain_text(data: bytes) -> str | None:
-    """The detail of the problem for such a body: expected, found, remedy; None as above."""
+    """The detail of the problem for such a body: expected, found, remedy; None: unknown."""
     found = describe_text(data)
     if found is None:
         return None

@@ -1,4 +1,4 @@
-"""Before the first request: everything runs once, and the best size of a unit is measured."""
+"""Runs everything once before the first request, and measures the best size of a unit."""
 
 import io
 from dataclasses import dataclass
@@ -23,14 +23,14 @@ _PHOTOS = ((64, 64), (1024, 768))
 
 @dataclass(frozen=True)
 class WarmUp:
-    """What was found out: images to compute together; times as many a second, by how many."""
+    """The result: images to compute together, and the speed of each number of images."""
 
     unit: int
     gains: dict[int, float]
 
 
 def warm_up(classifier: Classifier, threads: int, predictor: Predictor) -> WarmUp:
-    """Runs made-up photos through everything, so that no caller pays for first times.
+    """Runs generated photos through everything, so that no request is slowed by first times.
 
     Raises:
         InvalidInput: preprocessing, network and labels of the bundle do not fit each other.
@@ -45,9 +45,11 @@ def warm_up(classifier: Classifier, threads: int, predictor: Predictor) -> WarmU
             logits, _ = classifier.infer(tensor[np.newaxis], used)
             predictor.learn(len(data), perf_counter() - began)
     assert tensor is not None
-    if logits.shape != (1, len(classifier.manifest.labels)):
+    manifest = classifier.manifest
+    if logits.shape != (1, manifest.logits):
+        more = " and one for none of them" if manifest.logits > manifest.classes else ""
         raise InvalidInput(
-            f"expected one logit for each of {len(classifier.manifest.labels)} labels; the network "
+            f"expected one logit for each of {manifest.classes} labels{more}; the network "
             f"answers {list(logits.shape[1:])}. Re-export the bundle."
         )
     classifier.rank(logits[0], 1)
@@ -57,7 +59,7 @@ def warm_up(classifier: Classifier, threads: int, predictor: Predictor) -> WarmU
 
 
 def _measure_gains(classifier: Classifier, tensor: npt.NDArray[np.float32]) -> dict[int, float]:
-    """Images together -> times as many a second as one after another, on one thread, in turns."""
+    """Images together -> speed relative to one after another, on one thread, in turns."""
     alone = _time(classifier, tensor, 1)
     fitting = (
         units
@@ -81,7 +83,7 @@ def _time(classifier: Classifier, tensor: npt.NDArray[np.float32], unit: int) ->
 
 
 def _make_photo(width: int, height: int) -> bytes:
-    """A JPEG of smooth and fine structure, of about as many bytes as a photo of its size has."""
+    """A JPEG of smooth and fine structure, about as large as a photo of the same size."""
     size = max(2, width // 16), max(2, height // 16)
     pixels = Random(0).randbytes(3 * size[0] * size[1])  # numpy.random would be 3 MiB for this
     coarse = Image.frombytes("RGB", size, pixels)

@@ -1,1 +1,1 @@
-"""What the program does in the shell, without a server."""
+"""The shell commands, which need no server."""

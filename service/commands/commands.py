@@ -1,4 +1,4 @@
-"""What the program does in the shell, without a server: loads a model, prints settings, a key."""
+"""The shell commands without a server: load a model, print settings, make a key."""
 
 import sys
 from dataclasses import asdict
@@ -15,7 +15,7 @@ from service.system.versions import DISTRIBUTION, read_versions
 
 
 class CommandFailed(Exception):
-    """A command cannot do what it was asked for; `status` is its exit status."""
+    """A command failed; `status` is its exit status."""
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
@@ -29,9 +29,9 @@ def print_version() -> int:
 
 
 def print_configuration(config: Path | None) -> int:
-    """Prints the effective settings as a settings file that says where each one comes from.
+    """Prints the effective settings as a settings file, with the origin of each one. Returns 0.
 
-    Returns 0. Raises InvalidSettings, also for text that no TOML file can hold.
+    Raises InvalidSettings, also for text that a TOML file cannot hold.
     """
     configuration = read_configuration(config)
     lines = ["# The effective settings; a file for --config."]
@@ -60,7 +60,7 @@ def print_new_key(
     except ValueError as fault:
         return _fail(str(fault), 2)
     print_line(lines)
-    print_note(f"key for {name}, shown this once: {key}")
+    print_note(f"key for {name}, shown only once: {key}")
     return 0
 
 
@@ -79,7 +79,7 @@ def print_sample_image() -> int:
 def check_engine(settings: Settings, as_json: bool) -> int:
     """Prints how the engine's logits of the bundle's stored images compare with the stored ones.
 
-    Returns 0 if they are as they should be, else 1: also where the bundle stores none.
+    Returns 0 if they are right, else 1, also if the bundle stores none.
     """
     try:
         found = run_self_test(load_engine(settings.bundle, settings.engine, settings.threads))
@@ -93,9 +93,9 @@ def check_engine(settings: Settings, as_json: bool) -> int:
 
 
 def load_classifier(settings: Settings, top_k: int | None) -> tuple[Classifier, int]:
-    """The settings' model, ready, and how many classes to show of it: `top_k`, or the default.
+    """Loads the settings' model; and the number of classes to show: `top_k`, or the default.
 
-    Notes on standard error that the model is untrained. Raises CommandFailed.
+    A note on standard error tells that the model is untrained. Raises CommandFailed.
     """
     try:
         engine = load_engine(settings.bundle, settings.engine, settings.threads)

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT as a wish to end in order; a second one, later, ends the process at once."""
+"""SIGTERM and SIGINT as a wish to stop in order; a second one, later, ends the process."""
 
 import os
 import signal
@@ -12,10 +12,10 @@ _SAME_WISH_SECONDS = 1.0  # `timeout` for one sends its signal to the process an
 
 @contextmanager
 def interruption_calls(callback: Callable[[], None]) -> Iterator[None]:
-    """Inside, the first of the two signals runs `callback` in the main thread, where this is.
+    """Inside of the block, the first of the two signals calls `callback` in the main thread.
 
-    It must wait for nothing that the main thread holds. A signal within a second of the first is
-    the same wish; one after that does what it would do in any program.
+    It must not wait for anything that the main thread holds. A signal within a second of the first
+    is the same wish; a later one acts as in any program.
     """
     first: float | None = None
 

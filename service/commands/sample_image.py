@@ -1,4 +1,4 @@
-"""A drawn sunflower as a JPEG, for the first request of somebody who has no photo at hand."""
+"""A drawn sunflower as a JPEG, for a first request without an own photo."""
 
 import io
 import math
@@ -12,7 +12,7 @@ _SEED_ANGLE = math.pi * (3 - math.sqrt(5))  # between a sunflower's seeds, one a
 
 
 def draw_sample_image() -> bytes:
-    """A JPEG of 640x480 pixels, drawn anew each time and always the same."""
+    """A JPEG of 640x480 pixels, always the same."""
     image = _draw_meadow()
     draw = ImageDraw.Draw(image)
     x, y = _CENTRE

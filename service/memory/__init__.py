@@ -1,1 +1,1 @@
-"""The memory that the process may use, and who has how much of it."""
+"""The memory that the process may use, and how it is shared out."""

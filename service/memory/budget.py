@@ -1,4 +1,4 @@
-"""The memory that the process may use, and what is left of it for bodies and for decoding."""
+"""The memory that the process may use, and the rest of it for bodies and decoding."""
 
 import logging
 import resource
@@ -26,12 +26,12 @@ _MAX_BUDGET_MIB = 2**30
 
 
 class NoMemory(Exception):
-    """The memory budget does not suffice for the model and ordinary images."""
+    """The memory budget is too small for the model and ordinary images."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one request may have, once the budget is known."""
+    """The limits of one request, once the budget is known."""
 
     max_body_bytes: int
     images: ImageLimits
@@ -41,7 +41,7 @@ class Budget:
     """The budget of the process and its two accounts.
 
     The limit is BNN_MEMORY_BUDGET, else the container's, else half of the machine's memory. Until
-    `settle` knows what the process takes with its model, a generous amount is set aside for it.
+    `settle` has measured the process with its model, a generous amount is reserved for it.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -55,11 +55,10 @@ class Budget:
         self._share_out(_UNMEASURED_BYTES)
 
     def settle(self, input_pixels: int, is_final: bool = True) -> None:
-        """Shares out what the process leaves, now that its model is loaded and warm.
+        """Shares out the rest of the memory, now that the model is loaded and warm.
 
-        `input_pixels`: of the largest input of a network. Limits that do not fit are lowered, with
-        a line in the log that says so, unless more models are to come. Raises NoMemory, and nothing
-        is changed.
+        `input_pixels`: of the largest input of a network. Limits that do not fit are lowered, and
+        logged unless more models will come. Raises NoMemory; then nothing is changed.
         """
         base = read_memory().get("rss", _UNMEASURED_BYTES)
         base += self._measure_tensors(input_pixels)
@@ -71,16 +70,16 @@ class Budget:
             self.report()
 
     def change(self, by: int, input_pixels: int) -> None:
-        """Shares out anew, after a model has come that takes `by` bytes, or one went (below 0).
+        """Shares out the rest again, after a model of `by` bytes came, or went (below 0).
 
-        `input_pixels`: of the largest input now. Raises NoMemory, and nothing is changed.
+        `input_pixels`: of the largest input now. Raises NoMemory; then nothing is changed.
         """
         base = self.check_change(by, input_pixels)
         self._input_pixels = input_pixels
         self._share_out(base)
 
     def check_change(self, by: int, input_pixels: int) -> int:
-        """What `change` checks, without changing anything; the bytes that would be set aside.
+        """Checks what `change` checks, without changing anything; the bytes that would be reserved.
 
         Raises NoMemory as `change` does.
         """
@@ -94,7 +93,7 @@ class Budget:
         return self._settings.workers * _TENSOR_BYTES_PER_PIXEL * input_pixels
 
     def _check(self, base: int) -> None:
-        """Raises NoMemory if the rest does not suffice for ordinary images."""
+        """Raises NoMemory if the rest is too small for ordinary images."""
         if not _suffices(self.limit - base, self._settings):
             needed = bisect_left(
                 range(_MAX_BUDGET_MIB),
@@ -110,8 +109,8 @@ class Budget:
     def enforce(self) -> None:
         """Makes allocations beyond the budget fail in this process, after `settle`; Linux only.
 
-        The accounts are kept by what headers say. A file may be made so that its decoder takes more
-        than any header tells: it ends with a MemoryError here, instead of the process.
+        The accounts rely on the headers of files. A decoder may take more memory for a forged file
+        than its header tells: this ends with a MemoryError, not with the end of the process.
         """
         allocated, resident = read_allocated(), read_resident()
         if not allocated:
@@ -129,7 +128,7 @@ class Budget:
         )
 
     def report(self) -> None:
-        """Logs the budget, and which limits are lowered to fit into it."""
+        """Logs the budget, and the limits that are lowered to fit into it."""
         settings, limits = self._settings, self.limits
         if limits.max_body_bytes < settings.max_body_bytes:
             _log.warning(
@@ -157,7 +156,7 @@ class Budget:
 
 
 def _divide(rest: int, settings: Settings) -> tuple[int, int, Limits]:
-    """What the process leaves of the budget: bytes for bodies, for decoding, limits that fit."""
+    """Divides the rest of the budget: bytes for bodies, for decoding, limits that fit."""
     bodies = min(int(max(0, rest) * _BODIES_SHARE), _MAX_BODIES)
     decoding = max(0, rest) - bodies
     max_body = min(settings.max_body_bytes, max(1, bodies // _BODIES_AT_ONCE))
@@ -171,7 +170,7 @@ def _divide(rest: int, settings: Settings) -> tuple[int, int, Limits]:
 
 
 def _suffices(rest: int, settings: Settings) -> bool:
-    """Whether ordinary images of every format have room in what the process leaves."""
+    """Whether ordinary images of every format fit into the rest."""
     bodies, _, limits = _divide(rest, settings)
     least = min(_MIN_PIXELS, settings.max_pixels)
     pixels = describe_full_size_limits(limits.images)
@@ -179,7 +178,7 @@ def _suffices(rest: int, settings: Settings) -> bool:
 
 
 def _find_limit(settings: Settings) -> tuple[int, str]:
-    """Bytes that the process may use, and who says so."""
+    """The bytes that the process may use, and the origin of this number."""
     container = read_memory_limit()
     if container is not None and container <= settings.memory_budget:
         return container, "the container's limit"

@@ -18,11 +18,11 @@ class Account:
 
     @property
     def held(self) -> int:
-        """Bytes that are out."""
+        """Bytes that are taken out."""
         return self._held
 
     def try_take(self, size: int) -> bool:
-        """Takes out `size` bytes; False, and nothing is taken, if they are not there."""
+        """Takes out `size` bytes; False, and nothing is taken, if there are too few."""
         with self._changed:
             if self._held + size > self.capacity:
                 return False
@@ -30,7 +30,7 @@ class Account:
             return True
 
     def take(self, size: int) -> None:
-        """Takes out bytes of which the caller knows that they are there."""
+        """Takes out bytes without a check: the caller knows that they are there."""
         with self._changed:
             self._held += size
 
@@ -45,13 +45,13 @@ class Account:
     def hold(self, size: int, until: float, or_all: bool = False) -> Iterator[None]:
         """Takes out `size` bytes for the time of a block, waiting for them in line; for threads.
 
-        `or_all`: all that the account has, where that is less. Its capacity may change at any time.
+        `or_all`: if the account has less in total, all of it. The capacity may change at any time.
 
-        Whoever holds bytes here must not wait for others: then everyone gets its turn.
+        A thread that holds bytes here must not wait for other threads: then everyone gets its turn.
 
         Raises:
             TimeoutError: they were not there by `until`, of time.monotonic.
-            ValueError: more than the account has when nothing is out.
+            ValueError: the account has less even when nothing is taken out.
         """
         capacity = self.capacity
         if or_all:

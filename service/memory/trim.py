@@ -1,4 +1,4 @@
-"""Gives memory that is free again back to the system, when the service is idle and now and then."""
+"""Returns free memory to the system, when the service is idle and from time to time."""
 
 import asyncio
 import logging
@@ -11,11 +11,10 @@ _WORTH_BYTES = 4 * 2**20
 
 
 class IdleTrim:
-    """Trims the allocator once after each busy time that left the process larger than it was.
+    """Trims the allocator once after each busy time that left the process larger than before.
 
-    In a busy time that lasts it does so every ten seconds, or free pages between those in use would
-    become more and more. `update` is to be called about once a second, on the event loop; `trim`
-    runs in a thread.
+    In a long busy time it trims every ten seconds, because free pages between used ones would grow.
+    `update` is to be called about once per second, on the event loop; `trim` runs in a thread.
     """
 
     def __init__(
@@ -33,7 +32,7 @@ class IdleTrim:
         self._running: asyncio.Future[object] | None = None
 
     def update(self, now: float) -> None:
-        """Takes a look; `now`: seconds of any steady clock."""
+        """Decides whether to trim; `now`: seconds of any steady clock."""
         if not self._is_idle():
             self._idle_since = None
             if self._trimmed_at is None:

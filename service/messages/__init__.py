@@ -1,1 +1,1 @@
-"""What is said to programs and people: requests, answers, problems, the log, lines of the shell."""
+"""Messages to programs and people: requests, answers, problems, the log, lines of the shell."""

@@ -1,4 +1,4 @@
-"""One request as the routes that must be fast see it, and the answer that they give."""
+"""One request and its answer, in a form for routes that must be fast."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class ClientGone(Exception):
 
 @dataclass(eq=False)  # each is itself: queues are by connection
 class Connection:
-    """What is known of a connection while a request is on it."""
+    """The facts about a connection while a request is on it."""
 
     half_closed: bool = False  # the client sends nothing more: it has left, or waits for the answer
     is_complete: bool = False  # the whole request has come
@@ -43,7 +43,7 @@ class Answer:
 
 
 class Exchange:
-    """A request with its headers by lower-case name; of one that is repeated the last counts."""
+    """A request with its headers by lower-case name; the last one of a repeated header counts."""
 
     def __init__(self, scope: Scope, receive: Receive, started: float) -> None:
         self.scope = scope
@@ -71,11 +71,11 @@ class Exchange:
 
     @property
     def is_recorded(self) -> bool:
-        """Whether a trace is made of this request."""
+        """Whether this request is traced."""
         return self.span is not None and self.span.is_recording()
 
     async def receive(self) -> Message:
-        """The next message of the client. After the body: when it has left, and not before."""
+        """The next message of the client; after the body only the news that it has left."""
         self.body_unasked = False
         message = await self._receive()
         self.body_pending = bool(message.get("more_body", False))
@@ -93,7 +93,7 @@ class Exchange:
     def watch_client(self, on_gone: Callable[[], None]) -> Iterator[None]:
         """Calls `on_gone` if the client has left or leaves; the whole body must have been read.
 
-        Our server says so itself, which costs nothing; of another one it takes a task to hear it.
+        Our server reports this itself, at no cost; with other servers a task has to wait for it.
         """
         if self._connection_tells:
             if self.connection.is_lost:

@@ -1,4 +1,4 @@
-"""Logging: one JSON object or one plain line per message, with the request it belongs to."""
+"""Logging: one JSON object or one plain line per message, with the request that it belongs to."""
 
 import json
 import logging
@@ -36,7 +36,7 @@ _QUIETED = {
 
 @dataclass(frozen=True)
 class RequestContext:
-    """What ties a message to a request: its id and, if it is traced, the caller's span and ours."""
+    """The context of a message: the request's id and, if it is traced, both spans."""
 
     request_id: str
     trace_id: str | None = None
@@ -48,10 +48,10 @@ _context: ContextVar[RequestContext | None] = ContextVar("request_context", defa
 
 
 def read_context(request_id: bytes | None, traceparent: bytes | None) -> RequestContext:
-    """The context of a request by its headers.
+    """Reads the context of a request from its headers.
 
-    An acceptable X-Request-Id (1 to 128 letters, digits and `._:-`) is kept, else one is made; a
-    traceparent that is not of W3C's form is ignored.
+    An acceptable X-Request-Id (1 to 128 letters, digits and `._:-`) is kept, else an id is made. A
+    traceparent that does not have W3C's form is ignored.
     """
     if request_id is not None and _ID.fullmatch(request_id):
         identity = request_id.decode()
@@ -65,7 +65,7 @@ def read_context(request_id: bytes | None, traceparent: bytes | None) -> Request
 
 @contextmanager
 def log_with(context: RequestContext) -> Iterator[None]:
-    """Messages logged inside, by this task, carry the context."""
+    """Messages that this task logs inside of the block have the context."""
     token = _context.set(context)
     try:
         yield
@@ -100,8 +100,8 @@ class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The line, without its end; a traceback follows on lines of its own, indented.
 
-        Control characters are escaped: text out of a bundle can neither forge a line nor steer the
-        terminal.
+        Control characters are escaped, so that text from a bundle cannot forge a line or control
+        the terminal.
         """
         moment = datetime.fromtimestamp(record.created).strftime("%H:%M:%S")
         fields = _read_extra(record) | _list_context()
@@ -119,9 +119,9 @@ def escape_controls(text: str) -> str:
 
 
 def configure_logging(level: str, form: str) -> None:
-    """Sends every logger's messages to standard error in one form; replaces earlier handlers.
+    """Sends the messages of all loggers to standard error in one form; replaces earlier handlers.
 
-    `form` is json, text or auto: text where a person at a terminal reads it, else json.
+    `form` is json, text or auto: text if standard error is a terminal, else json.
     """
     handler = logging.StreamHandler(sys.stderr)
     if form == "auto":

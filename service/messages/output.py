@@ -1,4 +1,4 @@
-"""Lines for the shell: printable in whatever encoding the terminal has, and never lost silently."""
+"""Output of the shell commands: printable in the terminal's encoding, and never lost silently."""
 
 import argparse
 import contextlib
@@ -17,7 +17,7 @@ class OutputLost(Exception):
 
 
 def print_line(text: str) -> None:
-    """Writes a line, or lines, to standard output; what its encoding lacks is escaped.
+    """Writes one or more lines to standard output; characters that its encoding lacks are escaped.
 
     Raises OutputLost, BrokenPipeError.
     """
@@ -26,7 +26,7 @@ def print_line(text: str) -> None:
 
 
 def print_bytes(data: bytes) -> None:
-    """Writes bytes to standard output as they are; text has to be in its encoding.
+    """Writes bytes to standard output unchanged; text must be in its encoding.
 
     Raises OutputLost, BrokenPipeError.
     """
@@ -49,7 +49,7 @@ def _taking_output() -> Iterator[TextIO]:
 
 
 def print_json(content: dict[str, Any]) -> None:
-    """Writes one line of JSON, in ASCII where the encoding cannot hold its text.
+    """Writes one line of JSON, in ASCII if the encoding cannot hold its text.
 
     Raises OutputLost, BrokenPipeError.
     """
@@ -65,9 +65,9 @@ def print_error(message: str) -> None:
 
 
 def print_note(message: str) -> None:
-    """Writes one line to standard error, its control characters escaped.
+    """Writes one line to standard error, with control characters escaped.
 
-    Where there is no standard error, or none that takes it, nobody can be told.
+    If there is no standard error, or it cannot be written to, nothing happens.
     """
     if sys.stderr is not None:  # print() would write to standard output instead
         with contextlib.suppress(OSError):
@@ -75,7 +75,7 @@ def print_note(message: str) -> None:
 
 
 def run_command(command: Callable[[], int]) -> int:
-    """Runs a command that prints; returns its status, or 1 if its output was not taken."""
+    """Runs a command that prints; returns its status, or 1 if its output was lost."""
     try:
         return command()
     except BrokenPipeError:  # the reader of our output, `head` for one, has seen enough
@@ -87,7 +87,7 @@ def run_command(command: Callable[[], int]) -> int:
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose help and errors are printed as everything else is."""
+    """An argument parser that prints its help and errors with these functions."""
 
     def _print_message(self, message: str, file: Any = None) -> None:
         if file is sys.stderr:
@@ -98,13 +98,13 @@ class Parser(argparse.ArgumentParser):
 
 
 def _fit(text: str, stream: TextIO) -> str:
-    """The text with what the stream's encoding lacks, lone surrogates for one, escaped."""
+    """The text, with characters escaped that the stream's encoding lacks."""
     encoding = stream.encoding or "utf-8"
     return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def _discard_output() -> None:
-    """Sends what is still buffered nowhere: the interpreter flushes it once more at its exit."""
+    """Discards buffered output, which the interpreter would flush at its exit."""
     if sys.stdout is not None:
         with contextlib.suppress(OSError, ValueError):  # a stream without a descriptor
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""The one table of errors: code -> status and title; and the answer made of it (RFC 9457)."""
+"""The table of all errors: code -> status and title; and the answers made of it (RFC 9457)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ NO_MEMORY = "expected memory to decode the image; there is none left. Try later,
 
 @dataclass(frozen=True)
 class Definition:
-    """Status, title, where repeating the request may help Retry-After in seconds, headers."""
+    """Status, title, headers, and Retry-After in seconds if repeating the request may help."""
 
     status: int
     title: str
@@ -67,10 +67,10 @@ _STATUS_CODES = {404: "not_found", 405: "method_not_allowed"}
 
 
 class Problem(Exception):
-    """A request ends with this problem. `detail` never quotes what the client sent.
+    """Ends a request with this problem.
 
-    `retry_after`, in seconds, replaces the table's where the request knows better; `headers` come
-    beside the table's.
+    `detail` never quotes what the client sent. `retry_after`, in seconds, replaces the table's
+    value; `headers` are added to the table's.
     """
 
     def __init__(
@@ -93,10 +93,10 @@ class Problem(Exception):
 
 
 def release_frames(fault: BaseException) -> None:
-    """Lets go of the frames in which an exception and its causes were raised.
+    """Frees the frames in which an exception and its causes were raised.
 
-    They have the image, and the future that has the exception: a circle that keeps the image until
-    the garbage collector comes by, which counts objects and not bytes.
+    They hold the image, and the future that holds the exception: a cycle that keeps the image until
+    the garbage collector runs, which counts objects and not bytes.
     """
     following: BaseException | None = fault
     while following is not None:
@@ -105,13 +105,13 @@ def release_frames(fault: BaseException) -> None:
 
 
 def describe_image_fault(fault: InvalidImage) -> Problem:
-    """The problem of an image that was refused; the runtime's texts do not quote it."""
+    """The problem for an image that was refused; the runtime's texts do not quote it."""
     code = next(code for kind, code in _IMAGE_FAULTS if isinstance(fault, kind))
     return Problem(code, str(fault))
 
 
 def describe_missed_deadline() -> Problem:
-    """The problem of a request that was let in and could not be answered in time."""
+    """The problem for an admitted request that could not be answered in time."""
     return Problem(
         "deadline_exceeded",
         "expected an answer within the deadline; it was not there by then. Try again later, or "
@@ -120,21 +120,21 @@ def describe_missed_deadline() -> Problem:
 
 
 def describe_no_memory() -> Problem:
-    """The problem of a request for which the system had no memory."""
+    """The problem for a request for which the system had no memory."""
     return Problem(
         "out_of_memory", "expected memory for the request; there is none left. Try later."
     )
 
 
 def describe_status(status: int, headers: Mapping[str, str] | None = None) -> Problem:
-    """The problem of an error status that the framework decided on, with its headers."""
+    """The problem for an error status of the framework, with its headers."""
     code = _STATUS_CODES.get(status, "bad_request" if status < 500 else "internal")
     detail = f"{PROBLEMS[code].title}. See /openapi.json for what is served here."
     return Problem(code, detail, headers=tuple((headers or {}).items()))
 
 
 def describe_problem(problem: Problem, request_id: str | None = None) -> dict[str, Any]:
-    """The members of RFC 9457, the code, and the request's id where it is given."""
+    """The members of RFC 9457, the code, and the request's id if it is given."""
     definition = problem.definition
     content = {
         "type": f"urn:bnn:problem:{problem.code}",
@@ -147,7 +147,7 @@ def describe_problem(problem: Problem, request_id: str | None = None) -> dict[st
 
 
 def encode_problem(problem: Problem, request_id: str) -> tuple[bytes, list[tuple[bytes, bytes]]]:
-    """The body of the answer and the headers that belong to it."""
+    """The body of the answer and its headers."""
     body = to_json(describe_problem(problem, request_id))
     headers = [(b"content-type", MEDIA_TYPE.encode())]
     headers += [(name.lower().encode(), value.encode()) for name, value in problem.headers]

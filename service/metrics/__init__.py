@@ -1,1 +1,1 @@
-"""What Prometheus is told."""
+"""The metrics for Prometheus."""

@@ -1,4 +1,4 @@
-"""Metric families made of numbers that were just read; None is a number that is not to be had."""
+"""Makes metric families of numbers that were just read; None is a number that is unknown."""
 
 from collections.abc import Mapping
 

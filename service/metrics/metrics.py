@@ -42,7 +42,7 @@ _MAX_REASON = 300
 
 
 class Metrics:
-    """The families and how to count into them. One per application; thread-safe."""
+    """The families, and methods that count. One per application; thread-safe."""
 
     def __init__(self) -> None:
         # A time series per histogram and counter that nobody reads.
@@ -136,6 +136,12 @@ class Metrics:
         self._model_images = Counter(
             "bnn_model_images", "Images that were classified, by model.", ("model",), registry=of
         )
+        self._unknown_images = Counter(
+            "bnn_unknown_images",
+            "Images that probably show none of the model's labels, by model.",
+            ("model",),
+            registry=of,
+        )
         changes = Counter(
             "bnn_model_changes", "Models loaded, unloaded, refused.", ("result",), registry=of
         )
@@ -145,15 +151,15 @@ class Metrics:
         self.watch(SystemCollector())
 
     def watch(self, collector: Collector) -> None:
-        """Publishes also what this one reads, whenever somebody asks."""
+        """Also publishes the families of a collector, on each request for metrics."""
         self.registry.register(collector)
 
     def begin_request(self) -> None:
-        """A request has come."""
+        """Counts a request that has arrived."""
         self._in_flight.inc()
 
     def end_request(self) -> None:
-        """It is answered, or its client gone."""
+        """Counts a request that is answered, or whose client has left."""
         self._in_flight.dec()
 
     def count_request(self, route: str, method: str, status: int, seconds: float) -> None:
@@ -206,6 +212,10 @@ class Metrics:
         """Counts one image that this model has classified."""
         self._model_images.labels(model).inc()
 
+    def count_known(self, model: str, is_known: bool) -> None:
+        """Counts one image of a model that can say whether it shows a label at all."""
+        self._unknown_images.labels(model).inc(0 if is_known else 1)  # 0: the series is there
+
     def count_model_change(self, result: str) -> None:
         """Counts a model that was loaded, unloaded or refused; `result`: of MODEL_CHANGES."""
         self._model_changes[result].inc()
@@ -215,7 +225,7 @@ class Metrics:
         self._decode_failures.labels(code).inc()
 
     def count_lag(self, seconds: float) -> None:
-        """Counts by how much the event loop was late once."""
+        """Counts a delay of the event loop."""
         self._lag.observe(seconds)
 
     def describe_build(self, versions: dict[str, str]) -> None:
@@ -227,7 +237,7 @@ class Metrics:
         self._startup.labels(phase).set(seconds)
 
     def describe_engine(self, engine: Engine, model_id: str) -> None:
-        """Publishes which model is default, what it costs, and what was passed over."""
+        """Publishes the default model, its memory, and the skipped engines."""
         manifest = engine.bundle.manifest
         for family in (self._skipped, self._model_files):  # of the one before
             family.clear()
@@ -249,6 +259,6 @@ class Metrics:
         self._workspace.set(engine.workspace_bytes)
 
     def expose(self, accept: str) -> tuple[bytes, str]:
-        """All families as (body, content type); OpenMetrics where `accept` asks for it."""
+        """All families as (body, content type); OpenMetrics if `accept` asks for it."""
         encode, content_type = choose_encoder(accept)
         return encode(self.registry), content_type

@@ -1,4 +1,4 @@
-"""What the system says of this process and its container, read when somebody asks for metrics."""
+"""The system's figures of this process and its container, read when metrics are requested."""
 
 import os
 import resource
@@ -18,7 +18,7 @@ _TASKS = Path("/proc/self/task")
 
 @dataclass(frozen=True)
 class Container:
-    """Limits and use of the container; None: there is no such limit, or nobody counts."""
+    """Limits and use of the container; None: there is no such limit, or it is unknown."""
 
     memory_limit: int | None
     memory_usage: int | None
@@ -39,9 +39,10 @@ def read_container(proc: Path = cgroup.PROC) -> Container:
 
 
 class SystemCollector(Collector):
-    """Beside prometheus_client's ProcessCollector: memory by kind, CPU by mode, threads, cgroup.
+    """Adds to prometheus_client's ProcessCollector: memory by kind, CPU by mode, threads, cgroup.
 
-    `memory` is asked at most once a second by its own rule; the rest costs less than a millisecond.
+    `memory` is called at most once per second by its own rule; the rest takes less than a
+    millisecond.
     """
 
     def __init__(self, memory: MemoryReader | None = None, proc: Path = cgroup.PROC) -> None:
@@ -49,7 +50,7 @@ class SystemCollector(Collector):
         self._proc = proc
 
     def collect(self) -> Iterable[Metric]:
-        """The families; those of the container have no sample where there is no limit."""
+        """The families; those of the container have no sample if there is no limit."""
         yield make_gauge_by(
             "kind", "bnn_process_memory_bytes", "Memory of this process by kind.", self._memory()
         )

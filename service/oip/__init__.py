@@ -1,1 +1,1 @@
-"""Open Inference Protocol v2 over HTTP: what Triton's, KServe's and MLServer's clients speak."""
+"""Open Inference Protocol v2 over HTTP, for the clients of Triton, KServe and MLServer."""

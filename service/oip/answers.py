@@ -1,4 +1,4 @@
-"""Answers to a request to infer: JSON, and bytes after it for outputs that are wanted so."""
+"""Answers to inference requests: JSON, followed by bytes for binary outputs."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import numpy.typing as npt
 from pydantic_core import to_json
 
 from service.messages.exchange import Answer
-from service.oip.models import SCORES, Model
+from service.oip.models import KNOWN, LOGITS, SCORES, Model
 from service.oip.requests import InferRequest, WantedOutput
 from service.oip.tensors import encode_texts
 from service.work.inference import Classified
@@ -15,12 +15,11 @@ from service.work.inference import Classified
 
 def encode_answer(model: Model, request: InferRequest, classified: list[Classified]) -> Answer:
     """The outputs that the request wants, of its images in their order."""
-    logits = np.stack([image.logits for image in classified])
+    values = _compute_outputs(model, request, classified)
     outputs: list[dict[str, Any]] = []
     pieces: list[bytes] = []
     for wanted in request.outputs:
-        values = _score(model, logits) if wanted.name == SCORES else logits
-        output, piece = _encode_output(model, wanted, values)
+        output, piece = _encode_output(model, wanted, values[wanted.name])
         outputs.append(output)
         if piece is not None:
             pieces.append(piece)
@@ -43,6 +42,22 @@ def encode_answer(model: Model, request: InferRequest, classified: list[Classifi
     return Answer(200, b"".join([body, *pieces]), headers)
 
 
+def _compute_outputs(
+    model: Model, request: InferRequest, classified: list[Classified]
+) -> dict[str, npt.NDArray[np.float32]]:
+    """The wanted tensors by name, each [images, ...]; the logits are those of the labels."""
+    logits = np.stack([image.logits for image in classified])
+    values: dict[str, npt.NDArray[np.float32]] = {}
+    for wanted in request.outputs:
+        if wanted.name == SCORES:
+            values[SCORES] = _score(model, logits)
+        elif wanted.name == KNOWN:
+            values[KNOWN] = np.array([[image.known] for image in classified], np.float32)
+        else:
+            values[LOGITS] = logits[:, : len(model.labels)]
+    return values
+
+
 def _score(model: Model, logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     return np.stack([model.classifier.score(row) for row in logits]).astype(np.float32)
 
@@ -50,7 +65,7 @@ def _score(model: Model, logits: npt.NDArray[np.float32]) -> npt.NDArray[np.floa
 def _encode_output(
     model: Model, wanted: WantedOutput, values: npt.NDArray[np.float32]
 ) -> tuple[dict[str, Any], bytes | None]:
-    """The output's part of the JSON, and its bytes if it is wanted so."""
+    """The JSON of an output, and its bytes if it is binary."""
     output: dict[str, Any] = {"name": wanted.name}
     if wanted.classes is None:
         output |= {"datatype": "FP32", "shape": list(values.shape)}

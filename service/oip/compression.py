@@ -1,4 +1,4 @@
-"""Bodies that were sent compressed, inflated step by step within the limits."""
+"""Inflates compressed bodies step by step, within the limits."""
 
 import asyncio
 import zlib
@@ -34,7 +34,7 @@ def read_encoding(header: bytes | None) -> str | None:
 
 
 async def inflate(body: bytes, encoding: str, max_bytes: int, ticket: Ticket) -> bytes:
-    """The body as it was before it was compressed; its bytes are counted before they are there.
+    """Inflates a body; its bytes are counted before they are allocated.
 
     Raises:
         Problem: bad_request, too_large, overloaded.
@@ -81,7 +81,7 @@ def _inflate_in_steps(body: memoryview, encoding: str) -> Iterator[bytes]:
 
 
 def _choose_bits(body: memoryview, encoding: str) -> int:
-    """What zlib is to expect: deflate is zlib's format (RFC 9110), yet some send it bare."""
+    """The window size for zlib: deflate is zlib's format (RFC 9110), but some send it bare."""
     if encoding == "gzip":
         return _GZIP
     is_wrapped = len(body) >= 2 and body[0] & 15 == 8 and not int.from_bytes(body[:2]) % 31

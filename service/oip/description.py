@@ -1,4 +1,4 @@
-"""What /openapi.json says of the protocol's routes."""
+"""The protocol's routes in /openapi.json."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -100,8 +100,8 @@ def describe_open_inference() -> dict[str, Any]:
         "/stats": ("Statistics of the model", "stats"),
     }
     for action, summary in (
-        ("load", "Load a model of the directory, or load it anew"),
-        ("unload", "Serve a model no more"),
+        ("load", "Load or reload a model of the directory"),
+        ("unload", "Unload a model"),
     ):
         operation = _describe(summary, f"{action}_model", _CHANGE)
         operation["parameters"] = [_describe_name("model")]

@@ -1,4 +1,4 @@
-"""Errors as the protocol's clients read them: a JSON object whose `error` is a text."""
+"""Errors in the protocol's form: a JSON object whose `error` is a text."""
 
 from pydantic_core import to_json
 
@@ -13,7 +13,7 @@ _STATUSES = {
 
 
 def encode_error(problem: Problem) -> Answer:
-    """The answer that tells of a problem; `code` is beside the protocol's `error`."""
+    """The answer for a problem; `code` is in addition to the protocol's `error`."""
     _, headers = encode_problem(problem, "")
     kept = [(name, value) for name, value in headers if name != b"content-type"]
     body = to_json({"error": problem.detail, "code": problem.code})
@@ -22,5 +22,5 @@ def encode_error(problem: Problem) -> Answer:
 
 
 def refuse(expected: str, found: str, remedy: str = "Correct the request.") -> Problem:
-    """The problem of a request that is not as the protocol has it."""
+    """The problem for a request that breaks the protocol."""
     return Problem("bad_request", f"expected {expected}; found {found}. {remedy}")

@@ -1,4 +1,4 @@
-"""Members of JSON objects, taken out by name and type."""
+"""Reads members of JSON objects by name and type."""
 
 from typing import Any, TypeVar
 
@@ -15,9 +15,9 @@ _WORDS: dict[type, str] = {
 
 
 def find(content: dict[str, Any], key: str, kind: type[_Kind], where: str = "") -> _Kind | None:
-    """The member `key`, of exactly this type; None: there is none, or null.
+    """The member `key`, of exactly this type; None: it is absent or null.
 
-    Raises Problem bad_request; `where` says in its text which object this is.
+    Raises Problem bad_request; `where` names the object in its text.
     """
     value = content.get(key)
     if value is not None and type(value) is not kind:  # True is an int to isinstance
@@ -26,7 +26,7 @@ def find(content: dict[str, Any], key: str, kind: type[_Kind], where: str = "") 
 
 
 def take(content: dict[str, Any], key: str, kind: type[_Kind], where: str = "") -> _Kind:
-    """The same of a member that there must be."""
+    """The same for a required member."""
     value = find(content, key, kind, where)
     if value is None:
         raise refuse(f"{_WORDS[kind]} in {where}{key}", "none")

@@ -26,7 +26,7 @@ _QUICK_BYTES = 64 * 2**10  # of JSON; more is parsed in a thread
 
 
 class Infer:
-    """The route, bound to one application's parts."""
+    """The route, for the components of one application."""
 
     def __init__(self, intake: Intake, statistics: Statistics) -> None:
         self._intake = intake

@@ -1,4 +1,4 @@
-"""What the service and its models say of themselves: metadata, configuration, index."""
+"""Metadata, configuration and index of the service and its models."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -38,6 +38,8 @@ def describe_config(model: Model, most_images: int) -> dict[str, Any]:
         "engine": model.classifier.engine_name,
         "labels": "\n".join(model.labels),
     }
+    if manifest.known is not None:
+        facts["known_threshold"] = repr(manifest.known.threshold)
     return {
         "name": model.name,
         "platform": model.platform,

@@ -1,4 +1,4 @@
-"""The models that are offered by name, each a bundle with one way in: tensors, or image files."""
+"""The models of the protocol: each bundle twice, with tensors or image files as input."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,12 +10,12 @@ from service.repository.names import TWIN_SUFFIX, list_names
 from service.repository.served import ServedModel
 
 VERSION = "1"
-SCORES, LOGITS = "scores", "logits"
+SCORES, LOGITS, KNOWN = "scores", "logits", "known"
 
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """A tensor of a model; `dims` are without the images, which come first."""
+    """A tensor of a model; `dims` does not include the number of images, which comes first."""
 
     name: str
     datatype: str
@@ -24,7 +24,7 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class Model:
-    """One name, and what is behind it."""
+    """One name and its model."""
 
     name: str
     takes_files: bool
@@ -45,9 +45,14 @@ class Model:
 
     @cached_property
     def outputs(self) -> tuple[TensorSpec, ...]:
-        """Scores, which sum up to 1, and the logits that they are made of."""
+        """Scores, which sum up to 1, and the logits from which they are computed.
+
+        Of a model that has it also `known`, how likely an image shows one of the labels.
+        """
         classes = len(self.labels)
-        return tuple(TensorSpec(name, "FP32", (classes,)) for name in (SCORES, LOGITS))
+        ranked = tuple(TensorSpec(name, "FP32", (classes,)) for name in (SCORES, LOGITS))
+        has_known = self.classifier.manifest.known is not None
+        return (*ranked, TensorSpec(KNOWN, "FP32", (1,))) if has_known else ranked
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -56,12 +61,12 @@ class Model:
 
     @property
     def platform(self) -> str:
-        """What computes, in the protocol's form."""
+        """The engine, in the protocol's form."""
         return f"bnn_{self.classifier.engine.name}"
 
 
 class Offers:
-    """Finds models by name and version in a catalogue, each there under both of its names."""
+    """Finds models of a catalogue by name and version, each under both of its names."""
 
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
@@ -71,10 +76,7 @@ class Offers:
         return [offer for served in self._catalogue.list() for offer in _offer(served)]
 
     def find(self, name: str, version: str | None) -> Model:
-        """The model of this name; None: whatever version.
-
-        Raises Problem model_not_found beside those.
-        """
+        """The model of this name; None: any version. Also raises Problem model_not_found."""
         served = self._catalogue.get(name)
         if served is None and name.endswith(TWIN_SUFFIX):
             served = self._catalogue.get(name.removesuffix(TWIN_SUFFIX))

@@ -23,7 +23,7 @@ _JSON = [(b"content-type", b"application/json")]
 
 
 class Repository:
-    """The two routes, bound to one application's parts."""
+    """The two routes, for the components of one application."""
 
     def __init__(
         self, settings: Settings, lifecycle: Lifecycle, access: Access, changes: Changes
@@ -35,7 +35,7 @@ class Repository:
 
     @property
     def is_open(self) -> bool:
-        """Whether there are keys, one of which may be allowed to change models."""
+        """Whether a key may be allowed to change models."""
         return not self._access.is_open
 
     @property
@@ -44,7 +44,7 @@ class Repository:
         return frozenset(f"{TEMPLATE}/{action}" for action in _ACTIONS)
 
     def find(self, path: str) -> Route | None:
-        """The route of a path; None: it is none of these."""
+        """The route of a path; None: another path."""
         if not path.startswith(PREFIX):
             return None
         name, _, action = path.removeprefix(PREFIX).partition("/")
@@ -54,7 +54,7 @@ class Repository:
         return Route(f"{TEMPLATE}/{action}", {"POST": handler})
 
     async def _answer(self, exchange: Exchange, name: str, action: str) -> Answer:
-        """When it is done. Raises Problem, ClientGone."""
+        """Answers when the change is done. Raises Problem, ClientGone."""
         self._lifecycle.check_open()
         self._check_right(exchange.caller)
         await self._read_parameters(exchange)
@@ -76,7 +76,7 @@ class Repository:
             )
 
     async def _read_parameters(self, exchange: Exchange) -> None:
-        """The body may be empty, or an object; what it asks for beside the load is refused."""
+        """Checks the body, which may be empty or an object; other wishes are refused."""
         body = await read_small_body(exchange, _MAX_BYTES, self._seconds)
         if not body.strip():
             return
@@ -91,7 +91,7 @@ class Repository:
             raise refuse("an object of parameters", "something else")
         if set(parameters) - {"unload_dependents"}:
             raise refuse(
-                "no parameters: a model is loaded as its folder has it",
+                "no parameters: a model is loaded as it is in its folder",
                 "some",
                 "Change the bundle, and load it without them.",
             )

@@ -1,4 +1,4 @@
-"""Requests to infer: the JSON and the bytes after it, checked and typed."""
+"""Parses inference requests: the JSON and the bytes after it, checked and typed."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +10,7 @@ from pydantic_core import from_json
 from service.messages.problems import Problem
 from service.oip.errors import refuse
 from service.oip.fields import find, take, take_all
-from service.oip.models import Model
+from service.oip.models import KNOWN, LOGITS, SCORES, Model
 from service.oip.tensors import (
     check_shape,
     read_binary_files,
@@ -41,7 +41,7 @@ class WantedOutput:
 
 @dataclass(frozen=True)
 class InferRequest:
-    """A request to infer: images, what is wanted of them, seconds that it may take if it says."""
+    """An inference request: images, wanted outputs, and its time-out in seconds if it has one."""
 
     images: list[bytes] | list[npt.NDArray[np.float32]]
     outputs: list[WantedOutput]
@@ -50,7 +50,7 @@ class InferRequest:
 
 
 def read_header_length(header: bytes | None, body_bytes: int) -> int | None:
-    """Bytes of JSON by Inference-Header-Content-Length; None: all of the body.
+    """The length of the JSON by Inference-Header-Content-Length; None: the whole body.
 
     Raises Problem bad_request.
     """
@@ -67,7 +67,7 @@ def read_header_length(header: bytes | None, body_bytes: int) -> int | None:
 
 
 def measure_json(text: memoryview) -> int:
-    """Bytes that parsing takes at most, its results included. Raises Problem too_large."""
+    """Max bytes that parsing takes, its results included. Raises Problem too_large."""
     if len(text) > MAX_JSON_BYTES:
         raise _describe_large(f"{MAX_JSON_BYTES} bytes of JSON")
     content = bytes(text)
@@ -88,10 +88,10 @@ def measure_json(text: memoryview) -> int:
 def parse_infer_request(
     body: bytes, header_length: int | None, model: Model, most: int
 ) -> InferRequest:
-    """The request in a body, for a model, with at most `most` images.
+    """Parses the request in a body, for a model, with at most `most` images.
 
-    `header_length`: bytes of JSON, after which come those of the input; None: all is JSON; 0: all
-    is the input. Raises Problem bad_request.
+    `header_length`: bytes of JSON, followed by those of the input; None: all is JSON; 0: all is the
+    input. Raises Problem bad_request.
     """
     whole = memoryview(body)
     if header_length == 0:
@@ -160,7 +160,7 @@ def _read_input(content: dict[str, Any], rest: memoryview, model: Model, most: i
 
 
 def _read_raw(body: memoryview, model: Model, most: int) -> Any:
-    """The input alone, without JSON: one file, or as many tensors as its bytes make."""
+    """The input without JSON: one file, or as many tensors as its bytes make."""
     if model.takes_files:
         if not body:
             raise refuse("an image file", "0 bytes")
@@ -192,6 +192,8 @@ def _read_outputs(
         classes = find(own, "classification", int, where)
         if classes is not None and classes < 0:
             raise refuse("a classification of so many classes, from 1 on", "less")
+        if classes and name == KNOWN:
+            raise refuse(f"a classification of {SCORES} or {LOGITS}", f"one of {KNOWN}")
         wanted.append(
             WantedOutput(
                 name,

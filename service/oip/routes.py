@@ -1,4 +1,4 @@
-"""The paths below /v2, each with what answers it."""
+"""The paths below /v2 and their handlers."""
 
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -27,7 +27,7 @@ _OfModel = Callable[[Exchange, Model], Awaitable[Answer]]
 
 
 class OpenInference:
-    """The protocol's routes, bound to one application's parts: a Family of the Front."""
+    """The protocol's routes, for the components of one application: a Family of the Front."""
 
     def __init__(
         self, lifecycle: Lifecycle, catalogue: Catalogue, intake: Intake, repository: Repository
@@ -55,7 +55,7 @@ class OpenInference:
 
     @property
     def templates(self) -> frozenset[str]:
-        """All of its paths."""
+        """All paths."""
         of_models = (f"{MODEL}{v}{action}" for v in ("", VERSION) for action in self._of_models)
         return frozenset((*self._plain, *of_models, *self._repository.templates))
 
@@ -80,7 +80,7 @@ class OpenInference:
         return Route(template, {method: handler}, is_open=action == "/ready")
 
     def encode_problem(self, problem: Problem) -> Answer:
-        """The answer that tells of a problem."""
+        """The answer for a problem."""
         return encode_error(problem)
 
     async def _answer_of_model(
@@ -121,7 +121,7 @@ class OpenInference:
 
 
 def _split(path: str) -> tuple[str | None, str | None, str]:
-    """Name of the model, version, and what comes after them; None: the path has no such thing."""
+    """Name of the model, version, and the rest of the path; None: another kind of path."""
     steps = path.split("/")[2:]
     if len(steps) < 2 or steps[0] != "models" or not steps[1]:
         return None, None, ""

@@ -27,7 +27,7 @@ class _Counts:
 
 
 class Statistics:
-    """What has been asked of each model. To be used on the event loop alone."""
+    """The counts of each model. To be used on the event loop alone."""
 
     def __init__(self) -> None:
         self._by_model: defaultdict[tuple[str, str], _Counts] = defaultdict(_Counts)
@@ -35,7 +35,7 @@ class Statistics:
     def count_success(
         self, model: Model, classified: list[Classified], output: float, total: float
     ) -> None:
-        """An answered request: its images, seconds of making the answer, seconds in all."""
+        """Counts an answered request: its images, seconds of making the answer, seconds in all."""
         counts = self._by_model[model.name, model.version]
         counts.last = int(time() * 1000)
         counts.images += len(classified)
@@ -48,7 +48,7 @@ class Statistics:
         counts.add("compute_output", output)
 
     def count_failure(self, model: Model, total: float) -> None:
-        """A request that had an error instead of an answer, after so many seconds."""
+        """Counts a request that had an error instead of an answer, after so many seconds."""
         self._by_model[model.name, model.version].add("fail", total)
 
     def describe(self, models: list[Model]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The one input's data, as JSON or as bytes, made into what the workers take."""
+"""Converts the data of the input, JSON or bytes, into what the workers need."""
 
 import base64
 import binascii
@@ -18,7 +18,7 @@ Tensor = npt.NDArray[np.float32]
 
 
 def check_shape(shape: list[int], dims: tuple[int, ...], most: int, name: str) -> int:
-    """Images in a tensor [n, *dims], at most `most`; the n may be left out of one image.
+    """The number of images in a tensor [n, *dims], at most `most`; one image may omit the n.
 
     Raises Problem bad_request.
     """
@@ -48,7 +48,7 @@ def read_binary_tensors(data: memoryview, images: int, dims: tuple[int, ...]) ->
 
 
 def read_json_tensors(data: list[Any], images: int, dims: tuple[int, ...]) -> list[Tensor]:
-    """The same of JSON: row by row, flat or nested as the shape says. Raises Problem."""
+    """The same from JSON: row by row, flat or nested as the shape says. Raises Problem."""
     numbers = _flatten(data, (images, *dims))
     if not set(map(type, numbers)) <= {int, float}:
         raise refuse("numbers in data", "something else")
@@ -61,7 +61,7 @@ def read_json_tensors(data: list[Any], images: int, dims: tuple[int, ...]) -> li
 
 
 def read_binary_files(data: memoryview, images: int) -> list[bytes]:
-    """BYTES: of each element four bytes of its length, little-endian, then itself.
+    """BYTES: for each element four bytes of its length, little-endian, then the element.
 
     Raises Problem bad_request.
     """
@@ -79,7 +79,7 @@ def read_binary_files(data: memoryview, images: int) -> list[bytes]:
 
 
 def read_json_files(data: list[Any], images: int) -> list[bytes]:
-    """The same of JSON: each file as a text in base64 (RFC 4648). Raises Problem bad_request."""
+    """The same from JSON: each file as base64 text (RFC 4648). Raises Problem bad_request."""
     texts = _flatten(data, (images, 1))
     try:
         return [
@@ -99,7 +99,7 @@ def encode_texts(texts: list[str]) -> bytes:
 
 
 def _flatten(data: list[Any], shape: tuple[int, ...]) -> list[Any]:
-    """The elements, of an array that is flat or nested."""
+    """The elements of a flat or nested array."""
     elements = data
     if data and isinstance(data[0], list):
         elements = [data]

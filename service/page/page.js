@@ -217,13 +217,20 @@ class Card {
     this.accuse(fault);
     this.find(".again").hidden = !fault || isFinal;
     if (fault) {  /* what another model said is no answer of this one */
+      this.doubt(false);
       this.find("ol").replaceChildren();
       this.find(".why").hidden = true;
       this.find(".times").textContent = "";
     }
   }
 
-  answer({ predictions, timings_ms: ms, engine, image, model }, note) {
+  /* Says that the photo probably shows none of the labels, or takes it back. */
+  doubt(isNone) {
+    this.find(".none").hidden = !isNone;
+    this.root.classList.toggle("is-none", isNone);
+  }
+
+  answer({ predictions, known, notice, timings_ms: ms, engine, image, model }, note) {
     const explains = Boolean(info && info.engine.explains);
     const [best] = predictions;
     this.best = best.index;
@@ -231,10 +238,13 @@ class Card {
     this.find(".why").hidden = !explains;
     this.find(".times").textContent = `${this.model ? `${model.name}, ` : ""}${engine}: decode ${ms.decode.toFixed(1)}, network ` +
       `${ms.infer.toFixed(1)}, altogether ${ms.total.toFixed(1)}\u00a0ms. ` +
-      `${image.format}, ${image.width}\u00a0×\u00a0${image.height}.`;
+      `${image.format}, ${image.width}\u00a0×\u00a0${image.height}.` +
+      (known === undefined ? "" : ` Likely to show one of the labels: ${percent(known)}.`);
     this.find("figcaption").textContent = this.note = note;
     const score = percent(best.score);
-    at("said").textContent = `${this.name}: ${best.label}, ${score}`;
+    this.doubt(Boolean(notice));
+    at("said").textContent = `${this.name}: ${notice ? `${notice} The best: ` : ""}${
+      best.label}, ${score}`;
     if (model.notice) this.accuse(model.notice);
   }
 

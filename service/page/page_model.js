@@ -46,6 +46,9 @@ function showFacts() {
     `${engine.name}/${engine.implementation}. `;
   if (!model.trained) line.append(makeElement("b", "Untrained: the labels mean nothing."));
   at("classes").textContent = model.classes;
+  at("otherwise").textContent = model.known ?
+    "It ranks these, and says so where a photo probably shows none of them." :
+    "It answers with one of these, whatever the photo shows.";
   at("labels").replaceChildren(...model.labels.map((label) => makeElement("li", label)));
   const record = model.training && model.training.accuracy;
   const [, height, width] = model.input.shape;

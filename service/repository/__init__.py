@@ -1,1 +1,1 @@
-"""The models that the service has: which there are, how they are loaded, swapped and unloaded."""
+"""The models of the service: how they are found, loaded, swapped and unloaded."""

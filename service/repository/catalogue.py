@@ -1,4 +1,4 @@
-"""Finds the models that answer by their names, and the default one where none is named."""
+"""Finds models by name, and the default model for requests without a name."""
 
 from __future__ import annotations
 
@@ -8,39 +8,40 @@ from urllib.parse import parse_qs
 
 from runtime import ImageLimits
 from service.messages.problems import Problem
+from service.repository.names import may_name_model
 from service.repository.served import ServedModel
 
 
 class Catalogue:
-    """The models by name, and why others cannot be served. Changed on the event loop alone.
+    """The served models by name, and why others cannot be served. Changed on the event loop alone.
 
-    `check_started` raises the Problem that there is while nothing has been loaded.
+    `check_started` raises the right Problem while nothing has been loaded.
     """
 
     def __init__(self, check_started: Callable[[], None]) -> None:
         self._check_started = check_started
         self._models: dict[str, ServedModel] = {}
         self._default: ServedModel | None = None
-        #: Name -> why its newest bundle is not served; an older one of that name may be.
+        #: Name -> why its newest bundle is not served; an older bundle of that name may be served.
         self.faults: dict[str, str] = {}
 
     @property
     def default(self) -> ServedModel:
-        """The model where a request names none. Raises Problem not_ready or no_engine."""
+        """The model for requests that name none. Raises Problem not_ready or no_engine."""
         if self._default is None:
             self._check_started()
             raise AssertionError("started without a model")
         return self._default
 
     def list(self) -> list[ServedModel]:
-        """All of them, the default one first, then by name. Raises Problem as `default` does."""
+        """All models, the default one first, then by name. Raises Problem as `default` does."""
         default = self.default
         return [default, *(m for _, m in sorted(self._models.items()) if m is not default)]
 
     def find(self, name: str | None) -> ServedModel:
         """The model of this name; None: the default one.
 
-        Raises Problem model_not_found beside those of `default`.
+        Raises Problem model_not_found, and those of `default`.
         """
         if name is None:
             return self.default
@@ -56,7 +57,7 @@ class Catalogue:
 
     def choose(self, query: bytes) -> ServedModel:
         """The model that a query string names by `model`, or the default one. Raises as `find`."""
-        if not query:
+        if not may_name_model(query):
             return self.default
         values = parse_qs(query.decode("latin-1"), keep_blank_values=True).get("model")
         return self.find(None if values is None else values[-1])
@@ -67,18 +68,18 @@ class Catalogue:
 
     @property
     def names(self) -> frozenset[str]:
-        """Those that are served."""
+        """The names of the served models."""
         return frozenset(self._models)
 
     @property
     def served(self) -> int:
-        """How many there are."""
+        """The number of served models."""
         return len(self._models)
 
     def put(self, model: ServedModel, is_default: bool = False) -> None:
-        """Serves a model from now on, in place of the one that has its name.
+        """Serves a model from now on, in place of the one with the same name.
 
-        A default one replaces the default one, whatever that was called.
+        A default model replaces the default one, even if that has another name.
         """
         before = self._default
         if is_default and before is not None:
@@ -90,13 +91,13 @@ class Catalogue:
         self.faults.pop(model.name, None)
 
     def remove(self, name: str) -> ServedModel:
-        """Serves this one no more; not the default one."""
+        """Stops serving a model that is not the default one, and returns it."""
         removed = self._models.pop(name)
         assert removed is not self._default, "the default model stays"
         return removed
 
     def limit(self, limits: ImageLimits) -> None:
-        """Lets every model read images within these limits."""
+        """Sets the limits of images for every model."""
         for model in list(self._models.values()):
             if model.classifier.limits != limits:
                 limited = replace(model, classifier=model.classifier.with_limits(limits))
@@ -105,6 +106,6 @@ class Catalogue:
                     self._default = limited
 
     def clear(self) -> None:
-        """Lets go of all of them."""
+        """Removes all models."""
         self._models.clear()
         self._default = None

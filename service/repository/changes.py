@@ -1,20 +1,22 @@
-"""Loads, swaps and unloads models while others answer: one change at a time, none half done."""
+"""Loads, swaps and unloads models while others answer: one change at a time, never half done."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from time import monotonic, process_time
 
 from runtime import (
     Engine,
+    Manifest,
     RuntimeFault,
     estimate_kept_bytes,
     estimate_load_bytes,
-    read_bundle,
     stamp_bundle,
     trim_memory,
 )
@@ -43,12 +45,12 @@ _FAULTS = (RuntimeFault, NoMemory, NameTaken, MemoryError, OSError)  # of a bund
 
 
 class Changes:
-    """What may be done to the models of a catalogue. To be called on the event loop.
+    """The changes of a catalogue's models. To be called on the event loop.
 
-    A model is loaded beside those that answer, and takes its name over when it is warm. Requests
-    that have begun keep the one that they began with; it goes with the last of them. A bundle that
-    can't be served leaves everything as it was. `heed` is called after each change. While
-    `is_ending` says that the service ends, no further model is loaded.
+    A model is loaded beside those that answer, and takes over its name when it is warm. Requests
+    keep the model that they began with; it is freed with the last of them. If a bundle can't be
+    served, nothing changes. `heed` is called after each change. Once `is_ending` is true, no more
+    models are loaded.
     """
 
     def __init__(
@@ -71,10 +73,10 @@ class Changes:
         self._turn = asyncio.Lock()
 
     async def start(self, engine: Engine | None) -> None:
-        """Loads the default model, or takes `engine` for it, then all of the directory.
+        """Loads the default model, or uses `engine` for it, then all models of the directory.
 
-        Raises RuntimeFault, NoMemory: the default one can't be served. Of the others that is in the
-        log and in the catalogue's faults.
+        Raises RuntimeFault or NoMemory if the default model can't be served. Faults of the others
+        are in the log and in the catalogue.
         """
         settings = self._settings
         async with self._turn:
@@ -93,7 +95,7 @@ class Changes:
             self._describe_start()
 
     async def reload(self) -> Report:
-        """Makes the models as the directory and the default bundle are now. Raises nothing."""
+        """Loads the directory and the default bundle as they are now. Raises nothing."""
         async with self._turn:
             report = Report()
             if not self._catalogue.served:  # the start has failed
@@ -106,14 +108,14 @@ class Changes:
             return report
 
     async def load(self, name: str) -> None:
-        """Loads a model of the directory, or the default one, anew.
+        """Loads a model of the directory, or the default one, again.
 
         Raises Problem model_not_found, model_not_loaded, draining.
         """
         async with self._turn:
             if self._is_ending():
                 raise Problem(
-                    "draining", "expected a service that goes on; it is being stopped. Ask another."
+                    "draining", "expected a running service; it is being stopped. Ask another one."
                 )
             default = self._catalogue.default
             folder = default.folder if name == default.name else None
@@ -138,10 +140,12 @@ class Changes:
             elif fault is not None:
                 self._note_fault(name, fault)
             if fault is not None:
-                raise Problem("model_not_loaded", f"{fault} What was served before still is.")
+                raise Problem(
+                    "model_not_loaded", f"{fault} The models served before are still served."
+                )
 
     async def unload(self, name: str) -> None:
-        """Serves a model no more: until it is loaded, or the directory read again.
+        """Stops serving a model until it is loaded again, or the directory is read again.
 
         Raises Problem model_not_found, model_not_loaded.
         """
@@ -149,8 +153,8 @@ class Changes:
             if name == self._catalogue.default.name:
                 raise Problem(
                     "model_not_loaded",
-                    "expected a model that is not the default one, which answers where none is "
-                    "named; found it. Serve another by BNN_BUNDLE.",
+                    "expected another model than the default one, which cannot be unloaded; found "
+                    "it. Set BNN_BUNDLE to serve another one.",
                 )
             if self._catalogue.get(name) is None:
                 self._catalogue.find(name)
@@ -159,7 +163,7 @@ class Changes:
     # ---- steps, each with the turn
 
     async def _find(self) -> Found | None:
-        """What the directory has now; None: it can't be read, which is logged."""
+        """The content of the directory; None, and a log line: it can't be read."""
         try:
             return await asyncio.to_thread(find_models, self._settings.models)
         except OSError as error:
@@ -168,7 +172,7 @@ class Changes:
             return None
 
     async def _follow_directory(self) -> Report:
-        """Loads what is new or other than before, unloads what is gone."""
+        """Loads new and changed models, unloads those that are gone."""
         report = Report()
         found = await self._find()
         if found is None:  # nothing is known of it: the models stay
@@ -201,7 +205,7 @@ class Changes:
     async def _renew(
         self, served: ServedModel | None, name: str, folder: Path, report: Report
     ) -> None:
-        """Loads a model unless it is served as its bundle is now."""
+        """Loads a model unless its bundle is unchanged."""
         stamp = await asyncio.to_thread(stamp_bundle, folder)
         if served is not None and stamp == served.stamp:
             self._catalogue.faults.pop(name, None)  # of another bundle that was there meanwhile
@@ -212,15 +216,16 @@ class Changes:
             report.failed.append(name)
 
     async def _bring(self, served: ServedModel | None, name: str, folder: Path) -> str | None:
-        """Loads a model and serves it instead of `served`; why that can't be, or None."""
+        """Loads a model and serves it in place of `served`; the fault, or None."""
         is_default = served is not None and served is self._catalogue.default
         # A default bundle that stands for itself may be another network now, and has its name.
         wanted = name_default(self._settings) if is_default else name
         try:
-            model = await asyncio.to_thread(self._load_within, served, wanted, folder)
+            admit = partial(self._admit, served)
+            model = await asyncio.to_thread(load_model, folder, self._settings, wanted, admit=admit)
             self._swap(served, model)
         except _FAULTS as error:
-            fault = str(error) or "expected memory for the model; there is none left."
+            fault = str(error) or "expected memory for the model; none is left."
         except Exception as error:
             fault = f"{type(error).__name__}: {error}"
             _log.exception("loading a model failed unexpectedly", extra={"model": name})
@@ -229,22 +234,16 @@ class Changes:
         self._note_fault(name, fault)
         return fault
 
-    def _load_within(
-        self, served: ServedModel | None, name: str | None, folder: Path
-    ) -> ServedModel:
-        """Loads a model in memory that images may have when it is there. In a thread.
+    @contextmanager
+    def _admit(self, served: ServedModel | None, manifest: Manifest) -> Iterator[None]:
+        """Holds the memory for loading a model, taken from that for images. Runs in a thread.
 
-        What it keeps, instead of `served`, must fit in, too. Raises NoMemory beside the faults of
-        load_model.
+        What the model keeps, in place of `served`, must fit in, too. Raises NoMemory.
         """
-        manifest = read_bundle(folder).manifest
         need = estimate_load_bytes(manifest, self._settings.engine)
         kept = estimate_kept_bytes(manifest, self._settings.engine)
         _, height, width = manifest.input
-        others = [m.input_pixels for m in self._catalogue.list() if m is not served]
-        self._budget.check_change(
-            kept - (served.kept_bytes if served else 0), max(height * width, *others, 0)
-        )
+        self._budget.check_change(*self._plan_change(served, kept, height * width))
         decoding = self._budget.decoding
         if need > decoding.capacity:
             raise NoMemory(
@@ -252,17 +251,26 @@ class Changes:
                 f"that are served; found {decoding.capacity / _MIB:.0f} MiB "
                 f"({self._budget.origin}). Give the service more memory, or unload a model."
             )
-        try:
-            with decoding.hold(need, monotonic() + _WAIT_SECONDS):
-                return load_model(folder, self._settings, name)
-        except TimeoutError as error:
-            raise NoMemory(
-                f"expected about {need / _MIB:.0f} MiB of memory within {_WAIT_SECONDS:.0f} s; "
-                "requests had it. Try again when there are fewer."
-            ) from error
+        with ExitStack() as held:
+            try:
+                held.enter_context(decoding.hold(need, monotonic() + _WAIT_SECONDS))
+            except TimeoutError as error:
+                raise NoMemory(
+                    f"expected about {need / _MIB:.0f} MiB of memory within {_WAIT_SECONDS:.0f} s; "
+                    "found it used by requests. Try again when there are fewer."
+                ) from error
+            yield
+
+    def _plan_change(
+        self, before: ServedModel | None, kept_bytes: int, input_pixels: int
+    ) -> tuple[int, int]:
+        """The change of the budget if a model replaces `before`: bytes more, pixels of an input."""
+        others = (model.input_pixels for model in self._catalogue.list() if model is not before)
+        by = kept_bytes - (before.kept_bytes if before else 0)
+        return by, max([input_pixels, *others])
 
     def _swap(self, before: ServedModel | None, model: ServedModel) -> None:
-        """Serves `model`, instead of `before`. Raises NoMemory, NameTaken: nothing is changed."""
+        """Serves `model` in place of `before`. Raises NoMemory, NameTaken: nothing is changed."""
         catalogue = self._catalogue
         others = [other for other in catalogue.list() if other is not before]
         if any(set(list_names(model.name)) & set(list_names(other.name)) for other in others):
@@ -270,8 +278,7 @@ class Changes:
                 f"expected a name that no other model has; found {model.name}. Rename the folder, "
                 "or the bundle."
             )
-        pixels = max(m.input_pixels for m in (model, *others))
-        self._budget.change(model.kept_bytes - (before.kept_bytes if before else 0), pixels)
+        self._budget.change(*self._plan_change(before, model.kept_bytes, model.input_pixels))
         if before is not None and before is catalogue.default:
             self._put_default(model)
         else:
@@ -298,10 +305,10 @@ class Changes:
         _log.info("a model is no longer served", extra={"model": name})
 
     def _settle_all(self, report: Report) -> None:
-        """Now that all of them are there, what they take is known, and no more planned.
+        """Measures the memory of all models, now that they are loaded, and stops planning it.
 
-        Models that are too many go, the last one first. The default one fits: what others took
-        while they could not be loaded does not end the service.
+        If they are too many, the last ones are unloaded. The default model stays: memory that
+        others took while they failed to load does not end the service.
         """
         while True:
             try:
@@ -311,8 +318,8 @@ class Changes:
                 _, *others = self._catalogue.list()
                 if not others:
                     _log.warning(
-                        "the process takes more than the memory budget has for it: models that "
-                        "are not served took it while they were loaded",
+                        "the process takes more memory than planned: models that are not served "
+                        "took it while they were loaded",
                         extra={"reason": str(error)},
                     )
                     self._budget.report()
@@ -332,7 +339,7 @@ class Changes:
         self._heed()
 
     def _put_default(self, model: ServedModel) -> None:
-        """Whatever is default goes on with the predictor that admission asks."""
+        """Makes a model the default one; it keeps the predictor that admission uses."""
         if not self._catalogue.served:
             self._predictor.take_over(model.predictor)
         limited = model.classifier.with_limits(self._budget.limits.images)
@@ -376,7 +383,7 @@ class Changes:
 
 
 def warn_of(model: ServedModel) -> None:
-    """Logs what is to be known of a model before its answers are believed."""
+    """Logs warnings about a model before its answers are used."""
     engine = model.engine
     broken = {item.name: item.reason for item in engine.skipped if item.cause == "failed"}
     if broken:

@@ -1,4 +1,4 @@
-"""What the metrics say of the models: which are served, which are not."""
+"""The metrics of the models: which are served, which are not."""
 
 from collections.abc import Iterable
 
@@ -11,7 +11,7 @@ from service.repository.catalogue import Catalogue
 
 
 class ModelCollector(Collector):
-    """Reads a catalogue whenever somebody asks; in a thread beside the event loop."""
+    """Reads a catalogue when metrics are requested, in a thread beside the event loop."""
 
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue

@@ -1,4 +1,4 @@
-"""Which models a directory has: each of its folders that is a bundle, by the folder's name."""
+"""Finds the models of a directory: each of its folders that is a bundle, by the folder's name."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 @dataclass(frozen=True)
 class Found:
-    """What is there: folders of bundles by name, and names that cannot be served, with why."""
+    """The folders of bundles by name, and names that cannot be served, with the reason."""
 
     folders: Mapping[str, Path] = field(default_factory=dict)
     faults: Mapping[str, str] = field(default_factory=dict)
 
 
 def find_models(directory: Path | None) -> Found:
-    """The folders in a directory, links to folders too, without those that begin with a dot.
+    """The folders in a directory, and links to folders, except those that begin with a dot.
 
-    A link that leads nowhere, and one that can't be followed, is a fault: a folder was meant. Bytes
-    of a name that are no UTF-8 are escaped in it. `directory` None: there is none. Raises OSError
-    if it can't be read.
+    A link that leads nowhere or can't be followed is a fault: it was meant to be a folder. Bytes of
+    a name that are not UTF-8 are escaped. `directory` None: no models. Raises OSError if it can't
+    be read.
     """
     if directory is None:
         return Found()
@@ -61,7 +61,7 @@ def find_models(directory: Path | None) -> Found:
 
 
 def check_name(name: str) -> str | None:
-    """Why a folder's name can't be a model's; None: it can."""
+    """Why a folder's name can't be the name of a model; None: it can."""
     if not _NAME.fullmatch(name):
         return (
             "expected a folder's name of 1 to 100 letters, digits, dots, - and _, which is the "
@@ -76,10 +76,10 @@ def check_name(name: str) -> str | None:
 
 
 def name_default(settings: Settings) -> str | None:
-    """The folder's name of the default bundle, where it stands among the models; else None.
+    """The folder's name of the default bundle if it is in the directory of models; else None.
 
-    However both paths are written, and whatever links lead to the directory. None, too, where the
-    folder's name can't be a model's.
+    Both paths are compared after following all links. Also None if the folder's name can't be the
+    name of a model.
     """
     if settings.models is None or check_name(settings.bundle.name) is not None:
         return None

@@ -1,4 +1,4 @@
-"""What a reading of the models' directory did, and the line of the log that says so."""
+"""The result of reading the directory of models, and its log line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class Report:
-    """Names of models by what became of them."""
+    """Names of models by result."""
 
     loaded: list[str] = field(default_factory=list)
     unloaded: list[str] = field(default_factory=list)
@@ -18,12 +18,12 @@ class Report:
     unchanged: list[str] = field(default_factory=list)
 
     def add(self, other: Report) -> None:
-        """Takes in what another one has."""
+        """Adds another report."""
         for result, names in vars(self).items():
             names.extend(vars(other)[result])
 
     def log(self, text: str) -> None:
-        """Writes `text` with the names that there are; a warning if a model failed."""
+        """Logs `text` with the names; as a warning if a model failed."""
         level = logging.WARNING if self.failed else logging.INFO
         extra = {result: ", ".join(names) for result, names in vars(self).items() if names}
         _log.log(level, text, extra=extra)

@@ -1,4 +1,4 @@
-"""A model that answers: its name, its classifier and what was found out when it was loaded."""
+"""A served model: its name, its classifier and the findings of its start."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from service.classification.predictor import Predictor
 
 @dataclass(frozen=True, eq=False)  # each is itself: a newer one of the same name is another
 class ServedModel:
-    """One model, warm and tested. A request keeps the one that it began with to its end."""
+    """One model, warm and tested. A request keeps its model until its end."""
 
     name: str  # by which it is asked for
     classifier: Classifier

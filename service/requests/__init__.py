@@ -1,1 +1,1 @@
-"""What happens to every request before and after its route."""
+"""The handling of every request before and after its route."""

@@ -1,8 +1,8 @@
-"""The images out of a request's body, a form or bare, counted and timed while it arrives.
+"""Reads the images of a request's body, a form or a bare file, with limits on bytes and time.
 
 A form is split when it is complete: its bytes are held anyway, and searching for the boundary takes
-a tenth of the time of a parser that follows every byte. Starlette's reader writes file parts above
-1 MiB to disk, and its limits leave them out.
+a tenth of the time of a parser that follows every byte. Starlette's reader writes files above 1 MiB
+to disk, and its limits ignore files.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from service.work.admission import Ticket
 
 FIELD = "image"
 _MAX_PARTS = 16  # beside the images
-_MAX_FALSE_ENDS = 1000  # times that the boundary occurs in a part without ending it
+_MAX_FALSE_ENDS = 1000  # occurrences of the boundary in a part that do not end it
 _MAX_BOUNDARY = 70  # RFC 2046
 _MAX_HEAD = 16 * 2**10  # bytes of a part's headers
 _STALL_SECONDS = 1.0  # a pause after which memory for the rest is not held any longer
@@ -35,7 +35,7 @@ _FORM_EXAMPLE = f"Send it as curl -F {FIELD}=@photo.jpg does."
 
 @dataclass(frozen=True)
 class BodyLimits:
-    """What a body may have: bytes in all; seconds of silence; bytes a second, on the average."""
+    """Limits of a body: max bytes; max seconds of silence; min bytes per second on average."""
 
     max_bytes: int
     idle_seconds: float
@@ -43,10 +43,7 @@ class BodyLimits:
 
 
 def measure_announced(exchange: Exchange, max_bytes: int) -> int | None:
-    """Bytes that the body will have, by its Content-Length; None: they will show.
-
-    Raises Problem too_large.
-    """
+    """The Content-Length of the body; None: unknown. Raises Problem too_large."""
     announced = exchange.headers.get(b"content-length")
     if announced is None or not announced.isdigit():
         return None if exchange.body_pending else 0
@@ -58,9 +55,9 @@ def measure_announced(exchange: Exchange, max_bytes: int) -> int | None:
 async def read_images(
     exchange: Exchange, limits: BodyLimits, ticket: Ticket, most: int = 1
 ) -> list[bytes | memoryview]:
-    """The files of the form's parts `image`, 1 to `most`; a body that is no form is the one image.
+    """The files of the form's parts `image`, 1 to `most`; a body that is no form is the only image.
 
-    Of the files of a form where there may be several, some may have 0 bytes.
+    If a form may have several files, some of them may have 0 bytes.
 
     Raises:
         Problem: bad_request, body_timeout, too_large, overloaded.
@@ -79,9 +76,9 @@ async def read_images(
 
 
 class _Arrival:
-    """A body as it arrives: in one block of the announced size, or in pieces.
+    """A body while it arrives: in one block of the announced size, or in pieces.
 
-    The block is not touched before bytes come, and pieces would be there twice at the end.
+    The block is not touched before bytes come. Pieces take twice the memory at the end.
     """
 
     def __init__(self, announced: int | None) -> None:
@@ -91,7 +88,7 @@ class _Arrival:
         self._pieces: list[bytes] = []
 
     def add(self, piece: bytes) -> None:
-        """Takes in the next bytes; all that were announced, if they come at once, as they are."""
+        """Adds the next bytes; if all announced bytes come at once, they are kept as they are."""
         if self._block is None and not self._pieces and len(piece) < self._announced:
             self._block = _make_block(self._announced)
         end = self.received + len(piece)
@@ -103,7 +100,7 @@ class _Arrival:
         self.received = end
 
     def forget_rest(self) -> None:
-        """Nothing is kept ready any longer for what has not come."""
+        """No memory is held any longer for bytes that have not come."""
         if self._block is not None:
             self._pieces = [bytes(self._block[: self.received])]
             self._block = None
@@ -113,15 +110,15 @@ class _Arrival:
         return self.join() if self._block is None else self._block[: self.received]
 
     def join(self) -> bytes:
-        """The same, where no size was announced."""
+        """The same for a body without an announced size."""
         return self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
 
 
 def _make_block(size: int) -> memoryview:
-    """Memory of which no page is touched; a large block apart from the allocator's.
+    """Memory whose pages are untouched; a large block is apart from the allocator's memory.
 
-    Bodies that wait among the blocks of decoders, which come and go, would leave gaps between them
-    that the next image does not fit into. Raises MemoryError.
+    Bodies that wait among the blocks of decoders, which come and go, would leave gaps that the next
+    image does not fit into. Raises MemoryError.
     """
     if size < _MAPPED_BYTES:
         return np.empty(size, np.uint8).data
@@ -132,7 +129,7 @@ def _make_block(size: int) -> memoryview:
 
 
 async def read_body(exchange: Exchange, limits: BodyLimits, ticket: Ticket) -> bytes:
-    """All of the body. Its time is not limited, only silence and a rate that leads nowhere.
+    """Reads the whole body. Its time is not limited, only its pauses and a very low rate.
 
     Raises:
         Problem: body_timeout, too_large, overloaded.
@@ -144,7 +141,7 @@ async def read_body(exchange: Exchange, limits: BodyLimits, ticket: Ticket) -> b
 
 
 async def read_small_body(exchange: Exchange, most: int, seconds: float) -> bytes:
-    """All of a body of at most `most` bytes that comes within `seconds`, held in nobody's account.
+    """Reads a body of at most `most` bytes within `seconds`; no account holds its bytes.
 
     Raises:
         Problem: body_timeout, too_large.
@@ -165,7 +162,7 @@ async def read_small_body(exchange: Exchange, most: int, seconds: float) -> byte
 
 
 async def read_file(exchange: Exchange, limits: BodyLimits, ticket: Ticket) -> bytes | memoryview:
-    """The same, in the memory that it arrived in.
+    """Reads the whole body, in the memory in which it arrived.
 
     Raises:
         Problem: body_timeout, too_large, overloaded.
@@ -199,7 +196,7 @@ async def _receive(
 async def _read_piece(
     exchange: Exchange, limits: BodyLimits, ticket: Ticket, arrival: _Arrival
 ) -> bytes:
-    """The next bytes; a pause returns what is held for the rest of the body."""
+    """The next bytes; during a pause no memory is held for the rest of the body."""
     if exchange.connection.is_complete:  # there is nothing to wait for
         return await exchange.read_chunk()
     stall = min(_STALL_SECONDS, limits.idle_seconds)
@@ -234,7 +231,7 @@ class Part:
 def split_form(body: bytes, boundary: bytes, most_images: int = 1) -> list[Part]:
     """The parts of a multipart/form-data body (RFC 2046, RFC 7578), in their order.
 
-    A preamble and an epilogue are passed over. Raises Problem bad_request.
+    A preamble and an epilogue are ignored. Raises Problem bad_request.
     """
     parts: list[Part] = []
     delimiter = b"\r\n--" + boundary
@@ -288,7 +285,7 @@ def _read_part(body: bytes, start: int, end: int) -> Part:
     _, options = _parse_options(disposition)
     field = options.get(b"name", b"").decode("latin-1")
     kind = headers.get(b"content-type", b"text/plain").lower()
-    # Libraries for phones send images without a file name, but say what they are; others name them
+    # Libraries for phones send images with a content type but no file name; others name them
     # in the form of RFC 5987 alone.
     is_named = b"filename" in options or b"filename*=" in disposition.lower()
     is_file = is_named or not kind.startswith(b"text/")
@@ -296,7 +293,7 @@ def _read_part(body: bytes, start: int, end: int) -> Part:
 
 
 def _choose_images(parts: list[Part], most: int) -> list[bytes]:
-    """The files in `image`; other fields are ignored, save one that is surely a mistake."""
+    """The files in `image`; other fields are ignored, except one that is surely a mistake."""
     named = [part for part in parts if part.name == FIELD]
     if not 1 <= len(named) <= most:
         expected = "exactly one part" if most == 1 else f"1 to {most} parts"
@@ -338,7 +335,7 @@ def _read_boundary(exchange: Exchange) -> bytes | None:
 
 
 def _parse_options(header: bytes) -> tuple[bytes, dict[bytes, bytes]]:
-    """The value of a header and its parameters; the plain ones, which are most, in one step."""
+    """The value of a header and its parameters; plain values, the usual case, in one step."""
     plain = _PLAIN_OPTIONS.fullmatch(header)
     if plain is None:
         from python_multipart.multipart import parse_options_header  # few headers need it
@@ -348,7 +345,7 @@ def _parse_options(header: bytes) -> tuple[bytes, dict[bytes, bytes]]:
 
 
 def describe_nothing() -> Problem:
-    """The problem of an image without bytes."""
+    """The problem for an image without bytes."""
     return Problem("bad_request", "expected an image; found 0 bytes. Send the file's content.")
 
 
@@ -361,7 +358,7 @@ def _describe_broken_form() -> Problem:
 
 
 def describe_excess(max_bytes: int) -> Problem:
-    """The problem of a body with more bytes than it may have."""
+    """The problem for a body that is too large."""
     return Problem(
         "too_large",
         f"expected a body of at most {max_bytes} bytes; found more. Send a smaller file.",

@@ -1,4 +1,4 @@
-"""Around every request: its id, metrics, log line, and the answer when something fails."""
+"""The layer around every request: its id, metrics, log line, and the answer when it fails."""
 
 import asyncio
 import logging
@@ -46,7 +46,7 @@ Handler = Callable[[Exchange], Awaitable[Answer]]
 
 @dataclass(frozen=True)
 class Route:
-    """A path with names in it: its template, handlers by method, whether no key is asked for."""
+    """A path with parameters: its template, handlers by method, whether it needs no key."""
 
     template: str
     handlers: Mapping[str, Handler]
@@ -54,19 +54,19 @@ class Route:
 
 
 class Family(Protocol):
-    """Routes below one prefix, with names in their paths and errors of their own form."""
+    """Routes below one prefix, with parameters in their paths and their own form of errors."""
 
     def find(self, path: str) -> Route:
         """Raises Problem not_found."""
         ...
 
     def encode_problem(self, problem: Problem) -> Answer:
-        """The answer that tells of a problem."""
+        """The answer for a problem."""
         ...
 
 
 class LateFamily:
-    """A family made for the first request below `prefix`: until then it costs nothing."""
+    """A family that is created by the first request below `prefix`; it costs nothing before."""
 
     def __init__(self, prefix: str, make: Callable[[], Family]) -> None:
         self.prefix = prefix
@@ -83,16 +83,16 @@ class LateFamily:
 
 
 def asks_for_key(path: str) -> bool:
-    """Whether one of the service's own paths, or of a family's templates, asks for a key."""
+    """Whether a path of the service, or of a family's templates, needs a key."""
     return path in _GUARDED or (f"{path}/".startswith("/v2/") and path not in QUIET)
 
 
 class Front:
-    """Pure ASGI, in front of whatever routes `app` has; `handlers` answer before them.
+    """A pure ASGI layer in front of the routes of `app`; `handlers` answer before these routes.
 
-    They are path -> method -> handler. So do the routes of `family`, and nothing else does below
-    its prefix.
-    Unlike Starlette's base class for middleware it hides no disconnect and adds no task.
+    `handlers` are path -> method -> handler. The routes of `family` also come before; below its
+    prefix only they answer. Unlike Starlette's base class for middleware, it hides no disconnect
+    and adds no task.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class Front:
         self._family = family
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serves one request; a lifespan event passes through."""
+        """Serves one request; a lifespan event is passed on."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -133,7 +133,7 @@ class Front:
             self._record(exchange, method, status, perf_counter() - started)
 
     async def _serve(self, exchange: Exchange, send: Send) -> int:
-        """Answers; returns the status."""
+        """Sends the answer; returns its status."""
         scope = exchange.scope
         handlers = self._handlers.get(scope["path"])
         answer: Answer | None = None
@@ -164,7 +164,7 @@ class Front:
         return await self._send(exchange, answer, send)
 
     def _check_access(self, exchange: Exchange, is_open: bool) -> None:
-        """Who asks for what: probes are everyone's, work and facts are those' who have a key.
+        """Identifies the caller: probes need no key, work and facts need one if there are keys.
 
         Raises Problem bad_request, unknown_host, unauthorized.
         """
@@ -185,9 +185,9 @@ class Front:
     async def _choose_headers(self, exchange: Exchange, status: int) -> list[tuple[bytes, bytes]]:
         """The headers of every answer.
 
-        A refusal leaves before the rest of the body is read, and without Connection: close: proxies
-        take a connection that is closed over unread bytes for a fault of ours. The server reads on
-        and throws away, within bounds (service.server.protocol).
+        A refusal is sent before the rest of the body is read, and without Connection: close: if a
+        connection is closed with unread bytes, proxies report an error of ours. The server reads
+        and discards the rest, within bounds (service.server.protocol).
         """
         headers = [(b"x-request-id", exchange.context.request_id.encode()), *COMMON_HEADERS]
         if exchange.body_unasked or status == 408:
@@ -200,7 +200,7 @@ class Front:
         return headers
 
     async def _pass_on(self, exchange: Exchange, send: Send) -> int:
-        """Lets the application's routes answer; returns the status."""
+        """Calls the application's routes; returns the status."""
         status = 0
 
         async def send_with_headers(message: Message) -> None:
@@ -280,7 +280,7 @@ def _choose_handler(handlers: Mapping[str, Handler], method: str) -> Handler:
 
 
 async def _discard_body(exchange: Exchange) -> None:
-    """Reads the rest of the body, for an answer after which the connection is closed."""
+    """Reads the rest of the body, for an answer that closes the connection."""
     discarded = 0
     while exchange.body_pending and discarded < _DISCARD_BYTES:
         discarded += len(await exchange.read_chunk())

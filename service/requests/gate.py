@@ -1,4 +1,4 @@
-"""Refuses what there is no room for before a request exists, as most are in overload."""
+"""Refuses requests for which there is no room before a request object exists, to save CPU."""
 
 from time import perf_counter
 
@@ -8,16 +8,17 @@ from service.access.access import Access
 from service.messages.logs import RequestContext, read_context
 from service.messages.problems import Problem
 from service.metrics.metrics import Metrics
+from service.repository.names import may_name_model
 from service.settings.settings import MAX_DEADLINE_MS, Settings
 from service.work.admission import Admission
 from service.work.lifecycle import Lifecycle
 
 
 class Gate:
-    """Asked by a connection when the head of a request is complete.
+    """Called by a connection when the head of a request is complete.
 
-    Several hundred refusals a second must leave the workers their CPU: what is refused here has no
-    task, no span and no line in the log, and costs a third. The application itself asks once more.
+    Several hundred refusals per second must leave the CPU to the workers: a request that is refused
+    here has no task, no span and no log line, and costs a third. The application checks once more.
     """
 
     def __init__(
@@ -38,17 +39,17 @@ class Gate:
 
     @property
     def is_draining(self) -> bool:
-        """Whether each connection ends with its next answer."""
+        """Whether each connection is closed after its next answer."""
         return self._lifecycle.is_draining
 
     def refuse(
         self, method: bytes, target: bytes, scope: Scope
     ) -> tuple[Problem, RequestContext] | None:
-        """Why this request can't be let in, and its context; None: the application is to judge."""
+        """The reason to refuse this request, and its context; None: the application decides."""
         path, _, query = target.partition(b"?")
         route = self._paths.get(path)
-        if b"model" in query or b"%" in query:
-            return None  # others than the default one take other times
+        if may_name_model(query):
+            return None  # other models take other times
         if route is None or method != b"POST" or not self._admission.is_crowded:
             return None
         began = perf_counter()
@@ -60,7 +61,7 @@ class Gate:
         length = found.get(b"content-length")
         deadline = found.get(b"x-deadline-ms", b"%d" % self._deadline_ms)
         if not (deadline.isdigit() and len(deadline) < 10):
-            return None  # for the application to judge
+            return None  # the application decides
         if not 1 <= int(deadline) <= MAX_DEADLINE_MS:
             return None
         announced = None  # or a number that may be compared: Python limits the digits of an int

@@ -1,4 +1,4 @@
-"""What each way in does with a request's images: admitted, computed together, waited for."""
+"""The steps of all routes with images: admission, computing together, waiting."""
 
 import asyncio
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ from service.work.scheduler import Data, Job
 
 
 class Intake:
-    """The steps that routes share, bound to one application's parts."""
+    """The steps that routes share, for the components of one application."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class Intake:
 
     @property
     def limits(self) -> BodyLimits:
-        """What a body may have, as the memory budget allows it."""
+        """The limits of a body that the memory budget allows."""
         settings = self._settings
         return BodyLimits(
             self._budget.limits.max_body_bytes,
@@ -52,19 +52,16 @@ class Intake:
 
     @property
     def most_images(self) -> int:
-        """Images that one request may have."""
+        """Max images in one request."""
         return self._settings.max_batch_images
 
     @property
     def body_memory(self) -> int:
-        """Bytes that all bodies together may take."""
+        """Max bytes of all bodies together."""
         return self._admission.bodies.capacity
 
     def read_deadline(self, exchange: Exchange) -> float:
-        """Seconds that the answer may take, from the complete body on.
-
-        Raises Problem invalid_parameter.
-        """
+        """Max seconds from the complete body to the answer. Raises Problem invalid_parameter."""
         given = exchange.headers.get(b"x-deadline-ms")
         if given is None:
             return self._settings.deadline_ms / 1000
@@ -85,7 +82,7 @@ class Intake:
         model: ServedModel,
         are_tensors: bool = False,
     ) -> Ticket:
-        """Lets the request in, as one image; the ticket is to be closed.
+        """Admits the request as one image; the ticket must be closed.
 
         Raises Problem overloaded, rate_limited.
         """
@@ -100,7 +97,7 @@ class Intake:
         return ticket
 
     def count_received(self, exchange: Exchange, began: float, images: Sequence[Data]) -> float:
-        """The body is there, since `began` (of time.perf_counter); the seconds that it took.
+        """Notes that the body is complete; the seconds since `began` (of time.perf_counter).
 
         Images beyond the first are counted against the caller's rate. Raises Problem rate_limited.
         """
@@ -122,9 +119,9 @@ class Intake:
         deadline: float,
         wish: Wish | None = None,
     ) -> list[Classified | Problem]:
-        """What the model makes of each image within `deadline` seconds; explained if wished.
+        """The model's result for each image within `deadline` seconds, explained if wanted.
 
-        An image whose caller does not hold it either is let go of when it is decoded.
+        An image that the caller no longer holds is freed as soon as it is decoded.
 
         Raises:
             Problem: overloaded, draining.
@@ -174,24 +171,26 @@ class Intake:
         self._metrics.count_unit(outcome.unit)
         if job.model is not None:
             self._metrics.count_classified(job.model.name)
+            if outcome.known is not None:
+                self._metrics.count_known(job.model.name, outcome.notice is None)
         return outcome
 
     def _abandon(self, jobs: list[Job]) -> None:
-        """The request has ended without these: what has not begun never does."""
+        """The request has ended without these images: those that have not begun are dropped."""
         for job in jobs:
             self._inference.scheduler.withdraw(job)
             if not job.done.cancel() and not job.done.cancelled():
                 job.done.exception()  # nobody else looks at it
 
     def _drop(self, jobs: list[Job]) -> None:
-        """The client has left: what has not begun never does, and no answer is waited for."""
+        """The client has left: images that have not begun are dropped, without an answer."""
         for job in jobs:
             if not job.done.done():
                 self._metrics.count_dropped(self._inference.scheduler.withdraw(job))
                 job.done.set_exception(ClientGone())
 
     def _expire(self, jobs: list[Job]) -> None:
-        """The deadline has passed: what has not been computed is not waited for."""
+        """The deadline has passed: images that are not computed are no longer waited for."""
         for job in jobs:
             if not job.done.done():
                 self._inference.scheduler.withdraw(job)

@@ -1,8 +1,8 @@
-"""OpenTelemetry: the stages of a request as spans under the server's span, which FastAPI makes.
+"""OpenTelemetry: the stages of a request as spans below the server's span, which FastAPI makes.
 
-Nothing here measures: spans are made after the fact, of times that are known anyway, and only where
-a request is traced. Without an SDK there are no spans; all that is done is to look for one. Who
-sets one up has imported OpenTelemetry: where nobody has, it stays so.
+Nothing is measured here: spans are made afterwards from times that are known anyway, and only for
+requests that are traced. Without an SDK there are no spans. Whoever sets up an SDK has imported
+OpenTelemetry: if it is not imported, it is not imported here either.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def are_requests_traced() -> bool:
 
 
 def plan_telemetry(excluded: frozenset[str]) -> TelemetryConfig:
-    """What FastAPI is told: where there is an SDK, a span for each request but to these paths.
+    """Configures FastAPI: with an SDK, a span for each request except to these paths.
 
     Metrics and logs are left to /metrics and standard error, so that each has one source.
     """
@@ -91,7 +91,7 @@ def describe_route(span: Span, method: str, route: str) -> None:
 
 
 def describe_problem(span: Span, code: str) -> None:
-    """Says which problem the answer is."""
+    """Adds the problem of the answer."""
     span.set_attribute("bnn.problem", code)
 
 
@@ -101,7 +101,7 @@ def add_receive(began: float, seconds: float, size: int) -> None:
 
 
 def add_image(index: int, job: Job, outcome: Classified | Problem) -> None:
-    """What became of one image of the present request: its stages, as far as it came."""
+    """Adds the stages of one image of the present request, as far as it came."""
     number: dict[str, AttributeValue] = {"bnn.image": index}
     if not isinstance(outcome, Classified):
         waited = (job.began or monotonic()) - job.queued
@@ -119,6 +119,8 @@ def add_image(index: int, job: Job, outcome: Classified | Problem) -> None:
     _add("decode", perf_counter, image.began, seconds["decode"], number | shape)
     _add("preprocess", perf_counter, decoded, seconds["preprocess"], number)
     together: dict[str, AttributeValue] = {"bnn.images_together": outcome.unit}
+    if outcome.known is not None:
+        together["bnn.known"] = outcome.known
     _add("infer", perf_counter, outcome.infer_began, seconds["infer"], number | together)
     if "explain" in seconds:
         inferred = outcome.infer_began + seconds["infer"]
@@ -128,7 +130,7 @@ def add_image(index: int, job: Job, outcome: Classified | Problem) -> None:
 def _add(
     name: str, clock: Callable[[], float], began: float, seconds: float, attributes: Attributes
 ) -> None:
-    """A span that is over, under the present one; `began` is of this clock."""
+    """Adds a finished span below the present one; `began` is of this clock."""
     start = time_ns() - int((clock() - began) * _NANOSECONDS)
     span = _find_tracer().start_span(name, start_time=start, attributes=attributes)
     span.end(start + int(seconds * _NANOSECONDS))

@@ -1,1 +1,1 @@
-"""What answers at each path, and what the API says of itself."""
+"""The routes: what answers at each path, and the description of the API."""

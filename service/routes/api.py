@@ -1,6 +1,6 @@
-"""The FastAPI application: describes the API, and takes routes beside the service's own.
+"""The FastAPI application: describes the API, and takes additional routes.
 
-Imported when somebody asks for it (service.routes.late_api).
+It is imported when it is first needed (service.routes.late_api).
 """
 
 from collections.abc import Callable
@@ -30,7 +30,7 @@ def make_api(
     surround: Callable[[ASGIApp], ASGIApp],
     lifespan: Callable[[], AbstractAsyncContextManager[None]],
 ) -> FastAPI:
-    """FastAPI without routes; `surround` puts the service's own before those that are added."""
+    """FastAPI without routes; `surround` puts the service's routes in front of added ones."""
     # Swagger's page would load its scripts from elsewhere; /docs is our own (service.routes.docs).
     api = FastAPI(
         title=TITLE,
@@ -61,7 +61,7 @@ def make_api(
 
 
 def _answer_with_problems(api: FastAPI) -> None:
-    """Every error leaves the routes as a Problem; what the client sent is never quoted."""
+    """Makes every error a Problem; what the client sent is never quoted."""
 
     @api.exception_handler(RequestValidationError)
     async def on_invalid(request: Request, fault: RequestValidationError) -> Response:

@@ -24,7 +24,7 @@ _JSON = (b"content-type", b"application/json")
 
 
 class Classify:
-    """The two routes, bound to one application's parts."""
+    """The two routes, for the components of one application."""
 
     def __init__(
         self, settings: Settings, lifecycle: Lifecycle, inference: Inference, intake: Intake
@@ -49,7 +49,7 @@ class Classify:
             headers = outcome.explanation.list_headers()
             return Answer(200, outcome.explanation.png, [*headers, *times])
         body = {
-            "predictions": _describe_predictions(outcome),
+            **_describe_predictions(outcome),
             **_describe_answering(model),
             "image": _describe_image(outcome),
             "timings_ms": rounded,
@@ -71,7 +71,7 @@ class Classify:
                 results.append(
                     {
                         "index": index,
-                        "predictions": _describe_predictions(outcome),
+                        **_describe_predictions(outcome),
                         "image": _describe_image(outcome),
                         "timings_ms": _round(milliseconds),
                     }
@@ -85,14 +85,14 @@ class Classify:
         return Answer(200, to_json(body), [_JSON])
 
     def _choose(self, exchange: Exchange) -> ServedModel:
-        """The model that is asked: its answer says so, whatever is served when it is there."""
+        """The requested model: the answer names it, even if it is replaced meanwhile."""
         self._lifecycle.check_open()
         return self._catalogue.choose(exchange.scope["query_string"])
 
     async def _classify(
         self, exchange: Exchange, model: ServedModel, most: int, is_batch: bool
     ) -> tuple[list[Classified | Problem], dict[str, float]]:
-        """What became of each image, and milliseconds of the whole request by stage."""
+        """The result of each image, and milliseconds of the whole request by stage."""
         classifier = model.classifier
         top_k = _read_top_k(exchange, len(classifier.manifest.labels))
         wish = _read_wish(exchange, classifier, is_batch)
@@ -114,7 +114,7 @@ class Classify:
 
 
 def _describe_answering(model: ServedModel) -> dict[str, Any]:
-    """What an answer says of what made it: the model's name, id, training; the engine."""
+    """The facts about the model and the engine in an answer."""
     trained = model.classifier.manifest.trained
     return {
         "model": {
@@ -127,11 +127,15 @@ def _describe_answering(model: ServedModel) -> dict[str, Any]:
     }
 
 
-def _describe_predictions(outcome: Classified) -> list[dict[str, Any]]:
-    return [
+def _describe_predictions(outcome: Classified) -> dict[str, Any]:
+    """The best labels; and of a model that can say it, whether the image shows one at all."""
+    predictions = [
         {"label": item.label, "index": item.index, "score": item.score}
         for item in outcome.predictions
     ]
+    if outcome.known is None:
+        return {"predictions": predictions}
+    return {"predictions": predictions, "known": outcome.known, "notice": outcome.notice}
 
 
 def _describe_image(outcome: Classified) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What /openapi.json says: the service's routes, those added to FastAPI, every problem."""
+"""The document /openapi.json: the service's routes, added ones, every problem."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ _IMAGE_TYPES = ("image/jpeg", "image/png", "image/webp", "image/avif", "applicat
 _TIMES = ("Receive", "Queue", "Decode", "Preprocess", "Infer", "Total")
 _EXPLANATION_HEADERS = {
     "X-Time-Explain-Ms": "milliseconds of drawing the map, with explain=cam",
-    "X-Class-Label": "whose map it is, percent-encoded, with explain=cam",
+    "X-Class-Label": "label of the map's class, percent-encoded, with explain=cam",
     "X-Class-Index": "its index, with explain=cam",
     "X-Class-Score": "its score, with explain=cam",
 }
@@ -50,7 +50,7 @@ _EXPLAIN_PARAMETERS = [
 _MODEL_PARAMETER = {
     "name": "model",
     "in": "query",
-    "description": "name of the model, of those that GET /models lists; else the default one",
+    "description": "name of a model that GET /models lists; else the default one",
     "schema": {"type": "string"},
 }
 _ANY_ROUTE = ("internal",)
@@ -62,7 +62,7 @@ _ONE_IMAGE = ("unsupported_format", "invalid_image", "out_of_memory")
 
 
 def describe_api(app: FastAPI, settings: Settings, inference: Inference) -> dict[str, Any]:
-    """The whole OpenAPI document; the bound of `top_k` is the loaded model's."""
+    """The whole OpenAPI document; the max of `top_k` is that of the loaded model."""
     # Of no use to anybody else: a service that nobody asks for the document does without.
     from service.oip.description import SCHEMAS, describe_open_inference
 
@@ -221,13 +221,13 @@ def _describe_parameters(classes: int | None) -> list[dict[str, Any]]:
         {
             "name": "top_k",
             "in": "query",
-            "description": "how many classes to answer; the bound is the default model's",
+            "description": "number of classes in the answer; the max is that of the default model",
             "schema": top_k,
         },
         {
             "name": "X-Deadline-Ms",
             "in": "header",
-            "description": "milliseconds that the answer may take, from the complete body on",
+            "description": "max milliseconds from the complete body to the answer",
             "schema": deadline,
         },
     ]

@@ -1,6 +1,6 @@
-"""The page at GET /docs: the OpenAPI document as plain HTML, without a script, made on the server.
+"""The page at GET /docs: the OpenAPI document as plain HTML, made on the server, without a script.
 
-Imported when somebody asks for it.
+It is imported when it is first requested.
 """
 
 import re
@@ -56,7 +56,7 @@ to try it: <a href=".">the page</a>.</p>
 
 
 def render_docs(document: Mapping[str, Any]) -> str:
-    """The page of an OpenAPI document; every text of it is escaped."""
+    """The page of an OpenAPI document; all its texts are escaped."""
     operations = [
         (method, path, item[method])
         for path, item in document["paths"].items()
@@ -112,7 +112,7 @@ def _render_operation(
 
 
 def _render_keys(schemes: Mapping[str, Any]) -> str:
-    """How keys are sent; nothing where nobody asks for one."""
+    """The section about keys; empty if no keys are needed."""
     if not schemes:
         return ""
     parts = [
@@ -124,7 +124,7 @@ def _render_keys(schemes: Mapping[str, Any]) -> str:
 
 
 def _list_links(schemes: Iterable[str]) -> str:
-    """The names of ways to send a key, each a link to what is said of it."""
+    """The names of the ways to send a key, each a link to its description."""
     return " or ".join(
         f'<a href="#{_name_anchor(f"key {name}")}"><code>{escape(name)}</code></a>'
         for name in schemes
@@ -132,7 +132,7 @@ def _list_links(schemes: Iterable[str]) -> str:
 
 
 def _find_header(wanted: Iterable[str], schemes: Mapping[str, Any]) -> str:
-    """The header with a key in a shell's variable, by the first way that is known here."""
+    """The header with a key from a shell variable, for the first known way to send it."""
     for name in wanted:
         match schemes.get(name, {}):
             case {"type": "http", "scheme": "bearer"}:
@@ -143,7 +143,7 @@ def _find_header(wanted: Iterable[str], schemes: Mapping[str, Any]) -> str:
 
 
 def _write_curl(method: str, path: str, body: Mapping[str, Any], key: str) -> str:
-    """The command of a first try, at the address where the service is by default."""
+    """The command for a first try, at the service's default address."""
     url = f"{key}http://127.0.0.1:8000{path}"
     contents = body.get("content", {})
     if form := contents.get("multipart/form-data"):
@@ -192,7 +192,7 @@ def _render_schema(name: str, schema: Mapping[str, Any]) -> str:
 
 
 def _describe_type(schema: Mapping[str, Any]) -> str:
-    """What a value may be, in words; a reference leads to its table."""
+    """The allowed values in words; a reference is a link to its table."""
     if reference := schema.get("$ref"):
         name = reference.rpartition("/")[2]
         return f'<a href="#{_name_anchor(name)}">{escape(name)}</a>'
@@ -242,7 +242,7 @@ def _render_table(rows: Iterable[tuple[str, ...]]) -> str:
 
 
 def _write_text(text: str) -> str:
-    """Escaped; what stands between backticks is code."""
+    """Escapes a text; text between backticks becomes code."""
     return re.sub("`([^`]+)`", r"<code>\1</code>", escape(text))
 
 

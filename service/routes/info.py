@@ -1,4 +1,4 @@
-"""What GET /info and /models tell: models, engine, processor, limits, versions of the service."""
+"""The answers to GET /info and /models: models, engine, processor, limits, versions."""
 
 import platform
 from dataclasses import asdict
@@ -28,7 +28,7 @@ _LIMITS = (
 
 
 def describe_models(catalogue: Catalogue) -> ModelsBody:
-    """Which models there are, the default one first. Raises Problem not_ready, no_engine."""
+    """The served models, the default one first. Raises Problem not_ready, no_engine."""
     default = catalogue.default
     return ModelsBody(
         models=[
@@ -39,6 +39,7 @@ def describe_models(catalogue: Catalogue) -> ModelsBody:
                 trained=model.classifier.manifest.trained,
                 engine=model.classifier.engine_name,
                 classes=len(model.classifier.manifest.labels),
+                has_known=model.classifier.manifest.known is not None,
                 is_newest=model.name not in catalogue.faults,
             )
             for model in catalogue.list()
@@ -69,6 +70,7 @@ def describe_service(model: ServedModel, settings: Settings, budget: Budget) -> 
             parity=dict(manifest.parity),
             quantization=manifest.quantization,
             reduction=manifest.reduction,
+            known=asdict(manifest.known) if manifest.known else None,
         ),
         engine=InfoEngineBody(
             name=engine.name,
@@ -103,7 +105,7 @@ def describe_service(model: ServedModel, settings: Settings, budget: Budget) -> 
 
 
 def _describe_limits(settings: Settings, budget: Budget) -> dict[str, int]:
-    """What a request may have, as the memory budget allows it."""
+    """The limits of a request that the memory budget allows."""
     full_size = describe_full_size_limits(budget.limits.images)
     return {
         "max_body_bytes": budget.limits.max_body_bytes,

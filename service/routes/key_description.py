@@ -1,4 +1,4 @@
-"""What /openapi.json says of API keys: how they are sent, where one is asked for, refusals."""
+"""API keys in /openapi.json: how they are sent, where they are needed, refusals."""
 
 from typing import Any
 
@@ -23,10 +23,10 @@ _CHALLENGE = {"WWW-Authenticate": {"description": "Bearer", "schema": {"type": "
 
 
 def describe_keys(document: dict[str, Any]) -> None:
-    """Adds the schemes, of which one is enough, and to each operation whether it asks for a key.
+    """Adds the schemes, of which one is enough, and to each operation whether it needs a key.
 
-    An operation that asks for none says so by an empty list; those that somebody added to FastAPI
-    keep what they say themselves.
+    An operation that needs none has an empty list; operations added to FastAPI keep their own
+    statement.
     """
     components = document.setdefault("components", {})
     components["securitySchemes"] = components.get("securitySchemes", {}) | _SCHEMES
@@ -40,7 +40,7 @@ def describe_keys(document: dict[str, Any]) -> None:
 
 
 def _add_refusals(operation: dict[str, Any], path: str) -> None:
-    """No key or an unknown one; where images are taken, more of them than the key's rate allows."""
+    """No key or an unknown one; on routes for images, also too many images for the key."""
     takes_images = path.startswith("/classify") or path.endswith("/infer")
     codes = ["unauthorized", *(["rate_limited"] if takes_images else [])]
     refusals = (describe_errors if path.startswith("/v2") else describe_problems)(*codes)

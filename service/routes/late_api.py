@@ -1,4 +1,4 @@
-"""FastAPI's part of the application: made when somebody asks for it, and not before."""
+"""The FastAPI part of the application: created when it is first needed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class LateApi:
-    """Makes it once. FastAPI takes some MiB and tenths of a second, and serving does without."""
+    """Creates it once. FastAPI takes some MiB and tenths of a second."""
 
     def __init__(self, make: Callable[[], FastAPI]) -> None:
         self._make = make
@@ -21,14 +21,14 @@ class LateApi:
         self._turn = asyncio.Lock()
 
     def get(self) -> FastAPI:
-        """What was made, or is made now."""
+        """The application, created now if it does not exist yet."""
         with self._making:
             made = self._made or self._make()
             self._made = made
         return made
 
     async def load(self) -> FastAPI:
-        """The same while the event loop runs on; whoever else asks meanwhile waits for it."""
+        """The same without blocking the event loop; other callers wait for it meanwhile."""
         async with self._turn:
             if self._made is None:
                 return await asyncio.to_thread(self.get)

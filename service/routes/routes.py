@@ -1,4 +1,4 @@
-"""The routes that are asked for now and then: facts, metrics, the API's document, the pages."""
+"""The routes that are used now and then: facts, metrics, the API's document, the pages."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ _JSON = [(b"content-type", b"application/json")]
 
 
 class Routes:
-    """The routes, bound to one application's parts."""
+    """The routes, for the components of one application."""
 
     def __init__(
         self,

@@ -63,7 +63,27 @@ class TimingsBody(StageTimingsBody):
     total: float = Field(description="from the head of the request on", examples=[9.4])
 
 
-class ClassifyBody(_Answer):
+class _KnownBody(_Answer):
+    """What an image's answer has beside predictions if the model knows "none of these"."""
+
+    model_config = ConfigDict(json_schema_serialization_defaults_required=False)
+
+    known: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="how likely the image shows one of the labels at all; there only if the model "
+        'knows "none of these" (has_known of GET /models)',
+        examples=[0.97],
+    )
+    notice: str | None = Field(
+        None,
+        description="there beside known: what to know before believing the predictions, where "
+        "known is below the model's threshold; else null",
+    )
+
+
+class ClassifyBody(_KnownBody):
     """The answer to POST /classify."""
 
     predictions: list[PredictionBody] = Field(description="best first")
@@ -84,7 +104,7 @@ class ProblemItemBody(_Answer):
     code: str = Field(description="stable, for programs", examples=["invalid_image"])
 
 
-class BatchItemBody(_Answer):
+class BatchItemBody(_KnownBody):
     """One image of several that has an answer."""
 
     index: int = Field(ge=0, description="position in the form, from 0 on")
@@ -151,10 +171,14 @@ class InfoModelBody(_Answer):
         description="by engine: difference to the training graph, measured at export"
     )
     quantization: dict[str, Any] | None = Field(
-        description="what 8-bit float parts changed, measured at export; null where there are none"
+        description="what 8-bit float layers changed, measured at export; null where there are none"
     )
     reduction: dict[str, Any] | None = Field(
         description="what decoding at a fraction of the size changed; null where nobody measured it"
+    )
+    known: dict[str, Any] | None = Field(
+        description='how the model says that an image shows none of the labels ("none of these"): '
+        "source, slope, offset, threshold, and what was measured; null where it cannot"
     )
 
 
@@ -221,6 +245,9 @@ class ServedModelBody(_Answer):
     trained: bool = Field(description="false: random weights, the labels mean nothing")
     engine: str = Field(description="engine/implementation", examples=["native/avx512"])
     classes: int = Field(examples=[22])
+    has_known: bool = Field(
+        description='whether the model knows "none of these": its answers have `known`'
+    )
     is_newest: bool = Field(
         description="false: its folder has a newer bundle that cannot be served; the log says why"
     )

@@ -1,1 +1,1 @@
-"""Serving over HTTP: the socket, connections, signals and the end; what systemd is told."""
+"""Serving over HTTP: the socket, connections, signals, shutdown, messages to systemd."""

@@ -1,4 +1,4 @@
-"""Which connection makes room for a new one: the one that has been silent for longest."""
+"""Chooses the connection that is closed to make room for a new one: the longest silent one."""
 
 import heapq
 from collections.abc import Callable, Iterable
@@ -16,10 +16,11 @@ Candidate = tuple[float, float, int, BoundedProtocol]  # may go from, silent sin
 class Eviction:
     """Ends connections on which nothing happens: between requests, or in the middle of a body.
 
-    Each may be silent for some time, and who has been silent for longest beyond it goes first.
-    Connections that wait for us are never chosen. A list of candidates serves many calls: in a
-    flood of clients that stall there are hundreds of calls a second, and hundreds of connections to
-    look through.
+    Each connection may be silent for some time. Of those that are silent for longer, the longest
+    silent one is ended first. Connections that wait for our answer are never chosen.
+
+    One list of candidates serves many calls: when many clients stall there are hundreds of calls
+    per second, and hundreds of connections to look through.
     """
 
     def __init__(self, list_connections: Callable[[], Iterable[BoundedProtocol]]) -> None:
@@ -27,9 +28,10 @@ class Eviction:
         self._candidates: list[Candidate] = []
 
     def evict(self, is_urgent: bool = False) -> BoundedProtocol | None:
-        """The connection that it has ended; None if there is none that may go.
+        """Ends a connection and returns it; None if no connection may be ended.
 
-        Where it is urgent it may be anyone whose bytes do not flow, and it is closed at once.
+        If it is urgent, any connection whose bytes do not flow may be chosen, and it is closed at
+        once.
         """
         now = monotonic()
         chosen = self._choose(now, is_urgent)
@@ -60,7 +62,7 @@ class Eviction:
 
 
 def _judge(connection: BoundedProtocol) -> Candidate | None:
-    """From when on it may go; None: not as long as it waits for us."""
+    """The time from which the connection may be ended; None while it waits for our answer."""
     if connection.is_gone:
         return None
     if not connection.is_working:

@@ -1,4 +1,4 @@
-"""Under which addresses of this machine other devices in its network can reach it."""
+"""The addresses of this machine under which other devices in its network can reach it."""
 
 import fcntl
 import logging
@@ -13,9 +13,9 @@ _INTERFACES = Path("/sys/class/net")  # socket.if_nameindex needs netlink, which
 
 
 def list_addresses() -> list[str]:
-    """The IPv4 address of each interface, but for loopback and for bridges to containers.
+    """The IPv4 address of each interface, without loopback and bridges to containers.
 
-    Nothing is sent and no name is looked up. None where the system does not tell.
+    Nothing is sent and no name is looked up. None if the system does not tell.
     """
     try:
         names = sorted(path.name for path in _INTERFACES.iterdir())
@@ -28,7 +28,7 @@ def list_addresses() -> list[str]:
 
 
 def _ask(asker: socket.socket, name: str) -> str | None:
-    """The address of an interface; None if it has none of IPv4."""
+    """The IPv4 address of an interface; None if it has none."""
     try:
         answer = fcntl.ioctl(asker, _GET_ADDRESS, _REQUEST.pack(name.encode(), 0, b""))
     except OSError:

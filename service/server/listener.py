@@ -1,4 +1,4 @@
-"""The listening socket: how it is opened, and how it is closed without losing who is connecting."""
+"""The listening socket: opened, and closed without losing clients that are connecting."""
 
 import array
 import logging
@@ -26,10 +26,10 @@ _DROP_NEW = (  # code, steps if equal, steps if not, constant
 
 
 def open_listener(host: str, port: int) -> socket.socket:
-    """A listening socket, opened before the model is loaded; raises OSError.
+    """Opens a listening socket, before the model is loaded. Raises OSError.
 
-    Its protocol is named, not 0 as socket.create_server has it: asyncio turns Nagle's algorithm
-    off only for sockets that say they are TCP, and with it every answer would wait for 40 ms.
+    Its protocol is TCP, not 0 as socket.create_server has it: asyncio turns Nagle's algorithm off
+    only for sockets that say they are TCP. With that algorithm every answer would wait for 40 ms.
     """
     family, kind, protocol, _, address = socket.getaddrinfo(
         host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, flags=socket.AI_PASSIVE
@@ -47,12 +47,11 @@ def open_listener(host: str, port: int) -> socket.socket:
 
 
 def let_nobody_begin(listener: socket.socket) -> None:
-    """From now on connections that have begun to be made are completed, and no other ones begin.
+    """Lets connections that have begun be completed, and no others begin.
 
-    Closing a listening socket resets whoever is in the middle of connecting, or waits to be
-    accepted. So the first segment of further connections is dropped; their clients try again a
-    second later, and are refused when the socket is closed. Where the system has no such filters
-    nothing changes.
+    Closing a listening socket resets every client that is connecting or waits to be accepted. So
+    the first segment of further connections is dropped; their clients try again a second later, and
+    are refused once the socket is closed. Without such filters in the system nothing changes.
     """
     filters = array.array("B", b"".join(struct.pack("=HBBI", *step) for step in _DROP_NEW))
     address, _ = filters.buffer_info()

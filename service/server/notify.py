@@ -1,7 +1,8 @@
-"""Tells systemd how the service is: ready, stopping, failed, alive; by its datagrams, no library.
+"""Tells systemd the state of the service: ready, stopping, failed, alive.
 
-The protocol is sd_notify(3): lines NAME=VALUE in a datagram to the socket that NOTIFY_SOCKET names.
-Other managers speak it too. The variables stay in the environment: the service has no children.
+No library is needed. The protocol is sd_notify(3): lines NAME=VALUE in a datagram to the socket
+that NOTIFY_SOCKET names. Other service managers use it, too. The variables stay in the environment,
+as the service has no child processes.
 """
 
 import asyncio
@@ -21,10 +22,10 @@ _MAX_TEXT = 500  # characters of a status
 
 
 class Notifier:
-    """Sends to the manager; says nothing where there is none. Thread-safe.
+    """Sends messages to the service manager; does nothing if there is none. Thread-safe.
 
-    `ping_seconds` is how often the manager is to hear that all is well; None: never. A socket that
-    cannot be used is one warning, and nothing is sent any more.
+    `ping_seconds` is the interval at which the manager expects a sign of life; None: never. If the
+    socket cannot be used, one warning is logged, and nothing more is sent.
     """
 
     def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
@@ -35,19 +36,19 @@ class Notifier:
             self._open(self._address)
 
     def tell_ready(self, text: str) -> None:
-        """The start is over."""
+        """Tells that the start is complete."""
         self._send(READY=1, STATUS=text)
 
     def tell_stopping(self, text: str, seconds: float) -> None:
-        """The end has begun and may take so many seconds, whatever the unit's file says."""
+        """Tells that the shutdown has begun; this time limit overrides that of the unit file."""
         self._send(STOPPING=1, STATUS=text, EXTEND_TIMEOUT_USEC=round(seconds * 1e6))
 
     def tell_status(self, text: str) -> None:
-        """A line for people, which `systemctl status` shows."""
+        """Sends a line for people, which `systemctl status` shows."""
         self._send(STATUS=text)
 
     def tell_failure(self, text: str, number: int | None = None) -> None:
-        """Why the service ends; `number` is an errno."""
+        """Tells why the service ends; `number` is an errno."""
         self._send(STATUS=text, ERRNO=number or errno.EINVAL)
 
     def ping(self) -> None:
@@ -55,7 +56,7 @@ class Notifier:
         self._send(WATCHDOG=1)
 
     def close(self) -> None:
-        """Nothing is sent any more."""
+        """Closes the socket; nothing more is sent."""
         opened, self._socket = self._socket, None
         if opened is not None:
             opened.close()
@@ -82,7 +83,7 @@ class Notifier:
         try:
             opened.send("\n".join(lines).encode(errors="backslashreplace"))
         except TimeoutError:
-            _log.warning("the service manager does not read; a message is lost")
+            _log.warning("the service manager does not read its socket; a message is lost")
         except OSError as fault:
             self.close()
             self._give_up(str(fault))
@@ -90,15 +91,15 @@ class Notifier:
     def _give_up(self, reason: str) -> None:
         self.ping_seconds = None
         _log.warning(
-            "NOTIFY_SOCKET cannot be used; the service manager is told nothing",
+            "NOTIFY_SOCKET cannot be used; the service manager gets no messages",
             extra={"socket": self._address, "fault": reason},
         )
 
 
 class Supervision:
-    """Tells the manager what the lifecycle goes through, and pings it from the event loop.
+    """Tells the manager the phases of the lifecycle, and pings it from the event loop.
 
-    So a loop that stands still ends the pings, and a worker that hangs does.
+    So if the event loop or a worker hangs, the pings stop.
     """
 
     def __init__(self, notifier: Notifier, lifecycle: Lifecycle, drain_seconds: float) -> None:
@@ -109,7 +110,7 @@ class Supervision:
         self._is_alive = True
 
     def follow(self) -> None:
-        """To be called on the event loop when the lifecycle has changed."""
+        """Sends the present phase; to be called on the event loop when the lifecycle changed."""
         if self._lifecycle.fault is not None:
             return  # whoever ends the process tells it
         if self._lifecycle.is_draining:
@@ -128,7 +129,7 @@ class Supervision:
             self._lifecycle.check_alive()
         except Problem as problem:
             if self._is_alive:
-                _log.error("a worker hangs; the service manager is told no more that all is well")
+                _log.error("a worker hangs; the service manager gets no more signs of life")
                 self._notifier.tell_status(f"hanging: {problem.detail}")
             self._is_alive = False
         else:
@@ -140,7 +141,7 @@ class Supervision:
 
 
 def _read_watchdog(environment: Mapping[str, str]) -> float | None:
-    """Half of the time that the manager waits, in seconds, if it waits for this process."""
+    """Half of the manager's timeout in seconds, if it waits for this process."""
     text = environment.get("WATCHDOG_USEC")
     if not text or environment.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return None
@@ -155,5 +156,5 @@ def _read_watchdog(environment: Mapping[str, str]) -> float | None:
 
 
 def _write(value: str | int) -> str:
-    """On one line: another one would be another message."""
+    """Puts a text on one line: a second line would be another message."""
     return escape_controls(value)[:_MAX_TEXT] if isinstance(value, str) else str(value)

@@ -28,7 +28,7 @@ DISCARD_SECONDS = 10.0
 WRITE_SECONDS = 30.0  # in which a client must take some of its answer
 MAX_AHEAD = 32  # requests that a client may send before it has their answers
 _REFUSALS = {
-    "malformed_request": "expected an HTTP/1.1 request; found bytes that are none. Send http, not "
+    "malformed_request": "expected an HTTP/1.1 request; found other bytes. Send http, not "
     "https or another protocol, and let a library write the request.",
     "headers_too_large": f"expected a head of at most {MAX_HEAD_BYTES} bytes and {MAX_HEADERS} "
     "headers; found more. Send fewer or smaller headers.",
@@ -36,7 +36,7 @@ _REFUSALS = {
 
 
 class _Unacceptable(Exception):
-    """Ends the parsing of what the client has sent."""
+    """Stops the parsing of what the client has sent."""
 
 
 class _LargeHead(_Unacceptable):
@@ -44,11 +44,11 @@ class _LargeHead(_Unacceptable):
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """A connection that can neither hold the service up nor be held up by it.
+    """A connection that cannot delay the service, nor be delayed by it.
 
-    A request's life: nothing yet -> head -> body -> done, then silence until the next one; `sweep`
-    ends the connection where one of these takes too long. uvicorn sets and cancels a timer for the
-    silence after each request, which many thousands of requests would pay for.
+    A request goes through these phases: nothing yet -> head -> body -> done, then silence until the
+    next one. `sweep` ends the connection if one of these takes too long. uvicorn sets and cancels a
+    timer for the silence after each request, which costs too much with many thousands of requests.
     """
 
     flow: PatientFlow
@@ -97,18 +97,18 @@ class BoundedProtocol(HttpToolsProtocol):
 
     @property
     def idle_since(self) -> float:
-        """When the present phase began, of time.monotonic."""
+        """The time when the present phase began, of time.monotonic."""
         return self._since
 
     @property
     def stalled_since(self) -> float | None:
-        """When the client last sent or took anything; None while it is our turn."""
+        """The time when the client last sent or took anything; None while it waits for us."""
         if self.flow.paused_since is not None:
             return self.flow.paused_since
         return self._heard_at if self.is_working and self.cycle.more_body else None
 
     def sweep(self, now: float) -> None:
-        """Ends the connection if it has been in its phase for too long.
+        """Ends the connection if its phase has lasted too long.
 
         A transport that is closed stays open until the client has taken what was written.
         """
@@ -136,11 +136,11 @@ class BoundedProtocol(HttpToolsProtocol):
 
     @property
     def _is_silent(self) -> bool:
-        """Whether not a single request has come."""
+        """Whether no request has come yet."""
         return not self._has_served and not self._in_message
 
     def end_with(self, problem: Problem) -> None:
-        """Answers what is under way, or is no request, with this problem; ends the connection."""
+        """Answers the present request, or bytes that are none, with a problem; then ends."""
         if self.is_over:
             return
         if self.is_working:
@@ -164,7 +164,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.transport.write(head + body)
 
     def close_after_answer(self, answer: AnswerTransport) -> None:
-        """Ends the connection after its last answer, once the rest of the request has come."""
+        """Ends the connection after its last answer, when the rest of the request has arrived."""
         latest: object = self.cycle.transport
         if self._is_refused or latest is not answer:  # what follows has no answer
             self.close_gently()
@@ -176,8 +176,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def close_gently(self) -> None:
         """Ends the connection so that an answer already written reaches the client.
 
-        Closing with bytes unread resets the connection, and the client may lose what it has not
-        read yet: so say that nothing more comes, and wait for the client's end.
+        Closing with unread bytes resets the connection, and the answer may be lost. So we only say
+        that nothing more comes, and wait until the client closes.
         """
         if self.transport.is_closing() or self.is_over:
             return
@@ -238,7 +238,7 @@ class BoundedProtocol(HttpToolsProtocol):
                 return
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """The client sends nothing more: a request that is complete gets its answer."""
+        """The client sends nothing more: a request that is complete is still answered."""
         self._facts.half_closed = True
         if self.is_working and not self.cycle.more_body:
             self.cycle.keep_alive = False
@@ -269,7 +269,7 @@ class BoundedProtocol(HttpToolsProtocol):
             super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header of a request; those behind a chunked body are not asked for by anybody."""
+        """A header of a request; trailers after a chunked body are ignored."""
         if self._in_head:
             self._headers_ahead += 1
             if self._headers_ahead > MAX_HEADERS:
@@ -301,9 +301,9 @@ class BoundedProtocol(HttpToolsProtocol):
             self.cycle.transport = transport  # type: ignore[assignment]
 
     def _turn_away(self) -> bool:
-        """Refuses the request whose head is complete, if the gate has it so.
+        """Refuses the request whose head is complete, if the gate says so.
 
-        In a drain the application does, which reads the body before it ends the connection.
+        In a drain the application refuses it, which reads the body before it ends the connection.
         """
         if self._gate.is_draining:
             return False
@@ -332,7 +332,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """The last byte of a request."""
+        """The request is complete."""
         if self.parser.should_upgrade() and self._body_headers:
             return  # the parser believes that an upgrade has no body: `_ignore_upgrade` goes on
         self._in_message = False
@@ -346,7 +346,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._since = monotonic()
 
     def on_response_complete(self) -> None:
-        """The answer is written: the next request that the client has sent begins."""
+        """The answer is written: the next request of this client begins."""
         self._since = monotonic()
         self.server_state.total_requests += 1
         if self.transport.is_closing():
@@ -358,10 +358,10 @@ class BoundedProtocol(HttpToolsProtocol):
     # ---- what is no request
 
     def _ignore_upgrade(self) -> None:
-        """A request that offers another protocol is answered in this one, its body included.
+        """Ignores the offer of another protocol: the request is answered in HTTP/1.1.
 
-        Java's HttpClient and curl --http2 offer HTTP/2 with their first request. The parser stops
-        there: another one takes over, which is told of the body by a head that nobody sees.
+        Java's HttpClient and curl --http2 offer HTTP/2 at first. The parser stops there, so a new
+        parser takes over, which learns about the body from an artificial head.
         """
         headers = self._body_headers
         self.parser = httptools.HttpRequestParser(self)
@@ -373,7 +373,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     @property
     def _body_headers(self) -> list[tuple[bytes, bytes]]:
-        """The headers that say that the request has a body."""
+        """The headers that announce a body."""
         return [
             (name, value)
             for name, value in self.headers
@@ -384,7 +384,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._refuse(Problem(code, _REFUSALS[code]))
 
     def _refuse(self, problem: Problem) -> None:
-        """Ends the connection with what came; an answer that needs no more of it is still given."""
+        """Ends the connection because of what came; an answer in progress is still sent."""
         if self.transport.is_closing():
             return
         self._metrics.count_malformed(problem.code)

@@ -21,14 +21,14 @@ from service.settings.environment import log_unknown_variables
 from service.settings.settings import Settings
 
 _log = logging.getLogger("service")
-#: The longest that an end takes beyond the drain delay and the grace time.
+#: Max seconds of a shutdown beyond the drain delay and the grace time.
 LAST_SECONDS = 5
 _LOOPBACK = ("127.", "::1", "localhost")
 _ALL_ADDRESSES = ("0.0.0.0", "::")
 
 
 def serve(settings: Settings) -> int:
-    """Serves until SIGTERM or SIGINT, then answers what was begun and returns 0.
+    """Serves until SIGTERM or SIGINT, then answers the requests in progress and returns 0.
 
     Returns 1 with a message if it cannot serve. To be called in the main thread. Raises
     InvalidSettings if the file of keys cannot be used.
@@ -98,7 +98,7 @@ def _announce(host: str, port: int, is_open: bool) -> None:
 
 
 def _announce_to_other_devices(host: str, port: int, access: Access) -> None:
-    """Names what to open on a phone in the same network, where the service answers to it."""
+    """Logs what to open on a phone in the same network, if the service answers such requests."""
     if host in _ALL_ADDRESSES:
         for address in filter(access.allows_host, list_addresses()):
             _log.info("to open on another device", extra={"url": f"http://{address}:{port}"})

@@ -21,7 +21,7 @@ from service.work.live_metrics import ConnectionCollector
 
 _log = logging.getLogger(__name__)
 _SPARE = 32  # connections beyond the bound, on which probes and refusals are still answered
-_OTHER_FILES = 64  # descriptors that are not connections
+_OTHER_FILES = 64  # descriptors of other things than connections
 _ACCEPTS = 16  # connections taken at a time, before others get their turn
 _PAUSE_SECONDS = 0.1  # without accepting, where the system has no descriptors left
 _SWEEP_SECONDS = 1.0
@@ -93,17 +93,17 @@ class Server(uvicorn.Server):
 
     @property
     def is_full(self) -> bool:
-        """Whether there are as many connections as may have requests in work."""
+        """Whether all connections that may have requests in progress are in use."""
         return len(self.server_state.connections) > self._bound
 
     # ---- signals
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Called by a signal, between two instructions of whatever runs: it only notes it."""
+        """Called by a signal between any two instructions: it only notes the signal."""
         self._signals.append(signal.Signals(sig))
 
     def stop(self) -> None:
-        """Ends the service at once: there is nothing to drain, since it can't answer."""
+        """Ends the service at once: without a model there is nothing to drain."""
         self._drain_at = monotonic()
 
     async def on_tick(self, counter: int) -> bool:
@@ -140,9 +140,9 @@ class Server(uvicorn.Server):
                 self._is_hurried = True
 
     def _reload_models(self) -> None:
-        """Makes the models as their directory is now, beside what is being answered.
+        """Loads the models as their directory is now, while requests are answered.
 
-        However many signals come while that is being done, it is done once more after it.
+        However many signals come meanwhile, it is done once more afterwards.
         """
         if self._drain_at is None:
             self._is_reload_due = True
@@ -173,11 +173,11 @@ class Server(uvicorn.Server):
             self._accepting = False
 
     def _accept(self) -> None:
-        """Takes what is connecting, within the bounds; makes room by ending silent connections."""
+        """Accepts connections within the bounds; makes room by ending silent ones."""
         for _ in range(_ACCEPTS):
             is_full = self._count_connections() >= self._bound + _SPARE
             if is_full and not self._evict(is_urgent=True):
-                self._complain("too many connections are at work; new ones wait")
+                self._complain("too many connections have requests in progress; new ones wait")
                 self._take_a_break()
                 return
             try:
@@ -189,7 +189,7 @@ class Server(uvicorn.Server):
             except OSError as fault:
                 if fault.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
                     raise
-                self._complain(f"the system takes no more connections: {fault.strerror}")
+                self._complain(f"the system accepts no more connections: {fault.strerror}")
                 self._evict()
                 self._take_a_break()
                 return
@@ -218,7 +218,7 @@ class Server(uvicorn.Server):
         )
 
     def _count_connections(self) -> int:
-        """Those that are open, or will be."""
+        """The connections that are open, or will be."""
         return len(self.connections) + len(self._connecting) - self._leaving
 
     def _take_a_break(self) -> None:
@@ -257,7 +257,7 @@ class Server(uvicorn.Server):
     # ---- the end
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Closes the listener without losing who was connecting; answers or refuses what is in."""
+        """Closes the listener without losing clients that connect, and ends what is in."""
         began = monotonic()
         if self._reloading is not None:
             self._reloading.cancel()
@@ -280,7 +280,7 @@ class Server(uvicorn.Server):
         _log.info("stopped", extra={"seconds": round(monotonic() - since, 2)})
 
     async def _close_listener(self) -> None:
-        """Nobody begins to connect any more; who has begun is accepted; then it is closed."""
+        """Stops new connections, accepts those that have begun, then closes the listener."""
         let_nobody_begin(self._listener)
         await asyncio.sleep(_QUEUED_SECONDS)
         self._is_closed = True
@@ -290,7 +290,7 @@ class Server(uvicorn.Server):
         await asyncio.sleep(0)
 
     async def _refuse_rest(self) -> None:
-        """The time is over: what has no answer gets a problem instead."""
+        """The grace time is over: requests without an answer get a problem instead."""
         self._lifecycle.refuse_new()
         problem = Problem(
             "draining", "expected to be in time; the service has stopped. Ask another one."
@@ -303,7 +303,7 @@ class Server(uvicorn.Server):
         self._close_idle()
 
     async def _end_connections(self) -> None:
-        """A client that does not take its answer does not keep the service."""
+        """Ends connections whose clients do not take their answers."""
         until = monotonic() + _LAST_SECONDS
         while self.connections and monotonic() < until:
             await asyncio.sleep(_STEP_SECONDS)
@@ -323,9 +323,9 @@ class Server(uvicorn.Server):
 
 
 def bound_connections(wanted: int) -> int:
-    """As many of the wanted connections as there are descriptors for; raises the soft limit.
+    """The number of connections that there are descriptors for; raises the soft limit.
 
-    Logs a line if there are fewer.
+    Logs a line if there are fewer than wanted.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = wanted + _SPARE + _OTHER_FILES

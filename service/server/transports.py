@@ -1,4 +1,4 @@
-"""What uvicorn reads and writes a connection through: gentle at the end, and within bounds."""
+"""The transport of a connection, for uvicorn: closed gently, and within bounds."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ _INTERIM = b"HTTP/1.1 100 "
 
 
 class PatientFlow(FlowControl):
-    """Reads nothing more while requests wait for those before them.
+    """Reads nothing more while requests wait for earlier ones.
 
-    uvicorn reads on after each answer: a client that sends requests and nothing else would fill the
-    memory with them. And it does not look at who takes no answers: a transport that is closed stays
-    open until all is sent.
+    uvicorn reads on after each answer: a client that only sends requests would fill the memory. It
+    also ignores clients that take no answers: a closed transport stays open until all is sent.
     """
 
     def __init__(self, connection: BoundedProtocol) -> None:
@@ -29,9 +28,9 @@ class PatientFlow(FlowControl):
         self._taken_at = monotonic()  # when the client was last seen to have taken some
 
     def measure_stall(self, now: float) -> float:
-        """Seconds in which the client has taken nothing of what is there for it.
+        """Seconds in which the client has taken none of the bytes that wait for it.
 
-        `now`: of time.monotonic; to be called about once a second.
+        `now` is of time.monotonic; to be called about once a second.
         """
         unsent = self._connection.transport.get_write_buffer_size()
         if unsent == 0 or unsent < self._unsent:
@@ -57,9 +56,9 @@ class PatientFlow(FlowControl):
 
 
 class AnswerTransport:
-    """The connection as an answer sees it: head and body are sent together, and closing is gentle.
+    """The transport of an answer: head and body are sent together, and it is closed gently.
 
-    A connection that is closed over unread bytes is reset, and clients and proxies lose the answer:
+    Closing with unread bytes resets a connection, and clients and proxies lose the answer. So
     closing waits for the rest of the request.
     """
 
@@ -71,7 +70,7 @@ class AnswerTransport:
         self.is_closing = connection.transport.is_closing
 
     def write(self, data: bytes) -> None:
-        """Holds the head back until the first part of the body is there, if there will be one."""
+        """Holds the head back until the first piece of the body is there, if any."""
         if self._connection.is_over:
             return
         if self._head is not None:

@@ -19,7 +19,7 @@ from service.system.cpu import count_cpus
 from service.system.memory import read_machine_memory
 
 PREFIX = "BNN_"
-#: Names the settings file; the command line's --config comes before it.
+#: Names the settings file; --config on the command line overrides it.
 CONFIG_VARIABLE = "BNN_CONFIG"
 #: Read by the kernel library, not here; documented with the others.
 KERNEL_SETTINGS = {
@@ -28,19 +28,19 @@ KERNEL_SETTINGS = {
     "BNN_FORCE_KERNEL": "family of binary convolutions, for measurements: popcount or sliced; "
     "unset: chosen for each stage",
 }
-#: Variables that are settings of something else than this class, with their descriptions.
+#: Variables that are no fields of Settings, with their descriptions.
 OTHER_VARIABLES = {
-    CONFIG_VARIABLE: "TOML file of settings, named as here without BNN_ and in small letters; "
-    "variables come before it",
+    CONFIG_VARIABLE: "TOML file of settings, with these names in lower case and without BNN_; "
+    "variables override it",
     **KERNEL_SETTINGS,
 }
 _RENAMED = {
-    "body_timeout_ms": "its place is taken by body_idle_timeout_ms, for the silence while a body "
-    "arrives, and body_min_rate; steady bodies may take longer",
+    "body_timeout_ms": "it is replaced by body_idle_timeout_ms, for pauses while a body arrives, "
+    "and body_min_rate; steady bodies may take longer",
 }
 _DEFAULT_BUNDLE = Path(__file__).resolve().parents[1] / "bundles" / "default"
-_MAX_DEFAULT_THREADS = 4  # beyond it a single small image gains little
-#: The longest that X-Deadline-Ms and BNN_DEADLINE_MS may ask for.
+_MAX_DEFAULT_THREADS = 4  # with more, a single small image is hardly faster
+#: The max of X-Deadline-Ms and BNN_DEADLINE_MS.
 MAX_DEADLINE_MS = 60_000
 #: Threads of the server, or processes of a bulk run.
 MAX_WORKERS = 256
@@ -51,7 +51,7 @@ _LINK = re.compile(r"(tcp|udp|sctp)://")
 
 
 class InvalidSettings(Exception):
-    """A setting has a value that is not allowed; the text names where each one comes from."""
+    """A setting has a value that is not allowed; the text names the origin of each one."""
 
 
 def _default_workers() -> int:
@@ -68,7 +68,7 @@ def _default_memory_budget() -> int:
         return limit
     if machine is None:
         raise InvalidSettings(
-            f"{name_variable('memory_budget')}: expected a number of bytes, for this system does "
+            f"{name_variable('memory_budget')}: expected a number of bytes, as this system does "
             "not tell how much memory it has; found none"
         )
     return machine // 2
@@ -84,17 +84,18 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", min_length=1, description="address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0: any free one")
     bundle: Path = Field(
-        _DEFAULT_BUNDLE, description="directory of the model, which answers unless another is named"
+        _DEFAULT_BUNDLE,
+        description="directory of the default model, used if a request names no other",
     )
     models: Path | None = Field(
         None,
-        description="directory of more models: each folder in it a bundle, served by the folder's "
-        "name; none: the one model",
+        description="directory of more models: each folder in it is a bundle, served under the "
+        "folder's name; none: only the default model",
     )
     engine: Literal["auto", "native", "torchscript", "onnx"] = Field(
         "auto",
-        description="auto: the first of native, torchscript, onnx that can run, with every skipped "
-        "one reported; a name: that one or none",
+        description="auto: the first of native, torchscript, onnx that can run, every skipped one "
+        "is reported; a name: this one, or the start fails",
     )
 
     # ---- work in parallel
@@ -102,14 +103,14 @@ class Settings(BaseSettings):
         default_factory=_default_workers,
         ge=1,
         le=MAX_WORKERS,
-        description="images in work at the same time, one thread each; default: usable CPUs",
+        description="images processed at the same time, one thread each; default: usable CPUs",
     )
     threads: int = Field(
         default_factory=_default_threads,
         ge=1,
         le=256,
-        description="threads of one inference, when one image is there alone; default: usable "
-        f"CPUs, at most {_MAX_DEFAULT_THREADS}",
+        description="threads of one inference if no other image is there; default: usable CPUs, "
+        f"at most {_MAX_DEFAULT_THREADS}",
     )
     decode_threads: int = Field(
         default_factory=lambda known: known["workers"],
@@ -117,19 +118,19 @@ class Settings(BaseSettings):
         le=MAX_WORKERS,
         description="images decoded at the same time; default: workers",
     )
-    queue_images: int = Field(64, ge=1, le=10_000, description="images that may wait")
+    queue_images: int = Field(64, ge=1, le=10_000, description="max number of waiting images")
     max_batch_images: int = Field(
         default_factory=lambda known: min(16, known["queue_images"]),
         ge=1,
         le=1024,
-        description="images of one request; default: 16, at most queue_images",
+        description="max number of images in one request; default: 16, at most queue_images",
     )
     memory_budget: Bytes = Field(
         default_factory=_default_memory_budget,
         ge=2**20,
         le=2**50,
-        description="bytes the process may take, also as 256MiB; default: the container's limit, "
-        "else half of the machine's memory",
+        description="memory that the process may use, in bytes or as 256MiB; default: the "
+        "container's limit, else half of the machine's memory",
     )
 
     # ---- one request
@@ -137,82 +138,84 @@ class Settings(BaseSettings):
         3000,
         ge=1,
         le=MAX_DEADLINE_MS,
-        description="time from a request's complete body to its answer, unless X-Deadline-Ms says "
-        "another",
+        description="time from the complete body of a request to its answer, unless the request "
+        "has X-Deadline-Ms",
     )
     max_body_bytes: Bytes = Field(
-        32 * 2**20, ge=1024, le=2**30, description="bytes of a request's body"
+        32 * 2**20, ge=1024, le=2**30, description="max size of a request's body, in bytes"
     )
     max_pixels: int = Field(
-        25_000_000, ge=1, le=89_000_000, description="pixels of an image, by its header"
+        25_000_000, ge=1, le=89_000_000, description="max pixels of an image, by its header"
     )
-    max_scans: int = Field(20, ge=1, le=10_000, description="scans of a progressive JPEG")
+    max_scans: int = Field(
+        20, ge=1, le=10_000, description="max number of scans of a progressive JPEG"
+    )
 
     # ---- connections
     max_connections: int = Field(
         default_factory=lambda known: max(512, 2 * (known["queue_images"] + known["workers"])),
         ge=8,
         le=_MAX_CONNECTIONS,
-        description="connections at the same time; default: 512, at least twice the images that "
-        "may wait or be in work",
+        description="max number of connections; default: 512, but at least twice queue_images + "
+        "workers",
     )
     header_timeout_ms: int = Field(
-        10_000, ge=1, le=_HOUR_MS, description="time for a request's head to arrive"
+        10_000, ge=1, le=_HOUR_MS, description="max time for the head of a request to arrive"
     )
     idle_timeout_ms: int = Field(
         75_000,
         ge=1,
         le=_HOUR_MS,
-        description="silence between two requests, after which a connection is closed; above the "
-        "60 s of common proxies",
+        description="pause between two requests after which a connection is closed; the default is "
+        "above the 60 s of common proxies",
     )
     body_idle_timeout_ms: int = Field(
-        10_000, ge=1, le=_HOUR_MS, description="silence while a request's body arrives"
+        10_000, ge=1, le=_HOUR_MS, description="max pause while the body of a request arrives"
     )
     body_min_rate: Bytes = Field(
         1024,
         ge=0,
         le=2**30,
-        description="bytes a second of a body, on average, after its first 10 s; 0: any",
+        description="min average rate of a body after its first 10 s, in bytes per second; 0: any",
     )
 
-    # ---- the end, and what is taken for a fault
+    # ---- shutdown, and hanging workers
     drain_delay_ms: int = Field(
         2000,
         ge=0,
         le=600_000,
-        description="time after SIGTERM in which new requests are still taken, while /readyz says "
-        "no; 0 where a preStop hook waits",
+        description="time after SIGTERM in which new requests are still accepted while /readyz "
+        "says no; 0 if a preStop hook waits",
     )
     grace_ms: int = Field(
-        20_000, ge=0, le=_HOUR_MS, description="time to finish what is in work after that"
+        20_000, ge=0, le=_HOUR_MS, description="time after that to finish requests in progress"
     )
     hang_ms: int = Field(
         60_000,
         ge=1,
         le=_HOUR_MS,
-        description="time in one image after which a worker is taken to hang: /livez says no",
+        description="time for one image after which a worker counts as hanging: /livez says no",
     )
 
     # ---- access
     api_keys_file: Path | None = Field(
-        None, description="TOML file of API keys; none: everyone may ask"
+        None, description="TOML file of API keys; none: everyone may send requests"
     )
     allowed_hosts: HostPatterns = Field(
         (),
-        description="names by which the service may be called: names, *.names, addresses, "
-        "networks, separated by commas, or *; none: on a loopback address the machine's own names, "
-        "elsewhere every name",
+        description="Host names that requests may use: names, *.names, addresses, networks, "
+        "separated by commas, or *; none: on a loopback address the machine's own names, elsewhere "
+        "every name",
     )
     cors_origins: Origins = Field(
         (),
-        description="origins whose pages may call the service, separated by commas, or *; none: "
-        "its own alone",
+        description="origins whose web pages may call the service, separated by commas, or *; "
+        "none: only its own",
     )
 
     # ---- log
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="least severe message that is logged"
+        "info", description="lowest level of messages that are logged"
     )
     log_format: Literal["auto", "json", "text"] = Field(
         "auto",
@@ -229,7 +232,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _check_relations(self) -> Self:
-        """Values that are allowed each for itself and cannot work together."""
+        """Checks values that are allowed alone but not together."""
         conflicts = list(self._list_conflicts())
         if conflicts:
             text = "; ".join(why for why, _ in conflicts)
@@ -240,22 +243,22 @@ class Settings(BaseSettings):
         return self
 
     def _list_conflicts(self) -> Iterator[tuple[str, str]]:
-        """What is wrong, and the fields that it is about."""
+        """Each conflict, and the fields that are involved."""
         if self.hang_ms < self.deadline_ms:
             yield (
-                "expected hang_ms of deadline_ms or more: images may take that long, and a service "
-                "that is only busy would be restarted",
+                "expected hang_ms to be at least deadline_ms: images may take that long, and a "
+                "service that is only busy would be restarted",
                 "hang_ms deadline_ms",
             )
         if self.max_batch_images > self.queue_images:
             yield (
-                "expected max_batch_images of queue_images or less: there would never be room for "
-                "the largest request",
+                "expected max_batch_images to be at most queue_images: there would never be room "
+                "for the largest request",
                 "max_batch_images queue_images",
             )
         if self.max_connections <= self.queue_images + self.workers:
             yield (
-                "expected max_connections above queue_images + workers: connections would be "
+                "expected max_connections to be above queue_images + workers: connections would be "
                 "refused before requests could be told that the service is busy",
                 "max_connections queue_images workers",
             )
@@ -274,7 +277,7 @@ class Origin:
 
 @dataclass(frozen=True)
 class Configuration:
-    """The effective settings, and by field where each one comes from."""
+    """The effective settings, and the origin of each field."""
 
     settings: Settings
     origins: Mapping[str, Origin]
@@ -286,10 +289,10 @@ def read_settings(config: Path | None = None, /, **overrides: Any) -> Settings:
 
 
 def read_configuration(config: Path | None = None, /, **overrides: Any) -> Configuration:
-    """Settings by the command line (`overrides`, by field), the environment, a file, defaults.
+    """Reads settings from the command line (`overrides`), the environment, a file, defaults.
 
-    `config` is the file; None: the one that BNN_CONFIG names, if it does. Of each setting the first
-    of these that has it wins.
+    `config` is the file; None: the one that BNN_CONFIG names, if any. The first of these sources
+    that has a setting wins.
 
     Raises:
         InvalidSettings: names each wrong value, where it comes from and what is allowed.
@@ -314,7 +317,7 @@ def read_configuration(config: Path | None = None, /, **overrides: Any) -> Confi
 
 
 def _read_file(path: Path) -> dict[str, Any]:
-    """The values of a settings file by field; empty ones left out, as empty variables are."""
+    """The values of a settings file by field, without empty ones, as for variables."""
     try:
         values = parse_toml(read_bytes(path), path)
     except InvalidToml as fault:
@@ -328,7 +331,7 @@ def _read_file(path: Path) -> dict[str, Any]:
             nearest = find_nearest(bare, Settings.model_fields)
             hint = f"did you mean {nearest}?" if nearest else "--help lists them"
             lines.append(f"{path}: {key[:60]!r}: there is no such setting; {hint}")
-        elif isinstance(value, bool):  # pydantic takes true for 1
+        elif isinstance(value, bool):  # pydantic would read true as 1
             lines.append(f"{path}: {key}: expected another type; found {str(value).lower()}")
     if lines:
         raise InvalidSettings("\n".join(lines))
@@ -338,7 +341,7 @@ def _read_file(path: Path) -> dict[str, Any]:
 def _describe_fault(
     error: ErrorDetails, origins: Mapping[str, Origin], given: Mapping[str, Any]
 ) -> str:
-    """One line: where it comes from, expected, found; "" for what another fault entails."""
+    """One line: origin, expected, found; "" for a fault that only follows from another one."""
     if error["type"] == "default_factory_not_called":
         return ""
     if error["type"] == "relation":

@@ -1,1 +1,1 @@
-"""What the machine and the container tell of themselves, and what this installation is."""
+"""Facts about the machine, the container and this installation."""

@@ -1,9 +1,9 @@
-"""What the container allows this process and what it uses: Linux cgroups, versions 1 and 2.
+"""The limits and the use of this process's container: Linux cgroups, versions 1 and 2.
 
-A process is in one group of each hierarchy (/proc/self/cgroup), which is somewhere below a mount
+A process is in one group of each hierarchy (/proc/self/cgroup), which lies below a mount
 (/proc/self/mountinfo). In a container the mount usually shows the own group itself, on a host the
-root of all. Limits of the groups above count too, as far up as they can be seen: the lowest wins.
-Everything is None where there is no such group, file or limit.
+root of all groups. Limits of higher groups count, too, as far as they are visible: the lowest wins.
+Everything is None if there is no such group, file or limit.
 """
 
 import os
@@ -19,7 +19,7 @@ _NO_LIMIT = 2**60
 
 @dataclass(frozen=True)
 class Throttling:
-    """How often a CPU quota was used up since its group was made."""
+    """How often a CPU quota was used up since its group was created."""
 
     periods: int
     throttled_periods: int
@@ -36,7 +36,7 @@ class _Mount:
 
 @dataclass(frozen=True)
 class _Groups:
-    """The own group of a controller and those above it, as directories; the own one first."""
+    """The directories of a controller's own group and of the higher ones; the own one first."""
 
     version: int
     levels: tuple[Path, ...]
@@ -65,13 +65,13 @@ def read_memory_usage(proc: Path = PROC) -> int | None:
 
 
 def read_working_set(proc: Path = PROC) -> int | None:
-    """Bytes in use that cannot simply be dropped: usage without the inactive files of the cache."""
+    """Bytes in use that cannot simply be freed: usage without the inactive files of the cache."""
     usage = _read_usage(proc)
     return None if usage is None else max(0, usage[0] - usage[1])
 
 
 def read_throttling(proc: Path = PROC) -> Throttling | None:
-    """Of the group with the lowest quota; where there is none, of the nearest that counts."""
+    """The periods of the group with the lowest quota, else of the nearest that counts."""
     groups = _find_groups("cpu", proc)
     quota = _find_quota(groups)
     for level in ([quota[1]] if quota else []) + list(groups.levels):
@@ -104,7 +104,7 @@ def _read_quota(level: Path, version: int) -> float | None:
 
 
 def _read_usage(proc: Path) -> tuple[int, int] | None:
-    """Bytes in use, and those of inactive files; of the nearest group that accounts for memory."""
+    """Bytes in use, and those of inactive files; of the nearest group that counts memory."""
     groups = _find_groups("memory", proc)
     file, key = "memory.current", "inactive_file"
     if groups.version == 1:
@@ -117,7 +117,7 @@ def _read_usage(proc: Path) -> tuple[int, int] | None:
 
 
 def _find_groups(controller: str, proc: Path) -> _Groups:
-    """The groups of a controller; it is in one hierarchy: of version 1 if it is named there."""
+    """The groups of a controller; it is in a hierarchy of version 1 if it is named there."""
     mounts = list(_read_mounts(proc))
     paths: dict[int, PurePosixPath] = {}
     for line in (_read_text(proc / "cgroup") or "").splitlines():
@@ -140,9 +140,10 @@ def _find_groups(controller: str, proc: Path) -> _Groups:
 
 
 def _list_levels(mount: _Mount, path: PurePosixPath) -> tuple[Path, ...]:
-    """The directories of a group and of those above it that the mount shows.
+    """The directories of a group and of higher ones that the mount shows.
 
-    A group that it does not show, as one outside of the own namespace, leaves the mount's top.
+    For a group that it does not show, as one outside of the own namespace, only the mount's top
+    remains.
     """
     below: tuple[str, ...] = ()
     if path.is_relative_to(mount.root) and ".." not in path.parts:
@@ -154,7 +155,7 @@ def _list_levels(mount: _Mount, path: PurePosixPath) -> tuple[Path, ...]:
 
 
 def _read_mounts(proc: Path) -> Iterator[_Mount]:
-    """The cgroup mounts; of several at one place the last, which hides the others."""
+    """The cgroup mounts; of several at one place only the last, which hides the others."""
     mounts: dict[str, _Mount] = {}
     for line in (_read_text(proc / "mountinfo") or "").splitlines():
         head, separator, tail = line.partition(" - ")
@@ -173,7 +174,7 @@ def _read_mounts(proc: Path) -> Iterator[_Mount]:
 
 
 def _unescape(path: str) -> str:
-    r"""The kernel writes space, tab, line end and backslash as \040, \011, \012, \134."""
+    """Decodes \\040, \\011, \\012, \\134: the kernel's space, tab, line end and backslash."""
     return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), path)
 
 

@@ -1,4 +1,4 @@
-"""What the processor offers this process: how many CPUs it may use and which features it has."""
+"""The processor for this process: the number of usable CPUs and the features."""
 
 import os
 from pathlib import Path
@@ -27,9 +27,9 @@ _FEATURES = (
 
 
 def count_cpus(proc: Path = PROC) -> int:
-    """CPUs this process may use: the affinity mask, cut by a container's quota; at least 1.
+    """The number of CPUs that this process may use: its affinity mask, cut by a container's quota.
 
-    `os.cpu_count()` sees neither; a pool sized by it under a quota is throttled.
+    At least 1. `os.cpu_count()` ignores both; with a quota, a pool of that size is throttled.
     """
     on_linux = hasattr(os, "sched_getaffinity")
     cpus = len(os.sched_getaffinity(0)) if on_linux else os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""The memory of this process as the kernel accounts for it; read on demand, kept for a second."""
+"""The memory of this process as the kernel counts it; read on demand, kept for a second."""
 
 import os
 import threading
@@ -16,9 +16,9 @@ _SOURCES = {
 
 
 def read_memory(proc: Path = _PROC) -> dict[str, int]:
-    """Bytes by kind: rss, pss, anonymous and peak, the largest rss so far; {} where not on Linux.
+    """Bytes by kind: rss, pss, anonymous and peak, the largest rss so far; {} outside of Linux.
 
-    rss counts pages shared with other processes in full, pss its share of them.
+    rss counts pages shared with other processes in full, pss in proportion.
     """
     result = {}
     for file, names in _SOURCES.items():
@@ -34,12 +34,12 @@ def read_memory(proc: Path = _PROC) -> dict[str, int]:
 
 
 def read_resident(proc: Path = _PROC) -> int:
-    """Resident bytes, as rss of `read_memory` but for a tenth of the cost; 0 where not on Linux."""
+    """Resident bytes, as rss of `read_memory` for a tenth of the cost; 0 outside of Linux."""
     return _read_pages(proc, 1)
 
 
 def read_allocated(proc: Path = _PROC) -> int:
-    """Bytes that are this process's own to write, touched or not; 0 where not on Linux."""
+    """Bytes that only this process may write, touched or not; 0 outside of Linux."""
     return _read_pages(proc, 5)
 
 

@@ -1,4 +1,4 @@
-"""Imports in less time and memory: no collections, and pydantic's models wait for a first use."""
+"""Faster imports with less memory: no garbage collection, and pydantic's models are built late."""
 
 import gc
 from collections.abc import Iterator
@@ -7,11 +7,11 @@ from contextlib import contextmanager
 
 @contextmanager
 def quick_imports() -> Iterator[None]:
-    """Inside, what is imported costs less. For the start of a process.
+    """Makes imports inside of the block cheaper, at the start of a process.
 
-    What an import makes stays, so that the collector would look through it for nothing, then and
-    later. And the models that FastAPI and the service define describe the API: whoever asks for
-    /openapi.json first has them built, in some tens of milliseconds.
+    Imported objects stay, so a garbage collection would search them in vain, then and later. The
+    models of FastAPI and the service describe the API: the first request for /openapi.json builds
+    them, in some tens of milliseconds.
     """
     collects = gc.isenabled()
     gc.disable()

@@ -1,4 +1,4 @@
-"""Versions of the service and of what it stands on, from package metadata: nothing is imported."""
+"""Versions of the service and its packages, from metadata: nothing is imported."""
 
 import platform
 from importlib.metadata import PackageNotFoundError, version

@@ -1,1 +1,1 @@
-"""What a camera sees, frame by frame."""
+"""Classification of a camera's images, frame by frame."""

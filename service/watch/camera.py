@@ -1,4 +1,4 @@
-"""A camera by its name, and the thread that takes its frames for as long as the watch lasts."""
+"""Opens a camera by its name, with a thread that takes its frames during the watch."""
 
 import math
 import random
@@ -22,10 +22,11 @@ _RECONNECT_SECONDS = 0.5
 def open_source(
     name: str, every: float, silence: float | None, limit: int, stop: threading.Event
 ) -> Source:
-    """The folder, or the camera behind the URL, of this name; a URL is not asked yet.
+    """The folder or the camera of this name; a URL is not requested yet.
 
-    `every`: seconds between two still images; `silence`: seconds, None for the default, which a
-    folder does not have; `limit`: bytes of an image. Raises UnknownSource, NoSuchFolder.
+    `every`: seconds between two still images; `silence`: max seconds without an image, None for the
+    default, which a folder does not have; `limit`: max bytes of an image. Raises UnknownSource,
+    NoSuchFolder.
     """
     if "://" not in name:
         return ImageFolder(Path(name), limit, stop, math.inf if silence is None else silence)
@@ -38,21 +39,21 @@ def open_source(
 
 
 class Camera(threading.Thread):
-    """Hands each frame of a source on; where the source fails, it is tried again."""
+    """Passes on each frame of a source; if the source fails, it is tried again."""
 
     def __init__(
         self, source: Source, newest: Newest, stop: threading.Event, outage: Outage | None = None
     ) -> None:
         super().__init__(name="camera", daemon=True)  # name resolution cannot be interrupted
         self.outage = outage or Outage(
-            "the camera gives no images; trying again", "the camera gives images again"
+            "the camera sends no images; trying again", "the camera sends images again"
         )
         self._source = source
         self._newest = newest
         self._stop_event = stop
 
     def run(self) -> None:
-        """Until it is told to stop, or the source turns out to be none before its first frame."""
+        """Runs until it is stopped, or its source is unusable before the first frame."""
         try:
             self._run()
         except BaseException as fault:

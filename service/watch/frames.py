@@ -15,7 +15,7 @@ from typing import Protocol
 
 
 class SourceUnusable(Exception):
-    """What was named cannot be a source of frames; the text says expected, found, remedy."""
+    """This name cannot be a source of frames; the text says expected, found, remedy."""
 
 
 class UnknownSource(SourceUnusable):
@@ -31,22 +31,22 @@ class NotAnImage(SourceUnusable):
 
 
 class CameraRefuses(SourceUnusable):
-    """The URL answers with a status that trying again does not change."""
+    """The URL answers with a status that another try would not change."""
 
 
 class BrokenStream(SourceUnusable):
-    """The stream has no boundaries, or a part of it does not end."""
+    """The stream has no boundaries, or one of its parts does not end."""
 
 
 class SourceLost(Exception):
-    """The source gives no frames at the moment; the text says why."""
+    """The source sends no frames at the moment; the text says why."""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """The bytes of an image as the camera gave them, and where they are from.
+    """The bytes of an image as the camera sent them, and their origin.
 
-    `passed_over`: older frames that the source left out for this one.
+    `passed_over`: older frames that were skipped in favour of this one.
     """
 
     data: bytes
@@ -55,12 +55,12 @@ class Frame:
 
 
 class Source(Protocol):
-    """Where frames come from; its name is fit to print."""
+    """A source of frames; its name can be printed."""
 
     name: str
 
     def frames(self) -> Iterator[Frame]:
-        """Frames as they come, until the source ends or is told to stop; may be called again.
+        """Yields frames as they come, until the source ends or is stopped; may be called again.
 
         Raises SourceUnusable, SourceLost, ExchangeFailed, OSError.
         """

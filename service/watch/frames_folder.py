@@ -25,10 +25,10 @@ _Version = tuple[int, int, int]
 
 
 class ImageFolder:
-    """The image files of a folder, not of folders in it; hidden ones and links are left out.
+    """The image files of a folder, without sub-folders, hidden files and links.
 
-    What is there at the start is no frame. A file is read when it has not changed since the last
-    look and ends as a JPEG does, or has not changed for two seconds.
+    Files that are there at the start are ignored. A file is read if it has not changed since the
+    last look and ends as a JPEG does, or if it has not changed for two seconds.
     """
 
     def __init__(
@@ -39,8 +39,7 @@ class ImageFolder:
         silence: float = math.inf,
         clock: Callable[[], float] = monotonic,
     ) -> None:
-        """`limit`: bytes that are read of a file, and one more; `silence`: seconds without a frame
-        after which the camera is taken to be gone.
+        """`limit`: max bytes of a file; `silence`: max seconds without a frame.
 
         Raises NoSuchFolder.
         """
@@ -62,7 +61,7 @@ class ImageFolder:
             ) from fault
 
     def frames(self) -> Iterator[Frame]:
-        """Frames as they are written, until it is time to stop. Raises SourceLost, OSError."""
+        """Yields frames as they are written, until it is stopped. Raises SourceLost, OSError."""
         while not self._stop.is_set():
             began = self._clock()
             frame = self.look()
@@ -81,9 +80,9 @@ class ImageFolder:
             self._stop.wait(max(pause, _LOOK_SHARE * (now - began)))
 
     def look(self) -> Frame | None:
-        """The newest file that is new and complete; older ones are passed over.
+        """The newest file that is new and complete; older ones are skipped.
 
-        Raises SourceLost, OSError: of a file that may not be read, too.
+        Raises SourceLost, and OSError also for a file that may not be read.
         """
         found, now = self._list(), self._clock()
         self._seen = {name: known for name, known in self._seen.items() if name in found}

@@ -1,4 +1,4 @@
-"""Frames from a camera's URL: a still image, asked for again and again, or an MJPEG stream."""
+"""Frames from a camera's URL: a still image, requested again and again, or an MJPEG stream."""
 
 import http.client
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ class WebCamera:
         self._patience = patience
 
     def frames(self) -> Iterator[Frame]:
-        """Frames as they come, until the stream ends or it is time to stop.
+        """Yields frames as they come, until the stream ends or it is stopped.
 
         Raises NotAnImage, CameraRefuses, BrokenStream, SourceLost, ExchangeFailed.
         """

@@ -1,4 +1,4 @@
-"""Motion JPEG over HTTP (multipart/x-mixed-replace) taken apart, whatever pieces it arrives in."""
+"""Splits Motion JPEG over HTTP (multipart/x-mixed-replace), in pieces of any size."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -15,11 +15,11 @@ _REMEDY = "Name a stream that browsers can show."
 
 
 class MjpegSplitter:
-    """Takes a stream's bytes in any pieces and gives the bytes of its images.
+    """Takes the bytes of a stream in pieces of any size, and yields the bytes of its images.
 
     Cameras differ: the boundary is announced with or without its leading dashes, lines end with or
-    without a carriage return, and a part tells its length or not. Bytes that are held are at most
-    `limit`, those of a head and those of one piece.
+    without a carriage return, and a part tells its length or not. It holds at most `limit` bytes, a
+    head and a piece.
     """
 
     def __init__(self, boundary: str, limit: int) -> None:
@@ -47,9 +47,9 @@ class MjpegSplitter:
         self.has_ended = False
 
     def feed(self, piece: bytes) -> Iterator[bytes]:
-        """The images that are whole with this piece, oldest first; to be iterated to its end.
+        """The images that this piece completes, oldest first; to be iterated to its end.
 
-        Raises BrokenStream if a part is longer than the limit, or where no boundary comes.
+        Raises BrokenStream if a part is longer than the limit, or if no boundary comes.
         """
         self._held += piece
         while not self.has_ended and self._step():
@@ -58,7 +58,7 @@ class MjpegSplitter:
                 yield frame
 
     def _skip(self) -> bool:
-        """Up to a delimiter, where no image is."""
+        """Skips bytes up to a delimiter, outside of images."""
         found = self._find()
         begin = self._searched if found is None else found.start()
         if self._skipped + begin > self._limit:
@@ -74,7 +74,7 @@ class MjpegSplitter:
         return True
 
     def _read_head(self) -> bool:
-        """The head of a part: it has the line end of its delimiter's line in front."""
+        """Reads the head of a part; it begins with the line end of the delimiter's line."""
         found = _HEAD_END.search(self._held)
         if (len(self._held) if found is None else found.end()) > _MAX_HEAD_BYTES:
             raise BrokenStream(
@@ -125,7 +125,7 @@ class MjpegSplitter:
             self._frame = bytes(self._held[:size])
 
     def _pass(self, delimiter: "re.Match[bytes]") -> None:
-        """Goes on behind a delimiter."""
+        """Continues behind a delimiter."""
         end, self.has_ended = delimiter.end(), delimiter["last"] is not None
         self._drop(end)
         self._skipped = 0

@@ -1,4 +1,4 @@
-"""The newest frame, handed from the thread that receives to the one that classifies."""
+"""Hands the newest frame from the receiving thread to the classifying one."""
 
 import threading
 
@@ -6,7 +6,7 @@ from service.watch.frames import Frame
 
 
 class Newest:
-    """Room for one frame: a newer one takes the place of one that nobody took. Thread-safe."""
+    """Room for one frame: a newer one replaces one that nobody took. Thread-safe."""
 
     def __init__(self, stop: threading.Event) -> None:
         self.passed_over = 0
@@ -16,7 +16,7 @@ class Newest:
         self._fault: BaseException | None = None
 
     def put(self, frame: Frame) -> None:
-        """Takes in a frame; what it replaces is counted in `passed_over`."""
+        """Stores a frame; a frame that it replaces is counted in `passed_over`."""
         with self._changed:
             self.passed_over += frame.passed_over + (self._frame is not None)
             self._frame = frame
@@ -29,12 +29,12 @@ class Newest:
             self._changed.notify_all()
 
     def wake(self) -> None:
-        """Lets `take` see that `stop` was set."""
+        """Wakes `take` so that it sees that `stop` was set."""
         with self._changed:
             self._changed.notify_all()
 
     def take(self) -> Frame | None:
-        """The newest frame, waited for; None once `stop` is set. Raises what `fail` was given."""
+        """Waits for the newest frame; None once `stop` is set. Raises what `fail` was given."""
         with self._changed:
             while self._frame is None and self._fault is None and not self._stop.is_set():
                 self._changed.wait()

@@ -1,4 +1,4 @@
-"""What fails for a while: said once, tried again ever more rarely, and said once to be over."""
+"""Outages: logged once at the beginning and the end, retried at growing intervals."""
 
 import logging
 import random
@@ -12,10 +12,10 @@ _STEADY_SECONDS = 10.0
 
 
 class Backoff:
-    """Seconds to wait before the next try: doubled with each, with jitter, up to a maximum.
+    """Seconds to wait before the next try: doubled each time, with jitter, up to a maximum.
 
-    Each is between half of the value and the value, so that many cameras that went away together
-    are not asked for together.
+    Each is between half of the value and the value, so that many cameras that failed together are
+    not retried together.
     """
 
     def __init__(
@@ -30,20 +30,20 @@ class Backoff:
         self._value = first
 
     def advance(self) -> float:
-        """The seconds to wait now; those after it are longer."""
+        """The seconds to wait now; the next waits are longer."""
         value = self._value
         self._value = min(2 * value, self._largest)
         return value * (1 + self._draw()) / 2
 
     def reset(self) -> None:
-        """The next wait is the first again."""
+        """Makes the next wait the shortest one again."""
         self._value = self._first
 
 
 class Outage:
-    """Times in which something fails; each one is logged when it begins and when it is over.
+    """Follows failures; each outage is logged when it begins and when it is over.
 
-    It is over when all has gone well for `steady` seconds: what fails every other time is one
+    It is over when all went well for `steady` seconds: if every second try fails, that is one
     outage, not many. For one thread.
     """
 
@@ -67,7 +67,7 @@ class Outage:
         self._well_since: float | None = None
 
     def fail(self, reason: str) -> float:
-        """Takes in a failure; returns the seconds to wait before the next try."""
+        """Notes a failure; returns the seconds to wait before the next try."""
         self._well_since = None
         self._failures += 1
         if not self.is_on:
@@ -78,7 +78,7 @@ class Outage:
         return self._backoff.advance()
 
     def succeed(self) -> None:
-        """Takes in that all went well."""
+        """Notes that all went well."""
         if not self.is_on:
             return
         now = self._clock()

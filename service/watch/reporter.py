@@ -1,4 +1,4 @@
-"""Results of a watch: printed line by line, or posted to a receiver that may be away."""
+"""Reports the results of a watch: printed line by line, or posted to a receiver."""
 
 import json
 import threading
@@ -20,7 +20,7 @@ _HEADERS = {"Content-Type": "application/json"}
 
 @dataclass(frozen=True)
 class Result:
-    """What was seen in one frame: a line of output, or the body of a POST."""
+    """The result of one frame: a line of output, or the body of a POST."""
 
     time: datetime
     source: str
@@ -30,26 +30,32 @@ class Result:
     engine: str
     image: dict[str, str | int]  # format, width, height
     timings_ms: dict[str, float]  # decode, preprocess, infer
+    known: float | None = None  # how likely it shows a label; None: the model cannot say
+    notice: str | None = None  # what to know before believing the predictions
 
     def describe(self) -> dict[str, object]:
-        """Its JSON; the time in UTC."""
-        return {**asdict(self), "time": self.time.isoformat(timespec="milliseconds")}
+        """Its JSON; the time in UTC; `known` and `notice` only of a model that has them."""
+        content = {**asdict(self), "time": self.time.isoformat(timespec="milliseconds")}
+        if self.known is None:
+            del content["known"], content["notice"]
+        return content
 
     def __str__(self) -> str:
         labels = ", ".join(f"{item.label} {item.score:.3f}" for item in self.predictions)
         moment = self.time.astimezone().strftime("%H:%M:%S")
-        return escape_controls(f"{moment} {self.source}: {labels}")
+        none = "" if self.notice is None else f" (probably none of the labels, {self.known:.3f})"
+        return escape_controls(f"{moment} {self.source}: {labels}{none}")
 
 
 class Reporter(Protocol):
     """Where results go."""
 
     def report(self, result: Result) -> None:
-        """Takes one result; never waits for a receiver."""
+        """Reports one result; never waits for a receiver."""
         ...
 
     def close(self) -> int:
-        """Ends it; returns how many results never arrived."""
+        """Ends the reports; returns how many results never arrived."""
         ...
 
 
@@ -60,19 +66,19 @@ class Printer:
         self._as_json = as_json
 
     def report(self, result: Result) -> None:
-        """Prints it. Raises OutputLost, BrokenPipeError."""
+        """Prints a result. Raises OutputLost, BrokenPipeError."""
         if self._as_json:
             print_json(result.describe())
         else:
             print_line(str(result))
 
     def close(self) -> int:
-        """What was printed has arrived: 0."""
+        """Printed results have arrived: 0."""
         return 0
 
 
 class Poster:
-    """Posts each result as JSON, in order; what cannot be sent waits, the newest 1000 results."""
+    """Posts each result as JSON, in order; up to 1000 results wait while sending fails."""
 
     def __init__(
         self,
@@ -83,7 +89,7 @@ class Poster:
     ) -> None:
         self._address = address
         self._outage = outage or Outage(
-            "the receiver takes no results; trying again", "the receiver takes results again"
+            "the receiver accepts no results; trying again", "the receiver accepts results again"
         )
         self._last_seconds = last_seconds
         self._waiting: deque[Result] = deque()
@@ -96,7 +102,7 @@ class Poster:
         self._thread.start()
 
     def report(self, result: Result) -> None:
-        """Takes it; where too many wait, the oldest is lost."""
+        """Stores a result; if too many wait, the oldest is lost."""
         with self._changed:
             if len(self._waiting) == _MAX_WAITING:
                 self._waiting.popleft()
@@ -105,7 +111,7 @@ class Poster:
             self._changed.notify_all()
 
     def close(self) -> int:
-        """Gives the last ones a few seconds; returns how many never arrived."""
+        """Waits a few seconds for the last results; returns how many never arrived."""
         with self._changed:
             self._closing.set()
             self._changed.notify_all()
@@ -132,7 +138,7 @@ class Poster:
                     self._waiting.popleft()
 
     def _wait(self) -> Result | None:
-        """The oldest result, which stays until it has arrived; None at the end."""
+        """The oldest result, which is kept until it has arrived; None at the end."""
         with self._changed:
             while not self._waiting and not self._closing.is_set():
                 self._changed.wait()

@@ -1,4 +1,4 @@
-"""`watch`: classifies what a camera sees, frame by frame, until it is told to end."""
+"""`watch`: classifies a camera's images, frame by frame, until it is stopped."""
 
 import logging
 import threading
@@ -13,7 +13,7 @@ from time import monotonic
 import numpy as np
 
 from runtime import InvalidImage
-from service.classification.classifier import Classifier
+from service.classification.classifier import Classifier, describe_unknown
 from service.commands.commands import CommandFailed, load_classifier
 from service.commands.interruption import interruption_calls
 from service.messages.output import print_error
@@ -34,7 +34,7 @@ _END_SECONDS = 15.0  # until results are posted and the camera is left, at most
 
 @dataclass(frozen=True)
 class WatchOptions:
-    """What the command line asks for; None where it says nothing."""
+    """The options of the command line; None if not given."""
 
     source: str
     every: float = 1.0
@@ -50,9 +50,8 @@ class WatchOptions:
 def watch(settings: Settings, options: WatchOptions) -> int:
     """Watches until `count` results, SIGTERM or SIGINT. To be called in the main thread.
 
-    Returns 0; 1 if the source or the model cannot be used, or if results that were to be posted
-    before the end by `count` did not arrive; 2 for arguments that cannot be. Raises OutputLost,
-    BrokenPipeError.
+    Returns 0; 1 if the source or the model cannot be used, or if posted results did not arrive
+    after `count` of them; 2 for wrong usage. Raises OutputLost, BrokenPipeError.
     """
     stop = threading.Event()
     newest = Newest(stop)
@@ -80,7 +79,7 @@ def _ping_until_done(job: "Future[int]", notifier: Notifier, is_alive: Callable[
         if is_alive():
             notifier.ping()
         elif was_alive:
-            _log.error("an image hangs; the service manager is told no more that all is well")
+            _log.error("an image hangs; the service manager gets no more signs of life")
         was_alive = is_alive()
 
 
@@ -139,7 +138,7 @@ def _watch(
 
 
 class Stopwatch:
-    """How long one piece of work has been going on; another thread looks."""
+    """The duration of the present piece of work; another thread looks at it."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
@@ -153,16 +152,16 @@ class Stopwatch:
 
     @property
     def seconds(self) -> float:
-        """Since it began; 0 while there is none."""
+        """Seconds since it began; 0 if there is none."""
         began = self._began
         return 0.0 if began is None else self._clock() - began
 
 
 class Watching:
-    """The loop: the newest frame, classified and reported, not more often than asked for.
+    """The loop: classifies and reports the newest frame, at the wanted interval.
 
-    `counts` has the frames that were looked at, and of them those that gave a result, could not
-    be decoded (bad), had no label with the least score (unsure) or the same label as before.
+    `counts` has the frames in all, and of them those that gave a result, could not be decoded
+    (bad), had no label with the min score (unsure) or the same label as before.
     """
 
     def __init__(
@@ -185,14 +184,14 @@ class Watching:
         self._reporter = reporter
         self._stop = stop
         self._work = work or Stopwatch()
-        self._label: str | None = None
+        self._seen: tuple[str, bool] | None = None  # the best label, and whether to believe it
         self._bad = Outage(
-            "the camera's images cannot be decoded; they are left out",
+            "the camera's images cannot be decoded; they are skipped",
             "the camera's images can be decoded again",
         )
 
     def run(self) -> None:
-        """Until `stop` is set or there are `count` results.
+        """Runs until `stop` is set or there are `count` results.
 
         Raises SourceUnusable, OutputLost, BrokenPipeError.
         """
@@ -223,18 +222,18 @@ class Watching:
             return None
         self._bad.succeed()
         logits, seconds = classifier.infer(image.tensor[np.newaxis], self._threads)
-        predictions = [
-            item
-            for item in classifier.rank(logits[0], self._top_k)
-            if item.score >= self._options.min_score
-        ]
+        ranked = classifier.rank(logits[0], self._top_k)
+        known = classifier.estimate_known(logits[0])
+        predictions = [item for item in ranked if item.score >= self._options.min_score]
         if not predictions:
             self.counts["unsure"] += 1
             return None
-        if self._options.only_changes and predictions[0].label == self._label:
+        notice = describe_unknown(classifier.manifest, known)
+        seen = predictions[0].label, notice is None
+        if self._options.only_changes and seen == self._seen:
             self.counts["unchanged"] += 1
             return None
-        self._label = predictions[0].label
+        self._seen = seen
         took = {
             "decode": image.decode_seconds,
             "preprocess": image.preprocess_seconds,
@@ -244,6 +243,8 @@ class Watching:
             time=taken,
             source=frame.name,
             predictions=predictions,
+            known=known,
+            notice=notice,
             model=classifier.manifest.name,
             trained=classifier.manifest.trained,
             engine=classifier.engine_name,

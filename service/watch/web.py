@@ -1,4 +1,4 @@
-"""Requests to cameras and receivers over HTTP: bounded in time, redirects and what they tell."""
+"""HTTP requests to cameras and receivers: bounded in time, with careful redirects."""
 
 import base64
 import http.client
@@ -27,11 +27,11 @@ class InvalidAddress(Exception):
 
 
 class ExchangeFailed(Exception):
-    """There is no answer, or not all of one; the text says why."""
+    """There is no answer, or an incomplete one; the text says why."""
 
 
 class UntrustedCertificate(ExchangeFailed):
-    """The other side's certificate is not signed by anybody that this machine trusts."""
+    """The other side's certificate is not signed by an authority that this machine trusts."""
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,12 @@ class WebAddress:
 
     @property
     def origin(self) -> tuple[str, str, int]:
-        """What has to be equal for a password to be told again."""
+        """The part of a URL that must be equal for a password to be sent again."""
         return self.scheme, self.host, self.port
 
     @property
     def url(self) -> str:
-        """The whole URL but for name and password."""
+        """The whole URL without name and password."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}://{host}:{self.port}{self.target}"
 
@@ -60,7 +60,7 @@ class WebAddress:
 
 
 class Patience:
-    """How long an exchange may take: seconds of silence, and of the whole; and whether to stop."""
+    """Limits of an exchange: max seconds of silence, and of the whole; and whether to stop."""
 
     def __init__(self, silence: float, whole: float, stop: threading.Event) -> None:
         self.silence = silence
@@ -69,7 +69,7 @@ class Patience:
         self._until = monotonic() + whole
 
     def restart(self) -> None:
-        """The time for the whole begins now."""
+        """Starts the time for the whole exchange."""
         self._until = monotonic() + self.whole
 
     def check(self, silent_since: float) -> None:
@@ -84,7 +84,7 @@ class Patience:
 
 
 def parse_address(text: str) -> WebAddress:
-    """The parts of an http or https URL, which may have a name and a password.
+    """Parses an http or https URL, which may have a name and a password.
 
     Raises InvalidAddress; its message does not quote the URL.
     """
@@ -115,7 +115,7 @@ def parse_address(text: str) -> WebAddress:
 
 @contextmanager
 def fetch(address: WebAddress, patience: Patience) -> Iterator[http.client.HTTPResponse]:
-    """The answer to a GET, redirects followed: the password goes to no other host.
+    """The answer to a GET; redirects are followed, but the password is sent to no other host.
 
     Raises ExchangeFailed.
     """
@@ -180,7 +180,7 @@ def send(
 
 
 def read_piece(answer: http.client.HTTPResponse, size: int) -> bytes:
-    """What has come of the body, waited for, at most `size` bytes; b"" at the end."""
+    """Waits for bytes of the body, at most `size`; b"" at the end."""
     return answer.read1(size)
 
 
@@ -205,14 +205,14 @@ def read_whole(answer: http.client.HTTPResponse, limit: int) -> bytes:
 
 
 def describe_type(answer: http.client.HTTPResponse) -> str:
-    """The media type of an answer in small letters; "" where it has none that is fit to print."""
+    """The media type of an answer in lower case; "" if it has none that can be printed."""
     kind = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     return kind if _MEDIA_TYPE.fullmatch(kind) else ""
 
 
 @cache
 def _load_trusted() -> ssl.SSLContext:
-    """Those who sign certificates; reading them takes longer than a request."""
+    """The trusted certificates; reading them takes longer than a request."""
     return ssl.create_default_context()
 
 
@@ -228,22 +228,22 @@ def _follow(address: WebAddress, place: str) -> WebAddress:
 
 
 class _Wire:
-    """What http.client takes for a socket; reading from it ends when patience does."""
+    """A socket for http.client; reading from it ends when the patience does."""
 
     def __init__(self, opened: socket.socket, patience: Patience) -> None:
         self._opened = opened
         self._patience = patience
 
     def sendall(self, data: bytes) -> None:
-        """Sends all within the seconds of silence, which the socket has as its time-out."""
+        """Sends everything within the seconds of silence, the socket's time-out."""
         self._opened.sendall(data)
 
     def makefile(self, _: str) -> io.BufferedReader:
-        """What the answer is read from."""
+        """The file that the answer is read from."""
         return io.BufferedReader(_Reader(self._opened, self._patience), 65536)
 
     def close(self) -> None:
-        """Nothing: the socket is closed by who opened it, after the answer was read."""
+        """Does nothing: the code that opened the socket closes it after the answer was read."""
 
 
 class _Reader(io.RawIOBase):

@@ -1,4 +1,4 @@
-"""Who gets in, decided before a body is read: by images, bytes and time that wait already."""
+"""Decides which requests are admitted, before their body is read: by images, bytes and time."""
 
 import math
 from collections import Counter
@@ -15,24 +15,24 @@ from service.work.scheduler import Scheduler
 #: A body that is not there this long after its request began holds its bytes, but no place in the
 #: queue: slow clients must not keep out others while the workers are idle.
 YOUNG_SECONDS = 0.25
-#: Bytes that a body takes beside twice its length: what the connection has read ahead.
+#: Bytes that a body takes in addition to twice its length: what the connection has read ahead.
 READ_AHEAD = 64 * 2**10
 _STEP = 256 * 2**10  # bytes of a body of unknown length that are held in advance
 _PRESENT_SECONDS = 5.0  # a caller counts as present this long after its last request
 _MAX_CALLERS = 1000
-_MARGIN = 0.8  # of a deadline, which predictions may fill: they are no promises
+_MARGIN = 0.8  # of a deadline may be filled by predictions, which can be wrong
 
 
 def _measure(size: int) -> int:
-    """Bytes that a body of this size takes: the pieces, and the whole that is made of them."""
+    """Bytes that a body of this size takes: its pieces, and the whole body made of them."""
     return 2 * size + READ_AHEAD
 
 
 class Ticket:
-    """What an admitted request holds: bytes, and while it is young a place in the queue.
+    """What an admitted request holds: bytes, and at first a place in the queue.
 
-    `close` it, whatever happens, and once more for each time that it was shared: a worker may have
-    an image when its request is long answered.
+    It must always be closed, and once more for each time that it was shared: a worker may still
+    have an image of a request that has been answered.
     """
 
     def __init__(
@@ -55,11 +55,11 @@ class Ticket:
         self._owners = 1
 
     def share(self) -> None:
-        """Somebody else needs what it holds, too."""
+        """Adds an owner: somebody else needs what the ticket holds."""
         self._owners += 1
 
     def stall(self, received: int) -> None:
-        """The body pauses: what has not arrived of it is not held for it any longer."""
+        """The body pauses: no memory is held any longer for the rest of it."""
         self._hold(min(self._size, _measure(received)))
 
     def resume(self) -> None:
@@ -67,23 +67,23 @@ class Ticket:
         self._extend(self._full_size)
 
     def grow(self, received: int) -> None:
-        """So much of the body has arrived, of which nobody knew how long it would be.
+        """So many bytes of a body of unknown length have arrived.
 
-        Raises Problem overloaded if there is no room for it.
+        Raises Problem overloaded if there is no room for more.
         """
         if _measure(received) > self._full_size:
             self.reserve(_measure(received + _STEP))
 
     def reserve(self, size: int) -> None:
-        """So many bytes in all are needed. Raises Problem overloaded if there is no room."""
+        """Holds so many bytes in all. Raises Problem overloaded if there is no room."""
         if size > self._full_size:
             self._full_size = size
             self._extend(size)
 
     def complete(self, sizes: list[int], are_tensors: bool = False) -> list[float]:
-        """The body is there and has images of these sizes; the seconds that each will take.
+        """The body is complete and has images of these sizes; returns the seconds for each of them.
 
-        Raises Problem overloaded if they can't be answered in time any more.
+        Raises Problem overloaded if they can no longer be answered in time.
         """
         was_young = self._admission.forget(self)
         costs = [self._predictor.predict(0 if are_tensors else size) for size in sizes]
@@ -93,7 +93,7 @@ class Ticket:
         return costs
 
     def close(self) -> None:
-        """Returns everything, with the last of its owners."""
+        """Returns everything that it holds, once its last owner has closed it."""
         self._admission.forget(self)
         self._owners -= 1
         if self._owners == 0:
@@ -110,7 +110,7 @@ class Ticket:
 
 
 class Admission:
-    """The bounds on what is let in. To be used on the event loop alone.
+    """The limits on admitted requests. To be used on the event loop alone.
 
     `admit` and the tickets raise Problem overloaded (429), with the seconds after which to try
     again.
@@ -144,11 +144,11 @@ class Admission:
         are_tensors: bool = False,
         predictor: Predictor | None = None,
     ) -> Ticket:
-        """Lets in a request for one image or more, or raises Problem overloaded.
+        """Admits a request for one image or more, or raises Problem overloaded.
 
-        `announced`: bytes of the body, None where nobody knows; `deadline`: seconds that the answer
-        may take, from the complete body on; `are_tensors`: nothing is to be decoded; `predictor`:
-        of the model that is asked, None: of the default one.
+        `announced`: bytes of the body, None if unknown. `deadline`: max seconds from the complete
+        body to the answer. `are_tensors`: nothing is to be decoded. `predictor`: that of the
+        requested model; None: of the default one.
         """
         predictor = predictor or self._predictor
         cost, size = self.check_entry(caller, announced, deadline, are_tensors, predictor)
@@ -167,7 +167,7 @@ class Admission:
         are_tensors: bool = False,
         predictor: Predictor | None = None,
     ) -> tuple[float, int]:
-        """What `admit` checks, without letting in; the seconds and the bytes that it would hold."""
+        """Checks what `admit` checks; the seconds and bytes that the request would hold."""
         self._note_presence(caller)
         expected = _STEP if announced is None else announced
         cost = (predictor or self._predictor).predict(0 if are_tensors else expected)
@@ -183,7 +183,7 @@ class Admission:
         return self._scheduler.waiting > 0 or 2 * self.bodies.held > self.bodies.capacity
 
     def check(self, caller: Hashable, images: int, cost: float, deadline: float) -> None:
-        """Raises Problem overloaded unless so many images, `cost` seconds in all, can be let in."""
+        """Raises Problem overloaded unless these images, `cost` seconds in all, can be admitted."""
         self._age(monotonic())
         scheduler = self._scheduler
         waiting = scheduler.waiting + len(self._young)
@@ -213,15 +213,15 @@ class Admission:
 
     @property
     def arriving(self) -> int:
-        """Images with a place in the queue whose bodies are on their way."""
+        """Images whose bodies are arriving and which have a place in the queue."""
         return len(self._young)
 
     def predict_wait(self) -> float:
-        """Seconds until a worker is free for an image that comes now, those on their way first."""
+        """Predicted seconds until a worker is free for an image that comes now."""
         return self._scheduler.predict_wait() + self._young_seconds / self._scheduler.workers
 
     def forget(self, ticket: Ticket) -> bool:
-        """Takes back a ticket's place in the queue; False if it has none any more."""
+        """Takes back a ticket's place in the queue; False if it no longer has one."""
         if ticket not in self._young:
             return False
         del self._young[ticket]
@@ -232,12 +232,12 @@ class Admission:
         return True
 
     def _age(self, now: float) -> None:
-        """Takes their place in the queue from the bodies that are late."""
+        """Takes back the places of bodies that are late."""
         while self._young and now - (oldest := next(iter(self._young))).began > YOUNG_SECONDS:
             self.forget(oldest)
 
     def _find_share(self) -> int:
-        """Images that each caller may have waiting when the queue is more than half full."""
+        """Max waiting images of each caller when the queue is more than half full."""
         now = monotonic()
         if now - self._shared_at > 0.1:  # callers come and go more slowly
             self._shared_at = now

@@ -1,4 +1,4 @@
-"""What a worker does with images: decoded one by one, computed together by their models."""
+"""The work on images: decoded one by one, computed together by their models."""
 
 import asyncio
 import logging
@@ -13,7 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from runtime import Engine, InvalidImage, RuntimeFault, SelfTest
-from service.classification.classifier import Classifier, Prediction, Prepared
+from service.classification.classifier import (
+    Classifier,
+    Prediction,
+    Prepared,
+    describe_unknown,
+)
 from service.classification.explanation import Explanation, explain, measure_explanation
 from service.classification.predictor import Predictor
 from service.classification.text_bodies import explain_text
@@ -47,15 +52,17 @@ class Classified:
     seconds: dict[str, float]
     unit: int  # images that were computed together with it, itself included
     infer_began: float  # of time.perf_counter
-    logits: npt.NDArray[np.float32]  # [classes]
+    logits: npt.NDArray[np.float32]  # [logits], of all labels and perhaps of none
+    known: float | None = None  # how likely it shows a label; None: the model cannot say
+    notice: str | None = None  # what to know before believing the predictions
     explanation: Explanation | None = None  # where it was asked for
 
 
 class Inference:
-    """Owns models and workers.
+    """Owns the models and the workers.
 
-    `start` loads in the background, so that the service can say that it lives and is not ready;
-    the lifecycle learns how it ended.
+    `start` loads in the background, so that the service can already say that it is alive and not
+    ready; the lifecycle learns the result.
     """
 
     def __init__(
@@ -95,20 +102,20 @@ class Inference:
 
     @property
     def self_test(self) -> SelfTest:
-        """How its self-test ended. Raises Problem as `classifier` does."""
+        """The result of its self-test. Raises Problem as `classifier` does."""
         return self.catalogue.default.self_test
 
     def start(self) -> None:
-        """Begins to load and warm the engine; returns at once."""
+        """Begins to load and warm up the engine; returns at once."""
         self._loading = asyncio.create_task(self._load())
 
     async def wait(self) -> None:
-        """Returns when loading is over; the lifecycle says how."""
+        """Returns when loading is over; the lifecycle has the result."""
         if self._loading is not None:
             await self._loading
 
     async def close(self) -> None:
-        """Refuses what waits, finishes what is being computed or loaded, frees the models."""
+        """Refuses what waits, finishes what is being computed or loaded, and frees the models."""
         self._lifecycle.refuse_new()
         await self.wait()
         await self.scheduler.stop(_PATIENCE_SECONDS)
@@ -120,7 +127,7 @@ class Inference:
     def _compute(
         self, jobs: Sequence[Job], is_alone: Callable[[], bool]
     ) -> list[Classified | BaseException]:
-        """What becomes of each job: decoded alone, inferred together with those of its model."""
+        """The result of each job: decoded alone, inferred together with others of its model."""
         by_model: dict[ServedModel, list[Job]] = {}
         for job in jobs:
             by_model.setdefault(job.model or self.catalogue.default, []).append(job)
@@ -173,7 +180,7 @@ class Inference:
 
     @contextmanager
     def _hold(self, size: int, until: float) -> Iterator[None]:
-        """The right to decode one image, which takes so many bytes; in line with the others."""
+        """The right to decode one image, which takes so many bytes; callers wait in line for it."""
         decoding = self._budget.decoding
         with self._decoders or nullcontext(), decoding.hold(size, until, or_all=True):
             yield
@@ -218,6 +225,7 @@ class Inference:
         explanation = None
         try:
             predictions = classifier.rank(logits, job.top_k)
+            known = classifier.estimate_known(logits)
             if job.wish is not None:
                 if job.is_over:
                     return describe_missed_deadline()
@@ -230,7 +238,10 @@ class Inference:
         except Exception as fault:  # of this image alone, not of its unit
             return fault
         image = image.without_tensor()
-        return Classified(predictions, image, stages, unit, infer_began, logits, explanation)
+        return Classified(
+            *(predictions, image, stages, unit, infer_began, logits),
+            *(known, describe_unknown(classifier.manifest, known), explanation),
+        )
 
     # ---- loading
 
@@ -250,12 +261,12 @@ class Inference:
             self._lifecycle.fail_start(fault)
 
     def _heed_change(self) -> None:
-        """The models are others than before."""
+        """The models have changed."""
         self.scheduler.unit = max(model.unit for model in self.catalogue.list())
 
 
 def _sum_explaining(outcomes: Iterable[Classified | BaseException]) -> float:
-    """Seconds that images took because somebody asked why: they say nothing of others."""
+    """Seconds that images took for explanations: they do not predict those of others."""
     return sum(
         outcome.seconds.get("explain", 0.0)
         for outcome in outcomes

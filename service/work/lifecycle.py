@@ -1,4 +1,4 @@
-"""The phases of the service's life, which its probes tell: starting, ready, draining."""
+"""The phases of the service: starting, ready, draining; the probes report them."""
 
 from collections.abc import Callable
 
@@ -6,9 +6,9 @@ from service.messages.problems import Problem
 
 
 class Lifecycle:
-    """Where the service is in its life. To be changed on the event loop.
+    """The present phase of the service. To be changed on the event loop.
 
-    `begin_drain` ends readiness while requests are still taken; `refuse_new` ends that, too.
+    `begin_drain` ends readiness while requests are still accepted; `refuse_new` ends that, too.
     """
 
     def __init__(self, hang_seconds: float) -> None:
@@ -21,7 +21,7 @@ class Lifecycle:
         self.on_change: Callable[[], None] = lambda: None
 
     def watch(self, longest_run: Callable[[], float]) -> None:
-        """Names what tells how long the worker that is busy for longest has been so, in seconds."""
+        """Sets the function that tells the busy seconds of the longest busy worker."""
         self._longest_run = longest_run
 
     def finish_start(self) -> None:
@@ -35,26 +35,26 @@ class Lifecycle:
         self.on_change()
 
     def begin_drain(self) -> None:
-        """Not ready any more; what comes is still answered, and each connection closed after it."""
+        """No longer ready; requests are answered, and then their connections closed."""
         self.is_draining = True
         self.on_change()
 
     def refuse_new(self) -> None:
-        """What comes from now on is refused."""
+        """New requests are refused from now on."""
         self.refuses_new = True
 
     def check_ready(self) -> None:
         """Raises Problem not_ready, no_engine or draining unless balancers may send requests."""
         self.check_open()
         if self.is_draining:
-            raise Problem("draining", "expected a service that goes on; it is being stopped.")
+            raise Problem("draining", "expected a running service; it is being stopped.")
 
     def check_open(self) -> None:
         """Raises Problem not_ready, no_engine or draining unless requests are taken."""
         self.check_started()
         if self.refuses_new:
             raise Problem(
-                "draining", "expected a service that goes on; it has stopped. Ask another one."
+                "draining", "expected a running service; it has stopped. Ask another one."
             )
 
     def check_started(self) -> None:
@@ -64,7 +64,9 @@ class Lifecycle:
                 "no_engine", "expected a loaded model; loading failed. The service's log says why."
             )
         if not self.is_started:
-            raise Problem("not_ready", "expected a loaded model; it is on its way. Try again.")
+            raise Problem(
+                "not_ready", "expected a loaded model; it is still being loaded. Try again."
+            )
 
     def check_alive(self) -> None:
         """Raises Problem hanging if a worker has been busy with one image for too long."""
@@ -73,5 +75,5 @@ class Lifecycle:
             raise Problem(
                 "hanging",
                 f"expected no image to take more than {self._hang_seconds:g} s; one has taken "
-                f"{seconds:.0f} s. Start the service anew.",
+                f"{seconds:.0f} s. Restart the service.",
             )

@@ -1,4 +1,4 @@
-"""What the live objects of the service say of themselves when somebody asks for metrics."""
+"""The metrics that are read from the live objects of the service on request."""
 
 from collections.abc import Callable, Collection, Iterable
 from typing import Protocol
@@ -18,27 +18,27 @@ PHASES = ("starting", "ready", "draining", "stopping", "failed")
 
 
 class MemoryBudget(Protocol):
-    """The bytes that the service may use, and who may take how many of them."""
+    """The memory budget, and its accounts."""
 
     @property
     def limit(self) -> int | None:
-        """Of the whole process; None: there is none."""
+        """Bytes of the whole process; None: no limit."""
 
     @property
     def base(self) -> int:
-        """What the process takes without any request."""
+        """Bytes that the process takes without any request."""
 
     @property
     def bodies(self) -> Account:
-        """Of bodies that are received or wait."""
+        """The account of bodies that are received or wait."""
 
     @property
     def decoding(self) -> Account:
-        """Of images that are decoded."""
+        """The account of images that are decoded."""
 
 
 class Connection(Protocol):
-    """As much of a connection as is counted."""
+    """The part of a connection that is counted."""
 
     @property
     def is_working(self) -> bool:

@@ -1,4 +1,4 @@
-"""A timer on the event loop: how late it comes is the loop's lag; now and then it wakes others."""
+"""A timer on the event loop that measures its lag and calls other functions regularly."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,11 +9,11 @@ _BEATS = 10  # until others are woken
 
 
 class Pulse:
-    """Beats ten times a second from `start` to `stop`, both on the event loop.
+    """Beats ten times per second from `start` to `stop`, both on the event loop.
 
-    `count_lag` learns of each beat's lateness in seconds, `wake` once a second of the loop's time.
-    A beat that is late puts off the next ones: a loop that stands still for a second is one beat
-    that is a second late.
+    `count_lag` gets each beat's delay in seconds; `wake` is called once per second of the loop's
+    time. A late beat delays the next ones: if the loop stands still for a second, that is one beat
+    with a delay of a second.
     """
 
     def __init__(self, count_lag: Callable[[float], None], wake: Callable[[float], None]) -> None:

@@ -27,10 +27,10 @@ Data = bytes | memoryview | npt.NDArray[np.float32]
 
 
 class Job:
-    """One image on its way through a worker.
+    """One image to be processed by a worker.
 
-    `done` is resolved on the event loop with what the work returned, or with its exception. Times
-    are of time.monotonic.
+    `done` is resolved on the event loop with the work's result, or with its exception. Times are of
+    time.monotonic.
     """
 
     __slots__ = (
@@ -67,13 +67,13 @@ class Job:
         self.on_left: Callable[[], None] = lambda: None  # called once: no worker has it any more
 
     def take_data(self) -> bytes | npt.NDArray[np.float32]:
-        """The image, once: the job holds it no longer, and the file is one block of bytes."""
+        """Returns the image, once: the job no longer holds its block of bytes."""
         data, self.data = self.data, b""
         return bytes(data) if isinstance(data, memoryview) else data
 
     @property
     def is_over(self) -> bool:
-        """Whether nobody wants the answer any more, or it is too late for it."""
+        """Whether the answer is no longer wanted, or would be too late."""
         return self.abandoned or self.deadline <= monotonic()
 
 
@@ -83,10 +83,10 @@ Work = Callable[[Sequence[Job], Callable[[], bool]], Sequence[Outcome]]
 
 
 class Scheduler:
-    """Hands waiting jobs to `workers` threads, up to `unit` of them at once.
+    """Gives waiting jobs to `workers` threads, up to `unit` of them at once.
 
     `unit` is 1 unless the engine computes several images together faster than one after another
-    (`Inference` finds out); a worker takes what waits and never waits for more. `submit`,
+    (`Inference` finds out). A worker takes the jobs that wait, and never waits for more. `submit`,
     `withdraw` and `stop` are called on the event loop; everything else from any thread.
     """
 
@@ -113,14 +113,14 @@ class Scheduler:
     def submit(self, job: Job) -> None:
         """Puts a job into the queue. Raises Problem draining after `stop`."""
         if self._stopped:
-            raise Problem("draining", "expected a service that goes on; this one is being stopped.")
+            raise Problem("draining", "expected a running service; this one is being stopped.")
         with self._lock:
             self._queue.push(job, job.caller, job.connection)
             self._waiting_seconds += job.cost
         self._calls.put(True)
 
     def withdraw(self, job: Job) -> bool:
-        """Takes a job out of the queue; False if it has begun: then only its answer is dropped."""
+        """Removes a job from the queue; False if it has begun: then only its answer is dropped."""
         job.abandoned = True
         with self._lock:
             queues = (self._queue, self._late)
@@ -132,7 +132,7 @@ class Scheduler:
         return removed
 
     def refuse_waiting(self, problem: Problem) -> None:
-        """Ends every job that has not begun with this problem."""
+        """Ends every job that has not begun, with this problem."""
         with self._lock:
             waiting = [*self._queue.clear(), *self._late.clear()]
             self._waiting_seconds = 0.0
@@ -141,10 +141,9 @@ class Scheduler:
             _settle(job, problem)
 
     async def stop(self, patience: float) -> None:
-        """Refuses what waits and ends the workers when they have finished what they have begun.
+        """Refuses what waits, and ends the workers when they have finished their jobs.
 
-        A worker that hangs for more than `patience` seconds is left behind: it ends with the
-        process.
+        A worker that hangs for more than `patience` seconds is abandoned: it ends with the process.
         """
         self._stopped = True
         self.refuse_waiting(Problem("draining", "expected to be in time; the service has stopped."))
@@ -187,7 +186,7 @@ class Scheduler:
             return (self._waiting_seconds + rest) / self.workers
 
     def longest_run(self) -> float:
-        """Seconds since the worker that is busy for longest began; 0: none is busy."""
+        """Seconds since the longest busy worker began its job; 0: none is busy."""
         now = monotonic()
         with self._lock:
             return max((now - began for began, _ in self._running.values()), default=0.0)
@@ -231,9 +230,9 @@ class Scheduler:
         return jobs
 
     def _pop(self) -> Job | None:
-        """The next job; those whose clients have said that they send nothing more come last.
+        """The next job; those whose clients have closed their side of the connection come last.
 
-        Most of these have left, and a few wait for their answer: both say it in the same way.
+        Most of these have left, and a few wait for their answer: both look the same.
         """
         while (job := self._queue.pop()) is not None:
             if not job.connection.half_closed:
@@ -257,7 +256,7 @@ def _tell_loop(job: Job, what: Callable[[], None]) -> None:
 
 
 def _leave(job: Job) -> None:
-    """On the loop: there nobody is about to set `on_left`."""
+    """Called on the event loop, where `on_left` is not being set at the same time."""
     job.on_left()
 
 

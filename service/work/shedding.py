@@ -1,4 +1,4 @@
-"""The log's lines on refused requests: when it begins, how it goes on, when it is over."""
+"""Log lines about refused requests: at the beginning, from time to time, at the end."""
 
 import logging
 from collections import Counter
@@ -10,10 +10,10 @@ _REPORT_SECONDS = 10.0  # between two lines while it goes on
 
 
 class Shedding:
-    """Follows the counts of refusals by reason; thousands of them are a few lines in the log.
+    """Follows the counts of refusals by reason; thousands of them become a few log lines.
 
-    `update` is to be called about once a second. It costs the requests nothing: the counts are
-    those that the metrics have anyway.
+    `update` is to be called about once per second. It costs the requests nothing: the counts are
+    those of the metrics.
     """
 
     def __init__(self, read_counts: Callable[[], Mapping[str, int]]) -> None:
@@ -25,7 +25,7 @@ class Shedding:
         self.is_shedding = False
 
     def update(self, now: float) -> None:
-        """Takes in what was refused since the last time; `now`: seconds of any steady clock."""
+        """Takes the refusals since the last call; `now`: seconds of any steady clock."""
         counts = self._read_counts()
         fresh = Counter(counts)
         fresh.subtract(self._seen)
@@ -45,7 +45,7 @@ class Shedding:
             self._end()
 
     def close(self, now: float) -> None:
-        """Takes in the last ones and ends an account that is still open."""
+        """Takes the last refusals and ends an account that is still open."""
         self.update(now)
         if self.is_shedding:
             self._end()

@@ -34,9 +34,18 @@ def list_places(content: Any, place: tuple[Any, ...] = ()) -> list[tuple[Any, ..
 
 def test_an_answer_is_read_whole_and_what_is_new_is_passed_over() -> None:
     answer = read_as(Classification, CLASSIFICATION | {"new": [1]})
-    assert json.loads(json.dumps(asdict(answer))) == CLASSIFICATION
+    older = {"known": None, "notice": None}  # of a model that does not know "none of these"
+    assert json.loads(json.dumps(asdict(answer))) == CLASSIFICATION | older
     assert answer.best.label == "cat"
     assert isinstance(answer.timings_ms.queue, float)
+
+
+def test_what_a_model_says_of_none_of_these_is_read() -> None:
+    given = {"known": 0.03, "notice": "The image probably shows none of the 22 labels."}
+    answer = read_as(Classification, CLASSIFICATION | given)
+    assert (answer.known, answer.notice) == (0.03, given["notice"])
+    with pytest.raises(UnexpectedContent, match=r"expected null as the answer\.known"):
+        read_as(Classification, CLASSIFICATION | {"known": "0.03"})
 
 
 @given(place=st.sampled_from(list_places(CLASSIFICATION)), value=_json)

@@ -17,6 +17,7 @@ from tests.k8s.rendering import (
     JOBS,
     KSERVE,
     MANIFESTS,
+    OLDEST_KUBECTL,
     ROOT,
     TOOLS,
     VARIANTS,
@@ -73,8 +74,11 @@ def test_schemas_refuse_what_is_too_old(tmp_path: Path) -> None:
     assert "sleep" in answer.stdout + answer.stderr
 
 
-def test_readme_names_the_oldest_version() -> None:
-    assert f"Kubernetes {OLDEST[0]}.{OLDEST[1]} or newer" in (MANIFESTS / "README.md").read_text()
+def test_readme_has_a_table_of_the_oldest_versions() -> None:
+    text = (MANIFESTS / "README.md").read_text()
+    rows = re.findall(r"^\| (\w+) \| (\d+)\.(\d+) \|", text, re.MULTILINE)
+    found = {name: (int(major), int(minor)) for name, major, minor in rows}
+    assert found == {"Kubernetes": OLDEST, "kubectl": OLDEST_KUBECTL}
     assert len(SUPPORTED) >= 5
 
 

@@ -11,6 +11,14 @@ from models.data.catalog import UNION
 from models.data.datasets import DataSet, open_data_set
 from models.data.image_files import ImageFiles
 
+COLOURS = {
+    "blue": (0, 0, 150),
+    "red": (150, 0, 0),
+    "other": (0, 150, 0),
+    "far": (20, 140, 20),
+    "near": (110, 0, 110),
+}
+
 
 def write_image(path: Path, seed: int = 0, size: tuple[int, int] = (16, 12)) -> None:
     """Seeded noise, width x height, in the format that the suffix names."""
@@ -29,6 +37,16 @@ def write_two_colours(folder: Path, train: int = 12, test: int = 4, side: int = 
             path = folder / split / ("blue", "red")[i % 2] / f"{i}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(pixels).save(path)
+
+
+def write_colours(folder: Path, each: int, *names: str, seed: int = 0, side: int = 16) -> None:
+    """Images of COLOURS beside noise, in sub-folders called like them."""
+    random = np.random.default_rng(seed)
+    for name in names:
+        (folder / name).mkdir(parents=True)
+        for i in range(each):
+            pixels = random.integers(0, 100, (side, side, 3)) + np.array(COLOURS[name])
+            Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(folder / name / f"{i}.png")
 
 
 def make_files(content: dict[str, dict[str, bytes]]) -> ImageFiles:

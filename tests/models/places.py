@@ -6,7 +6,7 @@ from models.gather import main
 from tests.models.images import write_image
 from tests.models.repositories import clone_bare, commit_folder
 
-LIMITS = "least = 8\nmost_bytes = 5000\nside = 16\n"
+LIMITS = "min_side = 8\nmax_bytes = 5000\nside = 16\n"
 ANIMALS = {"cat": ["images/cats"], "dog": ["images/*/night/*", "images/rex.png"]}
 SCENES = {"cat": ["1"], "sea": ["0"]}
 TABLE = {"table": "labels/train.csv", "folder": "photos/all of them"}

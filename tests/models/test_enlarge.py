@@ -135,7 +135,7 @@ def test_an_unfinished_training_is_refused(
     content["state"]["epoch"] = 0
     torch.save(content, run / "checkpoint.pt")
     assert main(options(run, data, tmp_path / "new", "--image-size", "32")) == 2
-    assert "has run through its recipe" in capsys.readouterr().err
+    assert "expected a finished training" in capsys.readouterr().err
 
 
 def test_an_enlarged_run_is_neither_enlarged_nor_trained_again(
@@ -147,7 +147,7 @@ def test_an_enlarged_run_is_neither_enlarged_nor_trained_again(
     assert "found one that models.enlarge made" in capsys.readouterr().err
     recipe = Recipe(epochs=1, batch=4, validation_share=0.2)
     job = Job("meliusnet13", open_data_set(data), out, recipe, image_size=18, resume=True)
-    with pytest.raises(CheckpointMismatch, match=r"found what models\.enlarge made of one"):
+    with pytest.raises(CheckpointMismatch, match=r"found what models\.enlarge made from one"):
         run_training(replace(job, stored_side=18, progress=False))
 
 

@@ -68,6 +68,23 @@ def test_the_same_clones_give_the_same_set_with_progress_shown(
     assert open_data_set(places.out).train.sha256() == first
 
 
+def test_a_pack_in_parts_is_the_same_set(places: Places) -> None:
+    assert places.gather("--quiet") == 0
+    whole = open_data_set(places.out).train
+    places.out = places.out.with_name("in parts")
+    assert places.gather("--quiet", "--parts", "2") == 0
+    assert sorted(path.name for path in places.out.iterdir()) == ["train-0.npz", "train-1.npz"]
+    parts = open_data_set(places.out).train
+    assert (parts.names, parts.labels) == (whole.names, whole.labels)
+    assert [parts.read(i) for i in range(8)] == [whole.read(i) for i in range(8)]
+
+
+def test_a_pack_has_at_least_one_part(places: Places, capsys: pytest.CaptureFixture[str]) -> None:
+    assert places.gather("--parts", "0") == 2
+    assert "expected at least 1 part; found --parts 0" in capsys.readouterr().err
+    assert not places.out.exists()
+
+
 def test_reduced_images_show_the_centre(places: Places) -> None:
     pixels = np.zeros((16, 48, 3), np.uint8)
     pixels[:, 16:32] = 200
@@ -192,7 +209,7 @@ def test_an_empty_folder_is_filled_by_the_command_advised(
 def test_a_set_is_written_whole_or_not_at_all(
     places: Places, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fill_the_disk(files: object, folder: Path, split: str) -> None:
+    def fill_the_disk(files: object, folder: Path, split: str, parts: int) -> None:
         (folder / f"{split}.npz").write_bytes(b"half")
         raise OSError("disk full")
 

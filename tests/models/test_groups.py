@@ -35,7 +35,9 @@ def test_sets_to_test_on_alone_become_packs_to_test_on(
         (tmp_path / "set" / "test" / name).mkdir(parents=True)
         (tmp_path / "set" / "test" / name / "a.JPEG").write_bytes(name.encode())
     file, out = tmp_path / "groups.toml", tmp_path / "out"
-    file.write_text("most = 1\nmost_test = 9\n[groups]\npet = ['n1', 'n3']\nbird = ['n2']\n")
+    file.write_text(
+        "max_images = 1\nmax_test_images = 9\n[groups]\npet = ['n1', 'n3']\nbird = ['n2']\n"
+    )
     arguments = ["--from", f"imagenet-samples={tmp_path / 'set'}", "--out", str(out)]
     assert main([str(file), *arguments]) == 0
     assert [path.name for path in out.iterdir()] == ["test.npz"]
@@ -50,7 +52,9 @@ def test_command_line_writes_packs(
     data = make_set("cifar10", {"cat": 4, "dog": 4, "owl": 4})
     monkeypatch.setattr(module, "open_data_set", lambda folder, name, needs_train: data)
     file = tmp_path / "groups.toml"
-    file.write_text("most = 5\nmost_test = 3\n[groups]\npet = ['cat', 'dog']\nbird = ['owl']\n")
+    file.write_text(
+        "max_images = 5\nmax_test_images = 3\n[groups]\npet = ['cat', 'dog']\nbird = ['owl']\n"
+    )
     out = tmp_path / "out"
     assert main([str(file), "--from", "cifar10=DIR", "--out", str(out)]) == 0
     assert "train: 9 images (bird 4, pet 5)" in capsys.readouterr().out

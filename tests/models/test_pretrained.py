@@ -79,7 +79,7 @@ def test_weights_are_written_where_they_can_be(
     torch.save(content, tmp_path / "part.pt")
     out = str(tmp_path / "x.safetensors")
     assert main([str(tmp_path / "part.pt"), "--out", out]) == 2
-    assert "run through; found 0 of 1 epochs" in capsys.readouterr().err
+    assert "expected a finished training; found 0 of 1 epochs" in capsys.readouterr().err
     assert not Path(out).exists()
     assert main([str(tmp_path / "part.pt"), "--out", out, "--unfinished"]) == 0
     Path(out).unlink()

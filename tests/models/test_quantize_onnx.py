@@ -10,6 +10,7 @@ from models.export.__main__ import main as export
 from models.quantize_onnx import main
 from runtime import read_bundle
 from runtime.bundle import write_bundle
+from tests.models.images import write_image
 
 
 @pytest.fixture(scope="module")
@@ -45,12 +46,25 @@ def test_a_trained_network_wants_photos_or_a_word(
     assert content["quantization"]["calibration"]["source"] == "noise"
 
 
+def test_few_photos_are_told(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos = tmp_path / "photos"
+    write_image(photos / "a.jpg")
+    out = ["--out", str(tmp_path / "int8"), "--no-self-test"]
+    assert main([str(bundle), "--calibration", str(photos), *out]) == 0
+    expected = f"expected at least 128 photos for the calibration, found 1 in {photos}"
+    assert expected in capsys.readouterr().err
+    assert main([str(bundle), "--noise", *out, "--replace"]) == 0
+    assert not capsys.readouterr().err
+
+
 def test_what_it_refuses(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     binary, empty = "service/bundles/default", tmp_path / "empty"
     empty.mkdir()
     out = ["--out", str(tmp_path / "int8")]
     for arguments, text in (
-        ([binary, "--noise"], "--float-parts int8"),
+        ([binary, "--noise"], "--float-layers int8"),
         ([str(bundle), "--calibration", str(empty)], "expected photos"),
         ([str(tmp_path / "none")], "none"),
     ):

@@ -85,7 +85,7 @@ def test_an_interruption_ends_in_one_line(
     (run / "checkpoint.pt").touch()
     assert main(arguments) == 130
     assert capsys.readouterr().err == (
-        f"models.train: interrupted; with --resume it goes on from the last checkpoint in {run}\n"
+        f"models.train: interrupted; --resume continues from the last checkpoint in {run}\n"
     )
 
 

@@ -47,10 +47,10 @@ def test_weights_and_graphs_stay_as_they_are(
 
 def test_bundle_may_replace_itself_and_stays_the_second_time(tmp_path: Path) -> None:
     path = Path(shutil.copytree(FORMAT_1, tmp_path / "bundle"))
-    assert main([str(path), "--out", str(path)]) == 0
+    assert main([str(path), "--out", str(path), "--replace"]) == 0
     once = {file.name: file.read_bytes() for file in path.iterdir()}
     assert json.loads(once[MANIFEST])["format"] == FORMAT
-    assert main([str(path), "--out", str(path)]) == 0
+    assert main([str(path), "--out", str(path), "--replace"]) == 0
     assert {file.name: file.read_bytes() for file in path.iterdir()} == once
 
 
@@ -61,7 +61,7 @@ def test_what_another_float_order_changes_is_measured_anew(tmp_path: Path) -> No
     measured = read_bundle(path).manifest.parity
     old = {"native": {"max_abs_logit_difference": 7.5, "inputs": 1}, "abacus": {"inputs": 2}}
     edit(read_bundle(path), lambda m: m.update(float_order=FLOAT_ORDER + 1, parity=old))
-    assert main([str(path), "--out", str(path)]) == 0
+    assert main([str(path), "--out", str(path), "--replace"]) == 0
     manifest = read_bundle(path).manifest
     assert manifest.float_order == FLOAT_ORDER
     assert manifest.parity == {**old, **measured}

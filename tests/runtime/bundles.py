@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from runtime import ENGINES, Manifest
+from runtime import ENGINES, Known, Manifest
 from runtime.bundle import ONNX_GRAPH, TORCHSCRIPT_GRAPH, WEIGHTS, Bundle, write_bundle
 from runtime.images import Preprocessing
 from runtime.kernels.bitpack import GROWTH, pack_bits
@@ -157,9 +157,10 @@ def make_images(plan: Plan, count: int = 2, seed: int = 1) -> NDArray[np.float32
     return random.standard_normal((count, *plan.input)).astype(np.float32)
 
 
-def make_manifest(plan: Plan) -> Manifest:
+def make_manifest(plan: Plan, known: Known | None = None) -> Manifest:
     """A manifest for a plan; write_bundle fills in the files."""
     (classes,), image = plan.output, plan.input[1]
+    classes -= known.extra_logits if known else 0
     return Manifest(
         name="random",
         architecture={},
@@ -170,22 +171,35 @@ def make_manifest(plan: Plan) -> Manifest:
         files={},
         trained=False,
         training=None,
+        known=known,
     )
 
 
 def make_bundle(
-    path: Path, seed: int = 0, *, graphs: bool = True, self_test: bool = False, **options: Any
+    path: Path,
+    seed: int = 0,
+    *,
+    graphs: bool = True,
+    self_test: bool = False,
+    known: Known | None = None,
+    **options: Any,
 ) -> Bundle:
     """Writes a bundle of make_network(seed, **options); without its graphs if `graphs` is false."""
     plan, tensors = make_network(seed, **options)
-    return write_network(path, plan, tensors, graphs=graphs, self_test=self_test)
+    return write_network(path, plan, tensors, graphs=graphs, self_test=self_test, known=known)
 
 
 def write_network(
-    path: Path, plan: Plan, tensors: Tensors, *, graphs: bool = True, self_test: bool = False
+    path: Path,
+    plan: Plan,
+    tensors: Tensors,
+    *,
+    graphs: bool = True,
+    self_test: bool = False,
+    known: Known | None = None,
 ) -> Bundle:
-    """Writes a bundle of a plan and its tensors."""
-    manifest = make_manifest(plan)
+    """Writes a bundle of a plan and its tensors, whose last logit may be no label's."""
+    manifest = make_manifest(plan, known)
     with tempfile.TemporaryDirectory() as temporary:
         files = {WEIGHTS: Path(temporary, WEIGHTS)}
         save_file(tensors, files[WEIGHTS])

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from safetensors.numpy import save_file
 
-from runtime import Bundle, Manifest, Preprocessing
+from runtime import Bundle, Known, KnownFigures, Manifest, Preprocessing
 from runtime.bundle import WEIGHTS, write_bundle
-from runtime.manifest import MANIFEST, find_digest
+from runtime.manifest import MANIFEST, NEWEST_FORMAT, find_digest
 from runtime.plan import parse_plan
 
 WINDOW = {"kernel": 3, "stride": 1, "padding": [1, 1]}
@@ -61,6 +62,15 @@ def make_manifest() -> Manifest:
         temperature=1.5,
         float_order=1,  # as in the golden manifests
     )
+
+
+FIGURES = KnownFigures(0.97, None, 0.02, 40, 30, 0, "held out", "ab" * 32)
+
+
+def make_known_manifest() -> Manifest:
+    """One of format 4: the second logit of the plan is no label's."""
+    known = Known("other", slope=1.25, offset=-0.5, threshold=0.4, measured=FIGURES)
+    return replace(make_manifest(), labels=("ant",), known=known, format=NEWEST_FORMAT)
 
 
 def write_example(folder: Path, manifest: Manifest | None = None) -> Bundle:

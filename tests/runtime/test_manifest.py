@@ -12,14 +12,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime import Bundle, errors, read_bundle
+from runtime import Bundle, Manifest, errors, read_bundle
 from runtime.bundle import WEIGHTS
 from runtime.canonical_json import canonical
 from runtime.kernels import library
-from runtime.manifest import FLOAT_ORDER, FORMAT, MANIFEST, read_manifest
-from tests.runtime.manifests import as_format_1, as_format_2, edit, make_manifest, write_example
+from runtime.manifest import FLOAT_ORDER, FORMAT, MANIFEST, NEWEST_FORMAT, read_manifest
+from tests.runtime.manifests import (
+    as_format_1,
+    as_format_2,
+    edit,
+    make_known_manifest,
+    make_manifest,
+    write_example,
+)
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "manifest_format3.json"
+GOLDEN_4 = GOLDEN.with_name("manifest_format4.json")
 GOLDEN_2 = GOLDEN.with_name("manifest_format2.json")
 
 
@@ -31,7 +39,7 @@ def bundle(tmp_path: Path) -> Bundle:
 def test_what_is_written_is_read(bundle: Bundle) -> None:
     manifest = read_manifest(bundle.path / MANIFEST)
     assert replace(manifest, files={}) == make_manifest()
-    assert manifest.classes == 2
+    assert (manifest.classes, manifest.logits) == (2, 2)
     assert manifest.format == FORMAT == 3
 
 
@@ -95,11 +103,84 @@ def test_format_3_needs_reduce(bundle: Bundle) -> None:
         read_bundle(bundle.path)
 
 
-@pytest.mark.parametrize("number", [0, -1, FORMAT + 1, 10**30])
+@pytest.fixture
+def knowing(tmp_path: Path) -> Bundle:
+    """Of a network whose last logit is no label's."""
+    return write_example(tmp_path, make_known_manifest())
+
+
+def test_what_knows_none_of_these_has_format_4_and_says_so_byte_by_byte(knowing: Bundle) -> None:
+    manifest = read_manifest(knowing.path / MANIFEST)
+    assert replace(manifest, files={}) == make_known_manifest()
+    assert (manifest.classes, manifest.logits, manifest.format) == (1, 2, NEWEST_FORMAT)
+    assert (knowing.path / MANIFEST).read_bytes() == GOLDEN_4.read_bytes()
+    edit(knowing, lambda m: m.update(known={**m["known"], "slope": 1, "offset": 0}))
+    known = read_bundle(knowing.path).manifest.known
+    assert known is not None
+    assert [type(value) for value in (known.slope, known.offset)] == [float, float]
+
+
+def test_known_may_be_absent_in_format_4(knowing: Bundle) -> None:
+    for change in (lambda m: m.update(known=None), lambda m: m.pop("known")):
+        edit(knowing, change)
+        edit(knowing, lambda m: m.update(labels=["ant", "bee"]))
+        manifest = read_bundle(knowing.path).manifest
+        assert (manifest.known, manifest.logits) == (None, 2)
+
+
+@pytest.mark.parametrize("format_", [1, 2, 3])
+def test_known_is_of_format_4(knowing: Bundle, format_: int) -> None:
+    edit(knowing, lambda m: m.update(format=format_))
+    if format_ < 3:
+        edit(knowing, {1: as_format_1, 2: as_format_2}[format_])
+    with pytest.raises(errors.InvalidManifest, match="unknown key 'known'"):
+        read_bundle(knowing.path)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda m: m.update(known=[]), "where an object is expected"),
+        (lambda m: m.update(known={}), "no 'source'"),
+        (lambda m: m["known"].pop("threshold"), "no 'threshold'"),
+        (lambda m: m["known"].update(temperature=1), "unknown key 'temperature'"),
+        (lambda m: m["known"].update(source="odin"), r"known\.source: expected one of other"),
+        (lambda m: m["known"].update(source=["other"]), r"known\.source"),
+        (lambda m: m["known"].update(source="energy"), "to .1. as input and labels say"),
+        (lambda m: m.update(labels=["ant", "bee"]), "to .3. as input and labels say"),
+        (lambda m: m["known"].update(slope=0), r"known\.slope: expected a number above 0"),
+        (lambda m: m["known"].update(slope=-1.5), r"known\.slope"),
+        (lambda m: m["known"].update(slope=10**7), r"known\.slope"),
+        (lambda m: m["known"].update(slope=True), r"known\.slope"),
+        (lambda m: m["known"].update(slope=None), r"known\.slope"),
+        (lambda m: m["known"].update(slope=float("nan")), "expected"),
+        (lambda m: m["known"].update(offset="0"), r"known\.offset"),
+        (lambda m: m["known"].update(offset=-(10**7)), r"known\.offset"),
+        (lambda m: m["known"].update(threshold=0), r"known\.threshold: .*between 0 and 1"),
+        (lambda m: m["known"].update(threshold=1), r"known\.threshold"),
+        (lambda m: m["known"].update(measured=0), "where an object is expected"),
+        (lambda m: m["known"]["measured"].pop("sha256"), "no 'sha256'"),
+        (lambda m: m["known"]["measured"].update(auroc=1), "unknown key 'auroc'"),
+        (lambda m: m["known"]["measured"].update(auroc_far=1.5), r"measured\.auroc_far"),
+        (lambda m: m["known"]["measured"].update(auroc_far=None), r"measured\.auroc_far"),
+        (lambda m: m["known"]["measured"].update(images_far=-1), r"measured\.images_far"),
+        (lambda m: m["known"]["measured"].update(images_far=True), r"measured\.images_far"),
+        (lambda m: m["known"]["measured"].update(data="a\nb"), r"measured\.data"),
+    ],
+)
+def test_wrong_known_is_refused_by_name(
+    knowing: Bundle, change: Callable[[dict[str, Any]], Any], says: str
+) -> None:
+    edit(knowing, change)
+    with pytest.raises(errors.InvalidManifest, match=says):
+        read_bundle(knowing.path)
+
+
+@pytest.mark.parametrize("number", [0, -1, NEWEST_FORMAT + 1, 10**30])
 def test_other_formats_are_refused(bundle: Bundle, number: int) -> None:
     edit(bundle, lambda m: m.update(format=number))
     with pytest.raises(
-        errors.UnsupportedFormat, match=f"says format {number}; this build reads 1, 2 and 3"
+        errors.UnsupportedFormat, match=f"says format {number}; this build reads 1, 2, 3 and 4"
     ):
         read_bundle(bundle.path)
 
@@ -197,6 +278,7 @@ def test_key_said_twice_is_refused(bundle: Bundle) -> None:
         read_bundle(bundle.path)
 
 
+MANIFESTS = [make_manifest(), make_known_manifest()]
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=9), inner),
@@ -211,13 +293,15 @@ def _places(value: Any) -> list[tuple[Any, Any]]:
     return [(value, key) for key in keys] + [place for item in inner for place in _places(item)]
 
 
-@given(data=st.data(), seal=st.booleans())
-def test_any_value_anywhere_is_refused_by_name_or_sealed(data: st.DataObject, seal: bool) -> None:
+@given(data=st.data(), seal=st.booleans(), manifest=st.sampled_from(MANIFESTS))
+def test_any_value_anywhere_is_refused_by_name_or_sealed(
+    data: st.DataObject, seal: bool, manifest: Manifest
+) -> None:
     """Nothing but a BundleError comes out, whatever stands in place of a value; and whatever has
     changed is refused unless the digest was made anew.
     """
     with tempfile.TemporaryDirectory() as folder:
-        made = write_example(Path(folder))
+        made = write_example(Path(folder), manifest)
         before = json.loads((made.path / MANIFEST).read_text())
 
         def change(content: dict[str, Any]) -> None:

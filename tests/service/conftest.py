@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 import service.server.server
-from runtime import Bundle, ImageLimits, Manifest, Preprocessing, SelfTest, SkippedEngine
+from runtime import Bundle, ImageLimits, Known, Manifest, Preprocessing, SelfTest, SkippedEngine
 from runtime.bundle import FileEntry, write_bundle
 from runtime.plan import Plan
 from service.app import create_app
@@ -71,6 +71,20 @@ class FakeEngine:
         """float32 [N, 3, 32, 32] -> float32 [N, 4, 4]: the brightness of the class's channel."""
         blocks = images.reshape(len(images), 3, 4, 8, 4, 8).mean(axis=(3, 5))
         return 3 * blocks[:, class_index]
+
+
+class KnowingEngine(FakeEngine):
+    """A fake engine with one logit more, for none of the labels: it is high where all is grey."""
+
+    def __init__(self, **changes: Any) -> None:
+        known = Known("other", slope=1.0, offset=0.0, threshold=0.4)
+        super().__init__(**{"known": known, **changes})
+
+    def predict(self, images: np.ndarray, threads: int | None = None) -> np.ndarray:
+        """float32 [N, 3, 32, 32] -> float32 [N, 4]."""
+        logits = super().predict(images, threads)
+        none = 3 - np.ptp(logits, axis=1, keepdims=True)
+        return np.hstack([logits, none])
 
 
 class GatedEngine(FakeEngine):
@@ -179,6 +193,12 @@ def make_engine() -> type[FakeEngine]:
 
 
 @pytest.fixture
+def knowing() -> KnowingEngine:
+    """A fake engine that knows "none of these": a grey image shows none of its labels."""
+    return KnowingEngine()
+
+
+@pytest.fixture
 def gated() -> GatedEngine:
     """A fake engine whose calls can be made to wait."""
     return GatedEngine()
@@ -249,6 +269,15 @@ def make_bundle(graph: Path) -> Callable[..., Path]:
 def bundle(make_bundle: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A real bundle that does what the fake engine does; only the onnx engine can run it."""
     return make_bundle(tmp_path_factory.mktemp("bundle") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def knowing_bundle(
+    make_bundle: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The same, which knows "none of these" by the energy of its labels: grey shows none."""
+    known = Known("energy", slope=5.0, offset=-10.0, threshold=0.5)
+    return make_bundle(tmp_path_factory.mktemp("knowing") / "tiny", known=known)
 
 
 @pytest.fixture

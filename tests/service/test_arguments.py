@@ -1,5 +1,6 @@
 """service.arguments: what the command line understands, and its name in the help."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -64,7 +65,7 @@ def test_what_classify_is_without_options() -> None:
     ("words", "text"),
     [
         (["--shard", "0/2"], "expected I/N"),
-        (["--workers", "0"], "expected a number from 1 on"),
+        (["--workers", "0"], "expected a whole number of at least 1"),
         (["--workers", "257"], "expected at most 256"),
         (["--format", "xml"], "invalid choice"),
         (["--json", "--format", "csv"], "not allowed with"),
@@ -118,7 +119,8 @@ def test_numbers_that_a_watch_does_not_take(
     with pytest.raises(SystemExit) as caught:
         build_parser().parse_args(["watch", "frames", *words])
     assert caught.value.code == 2
-    assert f"argument {words[0]}: expected a number from" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert re.search(f"argument {words[0]}: expected a (whole )?number (from|of)", told)
 
 
 def test_a_watch_prints_json_or_text(capsys: pytest.CaptureFixture[str]) -> None:

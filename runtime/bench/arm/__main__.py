@@ -58,7 +58,9 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="one of ours, with its peer; may be repeated (default: all)",
     )
     parser.add_argument(
-        "--parts", action="store_true", help="of ours also stem, stages, transitions and head"
+        "--layer-groups",
+        action="store_true",
+        help="ours also by stem, stages, transitions and head",
     )
     parser.add_argument("--no-peers", action="store_true", help="ours alone, while kernels change")
     parser.add_argument(
@@ -124,7 +126,7 @@ def _measure(args: argparse.Namespace) -> dict[str, Any]:
             args.interpreters,
             pairs=[pair for pair in PAIRS if not args.network or pair[0] in args.network],
             boards=args.board or list(BOARDS),
-            with_parts=args.parts,
+            with_parts=args.layer_groups,
             with_peers=not args.no_peers,
             progress=show_progress,
         )

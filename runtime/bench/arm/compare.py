@@ -104,8 +104,8 @@ def compare_networks(
 
 
 def open_ours(export: Export, network: str) -> list[Contestant]:
-    """With float parts in float32 and in 8 bits. Raises RuntimeFault."""
-    bundles = {network: export(network), network + INT8_SUFFIX: export(network, float_parts=INT8)}
+    """With float layers in float32 and in 8 bits. Raises RuntimeFault."""
+    bundles = {network: export(network), network + INT8_SUFFIX: export(network, float_layers=INT8)}
     return [
         Contestant(name, NATIVE, BINARY, bundle.path, _answer(bundle))
         for name, bundle in bundles.items()

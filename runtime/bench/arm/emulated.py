@@ -47,7 +47,7 @@ class Sections:
 
 
 def find_units(kinds: Sequence[str]) -> list[slice]:
-    """The parts of a plan in groups that run together: a stage with the transition behind it."""
+    """The steps of a plan that run together: a stage with the transition behind it."""
     units, begin = [], 0
     for end in range(1, len(kinds) + 1):
         if end == len(kinds) or (kinds[end - 1], kinds[end]) != ("stage", "transition"):

@@ -52,7 +52,7 @@ def make_tables(figures: Row) -> str:
         ),
     ]
     if parts:
-        head = ["board", "network", "parts", "M instructions", "M cycles", "cycles"]
+        head = ["board", "network", "layer groups", "M instructions", "M cycles", "cycles"]
         blocks.append(make_table(head, [cells for row in parts for cells in list_parts(row)]))
     return "\n\n".join(blocks)
 

@@ -99,7 +99,7 @@ void run_sliced(const SlicedKernels& kernels, int64_t height, int64_t width, int
   const int32_t total = kTaps * channels, planes = layer->sum_planes + 1;
   const uint32_t* bits = random_words(channels * vectors * shape.vector_bytes / 4);
   const uint32_t* flip = allocate<uint32_t>(channels / 32);
-  void* elements = allocate<char>((vectors + 2) * (3 * channels + 1), bytes);
+  void* elements = allocate<char>(element_vectors(shape, channels), bytes);
   void* base = allocate<char>(vectors * 2 * planes, bytes);
   void* block = allocate<char>(vectors * kGrowth * planes, bytes);
   const SlicedVectors& kernel = sliced_vectors(kernels, shape);
@@ -110,7 +110,7 @@ void run_sliced(const SlicedKernels& kernels, int64_t height, int64_t width, int
       shape, channels, layer,   elements,
       base,  block,    planes,  planes,
       false, planes,   nullptr, nullptr,
-      0,     nullptr,  total,   {0, int64_t{shape.vectors} * layer->group_count}};
+      0,     nullptr,  total,   {0, band_count(shape) * layer->group_count}};
   begin_count();
   kernel.spread(spread);
   kernel.count(count);

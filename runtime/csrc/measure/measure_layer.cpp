@@ -95,7 +95,7 @@ void count_sliced(const Layer& layer, bool with_readers) {
               with_readers ? static_cast<int32_t>(reader_count(layer)) : 0,
               nullptr,
               0,
-              {0, int64_t{layer.shape.vectors} * weights->group_count}});
+              {0, band_count(layer.shape) * weights->group_count}});
 }
 
 // ---- what is common to them ----
@@ -156,7 +156,7 @@ void place_layer(void* workspace, Layout* layout, Layer* layer) {
   }
   const size_t plane = static_cast<size_t>(plane_bytes(*layer));
   layer->weights = take(1, sliced_layer_bytes(*layer->kernels->sliced, layer->weight, words));
-  layer->map = take((layer->shape.vectors + 2) * (3 * layer->channels + 1),
+  layer->map = take(element_vectors(layer->shape, layer->channels),
                     static_cast<size_t>(layer->shape.vector_bytes));
   layer->counts = take(kGrowth * (kSumPlanesMost + 1), plane);
   layer->scratch = take(2 * (kSumPlanesMost + 1), plane);

@@ -186,15 +186,16 @@ const char* check_sliced_layer(const StageRecord& stage, const LayerRecord& laye
     entries += static_cast<int32_t>(group_entries(group.outputs, group.size));
   }
   if (first != kGrowth || entries != lists.entry_count) return "lists";
-  const int64_t rows = shape.vectors + 2, plane = int64_t{shape.vectors} * shape.vector_bytes;
   const uint64_t vector = static_cast<uint64_t>(shape.vector_bytes);
   if (!inside(bytes, layer.lists, sizeof(uint16_t),
               entries + static_cast<int64_t>(sizeof(SlicedLayer) / sizeof(uint16_t)))) {
     return "offset";
   }
   return layer.first_plane >= 0 && places.bits <= places.bytes &&
-                 inside(places.bytes, places.bits, 1, layer.first_plane + channels, plane) &&
-                 inside(stage.header.member_bytes, places.elements, vector, rows, 3 * channels + 1)
+                 inside(places.bytes, places.bits, 1, layer.first_plane + channels,
+                        plane_bytes(shape)) &&
+                 inside(stage.header.member_bytes, places.elements, vector,
+                        element_vectors(shape, channels))
              ? nullptr
              : "workspace";
 }

@@ -146,18 +146,13 @@ void run_layer(const Work& work, const SlicedVectors& vectors, const Group& grou
   const int64_t group_count = lists->group_count;
   void* elements = at<void>(run.workspace.own, work.places.elements);
   void* base = at<void>(run.workspace.own, work.places.base);
-  const Range items = run.team.share(work.shape.vectors * group_count);
+  const Range items = run.team.share(band_count(work.shape) * group_count);
   if (items.begin < items.end) {
-    vectors.spread({work.shape,
-                    stage.padding,
-                    channels,
-                    work.bits(group, index),
-                    at<uint32_t>(work.part, layer.flip),
-                    elements,
-                    lists->overlapping != 0,
-                    lists->sum_planes + 1,
-                    base,
-                    {items.begin / group_count, (items.end - 1) / group_count + 1}});
+    vectors.spread(
+        {work.shape, stage.padding, channels, work.bits(group, index),
+         at<uint32_t>(work.part, layer.flip), elements, lists->overlapping != 0,
+         lists->sum_planes + 1, base,
+         band_vectors(work.shape, items.begin / group_count, (items.end - 1) / group_count + 1)});
   }
   run.mark(kSpread);
   // The next layer may change the counts; then it alone reads them as they are.
@@ -235,7 +230,7 @@ SlicedPlaces plan_sliced_workspace(const SlicedShape& shape, int32_t widest, int
   places.bits = common->take(channels_read, static_cast<size_t>(plane_bytes(shape)));
   places.counts = common->take(2 * shape.vectors * kGrowth * stage.count_planes, vector_bytes);
   places.bytes = common->bytes();
-  places.elements = member->take((shape.vectors + 2) * (3 * int64_t{widest} + 1), vector_bytes);
+  places.elements = member->take(element_vectors(shape, widest), vector_bytes);
   places.base = member->take(shape.vectors * 2 * (kSumPlanesMost + 1), vector_bytes);
   places.thresholds = member->take(stage.layer_count, sizeof(float));
   places.planes = member->take(stage.layer_count, sizeof(void*));

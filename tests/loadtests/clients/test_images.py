@@ -3,6 +3,7 @@
 import email.parser
 import email.policy
 import io
+import re
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,10 @@ from PIL import Image
 from loadtests.clients.images import (
     CONTENT_TYPE,
     FORMATS,
+    MIXED_SIZES,
     SIZES,
     build_image,
+    describe_sizes,
     generate_images,
     generate_jpegs,
     read_photos,
@@ -26,11 +29,24 @@ def test_same_seed_gives_same_bytes(seed: int) -> None:
 
 def test_every_size_and_format_appears_and_decodes(seed: int) -> None:
     seen = set()
-    for image in generate_images(seed, len(SIZES) * len(FORMATS)):
+    for image in generate_images(seed, len(MIXED_SIZES) * len(FORMATS)):
         with Image.open(io.BytesIO(image.data)) as opened:
             opened.load()
             seen.add((opened.size, opened.format))
-    assert seen == {(size, name) for size in SIZES for name in FORMATS}
+    assert seen == {(size, name) for size in MIXED_SIZES for name in FORMATS}
+
+
+def test_names_of_sizes_go_from_small_to_large() -> None:
+    pixels = [width * height for width, height in SIZES.values()]
+    assert pixels == sorted(set(pixels))
+    assert pixels[-1] > 12_000_000, "as many as a phone has"
+    assert describe_sizes().startswith("tiny 73x73, thumbnail 160x120, ")
+
+
+def test_the_readme_has_a_table_of_sizes(repository: Path) -> None:
+    text = (repository / "loadtests" / "README.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| (\d+)x(\d+) \|$", text, re.MULTILINE)
+    assert {name: (int(width), int(height)) for name, width, height in rows} == SIZES
 
 
 @pytest.mark.parametrize("size", [(73, 73), (512, 384), (40, 300), (1, 1)])
@@ -66,7 +82,7 @@ def test_body_is_one_image_field() -> None:
 
 
 def test_photos_are_read_by_name(tmp_path: Path) -> None:
-    for name in ("b.PNG", "a.jpg", "notes.txt"):
+    for name in ("b.PNG", "a.jpg", "notes.txt", "Thumbs.db", "desktop.ini", "._a.jpg"):
         (tmp_path / name).write_bytes(name.encode())
     assert [image.name for image in read_photos(tmp_path)] == ["a.jpg", "b.PNG"]
 

@@ -28,6 +28,7 @@ def make_files(folder: Path, names: list[str]) -> Path:
 @pytest.mark.parametrize("part", ["test/", "val/", ""])
 def test_folders_are_labels(tmp_path: Path, part: str) -> None:
     names = [f"{part}cat/2.jpg", f"{part}bird/1.JPG", f"{part}cat/notes.txt"]
+    names += [f"{part}cat/._2.jpg", f"{part}cat/Thumbs.db"]  # of macOS and Windows
     files = list_labelled(make_files(tmp_path, names))
     assert [(file.label, file.path.name) for file in files] == [("bird", "1.JPG"), ("cat", "2.jpg")]
 

@@ -33,7 +33,7 @@ def test_short_run_of_the_repository_s_bundles(run_tool: RunTool, tmp_path: Path
         assert side["peak_rss_bytes"] >= side["idle_rss_bytes"] > 0
         assert side["model_bytes"] > 0
         assert 0 < side["no_model_rss_bytes"] < side["peak_rss_bytes"]
-        assert "images of its own test part" in side["accuracy_record"]
+        assert "images of its own test split" in side["accuracy_record"]
     assert len(ours["slo"]) == 1
     counted = [check for check in found["checks"] if "the service counted" in check["name"]]
     assert [check["held"] for check in counted] == [True, True]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from loadtests.clients.images import JPEG_SIZES, generate_jpegs
+from loadtests.clients.images import SIZES, generate_jpegs
 from loadtests.comparison.material import (
     PHONES,
     PHOTOS,
@@ -29,7 +29,7 @@ def test_material_is_bare_files() -> None:
 def test_generated_photos_unless_a_folder_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(JPEG_SIZES, "phone", (64, 48))  # 12 megapixels take seconds to make
+    monkeypatch.setitem(SIZES, "phone", (64, 48))  # 12 megapixels take seconds to make
     made = make_material(OPTIONS, with_phone=False)
     assert (len(made.photos), len(made.phone), len(made.labelled)) == (PHOTOS, 0, 0)
     assert "generated photos of 512x384 pixels; the same" in describe_material(OPTIONS, made)

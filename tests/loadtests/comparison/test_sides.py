@@ -64,14 +64,14 @@ def test_facts_of_a_trained_model() -> None:
     assert facts.title == "meliusnet13, 160x160"
     assert facts.engine == "native/avx2"
     assert facts.model_bytes == 966512
-    assert facts.record == "86.0 % of 4084 images of its own test part"
+    assert facts.record == "86.0 % of 4084 images of its own test split"
 
 
 def test_facts_that_must_not_be_overlooked() -> None:
     untrained = read_facts(
         change(trained=False, training=None, quantization={"float_parts": 1}), "x"
     )
-    assert untrained.title == "meliusnet13, 160x160, 8-bit parts, untrained"
+    assert untrained.title == "meliusnet13, 160x160, 8-bit layers, untrained"
     assert untrained.record == "none: random weights"
     assert read_facts(change(training={"data": "x"}), "x").record == "not measured"
 

@@ -4,7 +4,8 @@ import io
 
 from PIL import Image
 
-from loadtests.memory.photos import FORMATS, SIZES, generate_photos
+from loadtests.clients.images import MEMORY_SIZES
+from loadtests.memory.photos import FORMATS, generate_photos
 
 
 def test_every_format_in_every_size_up_to_a_megapixel() -> None:
@@ -13,8 +14,8 @@ def test_every_format_in_every_size_up_to_a_megapixel() -> None:
     for image in images:
         with Image.open(io.BytesIO(image.data)) as opened:
             found.add((opened.size, opened.format))
-    assert found == {(size, kind) for size in SIZES for kind in FORMATS}
-    assert max(width * height for width, height in SIZES) <= 1_000_000
+    assert found == {(size, kind) for size in MEMORY_SIZES for kind in FORMATS}
+    assert max(width * height for width, height in MEMORY_SIZES) <= 1_000_000
     assert len({image.name for image in images}) == len(images)
 
 

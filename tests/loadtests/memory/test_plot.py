@@ -29,4 +29,4 @@ def test_chart_of_others_alone_has_no_parts(tmp_path: Path) -> None:
     draw_memory([make_measured("onnx")], tmp_path / "memory.svg")
     text = (tmp_path / "memory.svg").read_text()
     assert "peak RSS of all processes" in text
-    assert "of what the peak" not in text
+    assert "parts of the peak" not in text

@@ -54,5 +54,5 @@ async def test_no_more_than_a_bound_are_open(monkeypatch: pytest.MonkeyPatch) ->
     async with serve(lambda _: asyncio.sleep(0)) as seen:
         clients = StalledClients(seen.address, REQUEST, 20)
         await clients.stall(0.0)
-    assert clients.counts == {"not begun: too many are open": 1}
+    assert clients.counts == {"not started: too many are open": 1}
     assert seen.connections == 0

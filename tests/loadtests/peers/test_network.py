@@ -1,13 +1,16 @@
 """The peers' network gives the labels and scores of the service, or a comparison would be void."""
 
+import io
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from loadtests.clients.images import generate_jpegs
 from loadtests.peers.network import Network, NoNetwork, open_network
-from runtime import Bundle, ImageLimits, load_engine, read_bundle
+from runtime import Bundle, ImageLimits, Known, load_engine, read_bundle
+from runtime.bundle import write_bundle
 from service.classification.classifier import Classifier
 
 SIZES = [(73, 73), (512, 384), (200, 333), (64, 64)]
@@ -27,6 +30,21 @@ def test_answers_are_the_service_s(repository: Path, size: tuple[int, int]) -> N
         answer = peer.classify(image.data)
         assert answer["label"] == best.label
         assert answer["score"] == pytest.approx(best.score, abs=1e-5)
+
+
+def test_a_logit_of_none_of_the_labels_is_no_answer(repository: Path, tmp_path: Path) -> None:
+    found = read_bundle(repository / "service" / "bundles" / "mobilenet_v1")
+    files = {name: found.path / name for name in found.manifest.files}
+    (image,) = generate_jpegs(5, 1, (80, 80))
+    known = Known("other", slope=1.0, offset=0.0, threshold=0.5)
+    labels = found.manifest.labels[:-1]
+    bundle = write_bundle(
+        tmp_path / "b", replace(found.manifest, labels=labels, known=known), files
+    )
+    peer = Network(bundle.path)
+    logits = peer.infer(Image.open(io.BytesIO(image.data)))
+    assert logits.shape == (len(labels),)
+    assert peer.classify(image.data)["label"] in labels
 
 
 def test_network_is_named_by_the_environment(

@@ -45,11 +45,11 @@ def test_errors_of_the_system_say_what_was_expected(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="Errno") as caught:
         missing.read_bytes()
     assert describe_fault(caught.value) == (
-        f"expected a file or folder {missing}; found none. Mend the path."
+        f"expected a file or folder {missing}; found none. Correct the path."
     )
     with pytest.raises(OSError, match="Errno") as caught:
         tmp_path.read_bytes()
     assert describe_fault(caught.value) == (
-        f"expected {tmp_path} to be open to this command; found: is a directory. Mend it, or name "
-        "another."
+        f"expected {tmp_path} to be usable; found: is a directory. Correct that, or "
+        "name another path."
     )

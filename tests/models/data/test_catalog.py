@@ -1,6 +1,7 @@
 """models.data.catalog: the tables add up, and say how many images of a class a part has."""
 
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from models.data.catalog import (
     KnownSet,
     Photo,
 )
+from models.data.held_out import read_list
 
 PARTS = ("train", "validation", "test")
 
@@ -76,5 +78,39 @@ def test_a_gathered_set_comes_from_its_file_of_sources(repository: Path) -> None
     assert (repository / source).is_file()
 
 
-def test_one_set_is_there_to_test_on_alone() -> None:
-    assert [name for name, known in KNOWN.items() if not known.has_train] == ["imagenet-samples"]
+def count_images(known: KnownSet, split: str) -> int:
+    if known.each:
+        return known.classes * known.each.get(split, 0)
+    classes = [photo.wnid for photo in known.photos] or known.counts.get(split, ())
+    return sum(known.expected(split, class_name) for class_name in classes)
+
+
+def test_the_table_of_the_readme_has_the_counts_and_sources_of_all_sets(repository: Path) -> None:
+    readme = (repository / "models" / "README.md").read_text(encoding="utf-8")
+    _, _, table = readme.partition("\n| `--set` |")
+    table, _, _ = table.partition("\n\n")
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
+    told = {name.strip("`"): (where, counts) for name, where, counts in rows[2:]}
+    assert told.keys() == set(NAMES)
+    for name, (where, counts) in told.items():
+        members = [KNOWN[member] for member in name.split("+")]
+        found = [sum(count_images(known, split) for known in members) for split in PARTS]
+        plain = re.sub(r" \(its val\)$", "", counts)
+        assert plain == " / ".join(f"{count:,}" if count else "-" for count in found), name
+        repository_name, _, version = members[0].source.partition("@")
+        if len(members) == 1 and version:
+            assert where.startswith(f"`{repository_name}` @ {version[:8]}, "), name
+
+
+def test_two_sets_are_there_to_test_on_alone() -> None:
+    alone = [name for name, known in KNOWN.items() if not known.has_train]
+    assert alone == ["held-out", "imagenet-samples"]
+
+
+def test_the_held_out_set_counts_as_its_list_does(repository: Path) -> None:
+    rows = read_list(repository / "models" / "recipes" / "held-out.csv")
+    known = KNOWN["held-out"]
+    assert (repository / known.source).is_file()
+    for half, part in (("validation", "validation"), ("figures", "test")):
+        counts = Counter(row.class_name for row in rows if row.half == half)
+        assert known.counts[part] == dict(sorted(counts.items()))

@@ -12,7 +12,7 @@ from models.errors import DataError
 from runtime import read_bundle
 from tests.models.images import make_files
 
-GROUPS = Groups({"pet": ("cat", "dog"), "bird": ("owl",)}, most=5, most_test=3)
+GROUPS = Groups({"pet": ("cat", "dog"), "bird": ("owl",)}, max_images=5, max_test_images=3)
 
 
 def make_set(name: str, classes: dict[str, int]) -> DataSet:
@@ -45,7 +45,7 @@ def test_classes_become_groups_limited_evenly() -> None:
 
 def test_a_class_comes_from_the_first_set_that_has_it() -> None:
     sets = {"a": make_set("a", {"cat": 4, "dog": 4}), "b": make_set("b", {"cat": 9, "owl": 4})}
-    names = group_sets(replace(GROUPS, most=100), sets)["train"].names
+    names = group_sets(replace(GROUPS, max_images=100), sets)["train"].names
     assert not any(name.startswith("b/cat") for name in names)
     assert sum(name.startswith("a/cat") for name in names) == 4
 
@@ -58,7 +58,9 @@ def test_validation_images_are_trained_on() -> None:
 
 def test_all_classes_of_a_set_may_be_a_group() -> None:
     sets = {"a": make_set("a", {"cat": 4, "owl": 3}), "b": make_set("b", {"rose": 2, "tulip": 2})}
-    groups = Groups({"pet": ("cat",), "flower": ("b/*",), "bird": ("owl",)}, most=9, most_test=9)
+    groups = Groups(
+        {"pet": ("cat",), "flower": ("b/*",), "bird": ("owl",)}, max_images=9, max_test_images=9
+    )
     assert group_sets(groups, sets)["train"].counts() == {"bird": 3, "flower": 4, "pet": 4}
     with pytest.raises(DataError, match=r"flower: expected a set of a; found b/\*"):
         group_sets(groups, {"a": sets["a"]})
@@ -70,7 +72,9 @@ def test_all_classes_of_a_set_may_be_a_group() -> None:
 def test_a_class_may_be_taken_from_a_given_set() -> None:
     """Though another has a class of that name first; it may have both."""
     sets = {"a": make_set("a", {"cat": 4, "dog": 4}), "b": make_set("b", {"cat": 6, "owl": 4})}
-    groups = Groups({"pet": ("b/cat", "dog"), "bird": ("b/owl",)}, most=99, most_test=99)
+    groups = Groups(
+        {"pet": ("b/cat", "dog"), "bird": ("b/owl",)}, max_images=99, max_test_images=99
+    )
     parts = group_sets(groups, sets)
     assert parts["train"].counts() == {"bird": 4, "pet": 10}
     assert parts["test"].counts() == {"bird": 2, "pet": 5}
@@ -82,7 +86,7 @@ def test_a_class_may_be_taken_from_a_given_set() -> None:
 
 def test_classes_of_one_name_in_two_sets_share_a_group_evenly() -> None:
     sets = {"a": make_set("a", {"cat": 9, "owl": 1}), "b": make_set("b", {"cat": 9, "dog": 9})}
-    groups = Groups({"pet": ("cat", "b/cat"), "bird": ("owl",)}, most=6, most_test=2)
+    groups = Groups({"pet": ("cat", "b/cat"), "bird": ("owl",)}, max_images=6, max_test_images=2)
     parts = group_sets(groups, sets)
     for part, each in (("train", 3), ("test", 1)):
         names = [name.rpartition("/")[0] for name in parts[part].names if "/cat/" in name]
@@ -110,14 +114,16 @@ def test_classes_of_one_name_in_two_sets_share_a_group_evenly() -> None:
 )
 def test_classes_of_given_sets_are_checked(members: tuple[str, ...], message: str) -> None:
     sets = {"a": make_set("a", {"cat": 4, "dog": 4}), "b": make_set("b", {"cat": 4, "owl": 4})}
-    groups = Groups({"pet": members, "bird": ("owl",)}, most=9, most_test=9)
+    groups = Groups({"pet": members, "bird": ("owl",)}, max_images=9, max_test_images=9)
     with pytest.raises(DataError, match=message):
         group_sets(groups, sets)
 
 
 def test_of_a_set_without_a_test_part_a_tenth_is_tested_on() -> None:
     data = make_set("a", {"cat": 20, "dog": 20, "owl": 20})
-    parts = group_sets(replace(GROUPS, most=99, most_test=99), {"a": replace(data, test=None)})
+    parts = group_sets(
+        replace(GROUPS, max_images=99, max_test_images=99), {"a": replace(data, test=None)}
+    )
     assert parts["train"].counts() == {"bird": 18, "pet": 36}
     assert parts["test"].counts() == {"bird": 2, "pet": 4}
     assert not set(parts["train"].names) & set(parts["test"].names)
@@ -141,15 +147,33 @@ def test_missing_classes_are_named() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("most = 1\nmost_test = 1", "expected whole numbers most and most_test, and a table"),
-        ("most = inf\nmost_test = 1\n[groups]\na = ['x']", r"expected whole numbers .* found inf"),
-        ("most = 1.5\nmost_test = 1\n[groups]\na = ['x']", "expected whole numbers"),
-        ("most = 1\nmost_test = 1\n[groups]\na = 'cat'", "a list of class names for a; found cat"),
-        ("most = 1\nmost_test = 1\n[groups]\na = ['x']\nb = ['x']", "found twice: .'x'"),
-        ("most = 1\nmost_test = 1\n[groups]\na = ['s/x', 's/x']", "found twice: .'s/x'"),
-        ("most = 1\nmost_test = 1\n[groups]\na = ['x']", "at least 2 groups"),
-        ("most = 0\nmost_test = 1\n[groups]\na = ['x']\nb = ['y']", "limits of at least 1"),
-        ("most = 1\nmost_test = 1\n[groups]\na = ['x']\nb = []", "classes in each"),
+        (
+            "max_images = 1\nmax_test_images = 1",
+            "expected whole numbers max_images and max_test_images, and a table",
+        ),
+        (
+            "max_images = inf\nmax_test_images = 1\n[groups]\na = ['x']",
+            r"expected whole numbers .* found inf",
+        ),
+        ("max_images = 1.5\nmax_test_images = 1\n[groups]\na = ['x']", "expected whole numbers"),
+        (
+            "max_images = 1\nmax_test_images = 1\n[groups]\na = 'cat'",
+            "a list of class names for a; found cat",
+        ),
+        (
+            "max_images = 1\nmax_test_images = 1\n[groups]\na = ['x']\nb = ['x']",
+            "found twice: .'x'",
+        ),
+        (
+            "max_images = 1\nmax_test_images = 1\n[groups]\na = ['s/x', 's/x']",
+            "found twice: .'s/x'",
+        ),
+        ("max_images = 1\nmax_test_images = 1\n[groups]\na = ['x']", "at least 2 groups"),
+        (
+            "max_images = 0\nmax_test_images = 1\n[groups]\na = ['x']\nb = ['y']",
+            "limits of at least 1",
+        ),
+        ("max_images = 1\nmax_test_images = 1\n[groups]\na = ['x']\nb = []", "classes in each"),
     ],
 )
 def test_mistakes_in_a_file_are_explained(tmp_path: Path, text: str, message: str) -> None:

@@ -69,7 +69,8 @@ def test_incomplete_copies_are_named(small: Path) -> None:
     (small / "train" / "n1" / "x_0.JPEG").unlink()
     (small / "val" / "n2" / "ILSVRC2012_val_01_0.JPEG").unlink()
     message = (
-        "no whole copy of imagenette: train, class n1: expected 3 images, found 2; test, "
+        "expected a complete copy of imagenette; found differences: "
+        "train, class n1: expected 3 images, found 2; test, "
         "class n2: expected 50 images, found 49. Get it again from nobody/nothing, or leave out "
         "the set's name"
     )

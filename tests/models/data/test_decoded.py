@@ -110,7 +110,7 @@ def test_damaged_files_are_all_named(damaged: ImageFiles) -> None:
         "--skip-damaged",
     ):
         assert expected in str(caught.value)
-    with pytest.raises(DamagedImages, match=r"Mend or remove them\.$"):
+    with pytest.raises(DamagedImages, match=r"Repair or remove them\.$"):
         decode_images(damaged, SPEC)  # of a command that cannot skip them
 
 

@@ -9,6 +9,9 @@ from models.data.image_files import (
     ImageFiles,
     is_test_file,
     join_files,
+    list_folders,
+    list_images,
+    list_visible,
     read_folder,
     relabel,
     separate_test_files,
@@ -53,6 +56,17 @@ def test_every_file_means_every_file_but_hidden_ones(folder: Path) -> None:
         (folder / "cat" / name).touch()
     assert "ant/notes.txt" in read_folder(folder, every_file=True).names
     assert len(read_folder(folder, every_file=True)) == 4
+
+
+def test_images_of_any_folder_are_listed_without_what_systems_keep_there(folder: Path) -> None:
+    for name in ("Thumbs.db", "desktop.ini", ".DS_Store", "._a.jpg", ".trash/b.jpg", "c.txt"):
+        (folder / "cat" / name).parent.mkdir(exist_ok=True)
+        (folder / "cat" / name).touch()
+    names = [path.relative_to(folder).as_posix() for path in list_images(folder)]
+    assert names == ["ant/deep/er/c.webp", "cat/a.PNG", "cat/b.jpg"]
+    assert folder / "cat" / "c.txt" in list_visible(folder)
+    assert [path.name for path in list_folders(folder)] == ["ant", "cat"]
+    assert list_folders(folder / "none") == []
 
 
 def test_where_every_file_counts_none_is_left_out_unseen(folder: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from shutil import copytree
 
 import httpx
 import pytest
@@ -54,7 +55,7 @@ def test_two_dozen_photos_become_a_served_model(tmp_path: Path, repository: Path
     write_photos(tmp_path / "photos", each=8)
     write_photos(tmp_path / "unseen", each=5, seed=99)
     bundle = tmp_path / "bundle"
-    command = f"-m models.train --folder {tmp_path / 'photos'} --out {bundle} --device cpu --quiet"
+    command = f"-m models.train --folder {tmp_path / 'photos'} --out {bundle} --device cpu"
     answer = subprocess.run(
         [sys.executable, *command.split()],
         cwd=repository,
@@ -71,6 +72,8 @@ def test_two_dozen_photos_become_a_served_model(tmp_path: Path, repository: Path
     assert manifest.training is not None
     assert manifest.training["accuracy"]["split"] == "validation"
     assert manifest.training["accuracy"]["images"] == 6
+    assert manifest.temperature == 1, "six photos are too few to fit one"
+    assert "expected at least 50 validation images to fit a temperature, found 6" in answer.stderr
     record = read_record(tmp_path / "bundle-training" / "record.json")
     assert record.data.train_images == 18
     with served(bundle, tmp_path / "log") as url:
@@ -152,6 +155,25 @@ def test_damaged_photos_are_named_or_left_out_and_recorded(
     assert len(read_bundle(tmp_path / "b").manifest.labels) == 3
 
 
+def test_the_splits_of_a_data_set_are_no_classes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A class of trains is one: it has no classes inside, or others beside it."""
+    data, trains = tmp_path / "data", tmp_path / "trains"
+    for split in ("train", "val"):
+        write_photos(data / split, each=2, seed=len(split), size=(16, 12))
+    assert main(["--folder", str(data), "--out", str(tmp_path / "b")]) == 2
+    error = capsys.readouterr().err
+    assert "found the splits of a data set, train, val, with classes in them" in error
+    assert f"Give --data {data} instead of --folder" in error
+    assert not (tmp_path / "b").exists()
+    write_image(trains / "train" / "night" / "1.jpg", seed=1)
+    write_image(trains / "train" / "day" / "2.jpg", seed=2)
+    for seed, name in ((3, "bus/1.jpg"), (4, "bus/2.jpg")):
+        write_image(trains / name, seed=seed)
+    assert open_photos(trains).labels == ("bus", "train")
+
+
 def test_a_place_that_is_no_bundle_is_refused_before_training(tmp_path: Path) -> None:
     assert find_run_folder(tmp_path / "b") == tmp_path / "b-training"
     (tmp_path / "letters").mkdir()
@@ -163,6 +185,16 @@ def test_a_place_that_is_no_bundle_is_refused_before_training(tmp_path: Path) ->
         find_run_folder(tmp_path / "letters" / "a.txt")
     with pytest.raises(DataError, match=r"name of a new folder for the bundle, found \."):
         find_run_folder(Path("."))
+
+
+def test_a_bundle_is_replaced_only_by_the_training_beside_it(
+    repository: Path, tmp_path: Path
+) -> None:
+    bundle = Path(copytree(repository / "service" / "bundles" / "default", tmp_path / "b"))
+    with pytest.raises(DataError, match="found a bundle in it, and no b-training beside it"):
+        find_run_folder(bundle)
+    (tmp_path / "b-training").mkdir()  # of a training that --resume goes on with
+    assert find_run_folder(bundle) == tmp_path / "b-training"
 
 
 @pytest.mark.parametrize(("photos", "epochs"), [(1, 60), (2000, 60), (4000, 30), (10**6, 20)])

@@ -15,11 +15,11 @@ def test_command_line_checks_and_packs(tmp_path: Path, capsys: pytest.CaptureFix
     (tmp_path / "set" / "words.txt").write_text("red\tcrimson, scarlet\nother\tnothing\n")
     assert main(["check", str(tmp_path / "set")]) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [(line["part"], line["images"], line["fewest"]) for line in lines] == [
+    assert [(line["split"], line["images"], line["min_images_of_a_class"]) for line in lines] == [
         ("train", 12, 6),
         ("test", 4, 2),
     ]
-    options = ["--out", str(tmp_path / "packs"), "--parts", "2", "--side", "8"]
+    options = ["--out", str(tmp_path / "packs"), "--shards", "2", "--side", "8"]
     assert main(["pack", str(tmp_path / "set"), *options]) == 0
     packed, folder = open_data_set(tmp_path / "packs"), open_data_set(tmp_path / "set")
     assert packed.train.names == folder.train.names
@@ -34,8 +34,8 @@ def test_command_line_explains_mistakes(tmp_path: Path, capsys: pytest.CaptureFi
     assert main(["check", str(tmp_path)]) == 2
     assert "expected train/ or train.npz" in capsys.readouterr().err
     write_two_colours(tmp_path)
-    assert main(["pack", str(tmp_path), "--out", str(tmp_path / "p"), "--parts", "0"]) == 2
-    assert "at least 1 part" in capsys.readouterr().err
+    assert main(["pack", str(tmp_path), "--out", str(tmp_path / "p"), "--shards", "0"]) == 2
+    assert "at least 1 shard" in capsys.readouterr().err
     for side in ("0", "-1", "5000"):
         assert main(["pack", str(tmp_path), "--out", str(tmp_path / "p"), "--side", side]) == 2
         assert f"expected --side from 1 to 4096 pixels; found {side}" in capsys.readouterr().err
@@ -48,7 +48,7 @@ def test_packs_are_not_mixed_with_others(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_two_colours(tmp_path / "set")
-    command = ["pack", str(tmp_path / "set"), "--out", str(tmp_path / "packs"), "--parts"]
+    command = ["pack", str(tmp_path / "set"), "--out", str(tmp_path / "packs"), "--shards"]
     assert main([*command, "3"]) == 0
     before = sorted((tmp_path / "packs").iterdir())
     assert main([*command, "2"]) == 2

@@ -26,7 +26,7 @@ def test_pack_equals_its_folder(tmp_path: Path) -> None:
 
 def test_parts_are_balanced_and_do_not_show(tmp_path: Path) -> None:
     files = make_files({c: {f"{i}": f"{c}{i}".encode() for i in range(9)} for c in "abc"})
-    paths = write_packs(files, tmp_path, "train", parts=3)
+    paths = write_packs(files, tmp_path, "train", shards=3)
     assert [path.name for path in paths] == ["train-0.npz", "train-1.npz", "train-2.npz"]
     assert all(set(read_pack(path).counts().values()) == {3} for path in paths)
     assert read_packs(find_packs(tmp_path, "train")).sha256() == files.sha256()
@@ -106,7 +106,7 @@ def test_classes_of_a_union_that_a_pack_has_not_do_not_count(tmp_path: Path) -> 
 def test_pack_and_parts_together_are_refused(tmp_path: Path) -> None:
     files = make_files({"a": {"1": b""}, "b": {"2": b""}})
     write_packs(files, tmp_path, "train")
-    write_packs(files, tmp_path, "train", parts=2)
+    write_packs(files, tmp_path, "train", shards=2)
     with pytest.raises(DataError, match="found both"):
         find_packs(tmp_path, "train")
     assert find_packs(tmp_path, "val") == []

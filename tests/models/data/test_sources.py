@@ -21,29 +21,48 @@ def test_sources_are_read(tmp_path: Path) -> None:
     table = ROW.replace("a/b", "c/d.e") + 'table = "t.csv"\nfolder = "f"\n' + CLASSES
     file.write_text(LIMITS + ROW + CLASSES + table)
     sources = read_sources(file)
-    assert (sources.least, sources.most_bytes, sources.side) == (8, 5000, 16)
+    assert (sources.min_side, sources.max_bytes, sources.side) == (8, 5000, 16)
     plain, labelled = sources.repositories
     assert (plain.name, plain.commit, plain.table, plain.folder) == ("a/b", COMMIT, None, None)
     assert plain.classes == {"cat": ("x",), "dog": ("y",)}
     assert (labelled.name, labelled.table, labelled.folder) == ("c/d.e", "t.csv", "f")
     assert labelled.clone_in(Path("clones")) == Path("clones", "c", "d.e")
+    assert (plain.max_images, labelled.max_images) == (None, None)
+
+
+def test_a_repository_may_have_another_limit_of_images_than_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "sources.toml"
+    limited = ROW.replace("a/b", "c/d") + "max_images = 7\n" + CLASSES
+    file.write_text(LIMITS + "max_images = 30\n" + ROW + CLASSES + limited)
+    assert [source.max_images for source in read_sources(file).repositories] == [30, 7]
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (ROW + CLASSES, "expected a whole number least of at least 1; found None"),
-        ("least = true", "expected a whole number least of at least 1; found True"),
-        ("least = 1\nmost_bytes = 1.5", "whole number most_bytes of at least 1; found 1.5"),
-        ("least = 1\nmost_bytes = 1\nside = 0", "whole number side of at least 1; found 0"),
+        (ROW + CLASSES, "expected a whole number min_side of at least 1; found None"),
+        ("min_side = true", "expected a whole number min_side of at least 1; found True"),
+        ("min_side = 1\nmax_bytes = 1.5", "whole number max_bytes of at least 1; found 1.5"),
+        ("min_side = 1\nmax_bytes = 1\nside = 0", "whole number side of at least 1; found 0"),
         (LIMITS, r"expected tables \[\[repository\]\]; found None"),
         (LIMITS + "repository = []", r"expected tables \[\[repository\]\]; found \[\]"),
         (LIMITS + "[repository]\nname = 'a/b'", r"expected tables \[\[repository\]\]; found {"),
         (
             LIMITS + "repository = ['a/b']",
-            "with name, commit, classes, table, folder; found .'a/b'",
+            "with name, commit, classes, table, folder, max_images, without; found .'a/b'",
         ),
-        (LIMITS + ROW.replace("name", "licence = 'MIT'\nname"), "folder; found .'licence'"),
+        (
+            LIMITS + ROW.replace("name", "licence = 'MIT'\nname"),
+            "max_images, without; found .'licence'",
+        ),
+        (
+            LIMITS + "max_images = 0\n" + ROW + CLASSES,
+            "whole number max_images of at least 1; found 0",
+        ),
+        (
+            LIMITS + ROW + "max_images = true\n" + CLASSES,
+            "a/b: expected a whole number max_images of",
+        ),
         (LIMITS + ROW, "expected classes of a/b as a table; found None"),
         (LIMITS + ROW + "classes = ['x']", r"expected classes of a/b as a table; found \['x'\]"),
         (LIMITS + "[[repository]]\ncommit = '1'\n" + CLASSES, "expected name of None as a text"),
@@ -59,6 +78,8 @@ def test_sources_are_read(tmp_path: Path) -> None:
         (LIMITS + ROW + CLASSES + "cow = []", r"expected a list of texts for cow; found \[\]"),
         (LIMITS + ROW + CLASSES + "'a/cow' = ['x']", "names of classes without /; found 'a/cow'"),
         (LIMITS + ROW + CLASSES + "'' = ['x']", "expected names of classes without /; found ''"),
+        (LIMITS + ROW + "without = 'x'\n" + CLASSES, "a list of texts for without; found x"),
+        (LIMITS + ROW + "without = []\n" + CLASSES, r"a list of texts for without; found \[\]"),
         (LIMITS + ROW + "[repository.classes]\ncat = ['x']", "expected at least 2 classes"),
     ],
 )
@@ -109,14 +130,11 @@ def test_sources_of_the_repository_are_the_classes_that_groups_know(repository: 
         assert used <= classes, name
 
 
-def test_the_readme_counts_repositories_and_images_of_sharp_photos(repository: Path) -> None:
-    models = repository / "models"
-    sources = read_sources(models / "recipes" / "sources" / "sharp-photos.toml")
-    count = len(sources.repositories)
-    images = sum(KNOWN["sharp-photos"].counts["train"].values())
-    readme = " ".join((models / "README.md").read_text(encoding="utf-8").split())
-    assert f" in {count} public repositories" in readme
-    assert re.findall(r"(\d+) public repositories", readme) == [str(count)]
-    (row,) = re.findall(r"\| `sharp-photos` \|[^|]*\|[^|]*\|", readme)
-    assert f"made of {count} repositories" in row
-    assert row.endswith(f"| {images:,} / - / - |")
+def test_everyday_photos_have_22_kinds_beside_others(repository: Path) -> None:
+    recipes = repository / "models" / "recipes"
+    sources = read_sources(recipes / "sources" / "everyday.toml")
+    classes = {name for source in sources.repositories for name in source.classes}
+    kinds = set(read_groups(recipes / "groups" / "everyday-photos.toml").members)
+    assert len(kinds) == 22
+    assert classes == {*kinds, "other", "unlabelled"}
+    assert all(source.max_images for source in sources.repositories)  # none outweighs the others

@@ -134,7 +134,7 @@ def test_a_class_that_has_copies_of_later_parts_alone_is_named(
         hold_back(make_set("a/c a/d b/G b/H", validation, test), 0.5)
 
 
-@pytest.mark.parametrize("options", [[], ["--side", "8"], ["--side", "8", "--parts", "3"]])
+@pytest.mark.parametrize("options", [[], ["--side", "8"], ["--side", "8", "--shards", "3"]])
 def test_packs_hold_back_what_training_on_the_untouched_set_would(
     tmp_path: Path, options: list[str]
 ) -> None:
@@ -185,7 +185,7 @@ def test_validation_share_is_refused_where_it_makes_no_sense(
     rmtree(tmp_path / "set" / "val")
     (tmp_path / "set" / "test").rename(tmp_path / "test")
     assert main([*command, "0.2"]) == 2
-    message = "set: expected a set with a test part for --validation-share; found none. Leave the"
+    message = "set: expected a set with a test split for --validation-share; found none. Leave the"
     assert message in capsys.readouterr().err
     (tmp_path / "test").rename(tmp_path / "set" / "test")
     rmtree(tmp_path / "set" / "train" / "red")

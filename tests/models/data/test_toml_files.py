@@ -11,12 +11,12 @@ from models.errors import DataError
 
 
 def test_a_file_is_read(tmp_path: Path) -> None:
-    (tmp_path / "a.toml").write_text("most = 3\n[groups]\nbird = ['owl', 'été']\n", "utf-8")
-    assert read_toml(tmp_path / "a.toml") == {"most": 3, "groups": {"bird": ["owl", "été"]}}
+    (tmp_path / "a.toml").write_text("max_images = 3\n[groups]\nbird = ['owl', 'été']\n", "utf-8")
+    assert read_toml(tmp_path / "a.toml") == {"max_images": 3, "groups": {"bird": ["owl", "été"]}}
 
 
 @pytest.mark.parametrize("read", [read_toml, read_groups, read_sources])
-@pytest.mark.parametrize("content", [None, b"no toml", b"most = '\xff'"])
+@pytest.mark.parametrize("content", [None, b"no toml", b"max_images = '\xff'"])
 def test_the_file_is_named(tmp_path: Path, read: object, content: bytes | None) -> None:
     path = tmp_path / "a.toml"
     if content is not None:

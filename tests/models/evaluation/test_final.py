@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from models.data.decoded import LabelledImages
 from models.data.preprocessing import evaluation_preprocessing
-from models.evaluation.final import FinalFigures, measure_final
+from models.evaluation.final import MIN_IMAGES, FinalFigures, measure_final
+from models.records.figures import Temperature
 
 SPEC = evaluation_preprocessing(4)
 
@@ -26,7 +27,7 @@ def images(labels: list[int], bright: list[int]) -> LabelledImages:
     return LabelledImages(pixels.contiguous(), torch.tensor(labels), ("dark", "bright"))
 
 
-def test_the_test_part_is_measured_and_validation_fits_the_temperature(tmp_path: Path) -> None:
+def test_the_test_part_is_measured_and_validation_is_the_other(tmp_path: Path) -> None:
     test = images([0, 1, 1, 1], [0, 255, 255, 0])
     validation = images([0, 1], [0, 255])
     names = ("dark one", "bright one")
@@ -37,10 +38,10 @@ def test_the_test_part_is_measured_and_validation_fits_the_temperature(tmp_path:
     assert calibration
     assert (accuracy.split, accuracy.top1, accuracy.images) == ("test", 75.0, 4)
     assert accuracy.positive_share is None
-    assert calibration.images == 2
+    assert calibration == Temperature(1.0, 2, fitted=False)
     assert seen
     assert (seen.top1, seen.images) == (100.0, 2)
-    assert accuracy.calibration_error_with_temperature is not None
+    assert accuracy.calibration_error_with_temperature is None
     with table.open(newline="") as stream:
         (_, *rows) = csv.reader(stream)
     assert rows == [["dark one", "1", "0"], ["bright one", "1", "2"]]
@@ -56,6 +57,22 @@ def test_without_a_test_part_validation_is_measured(tmp_path: Path) -> None:
     assert seen
     assert seen.top1 == accuracy.top1
     assert calibration
+
+
+def test_few_validation_images_leave_the_temperature_at_1(tmp_path: Path) -> None:
+    """Three to six photos that are all answered right would make scores worse, not better."""
+    test = images([0, 1, 1, 1], [0, 255, 255, 0])
+    for count, fitted in ((6, False), (MIN_IMAGES - 1, False), (MIN_IMAGES, True)):
+        labels = [i % 2 for i in range(count)]
+        validation = images(labels, [255 * label for label in labels])
+        for measured in (test, None):
+            final = measure_final(Colour(), measured, validation, SPEC, "ab", tmp_path / "c.csv")
+            calibration = final.calibration
+            assert calibration
+            assert (calibration.images, calibration.fitted) == (count, fitted)
+            assert (calibration.temperature == 1) is not fitted
+            assert final.test
+            assert (final.test.calibration_error_with_temperature is None) is not fitted
 
 
 def test_without_validation_there_is_no_temperature(tmp_path: Path) -> None:

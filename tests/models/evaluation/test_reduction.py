@@ -10,42 +10,12 @@ from PIL import Image
 from models.data.datasets import open_data_set
 from models.errors import DataError
 from models.evaluation.reduction import measure_reduction
-from models.export.__main__ import main as export
-from runtime import ImageReader, load_engine, read_bundle
-from runtime.bundle import write_bundle
-from tests.runtime.images import make_noise
-
-CLASSES = ("bird", "cat")
+from runtime import ImageReader, load_engine
 
 
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An untrained network of 32 pixels that knows two classes and decodes at full size."""
-    folder = tmp_path_factory.mktemp("reduce")
-    out = folder / "bundle"
-    arguments = ["--num-classes", "2", "--image-size", "32", "--out", str(out)]
-    assert export(["meliusnet13", *arguments]) == 0
-    manifest = read_bundle(out).manifest
-    assert manifest.preprocessing.reduce == 2
-    spec = replace(manifest.preprocessing, reduce=None)
-    manifest = replace(manifest, preprocessing=spec, labels=CLASSES)
-    return write_bundle(out, manifest, {name: out / name for name in manifest.files}).path
-
-
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    """Twelve images, half of them so large that they are reduced."""
-    for i in range(12):
-        folder = tmp_path / "photos" / "test" / CLASSES[i % 2]
-        folder.mkdir(parents=True, exist_ok=True)
-        side = 40 if i < 6 else 200
-        make_noise(side + i, side, seed=i).save(folder / f"{i}.jpg", quality=90)
-    return tmp_path / "photos"
-
-
-def test_record_counts_what_changed(bundle: Path, photos: Path) -> None:
-    engine = load_engine(bundle, "native")
-    files = open_data_set(photos, None, needs_train=False).test
+def test_record_counts_what_changed(full_size_bundle: Path, mixed_photos: Path) -> None:
+    engine = load_engine(full_size_bundle, "native")
+    files = open_data_set(mixed_photos, None, needs_train=False).test
     assert files is not None
     record = measure_reduction(engine, files, 1.0, progress=False)
     spec = engine.bundle.manifest.preprocessing
@@ -67,7 +37,7 @@ def test_record_counts_what_changed(bundle: Path, photos: Path) -> None:
     assert record["margin"]["same"] <= record["margin"]["images"] <= 12
 
 
-def test_classes_that_the_bundle_lacks_are_refused(bundle: Path, tmp_path: Path) -> None:
+def test_classes_that_the_bundle_lacks_are_refused(full_size_bundle: Path, tmp_path: Path) -> None:
     for name in ("cat", "whale"):
         folder = tmp_path / "test" / name
         folder.mkdir(parents=True)
@@ -75,4 +45,4 @@ def test_classes_that_the_bundle_lacks_are_refused(bundle: Path, tmp_path: Path)
     files = open_data_set(tmp_path, None, needs_train=False).test
     assert files is not None
     with pytest.raises(DataError, match="whale"):
-        measure_reduction(load_engine(bundle, "native"), files, 2.0, progress=False)
+        measure_reduction(load_engine(full_size_bundle, "native"), files, 2.0, progress=False)

@@ -40,7 +40,7 @@ def test_untrained_bundle_says_so_and_runs_on_every_engine(
 def test_int8_float_parts_are_recorded_and_run_on_every_engine(tmp_path: Path) -> None:
     base = ["meliusnet13", "--num-classes", "4", "--image-size", "16", "--out"]
     assert main([*base, str(tmp_path / "float")]) == 0
-    assert main([*base, str(tmp_path / "int8"), "--float-parts", "int8"]) == 0
+    assert main([*base, str(tmp_path / "int8"), "--float-layers", "int8"]) == 0
     plain, manifest = (read_bundle(tmp_path / name).manifest for name in ("float", "int8"))
     assert plain.quantization is None
     assert manifest.quantization is not None
@@ -62,7 +62,9 @@ def test_int8_float_parts_are_recorded_and_run_on_every_engine(tmp_path: Path) -
         assert figures["median_abs_logit_difference"] < 1e-3
 
 
-def test_int8_of_a_trained_network_is_calibrated_and_measured(tmp_path: Path) -> None:
+def test_int8_of_a_trained_network_is_calibrated_and_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     write_two_colours(tmp_path / "data", train=40)
     options = "--batch 4 --quiet --epochs 2 --image-size 16 --device cpu --learning-rate 0.01"
     data = str(tmp_path / "data")
@@ -71,13 +73,18 @@ def test_int8_of_a_trained_network_is_calibrated_and_measured(tmp_path: Path) ->
         == 0
     )
     command = ["meliusnet13", "--checkpoint", str(tmp_path / "run" / "checkpoint.pt")]
-    command += ["--out", str(tmp_path / "bundle"), "--float-parts", "int8"]
+    command += ["--out", str(tmp_path / "bundle"), "--float-layers", "int8"]
     assert main(command) == 2
+    capsys.readouterr()
     options = f"--calibration {data} --calibration-images 10 --evaluation {data}"
     assert main([*command, *options.split()]) == 0
     quantization = read_bundle(tmp_path / "bundle").manifest.quantization
     assert quantization is not None
     assert quantization["calibration"] == {"source": "train", "images": 10, "range": "maximum"}
+    assert "warning: expected" not in capsys.readouterr().err
+    assert main([*command, "--calibration", data, "--replace"]) == 0
+    error = capsys.readouterr().err
+    assert f"expected 128 images for the calibration, found 40 in {data}" in error
     assert quantization["accuracy"]["images"] == 4
 
 
@@ -120,7 +127,10 @@ def test_mobilenet_is_for_the_onnx_engine_alone(tmp_path: Path) -> None:
     assert [skipped.name for skipped in engine.skipped] == ["native", "torchscript"]
 
 
-def test_trained_network_keeps_classes_recipe_and_accuracy(tmp_path: Path) -> None:
+def test_trained_network_keeps_classes_recipe_and_accuracy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("models.evaluation.final.MIN_IMAGES", 1)  # so that there is a temperature
     write_two_colours(tmp_path / "data", train=40)
     options = "--batch 4 --quiet --epochs 2 --image-size 16 --device cpu --learning-rate 0.01"
     arguments = ["--data", str(tmp_path / "data"), "--out", str(tmp_path / "run"), *options.split()]
@@ -135,6 +145,6 @@ def test_trained_network_keeps_classes_recipe_and_accuracy(tmp_path: Path) -> No
     assert manifest.training["data"] == "two colours"
     assert manifest.training["accuracy"]["images"] == 4
     assert manifest.training["recipe"]["epochs"] == 2
-    assert manifest.temperature == manifest.training["calibration"]["temperature"]
+    assert manifest.temperature == manifest.training["calibration"]["temperature"] != 1
     assert manifest.training["classes"] == ["blue", "red"]
     assert all(figures["top1_agreement"] == 1 for figures in manifest.parity.values())

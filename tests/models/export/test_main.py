@@ -28,13 +28,13 @@ from tests.models.checkpoints import save_trained
         (["meliusnet13", "--checkpoint", "none.pt"], "none.pt"),
         (["meliusnet13", "--checkpoint", "CHECKPOINT"], "has done 3 of 4 epochs"),
         (["meliusnet13", "--num-classes", "2", "--out", "PHOTOS"], "found other files there"),
-        (["meliusnet13", "--calibration", "PHOTOS"], "are for --float-parts int8; found float32"),
-        (["meliusnet13", "--float-parts", "int8", "--calibration", "PHOTOS"], "expected train/"),
+        (["meliusnet13", "--calibration", "PHOTOS"], "are for --float-layers int8; found float32"),
+        (["meliusnet13", "--float-layers", "int8", "--calibration", "PHOTOS"], "expected train/"),
         (
-            ["meliusnet13", "--float-parts", "int8", "--evaluation", "PHOTOS"],
+            ["meliusnet13", "--float-layers", "int8", "--evaluation", "PHOTOS"],
             "expected test/ or val/ in it",
         ),
-        (["mobilenet_v1_0.25_small", "--float-parts", "int8"], "network with binary layers"),
+        (["mobilenet_v1_0.25_small", "--float-layers", "int8"], "network with binary layers"),
     ],
 )
 def test_mistakes_are_explained(
@@ -52,7 +52,7 @@ def test_mistakes_are_explained(
 
 @pytest.mark.parametrize(
     ("content", "found"),
-    [(b'{"network": "meliusnet13"}', "none that PyTorch wrote"), (None, "no file there. Mend")],
+    [(b'{"network": "meliusnet13"}', "none that PyTorch wrote"), (None, "no file there. Correct")],
 )
 def test_a_checkpoint_that_is_none_is_told_in_our_words(
     content: bytes | None, found: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -75,6 +75,18 @@ def test_parity_is_told_as_sentences(tmp_path: Path, capsys: pytest.CaptureFixtu
         re.match(r"  parity, onnx  +logits differ by .* of 2 images", line) for line in lines
     )
     assert not any("{" in line for line in lines)
+
+
+@pytest.mark.parametrize("parts", ["float32", "int8"])
+def test_8_bit_parts_come_with_a_word_on_their_speed(
+    parts: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["meliusnet13", "--num-classes", "4", "--image-size", "16", "--no-self-test"]
+    options += ["--float-parts", parts, "--parity-inputs", "1", "--out", str(tmp_path / "bundle")]
+    options += ["--calibration-images", "2"] if parts == "int8" else []
+    assert main(options) == 0
+    said = "8-bit layers are much faster than float32 ones where" in capsys.readouterr().err
+    assert said == (parts == "int8")
 
 
 def test_networks_for_measuring_do_without_stored_answers(

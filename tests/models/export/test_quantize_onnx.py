@@ -85,7 +85,8 @@ def test_accuracy_of_the_float_network_is_not_claimed(
 
 
 def test_photos_are_read_from_all_folders(bundle: Path, photos: Path) -> None:
-    (photos / "0" / "notes.txt").write_text("no photo")
+    for name in ("notes.txt", "Thumbs.db", "._0.jpg"):  # macOS keeps this one beside 0.jpg
+        (photos / "0" / name).write_text("no photo")
     images = read_photos(photos, read_bundle(bundle).manifest)
     assert images.shape == (4, 3, 32, 32)
     assert images.dtype == np.float32

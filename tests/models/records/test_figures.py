@@ -1,7 +1,9 @@
 """models.records.figures: as the files of before had them, and no more than was measured."""
 
-from models.records.figures import Accuracy, Adaptation, EpochMetrics, FinalAccuracy
-from models.records.typed_json import as_json
+import json
+
+from models.records.figures import Accuracy, Adaptation, EpochMetrics, FinalAccuracy, Temperature
+from models.records.typed_json import as_json, parse_json
 from runtime import Preprocessing
 
 
@@ -20,6 +22,17 @@ def test_a_network_without_binary_activations_has_no_share_of_them() -> None:
     content = as_json(final)
     assert content["positive_share"] is None
     assert "calibration_error_with_temperature" not in content
+
+
+def test_a_temperature_says_only_if_it_was_not_fitted() -> None:
+    """Records of before had no word for it: all of theirs were fitted."""
+    for value, content in (
+        (Temperature(1.5, 60), {"temperature": 1.5, "images": 60}),
+        (Temperature(1.0, 4, fitted=False), {"temperature": 1.0, "images": 4, "fitted": False}),
+    ):
+        assert as_json(value) == content
+        text = json.dumps(content)
+        assert parse_json(Temperature, text, where="", expected="", remedy="") == value
 
 
 def test_the_preprocessing_of_the_training_is_called_from() -> None:

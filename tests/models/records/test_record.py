@@ -46,7 +46,7 @@ def test_records_of_this_repository_keep_all_that_is_in_them(repository: Path) -
         ("[]", r"should be an object, found \[\]"),
         (json.dumps(make_record(format=9)), "format should be 1, found 9"),
         (json.dumps(make_record(network=3)), "network should be a valid string, found 3"),
-        (json.dumps(make_record(rotation=3)), "this version knows no rotation"),
+        (json.dumps(make_record(rotation=3)), "this version does not know rotation"),
         (json.dumps(make_record(data={})), r"it lacks data\.name, data\.parts"),
         (json.dumps(make_record(epochs=[{"epoch": 1}])), r"it lacks epochs\.0\.loss"),
         (

@@ -32,7 +32,7 @@ def test_networks_trained_elsewhere_stand_beside(runs: Path) -> None:
     text = report_beside(runs, big=ANSWER)
     link = "[big](runs/references/big.json)"
     assert f"| big, images of 72 pixels | 95.5 | 60.0 / 90.0 | {link} |" in text
-    assert "learned from 90, of 2 classes." in text
+    assert "ours were trained on 90 images of 2 classes." in text
     assert "### Bundles on these test images" not in text
 
 

@@ -133,7 +133,7 @@ def test_what_lacks_of_the_state_is_named(tmp_path: Path, key: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "found"),
     [
-        ({"rotation": 5}, "this version knows no rotation"),
+        ({"rotation": 5}, "this version does not know rotation"),
         ({"format": 4, "data": {}}, "format should be 3, found 4"),
         ({"threads": "two"}, "threads should be a valid integer, found two"),
         ({"preprocessing": {**make_flat_content()["preprocessing"], "crop": 0}}, "found 0"),

@@ -36,7 +36,7 @@ def test_damaged_images_stop_a_run_or_are_recorded(data: Path, tmp_path: Path) -
 def test_a_part_that_loses_a_class_is_named(data: Path, tmp_path: Path) -> None:
     for image in (data / "test" / "blue").iterdir():
         image.write_bytes(image.name.encode())
-    with pytest.raises(DataError, match=r"test part: .* all are damaged of blue"):
+    with pytest.raises(DataError, match=r"test split: .* all images are damaged of blue"):
         run_training(make_job(data, tmp_path / "run", skip_damaged=True))
 
 

@@ -76,7 +76,7 @@ def test_resuming_with_another_start_is_refused(
 )
 def test_another_network_is_refused(run: Path, changes: dict[str, Any]) -> None:
     network = build_network("meliusnet13", 2, **changes)
-    with pytest.raises(RecipeError, match="expected a network like the one to start with, melius"):
+    with pytest.raises(RecipeError, match="expected the network of the initial weights, melius"):
         read_start(run / "checkpoint.pt").begin(network, "meliusnet13", ["blue", "red"])
 
 

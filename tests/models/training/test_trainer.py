@@ -222,3 +222,35 @@ def test_distillation_pulls_towards_the_teacher() -> None:
     assert not torch.equal(before["head.fc.bias"], trainer.network.state_dict()["head.fc.bias"])
     assert asked[0].dtype == torch.uint8
     assert evaluate(trainer.network, two_colours(), PREPROCESSING).top1 == 50, "all are red"
+
+
+def test_frozen_layer_groups_stay_as_they_begin() -> None:
+    trainer = make_trainer(replace(RECIPE, epochs=1, freeze=3))
+    before = deepcopy(trainer.network.state_dict())
+    after = finish(trainer)
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed
+    assert {name.split(".")[0] for name in changed} == {"stages", "head"}
+    assert all(name.startswith(("stages.1.", "head.")) for name in changed)
+    with pytest.raises(RecipeError, match=r"at most 4 layer groups for this network; found 5"):
+        make_trainer(replace(RECIPE, freeze=5))
+
+
+def test_balance_draws_small_classes_more_often() -> None:
+    trainer = make_trainer(replace(RECIPE, balance=1.0))
+    few = two_colours(64).select(torch.tensor([*range(0, 64, 2), 1, 3]))  # 32 blue, 2 red
+    trainer.train = few
+    share = few.labels[trainer._draw_order(0)].float().mean().item()
+    assert 0.25 < share < 0.75
+    assert torch.equal(trainer._draw_order(0), trainer._draw_order(0))
+    assert not torch.equal(trainer._draw_order(0), trainer._draw_order(1))
+
+
+def test_stored_answers_teach() -> None:
+    """Answers that contradict the labels win where the labels count for nothing."""
+    images = two_colours(64)
+    opposite = torch.eye(2)[1 - images.labels]
+    trainer = make_trainer(replace(RECIPE, epochs=6, distillation=1.0), targets=opposite)
+    finish(trainer)
+    accuracy = evaluate(trainer.network, two_colours(8), PREPROCESSING)
+    assert accuracy.top1 < 50

@@ -14,7 +14,7 @@ def test_networks_lie_by_arithmetic_and_name(tmp_path: Path) -> None:
     make_bundle(tmp_path / "int8" / "random", graphs=False, int8=True)
     exports = Exports(tmp_path)
     assert exports("random", 16).path == tmp_path / "float32" / "random"
-    assert exports("random", 16, float_parts="int8").path == tmp_path / "int8" / "random"
+    assert exports("random", 16, float_layers="int8").path == tmp_path / "int8" / "random"
 
 
 def test_another_network_is_refused(tmp_path: Path) -> None:

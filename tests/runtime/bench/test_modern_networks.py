@@ -1,5 +1,6 @@
 """The report on networks of today: real children on small graphs, peers that are missing."""
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 
 from runtime.bench import modern_networks
+from runtime.bench.markdown import make_marks
 from runtime.bench.mobile_graphs import SPECS
 from runtime.bench.modern_networks import (
     OURS,
@@ -64,7 +66,12 @@ def test_every_network_has_a_published_accuracy_with_its_source() -> None:
     assert all(50 < top1 < 80 and source for top1, source in PUBLISHED.values())
 
 
-def test_page_says_where_a_user_of_those_stands(repository: Path) -> None:
+@pytest.mark.parametrize("block", ["bench", "bench avx2"])
+def test_tables_of_the_page_have_the_published_accuracy(repository: Path, block: str) -> None:
+    begin, end = make_marks(block)
     page = (repository / "runtime" / "bench" / "README.md").read_text()
-    for name in SPECS.keys() - {"mobilenet_v4_conv_small_0.5"} | {*OURS}:
-        assert f"{PUBLISHED[name][0]} %" in page
+    table = page.partition(begin)[2].partition(end)[0]
+    rows = re.findall(r"^\| (\w[\w.]*) \| (\d\d\.\d) \| \d", table, re.MULTILINE)
+    assert {name: float(top1) for name, top1 in rows} == {
+        name: PUBLISHED[name][0] for name in (*SPECS, *OURS)
+    }

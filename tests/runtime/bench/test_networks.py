@@ -65,9 +65,12 @@ def test_parts_are_those_of_the_plan(bundle: Bundle, eager: bool) -> None:
         assert total["macs"] == sum(part["macs"] for part in parts)
         assert total["chosen"]["median_ms"] > 0
     printed = format_network(result)
-    assert "parts of random, untrained (random weights) within its call: input 3x32x32" in printed
-    assert "all binary parts" in printed
-    assert "all float parts" in printed
+    assert (
+        "layer groups of random, untrained (random weights) within its call: input 3x32x32"
+        in printed
+    )
+    assert "all binary groups" in printed
+    assert "all float groups" in printed
 
 
 def test_popcount_is_measured_where_another_family_is_chosen(bundle: Bundle) -> None:
@@ -75,7 +78,7 @@ def test_popcount_is_measured_where_another_family_is_chosen(bundle: Bundle) -> 
     chosen = {kernel for part in result["parts"] for kernel in part["kernels"]}
     printed = format_network(result)
     assert ("sliced" in chosen) == ("popcount_ms" in result["parts"][0])
-    assert ("sliced" in chosen) == ("the binary parts take popcount kernels" in printed)
+    assert ("sliced" in chosen) == ("the binary layer groups take popcount kernels" in printed)
     assert ("sliced" in chosen) == ("binary and pools" in result["totals"])
 
 

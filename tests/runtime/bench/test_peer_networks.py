@@ -44,10 +44,10 @@ def export(tmp_path_factory: pytest.TempPathFactory) -> Export:
     theirs = Bundle(folder / "theirs", ours.manifest)
     int8 = make_bundle(folder / "int8", graphs=False, stem="grouped", image=32, int8=True)
 
-    def choose(name: str, float_parts: str = "float32") -> Bundle:
+    def choose(name: str, float_layers: str = "float32") -> Bundle:
         if name.startswith("mobilenet"):
             return theirs
-        return int8 if float_parts == "int8" else ours
+        return int8 if float_layers == "int8" else ours
 
     return choose
 
@@ -74,7 +74,7 @@ def test_peers_that_are_installed_take_turns_with_ours(export: Export, tmp_path:
     rows = [(row["network"], row["engine"].partition("/")[0]) for row in result["rows"]]
     assert rows == [
         ("meliusnetc", "native"),
-        ("meliusnetc, 8-bit parts", "native"),
+        ("meliusnetc, 8-bit layers", "native"),
         (LARQ_NETWORK, "native"),
         (LARQ_VARIANT, "native"),
         ("mobilenet_v1_0.5", "onnxruntime"),
@@ -90,7 +90,7 @@ def test_peers_that_are_installed_take_turns_with_ours(export: Export, tmp_path:
         "mobilenet_v1_0.5: mnn int8",
         "larq-compute-engine",
     ]
-    assert [r["network"] for r in result["ratios"]] == ["meliusnetc", "meliusnetc, 8-bit parts"]
+    assert [r["network"] for r in result["ratios"]] == ["meliusnetc", "meliusnetc, 8-bit layers"]
     assert all(ratio["times_as_fast"].keys() == {"fp32", "int8"} for ratio in result["ratios"])
     printed = format_peer_networks(result)
     assert "larq-compute-engine not measured: larq_peer failed: its process ended" in printed

@@ -34,7 +34,7 @@ def test_sections_run_in_their_order(
     assert list(ours.figures) == ["layers", "networks", "engines", "limits"]
     printed = capsys.readouterr().out
     assert printed.count("\ninstruction limits of ") == 1
-    starts = [printed.index(f"\n{text} random") for text in ("parts of", "engines on")]
+    starts = [printed.index(f"\n{text} random") for text in ("layer groups of", "engines on")]
     assert 0 < printed.index("binary layers of random") < starts[0] < starts[1]
 
 

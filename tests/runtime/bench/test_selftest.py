@@ -47,7 +47,7 @@ def test_each_implementation_is_named(bundle: Bundle, capsys: pytest.CaptureFixt
     printed = capsys.readouterr().out
     for item in library.implementations():
         if item.supported:
-            assert f"  {item.name:<10}5 parts, " in printed
+            assert f"  {item.name:<10}5 layer groups, " in printed
     assert "identical to generic" in printed
     assert "DIFFERENT" not in printed
 

@@ -16,14 +16,14 @@ X86 = platform.machine() == "x86_64"
 
 # The file of kernels, the vector in it, and where its tables are.
 FLOATS = ("convolve.inc", "pool.inc", "winograd.inc", "int8.inc")
-SLICED = ("sums.inc", "layer.inc", "pool.inc", "compare.inc")
+SLICED = ("sums.inc", "groups.inc", "elements.inc", "layer.inc", "pool.inc", "compare.inc")
 CASES = {
     "floats/generic": FLOATS,
     "floats/avx512": FLOATS,
     "floats/neon": FLOATS,
     "sliced/avx2": SLICED,
     "sliced/avx512": ("numbers_avx512.inc", *SLICED),
-    "sliced/avx512_half": ("numbers_avx512.inc", *SLICED[:3]),
+    "sliced/avx512_half": ("numbers_avx512.inc", *SLICED[:5]),
     "sliced/neon": SLICED,
 }
 

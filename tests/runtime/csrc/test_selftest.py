@@ -59,7 +59,10 @@ def accepted(output: str) -> int:
 
 # The vectors of each implementation, and the tables of what kernels require of them.
 FLOATS = ("floats/convolve.inc", "floats/pool.inc", "floats/winograd.inc", "floats/int8.inc")
-SLICED = ("sliced/sums.inc", "sliced/layer.inc", "sliced/pool.inc", "sliced/compare.inc")
+SLICED = (
+    *("sliced/sums.inc", "sliced/groups.inc", "sliced/elements.inc", "sliced/layer.inc"),
+    *("sliced/pool.inc", "sliced/compare.inc"),
+)
 NUMBERS = "sliced/numbers_avx512.inc"
 VECTORS = {
     "generic": {"floats": FLOATS},
@@ -67,7 +70,7 @@ VECTORS = {
     "avx512": {
         "floats": FLOATS,
         "sliced": (*SLICED, NUMBERS),
-        "sliced half": (*SLICED[:3], NUMBERS),
+        "sliced half": (*SLICED[:5], NUMBERS),
     },
     "neon": {"floats": FLOATS, "sliced": SLICED},
     "neon_dot": {"floats": FLOATS[3:]},

@@ -12,15 +12,26 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from runtime import ENGINES, InvalidInput, NoEngine, RuntimeFault, load_engine, read_bundle
+from runtime import (
+    ENGINES,
+    InvalidInput,
+    Known,
+    NoEngine,
+    RuntimeFault,
+    load_engine,
+    read_bundle,
+    run_self_test,
+)
 from runtime.bundle import ONNX_GRAPH, WEIGHTS, Bundle, write_bundle
 from runtime.engines.engine import check_images
 from runtime.errors import (
     ImplementationUnavailable,
+    InvalidManifest,
     InvalidRecord,
     NativeUnavailable,
     WrongAnswer,
 )
+from tests.runtime.bundles import make_bundle, make_images
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +54,37 @@ def test_native_comes_first(bundle: Bundle) -> None:
     engine = load_engine(bundle)
     assert engine.name == "native"
     assert engine.skipped == ()
+
+
+def test_every_engine_has_the_logit_of_none_of_these(tmp_path: Path) -> None:
+    """The weights are those of 7 classes: what is written of the last logit changes no bit."""
+    known = Known("other", slope=1.0, offset=0.0, threshold=0.5)
+    plain = make_bundle(tmp_path / "plain")
+    bundle = make_bundle(tmp_path / "known", known=known, self_test=True)
+    assert (bundle.manifest.classes, bundle.manifest.logits) == (6, 7)
+    images = make_images(bundle.manifest.plan, 3)
+    for name in ENGINES:
+        engine = load_engine(bundle, name)
+        logits = engine.predict(images)
+        assert logits.tobytes() == load_engine(plain, name).predict(images).tobytes()
+        assert 0 <= known.estimate(logits[0]) <= 1
+        assert run_self_test(engine).verdict in ("exact", "within bound")
+        if engine.explains:
+            assert engine.explain(images, 5).shape[0] == 3
+            with pytest.raises(InvalidInput, match="a class from 0 to 5, found 6"):
+                engine.explain(images, 6)
+
+
+def test_a_graph_without_the_logit_of_none_of_these_is_refused(
+    tmp_path: Path, repository: Path
+) -> None:
+    """Of a network without a plan the graph alone tells how many logits there are."""
+    bundle = read_bundle(repository / "service" / "bundles" / "mobilenet_v1")
+    known = Known("other", slope=1.0, offset=0.0, threshold=0.5)
+    files = {name: bundle.path / name for name in bundle.manifest.files}
+    wrong = write_bundle(tmp_path / "b", replace(bundle.manifest, known=known), files)
+    with pytest.raises(InvalidManifest, match="input and labels say"):
+        load_engine(wrong, "onnx")
 
 
 def test_fallback_is_logged_and_kept(repository: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -148,7 +148,7 @@ def test_older_graphs_run_part_by_part(network: tuple[Plan, Tensors], tmp_path: 
 @pytest.mark.parametrize("wrong", [["stem"], ["a", "b", "c", "d", "e"], []])
 def test_parts_of_another_plan_are_refused(network: tuple[Plan, Tensors], wrong: list[str]) -> None:
     plan, tensors = network
-    with pytest.raises(InvalidRecord, match=r"the graph has the parts stem, stage1, .*expected"):
+    with pytest.raises(InvalidRecord, match=r"the graph has the layer groups stem, .*expected"):
         fill_parts(script_network(plan), wrong, prepare_parts(plan, tensors))
 
 
@@ -211,5 +211,5 @@ def test_a_graph_that_does_more_than_run_parts_is_refused(tmp_path: Path) -> Non
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         torch.jit.save(torch.jit.script(Writes()), str(tmp_path / "model.ts"))
-    with pytest.raises(InvalidRecord, match=r"only runs parts, found aten::add"):
+    with pytest.raises(InvalidRecord, match=r"only runs layer groups, found aten::add"):
         load_network(tmp_path / "model.ts")

@@ -19,6 +19,7 @@ from runtime import (
     ENGINES,
     Bundle,
     Engine,
+    Known,
     WrongAnswer,
     check_at_load,
     load_engine,
@@ -154,6 +155,22 @@ def test_other_label_within_the_bound_fails(bundle: Bundle, tmp_path: Path) -> N
     assert outcome.largest_difference is not None
     assert outcome.bound is not None
     assert outcome.largest_difference < outcome.bound
+
+
+def test_labels_are_compared_without_the_logit_of_none_of_these(tmp_path: Path) -> None:
+    """Whether it is the largest or not, the labels' order among themselves is what is shown."""
+    known = Known("other", slope=1.0, offset=0.0, threshold=0.5)
+    bundle = make_bundle(tmp_path / "bundle", self_test=True, graphs=False, known=known)
+    engine = load_engine(bundle, "native")
+
+    class Doubting(Wrong):
+        def predict(self, images: np.ndarray) -> np.ndarray:
+            logits = self._engine.predict(images)
+            logits[:, -1] += np.float32(self._error)
+            return logits
+
+    outcome = run_self_test(Doubting(engine, 1000.0))  # type: ignore[arg-type]
+    assert (outcome.verdict, outcome.labels_that_differ) == ("failed", 0)
 
 
 def test_bundle_without_images_is_neither_right_nor_wrong(tmp_path: Path) -> None:

@@ -110,7 +110,7 @@ def test_graph_of_another_plan_is_refused(bundle: Bundle, tmp_path: Path) -> Non
     plan, _ = make_network(pairs=(1,), transitions=())
     save_network(script_network(plan), tmp_path / "graph")
     copy = with_graph(bundle, tmp_path / "graph", tmp_path)
-    with pytest.raises(InvalidRecord, match="the graph has the parts stem, stage1, head"):
+    with pytest.raises(InvalidRecord, match="the graph has the layer groups stem, stage1, head"):
         load_engine(copy, "torchscript")
     assert load_engine(copy).name == "native"  # which does not read the graph
 

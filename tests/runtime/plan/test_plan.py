@@ -104,7 +104,11 @@ WRONG_PLANS: list[tuple[str, Callable[[Json], None], str]] = [
     ("no name", drop_field(STEM, "name"), "step 0: expected a name as `name`, found none"),
     ("odd name", set_field(STEM, "name", "../x"), "expected a name as `name`, found '../x'"),
     ("twice", set_field(3, "name", "stage1"), "found stage1 twice"),
-    ("part", set_field(STEM, "part", "trunk"), "expected a part of stem, stage, .*found 'trunk'"),
+    (
+        "part",
+        set_field(STEM, "part", "trunk"),
+        "expected a `part` of stem, stage, .*found 'trunk'",
+    ),
     ("no input", drop_field(STAGE, "input"), "stage1: expected a list as `input`, found none"),
     ("flat", set_field(STAGE, "input", [64, 8]), "expected 3 whole numbers"),
     ("text", set_field(STAGE, "input", ["64", 8, 8]), "expected 3 whole numbers"),

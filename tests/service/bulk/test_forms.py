@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -63,6 +64,33 @@ def test_of_a_file_that_is_cut_the_whole_rows_are_read(
     end = records[-1].end if records else len(form.encode_header())
     following = form.encode(rows[len(records)]) if len(records) < len(rows) else b"x"
     assert cut - end < len(following)
+
+
+UNSURE = Row("a", (Prediction("cat", 0, 0.5),), None, "m", known=0.03, notice="None of them.")
+
+
+def test_what_a_model_says_of_none_of_these_is_written() -> None:
+    sure = replace(UNSURE, name="b", known=0.99, notice=None)
+    rows = [UNSURE, sure, describe_failure("c", "unreadable", "x")]
+    form = RowForm("csv", 1, has_known=True)
+    data = write(form, rows)
+    assert list(csv.reader(io.StringIO(data.decode()))) == [
+        ["file", "label_1", "index_1", "score_1", "known", "error", "detail"],
+        ["a", "cat", "0", "0.5", "0.03", "", ""],
+        ["b", "cat", "0", "0.5", "0.99", "", ""],
+        ["c", "", "", "", "", "unreadable", "x"],
+    ]
+    records = list(form.read_records(io.BytesIO(data)))
+    assert [record.is_error for record in records] == [False, False, True]
+    with pytest.raises(InvalidRecord):  # a file of a model without it
+        list(RowForm("csv", 1).read_records(io.BytesIO(data)))
+    text = write(RowForm("text", 1), rows).decode().splitlines()
+    assert text == ["a: cat 0.500 (probably none of the labels, 0.030)", "b: cat 0.500"]
+    lines = [json.loads(line) for line in write(RowForm("jsonl", 1), rows).splitlines()]
+    assert [(line.get("known"), line.get("notice")) for line in lines] == [
+        *((0.03, "None of them."), (0.99, None), (None, None)),
+    ]
+    assert "known" not in json.loads(RowForm("jsonl", 1).encode(replace(UNSURE, known=None)))
 
 
 @given(rows=ROWS)

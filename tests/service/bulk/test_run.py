@@ -1,7 +1,9 @@
 """service.bulk.run: rows of files, folders and lists, whatever happens meanwhile."""
 
+import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -64,6 +66,31 @@ def test_prints_json(classify: Any, files: dict[str, Path]) -> None:
     assert [item["label"] for item in good["predictions"]] == ["red"]
     assert (good["engine"], good["model"], good["trained"]) == ("onnx/cpu", "tiny", True)
     assert bad["error"]["code"] == "unsupported_format"
+
+
+def test_an_image_that_shows_no_label_is_said_to(
+    classify: Any, knowing_bundle: Path, files: dict[str, Path], make_image: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "grey.png").write_bytes(make_image("gray", kind="PNG"))
+    images = ["--bundle", knowing_bundle, files["red.jpg"], tmp_path / "grey.png"]
+    status, output, errors = classify(*images)
+    assert (status, errors) == (0, "")
+    red, grey = output.splitlines()
+    assert "probably" not in red
+    assert re.search(r" \(probably none of the labels, 0\.0\d\d\)$", grey)
+    _, output, _ = classify("--json", *images)
+    first, second = map(json.loads, output.splitlines())
+    assert first["notice"] is None
+    assert first["known"] > 0.9
+    assert second["notice"] == "The image probably shows none of the 3 labels."
+    table = tmp_path / "rows.csv"
+    for _ in range(2):  # the second run finds all of them there
+        assert classify("--output", table, *images)[0] == 0
+    rows = list(csv.DictReader(table.read_text().splitlines()))
+    assert [row["known"] for row in rows] == [repr(first["known"]), repr(second["known"])]
+    status, _, errors = classify("--output", table, files["red.jpg"])
+    assert status == 2, "of another model"
+    assert str(table) in errors
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,20 @@
 """service.classification.classifier: preparing, ranking, and the identity of the model."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from runtime import ImageLimits, ImageTooLarge
+from runtime import ImageLimits, ImageTooLarge, KnownFigures
 from runtime.bundle import FileEntry
-from service.classification.classifier import Classifier, InvalidTopK, Prediction, identify_model
+from service.classification.classifier import (
+    Classifier,
+    InvalidTopK,
+    Prediction,
+    describe_unknown,
+    identify_model,
+)
 
 
 @pytest.fixture
@@ -61,6 +68,53 @@ def test_a_temperature_softens_the_scores_and_keeps_the_order(make_engine: Any) 
     powers = np.exp([2, 1, 0])
     assert [item.score for item in ranked] == pytest.approx(powers / powers.sum())
     assert classifier.model_id != Classifier(make_engine(), ImageLimits()).model_id
+
+
+def test_none_of_these_is_no_label(knowing: Any, classifier: Classifier) -> None:
+    """Scores are those of the same network without that logit, however large it is."""
+    able = Classifier(knowing, ImageLimits())
+    logits = np.float32([2, 0, 4])
+    for none in (-30.0, 0.0, 30.0):
+        more = np.append(logits, np.float32(none))
+        assert able.rank(more, 3) == able.rank(more, 9) == classifier.rank(logits, 3)
+        evidence = np.log(np.exp([2.0, 0, 4]).sum()) - none
+        known = able.estimate_known(more)
+        assert known == pytest.approx(1 / (1 + np.exp(-evidence)))
+        says = "The image probably shows none of the 3 labels." if none > 10 else None
+        assert describe_unknown(able.manifest, known) == says
+    assert able.resolve_top_k(3) == 3
+    with pytest.raises(InvalidTopK, match="expected 1 to 3"):
+        able.resolve_top_k(4)
+    with pytest.raises(ArithmeticError):
+        able.rank(np.float32([2, 0, 4, np.nan]), 3)
+
+
+def test_a_model_that_cannot_say_says_nothing(classifier: Classifier) -> None:
+    assert classifier.estimate_known(np.float32([2, 0, 4])) is None
+    assert describe_unknown(classifier.manifest, None) is None
+
+
+def test_at_the_threshold_nothing_is_said(knowing: Any) -> None:
+    manifest = knowing.bundle.manifest
+    assert describe_unknown(manifest, 0.4) is None
+    assert describe_unknown(manifest, 0.39999) is not None
+    one = replace(manifest, labels=("red",))
+    text = "The image probably does not show the one label."
+    assert describe_unknown(one, 0.0) == text
+
+
+def test_the_model_id_changes_with_what_is_known(make_engine: Any, knowing: Any) -> None:
+    known = knowing.bundle.manifest.known
+    variants = [
+        None,
+        *(known, replace(known, slope=2.0), replace(known, offset=1.0)),
+        *(replace(known, threshold=0.3), replace(known, source="energy")),
+    ]
+    ids = {identify_model(make_engine(known=value).bundle.manifest) for value in variants}
+    assert len(ids) == len(variants)
+    figures = KnownFigures(0.9, 0.9, 0.1, 1, 1, 1, "d", "ab")  # change no answer
+    measured = replace(knowing.bundle.manifest, known=replace(known, measured=figures))
+    assert identify_model(measured) == identify_model(knowing.bundle.manifest)
 
 
 def test_of_equal_scores_the_lower_index_comes_first(classifier: Classifier) -> None:

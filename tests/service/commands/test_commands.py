@@ -72,7 +72,7 @@ def test_a_new_key_and_its_lines_go_different_ways(capsys: Any) -> None:
     assert main(["make-key", "app", "--rate", "5", "--burst", "9"]) == 0
     lines, note = capsys.readouterr()
     key = note.split()[-1]
-    assert note == f"key for app, shown this once: {key}\n"
+    assert note == f"key for app, shown only once: {key}\n"
     assert key not in lines
     entry = parse_keys(lines.encode(), Path("keys.toml"))["app"]
     assert (entry.rate, entry.burst) == (5, 9)

@@ -65,6 +65,37 @@ async def test_answers_are_those_of_classify(client: httpx.AsyncClient, make_ima
         assert scores[item["index"]] == pytest.approx(item["score"], rel=1e-6)
 
 
+async def test_how_likely_a_label_is_shown_is_an_output(
+    connect: Any, knowing: Any, make_image: Any
+) -> None:
+    """Of files and tensors, as numbers and bytes; the logits are those of the labels."""
+    grey = np.zeros_like(GREEN)
+    async with connect(engine=knowing) as client:
+        known = (await client.post("/classify", content=make_image("gray"))).json()["known"]
+        of_file = (await ask(client, make_image("gray"), 0, path=FILES_PATH)).json()["outputs"]
+        both = await ask(client, *join_tensors(np.concatenate([GREEN, grey])))
+        wanted = [{"name": "known", "parameters": {"binary_data": True}}]
+        alone = await ask(client, *join_tensors(grey, outputs=wanted))
+        config = (await client.get("/v2/models/tiny/config")).json()
+        ranked = [{"name": "known", "parameters": {"classification": 1}}]
+        refused = await ask(client, *join_tensors(grey, outputs=ranked))
+    assert [(out["name"], out["shape"]) for out in of_file] == [
+        ("scores", [1, 3]),
+        ("logits", [1, 3]),
+        ("known", [1, 1]),
+    ]
+    assert of_file[2]["data"] == pytest.approx([known], rel=1e-6)
+    scores, logits, of_tensors = both.json()["outputs"]
+    assert (logits["shape"], of_tensors["shape"]) == ([2, 3], [2, 1])
+    assert sum(scores["data"]) == pytest.approx(2)
+    assert of_tensors["data"][0] > 0.9 > 0.4 > of_tensors["data"][1]
+    assert np.frombuffer(alone.content[-4:], "<f4") == np.float32(of_tensors["data"][1])
+    assert config["parameters"]["known_threshold"] == {"string_value": "0.4"}
+    assert [output["name"] for output in config["output"]] == ["scores", "logits", "known"]
+    assert refused.status_code == 400
+    assert "a classification of scores or logits" in refused.json()["error"]
+
+
 async def test_stages_units_and_images_are_counted(client: Any) -> None:
     await ask(client, *join_tensors(np.concatenate([GREEN, GREEN])))
     metrics = (await client.get("/metrics")).text

@@ -2,6 +2,7 @@
 
 import pytest
 
+from runtime import Known
 from service.messages.problems import Problem
 from service.oip.models import Offers, TensorSpec
 from service.repository.catalogue import Catalogue
@@ -32,6 +33,16 @@ def test_each_bundle_is_two_models(offers: Offers) -> None:
         )
         assert model.labels == ("red", "green", "blue")
         assert (model.platform, model.version) == ("bnn_native", "1")
+
+
+def test_what_knows_none_of_these_has_one_output_more() -> None:
+    known = Known("other", slope=1.0, offset=0.0, threshold=0.5)
+    for model in (make_model(known=known), make_model(True, known=known)):
+        assert model.outputs == (
+            TensorSpec("scores", "FP32", (3,)),
+            TensorSpec("logits", "FP32", (3,)),
+            TensorSpec("known", "FP32", (1,)),
+        )
 
 
 @pytest.mark.parametrize("version", [None, "1"])

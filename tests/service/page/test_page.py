@@ -9,7 +9,7 @@ import json
 import re
 import shutil
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,71 +18,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from runtime import load_engine
 from service.access.key_file import make_key
 from tests.service.browser import PLAIN_HOST, Browser, Tab
 from tests.service.servers import ServerThread, wait_for
 
-DEFAULT = Path(__file__).parents[3] / "service/bundles/default"
 KNOWN = "!document.querySelector('#about').hidden"
 CHOICE = "document.querySelector('#choice').checkVisibility()"
 STORED = "Object.keys(localStorage).length + document.cookie.length"
 ENDED = "[...document.querySelectorAll('article')].every((a) => a.ariaBusy === 'false')"
 BY = "\N{MULTIPLICATION SIGN}"  # between width and height
 Open = Callable[..., Tab]
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    browser = Browser(tmp_path_factory.mktemp("browser"))
-    yield browser
-    browser.close()
-
-
-@pytest.fixture
-def show(browser: Browser, shared_server: ServerThread, serve: Any) -> Iterator[Open]:
-    """Opens the page: of a service with the fake engine, or of another. No script may fail.
-
-    Its tabs are closed before what `serve` has started is stopped.
-    """
-    tabs: list[Tab] = []
-
-    def open_page(server: ServerThread | None = None, host: str = "127.0.0.1", **look: Any) -> Tab:
-        port = (server or shared_server).address[1]
-        tabs.append(browser.open(f"http://{host}:{port}/", **look))
-        return tabs[-1]
-
-    yield open_page
-    for tab in tabs:
-        assert tab.list_faults() == []
-        tab.close()
-
-
-@pytest.fixture(scope="module")
-def real_server() -> Iterator[ServerThread]:
-    """A service with the model that is delivered."""
-    server = ServerThread(load_engine(DEFAULT, "native"))
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def several(serve: Any, make_engine: Any, tmp_path: Path) -> ServerThread:
-    """A service with two models: tiny, the default, and meliusnet13, which is delivered."""
-    shutil.copytree(DEFAULT, tmp_path / "models" / "meliusnet13")
-    started: ServerThread = serve(make_engine(), models=tmp_path / "models")
-    return started
-
-
-@pytest.fixture
-def make_file(tmp_path: Path, make_image: Any) -> Callable[..., Path]:
-    """Writes a one-coloured photo."""
-
-    def make(name: str, *arguments: Any, **options: Any) -> Path:
-        (tmp_path / name).write_bytes(make_image(*arguments, **options))
-        return tmp_path / name
-
-    return make
 
 
 def make_large(orientation: int) -> bytes:
@@ -282,6 +227,57 @@ def test_over_plain_http_the_devices_own_camera_is_offered(
     )
     tab.choose("#capture", make_file("capture.jpg", "red"))
     assert read_labels(tab) == {"capture.jpg": "red"}
+
+
+# ---- photos that show no label
+
+
+@pytest.mark.parametrize(("width", "dark"), [(390, False), (1024, True)])
+def test_a_photo_that_shows_no_label_is_said_to(
+    show: Open, serve: Any, knowing: Any, make_file: Any, width: int, dark: bool
+) -> None:
+    tab = show(serve(knowing), width=width, height=700, dark=dark)
+    tab.choose("#files", make_file("grey.png", "gray", kind="PNG"), make_file("red.jpg", "red"))
+    assert read_labels(tab)["red.jpg"] == "red"
+    shown = (
+        "[...document.querySelectorAll('article')].map((a) => [a.querySelector('h2').innerText, "
+        "a.querySelector('.none').checkVisibility(), a.classList.contains('is-none'), "
+        "getComputedStyle(a.querySelector('.row i')).backgroundColor])"
+    )
+    rows = {name: rest for name, *rest in tab.evaluate(shown)}
+    assert rows["grey.png"][:2] == [True, True]
+    assert rows["red.jpg"][:2] == [False, False]
+    assert rows["grey.png"][2] != rows["red.jpg"][2], "bars are muted"
+    assert tab.read(".is-none .none") == "Probably none of these labels"
+    order = "document.querySelector('.is-none .none').compareDocumentPosition("
+    assert tab.evaluate(f"{order}document.querySelector('.is-none ol')) & 4"), "above the bars"
+    assert re.search(r"Likely to show one of the labels: \d+\.\d %\.", tab.read(".is-none .times"))
+    for text, ground in ((".row", ".row i"), (".row", ".row"), (".none", "article")):
+        place = f".is-none {text}"
+        under = ground if ground == "article" else f".is-none {ground}"
+        under = ".is-none" if under == "article" else under
+        contrast = tab.measure_contrast((place, "color"), under)
+        assert contrast >= 4.5, (text, ground)
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width
+    tab.click("#knows summary")
+    assert "says so where a photo probably shows none" in tab.read("#otherwise")
+
+
+def test_words_for_none_of_these_go_with_the_answer(
+    show: Open, serve: Any, knowing: Any, make_file: Any
+) -> None:
+    """The same photo, asked about again while there is no service, has no answer any more."""
+    tab = show(serve(knowing))
+    tab.choose("#files", make_file("grey.png", "gray", kind="PNG"))
+    read_labels(tab)
+    assert "none of the 3 labels. The best: " in tab.evaluate(
+        "document.querySelector('#said').textContent"
+    )
+    tab.evaluate("fetch = () => Promise.reject(new TypeError('no network')); 0")
+    tab.evaluate("cards[0].enqueue()")
+    tab.wait_for("!document.querySelector('article .fault').hidden")
+    assert not tab.evaluate("document.querySelector('.none').checkVisibility()")
+    assert not tab.evaluate("document.querySelector('.is-none')")
 
 
 # ---- what an answer rests on

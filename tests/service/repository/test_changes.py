@@ -13,7 +13,9 @@ from typing import Any
 import httpx
 import pytest
 
+import runtime.bundle
 import service.repository.changes
+import service.repository.loading
 from service.app import create_app
 from service.memory.budget import Budget, NoMemory
 from service.messages.problems import Problem
@@ -280,7 +282,7 @@ async def test_a_model_beyond_the_budget_is_refused_before_it_is_loaded(
         budget = client.app.state.budget  # type: ignore[attr-defined]
         base, limits = budget.base, budget.limits
         monkeypatch.setattr(service.repository.changes, "estimate_load_bytes", lambda *_: 2**50)
-        monkeypatch.setattr(service.repository.changes, "load_model", None)  # is not called
+        monkeypatch.setattr(service.repository.loading, "load_engine", None)  # is not called
         with pytest.raises(Problem, match=r"MiB of memory .* found \d+ MiB"):
             await find_changes(client).load("birds")
         assert (budget.base, budget.limits) == (base, limits)
@@ -302,12 +304,27 @@ async def test_what_a_model_takes_is_taken_off_the_budget(
         assert budget.decoding.held == 0
 
 
+async def test_a_bundle_is_read_once_for_each_time_that_it_is_loaded(
+    bundle: Path, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, folders = runtime.bundle.read_manifest, []
+
+    def count(file: Path) -> Any:
+        folders.append(file.parent)
+        return read(file)
+
+    monkeypatch.setattr(runtime.bundle, "read_manifest", count)
+    async with serve(bundle, models) as client:
+        await find_changes(client).load("birds")
+    assert folders == [bundle, models / "birds", models / "birds"]
+
+
 async def test_an_unexpected_failure_leaves_the_old_one(
     bundle: Path, models: Path, monkeypatch: pytest.MonkeyPatch, make_image: Any
 ) -> None:
     async with serve(bundle, models) as client:
 
-        def fail(*_: Any) -> None:
+        def fail(*_: Any, **__: Any) -> None:
             raise ZeroDivisionError("what nobody thought of")
 
         monkeypatch.setattr(service.repository.changes, "load_model", fail)
@@ -383,7 +400,7 @@ async def test_what_a_model_keeps_is_known_before_it_is_loaded(
 ) -> None:
     async with serve(bundle, models) as client:
         monkeypatch.setattr(service.repository.changes, "estimate_kept_bytes", lambda *_: 2**50)
-        monkeypatch.setattr(service.repository.changes, "load_model", None)  # is not called
+        monkeypatch.setattr(service.repository.loading, "load_engine", None)  # is not called
         with pytest.raises(Problem, match="expected a memory budget of at least"):
             await find_changes(client).load("birds")
         assert await ask(client, make_image, "birds") == "robin"
@@ -415,7 +432,7 @@ async def test_at_the_start_models_that_are_too_many_end_no_other(
         assert [model["name"] for model in listed["models"]] == kept
         assert listed["failed"] == [name for name in ("ants", "birds") if name not in kept]
         assert await ask(client, make_image) == "red"
-        warned = "the process takes more than the memory budget" in caplog.text
+        warned = "the process takes more memory than planned" in caplog.text
         assert warned is (kept == ["tiny"])
 
 
@@ -428,17 +445,18 @@ async def test_the_end_waits_for_one_model_and_not_for_all(
     loop, loaded = asyncio.get_running_loop(), []
     load = service.repository.changes.load_model
 
-    def wait(folder: Any, settings: Settings, name: str | None) -> Any:
+    def wait(folder: Any, settings: Settings, name: str | None, **options: Any) -> Any:
         loaded.append(name)
         if name == "ants":
             loop.call_soon_threadsafe(entered.set)
             assert gate.wait(30)
-        return load(folder, settings, name)
+        return load(folder, settings, name, **options)
 
     monkeypatch.setattr(service.repository.changes, "load_model", wait)
     app = create_app(Settings(bundle=bundle, models=models, engine="onnx"))
     async with app.lifespan():
-        await entered.wait()
+        async with asyncio.timeout(60):  # a fault before it is logged, and nothing would come
+            await entered.wait()
         late = asyncio.create_task(app.state.inference.changes.load("birds"))
         loop.call_later(0.05, gate.set)
     assert loaded == [None, "ants"]

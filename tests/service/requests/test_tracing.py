@@ -76,7 +76,8 @@ async def test_stages_of_an_image_lie_where_they_were(collected: Collected) -> N
     now = time.time()
     with collected.tracer.start_as_current_span("server") as server:
         tracing.add_image(
-            2, job, Classified([], make_image, seconds, 4, began + 3, np.zeros(3, np.float32))
+            *(2, job),
+            Classified([], make_image, seconds, 4, began + 3, np.zeros(3, np.float32), known=0.25),
         )
     spans = collected.take()
     assert {name: measure(spans[name]) for name in seconds} == pytest.approx(seconds)
@@ -92,7 +93,8 @@ async def test_stages_of_an_image_lie_where_they_were(collected: Collected) -> N
     decode = dict(spans["decode"].attributes or {})
     assert decode["bnn.bytes"] == 6
     assert (decode["bnn.format"], decode["bnn.width"], decode["bnn.height"]) == ("JPEG", 640, 480)
-    assert (spans["infer"].attributes or {})["bnn.images_together"] == 4
+    infer = dict(spans["infer"].attributes or {})
+    assert (infer["bnn.images_together"], infer["bnn.known"]) == (4, 0.25)
 
 
 @pytest.mark.anyio

@@ -95,6 +95,50 @@ async def test_a_batch_answers_image_by_image(client: Any, make_image: Any) -> N
     assert count(client, "bnn_decode_failures_total", code="invalid_image") == 1
 
 
+async def test_an_image_that_shows_no_label_is_said_to(
+    connect: Any, knowing: Any, make_image: Any, client: Any
+) -> None:
+    """Beside the ranking, which is that of the labels; of each image of several for itself."""
+    async with connect(engine=knowing) as able:
+        grey = (await able.post("/classify", content=make_image("gray"))).json()
+        red = (await able.post("/classify?top_k=3", content=make_image("red"))).json()
+        contents = (make_image("gray"), b"no image", make_image("red"))
+        batch = (await able.post("/classify/batch", files=make_files(*contents))).json()["results"]
+        too_many = await able.post("/classify?top_k=4", content=make_image("red"))
+        assert count(able, "bnn_model_images_total", model="tiny") == 4
+        assert count(able, "bnn_unknown_images_total", model="tiny") == 2
+        listed = (await able.get("/models")).json()["models"]
+        info = (await able.get("/info")).json()["model"]
+    says = "The image probably shows none of the 3 labels."
+    assert list(grey)[:3] == ["predictions", "known", "notice"]
+    assert (grey["notice"], red["notice"]) == (says, None)
+    assert grey["known"] < 0.4 < 0.9 < red["known"]
+    assert (grey["model"]["notice"], grey["model"]["trained"]) == (None, True)
+    plain = (await client.post("/classify?top_k=3", content=make_image("red"))).json()
+    assert red["predictions"] == plain["predictions"]
+    assert sum(item["score"] for item in red["predictions"]) == pytest.approx(1)
+    assert "known" not in plain
+    assert "notice" not in plain
+    assert "bnn_unknown_images_total{" not in (await client.get("/metrics")).text
+    assert [result.get("notice") for result in batch] == [says, None, None]
+    assert [result.get("known") for result in batch] == [grey["known"], None, red["known"]]
+    assert (too_many.status_code, too_many.json()["code"]) == (422, "invalid_parameter")
+    assert [model["has_known"] for model in listed] == [True]
+    assert info["known"] == {
+        **{"source": "other", "slope": 1.0, "offset": 0.0, "threshold": 0.4, "measured": None},
+    }
+    assert (info["classes"], info["labels"]) == (3, ["red", "green", "blue"])
+
+
+async def test_before_an_image_shows_no_label_the_series_is_there(
+    connect: Any, knowing: Any, make_image: Any
+) -> None:
+    async with connect(engine=knowing) as able:
+        await able.post("/classify", content=make_image("red"))
+        text = (await able.get("/metrics")).text
+    assert 'bnn_unknown_images_total{model="tiny"} 0.0' in text
+
+
 async def test_a_batch_may_be_of_one(client: Any, make_image: Any) -> None:
     answer = await client.post("/classify/batch", files=make_files(make_image("blue")))
     (result,) = answer.json()["results"]

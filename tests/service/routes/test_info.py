@@ -24,7 +24,7 @@ async def test_tells_model_engine_and_limits(connect: Any, make_engine: Any) -> 
     assert model["temperature"] == 1
     assert model["files"] == {"model.onnx": 1234}
     assert model["parity"] == {"onnx": {"max_abs_logit_difference": 0.0}}
-    assert (model["quantization"], model["reduction"]) == (None, None)
+    assert (model["quantization"], model["reduction"], model["known"]) == (None, None, None)
     assert info["engine"] == {
         "name": "native",
         "implementation": "generic",

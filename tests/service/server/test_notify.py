@@ -296,7 +296,7 @@ def test_a_watch_is_ready_goes_on_and_ends(one: Manager, bundle: Path, make_imag
     with serve_web(give(make_image("blue"))) as camera:
         process = start_watch(camera.url, bundle, one.describe(0.2))
         try:
-            assert re.match("watching http://", one.receive()["STATUS"])
+            assert re.match("watching http://", one.wait_for("READY")["STATUS"])  # after pings
             for _ in range(3):
                 assert one.receive() == {"WATCHDOG": "1"}
             process.terminate()

@@ -224,7 +224,7 @@ def test_where_the_system_has_no_descriptors_left(start_server: Any, tiny: Any) 
         began = time.monotonic()
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (10, before[1]))
         wires += [stack.enter_context(Wire(address)) for _ in range(20)]
-        wait_for(lambda: "the system takes no more connections" in server.log)
+        wait_for(lambda: "the system accepts no more connections" in server.log)
         time.sleep(1.5)
         seconds = time.monotonic() - began
         complaints = [line for line in read_lines(server) if "no more" in line["message"]]

@@ -196,7 +196,7 @@ def test_every_wrong_value_is_named_at_once(monkeypatch: pytest.MonkeyPatch, fil
         ("[service]\nport = 1", "'service': there is no such setting"),
         ("zzz = 1", "'zzz': there is no such setting; --help lists them"),
         ("threads = true", "threads: expected another type; found true"),
-        ("body_timeout_ms = 1", "body_timeout_ms: there is no such setting; its place"),
+        ("body_timeout_ms = 1", "body_timeout_ms: there is no such setting; it is replaced"),
         ("port = ", "expected TOML; found"),
         ("port = 1\nport = 2", "expected TOML; found"),
     ],
@@ -211,7 +211,7 @@ def test_what_a_file_may_not_have(file: Any, text: str, hint: str) -> None:
 def test_a_former_name_leads_to_its_successor(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not mapped: it was the time for the whole body, a silence is something else."""
     monkeypatch.setenv("BNN_BODY_TIMEOUT_MS", "5000")
-    with pytest.raises(InvalidSettings, match="taken by body_idle_timeout_ms"):
+    with pytest.raises(InvalidSettings, match="replaced by body_idle_timeout_ms"):
         read_settings()
 
 
@@ -221,7 +221,7 @@ def test_a_former_name_leads_to_its_successor(monkeypatch: pytest.MonkeyPatch) -
         (
             {"deadline_ms": 50_000, "hang_ms": 49_999},
             [
-                "expected hang_ms of deadline_ms or more",
+                "expected hang_ms to be at least deadline_ms",
                 "hang_ms = 49999 (option --hang-ms), deadline_ms = 50000 (option --deadline-ms)",
             ],
         ),

@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -48,6 +49,15 @@ def test_a_line_of_json(capsys: Any) -> None:
         "timings_ms": {"decode": 1.0, "preprocess": 2.0, "infer": 3.0},
     }
     assert printer.close() == 0
+
+
+def test_a_line_for_people_says_that_no_label_is_shown(capsys: Any) -> None:
+    result = replace(make_result(), known=0.03, notice="None of them.")
+    Printer(False).report(result)
+    ending = "cat 0.750, dog 0.250 (probably none of the labels, 0.030)\n"
+    assert capsys.readouterr().out.endswith(ending)
+    described = result.describe()
+    assert (described["known"], described["notice"]) == (0.03, "None of them.")
 
 
 def test_a_line_for_people_steers_no_terminal(capsys: Any) -> None:

@@ -75,6 +75,22 @@ def test_a_still_image(watch: Any, start: Start, make_image: Any, caplog: Any) -
     assert (summary.results, summary.bad, summary.outages) == (2, 0, 0)
 
 
+def test_a_frame_that_shows_no_label_is_said_to(
+    watch: Any, knowing_bundle: Path, start: Start, make_image: Any
+) -> None:
+    able = ["--bundle", str(knowing_bundle), "--count", 1]
+    _, (grey,), _ = watch(start(give(make_image("gray"))).url, *able)
+    assert grey["known"] < 0.1
+    assert grey["notice"] == "The image probably shows none of the 3 labels."
+    blue_url = start(give(make_image("blue"))).url
+    _, (blue,), _ = watch(blue_url, *able)
+    assert blue["known"] > 0.9
+    assert blue["notice"] is None
+    _, (plain,), _ = watch(blue_url, "--count", 1)
+    assert not {"known", "notice"} & plain.keys()
+    assert plain["predictions"] == blue["predictions"]
+
+
 def test_a_stream(watch: Any, start: Start, make_image: Any) -> None:
     server = start(stream([make_image("red"), make_image("blue")], hang=True))
     status, results, _ = watch(server.url, "--count", 1)
@@ -169,7 +185,7 @@ def test_a_camera_that_goes_away_and_gives_half_images(
     assert (status, errors) == (0, "")
     assert set(read_labels(results)) <= {"red", "blue"}
     messages = [record.getMessage() for record in caplog.records]
-    assert messages.count("the camera gives no images; trying again") == 1
+    assert messages.count("the camera sends no images; trying again") == 1
     assert caplog.records[-1].outages == 1
 
 
@@ -238,7 +254,7 @@ def test_a_signal_ends_it_while_everybody_is_away(start_watch: Any) -> None:
         pass
     process = start_watch(server.url, "--post", server.url)
     for line in process.stderr:
-        if "the camera gives no images" in line:
+        if "the camera sends no images" in line:
             break
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=SECONDS)
@@ -321,7 +337,7 @@ def test_bad_images_are_counted_and_said_once(
     assert scene.end() == ["blue"] * 3
     assert scene.watching.counts["bad"] == 9
     assert [record.getMessage() for record in caplog.records] == [
-        "the camera's images cannot be decoded; they are left out"
+        "the camera's images cannot be decoded; they are skipped"
     ]
     assert caplog.records[0].reason.startswith("camera: expected")
 

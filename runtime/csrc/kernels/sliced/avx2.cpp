@@ -19,6 +19,10 @@ namespace {
 // Each builds on those before.
 #include "kernels/sliced/sums.inc"
 
+#include "kernels/sliced/groups.inc"
+
+#include "kernels/sliced/elements.inc"
+
 #include "kernels/sliced/layer.inc"
 
 #include "kernels/sliced/pool.inc"

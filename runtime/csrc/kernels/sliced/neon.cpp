@@ -17,6 +17,20 @@ namespace {
 // Each builds on those before.
 #include "kernels/sliced/sums.inc"
 
+namespace pairs {
+
+namespace single = bnn;
+
+#include "kernels/sliced/pairs_neon.inc"
+
+#include "kernels/sliced/sums.inc"
+
+}  // namespace pairs
+
+#include "kernels/sliced/groups.inc"
+
+#include "kernels/sliced/elements.inc"
+
 #include "kernels/sliced/layer.inc"
 
 #include "kernels/sliced/pool.inc"

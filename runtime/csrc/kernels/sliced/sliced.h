@@ -12,7 +12,7 @@
 //   vectors, as many as a row: then they lie close, across the words of a vector.
 // - elements of a layer: rows u = 0 .. V + 1 of 3 * channels + 1 vectors; row u holds vector u - 1
 //   of all planes, for each channel the copies seen at dx = -1, 0, +1, and a vector of zeros behind
-//   them.
+//   them. NEON: bands of the four rows that two vectors see, interleaved.
 // - counts of a block of 64 outputs: [V][64][planes] vectors.
 #ifndef BNN_SLICED_H_
 #define BNN_SLICED_H_
@@ -94,15 +94,29 @@ struct SlicedCompareJob {
   void* const* planes;
 };
 
-// Entries are indices of vectors, in the units that addresses are scaled by if 16 bits hold them:
-// layers of fewer than 13 planes have fewer than 2^13 elements.
-#if defined(__aarch64__)  // scales by one or by the vector's 16
-constexpr int32_t entry_shift(int32_t sum_planes) { return sum_planes < 12 ? 4 : 0; }
+// Vectors that are counted at the same time, a band, and the rows of elements that lie interleaved.
+// NEON counts two: decoders limit the Cortex-A72, and an entry's address then serves two loads from
+// one cache line. A row lies in two bands.
+#if defined(__aarch64__)
+constexpr int64_t kBand = 2, kBandRows = kBand + 2;
 #else
-constexpr int32_t entry_shift(int32_t sum_planes) { return sum_planes < 13 ? 3 : 0; }
+constexpr int64_t kBand = 1, kBandRows = 1;
 #endif
+inline int64_t band_count(const SlicedShape& shape) { return (shape.vectors + kBand - 1) / kBand; }
+inline Range band_vectors(const SlicedShape& shape, int64_t begin, int64_t end) {
+  return {begin * kBand, end * kBand < shape.vectors ? end * kBand : shape.vectors};
+}
+inline int64_t element_vectors(const SlicedShape& shape, int64_t channels) {
+  const int64_t rows = kBand > 1 ? band_count(shape) * kBandRows : int64_t{shape.vectors} + 2;
+  return rows * (3 * channels + 1);
+}
+
+// Entries are indices of vectors. x86 takes them in the units that addresses are scaled by if 16
+// bits hold them: layers of fewer than 13 planes have fewer than 2^13 elements.
+constexpr int32_t entry_shift(int32_t sum_planes) { return kBand == 1 && sum_planes < 13 ? 3 : 0; }
 
 inline ElementOrder element_order(int64_t channels, int32_t sum_planes) {
+  if (kBand > 1) return {1, kBandRows, 3 * channels * kBandRows, 0};
   const int32_t shift = entry_shift(sum_planes);
   return {(3 * channels + 1) << shift, int64_t{1} << shift, 3 * channels << shift, 0};
 }
@@ -131,7 +145,7 @@ struct SlicedSpreadJob {
   bool overlapping;
   int32_t base_planes;  // sum_planes + 1
   void* base;           // [V][2][base_planes]: A and A + 1
-  Range vectors;        // those whose counts are wanted: rows first .. end + 1 of elements
+  Range vectors;        // those whose counts are wanted, whole bands: rows first .. end + 1
 };
 
 // A later layer that compares the channels of this block.
@@ -156,7 +170,7 @@ struct SlicedCountJob {
   int32_t reader_count;
   float* y;  // [64][height * width]: total - 2 * count; NULL: not wanted
   int32_t total;
-  Range items;  // of V * group_count: vector after vector, group after group
+  Range items;  // of band_count * group_count: band after band, group after group
   // Of tiles: the images that are there, and from one's y to the next one's.
   int32_t images = 1;
   int64_t image_pitch = 0;

@@ -26,7 +26,7 @@ def make_figures() -> dict[str, Any]:
     for board in ("pi5", "pi4"):
         rows += [
             make_row(board, "meliusnetc", "native", "binary", 8e6),
-            make_row(board, "meliusnetc, 8-bit parts", "native", "binary", 16e6),
+            make_row(board, "meliusnetc, 8-bit layers", "native", "binary", 16e6),
             make_row(board, "mobilenet_v1_0.5", "litert", "int8", 2e6),
         ]
     rows.append(make_row("pi4", "mobilenet_v1_0.5", "litert", "fp32", 4e6))

@@ -60,8 +60,8 @@ class Fixture:
         monkeypatch.setattr(compare, "run_network", self.run_network)
         monkeypatch.setattr(compare, "open_litert", self.open_litert)
 
-    def export(self, name: str, float_parts: str = "float32") -> Bundle:
-        self.exported.append((name, float_parts))
+    def export(self, name: str, float_layers: str = "float32") -> Bundle:
+        self.exported.append((name, float_layers))
         return self.bundle
 
     def open_litert(self, network: str, *_: object) -> list[Contestant]:
@@ -99,7 +99,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fixture:
 
 def test_every_network_runs_on_every_board(small: Fixture, tmp_path: Path) -> None:
     found = small.compare(tmp_path)
-    names = ["meliusnetc", "meliusnetc, 8-bit parts", "n"]
+    names = ["meliusnetc", "meliusnetc, 8-bit layers", "n"]
     assert [(row["board"], row["network"]) for row in found["rows"]] == [
         (board, name) for board in ("pi4", "pi5") for name in names
     ]
@@ -144,7 +144,7 @@ def test_ours_are_compared_with_this_machine(small: Fixture) -> None:
     first, second = open_ours(small.export, "meliusnetc")
     assert (first.name, second.name) == (
         "meliusnetc: native binary",
-        "meliusnetc, 8-bit parts: native binary",
+        "meliusnetc, 8-bit layers: native binary",
     )
     assert first.answer.shape == (1, 7)
 

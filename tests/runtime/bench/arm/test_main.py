@@ -77,7 +77,7 @@ def test_what_is_asked_for_is_compared(
         "meliusnet42",
         "--board",
         "pi5",
-        "--parts",
+        "--layer-groups",
         "--no-peers",
         "--json",
         str(out),

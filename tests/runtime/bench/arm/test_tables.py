@@ -10,11 +10,11 @@ def test_ours_stand_beside_their_peers() -> None:
     assert found[:4] == [
         "| Raspberry Pi 4 | meliusnetc | `neon` | 10.0 | 8.0 | mobilenet_v1_0.5 | 10.0 | "
         "4.0: 0.50x | 10.0 | 2.0: 0.25x |",
-        "| Raspberry Pi 4 | meliusnetc, 8-bit parts | `neon` | 10.0 | 16.0 | mobilenet_v1_0.5 | "
+        "| Raspberry Pi 4 | meliusnetc, 8-bit layers | `neon` | 10.0 | 16.0 | mobilenet_v1_0.5 | "
         "10.0 | 4.0: 0.25x | 10.0 | 2.0: 0.12x |",
         "| Raspberry Pi 5 | meliusnetc | `neon` | 10.0 | 8.0 | mobilenet_v1_0.5 | not measured | "
         "not measured | 10.0 | 2.0: 0.25x |",
-        "| Raspberry Pi 5 | meliusnetc, 8-bit parts | `neon` | 10.0 | 16.0 | mobilenet_v1_0.5 | "
+        "| Raspberry Pi 5 | meliusnetc, 8-bit layers | `neon` | 10.0 | 16.0 | mobilenet_v1_0.5 | "
         "not measured | not measured | 10.0 | 2.0: 0.12x |",
     ]
     assert found[4] == "| Raspberry Pi 4 | meliusnetc | 60% | 20% | `sum_group` 99% |"

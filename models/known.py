@@ -1,0 +1,119 @@
+"""Fits and measures how a bundle says that an image shows none of its labels.
+
+python -m models.known BUNDLE --data DIR --out DIR: DIR has val/ and test/ with the images of each
+class in a folder called like it, and images of other things in folders called `far` (or `other`)
+and `near`, which are like a label and are none. On val/ are fitted the temperature of the scores,
+slope and offset of `known` (Platt scaling) and its threshold, which keeps a share of the images of
+labels; on test/ all is measured. Without val/ half of test/, by content, takes its place. A network
+that was trained with a class `other` uses that logit, another one the sum of exp(logits); of the
+first one both are measured. The new bundle has the key `known` and the temperature; all files stay
+byte by byte.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from models.command_line.figures import print_figures
+from models.command_line.main import make_parser, run_command
+from models.data.datasets import DataSet, open_data_set
+from models.data.image_files import ImageFiles
+from models.data.splits import split_off
+from models.errors import DataError, RecipeError
+from models.evaluation.known import fit_known, measure_known, predict_answers, summarize
+from models.evaluation.metrics import fit_temperature
+from models.records.provenance import describe_code, describe_device
+from runtime import ENGINES, Bundle, Engine, load_engine
+from runtime.bundle import check_replaceable, write_bundle
+
+KEEP = 0.95  # of the images of labels
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit code."""
+    parser = make_parser("models.known", __doc__)
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE")
+    parser.add_argument("--data", type=Path, required=True, help="directory with val/ and test/")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="of the new bundle")
+    parser.add_argument(
+        "--keep",
+        type=float,
+        default=KEEP,
+        metavar="SHARE",
+        help=f"of the images of labels above the threshold (default {KEEP})",
+    )
+    parser.add_argument("--engine", choices=["auto", *ENGINES], default="auto")
+    parser.add_argument("--quiet", action="store_true", help="no progress bars")
+    return run_command(parser, arguments, _know)
+
+
+def _know(args: argparse.Namespace) -> None:
+    if not 0 < args.keep < 1:
+        raise RecipeError(f"expected --keep between 0 and 1; found {args.keep:g}")
+    check_replaceable(args.out)
+    engine = load_engine(args.bundle, args.engine)
+    data = open_data_set(args.data, None, needs_train=False)
+    bundle, figures = fit_bundle(engine, data, args.out, args.keep, progress=not args.quiet)
+    print_figures(figures)
+    print(f"{bundle.path}: {bundle.manifest.name}, with `known`", file=sys.stderr)
+
+
+def fit_bundle(
+    engine: Engine, data: DataSet, out: Path, keep: float = KEEP, progress: bool = False
+) -> tuple[Bundle, dict[str, Any]]:
+    """Writes the bundle anew with a fitted `known` and temperature; and the figures of it.
+
+    Raises DataError, FileExistsError.
+    """
+    old, path = engine.bundle.manifest, engine.bundle.path
+    validation, test = _split(data)
+    answers = predict_answers(engine, validation, data.labels, progress)
+    labelled = answers.logits[:, : old.classes]
+    temperature = fit_temperature(labelled, answers.truth)
+    source = old.known.source if old.known else "energy"
+    known = fit_known(answers, source, old.classes, keep)
+    manifest = replace(old, temperature=temperature, known=known)
+    tested = predict_answers(engine, test, data.labels, progress)
+    figures = measure_known(tested, manifest)
+    digest = test.sha256()
+    manifest = replace(
+        manifest, known=replace(known, measured=summarize(figures, source, data.name, digest))
+    )
+    files = {name: path / name for name in old.files}
+    bundle = write_bundle(out, manifest, files)
+    return bundle, {
+        "bundle": old.name,
+        "source": source,
+        "slope": known.slope,
+        "offset": known.offset,
+        "threshold": known.threshold,
+        "temperature": temperature,
+        "fitted_on": {**answers.count(), "sha256": validation.sha256()},
+        "test": figures,
+        "data": data.name,
+        "sha256": digest,
+        "engine": f"{engine.name}/{engine.implementation}",
+        **describe_code(),
+        "device": describe_device(torch.device("cpu")),
+    }
+
+
+def _split(data: DataSet) -> tuple[ImageFiles, ImageFiles]:
+    """The images to fit on, and those to measure on."""
+    if data.test is None:
+        raise DataError(f"{data.name}: expected test/ or val/ in it; found neither")
+    if data.validation is not None:
+        return data.validation, data.test
+    rest, held = split_off(data.test, 0.5)
+    return rest, held
+
+
+if __name__ == "__main__":
+    sys.exit(main())
