@@ -1,4 +1,5 @@
 // Tests the vectors of NEON: four floats, with and without dot products, and 128 positions.
+#include "core/requires.h"
 #include "core/target.h"
 #include "kernels/sliced/sliced.h"
 #include "tests/internals/vectors.h"
