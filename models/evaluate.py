@@ -34,6 +34,7 @@ from models.evaluation.accuracy import (
     find_classes,
     find_data_name,
     measure_accuracy,
+    measure_stability,
 )
 from models.records.evaluation import BundleAccuracy, Evaluation
 from models.records.provenance import describe_code, describe_device
@@ -61,6 +62,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         default=0.0,
         metavar="STRENGTH",
         help="apply colour jitter first, 0 to 1",
+    )
+    parser.add_argument(
+        "--stability",
+        action="store_true",
+        help="also the share of answers that stay when a few values change by one level",
     )
     parser.add_argument("--confusion", type=Path, help="write the confusion table, a .csv file")
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
@@ -107,6 +113,7 @@ def _evaluate(args: argparse.Namespace) -> None:
         labels=data.labels,
         preprocessing=spec,
     )
+    stability = measure_stability(engine, images, spec, shown) if args.stability else None
     evaluation = Evaluation(
         **fields_of(BundleAccuracy, accuracy),
         bundle=manifest.name,
@@ -116,6 +123,7 @@ def _evaluate(args: argparse.Namespace) -> None:
         resize=spec.resize,
         seen_at=args.seen_at,
         color_jitter=args.color_jitter,
+        stability=stability,
         **describe_code(),
         device=describe_device(torch.device("cpu")),
         started=started,

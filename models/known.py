@@ -21,6 +21,7 @@ from typing import Any
 
 import torch
 
+from models.command_line.bundle_folder import add_bundle_options, check_bundle_folder
 from models.command_line.figures import print_figures
 from models.command_line.main import make_parser, run_command
 from models.data.datasets import DataSet, open_data_set
@@ -31,7 +32,7 @@ from models.evaluation.known import fit_known, measure_known, predict_answers, s
 from models.evaluation.metrics import fit_temperature
 from models.records.provenance import describe_code, describe_device
 from runtime import ENGINES, Bundle, Engine, load_engine
-from runtime.bundle import check_replaceable, write_bundle
+from runtime.bundle import write_bundle
 
 KEEP = 0.95  # of the images of labels
 
@@ -41,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = make_parser("models.known", __doc__)
     parser.add_argument("bundle", type=Path, metavar="BUNDLE")
     parser.add_argument("--data", type=Path, required=True, help="directory with val/ and test/")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="of the new bundle")
+    add_bundle_options(parser, "folder of the new bundle")
     parser.add_argument(
         "--keep",
         type=float,
@@ -57,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _know(args: argparse.Namespace) -> None:
     if not 0 < args.keep < 1:
         raise RecipeError(f"expected --keep between 0 and 1; found {args.keep:g}")
-    check_replaceable(args.out)
+    check_bundle_folder(args.out, args.replace)
     engine = load_engine(args.bundle, args.engine)
     data = open_data_set(args.data, None, needs_train=False)
     bundle, figures = fit_bundle(engine, data, args.out, args.keep, progress=not args.quiet)

@@ -48,7 +48,8 @@ def show(paths: list[Path]) -> str:
 
 
 def is_code(path: Path) -> bool:
-    if path.parent == Path("loadtests/results"):  # reports, which the tools have written
+    # Reports, which the tools have written, and lists of repositories.
+    if path.parent in (Path("loadtests/results"), Path("models/recipes/sources")):
         return False
     return path.suffix in CODE or path.name in CODE_NAMES or path.parent == Path(".ci")
 

@@ -22,6 +22,8 @@ from models.evaluation.metrics import (
 from models.records.evaluation import Among, BundleAccuracy
 from runtime import Engine, Manifest, Preprocessing
 
+CHANGED = 0.01  # of an image's values, by one level of 256, to measure how stable answers are
+
 
 def find_classes(manifest: Manifest) -> tuple[str, ...]:
     """The labels as the training data calls them; those of the manifest may be for people."""
@@ -94,6 +96,33 @@ def measure_accuracy(
         engine=f"{engine.name}/{engine.implementation}",
         among=few,
     )
+
+
+def measure_stability(
+    engine: Engine, images: LabelledImages, preprocessing: Preprocessing, progress: bool = True
+) -> float:
+    """Percent of the images with the same best label after a change that no eye sees."""
+    classes = engine.bundle.manifest.classes
+
+    def predict(inputs: torch.Tensor) -> torch.Tensor:
+        return torch.from_numpy(engine.predict(inputs.numpy()))
+
+    before, after = (
+        predict_logits(predict, seen, preprocessing, batch=50, progress=progress)[:, :classes]
+        for seen in (images, change_levels(images))
+    )
+    return round(100 * (before.argmax(1) == after.argmax(1)).double().mean().item(), 2)
+
+
+def change_levels(images: LabelledImages, share: float = CHANGED) -> LabelledImages:
+    """The images with a `share` of their values one level up or down, the same at each call."""
+    generator = torch.Generator().manual_seed(0)
+    changed = []
+    for pixels in images.pixels.split(AT_A_TIME):
+        chance = torch.rand(pixels.shape, generator=generator)
+        step = (chance < share / 2).short() - (chance > 1 - share / 2).short()
+        changed.append((pixels.short() + step).clamp_(0, 255).to(torch.uint8))
+    return replace(images, pixels=torch.cat(changed))
 
 
 def decode_reduced(

@@ -43,7 +43,8 @@ class BundleAccuracy:
 @dataclass(frozen=True, kw_only=True)
 class Evaluation(BundleAccuracy):
     """With what it is of: a bundle, images of a data set (SHA-256) and how they were seen; and by
-    which code, on which device, when, in how many seconds it was measured.
+    which code, on which device, when, in how many seconds it was measured. stability: percent of
+    the images with the same best label after one level more or less in a hundredth of the values.
     """
 
     bundle: str
@@ -54,6 +55,9 @@ class Evaluation(BundleAccuracy):
     resize: int
     seen_at: int | None = None
     color_jitter: Finite = 0.0
+    stability: Annotated[Finite | None, Field(exclude_if=lambda stability: stability is None)] = (
+        None
+    )
     commit: str | None
     version: str | None = None
     device: str

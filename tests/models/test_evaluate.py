@@ -17,6 +17,7 @@ from models.errors import DataError
 from models.evaluate import main
 from models.evaluation.accuracy import (
     change_colors,
+    change_levels,
     decode_reduced,
 )
 from models.records.evaluation import Evaluation
@@ -136,3 +137,19 @@ def test_colors_are_changed_always_alike(
     changed = change_colors(many, 1.0).pixels
     assert changed.shape == many.pixels.shape
     assert (changed != many.pixels).flatten(1).any(1).float().mean() > 0.99
+
+
+def test_stability_is_the_share_of_answers_that_a_few_levels_do_not_change(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_two_colours(tmp_path)
+    assert main([str(bundle), "--data", str(tmp_path), "--quiet", "--stability"]) == 0
+    assert 0 <= json.loads(capsys.readouterr().out)["stability"] <= 100
+    images = decode_images(
+        open_data_set(tmp_path).train, load_engine(bundle).bundle.manifest.preprocessing
+    )
+    changed = change_levels(images, 0.1)
+    difference = (changed.pixels.int() - images.pixels.int()).abs()
+    assert difference.max() == 1
+    assert 0.05 < difference.float().mean() < 0.11
+    assert change_levels(images, 0.1).pixels.equal(changed.pixels)

@@ -1,0 +1,107 @@
+"""The default model's recipe from lists of sources to a bundle, on a few generated photos."""
+
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from models import teach
+from models.data.preprocessing import whole_preprocessing
+from models.enlarge import main as enlarge
+from models.export.__main__ import main as export
+from models.gather import main as gather
+from models.hold_out import main as hold_out
+from models.known import main as known
+from models.teachers.answers import CLASSES, FILE
+from models.teachers.imagenet import Asked
+from models.train import main as train
+from runtime import read_bundle
+from tests.models.images import write_colours
+from tests.models.repositories import commit_folder
+
+RECIPES = Path(__file__).parents[1] / "models" / "recipes"
+KINDS = 'other = "other"\n[kinds]\nblue = [[0, 0]]\nred = [[1, 1]]\n'
+SMALL = ["--batch", "8", "--epochs", "1", "--warmup-epochs", "0", "--quiet", "--device", "cpu"]
+RUN = Callable[[list[str]], int]
+
+
+def by_colour(inputs: torch.Tensor) -> torch.Tensor:
+    """Sure of class 0 for blue, of 1 for red, of 2 for green."""
+    logits = torch.zeros(len(inputs), CLASSES)
+    brightest = inputs.mean((2, 3)).argmax(1)
+    logits[torch.arange(len(inputs)), torch.tensor([1, 2, 0])[brightest]] = 20
+    return logits
+
+
+def write_sources(path: Path, repository: Path, names: tuple[str, ...]) -> None:
+    commit = commit_folder(repository)
+    classes = "\n".join(f'{name} = ["{name}"]' for name in names)
+    path.write_text(
+        "min_side = 8\nmax_bytes = 100000\nside = 176\n"
+        f'[[repository]]\nname = "nobody/{repository.name}"\ncommit = "{commit}"\n'
+        f"[repository.classes]\n{classes}\n"
+    )
+
+
+def run(command: RUN, *arguments: str | Path) -> None:
+    assert command([str(argument) for argument in arguments]) == 0
+
+
+def test_from_sources_to_a_bundle_that_knows_none_of_these(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        teach, "load_teacher", lambda name: Asked(name, whole_preprocessing(8), by_colour)
+    )
+    clones = tmp_path / "clones" / "nobody"
+    photos, elsewhere = ("blue", "other", "red", "unlabelled"), ("blue", "far", "near", "red")
+    write_colours(clones / "photos", 16, *photos, side=64)
+    write_colours(clones / "elsewhere", 8, *elsewhere, seed=1, side=64)
+    write_sources(tmp_path / "photos.toml", clones / "photos", photos)
+    write_sources(tmp_path / "elsewhere.toml", clones / "elsewhere", elsewhere)
+    (tmp_path / "kinds.toml").write_text(KINDS)
+    sets, where = tmp_path / "sets", ("--clones", tmp_path / "clones", "--quiet")
+
+    run(gather, tmp_path / "photos.toml", *where, "--out", sets / "photos")
+    listed = ("--list", tmp_path / "held-out.csv")
+    run(hold_out, tmp_path / "elsewhere.toml", *where, *listed, "--apart-from", sets / "photos")
+    run(gather, tmp_path / "elsewhere.toml", *where, *listed, "--out", sets / "held-out")
+    run(
+        *(teach.main, sets / "photos", "--teacher", "colours", "--kinds", tmp_path / "kinds.toml"),
+        *("--side", "64", "--apart-from", sets / "held-out", "--out", sets / "taught", "--quiet"),
+    )
+    taught = ("--data", sets / "taught", "--answers", sets / "taught" / FILE, *SMALL)
+    first, second, larger = (tmp_path / name for name in ("64", "80", "96"))
+    kinds = ("--kinds", tmp_path / "kinds.toml", "--stored-side", "90", "--resize")
+    run(
+        *(train, "--config", RECIPES / "everyday.toml", *taught, "--image-size", "64"),
+        *(*kinds, "72", "--validation-share", "0.2", "--out", first),
+    )
+    run(
+        *(train, "--config", RECIPES / "everyday-128.toml", *taught, "--image-size", "80"),
+        *(*kinds, "90", "--validation-share", "0.2", "--start", first, "--out", second),
+    )
+    run(enlarge, second, "--data", sets / "taught", "--image-size", "96", "--out", larger)
+    checkpoint = ("--checkpoint", larger / "checkpoint.pt", "--parity-inputs", "2")
+    run(export, "meliusnet24", *checkpoint, "--out", tmp_path / "unfitted")
+    fitted = tmp_path / "fitted"
+    run(known, tmp_path / "unfitted", "--data", sets / "held-out", "--out", fitted, "--quiet")
+    manifest = read_bundle(fitted).manifest
+    assert manifest.labels == ("blue", "red")
+    assert manifest.known is not None
+    assert manifest.known.source == "other"
+    assert manifest.known.measured is not None
+    assert manifest.known.measured.images_far == 4
+    assert manifest.preprocessing.crop == 96
+
+
+def test_both_steps_train_the_same_network_on_the_same_answers() -> None:
+    first, second = (
+        tomllib.loads((RECIPES / f"{name}.toml").read_text())
+        for name in ("everyday", "everyday-128")
+    )
+    for key in ("network", "kinds", "data-name", "freeze", "balance", "distillation"):
+        assert first[key] == second[key]
+    assert first["image-size"] < second["image-size"]
