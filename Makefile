@@ -47,7 +47,7 @@ MYPY_ARGS := $(if $(filter yes,$(WITH_TORCH)),,--allow-subclassing-any --allow-u
 PIP_INSTALL = $(PYTHON) -m pip install --quiet --disable-pip-version-check
 PIP_LOCKED = $(PIP_INSTALL) --require-hashes --only-binary :all:
 
-.PHONY: help serve test setup lint format train-default train-small train-baseline teachers wheel wheel-arm64 client sdist sbom release \
+.PHONY: help serve test setup lint format train-default train-everyday train-baseline teachers wheel wheel-arm64 client sdist sbom release \
 	release-notes raspberry-pi prove-raspberry-pi image image-archive prove-containers prometheus-rules locks \
 	system-test-tools manifest-tools clean
 
@@ -138,13 +138,13 @@ runs/everyday-bees/test.npz runs/everyday-sharp/test.npz runs/everyday-photos/te
 # A resumed run continues from its checkpoint. The new bundle replaces the served one only here. TRAIN_ARGS may not change --out,
 # nor set --image-size to SERVED_SIZE or more.
 SERVED_SIZE ?= 160
-train-small: setup runs/everyday-photos/test.npz ## train the small model again and export it (DATA=DIR TRAIN_ARGS='...')
+train-default: setup runs/everyday-photos/test.npz ## train the default model again and export it (DATA=DIR TRAIN_ARGS='...')
 	$(PYTHON) -m models.train --config models/recipes/default.toml --data runs/everyday-photos --out runs/default --resume $(TRAIN_ARGS)
 	@rm -rf runs/default-larger
 	$(PYTHON) -m models.enlarge runs/default --data runs/everyday-photos --image-size $(SERVED_SIZE) --out runs/default-larger
-	$(PYTHON) -m models.export meliusnet13 --checkpoint runs/default-larger/checkpoint.pt --out service/bundles/small --replace
+	$(PYTHON) -m models.export meliusnet13 --checkpoint runs/default-larger/checkpoint.pt --out service/bundles/default --replace
 
-# The default model from the lists of its sources: DATA has clones/OWNER/NAME and mobilenet_v1/*.tflite. Teachers label its photos,
+# The model `everyday` from the lists of its sources: DATA has clones/OWNER/NAME and mobilenet_v1/*.tflite. Teachers label its photos,
 # it learns at 96 and at 128 pixels, and its "none of these" is fitted on photos of other sources.
 EVERYDAY := runs/everyday
 GOOGLES := $(addprefix '$(DATA)'/mobilenet_v1/,mobilenet_v1_1.0_224_quant_embedding_extractor.tflite mobilenet_quant_v1_224_head_layers.tflite)
@@ -162,17 +162,17 @@ $(EVERYDAY)/taught/answers.npz: $(EVERYDAY)/photos/train-0.npz $(EVERYDAY)/held-
 	@rm -rf $(@D) $(EVERYDAY)/mobilenet
 	$(PYTHON) -m models.import_tflite $(GOOGLES) --out $(EVERYDAY)/mobilenet
 	$(PYTHON) -m models.teach $(EVERYDAY)/photos --teacher efficientnet-lite0 --teacher $(EVERYDAY)/mobilenet/int8 \
-	  --kinds models/recipes/teachers/everyday.toml --second service/bundles/small --max-images 2500 --max-others 15000 \
+	  --kinds models/recipes/teachers/everyday.toml --second service/bundles/default --max-images 2500 --max-others 15000 \
 	  --side 160 --apart-from $(EVERYDAY)/held-out --out $(@D)
 
 EVERYDAY_TRAIN := $(PYTHON) -m models.train --data $(EVERYDAY)/taught --answers $(EVERYDAY)/taught/answers.npz --resume
-train-default: setup $(EVERYDAY)/taught/answers.npz ## train the default model again and export it (DATA=DIR TRAIN_ARGS='...')
+train-everyday: setup $(EVERYDAY)/taught/answers.npz ## train the model that knows "none of these" again and export it (DATA=DIR TRAIN_ARGS='...')
 	$(EVERYDAY_TRAIN) --config models/recipes/everyday.toml --out $(EVERYDAY)/96 $(TRAIN_ARGS)
 	$(EVERYDAY_TRAIN) --config models/recipes/everyday-128.toml --start $(EVERYDAY)/96 --out $(EVERYDAY)/128 $(TRAIN_ARGS)
 	@rm -rf $(EVERYDAY)/160 $(EVERYDAY)/unfitted
 	$(PYTHON) -m models.enlarge $(EVERYDAY)/128 --data $(EVERYDAY)/taught --image-size $(SERVED_SIZE) --out $(EVERYDAY)/160
 	$(PYTHON) -m models.export meliusnet24 --checkpoint $(EVERYDAY)/160/checkpoint.pt --out $(EVERYDAY)/unfitted
-	$(PYTHON) -m models.known $(EVERYDAY)/unfitted --data $(EVERYDAY)/held-out --out service/bundles/default --replace
+	$(PYTHON) -m models.known $(EVERYDAY)/unfitted --data $(EVERYDAY)/held-out --out service/bundles/everyday --replace
 
 train-baseline: setup runs/everyday-bees/test.npz ## train the MobileNet-v1 beside it (DATA=DIR TRAIN_ARGS='...')
 	$(PYTHON) -m models.train --config models/recipes/baseline.toml --data runs/everyday-bees --out runs/baseline --resume $(TRAIN_ARGS)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image, ImageDraw
 
 from runtime import (
     ENGINES,
@@ -20,7 +21,7 @@ from runtime import (
     run_self_test,
 )
 from runtime.errors import ChecksumMismatch, InvalidManifest
-from runtime.manifest import FORMAT, MANIFEST
+from runtime.manifest import FORMAT, MANIFEST, NEWEST_FORMAT
 from tests.runtime.manifests import edit
 
 BUNDLES = Path(__file__).resolve().parents[1] / "service" / "bundles"
@@ -44,10 +45,14 @@ def test_bundle_fits_a_config_map(bundle: str) -> None:
     assert sum(file.stat().st_size for file in (BUNDLES / bundle).iterdir()) < CONFIG_MAP
 
 
-@pytest.mark.parametrize("bundle", ["default", "mobilenet_v1"])
+def test_the_model_that_knows_none_of_these_stays_small() -> None:
+    assert sum(file.stat().st_size for file in (BUNDLES / "everyday").iterdir()) < 2.5e6
+
+
+@pytest.mark.parametrize("bundle", ["default", "everyday", "mobilenet_v1"])
 def test_every_engine_passes_the_self_test(bundle: str) -> None:
     manifest = read_bundle(BUNDLES / bundle).manifest
-    assert manifest.format == FORMAT
+    assert manifest.format == (NEWEST_FORMAT if manifest.known else FORMAT)
     for name in ENGINES if manifest.plan else ["onnx"]:
         verdict = run_self_test(load_engine(BUNDLES / bundle, name)).verdict
         assert verdict in (["exact", "within bound"] if name == "onnx" else ["exact"])
@@ -103,6 +108,23 @@ def test_photos_are_recognised(photos: Path, engine: str) -> None:
         name: manifest.labels[best] for name, best in zip(KINDS, logits.argmax(1), strict=True)
     }
     assert answers == KINDS
+
+
+def test_empty_pages_and_text_show_none_of_the_labels_but_photos_do(photos: Path) -> None:
+    engine = load_engine(BUNDLES / "everyday")
+    manifest = engine.bundle.manifest
+    assert manifest.known is not None
+    page = Image.new("RGB", (300, 300), "white")
+    pen = ImageDraw.Draw(page)
+    for i in range(24):
+        pen.text((10, 10 + 12 * i), "the quick brown fox jumps over the lazy dog", fill="black")
+    others = [page, Image.new("RGB", (200, 200), "white"), Image.new("RGB", (200, 200), "grey")]
+    known = [decode_image((photos / f"{name}.jpg").read_bytes()) for name in KINDS]
+    inputs = np.stack([preprocess(image, manifest.preprocessing) for image in [*others, *known]])
+    shown = [
+        manifest.known.estimate(row) >= manifest.known.threshold for row in engine.predict(inputs)
+    ]
+    assert shown == [False] * len(others) + [True] * len(known)
 
 
 def test_all_right_is_one_more_than_the_test_images_let_expect() -> None:

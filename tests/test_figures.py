@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 PAGES = ("README.md", "models/RESULTS.md", "loadtests/RESULTS.md", "runtime/bench/README.md")
-MANIFESTS = tuple(f"service/bundles/{name}/manifest.json" for name in ("default", "mobilenet_v1"))
+MANIFESTS = tuple(
+    f"service/bundles/{name}/manifest.json" for name in ("default", "everyday", "mobilenet_v1")
+)
 
 
 def write(root: Path, *options: str) -> subprocess.CompletedProcess[str]:
@@ -24,8 +26,8 @@ def root(repository: Path, tmp_path: Path) -> Path:
     for name in (*PAGES, *MANIFESTS):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(repository / name, tmp_path / name)
-    records = "models/runs/references"
-    shutil.copytree(repository / records, tmp_path / records)
+    for records in ("models/runs/references", "models/runs/held-out"):
+        shutil.copytree(repository / records, tmp_path / records)
     return tmp_path
 
 
@@ -56,6 +58,12 @@ def test_only_what_is_between_the_marks_changes(root: Path) -> None:
         ("loadtests/RESULTS.md", "| 5.19 | 1 |", "| 7.77 | 1 |", "`default` 7.77 ms"),
         ("runtime/bench/README.md", "| 58.36 | 10.0 |", "| 58.36 | 12.3 |", "12.3 times as long"),
         ("runtime/bench/README.md", "44.4: 0.71x", "44.4: 0.01x", "Pi 4 0.01 to "),
+        (
+            "models/runs/held-out/everyday-strict.json",
+            '"balanced_top1": 68.84',
+            '"balanced_top1": 77.4',
+            "balanced 77.4 %",
+        ),
         (
             "models/runs/references/default_one_of_each.json",
             '"balanced_top1": 48.4',

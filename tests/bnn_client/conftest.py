@@ -43,6 +43,13 @@ def service_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def default_name() -> str:
+    """What the default model is called."""
+    manifest = json.loads((ROOT / "service" / "bundles" / "default" / "manifest.json").read_text())
+    return str(manifest["name"])
+
+
+@pytest.fixture(scope="session")
 def several_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a service with the default model, and the same as `second`; `broken` is none."""
     models = tmp_path_factory.mktemp("models")

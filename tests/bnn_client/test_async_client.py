@@ -39,10 +39,12 @@ async def test_a_real_service(service_url: str, image: bytes, tmp_path: Path) ->
             await client.classify(b"\xff\xd8\xff\xe0")
 
 
-async def test_of_several_models_one_is_asked(several_url: str, image: bytes) -> None:
+async def test_of_several_models_one_is_asked(
+    several_url: str, image: bytes, default_name: str
+) -> None:
     async with AsyncClient(several_url) as client:
         names = [model.name for model in (await client.models()).models]
-        assert names == ["meliusnet13", "second"]
+        assert names == [default_name, "second"]
         assert (await client.classify(image, model="second")).model.name == "second"
         assert (await client.classify_batch([image], model="second")).model.name == "second"
         assert (await client.info(model="second")).model.name == "second"

@@ -80,15 +80,15 @@ def test_what_speaks_for_a_class_is_a_png(service_url: str, image: bytes) -> Non
             client.explain(b"\xff\xd8\xff\xe0")
 
 
-def test_of_several_models_one_is_asked(several_url: str, image: bytes) -> None:
+def test_of_several_models_one_is_asked(several_url: str, image: bytes, default_name: str) -> None:
     with Client(several_url) as client:
         served = client.models()
         assert [(model.name, model.is_default) for model in served.models] == [
-            *(("meliusnet13", True), ("second", False)),
+            *((default_name, True), ("second", False)),
         ]
         assert served.failed == ("broken",)
         assert served.models[1].engine.startswith("native/")
-        assert client.classify(image).model.name == "meliusnet13"
+        assert client.classify(image).model.name == default_name
         answer = client.classify(image, top_k=1, model="second")
         assert (answer.model.name, answer.best.label) == ("second", "flower")
         assert client.classify_batch([image], model="second").model.name == "second"
