@@ -63,7 +63,8 @@ def _train(args: argparse.Namespace, processes: Processes) -> None:
         print(
             f"{bundle.path}: {len(bundle.manifest.labels)} classes, top-1 "
             f"{test.top1} % of {test.images} photos held back. "
-            f"Serve it: make serve BNN_BUNDLE={args.out}"
+            f"Serve it: make serve BNN_BUNDLE={args.out}",
+            file=None if sys.stdout.isatty() else sys.stderr,  # where the figures are JSON
         )
 
 
