@@ -100,7 +100,7 @@ def read_folder(path: Path, every_file: bool = False) -> ImageFiles:
     if not path.is_dir():
         raise DataError(
             f"{path}: expected a folder with a sub-folder per class; found "
-            f"{'nothing' if not path.exists() else 'a file'}"
+            f"{'no such folder' if not path.exists() else 'a file'}. Correct the path."
         )
     entries = [f for f in path.iterdir() if not f.name.startswith(".")]
     folders = list_folders(path)

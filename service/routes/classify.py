@@ -157,10 +157,11 @@ def _read_top_k(exchange: Exchange, classes: int) -> int:
         return min(DEFAULT_TOP_K, classes)
     text = values[-1]
     if not (text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= classes):
+        found = "a number outside of that" if text.isascii() and text.isdigit() else "no number"
         raise Problem(
             "invalid_parameter",
-            f"top_k: expected a whole number from 1 to {classes}, the model's classes; found "
-            "something else. Ask for fewer, or leave it out.",
+            f"top_k: expected a whole number from 1 to {classes}, the count of classes; "
+            f"found {found}. Change it, or leave it out.",
         )
     return int(text)
 

@@ -96,7 +96,7 @@ def test_empty_class_single_class_and_no_folder_are_refused(folder: Path, tmp_pa
         read_folder(folder)
     with pytest.raises(DataError, match="at least 2; found 0"):
         read_folder(folder / "cat")
-    with pytest.raises(DataError, match="found nothing"):
+    with pytest.raises(DataError, match="found no such folder"):
         read_folder(tmp_path / "none")
     with pytest.raises(DataError, match="found a file"):
         read_folder(folder / "cat" / "b.jpg")

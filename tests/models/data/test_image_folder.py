@@ -65,7 +65,7 @@ def test_two_dozen_photos_become_a_served_model(tmp_path: Path, repository: Path
         timeout=300,
     )
     assert answer.returncode == 0, answer.stderr
-    assert f"make serve BNN_BUNDLE={bundle}" in answer.stdout
+    assert f"make serve BNN_BUNDLE={bundle}" in answer.stderr
     manifest = read_bundle(bundle).manifest
     assert manifest.labels == ("ball", "fence", "horizon")
     assert manifest.trained
@@ -105,7 +105,7 @@ def test_the_share_that_is_held_back_may_be_given(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_learned_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="found nothing"):
+    with pytest.raises(DataError, match="found no such folder"):
         open_photos(tmp_path / "none")
     write_image(tmp_path / "photos" / "cat" / "1.jpg")
     with pytest.raises(DataError, match="at least 2; found 1"):
