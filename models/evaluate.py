@@ -79,8 +79,7 @@ def _evaluate(args: argparse.Namespace) -> None:
     engine = load_engine(args.bundle, args.engine)
     data = open_data_set(args.data, args.set, needs_train=False)
     manifest = engine.bundle.manifest
-    if manifest.known:
-        data = leave_out_others(data, find_classes(manifest))
+    data = leave_out_others(data, find_classes(manifest))
     if data.test is None:
         raise DataError(f"{args.data}: expected test or val in it; found neither")
     spec = manifest.preprocessing

@@ -47,9 +47,7 @@ def _reduce(args: argparse.Namespace) -> None:
     replace(engine.bundle.manifest.preprocessing, reduce=args.factor)  # refused before the work
     check_bundle_folder(args.out, args.replace)
     data = open_data_set(args.data, None, needs_train=False)
-    manifest = engine.bundle.manifest
-    if manifest.known:
-        data = leave_out_others(data, find_classes(manifest))
+    data = leave_out_others(data, find_classes(engine.bundle.manifest))
     if data.test is None:
         raise DataError(f"{args.data}: expected test or val in it; found neither")
     record = measure_reduction(engine, data.test, args.factor, data.labels, progress=not args.quiet)

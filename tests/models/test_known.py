@@ -198,7 +198,7 @@ def test_other_commands_measure_the_labels_alone(
 def test_8_bit_parts_are_measured_on_labels_alone(trained: Path, tmp_path: Path) -> None:
     data = str(trained / "data")
     command = ["meliusnet13", "--checkpoint", str(trained / "run" / "checkpoint.pt")]
-    command += ["--out", str(tmp_path / "int8"), "--float-parts", "int8"]
+    command += ["--out", str(tmp_path / "int8"), "--float-layers", "int8"]
     options = f"--calibration {data} --calibration-images 10 --evaluation {data}"
     assert export([*command, *options.split()]) == 0
     manifest = read_bundle(tmp_path / "int8").manifest

@@ -82,7 +82,7 @@ def test_8_bit_parts_come_with_a_word_on_their_speed(
     parts: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = ["meliusnet13", "--num-classes", "4", "--image-size", "16", "--no-self-test"]
-    options += ["--float-parts", parts, "--parity-inputs", "1", "--out", str(tmp_path / "bundle")]
+    options += ["--float-layers", parts, "--parity-inputs", "1", "--out", str(tmp_path / "bundle")]
     options += ["--calibration-images", "2"] if parts == "int8" else []
     assert main(options) == 0
     said = "8-bit layers are much faster than float32 ones where" in capsys.readouterr().err
