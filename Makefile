@@ -154,7 +154,7 @@ $(EVERYDAY)/photos/train-0.npz: models/recipes/sources/everyday.toml | $(STAMPS)
 	  echo 'error: expected DATA=DIR, a folder with clones/OWNER/NAME and mobilenet_v1 in it (models/README.md); found none' >&2; \
 	  exit 1; }
 	@rm -rf $(@D)
-	$(GATHER) $< --clones '$(DATA)/clones' --out $(@D) --parts 20
+	$(GATHER) $< --clones '$(DATA)/clones' --out $(@D) --shards 20
 $(EVERYDAY)/held-out/test.npz: models/recipes/sources/held-out.toml models/recipes/held-out.csv | $(STAMPS)/tools $(SERVE_READY)
 	@rm -rf $(@D)
 	$(GATHER) $< --list models/recipes/held-out.csv --clones '$(DATA)/clones' --out $(@D)

@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("sources", type=Path, metavar="SOURCES.toml")
     parser.add_argument("--clones", type=Path, required=True, help="DIR/OWNER/NAME are the clones")
     parser.add_argument("--out", type=Path, required=True, help="folder of the pack")
-    parser.add_argument("--parts", type=int, default=1, help="files of the pack (default 1)")
+    parser.add_argument("--shards", type=int, default=1, help="files of the pack (default 1)")
     parser.add_argument(
         "--list", type=Path, metavar="LIST.csv", help="take its files: a held-out set in two halves"
     )
@@ -53,8 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _gather(args: argparse.Namespace) -> None:
-    if args.parts < 1:
-        raise DataError(f"expected at least 1 part; found --parts {args.parts}")
+    if args.shards < 1:
+        raise DataError(f"expected at least 1 shard; found --shards {args.shards}")
     sources = read_sources(args.sources)
     check_no_images(args.out, ("train", "val", "test"))
     if args.list is not None:
@@ -63,7 +63,7 @@ def _gather(args: argparse.Namespace) -> None:
     gathered = gather(sources, args.clones, progress=not args.quiet)
     files = gathered.files()
     with fill_together(args.out) as folder:
-        write_packs(files, folder, "train", args.parts)
+        write_packs(files, folder, "train", args.shards)
     for name, count in files.counts().items():
         print(f"{name}: {count}")
     print(f"{len(files)} images; left out: {gathered.list_reasons()}")

@@ -68,20 +68,20 @@ def test_the_same_clones_give_the_same_set_with_progress_shown(
     assert open_data_set(places.out).train.sha256() == first
 
 
-def test_a_pack_in_parts_is_the_same_set(places: Places) -> None:
+def test_a_pack_in_shards_is_the_same_set(places: Places) -> None:
     assert places.gather("--quiet") == 0
     whole = open_data_set(places.out).train
-    places.out = places.out.with_name("in parts")
-    assert places.gather("--quiet", "--parts", "2") == 0
+    places.out = places.out.with_name("in shards")
+    assert places.gather("--quiet", "--shards", "2") == 0
     assert sorted(path.name for path in places.out.iterdir()) == ["train-0.npz", "train-1.npz"]
-    parts = open_data_set(places.out).train
-    assert (parts.names, parts.labels) == (whole.names, whole.labels)
-    assert [parts.read(i) for i in range(8)] == [whole.read(i) for i in range(8)]
+    shards = open_data_set(places.out).train
+    assert (shards.names, shards.labels) == (whole.names, whole.labels)
+    assert [shards.read(i) for i in range(8)] == [whole.read(i) for i in range(8)]
 
 
-def test_a_pack_has_at_least_one_part(places: Places, capsys: pytest.CaptureFixture[str]) -> None:
-    assert places.gather("--parts", "0") == 2
-    assert "expected at least 1 part; found --parts 0" in capsys.readouterr().err
+def test_a_pack_has_at_least_one_shard(places: Places, capsys: pytest.CaptureFixture[str]) -> None:
+    assert places.gather("--shards", "0") == 2
+    assert "expected at least 1 shard; found --shards 0" in capsys.readouterr().err
     assert not places.out.exists()
 
 
