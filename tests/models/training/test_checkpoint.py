@@ -85,7 +85,7 @@ def test_other_files_are_refused(tmp_path: Path, data: bytes) -> None:
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(
-        CheckpointMismatch, match=r"none\.pt: expected .* found no file there\. Mend"
+        CheckpointMismatch, match=r"none\.pt: expected .* found no file there\. Correct"
     ):
         read_checkpoint(tmp_path / "none.pt")
 
