@@ -17,11 +17,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from models.command_line.main import make_parser, run_command
 from models.data.datasets import open_data_set
 from models.data.decoded import decode_images
 from models.data.image_files import ImageFiles
-from models.data.near_copies import find_near_copies
+from models.data.near_copies import find_near_copies, hash_files
 from models.data.packs import check_no_images, fill_together, write_packs
 from models.data.preprocessing import whole_preprocessing
 from models.errors import DataError
@@ -96,10 +98,11 @@ def _teach(args: argparse.Namespace) -> None:
 def _leave_out_near_copies(files: ImageFiles, sets: Sequence[Path]) -> tuple[ImageFiles, int]:
     """The files that nearly repeat no image of the other sets, and how many were left out."""
     copies: set[int] = set()
+    hashes = hash_files(files) if sets else np.empty(0)
     for folder in sets:
         for part in open_data_set(folder, needs_train=False).parts().values():
             if len(part):
-                copies |= find_near_copies(files, part).keys()
+                copies |= find_near_copies(hashes, part).keys()
     return files.select([i for i in range(len(files)) if i not in copies]), len(copies)
 
 

@@ -22,6 +22,7 @@ from models.evaluation.metrics import (
 from models.records.evaluation import Among, BundleAccuracy
 from runtime import Engine, Manifest, Preprocessing
 
+BATCH = 50  # images at a time
 CHANGED = 0.01  # of an image's values, by one level of 256, to measure how stable answers are
 
 
@@ -57,7 +58,7 @@ def find_columns(
 def measure_accuracy(
     engine: Engine,
     images: LabelledImages,
-    batch: int = 50,
+    batch: int = BATCH,
     progress: bool = True,
     confusion: Path | None = None,
     labels: Sequence[str] | None = None,
@@ -71,12 +72,8 @@ def measure_accuracy(
     manifest = engine.bundle.manifest
     columns = find_columns(manifest, images.classes, labels)
 
-    def predict(inputs: torch.Tensor) -> torch.Tensor:
-        return torch.from_numpy(engine.predict(inputs.numpy()))
-
     spec = preprocessing or manifest.preprocessing
-    logits = predict_logits(predict, images, spec, batch=batch, progress=progress)
-    logits = logits[:, : manifest.classes]
+    logits = predict_by_engine(engine, images, spec, batch, progress)[:, : manifest.classes]
     truth = torch.tensor(columns)[images.labels]
     among = logits[:, columns]
     if confusion is not None:
@@ -102,16 +99,27 @@ def measure_stability(
     engine: Engine, images: LabelledImages, preprocessing: Preprocessing, progress: bool = True
 ) -> float:
     """Percent of the images with the same best label after a change that no eye sees."""
-    classes = engine.bundle.manifest.classes
+    labels = slice(engine.bundle.manifest.classes)  # without a logit for none of them
+    before, after = (
+        predict_by_engine(engine, seen, preprocessing, progress=progress)[:, labels].argmax(1)
+        for seen in (images, change_levels(images))
+    )
+    return round(100 * (before == after).double().mean().item(), 2)
+
+
+def predict_by_engine(
+    engine: Engine,
+    images: LabelledImages,
+    preprocessing: Preprocessing,
+    batch: int = BATCH,
+    progress: bool = True,
+) -> torch.Tensor:
+    """All logits [N, manifest.logits] by an engine."""
 
     def predict(inputs: torch.Tensor) -> torch.Tensor:
         return torch.from_numpy(engine.predict(inputs.numpy()))
 
-    before, after = (
-        predict_logits(predict, seen, preprocessing, batch=50, progress=progress)[:, :classes]
-        for seen in (images, change_levels(images))
-    )
-    return round(100 * (before.argmax(1) == after.argmax(1)).double().mean().item(), 2)
+    return predict_logits(predict, images, preprocessing, batch=batch, progress=progress)
 
 
 def change_levels(images: LabelledImages, share: float = CHANGED) -> LabelledImages:

@@ -18,13 +18,17 @@ from models.data.decoded import decode_images
 from models.data.image_files import ImageFiles
 from models.data.others import FAR, NEAR, OTHERS, keep_classes
 from models.errors import DataError
-from models.evaluation.accuracy import find_classes, find_columns, find_data_name
+from models.evaluation.accuracy import (
+    find_classes,
+    find_columns,
+    find_data_name,
+    predict_by_engine,
+)
 from models.evaluation.metrics import (
     calibration_error,
     count_confusion,
     measure,
     measure_classes,
-    predict_logits,
 )
 from runtime import Engine, Known, KnownFigures, Manifest
 from runtime.known import Source, find_evidence
@@ -70,15 +74,12 @@ def predict_answers(
     names = [label for label, name in zip(labels, files.classes, strict=True) if name in kinds]
     columns = find_columns(manifest, kinds, names) if kinds else []
 
-    def predict(inputs: Tensor) -> Tensor:
-        return torch.from_numpy(engine.predict(inputs.numpy()))
-
     def answer(wanted: Sequence[str]) -> tuple[Tensor, Tensor]:
         some = keep_classes(files, tuple(name for name in files.classes if name in wanted))
         if not len(some):
             return torch.zeros(0, manifest.logits), torch.zeros(0, dtype=torch.int64)
         images = decode_images(some, spec, progress=progress)
-        return predict_logits(predict, images, spec, batch=50, progress=progress), images.labels
+        return predict_by_engine(engine, images, spec, progress=progress), images.labels
 
     logits, truth = answer(kinds)
     far, near = (answer([n for n in others if n in names])[0] for names in (FAR, NEAR))

@@ -60,7 +60,7 @@ def run_training(job: Job, processes: Processes | None = None) -> Checkpoint:
     if setup.fits_last_layer and not begun:
         seen = take_enough(train) if job.recipe.epochs else train
         fit_last_layer(setup.network, seen, setup.preprocessing, shows)
-    targets = find_targets(job, images.train)
+    targets = find_targets(job, setup, images.train)
     trainer = Trainer(
         setup.network,
         train,

@@ -13,8 +13,8 @@ from models.errors import DataError, RecipeError
 from models.networks.registry import Network, default_image_size
 from models.records import provenance
 from models.records.training_run import Header, Split, TrainingData
-from models.teachers.answers import read_answers
-from models.teachers.kinds import as_targets, correct_by_labels, read_kinds
+from models.teachers.answers import StoredAnswers, read_answers
+from models.teachers.kinds import Kinds, as_targets, correct_by_labels, read_kinds
 from models.training.distillation import Teacher, load_teacher
 from models.training.distributed import Processes
 from models.training.images import Images
@@ -33,6 +33,7 @@ class Setup:
     start: Start | None
     fits_last_layer: bool  # before the training
     teacher: Teacher | None
+    stored: tuple[StoredAnswers, Kinds] | None = None  # what teachers answered before
 
 
 def set_up(job: Job, device: torch.device) -> Setup:
@@ -57,6 +58,7 @@ def set_up(job: Job, device: torch.device) -> Setup:
         start,
         fits_last_layer,
         teacher.to(device) if teacher else None,
+        _read_stored(job),
     )
 
 
@@ -83,7 +85,7 @@ def _load_teacher(job: Job) -> Teacher | None:
     if job.teacher is not None and job.answers is not None:
         raise RecipeError("expected --teacher or --answers; found both. Leave one out.")
     if (job.answers is None) != (job.kinds is None):
-        raise RecipeError("expected --answers and --kinds together; found one of them")
+        raise RecipeError("expected --answers and --kinds together; found one of them. Give both.")
     taught = job.teacher is not None or job.answers is not None
     if taught != (job.recipe.distillation > 0):
         raise RecipeError(
@@ -101,22 +103,29 @@ def _load_teacher(job: Job) -> Teacher | None:
     return load_teacher(job.teacher, job.data.train.classes)
 
 
-def find_targets(job: Job, train: LabelledImages) -> Tensor | None:
+def _read_stored(job: Job) -> tuple[StoredAnswers, Kinds] | None:
+    """Before an image is decoded. Raises DataError."""
+    if job.answers is None or job.kinds is None:
+        return None
+    return read_answers(job.answers), read_kinds(job.kinds)
+
+
+def find_targets(job: Job, setup: Setup, train: LabelledImages) -> Tensor | None:
     """What the stored answers say of the training images: float32 [N, classes], or None.
 
     Raises DataError if they do not fit the images.
     """
-    if job.answers is None or job.kinds is None:
+    if setup.stored is None:
         return None
-    kinds = read_kinds(job.kinds)
-    answers = read_answers(job.answers).select(train.names, str(job.answers))
+    stored, kinds = setup.stored
+    answers = stored.select(train.names, str(job.answers))
     targets = as_targets(answers.dense(), kinds, train.classes)
     return correct_by_labels(targets, train.labels, train.classes.index(kinds.other))
 
 
-def _name_teacher(job: Job, setup: Setup) -> str | None:
-    if job.answers is not None:
-        return f"stored answers of {' and '.join(read_answers(job.answers).teachers)}"
+def _name_teacher(setup: Setup) -> str | None:
+    if setup.stored is not None:
+        return f"stored answers of {' and '.join(setup.stored[0].teachers)}"
     return setup.teacher.name if setup.teacher else None
 
 
@@ -144,7 +153,7 @@ def describe_job(
         changes=dict(job.changes),
         preprocessing=setup.preprocessing,
         stored_side=setup.stored_side,
-        teacher=_name_teacher(job, setup),
+        teacher=_name_teacher(setup),
         start=setup.start.name if setup.start else None,
         device=provenance.describe_device(device),
         threads=torch.get_num_threads(),
