@@ -1,6 +1,6 @@
 """Lists of held-out images: which file of which repository is in which half, and its sha256.
 
-A model is watched and chosen by one half, `validation`, and measured by the other one, `figures`.
+One half, `validation`, serves to choose and fit a model, the other one, `figures`, to measure it.
 The list is made before any training, and then says what the set is: a file that differs from it
 is an error, not another set.
 """

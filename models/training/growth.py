@@ -1,8 +1,8 @@
-"""Begins a larger network with a smaller one's weights, so that at first both answer alike.
+"""Initialises a larger network from a smaller one's weights, so that at first both answer alike.
 
 A network may have more blocks at the end of its stages. A dense block adds channels, which the
 transition's (or the head's) float layer does not read at first: its new weights are 0. The blocks'
-own weights are random, and they learn from the first step on, once that layer does. The idea is
+own weights are random; they learn as soon as those of that layer are no longer 0. The idea is
 function-preserving growth (Chen et al. 2016, "Net2Net").
 """
 

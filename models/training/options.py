@@ -79,7 +79,7 @@ def make_parser(description: str | None = None) -> _Parser:
     network.add_argument(
         "--start",
         type=Path,
-        help="weights to begin with: .safetensors of models.pretrained, or a "
+        help="initial weights: .safetensors of models.pretrained, or a "
         "checkpoint.pt (with --folder this repository's; none: random ones)",
     )
     _switch(network, "--improvement", "blocks that sharpen (--no-improvement: BinaryDenseNet)")
@@ -261,7 +261,7 @@ def _check_image_size(job: Job) -> None:
 
 
 def _has_learned(args: argparse.Namespace) -> bool:
-    """Whether to begin with weights: those given, or this repository's for its network."""
+    """Whether there are initial weights: those given, or this repository's for its network."""
     if args.start is not None:
         return bool(args.start != NO_START)
     given = (args.network, args.stem, args.improvement, args.binary)

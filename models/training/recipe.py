@@ -38,7 +38,7 @@ class Recipe:
     blur: float = 0.0  # share of the images that blur() acts on; the published recipe has none
     validation_share: float = 0.02  # of train, where the data has no validation part
     balance: float = 0.0  # classes are drawn in proportion to their images to the power 1 - balance
-    freeze: int = 0  # layer groups, from the stem on, that stay as they begin
+    freeze: int = 0  # layer groups, from the stem on, whose weights do not change
     mixed_precision: bool = False  # bfloat16 autocast
     distillation: float = 0.0  # weight of the teacher's answers in the loss, 0..1
     distillation_temperature: float = 2.0

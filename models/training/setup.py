@@ -1,4 +1,4 @@
-"""What a training begins with, before an image is decoded: network, sizes, weights, teacher."""
+"""The set-up of a training before an image is decoded: network, sizes, initial weights, teacher."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def set_up(job: Job, device: torch.device) -> Setup:
 
 
 def _begin(job: Job, network: Network) -> tuple[Start | None, bool]:
-    """What the training begins with, and whether the last layer still has to be fitted."""
+    """The initial weights, and whether the last layer still has to be fitted."""
     if job.start is not None:
         start = read_start(job.start)
         if job.changes.get("shift"):
