@@ -10,7 +10,7 @@ import pytest
 
 PAGES = ("README.md", "models/RESULTS.md", "loadtests/RESULTS.md", "runtime/bench/README.md")
 MANIFESTS = tuple(
-    f"service/bundles/{name}/manifest.json" for name in ("default", "everyday", "mobilenet_v1")
+    f"service/bundles/{name}/manifest.json" for name in ("default", "small", "mobilenet_v1")
 )
 
 
@@ -65,7 +65,7 @@ def test_only_what_is_between_the_marks_changes(root: Path) -> None:
             "balanced 77.4 %",
         ),
         (
-            "models/runs/references/default_one_of_each.json",
+            "models/runs/references/small_one_of_each.json",
             '"balanced_top1": 48.4',
             '"balanced_top1": 77.4',
             "balanced accuracy 77 /",
