@@ -47,7 +47,7 @@ MYPY_ARGS := $(if $(filter yes,$(WITH_TORCH)),,--allow-subclassing-any --allow-u
 PIP_INSTALL = $(PYTHON) -m pip install --quiet --disable-pip-version-check
 PIP_LOCKED = $(PIP_INSTALL) --require-hashes --only-binary :all:
 
-.PHONY: help serve test setup lint format train-default train-small train-baseline teachers wheel wheel-arm64 client sdist sbom release \
+.PHONY: help serve test setup lint format train-default train-small train-baseline imagenet-distilled teachers wheel wheel-arm64 client sdist sbom release \
 	release-notes raspberry-pi prove-raspberry-pi image image-archive prove-containers prometheus-rules locks \
 	system-test-tools manifest-tools clean
 
@@ -167,6 +167,12 @@ train-default: setup $(TRAINED)/taught/answers.npz ## train the default model ag
 	$(PYTHON) -m models.enlarge $(TRAINED)/128 --data $(TRAINED)/taught --image-size $(SERVED_SIZE) --out $(TRAINED)/160
 	$(PYTHON) -m models.export meliusnet24 --checkpoint $(TRAINED)/160/checkpoint.pt --out $(TRAINED)/unfitted
 	$(PYTHON) -m models.known $(TRAINED)/unfitted --data $(TRAINED)/held-out --out service/bundles/default --replace
+
+# The same student with ImageNet's 1,000 classes, from the teachers' answers: DATA has imagenette and imagewoof, too, to test on.
+imagenet-distilled: setup $(TRAINED)/taught/answers.npz ## train a student of 1,000 classes and export it to runs/imagenet-distilled (DATA=DIR TRAIN_ARGS='...')
+	$(TRAIN_TAUGHT) --config models/recipes/imagenet.toml --labels '$(DATA)/mobilenet_v1/imagenet_labels.txt' --start $(TRAINED)/128 \
+	  --test-data '$(DATA)' --test-set imagenette+imagewoof --out runs/imagenet $(TRAIN_ARGS)
+	$(PYTHON) -m models.export meliusnet24 --checkpoint runs/imagenet/checkpoint.pt --out runs/imagenet-distilled --replace
 
 train-small: setup runs/everyday-photos/test.npz ## train the small model again and export it (DATA=DIR TRAIN_ARGS='...')
 	$(PYTHON) -m models.train --config models/recipes/small.toml --data runs/everyday-photos --out runs/small --resume $(TRAIN_ARGS)
