@@ -87,7 +87,12 @@ def test_lines_follow_their_sources(
     [
         ("README.md", "<!-- figures: end -->", "", "README.md: expected the lines"),
         ("models/RESULTS.md", "meliusnet22-photos20-160", "other", "expected one row with"),
-        ("runtime/bench/README.md", r"\| board \|", "| place |", "a table that begins with 'board'"),
+        (
+            "runtime/bench/README.md",
+            r"\| board \|",
+            "| place |",
+            "a table that begins with 'board'",
+        ),
     ],
 )
 def test_a_page_without_its_figures_is_an_error(

@@ -99,8 +99,7 @@ def test_from_sources_to_a_bundle_that_knows_none_of_these(
 
 def test_both_steps_train_the_same_network_on_the_same_answers() -> None:
     first, second = (
-        tomllib.loads((RECIPES / f"{name}.toml").read_text())
-        for name in ("default", "default-128")
+        tomllib.loads((RECIPES / f"{name}.toml").read_text()) for name in ("default", "default-128")
     )
     for key in ("network", "kinds", "data-name", "freeze", "balance", "distillation"):
         assert first[key] == second[key]

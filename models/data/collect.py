@@ -147,8 +147,8 @@ def list_clones(sources: Sources, clones: Path) -> list[Blobs]:
             missing[str(error)] = None
     if missing:
         raise IncompleteData(
-            f"expected a clone of each repository, with its commit; {len(missing)} are missing. Make "
-            "them, or leave these repositories out:\n  " + "\n  ".join(missing)
+            f"expected a clone of each repository, with its commit; {len(missing)} are missing. "
+            "Make them, or leave these repositories out:\n  " + "\n  ".join(missing)
         )
     return listed
 

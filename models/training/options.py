@@ -93,7 +93,8 @@ def make_parser(description: str | None = None) -> _Parser:
     defaults = Recipe()
     for name in RECIPE_FIELDS:
         default = getattr(defaults, name)
-        option, hint = f"--{name.replace('_', '-')}", f"default {default}"
+        also = f"; with --folder {HELD_BACK}" if name == "validation_share" else ""
+        option, hint = f"--{name.replace('_', '-')}", f"default {default}{also}"
         if isinstance(default, bool):
             _switch(recipe, option, hint)
         else:

@@ -87,9 +87,10 @@ def _load_teacher(job: Job) -> Teacher | None:
         raise RecipeError("expected --teacher or --answers; found both. Leave one out.")
     named = sum(given is not None for given in (job.kinds, job.teachers_classes))
     if named != (job.answers is not None):
+        found = "no --answers" if job.answers is None else "both" if named else "neither"
         raise RecipeError(
-            "expected --answers with --kinds, or with --labels for the teachers' own classes; found "
-            f"{'no --answers' if job.answers is None else 'both' if named else 'neither'}. Give one."
+            "expected --answers with --kinds, or with --labels for the teachers' own classes; "
+            f"found {found}. Give one."
         )
     taught = job.teacher is not None or job.answers is not None
     if taught != (job.recipe.distillation > 0):

@@ -55,9 +55,7 @@ def read_names(path: Path) -> tuple[str, ...]:
 
 def tell_apart(names: Sequence[str]) -> tuple[str, ...]:
     """Equal names get their number in ImageNet's order: there are two cranes."""
-    return tuple(
-        f"{name} ({i})" if names.count(name) > 1 else name for i, name in enumerate(names)
-    )
+    return tuple(f"{name} ({i})" if names.count(name) > 1 else name for i, name in enumerate(names))
 
 
 def with_test(names: tuple[str, ...], data: DataSet) -> TeachersClasses:

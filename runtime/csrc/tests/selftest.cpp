@@ -2,9 +2,10 @@
 // Every implementation that this machine can run is compared with generic; its vectors and the
 // choice of kernels are tested operation by operation.
 //
-// Fixed seeds, one line per check, exit code 0 if all agree. Runs where there is no Python: under an
-// emulator, on a board, in a sanitizer build. With the argument `brief` it checks the implementation
-// that this machine would choose, on small maps: whether its instructions exist there.
+// Fixed seeds, one line per check, exit code 0 if all agree. Runs where there is no Python: under
+// an emulator, on a board, in a sanitizer build. With the argument `brief` it checks the
+// implementation that this machine would choose, on small maps: whether its instructions exist
+// there.
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -181,10 +182,7 @@ void check_stage(const char* implementation, int32_t channels_in, int32_t height
   const bnn_stage stage = {channels_in, height, width, 64, padding, layer_count, layers};
   const size_t pixels = static_cast<size_t>(height) * static_cast<size_t>(width);
   // The most that share planes and one more, or a group and one more, where that is quick.
-  const int64_t images = pixels > 1100             ? 1
-                         : channels_in > 64 || brief ? 2
-                         : pixels <= 225             ? 9
-                                                     : 4;
+  const int64_t images = pixels > 1100 ? 1 : channels_in > 64 || brief ? 2 : pixels <= 225 ? 9 : 4;
   float* x = memory.floats(static_cast<size_t>(images * channels_in) * pixels, &random);
   for (size_t i = 0; i < static_cast<size_t>(images * channels_in) * pixels; i += 5)
     x[i] = i % 3 == 0 ? 0.5f : kOdd[i % 7];
