@@ -181,17 +181,10 @@ def _find_culprit(graph: Graph, rules: Sequence[Rule], nodes: set[int]) -> Rule:
 
 def combine(beliefs: Floats, table: Floats) -> Floats:
     """log of sum over x of exp(beliefs[m, x] + table[x, y]): [M, kinds]."""
-    spans = [
-        np.ptp(part[np.isfinite(part)]) if np.isfinite(part).any() else 0.0
-        for part in (beliefs - beliefs.max(axis=1, keepdims=True, initial=-1e300), table)
-    ]
-    if max(spans) < SAFE:
-        top = beliefs.max(axis=1, keepdims=True)
-        top = np.where(np.isfinite(top), top, 0.0)
-        peak = table.max()
-        peak = peak if np.isfinite(peak) else 0.0
+    top, peak = _find_top(beliefs, 1), _find_top(table, None)
+    if max(_span(beliefs - top), _span(table - peak)) < SAFE:
         with np.errstate(divide="ignore"):
-            return np.log(np.exp(beliefs - top) @ np.exp(table - peak)) + top + peak
+            return np.asarray(np.log(np.exp(beliefs - top) @ np.exp(table - peak)) + top + peak)
     step = max(CHUNK // table.size, 1)
     parts = [
         log_sum(beliefs[i : i + step, :, None] + table, 1) for i in range(0, len(beliefs), step)
@@ -199,10 +192,20 @@ def combine(beliefs: Floats, table: Floats) -> Floats:
     return np.concatenate(parts)
 
 
+def _find_top(values: Floats, axis: int | tuple[int, ...] | None) -> Floats:
+    """The largest along an axis, which stays; 0 where all is -inf."""
+    top = values.max(axis=axis, keepdims=True)
+    return np.where(np.isneginf(top), 0.0, top)
+
+
+def _span(differences: Floats) -> float:
+    """How far finite values are below 0."""
+    return -float(differences.min(where=np.isfinite(differences), initial=0.0))
+
+
 def log_sum(values: Floats, axis: int | tuple[int, ...]) -> Floats:
     """log of the sum of exponentials over these axes; -inf of nothing but -inf."""
-    top = values.max(axis=axis, keepdims=True)
-    top = np.where(np.isfinite(top), top, 0.0)
+    top = _find_top(values, axis)
     with np.errstate(divide="ignore"):
         total = np.log(np.exp(values - top).sum(axis=axis, keepdims=True)) + top
     return np.asarray(total.squeeze(axis))

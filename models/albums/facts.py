@@ -55,7 +55,9 @@ def find_facts(
     latest = (time.time() if now is None else now) + _DAY
     clocks = [f"{t.camera or ''}\0{t.serial or ''}" for t in taken]
     times, notes = _find_times(clocks, taken, latest)
-    order = sorted(range(len(names)), key=lambda i: (clocks[i], _or_zero(times[i]), names[i]))
+    order = sorted(
+        range(len(names)), key=lambda i: (clocks[i], _or_zero(float(times[i])), names[i])
+    )
     groups = []
     for limit in (gap, burst):
         numbers = np.zeros(len(names), np.int64)

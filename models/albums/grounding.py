@@ -92,10 +92,7 @@ class Graph:
 
     def _weigh(self, number: int, rules: Sequence[Rule]) -> Floats:
         ground = self.grounds[number]
-        rule = rules[ground.rule]
-        if rule.hard:
-            return np.where(ground.holds, 0.0, -np.inf)
-        return rule.weight * ground.holds
+        return rules[ground.rule].weigh(ground.holds)
 
 
 def make_graph(

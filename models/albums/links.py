@@ -67,7 +67,7 @@ def make_link(facts: Facts, evidence: Evidence | None, first: Mask, second: Mask
 def _join(parts: Iterator[Numbers]) -> Numbers:
     found = [part for part in parts if len(part)]
     pairs = np.concatenate(found) if found else np.zeros((0, 2), np.int64)
-    return pairs[pairs[:, 0] != pairs[:, 1]]
+    return np.asarray(pairs[pairs[:, 0] != pairs[:, 1]])
 
 
 def _product(left: Numbers, right: Numbers) -> Numbers:
@@ -135,7 +135,8 @@ def _link_places(places: NDArray[np.float64], reach: float, first: Mask, second:
     known = ~np.isnan(points).any(axis=1)
 
     def keeps(p: Numbers, q: Numbers) -> Mask:
-        return ((points[p] - points[q]) ** 2).sum(axis=1) <= reach**2  # False for NaN
+        squares = ((points[p] - points[q]) ** 2).sum(axis=1)
+        return np.asarray(squares <= reach**2)  # False for NaN
 
     def cells(mask: Mask, side: float) -> dict[tuple[int, int, int], Numbers]:
         rows = np.flatnonzero(mask & known)

@@ -83,12 +83,10 @@ class Rule:
         head = _all(self.head, axes)
         return head if not self.body else ~_all(self.body, axes) | head
 
-    def potential(self, kinds: int, weight: float | None = None) -> NDArray[np.float64]:
-        """What it adds to the logarithm of the probability: [kinds] or [kinds, kinds]."""
-        holds = self.holds(kinds)
-        if self.hard:
-            return np.where(holds, 0.0, -np.inf)
-        return (self.weight if weight is None else weight) * holds
+    def weigh(self, holds: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """What it adds to the logarithm of a probability where it holds, and where not."""
+        values = np.where(holds, 0.0, -np.inf) if self.hard else self.weight * holds
+        return np.asarray(values, np.float64)
 
 
 def _all(
@@ -102,7 +100,7 @@ def _all(
         else:
             holds = np.isin(own, list(statement.kinds))
         parts.append(~holds if statement.negated else holds)
-    return np.logical_and.reduce(parts)
+    return np.asarray(np.logical_and.reduce(parts), np.bool_)
 
 
 @dataclass(frozen=True)
