@@ -62,7 +62,8 @@ def test_a_pure_album_has_a_finite_weight() -> None:
         return np.asarray(values - np.logaddexp.reduce(values, axis=1, keepdims=True))
 
     rules = parse_rules(
-        "temperature 3\n1 kind(session(a)) = kind(a)\nhard kind(a) in {bird, cat, cow, dog, insect}",
+        "temperature 3\n1 kind(session(a)) = kind(a)\n"
+        "hard kind(a) in {bird, cat, cow, dog, insect}",
         LABELS,
     )
     found = learn(rules, facts, truth, score)

@@ -1,4 +1,4 @@
-"""models.albums.reasoning: scores of bundles, exact or approximate answers, contradictions named."""
+"""models.albums.reasoning: scores of bundles, exact or approximate answers, contradictions."""
 
 from dataclasses import replace
 
@@ -67,7 +67,8 @@ def test_a_rule_about_no_photo_is_told(rng: np.random.Generator) -> None:
     rules = parse_rules('\n1 camera(a, "feeder") => kind(a) = bird', LABELS)
     notes = reason(rules, make_facts([0]), make_scores(rng, 1)).notes
     assert notes == (
-        'the rule of line 2 (camera(a, "feeder") => kind(a) = bird) is about no photo of this album',
+        'the rule of line 2 (camera(a, "feeder") => kind(a) = bird) is about no photo of this '
+        "album",
     )
 
 
@@ -96,7 +97,7 @@ def test_rules_against_one_photo_are_a_contradiction(
     approximate: bool, rng: np.random.Generator
 ) -> None:
     rules = parse_rules("hard kind(a) = cat\nhard kind(a) = dog", LABELS)
-    with pytest.raises(ContradictoryRules, match="line 1.*line 2"):
+    with pytest.raises(ContradictoryRules, match=r"line 1.*line 2"):
         reason(rules, make_facts([0, 1]), make_scores(rng, 2), approximate)
 
 
