@@ -2,7 +2,8 @@
 
 python -m models.sessions BUNDLE --data DIR: DIR has val/ and test/ (or packs) with a folder or
 class for each kind. Weights and temperatures of every way are fitted on val/ and measured on test/,
-on --shuffles albums each; those of the default rules stay as they are. --videos adds real sessions:
+on --shuffles albums each; those of the default rules stay as they are. For a bundle that says
+`known`, the images of far/ are also put among those of test/. --videos adds real sessions:
 KIND/VIDEO/*.jpg below a folder, of which every --every-th frame is taken. --scale N measures the
 time and memory of reasoning about N made-up photos instead. The output is JSON if it is not a
 terminal; `--table RECORD...` prints a table of such records for a page.
@@ -19,21 +20,24 @@ from pathlib import Path
 
 import torch
 
+from models.albums.reasoning import score
 from models.albums.session_figures import (
     Scores,
     make_page_table,
     measure_scale,
     measure_simulated,
+    measure_strangers,
     measure_videos,
 )
 from models.command_line.figures import print_figures
 from models.command_line.main import make_parser, run_command
-from models.data.datasets import open_data_set
+from models.data.datasets import DataSet, open_data_set
 from models.data.decoded import decode_images
 from models.data.image_files import ImageFiles, read_folder
 from models.data.others import leave_out_others
 from models.errors import DataError, RecipeError
 from models.evaluation.accuracy import find_classes, find_columns, predict_by_engine
+from models.evaluation.known import predict_answers
 from models.records.provenance import describe_code, describe_device
 from runtime import ENGINES, Engine, load_engine
 
@@ -75,21 +79,22 @@ def _measure(args: argparse.Namespace) -> None:
         raise RecipeError("expected BUNDLE and --data DIR, or --scale N, or --table; found none")
     engine = load_engine(args.bundle, args.engine)
     manifest = engine.bundle.manifest
-    data = leave_out_others(
-        open_data_set(args.data, None, needs_train=False), find_classes(manifest)
-    )
+    whole = open_data_set(args.data, None, needs_train=False)
+    data = leave_out_others(whole, find_classes(manifest))
     if data.validation is None or data.test is None:
         raise DataError(f"{args.data}: expected val and test in it; found one. Split it.")
     shown = not args.quiet
     fitting = _score(engine, data.validation, data.labels, shown)
     testing = _score(engine, data.test, data.labels, shown)
-    figures = {
+    figures: dict[str, object] = {
         "bundle": manifest.name,
         "data": data.name,
         "fitted_on": {"images": len(data.validation), "sha256": data.validation.sha256()},
         "measured_on": {"images": len(data.test), "sha256": data.test.sha256()},
         **measure_simulated(fitting, testing, manifest.labels, args.shuffles, args.seed),
     }
+    if manifest.known is not None:
+        figures["strangers"] = _measure_strangers(engine, whole, args)
     if args.videos:
         videos = read_folder(args.videos)
         frames = videos.select(
@@ -104,6 +109,20 @@ def _measure(args: argparse.Namespace) -> None:
         }
     engine_name = f"{engine.name}/{engine.implementation}"
     print_figures({**figures, "seed": args.seed, "engine": engine_name, **where}, indent=1)
+
+
+def _measure_strangers(engine: Engine, data: DataSet, args: argparse.Namespace) -> object:
+    """With the test images of things far from all labels among the others."""
+    assert data.test is not None
+    manifest = engine.bundle.manifest
+    answers = predict_answers(engine, data.test, data.labels, not args.quiet)
+    logits = torch.cat([answers.logits, answers.far]).numpy()
+    none = torch.full((len(answers.far),), manifest.classes)
+    return measure_strangers(
+        lambda temperature: score(logits, manifest, temperature),
+        torch.cat([answers.truth, none]).numpy(),
+        *(manifest.labels, args.shuffles, args.seed),
+    )
 
 
 def _score(engine: Engine, files: ImageFiles, labels: Sequence[str], shown: bool) -> Scores:

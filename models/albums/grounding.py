@@ -148,7 +148,7 @@ def _assign(rule: Rule, facts: Facts, max_width: int | None) -> dict[str, Number
     links.sort(key=lambda link: link.count)
     direct = len(links) == 1 and [term.unit for term in rule.terms()] == ["photo", "photo"]
     if direct and max_width is not None and links[0].dense - 1 > max_width:
-        raise TooManyLinks(describe_width(rule, links[0].dense - 1, kinds_width=max_width))
+        raise TooManyLinks(describe_width(rule, links[0].dense - 1, max_width))
     if links[0].count > MAX_PAIRS:
         raise TooManyLinks(
             f"expected rules that link at most {MAX_PAIRS:,} pairs of photos; the rule of line "
@@ -161,10 +161,10 @@ def _assign(rule: Rule, facts: Facts, max_width: int | None) -> dict[str, Number
     return {variable: pairs[:, i] for i, variable in enumerate(variables)}
 
 
-def describe_width(rule: Rule, width: int, kinds_width: int) -> str:
+def describe_width(rule: Rule, width: int, max_width: int) -> str:
     """Why a graph cannot be solved exactly."""
     return (
-        f"expected links of a width of at most {kinds_width}, for which exact answers take at most "
+        f"expected links of a width of at most {max_width}, for which exact answers take at most "
         f"{MAX_TABLE:,} numbers; found a width of {width:,} or more, by the rule of line "
         f"{rule.line} ({rule.text}). Use kind(session(a)) = kind(a) or evidence that holds for "
         "fewer photos, or give --approximate."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,14 +17,13 @@ from tqdm import tqdm
 
 from models.albums.cache import Cache, Kept
 from models.albums.exif import Taken, read_taken
-from models.data.image_files import list_images
+from models.data.image_files import SUFFIXES
 from models.data.packs import LIMITS
 from models.errors import DataError
 from runtime import Engine, ImageReader, InvalidImage, stamp_bundle
 
 BATCH = 16
 THUMBNAIL = 112  # pixels of a side
-Report = Callable[[int], object]
 
 
 @dataclass(frozen=True)
@@ -66,9 +66,14 @@ def read_album(folder: Path, engine: Engine, cache: Cache, progress: bool = Fals
         there = "a file" if folder.exists() else "nothing there"
         raise DataError(f"{folder}: expected a folder of photos; found {there}. Correct the path.")
     reader = ImageReader(engine.bundle.manifest.preprocessing, LIMITS)
-    paths = [path for path in list_images(folder) if not path.is_dir()]
     found: dict[str, tuple[str, Kept | None]] = {}
     unreadable: list[tuple[str, str]] = []
+
+    def note(fault: OSError) -> None:
+        name = Path(os.fsdecode(fault.filename)).relative_to(folder).as_posix()
+        unreadable.append((name, _describe(fault)))
+
+    paths = _find_images(folder, note)
     waiting: dict[str, tuple[NDArray[np.float32], Taken, bytes]] = {}
     fresh: dict[str, Kept] = {}
 
@@ -102,6 +107,15 @@ def read_album(folder: Path, engine: Engine, cache: Cache, progress: bool = Fals
     photos = [Photo(name, sha256, kept or fresh[sha256]) for name, (sha256, kept) in found.items()]
     photos.sort(key=lambda photo: photo.name)
     return Album(tuple(photos), tuple(sorted(unreadable)), len(fresh))
+
+
+def _find_images(folder: Path, note: Callable[[OSError], None]) -> list[Path]:
+    """Files with an image's suffix; folders that cannot be listed are noted."""
+    paths = []
+    for root, folders, files in os.walk(folder, onerror=note):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        paths += [Path(root, name) for name in files if not name.startswith(".")]
+    return sorted(path for path in paths if path.suffix.lower() in SUFFIXES)
 
 
 def read_file(path: Path) -> bytes:

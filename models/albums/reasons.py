@@ -15,8 +15,12 @@ from models.albums.rules import Rule
 def explain(
     answers: Answers, facts: Facts, rules: Sequence[Rule], kinds: Sequence[str], burst: float
 ) -> list[str]:
-    """One sentence, or a few with semicolons, for each photo."""
+    """One sentence, or a few with semicolons, for each photo.
+
+    kinds: the labels, and what a photo is called that shows none of them.
+    """
     said, final = answers.before.argmax(axis=1), answers.after.argmax(axis=1)
+    likely = answers.before[:, : len(kinds) - 1].argmax(axis=1) if len(said) else said
     speaking = _find_rules(answers, rules, final)
     members: dict[int, list[int]] = {}
     for i, session in enumerate(facts.sessions.tolist()):
@@ -25,23 +29,25 @@ def explain(
     for i, kind in enumerate(final.tolist()):
         session = np.array(members[int(facts.sessions[i])])
         near = session[np.abs(facts.times[session] - facts.times[i]) <= burst]
-        parts = []
+        around, where = session, "of its session"
         if len(near) > 1:
-            parts.append(_count(said, near, kind, kinds, f"within {_plural(burst, 'second')}"))
-        elif len(session) > 1:
-            parts.append(_count(said, session, kind, kinds, "of its session"))
+            around, where = near, f"within {_plural(burst, 'second')}"
+        saying = int((said[around] == kind).sum())
+        resembling = int((likely[around] == kind).sum())
+        parts = []
+        if len(around) > 1 and (saying or not resembling):
+            verb = "says" if saying == 1 else "say"
+            parts.append(f"{saying} of {len(around)} photos {where} {verb} {kinds[kind]}")
+        elif len(around) > 1:  # each of them more likely shows nothing that is known
+            verb = "looks" if resembling == 1 else "look"
+            most = f"{resembling} of {len(around)} photos {where} {verb} most like {kinds[kind]}"
+            parts.append(most)
         parts += [f"the rule of line {rule.line} ({rule.text})" for rule in speaking[i]]
-        if said[i] != kind and not speaking[i] and not (said[session] == kind).any():
+        linked = said[i] != kind and not speaking[i]
+        if linked and not {kind} & set(np.concatenate([said[session], likely[session]]).tolist()):
             parts.append("the photos that rules link it with outweigh its own score")
         texts.append("; ".join(parts) or "no other photo is in its session")
     return texts
-
-
-def _count(
-    said: NDArray[np.int64], rows: NDArray[np.int64], kind: int, kinds: Sequence[str], where: str
-) -> str:
-    alike = int((said[rows] == kind).sum())
-    return f"{alike} of {len(rows)} photos {where} {'says' if alike == 1 else 'say'} {kinds[kind]}"
 
 
 def _plural(number: float, unit: str) -> str:

@@ -34,6 +34,7 @@ RULES = Path(__file__).parents[1] / "recipes" / "album.rules"
 CHAIN = "temperature 1\n3 near(a, b, 1) & kind(a) = k => kind(b) = k\n"
 SESSION = "temperature 1\n3 kind(session(a)) = kind(a)\n"
 FITTED_ON = 3  # albums of the validation photos
+STRANGERS = REGIMES[2]  # into whose sessions photos of nothing known come
 VIDEOS = REGIMES[1]  # that the weights of videos are fitted on
 WAYS = {
     "alone": "alone",
@@ -63,8 +64,9 @@ class Scores(NamedTuple):
 
 
 class Fitted(NamedTuple):
-    """What was fitted on albums of a regime: the temperature of means, and two sets of rules."""
+    """What was fitted on albums of a regime: two temperatures and two sets of rules."""
 
+    alone: float
     means: float
     chain: RuleSet
     session: RuleSet
@@ -73,7 +75,7 @@ class Fitted(NamedTuple):
     def apply(self, scores: Scores) -> dict[str, Way]:
         """Each way's probabilities of the kinds in an album of these photos."""
         return {
-            "alone": lambda album: np.exp(scores.soften(1.0)[album.order]),
+            "alone": lambda album: np.exp(scores.soften(self.alone)[album.order]),
             "means": lambda album: take_means(
                 scores.soften(self.means)[album.order], album.facts.sessions
             ),
@@ -84,6 +86,7 @@ class Fitted(NamedTuple):
 
     def tell(self) -> dict[str, Any]:
         return {
+            "alone_temperature": round(self.alone, 4),
             "means_temperature": round(self.means, 4),
             **{
                 name: {
@@ -103,7 +106,9 @@ def fit(scores: Scores, albums: Sequence[Simulated], labels: Sequence[str]) -> F
         for text in (CHAIN, SESSION)
     )
     default = parse_rules(RULES.read_text(), labels, RULES.name, none=False)
-    return Fitted(fit_means(scores.soften, album, scores.truth)[0], chain, session, default)
+    single = Simulated(album.order, lay_out(np.arange(len(album.order))))
+    alone, means = (fit_means(scores.soften, it, scores.truth)[0] for it in (single, album))
+    return Fitted(alone, means, chain, session, default)
 
 
 def measure_simulated(
@@ -142,6 +147,50 @@ def _summarize(rows: Sequence[Figures]) -> dict[str, dict[str, float]]:
             "deviation": round(statistics.stdev(values), 5) if len(values) > 1 else 0.0,
         }
         for name, values in columns
+    }
+
+
+def measure_strangers(
+    score: Callable[[float], Floats],
+    truth: NDArray[np.int64],
+    labels: Sequence[str],
+    shuffles: int,
+    seed: int,
+) -> dict[str, Any]:
+    """Of sessions with photos that show none of the labels, each in one chosen by chance.
+
+    score(temperature): logarithms [N, labels + 1]; truth: len(labels) where a photo shows none. The
+    default rules, with and without those about NONE.
+    """
+    generator = np.random.default_rng(seed)
+    strange = truth == len(labels)
+    text = RULES.read_text()
+    rules = {
+        "default": parse_rules(text, labels, RULES.name),
+        "default_without_none": parse_rules(text, labels, RULES.name, none=False),
+    }
+    found: dict[str, list[tuple[Figures, Figures]]] = {"alone": [], **{name: [] for name in rules}}
+    for _ in range(shuffles):
+        guests = truth.copy()
+        guests[strange] = generator.choice(truth[~strange], int(strange.sum()))
+        album = simulate(guests, STRANGERS, generator)
+        answers = {name: apply_rules(own, score, album) for name, own in rules.items()}
+        answers["alone"] = np.exp(score(1.0)[album.order])
+        mine = truth[album.order]
+        for name, chances in answers.items():
+            other = mine == len(labels)
+            found[name].append((measure(chances, mine), measure(chances[other], mine[other])))
+    return {
+        "sessions": STRANGERS.name,
+        "images": len(truth),
+        "strangers": int(strange.sum()),
+        **{
+            name: {
+                **_summarize([both for both, _ in rows]),
+                "top1_of_strangers": _summarize([other for _, other in rows])["top1"],
+            }
+            for name, rows in found.items()
+        },
     }
 
 

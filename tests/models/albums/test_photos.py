@@ -86,6 +86,24 @@ def test_what_cannot_be_read_is_listed(
     assert all(faults.values())
 
 
+def test_a_folder_that_cannot_be_listed_is_listed(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("open/a.jpg", "closed/b.jpg"):
+        write_photo(tmp_path / "photos" / name)
+    really = os.scandir
+
+    def scan(path: str) -> object:
+        if os.fspath(path).endswith("closed"):
+            raise PermissionError(13, os.strerror(13), path)
+        return really(path)
+
+    monkeypatch.setattr(os, "scandir", scan)
+    album = read(tmp_path / "photos", engine, tmp_path / "cache")
+    assert [photo.name for photo in album.photos] == ["open/a.jpg"]
+    assert album.unreadable == (("closed", os.strerror(13)),)
+
+
 def test_odd_names_are_read(engine: Engine, tmp_path: Path) -> None:
     names = [
         "=1+1.jpg",

@@ -16,7 +16,7 @@ def tell(
     scores = np.log(0.1 * np.ones((len(kinds), 5)) + 0.5 * np.eye(5)[kinds])
     known = make_facts(times, sessions, **facts)  # type: ignore[arg-type]
     answers = reason(rules, known, scores)
-    return explain(answers, known, rules.rules, LABELS, 2.0)
+    return explain(answers, known, rules.rules, [*LABELS, "none of these"], 2.0)
 
 
 def test_photos_of_a_burst_are_counted_then_those_of_the_session() -> None:
@@ -30,6 +30,18 @@ def test_photos_of_a_burst_are_counted_then_those_of_the_session() -> None:
     assert texts[0] == "3 of 4 photos within 2 seconds say dog"
     assert texts[5] == "5 of 6 photos of its session say dog"
     assert texts[6] == "no other photo is in its session"
+
+
+def test_photos_that_say_none_resemble_a_label() -> None:
+    chances = np.array([[0.3, 0.1, 0.6], [0.35, 0.1, 0.55], [0.1, 0.3, 0.6]])
+    rules = parse_rules(
+        'hard kind(session(a)) != "none of these"\n5 kind(session(a)) = kind(a)', ("cat", "dog")
+    )
+    known = make_facts([0, 1, 2], [0] * 3)
+    answers = reason(rules, known, np.log(chances))
+    assert answers.after.argmax(axis=1).tolist() == [0, 0, 0]
+    texts = explain(answers, known, rules.rules, ("cat", "dog", "none of these"), 5.0)
+    assert set(texts) == {"2 of 3 photos within 5 seconds look most like cat"}
 
 
 def test_rules_that_speak_for_a_kind_are_told() -> None:

@@ -1,6 +1,7 @@
 """models.albums.session_figures: ways beside each other, records, and the table of them."""
 
 import numpy as np
+import pytest
 
 from models.albums.session_figures import (
     WAYS,
@@ -8,6 +9,7 @@ from models.albums.session_figures import (
     make_page_table,
     measure_scale,
     measure_simulated,
+    measure_strangers,
     measure_videos,
 )
 from models.albums.simulation import REGIMES
@@ -31,6 +33,22 @@ def test_reasoning_helps_where_sessions_are_pure(rng: np.random.Generator) -> No
     weights = [record["regimes"][r.name]["fitted"]["session"]["weight"] for r in REGIMES]
     assert weights[1] > weights[2] > weights[3] > 0  # the purer, the larger
     assert weights[3] < record["session_fitted_on_all_regimes"]["weight"] < weights[1]
+
+
+def test_photos_of_nothing_known_are_put_into_sessions(rng: np.random.Generator) -> None:
+    truth = np.concatenate([rng.integers(0, 5, 80), np.full(20, 5)])
+    logits = rng.normal(0, 1, (100, 6)) + 2 * np.eye(6)[truth]
+
+    def score(temperature: float) -> np.ndarray:
+        values = logits / temperature
+        return np.asarray(values - np.logaddexp.reduce(values, axis=1, keepdims=True))
+
+    found = measure_strangers(score, truth, LABELS, 3, 1)
+    assert (found["images"], found["strangers"]) == (100, 20)
+    right = logits.argmax(axis=1) == truth
+    assert found["alone"]["top1"]["mean"] == pytest.approx(right.mean())
+    assert found["alone"]["top1_of_strangers"]["mean"] == pytest.approx(right[80:].mean())
+    assert found["default"] != found["default_without_none"]
 
 
 def test_videos_are_sessions_whatever_the_order_of_frames(rng: np.random.Generator) -> None:
