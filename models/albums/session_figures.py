@@ -43,6 +43,11 @@ WAYS = {
     "session": "session variable",
     "default": "default rules",
 }
+STRANGERS_WAYS = {
+    "alone": "alone",
+    "default": "default rules",
+    "default_without_none": 'without those about "none of these"',
+}
 TIMED = 5
 ALBUM_KINDS = 22
 
@@ -255,9 +260,12 @@ def measure_scale(photos: int, seed: int) -> dict[str, Any]:
 
 
 def make_page_table(records: Sequence[dict[str, Any]]) -> str:
-    """One table for each record: top-1, NLL and calibration error of each way and regime."""
+    """Top-1, NLL and calibration error of each way and regime, a table for each bundle; then those
+    with photos of nothing known among the others; then time and memory.
+    """
     parts = []
-    for record in records:
+    measured = [record for record in records if "regimes" in record]
+    for record in measured:
         rows = [
             [regime, *(_format(figures[way]) for way in WAYS)]
             for regime, figures in record["regimes"].items()
@@ -267,7 +275,30 @@ def make_page_table(records: Sequence[dict[str, Any]]) -> str:
             rows.append([title, *(_format(videos[way]) for way in WAYS)])
         head = [f"`{record['bundle']}`, sessions", *WAYS.values()]
         parts.append(make_table(head, rows))
+    rows = [
+        [
+            f"`{record['bundle']}`, {strangers['sessions']}, {strangers['strangers']} of "
+            f"{strangers['images']:,} photos",
+            *(_format_strangers(strangers[name]) for name in STRANGERS_WAYS),
+        ]
+        for record in measured
+        if (strangers := record.get("strangers"))
+    ]
+    if rows:
+        parts.append(make_table(["with strangers", *STRANGERS_WAYS.values()], rows))
+    for record in records:
+        if seconds := record.get("seconds"):
+            parts.append(
+                f"Reasoning about {record['photos']:,} photos in sessions of 4, {record['kinds']} "
+                f"kinds: {seconds['median']:.2f} s ({seconds['min']:.2f} to {seconds['max']:.2f}) "
+                f"and {record['mib_more_than_before']:.0f} MiB on one core ({record['device']})."
+            )
     return "\n\n".join(parts)
+
+
+def _format_strangers(figures: dict[str, Any]) -> str:
+    all_of_them, strangers = (figures[name]["mean"] for name in ("top1", "top1_of_strangers"))
+    return f"{100 * all_of_them:.1f} % / {100 * strangers:.1f} %"
 
 
 def _format(figures: dict[str, dict[str, float]]) -> str:

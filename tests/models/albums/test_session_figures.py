@@ -13,7 +13,7 @@ from models.albums.session_figures import (
     measure_videos,
 )
 from models.albums.simulation import REGIMES
-from tests.models.albums.albums import LABELS
+from tests.models.albums.albums import LABELS, make_scores
 
 
 def make(random: np.random.Generator, photos: int = 120) -> Scores:
@@ -67,16 +67,22 @@ def test_videos_are_sessions_whatever_the_order_of_frames(rng: np.random.Generat
 def test_the_table_has_the_figures_of_its_records(rng: np.random.Generator) -> None:
     record = {"bundle": "net", **measure_simulated(make(rng), make(rng), LABELS, 2, 1)}
     record["videos"] = measure_videos(make(rng), make(rng, 9), list("aaabbbccc"), LABELS, 1)
-    lines = make_page_table([record]).splitlines()
+    truth, scores = np.concatenate([rng.integers(0, 5, 40), [5] * 10]), make_scores(rng, 50, 6)
+    record["strangers"] = measure_strangers(lambda _: scores, truth, LABELS, 2, 1)
+    scale = {**measure_scale(40, 1), "device": "this one"}
+    page = make_page_table([record, scale])
+    assert "`net`, 90% pure, of 4, 10 of 50 photos" in page
+    assert page.splitlines()[-1].startswith("Reasoning about 40 photos in sessions of 4, 22 kinds:")
+    lines = page.splitlines()
     assert lines[0].startswith("| `net`, sessions | alone | mean of logits | chain |")
-    assert len(lines) == 2 + len(REGIMES) + 1
+    assert lines.index("") == 2 + len(REGIMES) + 1
     cells = lines[2].strip("| ").split(" | ")
     figures = record["regimes"]["pure, of 3"]
     for cell, way in zip(cells[1:], WAYS, strict=True):
         assert cell.startswith(f"{100 * figures[way]['top1']['mean']:.1f}")
         assert f"/ {figures[way]['nll']['mean']:.2f} /" in cell
         assert cell.endswith(f"/ {100 * figures[way]['ece']['mean']:.1f} %")
-    assert lines[-1].startswith("| 3 videos, 9 frames |")
+    assert lines[2 + len(REGIMES)].startswith("| 3 videos, 9 frames |")
 
 
 def test_scale_is_measured() -> None:
