@@ -6,7 +6,7 @@ on --shuffles albums each; those of the default rules stay as they are. For a bu
 `known`, the images of far/ are also put among those of test/. --videos adds real sessions:
 KIND/VIDEO/*.jpg below a folder, of which every --every-th frame is taken. --scale N measures the
 time and memory of reasoning about N made-up photos instead. The output is JSON if it is not a
-terminal; `--table RECORD...` prints a table of such records for a page.
+terminal; `--table RECORD...` prints tables of such records, or writes them into a page.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from models.albums.session_figures import (
     measure_simulated,
     measure_strangers,
     measure_videos,
+    write_block,
 )
 from models.command_line.figures import print_figures
 from models.command_line.main import make_parser, run_command
@@ -54,7 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--videos", type=Path, metavar="DIR", help="KIND/VIDEO/*.jpg")
     parser.add_argument("--every", type=int, default=EVERY, help=f"of frames (default {EVERY})")
     parser.add_argument("--scale", type=int, metavar="N", help="time and memory of N photos")
-    parser.add_argument("--table", type=Path, nargs="+", metavar="RECORD", help="print a table")
+    parser.add_argument("--table", type=Path, nargs="+", metavar="RECORD", help="print tables")
+    parser.add_argument("--page", type=Path, help="with --table: write them between its marks")
     parser.add_argument("--engine", choices=["auto", *ENGINES], default="auto")
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
     return run_command(parser, arguments, _measure)
@@ -62,7 +64,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _measure(args: argparse.Namespace) -> None:
     if args.table:
-        print(make_page_table([json.loads(path.read_text()) for path in args.table]))
+        text = make_page_table([json.loads(path.read_text()) for path in args.table])
+        if args.page:
+            write_block(args.page, text)
+        else:
+            print(text)
         return
     for name in ("shuffles", "every", "scale"):
         if getattr(args, name) is not None and getattr(args, name) < 1:

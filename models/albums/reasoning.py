@@ -100,6 +100,8 @@ def _find_hanging(graph: Graph, wide: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _find_idle(rules: Sequence[Rule], graph: Graph) -> list[str]:
+    if not graph.photos:
+        return []
     used = {ground.rule for ground in graph.grounds}
     return [
         f"the rule of line {rule.line} ({rule.text}) is about no photo of this album"

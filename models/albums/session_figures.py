@@ -28,6 +28,7 @@ from models.albums.simulation import (
     simulate,
     take_means,
 )
+from models.errors import DataError
 from runtime.measurement.tables import make_table
 
 RULES = Path(__file__).parents[1] / "recipes" / "album.rules"
@@ -49,6 +50,7 @@ STRANGERS_WAYS = {
     "default_without_none": 'without those about "none of these"',
 }
 TIMED = 5
+MARKS = ("<!-- sessions: begin -->", "<!-- sessions: end -->")  # around the tables of a page
 ALBUM_KINDS = 22
 
 Floats = NDArray[np.float64]
@@ -294,6 +296,18 @@ def make_page_table(records: Sequence[dict[str, Any]]) -> str:
                 f"and {record['mib_more_than_before']:.0f} MiB on one core ({record['device']})."
             )
     return "\n\n".join(parts)
+
+
+def write_block(page: Path, text: str) -> None:
+    """Writes the text between the MARKS of a page. Raises DataError for a page without them."""
+    before, begin, rest = page.read_text(encoding="utf-8").partition(MARKS[0])
+    _, end, after = rest.partition(MARKS[1])
+    if not begin or not end:
+        raise DataError(
+            f"{page}: expected the lines {MARKS[0]} and {MARKS[1]}; found a page without them. Put "
+            "them where the tables belong."
+        )
+    page.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}", encoding="utf-8")
 
 
 def _format_strangers(figures: dict[str, Any]) -> str:

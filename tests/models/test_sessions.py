@@ -34,7 +34,16 @@ def test_a_record_and_its_table(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert record["engine"].startswith("native/")
     (tmp_path / "record.json").write_text(text)
     assert main(["--table", str(tmp_path / "record.json")]) == 0
-    assert capsys.readouterr().out.startswith(f"| `{record['bundle']}`, sessions | alone |")
+    table = capsys.readouterr().out
+    assert table.startswith(f"| `{record['bundle']}`, sessions | alone |")
+    page = tmp_path / "page.md"
+    page.write_text("# A page\n<!-- sessions: begin -->\nold\n<!-- sessions: end -->\nThe end.\n")
+    for _ in range(2):
+        assert main(["--table", str(tmp_path / "record.json"), "--page", str(page)]) == 0
+    assert page.read_text() == f"# A page\n{MARKS[0]}{table}{MARKS[1]}\nThe end.\n"
+    page.write_text("no marks")
+    assert main(["--table", str(tmp_path / "record.json"), "--page", str(page)]) == 2
+    assert "a page without them" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
