@@ -93,7 +93,8 @@ def _measure(args: argparse.Namespace) -> None:
     fitting = _score(engine, data.validation, data.labels, shown)
     testing = _score(engine, data.test, data.labels, shown)
     figures: dict[str, object] = {
-        "bundle": manifest.name,
+        "bundle": args.bundle.resolve().name,
+        "network": manifest.name,
         "data": data.name,
         "fitted_on": {"images": len(data.validation), "sha256": data.validation.sha256()},
         "measured_on": {"images": len(data.test), "sha256": data.test.sha256()},

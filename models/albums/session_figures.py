@@ -275,7 +275,7 @@ def make_page_table(records: Sequence[dict[str, Any]]) -> str:
         if videos := record.get("videos"):
             title = f"{videos['videos']} videos, {videos['frames']} frames"
             rows.append([title, *(_format(videos[way]) for way in WAYS)])
-        head = [f"`{record['bundle']}`, sessions", *WAYS.values()]
+        head = [f"`{record['bundle']}` ({record['network']})", *WAYS.values()]
         parts.append(make_table(head, rows))
     rows = [
         [

@@ -35,7 +35,7 @@ def test_a_record_and_its_table(tmp_path: Path, capsys: pytest.CaptureFixture[st
     (tmp_path / "record.json").write_text(text)
     assert main(["--table", str(tmp_path / "record.json")]) == 0
     table = capsys.readouterr().out
-    assert table.startswith(f"| `{record['bundle']}`, sessions | alone |")
+    assert table.startswith("| `bundle` (meliusnet13) | alone |")
     page = tmp_path / "page.md"
     page.write_text("# A page\n<!-- sessions: begin -->\nold\n<!-- sessions: end -->\nThe end.\n")
     for _ in range(2):

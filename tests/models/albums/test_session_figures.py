@@ -65,16 +65,20 @@ def test_videos_are_sessions_whatever_the_order_of_frames(rng: np.random.Generat
 
 
 def test_the_table_has_the_figures_of_its_records(rng: np.random.Generator) -> None:
-    record = {"bundle": "net", **measure_simulated(make(rng), make(rng), LABELS, 2, 1)}
+    record = {
+        "bundle": "mine",
+        "network": "net",
+        **measure_simulated(make(rng), make(rng), LABELS, 2, 1),
+    }
     record["videos"] = measure_videos(make(rng), make(rng, 9), list("aaabbbccc"), LABELS, 1)
     truth, scores = np.concatenate([rng.integers(0, 5, 40), [5] * 10]), make_scores(rng, 50, 6)
     record["strangers"] = measure_strangers(lambda _: scores, truth, LABELS, 2, 1)
     scale = {**measure_scale(40, 1), "device": "this one"}
     page = make_page_table([record, scale])
-    assert "`net`, 90% pure, of 4, 10 of 50 photos" in page
+    assert "`mine`, 90% pure, of 4, 10 of 50 photos" in page
     assert page.splitlines()[-1].startswith("Reasoning about 40 photos in sessions of 4, 22 kinds:")
     lines = page.splitlines()
-    assert lines[0].startswith("| `net`, sessions | alone | mean of logits | chain |")
+    assert lines[0].startswith("| `mine` (net) | alone | mean of logits | chain |")
     assert lines.index("") == 2 + len(REGIMES) + 1
     cells = lines[2].strip("| ").split(" | ")
     figures = record["regimes"]["pure, of 3"]
