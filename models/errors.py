@@ -6,6 +6,9 @@ TrainingFault
 │   │   └── NoClone          a repository of which there is no local clone
 │   └── DamagedImages      files that no image can be decoded from, each named
 ├── RecipeError              a configuration or an option that makes no sense
+├── RuleError                a rule about an album's photos that cannot be read or applied
+│   ├── ContradictoryRules   hard rules that no choice of kinds satisfies
+│   └── TooManyLinks         rules that link more photos than can be reasoned about exactly
 ├── BundleExists             a folder that has a bundle already
 ├── CheckpointMismatch       a checkpoint of another run, or of another version
 └── Diverged                 the loss is NaN or infinite
@@ -51,6 +54,18 @@ class DamagedImages(DataError):
 
 class RecipeError(TrainingFault):
     """A configuration or an option that makes no sense."""
+
+
+class RuleError(TrainingFault):
+    """A rule about an album's photos that cannot be read or applied."""
+
+
+class ContradictoryRules(RuleError):
+    """Hard rules that no choice of kinds satisfies."""
+
+
+class TooManyLinks(RuleError):
+    """Rules that link more photos with each other than can be reasoned about exactly."""
 
 
 class BundleExists(TrainingFault):

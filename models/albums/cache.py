@@ -1,0 +1,108 @@
+"""Keeps what was read of each photo, by the content of its file, so that it is scored once."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.albums.exif import Taken
+from models.errors import DataError
+
+FILE = "album-cache.sqlite"
+FORMAT = 1
+
+
+def find_default_folder() -> Path:
+    """The user's folder for caches, by the XDG specification."""
+    home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(home) / "bnn-service"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """logits [logits] of a bundle, EXIF metadata, and a small JPEG of what the network sees."""
+
+    logits: NDArray[np.float32]
+    taken: Taken
+    thumbnail: bytes
+
+
+class Cache:
+    """A file in a folder, which is made; two commands may use it at once. A context manager.
+
+    model: names the bundle and all else that logits depend on. Raises DataError for a file that is
+    no such cache.
+    """
+
+    def __init__(self, folder: Path, model: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._path = folder / FILE
+        self._model = f"{FORMAT} {model}"
+        with self._faults():
+            self._base = sqlite3.connect(self._path, timeout=60)
+            self._base.execute(
+                "CREATE TABLE IF NOT EXISTS photos (sha256 TEXT, model TEXT, logits BLOB, "
+                "taken TEXT, thumbnail BLOB, PRIMARY KEY (sha256, model))"
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        fault: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """What was added so far stays, whatever happened."""
+        with self._faults():
+            self._base.commit()
+        self._base.close()
+
+    def find(self, sha256: str) -> Kept | None:
+        """What was kept of a file with these bytes, by this model."""
+        with self._faults():
+            row = self._base.execute(
+                "SELECT logits, taken, thumbnail FROM photos WHERE sha256 = ? AND model = ?",
+                (sha256, self._model),
+            ).fetchone()
+            if row is None:
+                return None
+            taken = json.loads(row[1])
+            taken["place"] = taken["place"] and tuple(taken["place"])
+            return Kept(np.frombuffer(row[0], np.float32), Taken(**taken), bytes(row[2]))
+
+    def add(self, sha256: str, kept: Kept) -> None:
+        with self._faults():
+            self._base.execute(
+                "INSERT OR REPLACE INTO photos VALUES (?, ?, ?, ?, ?)",
+                (
+                    *(sha256, self._model, kept.logits.astype(np.float32).tobytes()),
+                    *(json.dumps(asdict(kept.taken)), kept.thumbnail),
+                ),
+            )
+
+    def commit(self) -> None:
+        """What was added stays, even if the power fails."""
+        with self._faults():
+            self._base.commit()
+
+    @contextmanager
+    def _faults(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, ValueError, TypeError, KeyError) as fault:
+            raise DataError(
+                f"{self._path}: expected a cache of models.album; found: {fault}. Remove the file, "
+                "or name another folder with --cache; photos are then scored again."
+            ) from fault

@@ -1,0 +1,53 @@
+"""models.albums.cache: what is kept is found by content and model; damage is told."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.albums.cache import FILE, Cache, Kept, find_default_folder
+from models.albums.exif import Taken
+from models.errors import DataError
+
+KEPT = Kept(np.array([1.5, -2], np.float32), Taken(12.5, None, "C", None, (1.0, -2.0)), b"jpeg")
+
+
+def test_what_is_kept_is_found_again_by_content_and_model(tmp_path: Path) -> None:
+    with Cache(tmp_path / "new" / "folder", "model") as cache:
+        assert cache.find("a") is None
+        cache.add("a", KEPT)
+    with Cache(tmp_path / "new" / "folder", "model") as cache:
+        found = cache.find("a")
+        assert found is not None
+        assert found.logits.tolist() == [1.5, -2]
+        assert (found.taken, found.thumbnail) == (KEPT.taken, b"jpeg")
+        assert cache.find("b") is None
+    with Cache(tmp_path / "new" / "folder", "another model") as cache:
+        assert cache.find("a") is None
+
+
+def test_what_was_added_before_a_fault_stays(tmp_path: Path) -> None:
+    def add_and_fail() -> None:
+        with Cache(tmp_path, "model") as cache:
+            cache.add("a", KEPT)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        add_and_fail()
+    with Cache(tmp_path, "model") as cache:
+        assert cache.find("a") is not None
+
+
+def test_another_file_is_told(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_bytes(b"no database" * 100)
+    with pytest.raises(
+        DataError, match=r"album-cache\.sqlite: expected a cache .* Remove the file"
+    ):
+        Cache(tmp_path, "model")
+
+
+def test_the_default_folder_is_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "/some/where")
+    assert find_default_folder() == Path("/some/where/bnn-service")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert find_default_folder() == Path.home() / ".cache" / "bnn-service"
