@@ -7,7 +7,7 @@ slope and offset of `known` (Platt scaling) and its threshold, which keeps a sha
 labels; on test/ all is measured. Without val/ half of test/, by content, takes its place. A network
 that was trained with a class `other` uses that logit, another one the sum of exp(logits); of the
 first one both are measured. The new bundle has the key `known` and the temperature; all files stay
-byte by byte.
+byte by byte. A hierarchy is left out: its levels were fitted at the other temperature.
 """
 
 from __future__ import annotations
@@ -21,7 +21,11 @@ from typing import Any
 
 import torch
 
-from models.command_line.bundle_folder import add_bundle_options, check_bundle_folder
+from models.command_line.bundle_folder import (
+    add_bundle_options,
+    check_bundle_folder,
+    tell_left_out,
+)
 from models.command_line.figures import print_figures
 from models.command_line.main import make_parser, run_command
 from models.data.datasets import DataSet, open_data_set
@@ -63,6 +67,7 @@ def _know(args: argparse.Namespace) -> None:
     data = open_data_set(args.data, None, needs_train=False)
     bundle, figures = fit_bundle(engine, data, args.out, args.keep, progress=not args.quiet)
     print_figures(figures)
+    tell_left_out(engine.bundle.manifest)
     print(f"{bundle.path}: {bundle.manifest.name}, with `known`", file=sys.stderr)
 
 
@@ -80,7 +85,7 @@ def fit_bundle(
     temperature = fit_temperature(labelled, answers.truth)
     source = old.known.source if old.known else "energy"
     known = fit_known(answers, source, old.classes, keep)
-    manifest = replace(old, temperature=temperature, known=known)
+    manifest = replace(old, temperature=temperature, known=known, hierarchy=None)
     tested = predict_answers(engine, test, data.labels, progress)
     figures = measure_known(tested, manifest)
     digest = test.sha256()
