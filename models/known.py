@@ -29,10 +29,14 @@ from models.command_line.bundle_folder import (
 from models.command_line.figures import print_figures
 from models.command_line.main import make_parser, run_command
 from models.data.datasets import DataSet, open_data_set
-from models.data.image_files import ImageFiles
-from models.data.splits import split_off
-from models.errors import DataError, RecipeError
-from models.evaluation.known import fit_known, measure_known, predict_answers, summarize
+from models.errors import RecipeError
+from models.evaluation.known import (
+    fit_known,
+    measure_known,
+    predict_answers,
+    split_to_fit,
+    summarize,
+)
 from models.evaluation.metrics import fit_temperature
 from models.records.provenance import describe_code, describe_device
 from runtime import ENGINES, Bundle, Engine, load_engine
@@ -79,7 +83,7 @@ def fit_bundle(
     Raises DataError, FileExistsError.
     """
     old, path = engine.bundle.manifest, engine.bundle.path
-    validation, test = _split(data)
+    validation, test = split_to_fit(data)
     answers = predict_answers(engine, validation, data.labels, progress)
     labelled = answers.logits[:, : old.classes]
     temperature = fit_temperature(labelled, answers.truth)
@@ -109,16 +113,6 @@ def fit_bundle(
         **describe_code(),
         "device": describe_device(torch.device("cpu")),
     }
-
-
-def _split(data: DataSet) -> tuple[ImageFiles, ImageFiles]:
-    """The images to fit on, and those to measure on."""
-    if data.test is None:
-        raise DataError(f"{data.name}: expected test/ or val/ in it; found neither")
-    if data.validation is not None:
-        return data.validation, data.test
-    rest, held = split_off(data.test, 0.5)
-    return rest, held
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from typing import Any, NoReturn
 
 import numpy as np
@@ -164,21 +165,11 @@ def find_covered(nodes: Sequence[Node], parents: Sequence[tuple[str, ...]]) -> N
 def sort_downwards(nodes: Sequence[Node]) -> list[int]:
     """Indexes of nodes, all parents before their children. Raises InvalidHierarchy for a circle."""
     index = {node.name: i for i, node in enumerate(nodes)}
-    waits = [len(node.parents) for node in nodes]
-    below: list[list[int]] = [[] for _ in nodes]
-    for i, node in enumerate(nodes):
-        for name in node.parents:
-            below[index[name]].append(i)
-    order = [i for i, count in enumerate(waits) if not count]
-    for i in order:  # grows meanwhile
-        for child in below[i]:
-            waits[child] -= 1
-            if not waits[child]:
-                order.append(child)
-    if len(order) < len(nodes):
-        name = next(node.name for node, count in zip(nodes, waits, strict=True) if count)
-        _refuse("nodes", "parents without a circle", f"one at or above {name!r}")
-    return order
+    try:
+        order = list(TopologicalSorter({node.name: node.parents for node in nodes}).static_order())
+    except CycleError as error:
+        _refuse("nodes", "parents without a circle", f"one of {error.args[1][:3]}")
+    return [index[name] for name in order]
 
 
 def _find_parents(names: Iterable[str], index: dict[str, int], where: str) -> list[int]:
