@@ -26,7 +26,14 @@ from models.data.datasets import DataSet, open_data_set
 from models.data.hierarchies import Draft, read_draft
 from models.data.wordnet import find_leaves, make_draft, read_nouns
 from models.errors import DataError
-from models.evaluation.hedging import fit_levels, measure_levels, score_all, summarize_levels
+from models.evaluation.hedging import (
+    find_top1,
+    fit_levels,
+    measure_levels,
+    score_all,
+    summarize_levels,
+    time_answers,
+)
 from models.evaluation.known import predict_answers, split_to_fit
 from models.records.provenance import describe_code, describe_device
 from runtime import ENGINES, Bundle, Engine, Hedger, Hierarchy, Level, load_engine
@@ -116,9 +123,8 @@ def fit_bundle(
         "temperature": old.temperature,
         "fitted_on": {**fitting.count(), "sha256": validation.sha256()},
         "measured_on": {**tested.count(), "sha256": digest},
-        "top1": round(
-            float((tested.logits[:, : old.classes].argmax(1) == tested.truth).double().mean()), 5
-        ),
+        "top1": round(find_top1(tested, old.classes), 5),
+        "answer_us": time_answers(hierarchy, score_all(tested.logits, old), old.labels),
         "levels": rows,
         "data": data.name,
         "engine": f"{engine.name}/{engine.implementation}",

@@ -13,6 +13,8 @@ from models.data.hierarchies import Draft, read_draft
 from models.evaluate import main as evaluate
 from models.hedge import fit_bundle, main
 from models.known import fit_bundle as fit_known
+from models.records.hedging import HedgedRecord
+from models.records.typed_json import parse_json
 from models.upgrade import main as upgrade
 from runtime import Engine, load_engine, read_bundle
 from tests.models.checkpoints import export_trained
@@ -56,7 +58,10 @@ def test_key_and_figures_of_a_fit(
 ) -> None:
     out = tmp_path / "out"
     assert hedge(folder, out) == 0
-    printed = json.loads(capsys.readouterr().out)
+    text = capsys.readouterr().out
+    printed = json.loads(text)
+    record = parse_json(HedgedRecord, text, where="", expected="a record", remedy="")
+    assert 0 < record.answer_us < 1e6
     before, after = read_bundle(folder / "bundle").manifest, read_bundle(out).manifest
     hierarchy = after.hierarchy
     assert hierarchy is not None
