@@ -47,7 +47,7 @@ MYPY_ARGS := $(if $(filter yes,$(WITH_TORCH)),,--allow-subclassing-any --allow-u
 PIP_INSTALL = $(PYTHON) -m pip install --quiet --disable-pip-version-check
 PIP_LOCKED = $(PIP_INSTALL) --require-hashes --only-binary :all:
 
-.PHONY: help serve test setup lint format train-default train-everyday train-baseline teachers wheel wheel-arm64 client sdist sbom release \
+.PHONY: help serve test setup lint format train-default train-small train-baseline imagenet-distilled teachers wheel wheel-arm64 client sdist sbom release \
 	release-notes raspberry-pi prove-raspberry-pi image image-archive prove-containers prometheus-rules locks \
 	system-test-tools manifest-tools clean
 
@@ -127,7 +127,7 @@ include runtime/bench/measure.mk
 GROUPED_SETS := tiny-imagenet-200 mini-imagenet imagenette imagewoof birds-525 birds-5 owls-and-eagles cats-and-dogs \
 	hot-dogs popular-animals flowers bees-and-wasps sharp-photos
 
-# The default model's training has three sets, each of the same groups of classes, one after the other.
+# Trainings of the small model have three sets, each of the same groups of classes, one after the other.
 runs/everyday-bees/test.npz runs/everyday-sharp/test.npz runs/everyday-photos/test.npz: runs/%/test.npz: models/recipes/groups/%.toml | $(STAMPS)/tools $(SERVE_READY)
 	@test -n '$(DATA)' || { \
 	  echo 'error: expected DATA=DIR, a folder with $(GROUPED_SETS) in it (models/README.md says where they are); found none' >&2; \
@@ -135,44 +135,50 @@ runs/everyday-bees/test.npz runs/everyday-sharp/test.npz runs/everyday-photos/te
 	@rm -rf $(@D)
 	$(PYTHON) -m models.groups $< $(foreach set,$(GROUPED_SETS),--from $(set)='$(DATA)/$(set)') --out $(@D)
 
-# A resumed run continues from its checkpoint. The new bundle replaces the served one only here. TRAIN_ARGS may not change --out,
-# nor set --image-size to SERVED_SIZE or more.
+# The default model from the lists of its sources: DATA has clones/OWNER/NAME and mobilenet_v1/*.tflite. Teachers label its photos,
+# it learns at 96 and at 128 pixels, and its "none of these" is fitted on photos of other sources. A resumed run continues from its
+# checkpoint. The new bundle replaces the served one only here. TRAIN_ARGS may not change --out, nor set --image-size to SERVED_SIZE
+# or more.
 SERVED_SIZE ?= 160
-train-default: setup runs/everyday-photos/test.npz ## train the default model again and export it (DATA=DIR TRAIN_ARGS='...')
-	$(PYTHON) -m models.train --config models/recipes/default.toml --data runs/everyday-photos --out runs/default --resume $(TRAIN_ARGS)
-	@rm -rf runs/default-larger
-	$(PYTHON) -m models.enlarge runs/default --data runs/everyday-photos --image-size $(SERVED_SIZE) --out runs/default-larger
-	$(PYTHON) -m models.export meliusnet13 --checkpoint runs/default-larger/checkpoint.pt --out service/bundles/default --replace
-
-# The model `everyday` from the lists of its sources: DATA has clones/OWNER/NAME and mobilenet_v1/*.tflite. Teachers label its photos,
-# it learns at 96 and at 128 pixels, and its "none of these" is fitted on photos of other sources.
-EVERYDAY := runs/everyday
+TRAINED := runs/default
 GOOGLES := $(addprefix '$(DATA)'/mobilenet_v1/,mobilenet_v1_1.0_224_quant_embedding_extractor.tflite mobilenet_quant_v1_224_head_layers.tflite)
 GATHER := $(PYTHON) -m models.gather
-$(EVERYDAY)/photos/train-0.npz: models/recipes/sources/everyday.toml | $(STAMPS)/tools $(SERVE_READY)
+$(TRAINED)/photos/train-0.npz: models/recipes/sources/everyday.toml | $(STAMPS)/tools $(SERVE_READY)
 	@test -n '$(DATA)' || { \
 	  echo 'error: expected DATA=DIR, a folder with clones/OWNER/NAME and mobilenet_v1 in it (models/README.md); found none' >&2; \
 	  exit 1; }
 	@rm -rf $(@D)
 	$(GATHER) $< --clones '$(DATA)/clones' --out $(@D) --shards 20
-$(EVERYDAY)/held-out/test.npz: models/recipes/sources/held-out.toml models/recipes/held-out.csv | $(STAMPS)/tools $(SERVE_READY)
+$(TRAINED)/held-out/test.npz: models/recipes/sources/held-out.toml models/recipes/held-out.csv | $(STAMPS)/tools $(SERVE_READY)
 	@rm -rf $(@D)
 	$(GATHER) $< --list models/recipes/held-out.csv --clones '$(DATA)/clones' --out $(@D)
-$(EVERYDAY)/taught/answers.npz: $(EVERYDAY)/photos/train-0.npz $(EVERYDAY)/held-out/test.npz | $(STAMPS)/teachers
-	@rm -rf $(@D) $(EVERYDAY)/mobilenet
-	$(PYTHON) -m models.import_tflite $(GOOGLES) --out $(EVERYDAY)/mobilenet
-	$(PYTHON) -m models.teach $(EVERYDAY)/photos --teacher efficientnet-lite0 --teacher $(EVERYDAY)/mobilenet/int8 \
-	  --kinds models/recipes/teachers/everyday.toml --second service/bundles/default --max-images 2500 --max-others 15000 \
-	  --side 160 --apart-from $(EVERYDAY)/held-out --out $(@D)
+$(TRAINED)/taught/answers.npz: $(TRAINED)/photos/train-0.npz $(TRAINED)/held-out/test.npz | $(STAMPS)/teachers
+	@rm -rf $(@D) $(TRAINED)/mobilenet
+	$(PYTHON) -m models.import_tflite $(GOOGLES) --out $(TRAINED)/mobilenet
+	$(PYTHON) -m models.teach $(TRAINED)/photos --teacher efficientnet-lite0 --teacher $(TRAINED)/mobilenet/int8 \
+	  --kinds models/recipes/teachers/everyday.toml --second service/bundles/small --max-images 2500 --max-others 15000 \
+	  --side 160 --apart-from $(TRAINED)/held-out --out $(@D)
 
-EVERYDAY_TRAIN := $(PYTHON) -m models.train --data $(EVERYDAY)/taught --answers $(EVERYDAY)/taught/answers.npz --resume
-train-everyday: setup $(EVERYDAY)/taught/answers.npz ## train the model that knows "none of these" again and export it (DATA=DIR TRAIN_ARGS='...')
-	$(EVERYDAY_TRAIN) --config models/recipes/everyday.toml --out $(EVERYDAY)/96 $(TRAIN_ARGS)
-	$(EVERYDAY_TRAIN) --config models/recipes/everyday-128.toml --start $(EVERYDAY)/96 --out $(EVERYDAY)/128 $(TRAIN_ARGS)
-	@rm -rf $(EVERYDAY)/160 $(EVERYDAY)/unfitted
-	$(PYTHON) -m models.enlarge $(EVERYDAY)/128 --data $(EVERYDAY)/taught --image-size $(SERVED_SIZE) --out $(EVERYDAY)/160
-	$(PYTHON) -m models.export meliusnet24 --checkpoint $(EVERYDAY)/160/checkpoint.pt --out $(EVERYDAY)/unfitted
-	$(PYTHON) -m models.known $(EVERYDAY)/unfitted --data $(EVERYDAY)/held-out --out service/bundles/everyday --replace
+TRAIN_TAUGHT := $(PYTHON) -m models.train --data $(TRAINED)/taught --answers $(TRAINED)/taught/answers.npz --resume
+train-default: setup $(TRAINED)/taught/answers.npz ## train the default model again and export it (DATA=DIR TRAIN_ARGS='...')
+	$(TRAIN_TAUGHT) --config models/recipes/default.toml --out $(TRAINED)/96 $(TRAIN_ARGS)
+	$(TRAIN_TAUGHT) --config models/recipes/default-128.toml --start $(TRAINED)/96 --out $(TRAINED)/128 $(TRAIN_ARGS)
+	@rm -rf $(TRAINED)/160 $(TRAINED)/unfitted
+	$(PYTHON) -m models.enlarge $(TRAINED)/128 --data $(TRAINED)/taught --image-size $(SERVED_SIZE) --out $(TRAINED)/160
+	$(PYTHON) -m models.export meliusnet24 --checkpoint $(TRAINED)/160/checkpoint.pt --out $(TRAINED)/unfitted
+	$(PYTHON) -m models.known $(TRAINED)/unfitted --data $(TRAINED)/held-out --out service/bundles/default --replace
+
+# The same student with ImageNet's 1,000 classes, from the teachers' answers: DATA has imagenette and imagewoof, too, to test on.
+imagenet-distilled: setup $(TRAINED)/taught/answers.npz ## train a student of 1,000 classes and export it to runs/imagenet-distilled (DATA=DIR TRAIN_ARGS='...')
+	$(TRAIN_TAUGHT) --config models/recipes/imagenet.toml --labels '$(DATA)/mobilenet_v1/imagenet_labels.txt' --start $(TRAINED)/128 \
+	  --test-data '$(DATA)' --test-set imagenette+imagewoof --out runs/imagenet $(TRAIN_ARGS)
+	$(PYTHON) -m models.export meliusnet24 --checkpoint runs/imagenet/checkpoint.pt --out runs/imagenet-distilled --replace
+
+train-small: setup runs/everyday-photos/test.npz ## train the small model again and export it (DATA=DIR TRAIN_ARGS='...')
+	$(PYTHON) -m models.train --config models/recipes/small.toml --data runs/everyday-photos --out runs/small --resume $(TRAIN_ARGS)
+	@rm -rf runs/small-larger
+	$(PYTHON) -m models.enlarge runs/small --data runs/everyday-photos --image-size $(SERVED_SIZE) --out runs/small-larger
+	$(PYTHON) -m models.export meliusnet13 --checkpoint runs/small-larger/checkpoint.pt --out service/bundles/small --replace
 
 train-baseline: setup runs/everyday-bees/test.npz ## train the MobileNet-v1 beside it (DATA=DIR TRAIN_ARGS='...')
 	$(PYTHON) -m models.train --config models/recipes/baseline.toml --data runs/everyday-bees --out runs/baseline --resume $(TRAIN_ARGS)

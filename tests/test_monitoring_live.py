@@ -189,7 +189,6 @@ class Service:
                     **{name: text for name, text in os.environ.items() if "BNN_" not in name},
                     "PYTHONPATH": str(stubs),
                     "BNN_PORT": str(self.port),
-                    "BNN_BUNDLE": "service/bundles/everyday",  # which knows "none of these"
                     "BNN_WORKERS": "1",
                     "BNN_QUEUE_IMAGES": "2",
                     "BNN_DRAIN_DELAY_MS": str(DRAIN_MS),

@@ -135,18 +135,21 @@ def make_files(images: Sequence[Taken]) -> ImageFiles:
 def list_clones(sources: Sources, clones: Path) -> list[Blobs]:
     """The files of each repository's commit. Raises IncompleteData naming all that are missing."""
     listed: list[Blobs] = []
-    missing: list[str] = []
+    missing: dict[str, None] = {}  # commands; a repository may be listed twice
     for repository in sources.repositories:
         clone = repository.clone_in(clones)
         try:
             listed.append(list_files(clone, repository.commit))
-        except NoClone as error:
-            command = f"git clone --bare https://github.com/{repository.name}"
-            missing.append(f"{error}: {command} {shlex.quote(str(clone))}")
+        except NoClone:
+            address = f"https://github.com/{repository.name}"
+            missing[f"git clone --bare {address} {shlex.quote(str(clone))}"] = None
         except IncompleteData as error:
-            missing.append(str(error))
+            missing[str(error)] = None
     if missing:
-        raise IncompleteData("\n  ".join(("some clones are not there or lack a commit:", *missing)))
+        raise IncompleteData(
+            f"expected a clone of each repository, with its commit; {len(missing)} are missing. "
+            "Make them, or leave these repositories out:\n  " + "\n  ".join(missing)
+        )
     return listed
 
 

@@ -11,6 +11,7 @@ from models.data.datasets import DataSet
 from models.errors import RecipeError
 from models.networks.registry import Network, build_network
 from models.training.recipe import Recipe
+from models.training.teachers_classes import TeachersClasses
 from models.training.trainer import Execution
 
 
@@ -29,8 +30,9 @@ class Job:
     execution: Execution = field(default_factory=Execution)
     device: str = "cpu"
     teacher: str | None = None
-    answers: Path | None = None  # of teachers, stored by models.teach; beside `kinds`
+    answers: Path | None = None  # of teachers, stored by models.teach; beside one of the next two
     kinds: Path | None = None
+    teachers_classes: TeachersClasses | None = None  # instead of the data's classes
     start: Path | None = None  # initial weights (models.pretrained)
     cache: Path | None = None
     workers: int = 2
@@ -39,10 +41,22 @@ class Job:
     skip_damaged: bool = False
     progress: bool = True
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Of the student, as its data calls them."""
+        taught = self.teachers_classes
+        return tuple(self.data.train.classes) if taught is None else taught.names
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The same, as people call them."""
+        taught = self.teachers_classes
+        return tuple(self.data.labels) if taught is None else taught.names
+
 
 def build_network_of(job: Job) -> Network:
     """Untrained. Raises RecipeError."""
     try:
-        return build_network(job.network, len(job.data.train.classes), **job.changes)
+        return build_network(job.network, len(job.classes), **job.changes)
     except ValueError as error:
         raise RecipeError(str(error)) from error

@@ -31,6 +31,7 @@ from models.errors import RecipeError
 from models.networks.registry import NAMES, default_image_size, find_changes
 from models.training.job import Job, build_network_of
 from models.training.recipe import Recipe
+from models.training.teachers_classes import TeachersClasses, read_names, with_test
 from models.training.trainer import Execution
 from runtime.images import MAX_SIDE
 
@@ -92,7 +93,8 @@ def make_parser(description: str | None = None) -> _Parser:
     defaults = Recipe()
     for name in RECIPE_FIELDS:
         default = getattr(defaults, name)
-        option, hint = f"--{name.replace('_', '-')}", f"default {default}"
+        also = f"; with --folder {HELD_BACK}" if name == "validation_share" else ""
+        option, hint = f"--{name.replace('_', '-')}", f"default {default}{also}"
         if isinstance(default, bool):
             _switch(recipe, option, hint)
         else:
@@ -100,6 +102,11 @@ def make_parser(description: str | None = None) -> _Parser:
     recipe.add_argument("--teacher", help="a checkpoint.pt, or efficientnet-lite0, -lite1, -lite2")
     recipe.add_argument("--answers", type=Path, help="answers of teachers, stored by models.teach")
     recipe.add_argument("--kinds", type=Path, help="a list of models/recipes/teachers, for them")
+    recipe.add_argument(
+        "--labels", type=Path, help="instead: learn ImageNet's 1,000 classes, named by this file"
+    )
+    recipe.add_argument("--test-data", type=Path, help="with --labels: images of some of them")
+    recipe.add_argument("--test-set", choices=DATA_SETS, help="what TEST_DATA is a copy of")
     speed = parser.add_argument_group("how it runs")
     speed.add_argument("--device", choices=("cpu", "cuda"), help="default: a GPU if there is one")
     speed.add_argument("--threads", type=int, help="CPU threads (default: PyTorch's)")
@@ -195,6 +202,7 @@ def make_job(args: argparse.Namespace) -> Job:
         teacher=args.teacher,
         answers=args.answers,
         kinds=args.kinds,
+        teachers_classes=_find_teachers_classes(args),
         start=None if args.start == NO_START else args.start,
         cache=args.cache,
         workers=args.workers or os.cpu_count() or 1,
@@ -205,6 +213,18 @@ def make_job(args: argparse.Namespace) -> Job:
     )
     _check_image_size(job)
     return job
+
+
+def _find_teachers_classes(args: argparse.Namespace) -> TeachersClasses | None:
+    if args.labels is None:
+        if args.test_data is not None or args.test_set is not None:
+            raise RecipeError("expected --test-data with --labels only; found no --labels")
+        return None
+    names = read_names(args.labels)
+    if args.test_data is None:
+        return TeachersClasses(names)
+    test = open_data_set(args.test_data, args.test_set, needs_train=False)
+    return with_test(names, test)
 
 
 def _given(args: argparse.Namespace, names: Sequence[str]) -> dict[str, Any]:

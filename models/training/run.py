@@ -31,7 +31,7 @@ from models.training.distributed import Processes, device_of, prepare
 from models.training.images import decode_splits, describe_splits
 from models.training.job import Job
 from models.training.linear_probe import fit_last_layer, take_enough
-from models.training.setup import describe_job, find_targets, set_up
+from models.training.setup import describe_job, find_targets, relabel, set_up
 from models.training.trainer import Trainer
 
 SECONDS_BETWEEN_SAVES = 10  # at least, where epochs are short
@@ -54,8 +54,11 @@ def run_training(job: Job, processes: Processes | None = None) -> Checkpoint:
         processes.check_batch(job.recipe.batch)
     setup = set_up(job, device)
     splits = describe_splits(job.data)
+    if job.teachers_classes and job.teachers_classes.test_split:
+        splits["test"] = job.teachers_classes.test_split
     shows = job.progress and processes.first
     images = decode_splits(job, setup.preprocessing, setup.stored_side, shows)
+    images = relabel(job, setup, images, shows)
     train = images.train.to(device)
     if setup.fits_last_layer and not begun:
         seen = take_enough(train) if job.recipe.epochs else train
@@ -167,7 +170,7 @@ class _Run:
         trainer = self.trainer
         self.final = measure_final(
             *(trainer.network, self.test_images, trainer.validation, trainer.preprocessing),
-            *(self.job.data.labels, self.job.out / CONFUSION, self.shows),
+            *(self.job.labels, self.job.out / CONFUSION, self.shows),
         )
         if self.shows and self.final.test:
             calibration = self.final.calibration

@@ -20,6 +20,7 @@ from models.training.distributed import Processes
 from models.training.images import Images
 from models.training.initial_weights import Start, read_start
 from models.training.job import Job, build_network_of
+from models.training.teachers_classes import decode_test, label_by_answers
 from runtime.images import Preprocessing
 
 
@@ -33,7 +34,7 @@ class Setup:
     start: Start | None
     fits_last_layer: bool  # before the training
     teacher: Teacher | None
-    stored: tuple[StoredAnswers, Kinds] | None = None  # what teachers answered before
+    stored: tuple[StoredAnswers, Kinds | None] | None = None  # what teachers answered before
 
 
 def set_up(job: Job, device: torch.device) -> Setup:
@@ -71,7 +72,7 @@ def _begin(job: Job, network: Network) -> tuple[Start | None, bool]:
                 "expected --shift without --start: it is where offsets begin, and these have "
                 "been learned; leave one of them out"
             )
-        same = start.begin(network, job.network, job.data.train.classes)
+        same = start.begin(network, job.network, job.classes)
         return start, not same or job.recipe.epochs == 0
     if job.recipe.epochs == 0:
         raise RecipeError(
@@ -84,8 +85,13 @@ def _begin(job: Job, network: Network) -> tuple[Start | None, bool]:
 def _load_teacher(job: Job) -> Teacher | None:
     if job.teacher is not None and job.answers is not None:
         raise RecipeError("expected --teacher or --answers; found both. Leave one out.")
-    if (job.answers is None) != (job.kinds is None):
-        raise RecipeError("expected --answers and --kinds together; found one of them. Give both.")
+    named = sum(given is not None for given in (job.kinds, job.teachers_classes))
+    if named != (job.answers is not None):
+        found = "no --answers" if job.answers is None else "both" if named else "neither"
+        raise RecipeError(
+            "expected --answers with --kinds, or with --labels for the teachers' own classes; "
+            f"found {found}. Give one."
+        )
     taught = job.teacher is not None or job.answers is not None
     if taught != (job.recipe.distillation > 0):
         raise RecipeError(
@@ -103,11 +109,30 @@ def _load_teacher(job: Job) -> Teacher | None:
     return load_teacher(job.teacher, job.data.train.classes)
 
 
-def _read_stored(job: Job) -> tuple[StoredAnswers, Kinds] | None:
+def _read_stored(job: Job) -> tuple[StoredAnswers, Kinds | None] | None:
     """Before an image is decoded. Raises DataError."""
-    if job.answers is None or job.kinds is None:
+    if job.answers is None:
         return None
-    return read_answers(job.answers), read_kinds(job.kinds)
+    return read_answers(job.answers), read_kinds(job.kinds) if job.kinds else None
+
+
+def relabel(job: Job, setup: Setup, images: Images, progress: bool = False) -> Images:
+    """The images with the teachers' classes, where the student learns these; else as they are.
+
+    Raises DataError.
+    """
+    taught = job.teachers_classes
+    if taught is None or setup.stored is None:
+        return images
+    answers, where = setup.stored[0], str(job.answers)
+    return Images(
+        label_by_answers(images.train, answers, taught.names, where),
+        label_by_answers(images.validation, answers, taught.names, where)
+        if images.validation
+        else None,
+        decode_test(taught, setup.preprocessing, progress),
+        images.skipped,
+    )
 
 
 def find_targets(job: Job, setup: Setup, train: LabelledImages) -> Tensor | None:
@@ -119,6 +144,8 @@ def find_targets(job: Job, setup: Setup, train: LabelledImages) -> Tensor | None
         return None
     stored, kinds = setup.stored
     answers = stored.select(train.names, str(job.answers))
+    if kinds is None:
+        return torch.from_numpy(answers.dense())
     targets = as_targets(answers.dense(), kinds, train.classes)
     return correct_by_labels(targets, train.labels, train.classes.index(kinds.other))
 
@@ -141,8 +168,8 @@ def describe_job(
     data = TrainingData(
         name=job.data.name,
         splits=splits,
-        classes=tuple(job.data.train.classes),
-        labels=tuple(job.data.labels),
+        classes=job.classes,
+        labels=job.labels,
         train_images=len(images.train),
         validation_images=len(images.validation) if images.validation else 0,
         skipped=images.skipped,

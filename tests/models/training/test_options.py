@@ -135,7 +135,7 @@ def test_every_recipe_of_the_repository_is_one(repository: Path) -> None:
         ("bees", "meliusnet13-everyday-bees"),
         ("default64", "meliusnet13-everyday-default"),
         ("sharp", "meliusnet13-everyday-sharp"),
-        ("default", "meliusnet13-everyday-photos"),
+        ("small", "meliusnet13-everyday-photos"),
         ("even", "meliusnet13-everyday-even"),
         ("baseline", "mobilenet025-everyday"),
     ],

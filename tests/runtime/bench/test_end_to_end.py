@@ -41,7 +41,7 @@ def measure(repository: Path, mobilenet: Bundle, folder: Path, python: str) -> d
 def test_both_take_turns_on_every_photo(repository: Path, bundle: Bundle, tmp_path: Path) -> None:
     result = measure(repository, bundle, tmp_path, sys.executable)
     rows = [(row["photo"], row["network"]) for row in result["rows"]]
-    names = ("meliusnet13", bundle.manifest.name)
+    names = ("meliusnet24", bundle.manifest.name)
     assert rows == [(photo, name) for photo in ("small", "tall") for name in names]
     for row in result["rows"]:
         assert row["whole"]["runs"] == row["cpu"]["runs"] == 3
@@ -54,7 +54,7 @@ def test_both_take_turns_on_every_photo(repository: Path, bundle: Bundle, tmp_pa
 
 def test_peer_that_is_missing_is_named(repository: Path, bundle: Bundle, tmp_path: Path) -> None:
     result = measure(repository, bundle, tmp_path, "/bin/false")
-    assert [row["network"] for row in result["rows"]] == ["meliusnet13"] * 2
+    assert [row["network"] for row in result["rows"]] == ["meliusnet24"] * 2
     assert "Pillow and onnxruntime not measured: label_peer failed" in format_end_to_end(result, [])
 
 

@@ -326,7 +326,7 @@ def test_where_an_engine_shows_no_map_none_is_offered(
 def test_tells_what_the_model_is_and_knows(show: Open, real_server: ServerThread) -> None:
     tab = show(real_server)
     tab.wait_for("!document.querySelector('#knows').hidden")
-    assert re.match(r"meliusnet13, 22 classes, native/\w+\.", tab.read("#model"))
+    assert re.match(r"meliusnet24, 22 classes, native/\w+\.", tab.read("#model"))
     tab.click("#knows summary")
     assert "elephant" in tab.read("#labels")
     tab.click("#about summary")

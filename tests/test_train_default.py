@@ -76,11 +76,11 @@ def test_from_sources_to_a_bundle_that_knows_none_of_these(
     first, second, larger = (tmp_path / name for name in ("64", "80", "96"))
     kinds = ("--kinds", tmp_path / "kinds.toml", "--stored-side", "90", "--resize")
     run(
-        *(train, "--config", RECIPES / "everyday.toml", *taught, "--image-size", "64"),
+        *(train, "--config", RECIPES / "default.toml", *taught, "--image-size", "64"),
         *(*kinds, "72", "--validation-share", "0.2", "--out", first),
     )
     run(
-        *(train, "--config", RECIPES / "everyday-128.toml", *taught, "--image-size", "80"),
+        *(train, "--config", RECIPES / "default-128.toml", *taught, "--image-size", "80"),
         *(*kinds, "90", "--validation-share", "0.2", "--start", first, "--out", second),
     )
     run(enlarge, second, "--data", sets / "taught", "--image-size", "96", "--out", larger)
@@ -99,8 +99,7 @@ def test_from_sources_to_a_bundle_that_knows_none_of_these(
 
 def test_both_steps_train_the_same_network_on_the_same_answers() -> None:
     first, second = (
-        tomllib.loads((RECIPES / f"{name}.toml").read_text())
-        for name in ("everyday", "everyday-128")
+        tomllib.loads((RECIPES / f"{name}.toml").read_text()) for name in ("default", "default-128")
     )
     for key in ("network", "kinds", "data-name", "freeze", "balance", "distillation"):
         assert first[key] == second[key]
