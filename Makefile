@@ -172,7 +172,10 @@ train-default: setup $(TRAINED)/taught/answers.npz ## train the default model ag
 	@rm -rf $(TRAINED)/160 $(TRAINED)/unfitted
 	$(PYTHON) -m models.enlarge $(TRAINED)/128 --data $(TRAINED)/taught --image-size $(SERVED_SIZE) --out $(TRAINED)/160
 	$(PYTHON) -m models.export meliusnet24 --checkpoint $(TRAINED)/160/checkpoint.pt --out $(TRAINED)/unfitted
-	$(PYTHON) -m models.known $(TRAINED)/unfitted --data $(TRAINED)/held-out --out service/bundles/default --replace
+	@rm -rf $(TRAINED)/knowing
+	$(PYTHON) -m models.known $(TRAINED)/unfitted --data $(TRAINED)/held-out --out $(TRAINED)/knowing
+	$(PYTHON) -m models.hedge $(TRAINED)/knowing --data $(TRAINED)/held-out --hierarchy models/recipes/hierarchies/everyday.toml \
+	  --out service/bundles/default --replace
 
 # The same student with ImageNet's 1,000 classes, from the teachers' answers: DATA has imagenette and imagewoof, too, to test on.
 imagenet-distilled: setup $(TRAINED)/taught/answers.npz ## train a student of 1,000 classes and export it to runs/imagenet-distilled (DATA=DIR TRAIN_ARGS='...')

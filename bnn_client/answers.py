@@ -15,6 +15,23 @@ class Prediction:
 
 
 @dataclass(frozen=True)
+class Hedged:
+    """A label, or a node over several, that is right as often as was asked.
+
+    `phrase` names one of a node in a sentence ("an animal") and is None for a label; `score` is the
+    sum over the labels that it `covers`; `path` has the nodes above it, outermost first;
+    `certainty` is the model's level that was used, which is at least what was asked.
+    """
+
+    label: str
+    phrase: str | None
+    score: float
+    covers: int
+    path: tuple[str, ...]
+    certainty: float
+
+
+@dataclass(frozen=True)
 class Model:
     """The model that answered; `notice` is a warning to read before using the answer."""
 
@@ -64,7 +81,8 @@ class Classification:
     """The answer for one image; `predictions` are best first.
 
     `known`: how likely the image shows one of the labels at all, from 0 to 1; None: the model does
-    not know "none of these". `notice`: what to know before believing the predictions.
+    not know "none of these". `notice`: what to know before believing the predictions. `hedged`: if
+    a certainty was asked.
     """
 
     predictions: tuple[Prediction, ...]
@@ -75,6 +93,7 @@ class Classification:
     request_id: str
     known: float | None = None
     notice: str | None = None
+    hedged: Hedged | None = None
 
     @property
     def best(self) -> Prediction:
@@ -86,7 +105,7 @@ class Classification:
 class BatchItem:
     """The answer for one image of several; `index` is its position among those sent.
 
-    `known` and `notice` are as those of a Classification.
+    `known`, `notice` and `hedged` are as those of a Classification.
     """
 
     index: int
@@ -95,6 +114,7 @@ class BatchItem:
     timings_ms: StageTimings
     known: float | None = None
     notice: str | None = None
+    hedged: Hedged | None = None
 
     @property
     def best(self) -> Prediction:
@@ -137,6 +157,7 @@ class ModelInfo:
     """The served bundle, by its manifest; `files` has bytes by name.
 
     `known`: how the model knows "none of these"; None: it does not, or the service is an older one.
+    `hierarchy`: the certainties that may be asked, and what was measured; None: as with `known`.
     """
 
     name: str
@@ -156,6 +177,7 @@ class ModelInfo:
     quantization: Mapping[str, Any] | None
     reduction: Mapping[str, Any] | None
     known: Mapping[str, Any] | None = None
+    hierarchy: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -163,7 +185,7 @@ class ServedModel:
     """One of the served models; the default model answers requests that name none.
 
     If not `is_newest`, a newer bundle of this name exists and cannot be served. `has_known`: it
-    can say "none of these".
+    can say "none of these". `has_hierarchy`: its answers can be hedged.
     """
 
     name: str
@@ -174,6 +196,7 @@ class ServedModel:
     classes: int
     is_newest: bool
     has_known: bool = False
+    has_hierarchy: bool = False
 
 
 @dataclass(frozen=True)

@@ -77,10 +77,15 @@ def ask_probe(target: Target, path: str) -> Call[State]:
 
 
 def send_one(
-    target: Target, image: bytes, top_k: int | None, deadline_ms: int | None, model: str | None
+    target: Target,
+    image: bytes,
+    top_k: int | None,
+    deadline_ms: int | None,
+    model: str | None,
+    certainty: float | None = None,
 ) -> Call[Classification]:
     """One image, bare."""
-    parameters = {"top_k": top_k, "model": model}
+    parameters = {"top_k": top_k, "certainty": certainty, "model": model}
     keywords = _send_bare(_post(target, "/classify", parameters, deadline_ms), image)
     return Call(keywords, partial(read_answer, Classification))
 
@@ -91,10 +96,12 @@ def send_batch(
     top_k: int | None,
     deadline_ms: int | None,
     model: str | None,
+    certainty: float | None = None,
 ) -> Call[Batch]:
     """Several images, as a form; the files' own names are not sent."""
     files = [("image", (str(index), image)) for index, image in enumerate(images)]
-    post = _post(target, "/classify/batch", {"top_k": top_k, "model": model}, deadline_ms)
+    parameters = {"top_k": top_k, "certainty": certainty, "model": model}
+    post = _post(target, "/classify/batch", parameters, deadline_ms)
     return Call({**post, "files": files}, partial(read_answer, Batch))
 
 
@@ -125,7 +132,7 @@ def _get(
 
 
 def _post(
-    target: Target, path: str, parameters: Mapping[str, str | int | None], deadline_ms: int | None
+    target: Target, path: str, parameters: Mapping[str, str | float | None], deadline_ms: int | None
 ) -> dict[str, Any]:
     """A POST without its body."""
     if deadline_ms is None:
@@ -143,7 +150,7 @@ def _post(
     }
 
 
-def _leave_out_none(parameters: Mapping[str, str | int | None]) -> dict[str, str | int]:
+def _leave_out_none(parameters: Mapping[str, str | float | None]) -> dict[str, str | float]:
     return {name: value for name, value in parameters.items() if value is not None}
 
 

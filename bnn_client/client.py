@@ -66,16 +66,19 @@ class Client:
         image: ImageSource,
         *,
         top_k: int | None = None,
+        certainty: float | None = None,
         deadline_ms: int | None = None,
         model: str | None = None,
     ) -> Classification:
         """The classes of one image, best first; `top_k` is their number.
 
+        With `certainty`, as 0.95, the answer also has `hedged`, which is right that often.
+
         `model` names one of those that `models` lists; None: the default model. Raises ClientError;
         its kind ServiceError has a kind for each of the service's problems. Raises OSError if the
         image cannot be read.
         """
-        call = send_one(self._target, read_image(image), top_k, deadline_ms, model)
+        call = send_one(self._target, read_image(image), top_k, deadline_ms, model, certainty)
         return self._run(repeat(self._retry, call))
 
     def classify_batch(
@@ -83,6 +86,7 @@ class Client:
         images: Iterable[ImageSource],
         *,
         top_k: int | None = None,
+        certainty: float | None = None,
         deadline_ms: int | None = None,
         model: str | None = None,
     ) -> Batch:
@@ -91,7 +95,7 @@ class Client:
         The service's `/info` has the max number of images. Raises as `classify` does.
         """
         contents = [read_image(image) for image in images]
-        call = send_batch(self._target, contents, top_k, deadline_ms, model)
+        call = send_batch(self._target, contents, top_k, deadline_ms, model, certainty)
         return self._run(repeat(self._retry, call))
 
     def explain(

@@ -174,6 +174,12 @@ class NotExplainable(ServiceError):
     known_code = "not_explainable"
 
 
+class NoHierarchy(ServiceError):
+    """The model has no hierarchy of labels, so that its answers cannot be hedged."""
+
+    known_code = "no_hierarchy"
+
+
 class RateLimited(ServiceError):
     """The API key's rate is used up."""
 

@@ -36,6 +36,7 @@ from models.evaluation.accuracy import (
     measure_accuracy,
     measure_stability,
 )
+from models.evaluation.hedging import measure_hedged
 from models.records.evaluation import BundleAccuracy, Evaluation
 from models.records.provenance import describe_code, describe_device
 from models.records.typed_json import as_json, fields_of
@@ -68,6 +69,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         action="store_true",
         help="also the share of answers that stay when a few values change by one level",
     )
+    parser.add_argument(
+        "--certainty",
+        action="store_true",
+        help="also how often hedged answers are right at each certainty of the bundle's hierarchy",
+    )
     parser.add_argument("--confusion", type=Path, help="write the confusion table, a .csv file")
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
     return run_command(parser, arguments, _evaluate)
@@ -79,6 +85,11 @@ def _evaluate(args: argparse.Namespace) -> None:
     engine = load_engine(args.bundle, args.engine)
     data = open_data_set(args.data, args.set, needs_train=False)
     manifest = engine.bundle.manifest
+    if args.certainty and manifest.hierarchy is None:
+        raise DataError(
+            f"{args.bundle}: expected a bundle with a hierarchy for --certainty; found none in "
+            "it. Give it one with models.hedge, or leave --certainty out."
+        )
     data = leave_out_others(data, find_classes(manifest))
     if data.test is None:
         raise DataError(f"{args.data}: expected test or val in it; found neither")
@@ -113,6 +124,7 @@ def _evaluate(args: argparse.Namespace) -> None:
         preprocessing=spec,
     )
     stability = measure_stability(engine, images, spec, shown) if args.stability else None
+    hedged = measure_hedged(engine, images, data.labels, spec, shown) if args.certainty else None
     evaluation = Evaluation(
         **fields_of(BundleAccuracy, accuracy),
         bundle=manifest.name,
@@ -123,6 +135,7 @@ def _evaluate(args: argparse.Namespace) -> None:
         seen_at=args.seen_at,
         color_jitter=args.color_jitter,
         stability=stability,
+        hedged=hedged,
         **describe_code(),
         device=describe_device(torch.device("cpu")),
         started=started,

@@ -7,7 +7,7 @@ slope and offset of `known` (Platt scaling) and its threshold, which keeps a sha
 labels; on test/ all is measured. Without val/ half of test/, by content, takes its place. A network
 that was trained with a class `other` uses that logit, another one the sum of exp(logits); of the
 first one both are measured. The new bundle has the key `known` and the temperature; all files stay
-byte by byte.
+byte by byte. A hierarchy is left out: its levels were fitted at the other temperature.
 """
 
 from __future__ import annotations
@@ -21,14 +21,22 @@ from typing import Any
 
 import torch
 
-from models.command_line.bundle_folder import add_bundle_options, check_bundle_folder
+from models.command_line.bundle_folder import (
+    add_bundle_options,
+    check_bundle_folder,
+    tell_left_out,
+)
 from models.command_line.figures import print_figures
 from models.command_line.main import make_parser, run_command
 from models.data.datasets import DataSet, open_data_set
-from models.data.image_files import ImageFiles
-from models.data.splits import split_off
-from models.errors import DataError, RecipeError
-from models.evaluation.known import fit_known, measure_known, predict_answers, summarize
+from models.errors import RecipeError
+from models.evaluation.known import (
+    fit_known,
+    measure_known,
+    predict_answers,
+    split_to_fit,
+    summarize,
+)
 from models.evaluation.metrics import fit_temperature
 from models.records.provenance import describe_code, describe_device
 from runtime import ENGINES, Bundle, Engine, load_engine
@@ -63,6 +71,7 @@ def _know(args: argparse.Namespace) -> None:
     data = open_data_set(args.data, None, needs_train=False)
     bundle, figures = fit_bundle(engine, data, args.out, args.keep, progress=not args.quiet)
     print_figures(figures)
+    tell_left_out(engine.bundle.manifest)
     print(f"{bundle.path}: {bundle.manifest.name}, with `known`", file=sys.stderr)
 
 
@@ -74,13 +83,13 @@ def fit_bundle(
     Raises DataError, FileExistsError.
     """
     old, path = engine.bundle.manifest, engine.bundle.path
-    validation, test = _split(data)
+    validation, test = split_to_fit(data)
     answers = predict_answers(engine, validation, data.labels, progress)
     labelled = answers.logits[:, : old.classes]
     temperature = fit_temperature(labelled, answers.truth)
     source = old.known.source if old.known else "energy"
     known = fit_known(answers, source, old.classes, keep)
-    manifest = replace(old, temperature=temperature, known=known)
+    manifest = replace(old, temperature=temperature, known=known, hierarchy=None)
     tested = predict_answers(engine, test, data.labels, progress)
     figures = measure_known(tested, manifest)
     digest = test.sha256()
@@ -104,16 +113,6 @@ def fit_bundle(
         **describe_code(),
         "device": describe_device(torch.device("cpu")),
     }
-
-
-def _split(data: DataSet) -> tuple[ImageFiles, ImageFiles]:
-    """The images to fit on, and those to measure on."""
-    if data.test is None:
-        raise DataError(f"{data.name}: expected test/ or val/ in it; found neither")
-    if data.validation is not None:
-        return data.validation, data.test
-    rest, held = split_off(data.test, 0.5)
-    return rest, held
 
 
 if __name__ == "__main__":

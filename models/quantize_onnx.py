@@ -15,7 +15,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from textwrap import indent
 
-from models.command_line.bundle_folder import add_bundle_options, check_bundle_folder
+from models.command_line.bundle_folder import (
+    add_bundle_options,
+    check_bundle_folder,
+    tell_left_out,
+)
 from models.command_line.figures import format_figures
 from models.command_line.main import make_parser, run_command
 from models.errors import DataError
@@ -55,6 +59,7 @@ def _quantize_onnx(args: argparse.Namespace) -> None:
             "one; leave --no-self-test out"
         )
     new = quantize_bundle(bundle, args.out, args.calibration, args.noise, not args.no_self_test)
+    tell_left_out(bundle.manifest)
     quantization = new.manifest.quantization or {}
     if args.calibration and (found := quantization["calibration"]["images"]) < IMAGES:
         print(

@@ -20,6 +20,8 @@ from runtime.errors import (
     UnsupportedImage,
     WrongAnswer,
 )
+from runtime.hedging import Hedged, Hedger
+from runtime.hierarchy import HedgeFigures, Hierarchy, Level, LevelFigures, Node
 from runtime.image_files.decoding import (
     DecodingPlan,
     ImageLimits,
@@ -43,6 +45,10 @@ __all__ = [
     "DecodingPlan",
     "Engine",
     "EngineUnavailable",
+    "HedgeFigures",
+    "Hedged",
+    "Hedger",
+    "Hierarchy",
     "ImageLimits",
     "ImageReader",
     "ImageTooLarge",
@@ -50,8 +56,11 @@ __all__ = [
     "InvalidInput",
     "Known",
     "KnownFigures",
+    "Level",
+    "LevelFigures",
     "Manifest",
     "NoEngine",
+    "Node",
     "NotExplainable",
     "Preprocessing",
     "RuntimeFault",

@@ -5,6 +5,7 @@ RuntimeFault
 │   ├── MissingFile           a file the manifest or the format names is not there
 │   ├── UnsupportedFormat     written by another version of the format
 │   ├── InvalidManifest       manifest.json is not what the format describes
+│   │   └── InvalidHierarchy  nodes over the labels that make no hierarchy, or wrong levels
 │   ├── PathOutsideBundle     a file name leaves the directory
 │   ├── TruncatedFile         fewer or more bytes than recorded
 │   ├── ChecksumMismatch      other bytes than recorded, the manifest's own among them
@@ -46,6 +47,10 @@ class UnsupportedFormat(BundleError):
 
 class InvalidManifest(BundleError):
     """manifest.json is not what the format describes."""
+
+
+class InvalidHierarchy(InvalidManifest):
+    """Nodes over the labels that make no hierarchy, or wrong levels."""
 
 
 class PathOutsideBundle(BundleError):

@@ -22,12 +22,14 @@ from runtime.errors import (
     MissingFile,
     UnsupportedFormat,
 )
+from runtime.hierarchy import HedgeFigures, Hierarchy, Level, LevelFigures, Node
 from runtime.images import Preprocessing
 from runtime.known import Known, KnownFigures
 from runtime.plan import Plan, check_network, parse_plan
 
-FORMAT = 3  # of what is written, unless it has `known`
-NEWEST_FORMAT = 4  # the first that may have `known`; earlier builds read the others as before
+FORMAT = 3  # of what is written, unless it has a key of a later one
+KNOWN_FORMAT = 4  # the first that may have `known`; earlier builds read the others as before
+NEWEST_FORMAT = 5  # the first that may have `hierarchy`
 MANIFEST = "manifest.json"
 FLOAT_ORDER = 2  # BNN_FLOAT_ORDER of csrc/bnn.h, the number that an export records
 
@@ -47,6 +49,10 @@ _KEYS = {
     4: (
         (*_FIRST_KEYS, "temperature", "float_order", "digest"),
         ("quantization", "reduction", "known"),
+    ),
+    5: (
+        (*_FIRST_KEYS, "temperature", "float_order", "digest"),
+        ("quantization", "reduction", "known", "hierarchy"),
     ),
 }
 _REDUCE_FORMAT = 3  # the first whose preprocessing may reduce
@@ -79,6 +85,7 @@ class Manifest:
     created: dict[str, Any] = field(default_factory=dict)
     temperature: float = 1.0  # scores are softmax(logits / temperature)
     known: Known | None = None  # how "none of these" is told; None: it is not
+    hierarchy: Hierarchy | None = None  # what answers may be hedged with; None: they cannot be
     float_order: int | None = FLOAT_ORDER  # of the stored logits; None: format 1 has no number
     format: int = FORMAT
 
@@ -151,12 +158,12 @@ def find_digest(content: Mapping[str, Any]) -> str:
 
 
 def write_manifest(file: Path, manifest: Manifest, files: Mapping[str, FileEntry]) -> None:
-    """Writes a manifest that lists `files`: of NEWEST_FORMAT if it has `known`, else of FORMAT.
+    """Writes a manifest that lists `files`, of the oldest format that has its keys, from FORMAT on.
 
     Raises ValueError for a value that JSON lacks.
     """
     content = {
-        "format": NEWEST_FORMAT if manifest.known else FORMAT,
+        "format": _choose_format(manifest),
         "name": manifest.name,
         "trained": manifest.trained,
         "architecture": manifest.architecture,
@@ -169,6 +176,7 @@ def write_manifest(file: Path, manifest: Manifest, files: Mapping[str, FileEntry
         **({"quantization": manifest.quantization} if manifest.quantization else {}),
         **({"reduction": manifest.reduction} if manifest.reduction else {}),
         **({"known": _known_as_json(manifest.known)} if manifest.known else {}),
+        **({"hierarchy": _hierarchy_as_json(manifest.hierarchy)} if manifest.hierarchy else {}),
         "float_order": FLOAT_ORDER if manifest.float_order is None else manifest.float_order,
         "files": {name: asdict(entry) for name, entry in files.items()},
         "created": manifest.created,
@@ -219,6 +227,10 @@ def _parse(content: dict[str, Any]) -> Manifest:
     for entry in files.values():
         _check_keys(entry, ("sha256", "bytes"))
     known = _parse_known(content["known"]) if content.get("known") is not None else None
+    hierarchy = content.get("hierarchy")
+    if hierarchy is not None:
+        hierarchy = _parse_hierarchy(hierarchy)
+        hierarchy.check_labels(labels)
     if plan:
         check_network(plan, shape, len(labels) + (known.extra_logits if known else 0))
     return Manifest(
@@ -240,9 +252,16 @@ def _parse(content: dict[str, Any]) -> Manifest:
         created=_object(content, "created"),
         temperature=_temperature(content.get("temperature", 1.0)),
         known=known,
+        hierarchy=hierarchy,
         float_order=_whole(content["float_order"]) if content["format"] > 1 else None,
         format=content["format"],
     )
+
+
+def _choose_format(manifest: Manifest) -> int:
+    if manifest.hierarchy:
+        return NEWEST_FORMAT
+    return KNOWN_FORMAT if manifest.known else FORMAT
 
 
 def _known_as_json(known: Known) -> dict[str, Any]:
@@ -262,6 +281,45 @@ def _parse_known(content: object) -> Known:
     return replace(known, slope=float(known.slope), offset=float(known.offset))
 
 
+def _hierarchy_as_json(hierarchy: Hierarchy) -> dict[str, Any]:
+    content = asdict(hierarchy)
+    content["labels"] = content.pop("parents")
+    content["levels"] = [
+        {"certainty": level.certainty, "lambda": level.bonus} for level in hierarchy.levels
+    ]
+    return {key: value for key, value in content.items() if value is not None}
+
+
+def _parse_hierarchy(content: Any) -> Hierarchy:
+    _check_keys(content, ("nodes", "labels", "levels", "images"), ("notice", "measured"))
+    nodes, levels, measured = content["nodes"], content["levels"], content.get("measured")
+    for node in _list(nodes):
+        _check_keys(node, ("name", "phrase", "parents"))
+    for level in _list(levels):
+        _check_keys(level, ("certainty", "lambda"))
+    figures = None
+    if measured is not None:
+        _check_keys(measured, [field.name for field in fields(HedgeFigures)])
+        for level in _list(measured["levels"]):
+            _check_keys(level, [field.name for field in fields(LevelFigures)])
+        parsed = tuple(
+            LevelFigures(**{key: _float(value) for key, value in level.items()})
+            for level in measured["levels"]
+        )
+        figures = HedgeFigures(**{**measured, "levels": parsed})
+    return Hierarchy(
+        nodes=tuple(
+            Node(node["name"], node["phrase"], tuple(map(_text, _list(node["parents"]))))
+            for node in nodes
+        ),
+        parents=tuple(tuple(map(_text, _list(names))) for names in _list(content["labels"])),
+        levels=tuple(Level(level["certainty"], _float(level["lambda"])) for level in levels),
+        images=content["images"],
+        notice=content.get("notice"),
+        measured=figures,
+    )
+
+
 def _check_keys(content: Any, needed: Iterable[str], optional: Iterable[str] = ()) -> None:
     """Refuses keys that the format lacks, and names a missing one."""
     if not isinstance(content, dict):
@@ -278,6 +336,17 @@ def _object(content: dict[str, Any], key: str) -> dict[str, Any]:
     if not isinstance(content[key], dict):
         raise ValueError(f"{key!r} that is not an object")
     return dict(content[key])
+
+
+def _list(value: object) -> list[Any]:
+    if not isinstance(value, list):
+        raise ValueError(f"{repr(value)[:80]} where a list is expected")
+    return value
+
+
+def _float(value: Any) -> Any:
+    """A whole number as the fraction that it is written for; anything else as it is."""
+    return float(value) if type(value) is int and abs(value) < 2**53 else value
 
 
 def _text(value: object) -> str:

@@ -132,6 +132,7 @@ def _add_classify(classify: argparse.ArgumentParser) -> None:
     classify.add_argument(
         "--top-k", type=int, metavar="N", help=f"classes per image (default {DEFAULT_TOP_K})"
     )
+    _add_certainty(classify)
     form = classify.add_mutually_exclusive_group()
     form.add_argument(
         "--format",
@@ -201,6 +202,7 @@ def _add_watch(watch: argparse.ArgumentParser) -> None:
     watch.add_argument(
         "--top-k", type=int, metavar="N", help=f"classes per image (default {DEFAULT_TOP_K})"
     )
+    _add_certainty(watch)
     watch.add_argument(
         "--min-score",
         type=_make_number(0, 1),
@@ -232,6 +234,16 @@ def _add_watch(watch: argparse.ArgumentParser) -> None:
         "--text", action="store_true", help="lines for people (the default at a terminal)"
     )
     _add_model(watch)
+
+
+def _add_certainty(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--certainty",
+        type=_make_number(0, 1),
+        metavar="C",
+        help="also a hedged answer that is right this often, such as 0.95: a label, or a name for "
+        "several (animal); for a model with a hierarchy of labels",
+    )
 
 
 def _make_number(least: float, most: float) -> Callable[[str], float]:

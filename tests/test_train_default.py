@@ -12,6 +12,7 @@ from models.data.preprocessing import whole_preprocessing
 from models.enlarge import main as enlarge
 from models.export.__main__ import main as export
 from models.gather import main as gather
+from models.hedge import main as hedge
 from models.hold_out import main as hold_out
 from models.known import main as known
 from models.teachers.answers import CLASSES, FILE
@@ -95,6 +96,13 @@ def test_from_sources_to_a_bundle_that_knows_none_of_these(
     assert manifest.known.measured is not None
     assert manifest.known.measured.images_far == 4
     assert manifest.preprocessing.crop == 96
+    hierarchy = tmp_path / "hierarchy.toml"
+    hierarchy.write_text('[colour]\nphrase = "a colour"\nbelow = ["blue", "red"]\n')
+    data = ("--data", sets / "held-out", "--hierarchy", hierarchy, "--quiet")
+    run(hedge, fitted, *data, "--out", tmp_path / "hedged")
+    hedged = read_bundle(tmp_path / "hedged").manifest
+    assert hedged.hierarchy is not None
+    assert hedged.known == manifest.known
 
 
 def test_both_steps_train_the_same_network_on_the_same_answers() -> None:

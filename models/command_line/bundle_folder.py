@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from models.errors import BundleExists
+from runtime import Manifest
 from runtime.bundle import check_replaceable
 
 
@@ -28,4 +30,14 @@ def check_bundle_folder(folder: Path, replace: bool) -> None:
         raise BundleExists(
             f"{folder}: expected a new or empty folder; found a bundle in it. Choose another "
             "folder with --out, or replace the bundle with --replace."
+        )
+
+
+def tell_left_out(manifest: Manifest) -> None:
+    """Says on standard error that a new bundle lacks the old one's hierarchy, if that has one."""
+    if manifest.hierarchy is not None:
+        print(
+            f"{manifest.name}: the hierarchy is left out, since its levels belong to the old "
+            "scores. Fit it with models.hedge again.",
+            file=sys.stderr,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Any
 
@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from models.data.datasets import DataSet
 from models.data.decoded import decode_images
 from models.data.image_files import ImageFiles
 from models.data.others import FAR, NEAR, OTHERS, keep_classes
+from models.data.splits import split_off
 from models.errors import DataError
 from models.evaluation.accuracy import (
     find_classes,
@@ -59,15 +61,37 @@ class Answers:
         }
 
 
+def split_to_fit(data: DataSet) -> tuple[ImageFiles, ImageFiles]:
+    """The images to fit on, and those to measure on: without val/ each half of test/, by content.
+
+    Raises DataError.
+    """
+    if data.test is None:
+        raise DataError(f"{data.name}: expected test/ or val/ in it; found neither")
+    if data.validation is not None:
+        return data.validation, data.test
+    rest, held = split_off(data.test, 0.5)
+    return rest, held
+
+
 def predict_answers(
-    engine: Engine, files: ImageFiles, labels: Sequence[str], progress: bool = False
+    engine: Engine,
+    files: ImageFiles,
+    labels: Sequence[str],
+    progress: bool = False,
+    *,
+    classes: Sequence[str] = (),
+    needs_others: bool = True,
 ) -> Answers:
     """The engine's answers to images in folders called like its classes, and like those of OTHERS.
 
-    labels: names for people of the files' classes. Raises DataError if the bundle lacks a class, or
-    if there are no images of labels, or none of others.
+    labels: names for people of the files' classes; classes: how the files call the bundle's labels,
+    if not as its training did. Raises DataError if the bundle lacks a class, or if there are no
+    images of labels, or none of others where those are needed.
     """
     manifest = engine.bundle.manifest
+    if classes:
+        manifest = replace(manifest, training={"classes": list(classes)})
     known, spec = find_classes(manifest), manifest.preprocessing
     others = [name for name in files.classes if name in OTHERS and name not in known]
     kinds = [name for name in files.classes if name not in others]
@@ -83,11 +107,12 @@ def predict_answers(
 
     logits, truth = answer(kinds)
     far, near = (answer([n for n in others if n in names])[0] for names in (FAR, NEAR))
-    if not len(logits) or not len(far) + len(near):
+    if not len(logits) or (needs_others and not len(far) + len(near)):
+        wanted = f", and of others in folders called {', '.join(OTHERS)}" if needs_others else ""
         raise DataError(
             f"expected images of classes that the network was trained on "
-            f"({find_data_name(manifest)}), and of others in folders called {', '.join(OTHERS)}; "
-            f"found {len(logits)} and {len(far) + len(near)}. Add some."
+            f"({find_data_name(engine.bundle.manifest)}){wanted}; found {len(logits)} and "
+            f"{len(far) + len(near)}. Add some."
         )
     return Answers(logits, torch.tensor(columns)[truth], far, near)
 

@@ -74,6 +74,7 @@ def quantize_bundle(
             quantization=None,
             reduction=None,
             known=manifest.known and replace(manifest.known, measured=None),
+            hierarchy=None,  # its levels were fitted to the other logits
             files={},
         )
         draft = write_bundle(work / "draft", twin, {ONNX_GRAPH: graph})

@@ -19,6 +19,18 @@ class Among:
     top5: Finite
 
 
+@dataclass(frozen=True)
+class HedgedAccuracy:
+    """Of answers at one level of a bundle's hierarchy, as shares from 0 to 1: right ones; the
+    information kept; answers that were the root, or a single label.
+    """
+
+    got: Finite
+    information: Finite
+    root: Finite
+    label: Finite
+
+
 @dataclass(frozen=True, kw_only=True)
 class BundleAccuracy:
     """Of all classes that a bundle knows; in percent, but for the loss.
@@ -45,6 +57,7 @@ class Evaluation(BundleAccuracy):
     """With what it is of: a bundle, images of a data set (SHA-256) and how they were seen; and by
     which code, on which device, when, in how many seconds it was measured. stability: percent of
     the images with the same best label after one level more or less in a hundredth of the values.
+    hedged: by the certainty that was asked, such as "0.95".
     """
 
     bundle: str
@@ -58,6 +71,9 @@ class Evaluation(BundleAccuracy):
     stability: Annotated[Finite | None, Field(exclude_if=lambda stability: stability is None)] = (
         None
     )
+    hedged: Annotated[
+        dict[str, HedgedAccuracy] | None, Field(exclude_if=lambda hedged: hedged is None)
+    ] = None
     commit: str | None
     version: str | None = None
     device: str

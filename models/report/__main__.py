@@ -1,10 +1,10 @@
 """Writes models/RESULTS.md from the records of training runs: python -m models.report [RUNS].
 
 RUNS has a folder per run with its record.json and confusion.csv; NOTES.md, which is copied into the
-report; references/ with answers of models.evaluate; and latencies.json, which --measure writes
-again on this machine. The errors of the default model are those of the run that its bundle was made
-from. Without --measure the report is made from these files alone, so that it can be made again
-anywhere, bit for bit.
+report; references/ with answers of models.evaluate, hedged/ with those of models.hedge; and
+latencies.json, which --measure writes again on this machine. The errors of the default model are
+those of the run that its bundle was made from. Without --measure the report is made from these
+files alone, so that it can be made again anywhere, bit for bit.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 
 from models.command_line.main import make_parser, run_command
 from models.report.document import find_source, make_report, read_notes, write_charts
+from models.report.hedged import read_hedged
 from models.report.latency import measure_latencies, read_latencies, write_latencies
 from models.report.references import (
     read_references,
@@ -32,6 +33,9 @@ LATENCIES = "latencies.json"
 
 
 REFERENCES = "references"
+
+
+HEDGED = "hedged"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -55,7 +59,8 @@ def _report(args: argparse.Namespace) -> None:
     latencies = read_latencies(path)
     write_charts(runs, latencies, args.runs)
     references = read_references(args.runs / REFERENCES)
-    text = make_report(runs, latencies, read_notes(args.runs), references, default)
+    hedged = read_hedged(args.runs / HEDGED)
+    text = make_report(runs, latencies, read_notes(args.runs), references, default, hedged)
     args.out.write_text(text, encoding="utf-8")
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from models.plots.curves import write_curves
 from models.plots.scatter import Point, write_scatter
 from models.records.figures import Temperature
+from models.records.hedging import HedgedRecord
 from models.records.record import CONFUSION, Record
 from models.records.typed_json import as_json
 from models.report.comparisons import (
@@ -23,6 +24,7 @@ from models.report.comparisons import (
     sweep_shifts,
     validation_accuracies,
 )
+from models.report.hedged import describe_hedged
 from models.report.latency import Latencies
 from models.report.overview import CAPTION, make_overview
 from models.report.references import (
@@ -67,10 +69,12 @@ def make_report(
     notes: str = "",
     references: Sequence[Reference] = (),
     default: Run | None = None,
+    hedged: Mapping[str, HedgedRecord] | None = None,
 ) -> str:
     """The text of RESULTS.md.
 
-    notes: about the runs; default: the run that the default bundle was made from.
+    notes: about the runs; default: the run that the default bundle was made from; hedged: what
+    models.hedge printed, by name.
     Raises DataError for a reference to other test images than a run's of the same data.
     """
     check_references(references, runs)
@@ -80,7 +84,8 @@ def make_report(
         CAPTION,
         "Made by `python -m models.report` from the run records in [`runs/`](runs); every number "
         "in a table comes from one of them, from an answer of `python -m models.evaluate` in "
-        "`runs/references`, from the networks' modules (sizes, operations) or from "
+        "`runs/references`, of `python -m models.hedge` in `runs/hedged`, from the networks' "
+        "modules (sizes, operations) or from "
         "`runs/latencies.json` (latency: one thread, batch 1, all networks in turns on "
         f"{format_machine(latencies.machine).splitlines()[0]}). Binary networks run on the "
         "native engine, MobileNet-v1 in float32 on ONNX Runtime.",
@@ -103,6 +108,7 @@ def make_report(
         if default in mine and default is not erring:
             parts += _worst_classes(default, True)
     parts += compare_on_other_data(references, runs)
+    parts += describe_hedged(hedged or {})
     parts += ["## The runs", _runs_table(runs)]
     return "\n\n".join(parts) + "\n"
 

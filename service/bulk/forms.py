@@ -11,6 +11,7 @@ from service.messages.logs import escape_controls
 
 Kind = Literal["text", "jsonl", "csv"]
 _MAX_RECORD_BYTES = 2**24
+_HEDGED = ("label", "score", "covers")
 
 
 class InvalidRecord(ValueError):
@@ -35,6 +36,7 @@ class RowForm:
     encoding: str = "utf-8"
     timed: bool = False  # with the milliseconds of the inference, which differ from run to run
     has_known: bool = False  # CSV has a column for it: the model knows "none of these"
+    has_hedged: bool = False  # CSV has columns for it: a certainty is asked for
 
     @property
     def tells_errors(self) -> bool:
@@ -49,7 +51,8 @@ class RowForm:
             f"{word}_{i + 1}" for i in range(self.top_k) for word in ("label", "index", "score")
         ]
         known = ["known"] if self.has_known else []
-        return self._to_bytes(_join(["file", *best, *known, "error", "detail"]))
+        hedged = [f"hedged_{word}" for word in _HEDGED] if self.has_hedged else []
+        return self._to_bytes(_join(["file", *best, *known, *hedged, "error", "detail"]))
 
     def encode(self, row: Row) -> bytes:
         """The line of a row; b"" if the form has none for it."""
@@ -66,13 +69,17 @@ class RowForm:
             fields += [""] * (1 + 3 * self.top_k - len(fields))
             if self.has_known:
                 fields.append("" if row.known is None else repr(row.known))
+            if self.has_hedged:
+                values = [getattr(row.hedged, word, "") for word in _HEDGED]
+                fields += [value if isinstance(value, str) else repr(value) for value in values]
             error = ("", "") if row.error is None else (row.error.code, row.error.detail)
             return self._to_bytes(_join([*fields, *error]))
         if row.error is not None:
             return b""
         best = ", ".join(f"{item.label} {item.score:.3f}" for item in row.predictions)
         none = "" if row.notice is None else f" (probably none of the labels, {row.known:.3f})"
-        line = escape_controls(f"{row.name}: {best}{none}")
+        hedged = "" if row.hedged is None else f"; at {row.hedged.certainty:g}: {row.hedged_text}"
+        line = escape_controls(f"{row.name}: {best}{none}{hedged}")
         return f"{line}\n".encode(self.encoding, "backslashreplace")
 
     def read_records(self, file: BinaryIO) -> Iterator[Record]:
@@ -101,7 +108,8 @@ class RowForm:
                 raise ValueError("no row")
             return name, is_error
         (fields,) = csv.reader([data.decode("utf-8", "surrogateescape")], strict=True)
-        if len(fields) != 3 + 3 * self.top_k + self.has_known:
+        more = self.has_known + (len(_HEDGED) if self.has_hedged else 0)
+        if len(fields) != 3 + 3 * self.top_k + more:
             raise ValueError("no row")
         return fields[0], bool(fields[-2])
 

@@ -22,6 +22,7 @@ class BulkOptions:
 
     sources: Sources
     top_k: int | None = None
+    certainty: float | None = None  # of a hedged answer
     kind: Kind | None = None
     timed: bool = False
     workers: int | None = None
@@ -84,7 +85,8 @@ def choose_form(options: BulkOptions, top_k: int, has_known: bool = False) -> Ro
         encoding = "utf-8"
         if options.kind is None:
             kind = "csv" if options.output.suffix.lower() == ".csv" else "jsonl"
-    return RowForm(kind, top_k, encoding, options.timed, has_known)
+    has_hedged = options.certainty is not None
+    return RowForm(kind, top_k, encoding, options.timed, has_known, has_hedged)
 
 
 def describe_making(
@@ -98,6 +100,7 @@ def describe_making(
         "format": form.kind,
         "timed": form.timed,
         "top_k": form.top_k,
+        **({} if options.certainty is None else {"certainty": options.certainty}),
         "shard": str(options.sources.shard),
         "max_body_bytes": settings.max_body_bytes,
         "max_pixels": settings.max_pixels,

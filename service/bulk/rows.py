@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from runtime import Hedged
 from service.classification.classifier import Prediction
 
 
@@ -27,6 +28,8 @@ class Row:
     infer_ms: float = 0.0
     known: float | None = None  # how likely it shows a label; None: the model cannot say
     notice: str | None = None  # what to know before believing the predictions
+    hedged: Hedged | None = None  # where a certainty was asked for
+    hedged_text: str | None = None  # the same in words
 
     def as_json(self, timed: bool = False) -> dict[str, Any]:
         """The members of one line of JSON: the same for each run, unless it is `timed`."""
@@ -36,6 +39,7 @@ class Row:
             "file": self.name,
             "predictions": [asdict(item) for item in self.predictions],
             **({} if self.known is None else {"known": self.known, "notice": self.notice}),
+            **({} if self.hedged is None else {"hedged": asdict(self.hedged)}),
             "model": self.model,
             "trained": self.trained,
             "engine": self.engine,

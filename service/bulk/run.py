@@ -29,7 +29,12 @@ from service.bulk.pool import PoolBroken, WorkerPool
 from service.bulk.process import Encoded, encode_rows
 from service.bulk.progress import Progress
 from service.bulk.worker import ImageWorker
-from service.classification.classifier import Classifier, InvalidTopK
+from service.classification.classifier import (
+    Classifier,
+    InvalidCertainty,
+    InvalidTopK,
+    NoHierarchy,
+)
 from service.commands.interruption import interruption_calls
 from service.messages.output import print_bytes, print_error, print_note
 from service.settings.settings import Settings
@@ -67,7 +72,7 @@ class _Run:
         self._options = options
         self._settings = settings
         check_options(options)
-        self._worker = ImageWorker(settings, options.top_k, settings.threads)
+        self._worker = ImageWorker(settings, options.top_k, settings.threads, options.certainty)
         classifier, top_k = _load(self._worker)
         self._form = choose_form(options, top_k, classifier.manifest.known is not None)
         self._engine = classifier.engine.name
@@ -170,7 +175,7 @@ class _Run:
     def _run_processes(self, feed: Feed) -> None:
         # The engine that was found here, or none: workers do not fall back each for itself.
         settings = self._settings.model_copy(update={"engine": self._engine})
-        worker = ImageWorker(settings, self._options.top_k)
+        worker = ImageWorker(settings, self._options.top_k, certainty=self._options.certainty)
         pool: WorkerPool | DaskPool
         if self._options.dask is not None:
             pool = DaskPool(self._options.dask, worker, self._form, self._model_id)
@@ -281,6 +286,10 @@ def _load(worker: ImageWorker) -> tuple[Classifier, int]:
         raise CannotRun(str(fault), 1) from fault
     except InvalidTopK as fault:
         raise CannotRun(f"--top-k: {fault}", 2) from fault
+    except NoHierarchy as fault:
+        raise CannotRun(str(fault), 2) from fault
+    except InvalidCertainty as fault:
+        raise CannotRun(f"--certainty: {fault}", 2) from fault
     if not classifier.manifest.trained:
         print_note("note: the model is untrained; its labels mean nothing")
     return classifier, top_k

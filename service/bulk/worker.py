@@ -7,9 +7,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
-from runtime import InvalidImage, load_engine
+from runtime import InvalidImage, Level, load_engine
 from service.bulk.object_store import is_url, read_url
 from service.bulk.rows import Row, describe_failure
+from service.classification.certainty import describe_hedged
 from service.classification.classifier import Classifier, describe_unknown
 from service.messages.problems import NO_MEMORY, describe_image_fault
 from service.settings.settings import Settings
@@ -24,25 +25,37 @@ class ImageWorker:
     A name is a local path or a URL for fsspec.
     """
 
-    def __init__(self, settings: Settings, top_k: int | None, threads: int = 1) -> None:
-        """`top_k`: classes of each image, None for the default; `threads`: of one inference."""
-        self._arguments = settings, top_k, threads
+    def __init__(
+        self,
+        settings: Settings,
+        top_k: int | None,
+        threads: int = 1,
+        certainty: float | None = None,
+    ) -> None:
+        """`top_k`: classes of each image, None for the default; `threads`: of one inference;
+        `certainty`: that a hedged answer is to have, None for no such answer.
+        """
+        self._arguments = settings, top_k, threads, certainty
         self._limit = settings.max_body_bytes
         self._loaded: tuple[Classifier, int] | None = None
+        self._level: Level | None = None
         self._readers: ThreadPoolExecutor | None = None
 
-    def __reduce__(self) -> tuple[type["ImageWorker"], tuple[Settings, int | None, int]]:
+    def __reduce__(
+        self,
+    ) -> tuple[type["ImageWorker"], tuple[Settings, int | None, int, float | None]]:
         return ImageWorker, self._arguments
 
     def load(self) -> tuple[Classifier, int]:
         """The model, loaded at the first call, and the number of classes per image.
 
-        Raises RuntimeFault, InvalidTopK.
+        Raises RuntimeFault, InvalidTopK, NoHierarchy, InvalidCertainty.
         """
         if self._loaded is None:
-            settings, top_k, threads = self._arguments
+            settings, top_k, threads, certainty = self._arguments
             engine = load_engine(settings.bundle, settings.engine, threads)
             classifier = Classifier(engine, settings.image_limits)
+            self._level = None if certainty is None else classifier.find_level(certainty)
             self._loaded = classifier, classifier.resolve_top_k(top_k)
         return self._loaded
 
@@ -78,6 +91,7 @@ class ImageWorker:
             logits, seconds = classifier.infer(image.tensor[np.newaxis], self._arguments[2])
             predictions = classifier.rank(logits[0], top_k)
             known = classifier.estimate_known(logits[0])
+            hedged = None if self._level is None else classifier.hedge(logits[0], self._level)
         except MemoryError:
             return describe_failure(name, "out_of_memory", NO_MEMORY)
         except InvalidImage as fault:
@@ -85,6 +99,7 @@ class ImageWorker:
         except Exception as fault:
             _log.exception("an image could not be classified")
             return describe_failure(name, "internal", f"{type(fault).__name__}: {fault}")
+        classes = classifier.manifest.classes
         return Row(
             name=name,
             predictions=tuple(predictions),
@@ -94,6 +109,8 @@ class ImageWorker:
             infer_ms=round(1000 * seconds, 3),
             known=known,
             notice=describe_unknown(classifier.manifest, known),
+            hedged=hedged,
+            hedged_text=None if hedged is None else describe_hedged(hedged, classes),
         )
 
     def _read_ahead(self, names: Sequence[str]) -> Iterator[tuple[str, Callable[[], bytes]]]:

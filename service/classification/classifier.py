@@ -9,7 +9,7 @@ from time import perf_counter
 import numpy as np
 import numpy.typing as npt
 
-from runtime import Engine, ImageLimits, ImageReader, Manifest
+from runtime import Engine, Hedged, Hedger, ImageLimits, ImageReader, Level, Manifest
 
 DEFAULT_TOP_K = 5
 
@@ -47,6 +47,14 @@ class InvalidTopK(ValueError):
     """More classes are wanted than the model has, or none."""
 
 
+class NoHierarchy(ValueError):
+    """A certainty is asked of a model that has no hierarchy of labels."""
+
+
+class InvalidCertainty(ValueError):
+    """A certainty that no level of the model's hierarchy has."""
+
+
 @contextmanager
 def _hold_nothing(_: int) -> Iterator[None]:
     yield
@@ -61,6 +69,8 @@ class Classifier:
         self.model_id = identify_model(self.manifest)
         self.limits = limits
         self._reader = ImageReader(self.manifest.preprocessing, limits)
+        hierarchy = self.manifest.hierarchy
+        self._hedger = None if hierarchy is None else Hedger(hierarchy, self.manifest.labels)
 
     def with_limits(self, limits: ImageLimits) -> "Classifier":
         """The same engine, which reads images within other limits."""
@@ -77,6 +87,25 @@ class Classifier:
         if top_k is not None and not 1 <= top_k <= classes:
             raise InvalidTopK(f"expected 1 to {classes}, the model's classes; found {top_k}.")
         return top_k or min(DEFAULT_TOP_K, classes)
+
+    def find_level(self, certainty: float) -> Level:
+        """The level of hedged answers that are right at least as often: the next stricter one.
+
+        Raises NoHierarchy, InvalidCertainty.
+        """
+        hierarchy = self.manifest.hierarchy
+        if hierarchy is None:
+            raise NoHierarchy(
+                "certainty: expected a model with a hierarchy of labels; this one has none. Leave "
+                "out certainty, or serve a bundle that models.hedge made."
+            )
+        level = hierarchy.find_level(certainty) if certainty > 0 else None
+        if level is None:
+            raise InvalidCertainty(
+                f"expected a number above 0, at most {hierarchy.levels[-1].certainty:g}, which is "
+                "what the model was fitted for; found something else. 95 % is 0.95."
+            )
+        return level
 
     def prepare(
         self, data: bytes, hold: Callable[[int], AbstractContextManager[None]] = _hold_nothing
@@ -132,6 +161,14 @@ class Classifier:
         known = self.manifest.known
         return None if known is None else known.estimate(logits)
 
+    def hedge(self, logits: npt.NDArray[np.float32], level: Level) -> Hedged:
+        """The label or node of the hierarchy that is certain enough at one of its levels.
+
+        Raises ArithmeticError as `score` does; AssertionError without a hierarchy.
+        """
+        assert self._hedger is not None
+        return self._hedger.answer(self.score(logits), level)
+
     def score(self, logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
         """The scores of all classes, softmax(logits / temperature): [classes], 0..1.
 
@@ -160,7 +197,7 @@ def describe_unknown(manifest: Manifest, known: float | None) -> str | None:
 def identify_model(manifest: Manifest) -> str:
     """Twelve hexadecimal digits that change with everything that changes answers.
 
-    That is the model's files, labels, preprocessing, temperature and `known`.
+    That is the model's files, labels, preprocessing, temperature, `known` and hierarchy.
     """
     parts: list[object] = [manifest.labels, manifest.preprocessing]
     if manifest.temperature != 1:
@@ -169,6 +206,8 @@ def identify_model(manifest: Manifest) -> str:
         parts.append(("reduce", manifest.preprocessing.reduce))
     if (known := manifest.known) is not None:
         parts.append(("known", known.source, known.slope, known.offset, known.threshold))
+    if (hierarchy := manifest.hierarchy) is not None:
+        parts.append(("hierarchy", hierarchy.nodes, hierarchy.parents, hierarchy.levels))
     digest = hashlib.sha256(repr(tuple(parts)).encode())
     for name, entry in sorted(manifest.files.items()):
         digest.update(f"{name} {entry.sha256}\n".encode())

@@ -4,9 +4,14 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from runtime import RuntimeFault, load_engine, run_self_test
+from runtime import Level, RuntimeFault, load_engine, run_self_test
 from service.access.key_file import make_key
-from service.classification.classifier import Classifier, InvalidTopK
+from service.classification.classifier import (
+    Classifier,
+    InvalidCertainty,
+    InvalidTopK,
+    NoHierarchy,
+)
 from service.messages.logs import escape_controls
 from service.messages.output import print_bytes, print_error, print_json, print_line, print_note
 from service.settings.settings import InvalidSettings, Settings, read_configuration
@@ -109,6 +114,16 @@ def load_classifier(settings: Settings, top_k: int | None) -> tuple[Classifier, 
     if not classifier.manifest.trained:
         print_note("note: the model is untrained; its labels mean nothing")
     return classifier, count
+
+
+def find_level(classifier: Classifier, certainty: float | None) -> Level | None:
+    """The level of --certainty; None: there is none. Raises CommandFailed."""
+    try:
+        return None if certainty is None else classifier.find_level(certainty)
+    except NoHierarchy as fault:
+        raise CommandFailed(str(fault), 2) from fault
+    except InvalidCertainty as fault:
+        raise CommandFailed(f"--certainty: {fault}", 2) from fault
 
 
 def _fail(message: str, status: int = 1) -> int:

@@ -42,6 +42,7 @@ PROBLEMS = {
     "invalid_image": Definition(422, "The image cannot be decoded"),
     "invalid_parameter": Definition(422, "A parameter has a value that is not allowed"),
     "not_explainable": Definition(422, "The model's answers cannot be explained"),
+    "no_hierarchy": Definition(422, "The model's answers cannot be hedged"),
     "model_not_loaded": Definition(422, "The model cannot be served"),
     "rate_limited": Definition(429, "The key's rate is used up", retry_after=1),
     "overloaded": Definition(429, "There is more work than the service can do in time", 1),

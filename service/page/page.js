@@ -198,13 +198,19 @@ class Card {
     let { blob, note } = await shrink(this.file, false);
     this.blob = blob;
     this.show(blob);
-    let got = await insist("classify", { model: this.model }, () => this.form(), say);
+    let parameters = { model: this.model, certainty };
+    let got = await insist("classify", parameters, () => this.form(), say);
+    if (got.code === "no_hierarchy") {  /* another bundle is served meanwhile */
+      await describe();
+      parameters = { model: this.model };
+      got = await insist("classify", parameters, () => this.form(), say);
+    }
     if (!info || got.code === "model_not_found") await describe();
     if (got.code === "too_large" && this.blob === this.file) {
       ({ blob, note } = await shrink(this.file, true));
       this.blob = blob;
       if (blob !== this.file) {
-        got = await insist("classify", { model: this.model }, () => this.form(), say);
+        got = await insist("classify", parameters, () => this.form(), say);
       }
     }
     this.end(got.fault || "", FINAL.includes(got.code));
@@ -218,6 +224,7 @@ class Card {
     this.find(".again").hidden = !fault || isFinal;
     if (fault) {  /* what another model said is no answer of this one */
       this.doubt(false);
+      this.hedge("");
       this.find("ol").replaceChildren();
       this.find(".why").hidden = true;
       this.find(".times").textContent = "";
@@ -230,7 +237,13 @@ class Card {
     this.root.classList.toggle("is-none", isNone);
   }
 
-  answer({ predictions, known, notice, timings_ms: ms, engine, image, model }, note) {
+  /* Says what is certain enough, or nothing of it. */
+  hedge(text) {
+    this.find(".hedged").textContent = text;
+    this.find(".hedged").hidden = !text;
+  }
+
+  answer({ predictions, known, notice, hedged, timings_ms: ms, engine, image, model }, note) {
     const explains = Boolean(info && info.engine.explains);
     const [best] = predictions;
     this.best = best.index;
@@ -243,8 +256,10 @@ class Card {
     this.find("figcaption").textContent = this.note = note;
     const score = percent(best.score);
     this.doubt(Boolean(notice));
+    const words = hedged ? describeHedged(hedged, Boolean(notice)) : "";
+    this.hedge(words);
     at("said").textContent = `${this.name}: ${notice ? `${notice} The best: ` : ""}${
-      best.label}, ${score}`;
+      best.label}, ${score}${words && `. ${words}`}`;
     if (model.notice) this.accuse(model.notice);
   }
 

@@ -1,5 +1,6 @@
 /* What the page says of the model, and the choice where several are served. */
 let info = null;  /* of the model that is asked, once it is known */
+let certainty = "";  /* that hedged answers must have; empty: there are none */
 let chosen = "";  /* its name where there are several; else the service decides */
 let describing = 0;  /* the timer of the next attempt */
 
@@ -19,6 +20,7 @@ async function describe() {
     else if (code !== "unauthorized" && code !== "no_engine") describing = setTimeout(describe, 5000);
   } else {
     info = answer;
+    listCertainties();
     await listModels();
     showFacts();
   }
@@ -38,6 +40,34 @@ async function listModels() {
     return option;
   }));
 }
+
+/* Fills the choice of how sure to be; it stays hidden for a model whose answers cannot be hedged. */
+function listCertainties() {
+  const { hierarchy } = info.model;
+  const levels = hierarchy ? hierarchy.certainties.map(String) : [];
+  if (!levels.includes(certainty)) certainty = "";
+  at("surety").hidden = !levels.length;
+  at("certainties").replaceChildren(...["", ...levels].map((level) => {
+    const text = level ? `right in ${tell(level)} of answers` : "just the best guess";
+    const option = makeElement("option", text);
+    option.value = level;
+    option.selected = level === certainty;
+    return option;
+  }));
+}
+
+const tell = (level) => `${+(100 * level).toFixed(4)} %`;
+
+/* "An animal, which one is uncertain": a hedged answer as a sentence. */
+function describeHedged({ label, phrase, score, covers, certainty: level }, isNone) {
+  if (phrase === null) return sentence(`${label}: certain enough for ${tell(level)}`, isNone);
+  if (covers === info.model.classes) return `Nothing is certain enough for ${tell(level)}.`;
+  const which = /^an? /.test(phrase) ? "one" : "kind";
+  return sentence(`${phrase}, which ${which} is uncertain (${percent(score)})`, isNone);
+}
+
+const sentence = (text, isNone) => isNone ? `If it is one of them: ${text}.` :
+  `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
 
 function showFacts() {
   const { model, engine, self_test: test, versions } = info;
@@ -71,6 +101,11 @@ function showFacts() {
 at("models").addEventListener("change", async (event) => {
   chosen = event.target.value;
   await describe();
+  for (const card of cards) card.enqueue();
+});
+
+at("certainties").addEventListener("change", (event) => {
+  certainty = event.target.value;
   for (const card of cards) card.enqueue();
 });
 

@@ -6,6 +6,7 @@ from time import monotonic, perf_counter
 
 import numpy as np
 
+from runtime import Level
 from service.access.access import Access
 from service.classification.explanation import Wish
 from service.memory.budget import Budget
@@ -118,8 +119,9 @@ class Intake:
         top_k: int,
         deadline: float,
         wish: Wish | None = None,
+        level: Level | None = None,
     ) -> list[Classified | Problem]:
-        """The model's result for each image within `deadline` seconds, explained if wanted.
+        """The model's result for each image within `deadline` seconds, explained, hedged if wanted.
 
         An image that the caller no longer holds is freed as soon as it is decoded.
 
@@ -132,7 +134,7 @@ class Intake:
         costs = ticket.complete([_measure(image) for image in images], are_tensors)
         until = monotonic() + deadline
         jobs = [
-            Job(image, top_k, exchange.caller, exchange.connection, cost, until, wish, model)
+            Job(image, top_k, exchange.caller, exchange.connection, cost, until, wish, model, level)
             for image, cost in zip(images, costs, strict=True)
         ]
         del images

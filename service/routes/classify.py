@@ -6,6 +6,8 @@ from urllib.parse import parse_qs
 
 from pydantic_core import to_json
 
+from runtime import Level
+from service.classification.certainty import read_level
 from service.classification.classifier import DEFAULT_TOP_K, Classifier
 from service.classification.explanation import Wish, read_wish, refuse_wish
 from service.messages.exchange import Answer, Exchange
@@ -96,6 +98,7 @@ class Classify:
         classifier = model.classifier
         top_k = _read_top_k(exchange, len(classifier.manifest.labels))
         wish = _read_wish(exchange, classifier, is_batch)
+        level = _read_level(exchange, classifier)
         deadline = self._intake.read_deadline(exchange)
         limits = self._intake.limits
         announced = measure_announced(exchange, limits.max_bytes)
@@ -104,7 +107,9 @@ class Classify:
             began = perf_counter()
             images = await read_images(exchange, limits, ticket, most)
             received = self._intake.count_received(exchange, began, images)
-            computing = self._intake.compute(exchange, ticket, images, model, top_k, deadline, wish)
+            computing = self._intake.compute(
+                exchange, ticket, images, model, top_k, deadline, wish, level
+            )
             del images  # so that each is let go of when it is decoded
             outcomes = await computing
         finally:
@@ -128,14 +133,19 @@ def _describe_answering(model: ServedModel) -> dict[str, Any]:
 
 
 def _describe_predictions(outcome: Classified) -> dict[str, Any]:
-    """The best labels; and of a model that can say it, whether the image shows one at all."""
+    """The best labels; of a model that can say it, whether the image shows one at all; and the
+    hedged answer, if it was asked for.
+    """
     predictions = [
         {"label": item.label, "index": item.index, "score": item.score}
         for item in outcome.predictions
     ]
-    if outcome.known is None:
-        return {"predictions": predictions}
-    return {"predictions": predictions, "known": outcome.known, "notice": outcome.notice}
+    body: dict[str, Any] = {"predictions": predictions}
+    if outcome.known is not None:
+        body |= {"known": outcome.known, "notice": outcome.notice}
+    if outcome.hedged is not None:
+        body["hedged"] = outcome.hedged
+    return body
 
 
 def _describe_image(outcome: Classified) -> dict[str, Any]:
@@ -174,3 +184,8 @@ def _read_wish(exchange: Exchange, classifier: Classifier, is_batch: bool) -> Wi
         refuse_wish(query)
         return None
     return read_wish(query, classifier)
+
+
+def _read_level(exchange: Exchange, classifier: Classifier) -> Level | None:
+    query: bytes = exchange.scope["query_string"]
+    return read_level(query, classifier) if query else None

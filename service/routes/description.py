@@ -47,6 +47,13 @@ _EXPLAIN_PARAMETERS = [
         "schema": {"type": "string"},
     },
 ]
+_CERTAINTY_PARAMETER = {
+    "name": "certainty",
+    "in": "query",
+    "description": "adds a hedged answer that is right this often: a label, or a name for several; "
+    "between two levels of the model the stricter one counts (`hierarchy` of /info has them)",
+    "schema": {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1},
+}
 _MODEL_PARAMETER = {
     "name": "model",
     "in": "query",
@@ -56,7 +63,7 @@ _MODEL_PARAMETER = {
 _ANY_ROUTE = ("internal",)
 _CLASSIFY = (
     *("bad_request", "body_timeout", "too_large", "invalid_parameter", "overloaded", "not_ready"),
-    *("no_engine", "draining", "deadline_exceeded", "model_not_found", *_ANY_ROUTE),
+    *("no_engine", "draining", "deadline_exceeded", "model_not_found", "no_hierarchy", *_ANY_ROUTE),
 )
 _ONE_IMAGE = ("unsupported_format", "invalid_image", "out_of_memory")
 
@@ -230,6 +237,7 @@ def _describe_parameters(classes: int | None) -> list[dict[str, Any]]:
             "description": "max milliseconds from the complete body to the answer",
             "schema": deadline,
         },
+        _CERTAINTY_PARAMETER,
     ]
 
 

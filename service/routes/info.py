@@ -2,8 +2,9 @@
 
 import platform
 from dataclasses import asdict
+from typing import Any
 
-from runtime import describe_full_size_limits
+from runtime import Hierarchy, describe_full_size_limits
 from service.memory.budget import Budget
 from service.repository.catalogue import Catalogue
 from service.repository.served import ServedModel
@@ -40,6 +41,7 @@ def describe_models(catalogue: Catalogue) -> ModelsBody:
                 engine=model.classifier.engine_name,
                 classes=len(model.classifier.manifest.labels),
                 has_known=model.classifier.manifest.known is not None,
+                has_hierarchy=model.classifier.manifest.hierarchy is not None,
                 is_newest=model.name not in catalogue.faults,
             )
             for model in catalogue.list()
@@ -71,6 +73,7 @@ def describe_service(model: ServedModel, settings: Settings, budget: Budget) -> 
             quantization=manifest.quantization,
             reduction=manifest.reduction,
             known=asdict(manifest.known) if manifest.known else None,
+            hierarchy=_describe_hierarchy(manifest.hierarchy) if manifest.hierarchy else None,
         ),
         engine=InfoEngineBody(
             name=engine.name,
@@ -102,6 +105,16 @@ def describe_service(model: ServedModel, settings: Settings, budget: Budget) -> 
         versions=read_versions(),
         memory_bytes=read_memory(),
     )
+
+
+def _describe_hierarchy(hierarchy: Hierarchy) -> dict[str, Any]:
+    return {
+        "certainties": [level.certainty for level in hierarchy.levels],
+        "nodes": len(hierarchy.nodes),
+        "images": hierarchy.images,
+        "notice": hierarchy.notice,
+        "measured": asdict(hierarchy.measured) if hierarchy.measured else None,
+    }
 
 
 def _describe_limits(settings: Settings, budget: Budget) -> dict[str, int]:

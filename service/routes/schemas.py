@@ -63,8 +63,31 @@ class TimingsBody(StageTimingsBody):
     total: float = Field(description="from the head of the request on", examples=[9.4])
 
 
-class _KnownBody(_Answer):
-    """What an image's answer has beside predictions if the model knows "none of these"."""
+class HedgedBody(_Answer):
+    """The label, or the name for several labels, that is right as often as was asked."""
+
+    label: str = Field(description="a label, or a node of the hierarchy", examples=["animal"])
+    phrase: str | None = Field(
+        description="how a sentence names one of a node; null for a label", examples=["an animal"]
+    )
+    score: float = Field(
+        ge=0, le=1, description="sum of the scores of the labels covered", examples=[0.97]
+    )
+    covers: int = Field(
+        ge=1, description="labels covered; of all of them: nothing is certain enough", examples=[13]
+    )
+    path: list[str] = Field(
+        description="the nodes above it, outermost first, without that of all labels",
+        examples=[["living thing"]],
+    )
+    certainty: float = Field(
+        description="what the answer was made for: the next stricter level of the model",
+        examples=[0.95],
+    )
+
+
+class _MoreBody(_Answer):
+    """What an image's answer may have beside predictions: by the model, or by what was asked."""
 
     model_config = ConfigDict(json_schema_serialization_defaults_required=False)
 
@@ -81,9 +104,10 @@ class _KnownBody(_Answer):
         description="there beside known: what to know before believing the predictions, where "
         "known is below the model's threshold; else null",
     )
+    hedged: HedgedBody | None = Field(None, description="there only if certainty was given")
 
 
-class ClassifyBody(_KnownBody):
+class ClassifyBody(_MoreBody):
     """The answer to POST /classify."""
 
     predictions: list[PredictionBody] = Field(description="best first")
@@ -104,7 +128,7 @@ class ProblemItemBody(_Answer):
     code: str = Field(description="stable, for programs", examples=["invalid_image"])
 
 
-class BatchItemBody(_KnownBody):
+class BatchItemBody(_MoreBody):
     """One image of several that has an answer."""
 
     index: int = Field(ge=0, description="position in the form, from 0 on")
@@ -180,6 +204,11 @@ class InfoModelBody(_Answer):
         description='how the model says that an image shows none of the labels ("none of these"): '
         "source, slope, offset, threshold, and what was measured; null where it cannot"
     )
+    hierarchy: dict[str, Any] | None = Field(
+        description="of a model whose answers can be hedged: the certainties that may be asked, "
+        "the number of nodes, the images that fitted them, what must go along with the names, and "
+        "what was measured; null where they cannot"
+    )
 
 
 class SkippedBody(_Answer):
@@ -248,6 +277,7 @@ class ServedModelBody(_Answer):
     has_known: bool = Field(
         description='whether the model knows "none of these": its answers have `known`'
     )
+    has_hierarchy: bool = Field(description="whether /classify?certainty=... has an answer")
     is_newest: bool = Field(
         description="false: its folder has a newer bundle that cannot be served; the log says why"
     )

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Protocol
 
+from runtime import Hedged
 from service.classification.classifier import Prediction
 from service.messages.logs import escape_controls
 from service.messages.output import print_json, print_line
@@ -32,19 +33,27 @@ class Result:
     timings_ms: dict[str, float]  # decode, preprocess, infer
     known: float | None = None  # how likely it shows a label; None: the model cannot say
     notice: str | None = None  # what to know before believing the predictions
+    hedged: Hedged | None = None  # where a certainty was asked for
+    hedged_text: str | None = None  # the same in words
 
     def describe(self) -> dict[str, object]:
-        """Its JSON; the time in UTC; `known` and `notice` only of a model that has them."""
+        """Its JSON; the time in UTC; `known`, `notice` and `hedged` only where there are any."""
         content = {**asdict(self), "time": self.time.isoformat(timespec="milliseconds")}
         if self.known is None:
             del content["known"], content["notice"]
+        del content["hedged_text"]
+        if self.hedged is None:
+            del content["hedged"]
         return content
 
     def __str__(self) -> str:
         labels = ", ".join(f"{item.label} {item.score:.3f}" for item in self.predictions)
         moment = self.time.astimezone().strftime("%H:%M:%S")
         none = "" if self.notice is None else f" (probably none of the labels, {self.known:.3f})"
-        return escape_controls(f"{moment} {self.source}: {labels}{none}")
+        hedged = (
+            "" if self.hedged is None else f"; at {self.hedged.certainty:g}: {self.hedged_text}"
+        )
+        return escape_controls(f"{moment} {self.source}: {labels}{none}{hedged}")
 
 
 class Reporter(Protocol):

@@ -12,9 +12,10 @@ from time import monotonic
 
 import numpy as np
 
-from runtime import InvalidImage
+from runtime import InvalidImage, Level
+from service.classification.certainty import describe_hedged
 from service.classification.classifier import Classifier, describe_unknown
-from service.commands.commands import CommandFailed, load_classifier
+from service.commands.commands import CommandFailed, find_level, load_classifier
 from service.commands.interruption import interruption_calls
 from service.messages.output import print_error
 from service.messages.problems import NO_MEMORY
@@ -45,6 +46,7 @@ class WatchOptions:
     post: str | None = None
     timeout: float | None = None
     as_json: bool = False
+    certainty: float | None = None  # of hedged answers
 
 
 def watch(settings: Settings, options: WatchOptions) -> int:
@@ -102,6 +104,7 @@ def _watch(
         )
         receiver = None if options.post is None else parse_address(options.post)
         classifier, top_k = load_classifier(settings, options.top_k)
+        level = find_level(classifier, options.certainty)
     except SourceUnusable as fault:
         return fail(str(fault), 2)
     except InvalidAddress as fault:
@@ -114,7 +117,9 @@ def _watch(
         if receiver is None
         else Poster(receiver, options.timeout or DEFAULT_SILENCE)
     )
-    watching = Watching(classifier, settings.threads, top_k, options, newest, reporter, stop, work)
+    watching = Watching(
+        classifier, settings.threads, top_k, options, newest, reporter, stop, work, level
+    )
     began = monotonic()
     _log.info("watching", extra={"source": source.name, "every": options.every})
     camera.start()
@@ -174,6 +179,7 @@ class Watching:
         reporter: Reporter,
         stop: threading.Event,
         work: "Stopwatch | None" = None,
+        level: Level | None = None,
     ) -> None:
         self.counts = Counter(frames=0, results=0, bad=0, unsure=0, unchanged=0)
         self._classifier = classifier
@@ -184,7 +190,9 @@ class Watching:
         self._reporter = reporter
         self._stop = stop
         self._work = work or Stopwatch()
-        self._seen: tuple[str, bool] | None = None  # the best label, and whether to believe it
+        self._level = level  # of the hedged answers, if there are any
+        # The best label, whether to believe it, and the hedged one.
+        self._seen: tuple[str, bool, str | None] | None = None
         self._bad = Outage(
             "the camera's images cannot be decoded; they are skipped",
             "the camera's images can be decoded again",
@@ -224,12 +232,14 @@ class Watching:
         logits, seconds = classifier.infer(image.tensor[np.newaxis], self._threads)
         ranked = classifier.rank(logits[0], self._top_k)
         known = classifier.estimate_known(logits[0])
+        hedged = None if self._level is None else classifier.hedge(logits[0], self._level)
         predictions = [item for item in ranked if item.score >= self._options.min_score]
         if not predictions:
             self.counts["unsure"] += 1
             return None
         notice = describe_unknown(classifier.manifest, known)
-        seen = predictions[0].label, notice is None
+        classes = classifier.manifest.classes
+        seen = predictions[0].label, notice is None, None if hedged is None else hedged.label
         if self._options.only_changes and seen == self._seen:
             self.counts["unchanged"] += 1
             return None
@@ -245,6 +255,8 @@ class Watching:
             predictions=predictions,
             known=known,
             notice=notice,
+            hedged=hedged,
+            hedged_text=None if hedged is None else describe_hedged(hedged, classes),
             model=classifier.manifest.name,
             trained=classifier.manifest.trained,
             engine=classifier.engine_name,

@@ -12,7 +12,7 @@ from time import monotonic, perf_counter
 import numpy as np
 import numpy.typing as npt
 
-from runtime import Engine, InvalidImage, RuntimeFault, SelfTest
+from runtime import Engine, Hedged, InvalidImage, RuntimeFault, SelfTest
 from service.classification.classifier import (
     Classifier,
     Prediction,
@@ -56,6 +56,7 @@ class Classified:
     known: float | None = None  # how likely it shows a label; None: the model cannot say
     notice: str | None = None  # what to know before believing the predictions
     explanation: Explanation | None = None  # where it was asked for
+    hedged: Hedged | None = None  # where it was asked for
 
 
 class Inference:
@@ -226,6 +227,7 @@ class Inference:
         try:
             predictions = classifier.rank(logits, job.top_k)
             known = classifier.estimate_known(logits)
+            hedged = None if job.level is None else classifier.hedge(logits, job.level)
             if job.wish is not None:
                 if job.is_over:
                     return describe_missed_deadline()
@@ -240,7 +242,7 @@ class Inference:
         image = image.without_tensor()
         return Classified(
             *(predictions, image, stages, unit, infer_began, logits),
-            *(known, describe_unknown(classifier.manifest, known), explanation),
+            *(known, describe_unknown(classifier.manifest, known), explanation, hedged),
         )
 
     # ---- loading

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from runtime import Level
 from service.classification.explanation import Wish
 from service.messages.exchange import Connection
 from service.messages.problems import Problem
@@ -35,7 +36,7 @@ class Job:
 
     __slots__ = (
         *("abandoned", "began", "caller", "connection", "context", "cost", "data", "deadline"),
-        *("done", "encoded_bytes", "model", "on_left", "queued", "top_k", "wish"),
+        *("done", "encoded_bytes", "level", "model", "on_left", "queued", "top_k", "wish"),
     )
 
     def __init__(
@@ -48,6 +49,7 @@ class Job:
         deadline: float,
         wish: Wish | None = None,
         model: ServedModel | None = None,
+        level: Level | None = None,
     ) -> None:
         self.data = data
         # Of the file that is to be decoded; 0: it is a tensor.
@@ -58,6 +60,7 @@ class Job:
         self.cost = cost  # seconds a worker will be busy with it, by prediction
         self.deadline = deadline
         self.wish = wish  # to be shown what the answer rests on
+        self.level = level  # of the hedged answer that is asked for
         self.model = model  # that it is for; None: the default one
         self.context = contextvars.copy_context()  # what the worker logs belongs to the request
         self.done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()

@@ -11,6 +11,7 @@ from service.routes import schemas
 
 PAIRS: list[tuple[Any, type[BaseModel]]] = [
     (answers.Prediction, schemas.PredictionBody),
+    (answers.Hedged, schemas.HedgedBody),
     (answers.Model, schemas.ModelBody),
     (answers.ImageInfo, schemas.ImageBody),
     (answers.StageTimings, schemas.StageTimingsBody),

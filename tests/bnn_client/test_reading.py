@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bnn_client.answers import Batch, Classification
+from bnn_client.answers import Batch, Classification, Hedged
 from bnn_client.reading import UnexpectedContent, read_as
 from tests.bnn_client.answers import CLASSIFICATION
 
@@ -34,7 +34,7 @@ def list_places(content: Any, place: tuple[Any, ...] = ()) -> list[tuple[Any, ..
 
 def test_an_answer_is_read_whole_and_what_is_new_is_passed_over() -> None:
     answer = read_as(Classification, CLASSIFICATION | {"new": [1]})
-    older = {"known": None, "notice": None}  # of a model that does not know "none of these"
+    older = {"known": None, "notice": None, "hedged": None}  # what is there for some alone
     assert json.loads(json.dumps(asdict(answer))) == CLASSIFICATION | older
     assert answer.best.label == "cat"
     assert isinstance(answer.timings_ms.queue, float)
@@ -46,6 +46,19 @@ def test_what_a_model_says_of_none_of_these_is_read() -> None:
     assert (answer.known, answer.notice) == (0.03, given["notice"])
     with pytest.raises(UnexpectedContent, match=r"expected null as the answer\.known"):
         read_as(Classification, CLASSIFICATION | {"known": "0.03"})
+
+
+def test_a_hedged_answer_is_read() -> None:
+    hedged = {"label": "animal", "phrase": "an animal", "score": 0.97, "covers": 13}
+    more = {"path": ["living thing"], "certainty": 0.95, "new": 1}
+    answer = read_as(Classification, CLASSIFICATION | {"hedged": hedged | more})
+    assert answer.hedged == Hedged("animal", "an animal", 0.97, 13, ("living thing",), 0.95)
+    of_label = {**hedged, **more, "phrase": None, "path": []}
+    answer = read_as(Classification, CLASSIFICATION | {"hedged": of_label})
+    assert answer.hedged is not None
+    assert (answer.hedged.phrase, answer.hedged.path) == (None, ())
+    with pytest.raises(UnexpectedContent, match=r"expected null as the answer\.hedged"):
+        read_as(Classification, CLASSIFICATION | {"hedged": {**hedged, "certainty": 1}})
 
 
 @given(place=st.sampled_from(list_places(CLASSIFICATION)), value=_json)

@@ -12,9 +12,20 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
-from runtime import Bundle, Known, KnownFigures, Manifest, Preprocessing
+from runtime import (
+    Bundle,
+    HedgeFigures,
+    Hierarchy,
+    Known,
+    KnownFigures,
+    Level,
+    LevelFigures,
+    Manifest,
+    Node,
+    Preprocessing,
+)
 from runtime.bundle import WEIGHTS, write_bundle
-from runtime.manifest import MANIFEST, NEWEST_FORMAT, find_digest
+from runtime.manifest import KNOWN_FORMAT, MANIFEST, NEWEST_FORMAT, find_digest
 from runtime.plan import parse_plan
 
 WINDOW = {"kernel": 3, "stride": 1, "padding": [1, 1]}
@@ -70,7 +81,28 @@ FIGURES = KnownFigures(0.97, None, 0.02, 40, 30, 0, "held out", "ab" * 32)
 def make_known_manifest() -> Manifest:
     """One of format 4: the second logit of the plan is no label's."""
     known = Known("other", slope=1.25, offset=-0.5, threshold=0.4, measured=FIGURES)
-    return replace(make_manifest(), labels=("ant",), known=known, format=NEWEST_FORMAT)
+    return replace(make_manifest(), labels=("ant",), known=known, format=KNOWN_FORMAT)
+
+
+def make_hierarchy_manifest() -> Manifest:
+    """One of format 5."""
+    hierarchy = Hierarchy(
+        nodes=(Node("insect", "an insect", ()),),
+        parents=(("insect",), ("insect",)),
+        levels=(Level(0.5, 0.25), Level(0.95, None)),
+        images=40,
+        notice="Names by hand.\nThey are free.",
+        measured=HedgeFigures(
+            levels=(
+                LevelFigures(0.5, 0.75, 0.75, 0.0, 0.5, 0.25),
+                LevelFigures(0.95, 1.0, 0.0, 1.0, 1.0, 0.0),
+            ),
+            images=30,
+            data="held out",
+            sha256="ab" * 32,
+        ),
+    )
+    return replace(make_manifest(), hierarchy=hierarchy, format=NEWEST_FORMAT)
 
 
 def write_example(folder: Path, manifest: Manifest | None = None) -> Bundle:

@@ -16,11 +16,19 @@ from runtime import Bundle, Manifest, errors, read_bundle
 from runtime.bundle import WEIGHTS
 from runtime.canonical_json import canonical
 from runtime.kernels import library
-from runtime.manifest import FLOAT_ORDER, FORMAT, MANIFEST, NEWEST_FORMAT, read_manifest
+from runtime.manifest import (
+    FLOAT_ORDER,
+    FORMAT,
+    KNOWN_FORMAT,
+    MANIFEST,
+    NEWEST_FORMAT,
+    read_manifest,
+)
 from tests.runtime.manifests import (
     as_format_1,
     as_format_2,
     edit,
+    make_hierarchy_manifest,
     make_known_manifest,
     make_manifest,
     write_example,
@@ -28,6 +36,7 @@ from tests.runtime.manifests import (
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "manifest_format3.json"
 GOLDEN_4 = GOLDEN.with_name("manifest_format4.json")
+GOLDEN_5 = GOLDEN.with_name("manifest_format5.json")
 GOLDEN_2 = GOLDEN.with_name("manifest_format2.json")
 
 
@@ -112,7 +121,7 @@ def knowing(tmp_path: Path) -> Bundle:
 def test_what_knows_none_of_these_has_format_4_and_says_so_byte_by_byte(knowing: Bundle) -> None:
     manifest = read_manifest(knowing.path / MANIFEST)
     assert replace(manifest, files={}) == make_known_manifest()
-    assert (manifest.classes, manifest.logits, manifest.format) == (1, 2, NEWEST_FORMAT)
+    assert (manifest.classes, manifest.logits, manifest.format) == (1, 2, KNOWN_FORMAT)
     assert (knowing.path / MANIFEST).read_bytes() == GOLDEN_4.read_bytes()
     edit(knowing, lambda m: m.update(known={**m["known"], "slope": 1, "offset": 0}))
     known = read_bundle(knowing.path).manifest.known
@@ -176,11 +185,36 @@ def test_wrong_known_is_refused_by_name(
         read_bundle(knowing.path)
 
 
+def test_what_has_a_hierarchy_has_format_5_and_says_so_byte_by_byte(tmp_path: Path) -> None:
+    made = write_example(tmp_path, make_hierarchy_manifest())
+    manifest = read_manifest(made.path / MANIFEST)
+    assert replace(manifest, files={}) == make_hierarchy_manifest()
+    assert manifest.format == NEWEST_FORMAT
+    assert (made.path / MANIFEST).read_bytes() == GOLDEN_5.read_bytes()
+    edit(made, lambda m: m["hierarchy"]["levels"][0].update({"lambda": 0}))
+    hierarchy = read_bundle(made.path).manifest.hierarchy
+    assert hierarchy is not None
+    assert type(hierarchy.levels[0].bonus) is float
+    for change in (lambda m: m.update(hierarchy=None), lambda m: m.pop("hierarchy")):
+        edit(made, change)
+        assert read_bundle(made.path).manifest.hierarchy is None
+
+
+@pytest.mark.parametrize("format_", [1, 2, 3, 4])
+def test_a_hierarchy_is_of_format_5(tmp_path: Path, format_: int) -> None:
+    made = write_example(tmp_path, make_hierarchy_manifest())
+    edit(made, lambda m: m.update(format=format_))
+    if format_ < 3:
+        edit(made, {1: as_format_1, 2: as_format_2}[format_])
+    with pytest.raises(errors.InvalidManifest, match="unknown key 'hierarchy'"):
+        read_bundle(made.path)
+
+
 @pytest.mark.parametrize("number", [0, -1, NEWEST_FORMAT + 1, 10**30])
 def test_other_formats_are_refused(bundle: Bundle, number: int) -> None:
     edit(bundle, lambda m: m.update(format=number))
     with pytest.raises(
-        errors.UnsupportedFormat, match=f"says format {number}; this build reads 1, 2, 3 and 4"
+        errors.UnsupportedFormat, match=f"says format {number}; this build reads 1, 2, 3, 4 and 5"
     ):
         read_bundle(bundle.path)
 
@@ -278,7 +312,7 @@ def test_key_said_twice_is_refused(bundle: Bundle) -> None:
         read_bundle(bundle.path)
 
 
-MANIFESTS = [make_manifest(), make_known_manifest()]
+MANIFESTS = [make_manifest(), make_known_manifest(), make_hierarchy_manifest()]
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=9), inner),

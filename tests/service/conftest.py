@@ -19,7 +19,18 @@ import pytest
 from PIL import Image
 
 import service.server.server
-from runtime import Bundle, ImageLimits, Known, Manifest, Preprocessing, SelfTest, SkippedEngine
+from runtime import (
+    Bundle,
+    Hierarchy,
+    ImageLimits,
+    Known,
+    Level,
+    Manifest,
+    Node,
+    Preprocessing,
+    SelfTest,
+    SkippedEngine,
+)
 from runtime.bundle import FileEntry, write_bundle
 from runtime.plan import Plan
 from service.app import create_app
@@ -85,6 +96,17 @@ class KnowingEngine(FakeEngine):
         logits = super().predict(images, threads)
         none = 3 - np.ptp(logits, axis=1, keepdims=True)
         return np.hstack([logits, none])
+
+
+class HedgingEngine(FakeEngine):
+    """A fake engine whose answers can be hedged: red and green are earth colours."""
+
+    def __init__(self, **changes: Any) -> None:
+        nodes = (Node("colour", "a colour", ()), Node("earth", "an earth colour", ("colour",)))
+        levels = (Level(0.5, 0.0), Level(0.9, 2.0), Level(0.99, None))
+        parents = (("earth",), ("earth",), ("colour",))
+        hierarchy = Hierarchy(nodes, parents, levels, 40)
+        super().__init__(**{"hierarchy": hierarchy, **changes})
 
 
 class GatedEngine(FakeEngine):
@@ -199,6 +221,12 @@ def knowing() -> KnowingEngine:
 
 
 @pytest.fixture
+def hedging() -> HedgingEngine:
+    """A fake engine whose answers can be hedged: yellow is an earth colour."""
+    return HedgingEngine()
+
+
+@pytest.fixture
 def gated() -> GatedEngine:
     """A fake engine whose calls can be made to wait."""
     return GatedEngine()
@@ -278,6 +306,15 @@ def knowing_bundle(
     """The same, which knows "none of these" by the energy of its labels: grey shows none."""
     known = Known("energy", slope=5.0, offset=-10.0, threshold=0.5)
     return make_bundle(tmp_path_factory.mktemp("knowing") / "tiny", known=known)
+
+
+@pytest.fixture(scope="session")
+def hedging_bundle(
+    make_bundle: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A real bundle whose answers can be hedged as those of `hedging`."""
+    hierarchy = HedgingEngine().bundle.manifest.hierarchy
+    return make_bundle(tmp_path_factory.mktemp("hedging") / "tiny", hierarchy=hierarchy)
 
 
 @pytest.fixture

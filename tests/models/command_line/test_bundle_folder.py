@@ -6,13 +6,18 @@ from shutil import copytree
 
 import pytest
 
-from models.command_line.bundle_folder import add_bundle_options, check_bundle_folder
+from models.command_line.bundle_folder import (
+    add_bundle_options,
+    check_bundle_folder,
+    tell_left_out,
+)
 from models.errors import BundleExists
 from models.export.__main__ import main as export
 from models.import_tflite import main as import_tflite
 from models.quantize_onnx import main as quantize_onnx
 from models.reduce import main as reduce
 from models.upgrade import main as upgrade
+from tests.runtime.manifests import make_hierarchy_manifest, make_manifest
 
 REFUSED = "expected a new or empty folder; found a bundle in it."
 
@@ -70,3 +75,10 @@ def test_a_bundle_is_replaced_on_demand(
     assert export([*arguments, "--replace"]) == 0
     assert f"{bundle}: meliusnet13 (untrained)" in capsys.readouterr().out
     assert {path.name for path in tmp_path.iterdir()} == {"bundle"}
+
+
+def test_a_lost_hierarchy_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    tell_left_out(make_manifest())
+    assert capsys.readouterr() == ("", "")
+    tell_left_out(make_hierarchy_manifest())
+    assert "test: the hierarchy is left out" in capsys.readouterr().err

@@ -9,7 +9,7 @@ import pytest
 
 from models.export.__main__ import main as export
 from models.export.quantize_onnx import quantize_bundle, read_photos
-from runtime import load_engine, read_bundle
+from runtime import Hierarchy, Level, Node, load_engine, read_bundle
 from runtime.bundle import ONNX_GRAPH, write_bundle
 from tests.runtime.images import make_noise
 
@@ -60,6 +60,17 @@ def test_logits_of_a_trained_network_stay_near(photos: Path, tmp_path: Path) -> 
     before, after = (load_engine(b, "onnx").predict(images) for b in (trained, twin))
     assert not np.array_equal(before, after)
     assert np.corrcoef(before.ravel(), after.ravel())[0, 1] > 0.98
+
+
+def test_levels_of_the_old_logits_are_left_out(trained: Path, photos: Path, tmp_path: Path) -> None:
+    bundle = read_bundle(trained)
+    node, parents = Node("thing", "a thing", ()), (("thing",),) * 5
+    hierarchy = Hierarchy((node,), parents, (Level(0.9, 1.0),), 10)
+    files = {name: trained / name for name in bundle.manifest.files}
+    hedged = write_bundle(tmp_path / "hedged", replace(bundle.manifest, hierarchy=hierarchy), files)
+    twin = quantize_bundle(hedged, tmp_path / "int8", photos)
+    assert hedged.manifest.hierarchy == hierarchy
+    assert twin.manifest.hierarchy is None
 
 
 def test_manifest_says_what_the_ranges_are_from(bundle: Path, tmp_path: Path) -> None:

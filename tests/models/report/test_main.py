@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from models.report.__main__ import LATENCIES, REFERENCES, RESULTS, RUNS, main
+from models.report.__main__ import HEDGED, LATENCIES, REFERENCES, RESULTS, RUNS, main
 from models.report.document import BUNDLE, find_source, make_report, read_notes
+from models.report.hedged import read_hedged
 from models.report.latency import read_latencies
 from models.report.references import read_references
 from models.report.runs import read_runs
@@ -67,7 +68,8 @@ def test_report_of_this_repository_is_made_of_its_records() -> None:
     runs = read_runs(RUNS)
     default = find_source(runs, BUNDLE)
     assert default is not None, "the run of the default bundle is not in the repository"
-    expected = make_report(runs, latencies, read_notes(RUNS), references, default)
+    hedged = read_hedged(RUNS / HEDGED)
+    expected = make_report(runs, latencies, read_notes(RUNS), references, default, hedged)
     assert f"### Where {default.name}, the default model, errs" in expected
     assert RESULTS.read_text(encoding="utf-8") == expected
 

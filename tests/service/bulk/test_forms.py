@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runtime import Hedged
 from service.bulk.forms import InvalidRecord, Kind, RowForm
 from service.bulk.rows import Row, describe_failure
 from service.classification.classifier import Prediction
@@ -91,6 +92,31 @@ def test_what_a_model_says_of_none_of_these_is_written() -> None:
         *((0.03, "None of them."), (0.99, None), (None, None)),
     ]
     assert "known" not in json.loads(RowForm("jsonl", 1).encode(replace(UNSURE, known=None)))
+
+
+def test_hedged_answers_are_written() -> None:
+    torn = Hedged("animal", "an animal", 0.97, 13, ("living thing",), 0.95)
+    row = replace(UNSURE, hedged=torn, hedged_text="an animal, which one is uncertain")
+    rows = [row, describe_failure("c", "unreadable", "x")]
+    form = RowForm("csv", 1, has_hedged=True)
+    data = write(form, rows)
+    hedged = ["hedged_label", "hedged_score", "hedged_covers"]
+    assert list(csv.reader(io.StringIO(data.decode()))) == [
+        ["file", "label_1", "index_1", "score_1", *hedged, "error", "detail"],
+        ["a", "cat", "0", "0.5", "animal", "0.97", "13", "", ""],
+        ["c", "", "", "", "", "", "", "unreadable", "x"],
+    ]
+    assert [record.is_error for record in form.read_records(io.BytesIO(data))] == [False, True]
+    with pytest.raises(InvalidRecord):
+        list(RowForm("csv", 1).read_records(io.BytesIO(data)))
+    line = json.loads(RowForm("jsonl", 1).encode(row))
+    assert line["hedged"] == {
+        "label": "animal", "phrase": "an animal", "score": 0.97, "covers": 13,
+        "path": ["living thing"], "certainty": 0.95,
+    }  # fmt: skip
+    assert "hedged" not in json.loads(RowForm("jsonl", 1).encode(UNSURE))
+    text = RowForm("text", 1).encode(replace(row, notice=None)).decode()
+    assert text == "a: cat 0.500; at 0.95: an animal, which one is uncertain\n"
 
 
 @given(rows=ROWS)

@@ -93,6 +93,33 @@ def test_an_image_that_shows_no_label_is_said_to(
     assert str(table) in errors
 
 
+def test_hedged_rows(
+    classify: Any, files: dict[str, Path], hedging_bundle: Path, make_image: Any, tmp_path: Path
+) -> None:
+    torn = tmp_path / "torn.jpg"
+    torn.write_bytes(make_image("yellow"))
+    images = (files["blue.jpg"] if "blue.jpg" in files else files["red.jpg"], torn)
+    able = ("--bundle", hedging_bundle, "--certainty", "0.9")
+    _, output, _ = classify(*able, "--json", *images)
+    rows = [json.loads(line)["hedged"] for line in output.splitlines()]
+    assert (rows[0]["phrase"], rows[1]["label"]) == (None, "earth")
+    table = tmp_path / "rows.csv"
+    for _ in range(2):  # the second run finds all of them there
+        assert classify(*able, "--workers", "2", "--output", table, *images)[0] == 0
+    written = list(csv.DictReader(table.read_text().splitlines()))
+    assert [row["hedged_label"] for row in written] == [row["label"] for row in rows]
+    status, _, errors = classify(*able[:3], "0.5", "--output", table, *images)
+    assert status == 2, "made for another certainty"
+    assert str(table) in errors
+    for options, text in (
+        ((*able[:3], "0.999"), "--certainty: expected a number above 0, at most 0.99"),
+        (("--certainty", "0.9"), "expected a model with a hierarchy of labels"),
+    ):
+        status, _, errors = classify(*options, *images)
+        assert status == 2
+        assert text in errors
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [

@@ -10,6 +10,7 @@ from runtime import ImageLimits, ImageTooLarge, KnownFigures
 from runtime.bundle import FileEntry
 from service.classification.classifier import (
     Classifier,
+    InvalidCertainty,
     InvalidTopK,
     Prediction,
     describe_unknown,
@@ -115,6 +116,36 @@ def test_the_model_id_changes_with_what_is_known(make_engine: Any, knowing: Any)
     figures = KnownFigures(0.9, 0.9, 0.1, 1, 1, 1, "d", "ab")  # change no answer
     measured = replace(knowing.bundle.manifest, known=replace(known, measured=figures))
     assert identify_model(measured) == identify_model(knowing.bundle.manifest)
+
+
+def test_the_model_id_changes_with_the_hierarchy(make_engine: Any, hedging: Any) -> None:
+    hierarchy = hedging.bundle.manifest.hierarchy
+    other = tuple(replace(level, certainty=level.certainty / 2) for level in hierarchy.levels)
+    root, earth = hierarchy.nodes
+    variants = [
+        *(None, hierarchy, replace(hierarchy, levels=other)),
+        replace(hierarchy, nodes=(root, replace(earth, phrase="earth"))),
+        replace(hierarchy, parents=(("earth",), ("colour",), ("earth",))),
+    ]
+    ids = {identify_model(make_engine(hierarchy=one).bundle.manifest) for one in variants}
+    assert len(ids) == len(variants)
+    fitted = replace(hedging.bundle.manifest, hierarchy=replace(hierarchy, images=41))
+    assert identify_model(fitted) == identify_model(hedging.bundle.manifest)
+
+
+def test_a_hedged_answer_is_by_the_scores(hedging: Any) -> None:
+    """At the temperature, without a logit of none."""
+    able = Classifier(hedging, ImageLimits())
+    level = able.find_level(0.9)
+    logits = np.float32([3, 3, -3])
+    hedged = able.hedge(logits, level)
+    assert (hedged.label, hedged.covers) == ("earth", 2)
+    assert hedged.score == pytest.approx(able.score(logits)[:2].sum())
+    with pytest.raises(ArithmeticError):
+        able.hedge(np.float32([2, np.nan, 4]), level)
+    for certainty in (0.0, -1.0, 0.995, np.nan):
+        with pytest.raises(InvalidCertainty, match=r"at most 0\.99"):
+            able.find_level(certainty)
 
 
 def test_of_equal_scores_the_lower_index_comes_first(classifier: Classifier) -> None:

@@ -4,7 +4,6 @@ service.
 
 import base64
 import hashlib
-import io
 import json
 import re
 import shutil
@@ -14,42 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import numpy as np
 import pytest
 from PIL import Image
 
 from service.access.key_file import make_key
 from tests.service.browser import PLAIN_HOST, Browser, Tab
+from tests.service.page.photos import CHOICE, KNOWN, STORED, make_large, read_labels
 from tests.service.servers import ServerThread, wait_for
 
-KNOWN = "!document.querySelector('#about').hidden"
-CHOICE = "document.querySelector('#choice').checkVisibility()"
-STORED = "Object.keys(localStorage).length + document.cookie.length"
-ENDED = "[...document.querySelectorAll('article')].every((a) => a.ariaBusy === 'false')"
 BY = "\N{MULTIPLICATION SIGN}"  # between width and height
 Open = Callable[..., Tab]
-
-
-def make_large(orientation: int) -> bytes:
-    """A bluish photo of 12 megapixels and some MB, which EXIF turns."""
-    random = np.random.default_rng(0)
-    tile = np.array([90, 60, 200]) + random.integers(-40, 41, (100, 100, 3))
-    pixels = np.tile(tile.astype(np.uint8), (30, 40, 1))
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, "JPEG", quality=92, exif=exif)
-    return stream.getvalue()
-
-
-def read_labels(tab: Tab) -> dict[str, str]:
-    """The best label by the file's name."""
-    tab.wait_for(f"document.querySelector('article') && {ENDED}")
-    pairs: list[list[str]] = tab.evaluate(
-        "[...document.querySelectorAll('article')].map((a) => [a.querySelector('h2').innerText, "
-        "a.querySelector('.row span')?.innerText ?? ''])"
-    )
-    return dict(pairs)  # type: ignore[arg-type]
 
 
 # ---- the file
@@ -278,6 +251,39 @@ def test_words_for_none_of_these_go_with_the_answer(
     tab.wait_for("!document.querySelector('article .fault').hidden")
     assert not tab.evaluate("document.querySelector('.none').checkVisibility()")
     assert not tab.evaluate("document.querySelector('.is-none')")
+
+
+def test_how_sure_an_answer_must_be_is_chosen(
+    show: Open, serve: Any, hedging: Any, make_file: Any
+) -> None:
+    tab = show(serve(hedging), width=390)
+    tab.wait_for(KNOWN)
+    assert tab.evaluate("document.querySelector('#surety').checkVisibility()")
+    options = "[...document.querySelectorAll('#certainties option')].map((o) => o.innerText)"
+    assert tab.evaluate(options)[:2] == ["just the best guess", "right in 50 % of answers"]
+    tab.choose("#files", make_file("a.jpg", "yellow"), make_file("b.jpg", "blue"))
+    read_labels(tab)
+    assert not tab.evaluate("document.querySelector('.hedged').checkVisibility()")
+
+    def ask(certainty: str) -> list[str]:
+        select = "document.querySelector('#certainties')"
+        tab.evaluate(f"{select}.value = '{certainty}'; {select}.dispatchEvent(new Event('change'))")
+        read_labels(tab)
+        sentences: list[str] = tab.evaluate(
+            "[...document.querySelectorAll('.hedged')].map((p) => p.innerText)"
+        )
+        return sentences
+
+    torn, sure = ask("0.9")
+    assert re.fullmatch(r"An earth colour, which one is uncertain \(9\d\.\d %\)\.", torn)
+    assert sure == "Blue: certain enough for 90 %."
+    assert tab.measure_contrast((".hedged", "color"), "article") >= 4.5
+    assert ask("0.99") == ["Nothing is certain enough for 99 %."] * 2
+    assert ask("") == ["", ""]
+    gear = "label: 'x', phrase: 'gear', score: .5, covers: 2, certainty: .9"
+    words = tab.evaluate(f"describeHedged({{{gear}}}, true)")
+    assert words == "If it is one of them: gear, which kind is uncertain (50.0 %)."
+    assert not show().evaluate("document.querySelector('#surety').checkVisibility()")
 
 
 # ---- what an answer rests on

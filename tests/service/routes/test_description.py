@@ -88,7 +88,7 @@ async def test_a_batch_is_a_form_of_several(connect: Any) -> None:
 
 @pytest.mark.parametrize("path", ["/classify", "/classify/batch"])
 async def test_parameters(description: Any, path: str) -> None:
-    model, top_k, deadline, *others = description["paths"][path]["post"]["parameters"]
+    model, top_k, deadline, certainty, *others = description["paths"][path]["post"]["parameters"]
     assert (model["name"], model["in"]) == ("model", "query")
     explains = path == "/classify"
     assert [item["name"] for item in others] == (["explain", "class"] if explains else [])
@@ -96,6 +96,9 @@ async def test_parameters(description: Any, path: str) -> None:
     assert top_k["schema"] == {"type": "integer", "minimum": 1, "maximum": 3, "default": 3}
     assert (deadline["name"], deadline["in"]) == ("X-Deadline-Ms", "header")
     assert deadline["schema"] == {"type": "integer", "minimum": 1, "maximum": 60_000}
+    assert (certainty["name"], certainty["in"]) == ("certainty", "query")
+    assert certainty["schema"]["exclusiveMinimum"] == 0
+    assert not certainty.get("required")
     assert not top_k.get("required")
     assert not deadline.get("required")
 

@@ -55,6 +55,22 @@ async def test_what_a_model_says_of_none_of_these_is_described(
     assert InfoBody.model_validate(info).model.known == info["model"]["known"]
 
 
+async def test_hedged_answers_are_described(connect: Any, hedging: Any, make_image: Any) -> None:
+    files = [("image", ("a", content)) for content in (make_image("yellow"), b"no image")]
+    async with connect(engine=hedging) as client:
+        path = "/classify{}?certainty=0.9"
+        one = (await client.post(path.format(""), content=make_image("yellow"))).json()
+        several = (await client.post(path.format("/batch"), files=files)).json()
+        info = (await client.get("/info")).json()
+    answer = ClassifyBody.model_validate(one)
+    assert answer.hedged is not None
+    assert answer.hedged.model_dump() == one["hedged"]
+    item = BatchBody.model_validate(several).results[0]
+    assert isinstance(item, BatchItemBody)
+    assert item.hedged == answer.hedged
+    assert InfoBody.model_validate(info).model.hierarchy == info["model"]["hierarchy"]
+
+
 def test_every_member_is_described_in_the_answers_schema() -> None:
     """Also those with a default, which programs may rely on; but for what some models have."""
     for body in (ClassifyBody, BatchBody):
@@ -62,6 +78,6 @@ def test_every_member_is_described_in_the_answers_schema() -> None:
         for definition in definitions.values():
             members = set(definition["properties"])
             if "known" in members:
-                members -= {"known", "notice"}
+                members -= {"known", "notice", "hedged"}
             assert set(definition["required"]) == members
             assert definition["additionalProperties"] is False

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import service.watch.reporter
+from runtime import Hedged
 from service.classification.classifier import Prediction
 from service.watch.outage import Backoff, Outage
 from service.watch.reporter import Poster, Printer, Result
@@ -58,6 +59,21 @@ def test_a_line_for_people_says_that_no_label_is_shown(capsys: Any) -> None:
     assert capsys.readouterr().out.endswith(ending)
     described = result.describe()
     assert (described["known"], described["notice"]) == (0.03, "None of them.")
+
+
+def test_a_hedged_answer_is_told(capsys: Any) -> None:
+    hedged = Hedged("animal", "an animal", 0.97, 13, (), 0.95)
+    result = replace(make_result(), hedged=hedged, hedged_text="an animal, which one is uncertain")
+    Printer(False).report(result)
+    ending = "dog 0.250; at 0.95: an animal, which one is uncertain\n"
+    assert capsys.readouterr().out.endswith(ending)
+    described = result.describe()
+    assert described["hedged"] == {
+        "label": "animal", "phrase": "an animal", "score": 0.97, "covers": 13, "path": (),
+        "certainty": 0.95,
+    }  # fmt: skip
+    assert "hedged_text" not in described
+    assert not {"hedged", "hedged_text"} & make_result().describe().keys()
 
 
 def test_a_line_for_people_steers_no_terminal(capsys: Any) -> None:

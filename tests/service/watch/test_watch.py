@@ -91,6 +91,18 @@ def test_a_frame_that_shows_no_label_is_said_to(
     assert plain["predictions"] == blue["predictions"]
 
 
+def test_hedged_results(watch: Any, start: Start, make_image: Any, hedging_bundle: Path) -> None:
+    url, able = start(give(make_image("yellow"))).url, ["--bundle", str(hedging_bundle)]
+    _, (yellow,), _ = watch(url, *able, "--count", 1, "--certainty", "0.9")
+    assert (yellow["hedged"]["label"], yellow["hedged"]["certainty"]) == ("earth", 0.9)
+    status, _, errors = watch(url, *able, "--certainty", "0.999")
+    assert status == 2
+    assert "--certainty: expected a number above 0, at most 0.99" in errors
+    status, _, errors = watch(url, "--certainty", "0.9")
+    assert status == 2
+    assert "expected a model with a hierarchy" in errors
+
+
 def test_a_stream(watch: Any, start: Start, make_image: Any) -> None:
     server = start(stream([make_image("red"), make_image("blue")], hang=True))
     status, results, _ = watch(server.url, "--count", 1)
