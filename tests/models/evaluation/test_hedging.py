@@ -92,6 +92,16 @@ def test_a_sequence_ends_before_the_first_failure() -> None:
     assert fit_sequence(values, answer, 0.999) == ROOT  # 400 of 400 do not show that
 
 
+@pytest.mark.parametrize(("right", "is_shown"), [(360, False), (368, False), (372, True)])
+def test_being_right_as_often_as_asked_is_not_enough(right: int, is_shown: bool) -> None:
+    """Of 400 images 368 right ones are no surprise at a share of 0.9 (0.11), 372 are (0.02)."""
+
+    def answer(value: float) -> Answered:
+        return Answered(np.ones(400, np.int64), np.arange(400) < right)
+
+    assert (fit_sequence((ROOT, 1.0), answer, 0.9) == 1.0) is is_shown
+
+
 def test_few_images_reach_no_high_certainty(rng: np.random.Generator) -> None:
     scores, truth = draw_scores(rng, 40, sharpness=9.0)
     levels, thresholds = fit_levels(Hedger(make_hierarchy(), LABELS), scores, truth)
