@@ -81,13 +81,16 @@ def _attack(args: argparse.Namespace) -> bool:
         )
     library = check_library() if set(attacks) & set(FROM_ART) else None
     kinds = None if args.kinds is None else read_kinds(args.kinds)
+    needs_gradients = sd is not None or bool(set(attacks) & set(WHITE_BOX))
     with open_target(args.target, args.image_size, kinds) as target:
+        if needs_gradients:
+            target.check_gradients()
         data = leave_out_others(open_data_set(args.data, args.set, False), target.classes)
         if data.test is None:
             raise DataError(f"{args.data}: expected test or val in it; found neither")
         surrogate = None if args.surrogate is None else open_surrogate(args.surrogate, target)
         images = choose_images(target, data.test, data.labels, args.images, args.seed)
-        if sd is not None or set(attacks) & set(WHITE_BOX):
+        if needs_gradients:
             target.add_gradients(images.shown.pixels)
         network = None if surrogate is None else surrogate[1]
         outcome = Measurement(target, images, threat).run(attacks, network, sd, not args.quiet)

@@ -21,7 +21,6 @@ from models.networks.binary import binarize
 from runtime import Bundle
 from runtime.bundle import ONNX_GRAPH
 from runtime.engines.reference import BinaryLayer, FloatNetwork
-from runtime.plan import Plan
 
 SPREAD_IMAGES = 64  # that the spread is measured on
 REMEDY = (
@@ -52,24 +51,29 @@ class StraightThrough(nn.Module):
         return torch.cat((x[:, :-growth], x[:, -growth:] + y), dim=1)
 
 
+def check_rebuildable(bundle: Bundle) -> None:
+    """Raises NoGradients for 8-bit layers, and for a graph of other operations than MobileNet-v1
+    has.
+    """
+    plan = bundle.manifest.plan
+    if not plan:
+        GraphNetwork(onnx.load(bundle.file(ONNX_GRAPH)), str(bundle.path))
+    elif any(name.endswith(".inverse_step") for name in plan.tensors()):
+        raise NoGradients(
+            f"{bundle.path}: expected float layers for an attack by gradients; found 8-bit ones, "
+            f"whose rounding has none. {REMEDY}"
+        )
+
+
 def rebuild(bundle: Bundle, images: Tensor) -> nn.Module:
     """Preprocessed images -> logits, with gradients; `images` measure the spread of channels.
 
-    Raises NoGradients for 8-bit layers, and for a graph of other operations than MobileNet-v1 has.
+    Raises NoGradients as check_rebuildable does.
     """
-    plan = bundle.manifest.plan
-    if plan:
-        return _rebuild_plan(plan, bundle.tensors(), images, str(bundle.path))
-    return GraphNetwork(onnx.load(bundle.file(ONNX_GRAPH)), str(bundle.path))
-
-
-def _rebuild_plan(plan: Plan, tensors: Mapping[str, Any], images: Tensor, where: str) -> nn.Module:
-    if any(name.endswith(".inverse_step") for name in tensors):
-        raise NoGradients(
-            f"{where}: expected float layers for an attack by gradients; found 8-bit ones, whose "
-            f"rounding has none. {REMEDY}"
-        )
-    network = FloatNetwork(plan, tensors)
+    check_rebuildable(bundle)
+    if not bundle.manifest.plan:
+        return GraphNetwork(onnx.load(bundle.file(ONNX_GRAPH)), str(bundle.path))
+    network = FloatNetwork(bundle.manifest.plan, bundle.tensors())
     layers: list[StraightThrough] = []
     for part in network:
         assert isinstance(part, nn.Sequential)

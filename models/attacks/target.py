@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from models.attacks.files import answer_files
 from models.attacks.gradients import check_finite
-from models.attacks.rebuilt import REMEDY, SPREAD_IMAGES, rebuild
+from models.attacks.rebuilt import REMEDY, SPREAD_IMAGES, check_rebuildable, rebuild
 from models.data.augmentation import normalize
 from models.data.others import OTHER
 from models.data.preprocessing import evaluation_preprocessing
@@ -67,6 +67,11 @@ class Target:
     def answer_files(self, pixels: Tensor) -> Tensor:
         """The engine's logits of uint8 pixels that come to it as PNG files."""
         return self.answers(answer_files(self.engine, pixels))
+
+    def check_gradients(self) -> None:
+        """Raises NoGradients if there is no network, and none can be rebuilt from the bundle."""
+        if self.network is None:
+            check_rebuildable(self.engine.bundle)
 
     def add_gradients(self, pixels: Tensor) -> None:
         """Rebuilds the network from the bundle, measured on these pixels, if there is none.

@@ -10,6 +10,7 @@ import torch
 
 from models import attack
 from models.attacks import library
+from models.export.__main__ import main as export
 from models.records.attack import OWN, read_attack
 from tests.models.checkpoints import save_trained
 from tests.models.small_networks import write_close_colours, write_small_bundle
@@ -143,6 +144,24 @@ def test_without_art_the_remedy_is_named_before_anything_is_read(
     monkeypatch.setattr(library.importlib.util, "find_spec", lambda name: None)
     assert run(tmp_path / "none", tmp_path / "none", "--attacks", "square") == 2
     assert "make attacks" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("options", [["--attacks", "pgd"], ["--defence", "noise:5"]])
+def test_a_bundle_without_gradients_is_refused_before_data_is_read(
+    options: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(attack, "check_library", lambda: "1.20.1")
+    int8 = ["meliusnet13", "--num-classes", "2", "--image-size", "32", "--float-layers", "int8"]
+    assert export([*int8, "--no-self-test", "--out", str(tmp_path / "int8")]) == 0
+    capsys.readouterr()
+    more = ["--attacks", "noise", *options]
+    assert run(tmp_path / "int8", tmp_path / "no data", *more) == 2
+    told = capsys.readouterr().err
+    assert "expected float layers for an attack by gradients; found 8-bit ones" in told
+    assert "Give the checkpoint.pt" in told
 
 
 def test_data_of_other_classes_is_refused(
