@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from models.errors import DataError
-from models.report.__main__ import ROBUSTNESS, main
+from models.report.__main__ import ROBUSTNESS, RUNS, main
 from models.report.robustness import ATTACKS, CHART, make_robustness, read_attacks
 from tests.models.attack_records import write_attack_records
 
@@ -46,3 +46,11 @@ def test_a_file_that_is_no_record_is_refused(runs: Path, tmp_path: Path) -> None
     assert main([str(runs), "--out", str(tmp_path / "RESULTS.md")]) == 2
     with pytest.raises(DataError, match=r"other.json: expected an answer of models.attack"):
         read_attacks(runs / ATTACKS)
+
+
+def test_the_page_of_this_repository_is_made_of_its_records() -> None:
+    attacked = read_attacks(RUNS / ATTACKS)
+    assert attacked
+    page = RUNS.parent / ROBUSTNESS
+    assert page.read_text(encoding="utf-8") == make_robustness(attacked, RUNS / ATTACKS)
+    assert "secure" not in page.read_text(encoding="utf-8").lower()
