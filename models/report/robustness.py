@@ -196,6 +196,7 @@ def _tell_defences(attacked: Sequence[Attacked]) -> Iterator[str]:
                 [
                     f"{one.title}, {defence.name}",
                     f"{score.eps:g}",
+                    f"{one.record.steps} / {defence.draws}",
                     f"{score.failed_without:g} to {score.failed:g}",
                     score.strongest,
                     f"{worst.percent:g}",
@@ -210,11 +211,13 @@ def _tell_defences(attacked: Sequence[Attacked]) -> Iterator[str]:
         yield (
             "Defense Efficiency Score (DES): points of attacks that the defence makes fail, over "
             "points of accuracy that it costs. Three attackers know the defence, one attacks the "
-            "network without it; the strongest counts."
+            "network without it; the strongest counts. With more steps and draws, attackers may "
+            "become stronger and the gain smaller."
         )
         head = [
             "defence",
             "eps",
+            "steps / draws",
             "attacks that fail %",
             "strongest attacker",
             "fail in all draws %",

@@ -21,7 +21,8 @@ def test_strong_records_are_told_and_weak_ones_stamped(tmp_path: Path) -> None:
     assert f"| {weak} | the check | **failed** | 1: 30 and 10 % |" in text
     assert f"| {strong} | 1 | 1,000 | 4 of 100 | 7 | 9 | 40 |" in text
     defended = (
-        f"| {strong}, noise:5 | 1 | 8 to 20 | mean margin | 12 | 12.0 | 80 to 77 | 3.00 (0.50)"
+        f"| {strong}, noise:5 | 1 | 50 / 10 | 8 to 20 | mean margin | 12 | 12.0 | 80 to 77 "
+        "| 3.00 (0.50)"
     )
     assert f"{defended} | 4.00 |" in text
     assert f"{defended} | no measurable cost |" in text
