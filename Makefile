@@ -47,7 +47,7 @@ MYPY_ARGS := $(if $(filter yes,$(WITH_TORCH)),,--allow-subclassing-any --allow-u
 PIP_INSTALL = $(PYTHON) -m pip install --quiet --disable-pip-version-check
 PIP_LOCKED = $(PIP_INSTALL) --require-hashes --only-binary :all:
 
-.PHONY: help serve test setup lint format train-default train-small train-baseline imagenet-distilled teachers oracles wheel wheel-arm64 client sdist sbom release \
+.PHONY: help serve test setup lint format train-default train-small train-baseline imagenet-distilled teachers oracles attacks wheel wheel-arm64 client sdist sbom release \
 	release-notes raspberry-pi prove-raspberry-pi image image-archive prove-containers prometheus-rules locks \
 	system-test-tools manifest-tools clean
 
@@ -124,6 +124,10 @@ oracles: $(STAMPS)/oracles ## install pgmpy, which tests compare exact answers a
 $(STAMPS)/oracles: $(STAMPS)/tools $(SERVE_READY) $(LOCKS)/oracles.txt
 	@echo 'installing pgmpy'
 	@$(PIP_LOCKED) -r $(LOCKS)/oracles.txt
+attacks: $(STAMPS)/attacks ## install the Adversarial Robustness Toolbox, for models.attack (200 MB)
+$(STAMPS)/attacks: $(STAMPS)/tools $(SERVE_READY) $(LOCKS)/attacks.txt
+	@echo 'installing the Adversarial Robustness Toolbox'
+	@$(PIP_LOCKED) -r $(LOCKS)/attacks.txt
 	@touch $@
 
 # bench, bench-page, bench-peers, bench-arm, compare, serving-peers, protocol-clients, figures, instruction-counts
@@ -335,6 +339,7 @@ locks: ## resolve the lock files again (needs uv; UV_ARGS=--upgrade for newer ve
 	$(UV_COMPILE) $(LOCKS)/pip.in -o $(LOCKS)/pip.txt
 	$(UV_COMPILE) $(LOCKS)/manifests.in -o $(LOCKS)/manifests.txt
 	$(UV_COMPILE) -c $(LOCKS)/dev.txt $(LOCKS)/oracles.in -o $(LOCKS)/oracles.txt
+	$(UV_COMPILE) -c $(LOCKS)/dev.txt $(LOCKS)/attacks.in -o $(LOCKS)/attacks.txt
 	$(foreach peer,$(BENCH_PEERS),$(UV_COMPILE) $(LOCKS)/peer-$(peer).in -o $(LOCKS)/peer-$(peer).txt &&) true
 	$(filter-out --universal,$(UV_COMPILE)) $(LOCKS)/peer-larq.in -o $(LOCKS)/peer-larq.txt
 	$(foreach peer,$(SERVING_PEERS) $(CLIENT_PEERS),$(UV_COMPILE) $(LOCKS)/peer-$(peer).in -o $(LOCKS)/peer-$(peer).txt &&) true
@@ -346,6 +351,7 @@ locks: ## resolve the lock files again (needs uv; UV_ARGS=--upgrade for newer ve
 	@sed -i '1i # The pip that installs where there is no other. Made by `make locks`.' $(LOCKS)/pip.txt
 	@sed -i '1i # What checks Kubernetes manifests: checkov. Made by `make locks`.' $(LOCKS)/manifests.txt
 	@sed -i '1i # What tests of albums compare with: pgmpy. Made by `make locks`.' $(LOCKS)/oracles.txt
+	@sed -i '1i # What models.attack attacks networks with: ART. Made by `make locks`.' $(LOCKS)/attacks.txt
 	@for peer in $(BENCH_PEERS); do \
 	  sed -i "1i # A peer of the benchmark: $$peer. Made by \`make locks\`." $(LOCKS)/peer-$$peer.txt; done
 	@sed -i '1i # A peer of the benchmark: larq-compute-engine. Made by `make locks`.' $(LOCKS)/peer-larq.txt

@@ -11,7 +11,8 @@ TrainingFault
 │   └── TooManyLinks         rules that link more photos than can be reasoned about exactly
 ├── BundleExists             a folder that has a bundle already
 ├── CheckpointMismatch       a checkpoint of another run, or of another version
-└── Diverged                 the loss is NaN or infinite
+├── Diverged                 the loss is NaN or infinite
+└── NoGradients              an attack by gradients on what has none to use
 """
 
 
@@ -78,3 +79,7 @@ class CheckpointMismatch(TrainingFault):
 
 class Diverged(TrainingFault):
     """The loss is NaN or infinite."""
+
+
+class NoGradients(TrainingFault):
+    """An attack by gradients on what has none to use."""

@@ -1,5 +1,7 @@
 """Writes models/RESULTS.md from the records of training runs: python -m models.report [RUNS].
 
+Beside it ROBUSTNESS.md, from answers of models.attack in RUNS/attacks, if there are any.
+
 RUNS has a folder per run with its record.json and confusion.csv; NOTES.md, which is copied into the
 report; references/ with answers of models.evaluate, hedged/ with those of models.hedge; and
 latencies.json, which --measure writes again on this machine. The errors of the default model are
@@ -21,6 +23,12 @@ from models.report.latency import measure_latencies, read_latencies, write_laten
 from models.report.references import (
     read_references,
 )
+from models.report.robustness import (
+    ATTACKS,
+    make_robustness,
+    read_attacks,
+    write_robustness_chart,
+)
 from models.report.runs import read_runs
 
 RUNS = Path(__file__).parents[1] / "runs"
@@ -36,6 +44,7 @@ REFERENCES = "references"
 
 
 HEDGED = "hedged"
+ROBUSTNESS = "ROBUSTNESS.md"  # beside --out
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -62,6 +71,11 @@ def _report(args: argparse.Namespace) -> None:
     hedged = read_hedged(args.runs / HEDGED)
     text = make_report(runs, latencies, read_notes(args.runs), references, default, hedged)
     args.out.write_text(text, encoding="utf-8")
+    attacked = read_attacks(args.runs / ATTACKS)
+    if attacked:
+        write_robustness_chart(attacked, args.runs)
+        text = make_robustness(attacked, args.runs / ATTACKS)
+        args.out.with_name(ROBUSTNESS).write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
