@@ -124,6 +124,8 @@ oracles: $(STAMPS)/oracles ## install pgmpy, which tests compare exact answers a
 $(STAMPS)/oracles: $(STAMPS)/tools $(SERVE_READY) $(LOCKS)/oracles.txt
 	@echo 'installing pgmpy'
 	@$(PIP_LOCKED) -r $(LOCKS)/oracles.txt
+	@touch $@
+
 attacks: $(STAMPS)/attacks ## install the Adversarial Robustness Toolbox, for models.attack (200 MB)
 $(STAMPS)/attacks: $(STAMPS)/tools $(SERVE_READY) $(LOCKS)/attacks.txt
 	@echo 'installing the Adversarial Robustness Toolbox'
