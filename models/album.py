@@ -26,7 +26,14 @@ from tqdm import tqdm
 
 from models.albums.cache import Cache, find_default_folder
 from models.albums.naming import Spans, learn_rules, name_photos, read_rules
-from models.albums.outputs import check_apart, copy_sorted, show, write_csv, write_json
+from models.albums.outputs import (
+    check_apart,
+    check_usable,
+    copy_sorted,
+    show,
+    write_csv,
+    write_json,
+)
 from models.albums.page import write_page
 from models.albums.photos import identify_model, read_album
 from models.command_line.main import make_parser, run_command
@@ -95,13 +102,15 @@ def _name(args: argparse.Namespace) -> None:
     for option, seconds in (("--gap", spans.gap), ("--burst", spans.burst)):
         if not (math.isfinite(seconds) and seconds >= 0):
             raise RecipeError(f"expected seconds from 0 for {option}; found {seconds:g}")
+    check_usable(args.out)
     if args.sort_into:
         check_apart(args.folder, args.sort_into)
+        check_usable(args.sort_into)
     engine = load_engine(args.bundle, args.engine)
     manifest = engine.bundle.manifest
     rules = read_rules(args.rules, manifest)
     shown = not args.quiet
-    with Cache(args.cache, identify_model(engine)) as cache:
+    with Cache(args.cache, identify_model(engine), manifest.logits) as cache:
         if args.learn:
             sorted_photos = read_album(args.learn, engine, cache, shown)
             rules, learned = learn_rules(sorted_photos, manifest, rules, spans)
@@ -126,19 +135,22 @@ def _name(args: argparse.Namespace) -> None:
         _tell(f"note: {note}")
     for name, fault in album.unreadable:
         _tell(f"unreadable: {show(name)}: {fault}")
-    if args.sort_into:
-        for name, fault in copy_sorted(args.folder, result.rows, args.sort_into):
-            _tell(f"not copied: {show(name)}: {fault}")
+    not_copied = copy_sorted(args.folder, result.rows, args.sort_into) if args.sort_into else []
+    for name, fault in not_copied:
+        _tell(f"not copied: {show(name)}: {fault}")
     print(
         f"{args.out / 'album.html'}: {len(result.rows):,} photos in "
         f"{len({row.session for row in result.rows}):,} sessions, {album.scored:,} scored anew; "
         f"{sum(row.changed for row in result.rows):,} got another kind by reasoning, "
         f"{len(album.unreadable):,} unreadable"
+        f"{f', {len(not_copied):,} not copied' if not_copied else ''}"
     )
 
 
 def _tell(text: str) -> None:
-    print(text, file=sys.stderr)
+    """One line; names of files may have characters that a terminal would obey."""
+    safe = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    print(safe, file=sys.stderr)
 
 
 if __name__ == "__main__":

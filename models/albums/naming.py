@@ -107,7 +107,7 @@ def name_photos(
                 why=why[i],
             )
         )
-    notes = (*facts.notes, *answers.notes)
+    notes = (*album.notes, *facts.notes, *answers.notes)
     return Result(manifest.name, rules.text, tuple(rows), album.unreadable, notes)
 
 

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import math
+import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -119,12 +120,24 @@ def check_apart(folder: Path, copies: Path) -> None:
         )
 
 
+def check_usable(folder: Path) -> None:
+    """Raises DataError if files could not be written into this folder, which may yet be made."""
+    there = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        found = "a folder without leave to" if there.is_dir() else f"{there}, which is no folder"
+        raise DataError(
+            f"{folder}: expected a folder to write into; found {found}. Name another folder."
+        )
+
+
 def copy_sorted(folder: Path, rows: Sequence[Row], copies: Path) -> list[tuple[str, str]]:
     """Copies each photo to copies/KIND/NAME, and leaves the album's folder as it is.
 
-    A file that is there already is never replaced. Returns what was not copied, and why.
+    A file that is there already is never replaced. Returns what was not copied, and why. Raises
+    OSError if there can be no such folder.
     """
     faults = []
+    copies.mkdir(parents=True, exist_ok=True)
     for row in rows:
         target = copies / _name_folder(row.after) / row.photo
         try:
@@ -134,8 +147,7 @@ def copy_sorted(folder: Path, rows: Sequence[Row], copies: Path) -> list[tuple[s
                 continue
             target.parent.mkdir(parents=True, exist_ok=True)
             try:
-                with target.open("xb") as stream:
-                    stream.write(data)
+                _write_new(target, data)
                 shutil.copystat(folder / row.photo, target)
             except FileExistsError:
                 if read_file(target) != data:
@@ -143,6 +155,17 @@ def copy_sorted(folder: Path, rows: Sequence[Row], copies: Path) -> list[tuple[s
         except OSError as fault:
             faults.append((row.photo, fault.strerror or str(fault)))
     return faults
+
+
+def _write_new(path: Path, data: bytes) -> None:
+    """All of a new file or none of it. Raises FileExistsError, OSError."""
+    with path.open("xb") as stream:
+        try:
+            stream.write(data)
+            stream.flush()
+        except BaseException:
+            path.unlink()
+            raise
 
 
 def _name_folder(kind: str) -> str:
