@@ -30,6 +30,7 @@ from models.albums.outputs import (
     check_apart,
     check_usable,
     copy_sorted,
+    count,
     show,
     write_csv,
     write_json,
@@ -138,9 +139,10 @@ def _name(args: argparse.Namespace) -> None:
     not_copied = copy_sorted(args.folder, result.rows, args.sort_into) if args.sort_into else []
     for name, fault in not_copied:
         _tell(f"not copied: {show(name)}: {fault}")
+    sessions = len({row.session for row in result.rows})
     print(
-        f"{args.out / 'album.html'}: {len(result.rows):,} photos in "
-        f"{len({row.session for row in result.rows}):,} sessions, {album.scored:,} scored anew; "
+        f"{args.out / 'album.html'}: {count(len(result.rows), 'photo')} in "
+        f"{count(sessions, 'session')}, {album.scored:,} scored anew; "
         f"{sum(row.changed for row in result.rows):,} got another kind by reasoning, "
         f"{len(album.unreadable):,} unreadable"
         f"{f', {len(not_copied):,} not copied' if not_copied else ''}"

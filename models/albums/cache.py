@@ -21,6 +21,11 @@ from models.errors import DataError
 
 FILE = "album-cache.sqlite"
 FORMAT = 1
+#: of SQLite, what is no fault of the file's content
+_OUTSIDE = (
+    *(sqlite3.SQLITE_PERM, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_READONLY),
+    *(sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN),
+)
 
 
 def find_default_folder() -> Path:
@@ -42,7 +47,7 @@ class Cache:
     """A file in a folder, which is made; two commands may use it at once. A context manager.
 
     model: names the bundle and all else that logits depend on; logits: how many a photo has.
-    Raises DataError for a file that is no such cache, and for what is damaged in it.
+    Raises DataError for a file that is no such cache, that is damaged, or cannot be written.
     """
 
     def __init__(self, folder: Path, model: str, logits: int) -> None:
@@ -107,6 +112,11 @@ class Cache:
         try:
             yield
         except (sqlite3.Error, ValueError, TypeError, KeyError) as fault:
+            if getattr(fault, "sqlite_errorcode", 0) & 0xFF in _OUTSIDE:
+                raise DataError(
+                    f"{self._path}: expected a file to read and write; found: {fault}. Correct "
+                    "that, or name another folder with --cache."
+                ) from fault
             raise DataError(
                 f"{self._path}: expected a cache of models.album; found: {fault}. Remove the file, "
                 "or name another folder with --cache; photos are then scored again."

@@ -60,6 +60,11 @@ def show(name: str) -> str:
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
+def count(number: int, thing: str) -> str:
+    """As people write it: "1 photo", "1,000 photos"."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
 def format_time(seconds: float | None) -> str:
     """ISO 8601 in UTC, with milliseconds where there are any."""
     if seconds is None or not math.isfinite(seconds):
@@ -124,7 +129,7 @@ def check_usable(folder: Path) -> None:
     """Raises DataError if files could not be written into this folder, which may yet be made."""
     there = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        found = "a folder without leave to" if there.is_dir() else f"{there}, which is no folder"
+        found = f"that {there} does not permit it" if there.is_dir() else f"{there}, no folder"
         raise DataError(
             f"{folder}: expected a folder to write into; found {found}. Name another folder."
         )

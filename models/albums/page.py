@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from html import escape
 from pathlib import Path
 
-from models.albums.outputs import Result, Row, format_time, show
+from models.albums.outputs import Result, Row, count, format_time, show
 from runtime.whole_file import write_whole
 
 # No scripts and nothing from elsewhere, whatever a file is called.
@@ -49,8 +49,8 @@ def write_page(path: Path, result: Result, thumbnail: Callable[[int], bytes]) ->
         sessions.setdefault(row.session, []).append(i)
     changed = sum(row.changed for row in result.rows)
     notes = [
-        f"{len(result.rows):,} photos in {len(sessions):,} sessions; {changed:,} got another kind "
-        f"by reasoning (framed). Model: {result.bundle}.",
+        f"{count(len(result.rows), 'photo')} in {count(len(sessions), 'session')}; "
+        f"{changed:,} got another kind by reasoning (framed). Model: {result.bundle}.",
         *result.notes,
     ]
     with write_whole(path) as stream:
@@ -63,9 +63,9 @@ def write_page(path: Path, result: Result, thumbnail: Callable[[int], bytes]) ->
         for session, members in sorted(sessions.items()):
             members.sort(key=lambda i: (result.rows[i].time or 0.0, result.rows[i].photo))
             first = result.rows[members[0]]
-            title = " · ".join(filter(None, [_name_time(first.time), first.camera]))
-            count = f"{len(members)} photo{'s' if len(members) > 1 else ''}"
-            write(f"<h2>Session {session} · {escape(title + ' · ' if title else '')}{count}</h2>")
+            about = filter(None, (_name_time(first.time), first.camera))
+            title = " · ".join([f"Session {session}", *about])
+            write(f"<h2>{escape(title)} · {count(len(members), 'photo')}</h2>")
             write("\n<ul>\n")
             for i in members:
                 write(_describe(result.rows[i], thumbnail(i)))

@@ -124,6 +124,7 @@ def test_folders_that_cannot_be_made_are_told_before_the_work(
         assert run(bundle, photos, tmp_path, option, str(tmp_path / "file")) == 2
         told = capsys.readouterr().err
         assert "file: expected a folder to write into; found" in told
+        assert "file, no folder. Name another" in told
         assert "unreadable" not in told  # no photo was read
 
 

@@ -80,3 +80,13 @@ def test_damage_in_it_is_told(tmp_path: Path, damage: str) -> None:
     base.close()
     with Cache(tmp_path, "model", 2) as cache, pytest.raises(DataError, match="Remove the file"):
         cache.find("a")
+
+
+def test_what_is_no_fault_of_the_file_has_another_remedy(tmp_path: Path) -> None:
+    with Cache(tmp_path, "model", 2) as cache:
+        cache._base.execute("PRAGMA query_only = 1")
+        with pytest.raises(DataError, match="expected a file to read and write; found: attempt"):
+            cache.add("a", KEPT)
+    (tmp_path / "folder" / FILE).mkdir(parents=True)
+    with pytest.raises(DataError, match="read and write; found: unable to open"):
+        Cache(tmp_path / "folder", "model", 2)

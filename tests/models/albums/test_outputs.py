@@ -14,6 +14,7 @@ from models.albums.outputs import (
     Row,
     check_apart,
     copy_sorted,
+    count,
     format_time,
     write_csv,
     write_json,
@@ -131,3 +132,7 @@ def test_a_copy_that_was_broken_off_is_removed(
     assert faults == [("a.jpg", os.strerror(28))]
     assert copy_sorted(tmp_path / "album", [row], tmp_path / "sorted") == []
     assert (tmp_path / "sorted" / "dog" / "a.jpg").read_bytes() == b"photo"
+
+
+def test_counts_read_well() -> None:
+    assert [count(n, "photo") for n in (0, 1, 1234)] == ["0 photos", "1 photo", "1,234 photos"]
