@@ -30,8 +30,9 @@ from models.albums.outputs import (
     check_apart,
     check_usable,
     copy_sorted,
-    count,
     show,
+    summarize,
+    tell,
     write_csv,
     write_json,
 )
@@ -115,7 +116,7 @@ def _name(args: argparse.Namespace) -> None:
         if args.learn:
             sorted_photos = read_album(args.learn, engine, cache, shown)
             rules, learned = learn_rules(sorted_photos, manifest, rules, spans)
-            _tell(
+            tell(
                 f"learned from {learned.photos:,} photos: mean negative log-likelihood "
                 f"{learned.loss_before:.4f}, now {learned.loss:.4f}"
                 f"{'' if learned.converged else '; the search did not converge'}"
@@ -133,26 +134,14 @@ def _name(args: argparse.Namespace) -> None:
         with write_whole(args.out / "album.rules") as stream:
             stream.write(rules.text.encode())
     for note in result.notes:
-        _tell(f"note: {note}")
+        tell(f"note: {note}")
     for name, fault in album.unreadable:
-        _tell(f"unreadable: {show(name)}: {fault}")
+        tell(f"unreadable: {show(name)}: {fault}")
     not_copied = copy_sorted(args.folder, result.rows, args.sort_into) if args.sort_into else []
     for name, fault in not_copied:
-        _tell(f"not copied: {show(name)}: {fault}")
-    sessions = len({row.session for row in result.rows})
-    print(
-        f"{args.out / 'album.html'}: {count(len(result.rows), 'photo')} in "
-        f"{count(sessions, 'session')}, {album.scored:,} scored anew; "
-        f"{sum(row.changed for row in result.rows):,} got another kind by reasoning, "
-        f"{len(album.unreadable):,} unreadable"
-        f"{f', {len(not_copied):,} not copied' if not_copied else ''}"
-    )
-
-
-def _tell(text: str) -> None:
-    """One line; names of files may have characters that a terminal would obey."""
-    safe = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-    print(safe, file=sys.stderr)
+        tell(f"not copied: {show(name)}: {fault}")
+    done = summarize(result, album.scored, len(not_copied))
+    print(f"{args.out / 'album.html'}: {done}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Writes what was found of an album as CSV and JSON, and copies photos into folders by kind."""
+"""Tells what was found of an album in files and lines, and copies photos into folders by kind."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import json
 import math
 import os
 import shutil
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -63,6 +64,22 @@ def show(name: str) -> str:
 def count(number: int, thing: str) -> str:
     """As people write it: "1 photo", "1,000 photos"."""
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def tell(text: str) -> None:
+    """One line on standard error; names of files may have characters that a terminal would obey."""
+    print("".join(c if c.isprintable() else ascii(c)[1:-1] for c in text), file=sys.stderr)
+
+
+def summarize(result: Result, scored: int, not_copied: int) -> str:
+    """What was done, in one line. scored: how many photos anew."""
+    rows = result.rows
+    text = (
+        f"{count(len(rows), 'photo')} in {count(len({row.session for row in rows}), 'session')}, "
+        f"{scored:,} scored anew; {sum(row.changed for row in rows):,} got another kind by "
+        f"reasoning, {len(result.unreadable):,} unreadable"
+    )
+    return f"{text}, {not_copied:,} not copied" if not_copied else text
 
 
 def format_time(seconds: float | None) -> str:
