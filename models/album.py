@@ -26,7 +26,16 @@ from tqdm import tqdm
 
 from models.albums.cache import Cache, find_default_folder
 from models.albums.naming import Spans, learn_rules, name_photos, read_rules
-from models.albums.outputs import check_apart, copy_sorted, show, write_csv, write_json
+from models.albums.outputs import (
+    check_apart,
+    check_usable,
+    copy_sorted,
+    show,
+    summarize,
+    tell,
+    write_csv,
+    write_json,
+)
 from models.albums.page import write_page
 from models.albums.photos import identify_model, read_album
 from models.command_line.main import make_parser, run_command
@@ -95,17 +104,19 @@ def _name(args: argparse.Namespace) -> None:
     for option, seconds in (("--gap", spans.gap), ("--burst", spans.burst)):
         if not (math.isfinite(seconds) and seconds >= 0):
             raise RecipeError(f"expected seconds from 0 for {option}; found {seconds:g}")
+    check_usable(args.out)
     if args.sort_into:
         check_apart(args.folder, args.sort_into)
+        check_usable(args.sort_into)
     engine = load_engine(args.bundle, args.engine)
     manifest = engine.bundle.manifest
     rules = read_rules(args.rules, manifest)
     shown = not args.quiet
-    with Cache(args.cache, identify_model(engine)) as cache:
+    with Cache(args.cache, identify_model(engine), manifest.logits) as cache:
         if args.learn:
             sorted_photos = read_album(args.learn, engine, cache, shown)
             rules, learned = learn_rules(sorted_photos, manifest, rules, spans)
-            _tell(
+            tell(
                 f"learned from {learned.photos:,} photos: mean negative log-likelihood "
                 f"{learned.loss_before:.4f}, now {learned.loss:.4f}"
                 f"{'' if learned.converged else '; the search did not converge'}"
@@ -123,22 +134,14 @@ def _name(args: argparse.Namespace) -> None:
         with write_whole(args.out / "album.rules") as stream:
             stream.write(rules.text.encode())
     for note in result.notes:
-        _tell(f"note: {note}")
+        tell(f"note: {note}")
     for name, fault in album.unreadable:
-        _tell(f"unreadable: {show(name)}: {fault}")
-    if args.sort_into:
-        for name, fault in copy_sorted(args.folder, result.rows, args.sort_into):
-            _tell(f"not copied: {show(name)}: {fault}")
-    print(
-        f"{args.out / 'album.html'}: {len(result.rows):,} photos in "
-        f"{len({row.session for row in result.rows}):,} sessions, {album.scored:,} scored anew; "
-        f"{sum(row.changed for row in result.rows):,} got another kind by reasoning, "
-        f"{len(album.unreadable):,} unreadable"
-    )
-
-
-def _tell(text: str) -> None:
-    print(text, file=sys.stderr)
+        tell(f"unreadable: {show(name)}: {fault}")
+    not_copied = copy_sorted(args.folder, result.rows, args.sort_into) if args.sort_into else []
+    for name, fault in not_copied:
+        tell(f"not copied: {show(name)}: {fault}")
+    done = summarize(result, album.scored, len(not_copied))
+    print(f"{args.out / 'album.html'}: {done}")
 
 
 if __name__ == "__main__":

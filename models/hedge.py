@@ -69,13 +69,15 @@ def _hedge(args: argparse.Namespace) -> None:
     engine = load_engine(args.bundle, args.engine)
     data = open_data_set(args.data, None, needs_train=False)
     labels, classes = engine.bundle.manifest.labels, tuple[str, ...]()
-    if args.hierarchy.suffix == ".toml":
+    if args.hierarchy.suffix.lower() == ".toml":
         if args.ids is not None:
-            raise DataError("expected --ids beside WordNet's data.noun; found it beside a .toml")
+            raise DataError(
+                "expected --ids beside WordNet's data.noun; found it beside a .toml. Leave it out."
+            )
         draft = read_draft(args.hierarchy, labels)
     else:
         nouns = read_nouns(args.hierarchy)
-        given = args.ids.read_text("utf-8").split() if args.ids else data.train.classes
+        given = _read_ids(args.ids) if args.ids else data.train.classes
         leaves = find_leaves(nouns, labels, given)
         draft, classes = make_draft(nouns, labels, leaves), tuple(f"n{n:08d}" for n in leaves)
     named = set(data.train.classes) & set(classes)
@@ -85,6 +87,16 @@ def _hedge(args: argparse.Namespace) -> None:
     figures["hierarchy_sha256"] = sha256_of(args.hierarchy)
     print_figures(figures)
     print(f"{bundle.path}: {bundle.manifest.name}, with a `hierarchy`", file=sys.stderr)
+
+
+def _read_ids(path: Path) -> list[str]:
+    try:
+        return path.read_text("utf-8").split()
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path}: expected WordNet ids in UTF-8, one a line; found {error}. Correct the file, "
+            "or name another with --ids."
+        ) from error
 
 
 def fit_bundle(

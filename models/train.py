@@ -18,7 +18,7 @@ from collections.abc import Sequence
 
 import torch
 
-from models.command_line.main import FAILED, FAULTS, tell_fault
+from models.command_line.main import FAILED, FAULTS, INTERRUPTED, tell_fault
 from models.data.image_folder import (
     find_run_folder,
 )
@@ -29,8 +29,6 @@ from models.training.checkpoint import CHECKPOINT
 from models.training.distributed import Processes, device_of, join_processes
 from models.training.options import choose_device, make_job, parse_arguments
 from models.training.run import run_training
-
-INTERRUPTED = 130  # exit code, as of a shell's command that SIGINT ended
 
 
 def train(args: argparse.Namespace) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,11 @@ from models.errors import DataError
 
 FILE = "album-cache.sqlite"
 FORMAT = 1
+#: of SQLite, what is no fault of the file's content
+_OUTSIDE = (
+    *(sqlite3.SQLITE_PERM, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_READONLY),
+    *(sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN),
+)
 
 
 def find_default_folder() -> Path:
@@ -40,14 +46,15 @@ class Kept:
 class Cache:
     """A file in a folder, which is made; two commands may use it at once. A context manager.
 
-    model: names the bundle and all else that logits depend on. Raises DataError for a file that is
-    no such cache.
+    model: names the bundle and all else that logits depend on; logits: how many a photo has.
+    Raises DataError for a file that is no such cache, that is damaged, or cannot be written.
     """
 
-    def __init__(self, folder: Path, model: str) -> None:
+    def __init__(self, folder: Path, model: str, logits: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._path = folder / FILE
         self._model = f"{FORMAT} {model}"
+        self._logits = logits
         with self._faults():
             self._base = sqlite3.connect(self._path, timeout=60)
             self._base.execute(
@@ -78,9 +85,12 @@ class Cache:
             ).fetchone()
             if row is None:
                 return None
-            taken = json.loads(row[1])
-            taken["place"] = taken["place"] and tuple(taken["place"])
-            return Kept(np.frombuffer(row[0], np.float32), Taken(**taken), bytes(row[2]))
+            logits = np.frombuffer(row[0], np.float32)
+            if len(logits) != self._logits or not np.isfinite(logits).all():
+                raise ValueError(f"no {self._logits} logits")
+            if not isinstance(row[2], bytes):
+                raise TypeError("no thumbnail")
+            return Kept(logits, _read_taken(json.loads(row[1])), row[2])
 
     def add(self, sha256: str, kept: Kept) -> None:
         with self._faults():
@@ -102,7 +112,24 @@ class Cache:
         try:
             yield
         except (sqlite3.Error, ValueError, TypeError, KeyError) as fault:
+            if getattr(fault, "sqlite_errorcode", 0) & 0xFF in _OUTSIDE:
+                raise DataError(
+                    f"{self._path}: expected a file to read and write; found: {fault}. Correct "
+                    "that, or name another folder with --cache."
+                ) from fault
             raise DataError(
                 f"{self._path}: expected a cache of models.album; found: {fault}. Remove the file, "
                 "or name another folder with --cache; photos are then scored again."
             ) from fault
+
+
+def _read_taken(fields: dict[str, Any]) -> Taken:
+    """Raises ValueError, TypeError or KeyError for other fields than `add` has written."""
+    place = None if fields["place"] is None else tuple(fields["place"])
+    taken = Taken(**fields | {"place": place})
+    numbers = [n for n in (taken.seconds, taken.zone) if n is not None] + list(place or ())
+    texts = [text for text in (taken.camera, taken.serial) if text is not None]
+    fit = all(isinstance(n, float) and math.isfinite(n) for n in numbers)
+    if not fit or not all(isinstance(text, str) for text in texts) or len(place or "ab") != 2:
+        raise ValueError("other metadata")
+    return taken

@@ -1,4 +1,4 @@
-"""When, with which camera and where a photo was taken, as its EXIF metadata says."""
+"""Reads when, with which camera and where a photo was taken from its EXIF metadata."""
 
 from __future__ import annotations
 

@@ -119,7 +119,11 @@ def _find_times(
             f"{_count(count)} a time before 1995 or in the future: the camera's clock was not set; "
             "each is a session of its own"
         )
-    if without and without < int((~np.isnan(local)).sum()):
+    if without and without == int((~np.isnan(local)).sum()):
+        notes.append(
+            "no photo has a time zone; times are as cameras showed them, and written as if in UTC"
+        )
+    elif without:
         notes.append(
             f"{_count(without)} no time zone; that of the same camera's next photo was taken, or "
             "UTC"

@@ -24,6 +24,8 @@ from models.errors import ContradictoryRules, DataError
 Floats = NDArray[np.float64]
 PRIOR = 10.0  # standard deviation of weights: that of a rule without exception stays finite
 STEPS = 100
+#: that of log(temperature) where photos are few: if all are right, no temperature is low enough
+TEMPERATURE_PRIOR = 0.5
 SLOPE = 1e-4  # below which a slope, divided by the number of photos, is 0
 TRIED = 25  # halvings of a step
 ENOUGH = 2  # photos of known kind
@@ -50,8 +52,10 @@ def learn(
     score: Callable[[float], Floats],
     prior: float = PRIOR,
     fit_temperature: bool = True,
+    temperature_prior: float = math.inf,
 ) -> Learned:
     """truth: known kinds [N], -1 where unknown; score(temperature): logarithms [N, kinds].
+    prior, temperature_prior: standard deviations of weights and of log(temperature), around 0.
 
     Raises DataError for fewer than ENOUGH known kinds; TooManyLinks; ContradictoryRules.
     """
@@ -104,8 +108,10 @@ def learn(
             2 * near
         )
         surplus = (free.marginals - held.marginals)[: graph.photos]
-        slopes[-1] = float((surplus * change).sum()) if fit_temperature else 0.0
         loss = free.log_total - held.log_total + float((point[:-1] ** 2).sum()) / (2 * prior**2)
+        if fit_temperature:
+            slopes[-1] = float((surplus * change).sum() + point[-1] / temperature_prior**2)
+            loss += float(point[-1] ** 2) / (2 * temperature_prior**2)
         return loss / len(known), slopes / len(known)
 
     start = np.array([*(rules.rules[i].weight for i in soft), math.log(rules.temperature)])

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.albums.facts import BURST, GAP, Facts, find_facts
-from models.albums.learning import Learned, learn
+from models.albums.learning import TEMPERATURE_PRIOR, Learned, learn
 from models.albums.outputs import Result, Row
 from models.albums.photos import Album
 from models.albums.reasoning import reason, score
@@ -70,6 +70,7 @@ def learn_rules(
         _collect_facts(album, spans),
         np.array(truth, np.int64),
         lambda temperature: score(logits, manifest, temperature),
+        temperature_prior=TEMPERATURE_PRIOR,
     )
     text = write_weights(rules.text, found.rules)
     return RuleText(replace(found.rules, notes=rules.rules.notes), text), found
@@ -107,7 +108,7 @@ def name_photos(
                 why=why[i],
             )
         )
-    notes = (*facts.notes, *answers.notes)
+    notes = (*album.notes, *facts.notes, *answers.notes)
     return Result(manifest.name, rules.text, tuple(rows), album.unreadable, notes)
 
 

@@ -1,4 +1,4 @@
-"""Writes what was found of an album as CSV and JSON, and copies photos into folders by kind."""
+"""Tells what was found of an album in files and lines, and copies photos into folders by kind."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import hashlib
 import io
 import json
 import math
+import os
 import shutil
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -57,6 +59,27 @@ class Result:
 def show(name: str) -> str:
     """A file name as text: bytes that are not UTF-8 as \\xNN."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def count(number: int, thing: str) -> str:
+    """As people write it: "1 photo", "1,000 photos"."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def tell(text: str) -> None:
+    """One line on standard error; names of files may have characters that a terminal would obey."""
+    print("".join(c if c.isprintable() else ascii(c)[1:-1] for c in text), file=sys.stderr)
+
+
+def summarize(result: Result, scored: int, not_copied: int) -> str:
+    """What was done, in one line. scored: how many photos anew."""
+    rows = result.rows
+    text = (
+        f"{count(len(rows), 'photo')} in {count(len({row.session for row in rows}), 'session')}, "
+        f"{scored:,} scored anew; {sum(row.changed for row in rows):,} got another kind by "
+        f"reasoning, {len(result.unreadable):,} unreadable"
+    )
+    return f"{text}, {not_copied:,} not copied" if not_copied else text
 
 
 def format_time(seconds: float | None) -> str:
@@ -119,12 +142,24 @@ def check_apart(folder: Path, copies: Path) -> None:
         )
 
 
+def check_usable(folder: Path) -> None:
+    """Raises DataError if files could not be written into this folder, which may yet be made."""
+    there = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        found = f"that {there} does not permit it" if there.is_dir() else f"{there}, no folder"
+        raise DataError(
+            f"{folder}: expected a folder to write into; found {found}. Name another folder."
+        )
+
+
 def copy_sorted(folder: Path, rows: Sequence[Row], copies: Path) -> list[tuple[str, str]]:
     """Copies each photo to copies/KIND/NAME, and leaves the album's folder as it is.
 
-    A file that is there already is never replaced. Returns what was not copied, and why.
+    A file that is there already is never replaced. Returns what was not copied, and why. Raises
+    OSError if there can be no such folder.
     """
     faults = []
+    copies.mkdir(parents=True, exist_ok=True)
     for row in rows:
         target = copies / _name_folder(row.after) / row.photo
         try:
@@ -134,8 +169,7 @@ def copy_sorted(folder: Path, rows: Sequence[Row], copies: Path) -> list[tuple[s
                 continue
             target.parent.mkdir(parents=True, exist_ok=True)
             try:
-                with target.open("xb") as stream:
-                    stream.write(data)
+                _write_new(target, data)
                 shutil.copystat(folder / row.photo, target)
             except FileExistsError:
                 if read_file(target) != data:
@@ -143,6 +177,17 @@ def copy_sorted(folder: Path, rows: Sequence[Row], copies: Path) -> list[tuple[s
         except OSError as fault:
             faults.append((row.photo, fault.strerror or str(fault)))
     return faults
+
+
+def _write_new(path: Path, data: bytes) -> None:
+    """All of a new file or none of it. Raises FileExistsError, OSError."""
+    with path.open("xb") as stream:
+        try:
+            stream.write(data)
+            stream.flush()
+        except BaseException:
+            path.unlink()
+            raise
 
 
 def _name_folder(kind: str) -> str:

@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 import stat
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,27 @@ from models.errors import DataError
 from runtime import Engine, ImageReader, InvalidImage, stamp_bundle
 
 BATCH = 16
+#: of images in formats that are not read
+OTHERS = frozenset(
+    [
+        ".arw",
+        ".bmp",
+        ".cr2",
+        ".cr3",
+        ".dng",
+        ".gif",
+        ".heic",
+        ".heif",
+        ".jp2",
+        ".jxl",
+        ".nef",
+        ".orf",
+        ".raf",
+        ".rw2",
+        ".tif",
+        ".tiff",
+    ]
+)
 THUMBNAIL = 112  # pixels of a side
 
 
@@ -43,11 +65,14 @@ class Photo:
 
 @dataclass(frozen=True)
 class Album:
-    """Photos by name, in order, and why others could not be read; scored: how many anew."""
+    """Photos by name, in order, and why others could not be read; scored: how many anew; notes:
+    what was passed over, for people.
+    """
 
     photos: tuple[Photo, ...]
     unreadable: tuple[tuple[str, str], ...]
     scored: int
+    notes: tuple[str, ...] = ()
 
 
 def identify_model(engine: Engine) -> str:
@@ -73,7 +98,7 @@ def read_album(folder: Path, engine: Engine, cache: Cache, progress: bool = Fals
         name = Path(os.fsdecode(fault.filename)).relative_to(folder).as_posix()
         unreadable.append((name, _describe(fault)))
 
-    paths = _find_images(folder, note)
+    paths, notes = _find_images(folder, note)
     waiting: dict[str, tuple[NDArray[np.float32], Taken, bytes]] = {}
     fresh: dict[str, Kept] = {}
 
@@ -106,16 +131,24 @@ def read_album(folder: Path, engine: Engine, cache: Cache, progress: bool = Fals
     flush()
     photos = [Photo(name, sha256, kept or fresh[sha256]) for name, (sha256, kept) in found.items()]
     photos.sort(key=lambda photo: photo.name)
-    return Album(tuple(photos), tuple(sorted(unreadable)), len(fresh))
+    return Album(tuple(photos), tuple(sorted(unreadable)), len(fresh), notes)
 
 
-def _find_images(folder: Path, note: Callable[[OSError], None]) -> list[Path]:
-    """Files with an image's suffix; folders that cannot be listed are noted."""
+def _find_images(
+    folder: Path, note: Callable[[OSError], None]
+) -> tuple[list[Path], tuple[str, ...]]:
+    """Files with an image's suffix; folders that cannot be listed are noted. And, for people, how
+    many images of other formats there are.
+    """
     paths = []
     for root, folders, files in os.walk(folder, onerror=note):
         folders[:] = [name for name in folders if not name.startswith(".")]
         paths += [Path(root, name) for name in files if not name.startswith(".")]
-    return sorted(path for path in paths if path.suffix.lower() in SUFFIXES)
+    others = Counter(path.suffix.lower() for path in paths)
+    passed = [f"{others[suffix]:,} {suffix}" for suffix in sorted(OTHERS & others.keys())]
+    notes = [f"passed over: {', '.join(passed)}. Convert them to JPEG, PNG, WebP or AVIF."]
+    images = sorted(path for path in paths if path.suffix.lower() in SUFFIXES)
+    return images, tuple(notes if passed else ())
 
 
 def read_file(path: Path) -> bytes:

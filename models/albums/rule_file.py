@@ -33,12 +33,15 @@ def parse_rules(
     names = {NONE: len(labels)} | {label: i for i, label in enumerate(labels)}
     rules: list[Rule] = []
     notes: list[str] = []
-    temperature = 1.0
+    temperature: float | None = None
     for number, content in enumerate(text.removeprefix("\ufeff").splitlines(), 1):
         line = Line(content, number, where)
         if line.next.sort == "end":
             continue
-        if line.takes("temperature"):
+        if line.next.text == "temperature":
+            if temperature is not None:
+                line.fail("one temperature in a file", "Remove one of them.")
+            line.take()
             temperature = _read_temperature(line)
             continue
         rule = _read_rule(line, names)
@@ -47,7 +50,7 @@ def parse_rules(
             notes.append(f"{where}:{number}: left out, as the bundle never says '{NONE}'")
         else:
             rules.append(rule)
-    return RuleSet(tuple(rules), temperature, tuple(notes))
+    return RuleSet(tuple(rules), 1.0 if temperature is None else temperature, tuple(notes))
 
 
 def _read_temperature(line: Line) -> float:

@@ -1,4 +1,4 @@
-"""Ways of naming the photos of sessions side by side: alone, means, chain, session variable."""
+"""Measures ways of naming the photos of sessions side by side, and makes tables of the figures."""
 
 from __future__ import annotations
 

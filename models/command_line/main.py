@@ -11,6 +11,7 @@ from runtime.errors import RuntimeFault
 
 FAULTS = (TrainingFault, RuntimeFault, OSError)
 FAILED = 2  # exit code, the same as argparse has for wrong options
+INTERRUPTED = 130  # exit code, as of a shell's command that SIGINT ended
 
 
 def make_parser(name: str, description: str | None) -> argparse.ArgumentParser:
@@ -27,13 +28,18 @@ def run_command(
     arguments: Sequence[str] | None,
     act: Callable[[argparse.Namespace], None],
 ) -> int:
-    """The exit code: 0, or FAILED after one of FAULTS, which is printed on standard error."""
+    """The exit code: 0; FAILED after one of FAULTS, which is printed on standard error; INTERRUPTED
+    after Ctrl-C.
+    """
     args = parser.parse_args(arguments)
     try:
         act(args)
     except FAULTS as error:
         tell_fault(parser.prog.removeprefix("python -m "), error)
         return FAILED
+    except KeyboardInterrupt:
+        print(f"{parser.prog.removeprefix('python -m ')}: interrupted", file=sys.stderr)
+        return INTERRUPTED
     return 0
 
 

@@ -38,6 +38,10 @@ def read_draft(path: Path, labels: Sequence[str]) -> Draft:
     twice = [name for name, count in Counter(labels).items() if count > 1]
     if twice:
         raise DataError(f"expected a bundle whose labels differ; found {twice[0]!r} twice")
+    if named := set(tables) & set(labels):
+        raise DataError(
+            f"{path}: expected nodes called unlike labels; found {min(named)!r}. Rename it."
+        )
     above: dict[str, list[str]] = {name: [] for name in (*tables, *labels)}
     for name, table in tables.items():
         fits = isinstance(table, dict) and table.keys() == _KEYS
@@ -52,6 +56,11 @@ def read_draft(path: Path, labels: Sequence[str]) -> Draft:
                     f"{path}: {name}: expected names of nodes and of the bundle's labels; found "
                     f"{child!r}. Correct it, or give the hierarchy of these labels."
                 )
+            if name in above[child]:
+                raise DataError(
+                    f"{path}: {name}: expected each name below it once; found {child!r} twice. "
+                    "Remove one."
+                )
             above[child].append(name)
     lacking = [label for label in labels if not above[label]]
     if lacking:
@@ -59,8 +68,6 @@ def read_draft(path: Path, labels: Sequence[str]) -> Draft:
             f"{path}: expected every label of the bundle below a node; found no place for "
             f"{', '.join(lacking[:5])}. Add it."
         )
-    if named := set(tables) & set(labels):
-        raise DataError(f"{path}: expected nodes called unlike labels; found {min(named)!r}")
     nodes = tuple(Node(name, table["phrase"], tuple(above[name])) for name, table in tables.items())
     return Draft(nodes, tuple(tuple(above[label]) for label in labels))
 

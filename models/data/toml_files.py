@@ -14,4 +14,6 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise DataError(f"{path}: expected a TOML file; found {error}") from error
+        raise DataError(
+            f"{path}: expected a TOML file; found {error}. Correct the file, or its path."
+        ) from error

@@ -7,12 +7,12 @@ from runtime import Hedged, Level
 from service.classification.classifier import Classifier, InvalidCertainty, NoHierarchy
 from service.messages.problems import Problem
 
-_NUMBER = re.compile(r"[0-9]{0,3}\.?[0-9]{1,16}")
+_NUMBER = re.compile(r"[0-9]{0,3}\.?[0-9]{1,32}")
 
 
 def read_level(query: bytes, classifier: Classifier) -> Level | None:
     """The level of a query string's `certainty`; None: there is none. Raises Problem."""
-    if b"certainty" not in query:
+    if b"certainty" not in query and b"%" not in query:  # which may stand for one of its letters
         return None
     values = parse_qs(query.decode("latin-1"), keep_blank_values=True)
     if "certainty" not in values:

@@ -42,7 +42,7 @@ class Explanation:
 
 def read_wish(query: bytes, classifier: Classifier) -> Wish | None:
     """The wish of a query string; None: there is none. Raises Problem."""
-    if b"explain" not in query and b"class" not in query:
+    if b"explain" not in query and b"class" not in query and b"%" not in query:
         return None
     values = parse_qs(query.decode("latin-1"), keep_blank_values=True)
     method = _read_last(values, "explain")
@@ -73,7 +73,8 @@ def read_wish(query: bytes, classifier: Classifier) -> Wish | None:
 
 def refuse_wish(query: bytes) -> None:
     """Refuses the wish on routes that explain nothing. Raises Problem."""
-    if b"explain" in query and "explain" in parse_qs(query.decode("latin-1"), True):
+    coded = b"explain" in query or b"%" in query  # which may stand for one of its letters
+    if coded and "explain" in parse_qs(query.decode("latin-1"), True):
         raise Problem(
             "invalid_parameter",
             "explain: expected on /classify, which takes one image; found it elsewhere. Ask there, "

@@ -114,3 +114,33 @@ def test_the_help_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--help"])
     assert "--sort-into sorted" in capsys.readouterr().out
+
+
+def test_folders_that_cannot_be_made_are_told_before_the_work(
+    bundle: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    for option in ("--out", "--sort-into"):
+        assert run(bundle, photos, tmp_path, option, str(tmp_path / "file")) == 2
+        told = capsys.readouterr().err
+        assert "file: expected a folder to write into; found" in told
+        assert "file, no folder. Name another" in told
+        assert "unreadable" not in told  # no photo was read
+
+
+def test_names_do_not_command_the_terminal(
+    bundle: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (photos / "a\x1b[2J\nb\u202e.jpg").write_bytes(b"")
+    assert run(bundle, photos, tmp_path) == 0
+    assert r"unreadable: a\x1b[2J\nb\u202e.jpg: " in capsys.readouterr().err
+
+
+def test_what_was_not_copied_is_counted(
+    bundle: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(bundle, photos, tmp_path, "--sort-into", str(tmp_path / "sorted")) == 0
+    assert "not copied" not in capsys.readouterr().out
+    next((tmp_path / "sorted").rglob("0.jpg")).write_bytes(b"another")
+    assert run(bundle, photos, tmp_path, "--sort-into", str(tmp_path / "sorted")) == 0
+    assert ", 1 not copied" in capsys.readouterr().out

@@ -130,6 +130,9 @@ def test_labels_by_wordnet(
     capsys.readouterr()
     assert hedge(folder, tmp_path / "2", "--hierarchy", str(nouns), "--ids", str(ids)) == 2
     assert "with --ids" in capsys.readouterr().err
+    ids.write_bytes(b"\xff")
+    assert hedge(folder, tmp_path / "2", "--hierarchy", str(nouns), "--ids", str(ids)) == 2
+    assert "ids.txt: expected WordNet ids in UTF-8" in capsys.readouterr().err
     assert hedge(folder, tmp_path / "2", "--ids", str(ids)) == 2
     assert "found it beside a .toml" in capsys.readouterr().err
 

@@ -23,21 +23,21 @@ def at(seconds: float, zone: float | None = None, camera: str | None = None) -> 
 
 
 def test_a_session_ends_after_a_gap_and_a_burst_sooner() -> None:
-    facts = group(at(0), at(2), at(4.5), at(124.5), at(244.6))
+    facts = group(*(at(t, 0.0) for t in (0, 2, 4.5, 124.5, 244.6)))
     assert facts.sessions.tolist() == [0, 0, 0, 0, 1]
     assert facts.bursts.tolist() == [0, 0, 1, 2, 3]
     assert facts.notes == ()
 
 
 def test_photos_without_a_time_are_sessions_of_their_own_and_that_is_said_once() -> None:
-    facts = group(Taken(), Taken(), at(0), Taken())
+    facts = group(Taken(), Taken(), at(0, 0.0), Taken())
     assert len(set(facts.sessions.tolist())) == 4
     assert facts.notes == ("3 photos have no EXIF time; each is a session of its own",)
 
 
 @pytest.mark.parametrize("wrong", [0.0, 5.0, 2**31 - 1.0, NOW + 90_000])
 def test_clocks_that_were_not_set_give_no_sessions(wrong: float) -> None:
-    facts = group(Taken(wrong), Taken(wrong + 1), at(0))
+    facts = group(Taken(wrong), Taken(wrong + 1), at(0, 0.0))
     assert len(set(facts.sessions.tolist())) == 3
     assert np.isnan(facts.times[:2]).all()
     assert len(facts.notes) == 1
@@ -58,6 +58,11 @@ def test_a_photo_without_a_zone_has_that_of_the_same_cameras_next_photo() -> Non
     facts = group(at(7200, 7200, "A"), at(7230, None, "A"), at(20, None, "B"))
     assert facts.times.tolist() == [NOON, NOON + 30, NOON + 20]
     assert "2 photos have no time zone" in facts.notes[0]
+
+
+def test_times_of_photos_without_a_zone_are_not_said_to_be_utc() -> None:
+    assert "as if in UTC" in group(at(0), at(1)).notes[0]
+    assert group(at(0, 0.0), at(1, 0.0)).notes == ()
 
 
 def test_cameras_have_sessions_of_their_own() -> None:

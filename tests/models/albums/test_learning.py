@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from models.albums.learning import learn
+from models.albums.learning import TEMPERATURE_PRIOR, learn
 from models.albums.rule_file import parse_rules
 from models.errors import ContradictoryRules, DataError
 from tests.models.albums.albums import LABELS, make_facts, make_scores
@@ -108,3 +108,18 @@ def test_folders_that_break_a_hard_rule_are_told() -> None:
     rules = parse_rules("hard kind(a) != cat", LABELS)
     with pytest.raises(ContradictoryRules, match="the folders' kinds"):
         learn(rules, make_facts([0, 1]), np.array([1, 1]), nothing(2, 5))
+
+
+def test_few_photos_that_are_all_right_do_not_make_scores_sure() -> None:
+    truth = np.arange(6) % 5
+    logits = 2.0 * np.eye(5)[truth]
+
+    def score(temperature: float) -> np.ndarray:
+        values = logits / temperature
+        return np.asarray(values - np.logaddexp.reduce(values, axis=1, keepdims=True))
+
+    rules, facts = parse_rules("1 kind(session(a)) = kind(a)", LABELS), make_facts([0] * 6)
+    found = learn(rules, facts, truth, score, temperature_prior=TEMPERATURE_PRIOR)
+    assert found.converged
+    assert 0.3 < found.rules.temperature < 1
+    assert learn(rules, facts, truth, score).rules.temperature < 0.3  # nothing holds it

@@ -54,7 +54,7 @@ def test_rows_say_before_after_and_why(manifest: Manifest) -> None:
     assert result.rows[1].time == NOON + 1
     assert result.rows[3].time is None
     assert result.unreadable == album.unreadable
-    assert result.notes == ("1 photo has no EXIF time; each is a session of its own",)
+    assert result.notes[0] == "1 photo has no EXIF time; each is a session of its own"
     assert result.rules == TEXT
 
 

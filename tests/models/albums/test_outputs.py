@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import io
 import json
 import os
 from pathlib import Path
@@ -13,6 +14,7 @@ from models.albums.outputs import (
     Row,
     check_apart,
     copy_sorted,
+    count,
     format_time,
     write_csv,
     write_json,
@@ -105,3 +107,32 @@ def test_copies_in_or_around_the_album_are_refused(album: str, copies: str, tmp_
     with pytest.raises(DataError, match="expected a folder outside of"):
         check_apart(tmp_path / album, tmp_path / copies)
     check_apart(tmp_path / "a", tmp_path / "ab")
+
+
+def test_a_copy_that_was_broken_off_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "album").mkdir()
+    (tmp_path / "album" / "a.jpg").write_bytes(b"photo")
+    row = make_row("a.jpg", data=b"photo")
+    really = Path.open
+
+    class Full(io.BytesIO):
+        def write(self, data: object) -> int:
+            raise OSError(28, os.strerror(28))
+
+    def open_full(self: Path, mode: str = "r") -> object:
+        really(self, mode).close()
+        return Full()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", open_full)
+        patch.setattr("models.albums.outputs.read_file", lambda path: b"photo")
+        faults = copy_sorted(tmp_path / "album", [row], tmp_path / "sorted")
+    assert faults == [("a.jpg", os.strerror(28))]
+    assert copy_sorted(tmp_path / "album", [row], tmp_path / "sorted") == []
+    assert (tmp_path / "sorted" / "dog" / "a.jpg").read_bytes() == b"photo"
+
+
+def test_counts_read_well() -> None:
+    assert [count(n, "photo") for n in (0, 1, 1234)] == ["0 photos", "1 photo", "1,234 photos"]

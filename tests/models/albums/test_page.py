@@ -1,6 +1,7 @@
 """models.albums.page: one page that loads nothing, in which no file name is markup."""
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -60,3 +61,17 @@ def test_names_are_text_and_images_are_inside(tmp_path: Path) -> None:
     ):
         assert text in reader.text
     assert reader.text.count("Session 1") == 1
+
+
+def test_sessions_and_their_photos_are_in_the_order_of_time(tmp_path: Path) -> None:
+    row = make_row("")
+    rows = [
+        replace(row, photo="a", session=2, time=5.0), replace(row, photo="b", session=1, time=2.0),
+        replace(row, photo="c", session=1, time=1.5), replace(row, photo="d", session=3, time=None),
+    ]  # fmt: skip
+    write_page(tmp_path / "album.html", Result("n", "", tuple(rows), (), ()), lambda i: b"")
+    page = (tmp_path / "album.html").read_text(encoding="utf-8")
+    assert re.findall(r"<bdi>(.)</bdi>", page) == ["c", "b", "a", "d"]
+    titles = re.findall(r"<h2>(Session .*?) · ", page)
+    assert titles == ["Session 1", "Session 2", "Session 3"]
+    assert "Session 1 · 1970-01-01 00:00:01 UTC · " in page

@@ -20,7 +20,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
 
 
 def read(folder: Path, engine: Engine, cache: Path) -> Album:
-    with Cache(cache, identify_model(engine)) as kept:
+    with Cache(cache, identify_model(engine), engine.bundle.manifest.logits) as kept:
         return read_album(folder, engine, kept)
 
 
@@ -129,3 +129,15 @@ def test_no_folder_is_refused(what: str, engine: Engine, tmp_path: Path) -> None
 def test_an_empty_folder_is_an_album_of_no_photos(engine: Engine, tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     assert read(tmp_path / "photos", engine, tmp_path / "cache") == Album((), (), 0)
+
+
+def test_images_in_other_formats_are_counted(engine: Engine, tmp_path: Path) -> None:
+    write_photo(tmp_path / "photos" / "a.jpg")
+    for name in ("b.HEIC", "c.heic", "sub.heic/d.tif", "notes.txt", ".hidden.heic"):
+        path = tmp_path / "photos" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"")
+    album = read(tmp_path / "photos", engine, tmp_path / "cache")
+    assert album.notes == (
+        "passed over: 2 .heic, 1 .tif. Convert them to JPEG, PNG, WebP or AVIF.",
+    )

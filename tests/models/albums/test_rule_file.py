@@ -85,3 +85,8 @@ def test_none_keeps_a_photo_alone_as_it_is(repository: Path) -> None:
     agree, _, none = parse_rules(text, [f"k{i}" for i in range(22)]).rules
     expected = math.log((math.exp(agree.weight) + 21) / 22)
     assert none.weight == pytest.approx(expected, abs=0.1)
+
+
+def test_a_second_temperature_is_refused() -> None:
+    with pytest.raises(RuleError, match="rules:2:2: expected one temperature in a file"):
+        parse_rules("temperature 2\n temperature 1", LABELS)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from models.command_line.main import describe_fault, make_parser, run_command
+from models.command_line.main import INTERRUPTED, describe_fault, make_parser, run_command
 from models.errors import DataError
 from runtime import RuntimeFault
 
@@ -53,3 +53,11 @@ def test_errors_of_the_system_say_what_was_expected(tmp_path: Path) -> None:
         f"expected {tmp_path} to be usable; found: is a directory. Correct that, or "
         "name another path."
     )
+
+
+def test_an_interruption_is_told_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    def act(args: argparse.Namespace) -> None:
+        raise KeyboardInterrupt
+
+    assert run_command(make_parser("models.x", "What it does."), [], act) == INTERRUPTED
+    assert capsys.readouterr().err == "models.x: interrupted\n"

@@ -47,13 +47,14 @@ def test_nodes_and_parents_by_name(tmp_path: Path) -> None:
     [
         ('"seal"]', "]", "found no place for seal"),
         ('"seal"]', '"seal", "whale"]', "found 'whale'"),
+        ('"dog",', '"dog", "dog",', "expected each name below it once; found 'dog' twice"),
         ('phrase = "a pet"', "", "pet: expected a table with `phrase`"),
         ('phrase = "a pet"', "phrase = 1", "pet: expected a table"),
         ('"dog", ', "3, ", "pet: expected a table"),
         ("[pet]", "[pet]\nextra = 1", "pet: expected a table"),
         ("[thing]", "thing = 3", "thing: expected a table"),
         ("[thing]", "[thing", "expected a TOML file"),
-        ("[pet]", "[cat]", "pet"),
+        ("[pet]", "[cat]", "nodes called unlike labels; found 'cat'. Rename it"),
     ],
 )
 def test_wrong_files_are_refused(tmp_path: Path, old: str, new: str, says: str) -> None:

@@ -25,6 +25,8 @@ def classifier(hedging: Any) -> Classifier:
         (b"certainty=0.9&top_k=1", 0.9), (b"certainty=0.01", 0.5),
         (b"certainty=0.1&certainty=0.99", 0.99),
         (b"certainty=0.990000", 0.99), (b"certainty=%30.95", 0.99),
+        (b"cert%61inty=0.9", 0.9), (b"x=%25", None),
+        (b"certainty=0.30000000000000004", 0.5),  # as Python writes 0.1 + 0.2
     ],
 )  # fmt: skip
 def test_the_next_stricter_level_is_used(

@@ -88,6 +88,9 @@ async def test_labels_may_have_any_letters_and_may_be_numbers(
         ("/classify?explain=cam&class=", "an index from 0 to 2"),
         ("/classify?class=red", "beside explain=cam"),
         ("/classify/batch?explain=cam", "on /classify"),
+        ("/classify?expl%61in=lime", "explain: expected cam"),
+        ("/classify?cl%61ss=red", "beside explain=cam"),
+        ("/classify/batch?expl%61in=cam", "on /classify"),
     ],
 )
 async def test_what_cannot_be_asked(
