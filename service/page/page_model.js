@@ -60,8 +60,9 @@ const tell = (level) => `${+(100 * level).toFixed(4)} %`;
 
 /* "An animal, which one is uncertain": a hedged answer as a sentence. */
 function describeHedged({ label, phrase, score, covers, certainty: level }, isNone) {
-  if (phrase === null) return sentence(`${label}: certain enough for ${tell(level)}`, isNone);
-  if (covers === info.model.classes) return `Nothing is certain enough for ${tell(level)}.`;
+  const enough = `certain enough to be right in ${tell(level)} of answers`;
+  if (phrase === null) return sentence(`${label}: ${enough}`, isNone);
+  if (covers === info.model.classes) return `Nothing is ${enough}.`;
   const which = /^an? /.test(phrase) ? "one" : "kind";
   return sentence(`${phrase}, which ${which} is uncertain (${percent(score)})`, isNone);
 }

@@ -276,9 +276,9 @@ def test_how_sure_an_answer_must_be_is_chosen(
 
     torn, sure = ask("0.9")
     assert re.fullmatch(r"An earth colour, which one is uncertain \(9\d\.\d %\)\.", torn)
-    assert sure == "Blue: certain enough for 90 %."
+    assert sure == "Blue: certain enough to be right in 90 % of answers."
     assert tab.measure_contrast((".hedged", "color"), "article") >= 4.5
-    assert ask("0.99") == ["Nothing is certain enough for 99 %."] * 2
+    assert ask("0.99") == ["Nothing is certain enough to be right in 99 % of answers."] * 2
     assert ask("") == ["", ""]
     gear = "label: 'x', phrase: 'gear', score: .5, covers: 2, certainty: .9"
     words = tab.evaluate(f"describeHedged({{{gear}}}, true)")
