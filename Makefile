@@ -148,10 +148,8 @@ runs/everyday-bees/test.npz runs/everyday-sharp/test.npz runs/everyday-photos/te
 	$(PYTHON) -m models.groups $< $(foreach set,$(GROUPED_SETS),--from $(set)='$(DATA)/$(set)') --out $(@D)
 
 # The default model from the lists of its sources: DATA has clones/OWNER/NAME and mobilenet_v1/*.tflite. Teachers label its photos,
-# it learns at 96 and at 128 pixels, and its "none of these" is fitted on photos of other sources. A resumed run continues from its
-# checkpoint. The new bundle replaces the served one only here. TRAIN_ARGS may not change --out, nor set --image-size to SERVED_SIZE
-# or more.
-SERVED_SIZE ?= 160
+# it learns at 96 and at 128 pixels, and its "none of these" and its certainties are fitted on photos of other sources. A resumed run
+# continues from its checkpoint. The new bundle replaces the served one only here. TRAIN_ARGS may not change --out.
 TRAINED := runs/default
 GOOGLES := $(addprefix '$(DATA)'/mobilenet_v1/,mobilenet_v1_1.0_224_quant_embedding_extractor.tflite mobilenet_quant_v1_224_head_layers.tflite)
 GATHER := $(PYTHON) -m models.gather
@@ -175,10 +173,8 @@ TRAIN_TAUGHT := $(PYTHON) -m models.train --data $(TRAINED)/taught --answers $(T
 train-default: setup $(TRAINED)/taught/answers.npz ## train the default model again and export it (DATA=DIR TRAIN_ARGS='...')
 	$(TRAIN_TAUGHT) --config models/recipes/default.toml --out $(TRAINED)/96 $(TRAIN_ARGS)
 	$(TRAIN_TAUGHT) --config models/recipes/default-128.toml --start $(TRAINED)/96 --out $(TRAINED)/128 $(TRAIN_ARGS)
-	@rm -rf $(TRAINED)/160 $(TRAINED)/unfitted
-	$(PYTHON) -m models.enlarge $(TRAINED)/128 --data $(TRAINED)/taught --image-size $(SERVED_SIZE) --out $(TRAINED)/160
-	$(PYTHON) -m models.export meliusnet24 --checkpoint $(TRAINED)/160/checkpoint.pt --out $(TRAINED)/unfitted
-	@rm -rf $(TRAINED)/knowing
+	@rm -rf $(TRAINED)/unfitted $(TRAINED)/knowing
+	$(PYTHON) -m models.export meliusnet24 --checkpoint $(TRAINED)/128/checkpoint.pt --out $(TRAINED)/unfitted
 	$(PYTHON) -m models.known $(TRAINED)/unfitted --data $(TRAINED)/held-out --out $(TRAINED)/knowing
 	$(PYTHON) -m models.hedge $(TRAINED)/knowing --data $(TRAINED)/held-out --hierarchy models/recipes/hierarchies/everyday.toml \
 	  --out service/bundles/default --replace
@@ -189,6 +185,8 @@ imagenet-distilled: setup $(TRAINED)/taught/answers.npz ## train a student of 1,
 	  --test-data '$(DATA)' --test-set imagenette+imagewoof --out runs/imagenet $(TRAIN_ARGS)
 	$(PYTHON) -m models.export meliusnet24 --checkpoint runs/imagenet/checkpoint.pt --out runs/imagenet-distilled --replace
 
+# The small model learns at 128 pixels and is adapted to SERVED_SIZE, which TRAIN_ARGS --image-size must stay below.
+SERVED_SIZE ?= 160
 train-small: setup runs/everyday-photos/test.npz ## train the small model again and export it (DATA=DIR TRAIN_ARGS='...')
 	$(PYTHON) -m models.train --config models/recipes/small.toml --data runs/everyday-photos --out runs/small --resume $(TRAIN_ARGS)
 	@rm -rf runs/small-larger

@@ -9,7 +9,6 @@ import torch
 
 from models import teach
 from models.data.preprocessing import whole_preprocessing
-from models.enlarge import main as enlarge
 from models.export.__main__ import main as export
 from models.gather import main as gather
 from models.hedge import main as hedge
@@ -74,7 +73,7 @@ def test_from_sources_to_a_bundle_that_knows_none_of_these(
         *("--side", "64", "--apart-from", sets / "held-out", "--out", sets / "taught", "--quiet"),
     )
     taught = ("--data", sets / "taught", "--answers", sets / "taught" / FILE, *SMALL)
-    first, second, larger = (tmp_path / name for name in ("64", "80", "96"))
+    first, second = tmp_path / "64", tmp_path / "80"
     kinds = ("--kinds", tmp_path / "kinds.toml", "--stored-side", "90", "--resize")
     run(
         *(train, "--config", RECIPES / "default.toml", *taught, "--image-size", "64"),
@@ -84,8 +83,7 @@ def test_from_sources_to_a_bundle_that_knows_none_of_these(
         *(train, "--config", RECIPES / "default-128.toml", *taught, "--image-size", "80"),
         *(*kinds, "90", "--validation-share", "0.2", "--start", first, "--out", second),
     )
-    run(enlarge, second, "--data", sets / "taught", "--image-size", "96", "--out", larger)
-    checkpoint = ("--checkpoint", larger / "checkpoint.pt", "--parity-inputs", "2")
+    checkpoint = ("--checkpoint", second / "checkpoint.pt", "--parity-inputs", "2")
     run(export, "meliusnet24", *checkpoint, "--out", tmp_path / "unfitted")
     fitted = tmp_path / "fitted"
     run(known, tmp_path / "unfitted", "--data", sets / "held-out", "--out", fitted, "--quiet")
@@ -95,7 +93,7 @@ def test_from_sources_to_a_bundle_that_knows_none_of_these(
     assert manifest.known.source == "other"
     assert manifest.known.measured is not None
     assert manifest.known.measured.images_far == 4
-    assert manifest.preprocessing.crop == 96
+    assert manifest.preprocessing.crop == 80
     hierarchy = tmp_path / "hierarchy.toml"
     hierarchy.write_text('[colour]\nphrase = "a colour"\nbelow = ["blue", "red"]\n')
     data = ("--data", sets / "held-out", "--hierarchy", hierarchy, "--quiet")
