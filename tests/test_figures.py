@@ -67,7 +67,7 @@ def test_only_what_is_between_the_marks_changes(root: Path) -> None:
             "balanced 77.4 %",
         ),
         (
-            "models/runs/references/small_one_of_each.json",
+            "models/runs/references/default_one_of_each.json",
             r'"balanced_top1": [\d.]+',
             '"balanced_top1": 77.4',
             "balanced accuracy 77 /",
