@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -35,7 +36,8 @@ class Answers:
 def score(logits: NDArray[np.float32], manifest: Manifest, temperature: float = 1.0) -> Floats:
     """Logarithms of the probabilities of kinds, [N, kinds], by logits [N, logits].
 
-    Kinds are the labels and, of a bundle that says `known`, "none of these" as the last one.
+    Kinds are the labels and, of a bundle that says `known`, "none of these" as the last one: as
+    likely as all labels together at the bundle's threshold, below which the service says it.
     temperature: by which the bundle's own is multiplied.
     """
     values = np.asarray(logits, np.float64)
@@ -46,6 +48,7 @@ def score(logits: NDArray[np.float32], manifest: Manifest, temperature: float = 
         return scores
     used = values[:, : manifest.classes + known.extra_logits]
     evidence = known.slope * find_evidence(used, known.source) + known.offset
+    evidence -= math.log(known.threshold / (1 - known.threshold))
     says, denies = -np.logaddexp(0, -evidence), -np.logaddexp(0, evidence)
     return np.column_stack([scores + says[:, None], denies])
 

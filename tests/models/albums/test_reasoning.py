@@ -30,18 +30,21 @@ def test_scores_are_the_softmax_at_a_multiple_of_the_bundles_temperature(
 
 
 @pytest.mark.parametrize("source", ["energy", "other"])
-def test_none_of_these_has_what_known_leaves(
+def test_none_of_these_is_even_where_the_service_begins_to_say_it(
     source: str, manifest: Manifest, rng: np.random.Generator
 ) -> None:
-    known = Known(source, 0.7, -1.0, 0.3)  # type: ignore[arg-type]
+    known = Known(source, 0.7, -4.0, 0.3)  # type: ignore[arg-type]
     asked = replace(manifest, known=known)
-    logits = rng.normal(0, 300, (6, asked.classes + known.extra_logits)).astype(np.float32)
+    logits = rng.normal(0, 3, (60, asked.classes + known.extra_logits)).astype(np.float32)
     found = score(logits, asked, 2.0)
-    assert found.shape == (6, asked.classes + 1)
+    assert found.shape == (60, asked.classes + 1)
     assert np.isfinite(found).all()
+    assert 0 < (np.exp(found[:, -1]) > 0.5).sum() < 60
     for row, one in zip(np.exp(found), logits, strict=True):
         assert row.sum() == pytest.approx(1)
-        assert row[-1] == pytest.approx(1 - known.estimate(one), abs=1e-12)
+        estimate = known.estimate(one)
+        assert row[-1] == pytest.approx((1 - estimate) * 0.3 / (0.3 + estimate * 0.4))
+        assert (row[-1] > 0.5) == (estimate < known.threshold)
 
 
 def test_a_session_corrects_a_photo(rng: np.random.Generator) -> None:
