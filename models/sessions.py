@@ -23,13 +23,12 @@ import torch
 from models.albums.reasoning import score
 from models.albums.session_figures import (
     Scores,
-    make_page_table,
     measure_scale,
     measure_simulated,
     measure_strangers,
     measure_videos,
-    write_block,
 )
+from models.albums.session_tables import make_page_table, write_block
 from models.command_line.figures import print_figures
 from models.command_line.main import make_parser, run_command
 from models.data.datasets import DataSet, open_data_set

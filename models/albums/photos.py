@@ -24,6 +24,7 @@ from models.errors import DataError
 from runtime import Engine, ImageReader, InvalidImage, stamp_bundle
 
 BATCH = 16
+READ = frozenset([*SUFFIXES, ".jpe", ".jfif"])  # JPEG files have these suffixes, too
 #: of images in formats that are not read
 OTHERS = frozenset(
     [
@@ -147,7 +148,7 @@ def _find_images(
     others = Counter(path.suffix.lower() for path in paths)
     passed = [f"{others[suffix]:,} {suffix}" for suffix in sorted(OTHERS & others.keys())]
     notes = [f"passed over: {', '.join(passed)}. Convert them to JPEG, PNG, WebP or AVIF."]
-    images = sorted(path for path in paths if path.suffix.lower() in SUFFIXES)
+    images = sorted(path for path in paths if path.suffix.lower() in READ)
     return images, tuple(notes if passed else ())
 
 

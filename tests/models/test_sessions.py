@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from models.albums.session_figures import make_page_table
+from models.albums.session_tables import make_page_table
 from models.albums.simulation import REGIMES
 from models.sessions import main
 from tests.models.checkpoints import export_trained

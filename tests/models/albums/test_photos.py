@@ -141,3 +141,12 @@ def test_images_in_other_formats_are_counted(engine: Engine, tmp_path: Path) -> 
     assert album.notes == (
         "passed over: 2 .heic, 1 .tif. Convert them to JPEG, PNG, WebP or AVIF.",
     )
+
+
+def test_jpeg_files_are_read_by_each_of_their_suffixes(engine: Engine, tmp_path: Path) -> None:
+    write_photo(tmp_path / "photos" / "a.jpg")
+    data = (tmp_path / "photos" / "a.jpg").read_bytes()
+    for name in ("b.JPEG", "c.jfif", "d.jpe"):
+        (tmp_path / "photos" / name).write_bytes(data)
+    album = read(tmp_path / "photos", engine, tmp_path / "cache")
+    assert [photo.name for photo in album.photos] == ["a.jpg", "b.JPEG", "c.jfif", "d.jpe"]

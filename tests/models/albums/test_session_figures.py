@@ -4,16 +4,14 @@ import numpy as np
 import pytest
 
 from models.albums.session_figures import (
-    WAYS,
     Scores,
-    make_page_table,
     measure_scale,
     measure_simulated,
     measure_strangers,
     measure_videos,
 )
 from models.albums.simulation import REGIMES
-from tests.models.albums.albums import LABELS, make_scores
+from tests.models.albums.albums import LABELS
 
 
 def make(random: np.random.Generator, photos: int = 120) -> Scores:
@@ -62,31 +60,6 @@ def test_videos_are_sessions_whatever_the_order_of_frames(rng: np.random.Generat
         assert found[way] == other[way]
     assert (found["frames"], found["videos"]) == (30, len(set(sessions)))
     assert sum(row["frames"] for row in found["by_video"].values()) == 30
-
-
-def test_the_table_has_the_figures_of_its_records(rng: np.random.Generator) -> None:
-    record = {
-        "bundle": "mine",
-        "network": "net",
-        **measure_simulated(make(rng), make(rng), LABELS, 2, 1),
-    }
-    record["videos"] = measure_videos(make(rng), make(rng, 9), list("aaabbbccc"), LABELS, 1)
-    truth, scores = np.concatenate([rng.integers(0, 5, 40), [5] * 10]), make_scores(rng, 50, 6)
-    record["strangers"] = measure_strangers(lambda _: scores, truth, LABELS, 2, 1)
-    scale = {**measure_scale(40, 1), "device": "this one"}
-    page = make_page_table([record, scale])
-    assert "`mine`, 90% pure, of 4, 10 of 50 photos" in page
-    assert page.splitlines()[-1].startswith("Reasoning about 40 photos in sessions of 4, 22 kinds:")
-    lines = page.splitlines()
-    assert lines[0].startswith("| `mine` (net) | alone | mean of logits | chain |")
-    assert lines.index("") == 2 + len(REGIMES) + 1
-    cells = lines[2].strip("| ").split(" | ")
-    figures = record["regimes"]["pure, of 3"]
-    for cell, way in zip(cells[1:], WAYS, strict=True):
-        assert cell.startswith(f"{100 * figures[way]['top1']['mean']:.1f}")
-        assert f"/ {figures[way]['nll']['mean']:.2f} /" in cell
-        assert cell.endswith(f"/ {100 * figures[way]['ece']['mean']:.1f} %")
-    assert lines[2 + len(REGIMES)].startswith("| 3 videos, 9 frames |")
 
 
 def test_scale_is_measured() -> None:
