@@ -38,6 +38,7 @@ from models.evaluation.known import predict_answers, split_to_fit
 from models.records.provenance import describe_code, describe_device
 from runtime import ENGINES, Bundle, Engine, Hedger, Hierarchy, Level, load_engine
 from runtime.bundle import sha256_of, write_bundle
+from runtime.errors import InvalidHierarchy
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -81,9 +82,12 @@ def _hedge(args: argparse.Namespace) -> None:
         leaves = find_leaves(nouns, labels, given)
         draft, classes = make_draft(nouns, labels, leaves), tuple(f"n{n:08d}" for n in leaves)
     named = set(data.train.classes) & set(classes)
-    bundle, figures = fit_bundle(
-        engine, data, draft, args.out, classes if named else (), progress=not args.quiet
-    )
+    try:
+        bundle, figures = fit_bundle(
+            engine, data, draft, args.out, classes if named else (), progress=not args.quiet
+        )
+    except InvalidHierarchy as error:
+        raise DataError(f"{args.hierarchy}: {error}") from error
     figures["hierarchy_sha256"] = sha256_of(args.hierarchy)
     print_figures(figures)
     print(f"{bundle.path}: {bundle.manifest.name}, with a `hierarchy`", file=sys.stderr)

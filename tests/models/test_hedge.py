@@ -152,7 +152,9 @@ def test_wrong_hierarchies_are_refused_before_the_work(
     path = tmp_path / "wrong.toml"
     path.write_text(text)
     assert hedge(folder, tmp_path / "out", "--hierarchy", str(path)) == 2
-    assert says in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert says in err
+    assert "wrong.toml: " in err
     assert not (tmp_path / "out").exists()
 
 
