@@ -116,9 +116,10 @@ function makeElement(tag, text) {
   return element;
 }
 
-function describeAccuracy({ top1, top5, images }) {
+function describeAccuracy({ split, top1, top5, images }) {
   const five = top5 ? `; ${top5.toFixed(1)} % among the first five` : "";
-  return `${top1.toFixed(1)} % of ${images} test photos right${five}`;
+  const photos = split === "validation" ? "validation photos" : "test photos";
+  return `${top1.toFixed(1)} % of ${images} ${photos} right${five}`;
 }
 
 describe();

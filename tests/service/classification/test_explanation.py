@@ -128,7 +128,7 @@ async def test_the_default_bundle_explains_itself(connect: Any, name: str, photo
     async with connect(engine=load_engine(DEFAULT, name)) as client:
         drawn = read_png(await client.post("/classify?explain=cam", content=data))
         other = read_png(await client.post("/classify?explain=cam&class=dog", content=data))
-    assert drawn.shape == other.shape == (160, 160, 3)
+    assert drawn.shape == other.shape == (128, 128, 3)
     assert np.abs(drawn.astype(int) - other).mean() > 5
     yellow = drawn[:, :, 0].astype(int) - drawn[:, :, 2]  # where the map is at its peak
     row, column = np.unravel_index(yellow.argmax(), yellow.shape)

@@ -331,8 +331,8 @@ def test_tells_what_the_model_is_and_knows(show: Open, real_server: ServerThread
     assert "elephant" in tab.read("#labels")
     tab.click("#about summary")
     facts = tab.read("#facts")
-    assert "86.0 % of 4084 test photos right; 98.7 % among the first five" in facts
-    assert f"160 {BY} 160 pixels" in facts
+    assert "80.5 % of 1437 validation photos right; 98.3 % among the first five" in facts
+    assert f"128 {BY} 128 pixels" in facts
 
 
 def test_where_one_model_is_served_there_is_no_choice(
@@ -357,13 +357,13 @@ def test_of_several_models_one_is_chosen(show: Open, several: ServerThread, make
     tab.wait_for("document.querySelector('#model').innerText.startsWith('meliusnet13')")
     assert "elephant" in tab.evaluate("document.querySelector('#labels').textContent")
     facts = tab.evaluate("document.querySelector('#facts').textContent")
-    assert f"160 {BY} 160 pixels" in facts
+    assert f"128 {BY} 128 pixels" in facts
     assert "native" in facts
     tab.wait_for("document.querySelector('.times').innerText.startsWith('meliusnet13, ')")
     assert tab.evaluate("document.querySelectorAll('article').length") == 1
     assert tab.evaluate("document.querySelectorAll('article [aria-pressed=true]').length") == 0
     tab.click(".why")
-    tab.wait_for("document.querySelector('article img').naturalWidth === 160")
+    tab.wait_for("document.querySelector('article img').naturalWidth === 128")
     tab.evaluate("fetch = () => Promise.reject(new TypeError('no network')); 0")
     tab.evaluate(
         "(() => { const choice = document.querySelector('#models'); choice.value = 'tiny'; "
