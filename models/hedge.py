@@ -24,7 +24,7 @@ from models.command_line.figures import print_figures
 from models.command_line.main import make_parser, run_command
 from models.data.datasets import DataSet, open_data_set
 from models.data.hierarchies import Draft, read_draft
-from models.data.wordnet import find_leaves, make_draft, read_nouns
+from models.data.wordnet import find_leaves, make_draft, read_ids, read_nouns
 from models.errors import DataError
 from models.evaluation.hedging import (
     find_top1,
@@ -78,7 +78,7 @@ def _hedge(args: argparse.Namespace) -> None:
         draft = read_draft(args.hierarchy, labels)
     else:
         nouns = read_nouns(args.hierarchy)
-        given = _read_ids(args.ids) if args.ids else data.train.classes
+        given = read_ids(args.ids) if args.ids else data.train.classes
         leaves = find_leaves(nouns, labels, given)
         draft, classes = make_draft(nouns, labels, leaves), tuple(f"n{n:08d}" for n in leaves)
     named = set(data.train.classes) & set(classes)
@@ -91,16 +91,6 @@ def _hedge(args: argparse.Namespace) -> None:
     figures["hierarchy_sha256"] = sha256_of(args.hierarchy)
     print_figures(figures)
     print(f"{bundle.path}: {bundle.manifest.name}, with a `hierarchy`", file=sys.stderr)
-
-
-def _read_ids(path: Path) -> list[str]:
-    try:
-        return path.read_text("utf-8").split()
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path}: expected WordNet ids in UTF-8, one a line; found {error}. Correct the file, "
-            "or name another with --ids."
-        ) from error
 
 
 def fit_bundle(

@@ -228,3 +228,14 @@ def _choose_names(wordnet: WordNet, kept: Sequence[int], labels: Sequence[str]) 
         names[offset] = free[0]
         taken.add(free[0])
     return names
+
+
+def read_ids(path: Path) -> list[str]:
+    """The ids of a file, one a line or with spaces between them. Raises DataError."""
+    try:
+        return path.read_text("utf-8").split()
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path}: expected WordNet ids in UTF-8, one a line; found {error}. Correct the file, "
+            "or name another with --ids."
+        ) from error

@@ -110,14 +110,15 @@ def load_teacher(name: str) -> Asked:
 
 
 def load_bundle(folder: Path) -> tuple[Asked, tuple[str, ...]]:
-    """A bundle to ask, and its labels. Raises RuntimeFault."""
+    """A bundle to ask, and its labels: a logit for "other" is left out. Raises RuntimeFault."""
     engine = load_engine(folder)
     manifest = engine.bundle.manifest
     digest = hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
     name = f"{manifest.name} (manifest {digest[:12]})"
 
     def logits(inputs: Tensor) -> Tensor:
-        return torch.from_numpy(engine.predict(inputs.contiguous().numpy()))
+        found = engine.predict(inputs.contiguous().numpy())
+        return torch.from_numpy(found[:, : manifest.classes])
 
     return Asked(name, manifest.preprocessing, logits), tuple(manifest.labels)
 
