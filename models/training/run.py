@@ -54,8 +54,10 @@ def run_training(job: Job, processes: Processes | None = None) -> Checkpoint:
         processes.check_batch(job.recipe.batch)
     setup = set_up(job, device)
     splits = describe_splits(job.data)
-    if job.teachers_classes and job.teachers_classes.test_split:
-        splits["test"] = job.teachers_classes.test_split
+    if job.teachers_classes is not None:
+        splits.pop("test", None)  # the data's own, whose classes the student does not have
+        if job.teachers_classes.test_split is not None:
+            splits["test"] = job.teachers_classes.test_split
     shows = job.progress and processes.first
     images = decode_splits(job, setup.preprocessing, setup.stored_side, shows)
     images = relabel(job, setup, images, shows)

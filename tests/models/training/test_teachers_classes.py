@@ -115,6 +115,7 @@ def test_without_test_images_agreement_with_the_teachers_is_measured(
     record = read_record(data.with_name("run") / RECORD)
     assert record.test is not None
     assert (record.test.split, record.test.images) == ("validation", 4)
+    assert "test" not in record.data.splits  # the data's own test images were not looked at
 
 
 @pytest.mark.parametrize(
