@@ -167,7 +167,7 @@ $(TRAINED)/taught/answers.npz: $(TRAINED)/photos/train-0.npz $(TRAINED)/held-out
 	$(PYTHON) -m models.import_tflite $(GOOGLES) --out $(TRAINED)/mobilenet
 	$(PYTHON) -m models.teach $(TRAINED)/photos --teacher efficientnet-lite0 --teacher $(TRAINED)/mobilenet/int8 \
 	  --kinds models/recipes/teachers/everyday.toml --second service/bundles/small --max-images 2500 --max-others 15000 \
-	  --side 160 --apart-from $(TRAINED)/held-out --out $(@D)
+	  --side 160 --patterns 900 --apart-from $(TRAINED)/held-out --out $(@D)
 
 TRAIN_TAUGHT := $(PYTHON) -m models.train --data $(TRAINED)/taught --answers $(TRAINED)/taught/answers.npz --resume
 train-default: setup $(TRAINED)/taught/answers.npz ## train the default model again and export it (DATA=DIR TRAIN_ARGS='...')

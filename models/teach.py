@@ -7,7 +7,9 @@ or a bundle with ImageNet's 1,000 labels) once for every image, and writes to OU
 "unlabelled", and answers.npz, which models.train takes with --answers. An unlabelled image comes
 into the class whose probability is at least --sure; it is left out where no class has that, and
 where a second opinion, a bundle, finds one of the kinds of which ImageNet has few classes. Images
-that nearly repeat one of the sets of --apart-from are left out first.
+that nearly repeat one of the sets of --apart-from are left out first. --patterns adds generated
+images that show nothing (plain colours, noise, a covered lens) as "other"; nobody is asked about
+them.
 """
 
 from __future__ import annotations
@@ -22,12 +24,14 @@ import numpy as np
 from models.command_line.main import make_parser, run_command
 from models.data.datasets import open_data_set
 from models.data.decoded import decode_images
-from models.data.image_files import ImageFiles
+from models.data.image_files import ImageFiles, join_files
 from models.data.near_copies import find_near_copies, hash_files
+from models.data.others import OTHER
 from models.data.packs import check_no_images, fill_together, write_packs
+from models.data.patterns import make_patterns
 from models.data.preprocessing import whole_preprocessing
 from models.errors import DataError
-from models.teachers.answers import FILE, keep_likeliest, read_answers, write_answers
+from models.teachers.answers import FILE, add_answers, keep_likeliest, read_answers, write_answers
 from models.teachers.imagenet import ask, ask_new, load_bundle, load_teacher
 from models.teachers.kinds import as_targets, read_kinds
 from models.teachers.sort import UNLABELLED, limit_classes, name_classes, sort_unlabelled
@@ -58,6 +62,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--apart-from", type=Path, nargs="+", default=[], metavar="SET", help="sets to measure on"
     )
+    parser.add_argument(
+        "--patterns", type=int, default=0, metavar="N", help="generated images more (default 0)"
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder of packs and answers")
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
     return run_command(parser, arguments, _teach)
@@ -67,6 +74,11 @@ def _teach(args: argparse.Namespace) -> None:
     if not 0.5 < args.sure <= 1:
         raise DataError(f"expected --sure above 0.5, at most 1; found {args.sure}")
     kinds = read_kinds(args.kinds)
+    if args.patterns < 0 or (args.patterns and kinds.other != OTHER):
+        raise DataError(
+            f'expected --patterns of at least 0, for kinds whose rest is called "{OTHER}"; found '
+            f'{args.patterns} and "{kinds.other}"'
+        )
     check_no_images(args.out, ("train",))
     files = open_data_set(args.data).train
     others = (kinds.other, UNLABELLED)
@@ -84,15 +96,18 @@ def _teach(args: argparse.Namespace) -> None:
     found = sort_unlabelled(files, as_targets(answers, kinds, classes), kinds, args.sure, opinion)
     names = [teacher.name for teacher in teachers]
     stored = keep_likeliest(found.files.names, answers[list(found.kept)], names)
-    size = sum(len(found.files.read(i)) for i in range(len(found.files)))
+    patterns = make_patterns(args.patterns, args.side)
+    stored = add_answers(stored, patterns.names, kinds.find_others())
+    files = join_files([found.files, patterns])
+    size = sum(len(files.read(i)) for i in range(len(files)))
     with fill_together(args.out) as folder:
-        write_packs(found.files, folder, "train", max(1, -(-size // SHARD)))
+        write_packs(files, folder, "train", max(1, -(-size // SHARD)))
         write_answers(stored, folder / FILE)
-    for name, count in found.files.counts().items():
+    for name, count in files.counts().items():
         print(f"{name}: {count}")
     if copies:
         found.left_out["a near copy of an image to measure on"] += copies
-    print(f"{len(found.files)} images; left out: {dict(found.left_out) or 'none'}")
+    print(f"{len(files)} images; left out: {dict(found.left_out) or 'none'}")
 
 
 def _leave_out_near_copies(files: ImageFiles, sets: Sequence[Path]) -> tuple[ImageFiles, int]:

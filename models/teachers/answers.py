@@ -74,6 +74,22 @@ def keep_likeliest(
     )
 
 
+def add_answers(
+    answers: StoredAnswers, names: Sequence[str], classes: Sequence[int]
+) -> StoredAnswers:
+    """The same and, for more images, KEPT of these classes each, drawn by their number, alike.
+
+    They are for images that show nothing: over many of them all the classes are as likely.
+    """
+    drawn = [np.random.default_rng(i).permutation(classes)[:KEPT] for i in range(len(names))]
+    return StoredAnswers(
+        (*answers.names, *names),
+        np.concatenate([answers.classes, np.array(drawn, np.uint16).reshape(-1, KEPT)]),
+        np.concatenate([answers.probabilities, np.full((len(names), KEPT), 1 / KEPT, np.float16)]),
+        answers.teachers,
+    )
+
+
 def write_answers(answers: StoredAnswers, path: Path) -> None:
     """Writes FILE whole or not at all."""
     with write_whole(path) as stream:

@@ -25,6 +25,11 @@ class Kinds:
     unclear: frozenset[int]
     few_classes: frozenset[str]
 
+    def find_others(self) -> tuple[int, ...]:
+        """The classes of ImageNet that count for `other`."""
+        named = {member for members in self.groups.values() for member in members}
+        return tuple(i for i in range(CLASSES) if i not in named and i not in self.unclear)
+
     def matrix(self, classes: Sequence[str]) -> NDArray[np.float32]:
         """[CLASSES, len(classes)] of 0 and 1: whose column a class of ImageNet counts for.
 

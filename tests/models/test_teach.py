@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from models import teach
+from models.command_line.main import FAILED
 from models.data.datasets import open_data_set
 from models.data.preprocessing import whole_preprocessing
 from models.teachers.answers import CLASSES, FILE, read_answers
@@ -63,6 +64,26 @@ def test_unlabelled_images_are_sorted_and_answers_stored(data: Path, tmp_path: P
     blue = np.array(after.labels) == 0
     assert (answers.classes[blue, 0] == 0).all()
     assert answers.teachers == ("colours",)
+
+
+def test_images_that_show_nothing_are_other_and_nobody_is_asked(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kinds = tmp_path / "kinds.toml"
+    arguments = [str(data), "--teacher", "colours", "--kinds", str(kinds), "--side", "16"]
+    out = tmp_path / "taught"
+    assert teach.main([*arguments, "--patterns", "12", "--out", str(out), "--quiet"]) == 0
+    files = open_data_set(out).train
+    added = [name for name in files.names if name.startswith("other/patterns/")]
+    assert len(added) == 12
+    answers = read_answers(out / FILE).select(added, "")
+    assert (answers.classes > 1).all()  # blue and red are not among them
+    assert answers.dense()[:, :2].max() < 1e-3
+    for wrong in (["--patterns", "-1"], ["--patterns", "1"]):
+        if wrong[-1] == "1":
+            kinds.write_text(KINDS.replace('"other"', '"rest"'))
+        assert teach.main([*arguments, *wrong, "--out", str(tmp_path / "x"), "--quiet"]) == FAILED
+        assert "expected --patterns of at least 0" in capsys.readouterr().err
 
 
 def test_near_copies_of_images_to_measure_on_are_left_out(

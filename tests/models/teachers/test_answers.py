@@ -12,6 +12,7 @@ from models.teachers.answers import (
     CLASSES,
     KEPT,
     StoredAnswers,
+    add_answers,
     keep_likeliest,
     read_answers,
     write_answers,
@@ -65,3 +66,16 @@ def test_other_files_are_refused_by_name(tmp_path: Path) -> None:
     for name in ("none", "cut", "few", "kind", "high"):
         with pytest.raises(DataError, match=f"{name}.npz: expected"):
             read_answers(tmp_path / f"{name}.npz")
+
+
+def test_images_that_show_nothing_get_answers_of_these_classes_alone() -> None:
+    _, answers = make_answers()
+    wanted = range(100, 200)
+    more = add_answers(answers, [f"other/{i}" for i in range(200)], wanted)
+    assert more.names[:3] == answers.names
+    assert len(more.names) == 203
+    assert np.array_equal(more.classes[:3], answers.classes)
+    added = more.dense()[3:]
+    assert np.allclose(added[:, 100:200].sum(1), 1, atol=1e-3)
+    assert np.allclose(added.mean(0)[100:200], 0.01, atol=0.005)  # each as likely
+    assert add_answers(answers, [], wanted).classes.shape == answers.classes.shape

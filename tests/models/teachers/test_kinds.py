@@ -26,6 +26,13 @@ def test_every_class_counts_for_one_kind_or_for_other() -> None:
     assert as_targets(one_hot(2, 5, 7), PETS, NAMES).tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
 
 
+def test_other_has_all_classes_that_are_of_no_kind_and_clear() -> None:
+    others = PETS.find_others()
+    assert len(others) == CLASSES - 4
+    assert not {1, 2, 5, 9} & set(others)
+    assert as_targets(one_hot(*others[:20]), PETS, NAMES)[:, 2].tolist() == [1] * 20
+
+
 def test_unclear_classes_leave_the_others_shares() -> None:
     answer = (one_hot(1) * 0.2 + one_hot(9) * 0.5 + one_hot(5) * 0.3).astype(np.float32)
     assert torch.allclose(as_targets(answer, PETS, NAMES), torch.tensor([[0.4, 0.6, 0.0]]))
