@@ -25,12 +25,11 @@ Pattern = Callable[[np.random.Generator, int], Pixels]
 
 def _color(chance: np.random.Generator) -> Pixels:
     """[3], grey in half of the cases."""
-    drawn: Pixels = chance.uniform(0, 255, 1 if chance.random() < 0.5 else 3)
-    return np.broadcast_to(drawn, 3)
+    return np.full(3, chance.uniform(0, 255, 1 if chance.random() < 0.5 else 3))
 
 
 def _plain(chance: np.random.Generator, side: int) -> Pixels:
-    return np.broadcast_to(_color(chance), (side, side, 3))
+    return np.full((side, side, 3), _color(chance))
 
 
 def _dark(chance: np.random.Generator, side: int) -> Pixels:
@@ -60,7 +59,7 @@ def _noise(chance: np.random.Generator, side: int) -> Pixels:
         drawn = chance.uniform(0, 255, shape)
     else:
         drawn = chance.normal(chance.uniform(40, 215), chance.uniform(10, 80), shape)
-    return np.broadcast_to(drawn, (side, side, 3))
+    return np.full((side, side, 3), drawn)
 
 
 def _blotches(chance: np.random.Generator, side: int) -> Pixels:
