@@ -41,7 +41,8 @@ def _gradient(chance: np.random.Generator, side: int) -> Pixels:
     angle = chance.uniform(0, 2 * np.pi)
     rows, columns = np.mgrid[:side, :side] / side - 0.5
     share = np.clip(0.5 + rows * np.sin(angle) + columns * np.cos(angle), 0, 1)[..., np.newaxis]
-    return (1 - share) * _color(chance) + share * _color(chance)
+    mixed: Pixels = (1 - share) * _color(chance) + share * _color(chance)
+    return mixed
 
 
 def _stripes(chance: np.random.Generator, side: int) -> Pixels:
