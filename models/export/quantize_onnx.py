@@ -1,14 +1,15 @@
 """Makes the 8-bit version of a float bundle with ONNX Runtime's own quantizer.
 
 It is static and per channel, which ONNX Runtime runs fastest on CPUs. The ranges of the activations
-are measured on the photos of a folder, or on noise.
+are measured on the photos of a folder, on the training images of packs, or on noise.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.data.image_files import SUFFIXES, list_images
+from models.data.packs import find_packs, read_packs
 from models.errors import DataError
 from models.export.parity import compare_logits, parity_inputs
 from models.export.stored_answers import add_self_test
@@ -132,19 +134,27 @@ def quantize_graph(graph: Path, out: Path, images: Images) -> None:
 
 
 def read_photos(folder: Path, manifest: Manifest) -> Images:
-    """The photos below a folder as the network sees them, sorted by name: float32 [N, 3, H, W].
+    """Photos below a folder, or of its packs `train`, as the network sees them, in order.
 
-    Raises DataError if there is none, InvalidImage.
+    At most PHOTOS of them, evenly spaced: float32 [N, 3, H, W]. Raises DataError if there is none,
+    InvalidImage.
     """
-    files = list_images(folder)
-    if not files:
+    encoded = _find_photos(folder)
+    if not encoded:
         raise DataError(
-            f"{folder}: expected photos ({', '.join(SUFFIXES)}), found none. Name another "
-            "folder: --calibration DIR"
+            f"{folder}: expected photos ({', '.join(SUFFIXES)}) or packs of training images "
+            "(train.npz), found none. Name another folder: --calibration DIR"
         )
-    step = max(1, len(files) // PHOTOS)
+    step = max(1, len(encoded) // PHOTOS)
     reader = ImageReader(manifest.preprocessing)
-    return np.stack([reader.read_tensor(file.read_bytes()) for file in files[::step][:PHOTOS]])
+    return np.stack([reader.read_tensor(read()) for read in encoded[::step][:PHOTOS]])
+
+
+def _find_photos(folder: Path) -> list[Callable[[], bytes]]:
+    if packs := find_packs(folder, "train"):
+        files = read_packs(packs)
+        return [partial(files.read, i) for i in range(len(files))]
+    return [file.read_bytes for file in list_images(folder)]
 
 
 def _leave_accuracy_out(training: dict[str, Any] | None, bundle: Bundle) -> dict[str, Any] | None:

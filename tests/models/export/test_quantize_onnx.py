@@ -7,8 +7,14 @@ import numpy as np
 import onnx
 import pytest
 
+from models.data.image_files import read_folder
+from models.data.packs import write_packs
+from models.data.preprocessing import evaluation_preprocessing
 from models.export.__main__ import main as export
+from models.export.bundle import ExportOptions, Source, export_bundle
 from models.export.quantize_onnx import quantize_bundle, read_photos
+from models.networks.registry import build_network
+from models.training.initial_weights import read_start
 from runtime import Hierarchy, Level, Node, load_engine, read_bundle
 from runtime.bundle import ONNX_GRAPH, write_bundle
 from tests.runtime.images import make_noise
@@ -54,10 +60,15 @@ def test_graph_has_8_bits(bundle: Path, tmp_path: Path) -> None:
 
 
 def test_logits_of_a_trained_network_stay_near(photos: Path, tmp_path: Path) -> None:
-    trained = read_bundle(Path("service/bundles/mobilenet_v1"))
-    twin = quantize_bundle(trained, tmp_path / "int8", photos)
-    images = read_photos(photos, trained.manifest)
-    before, after = (load_engine(b, "onnx").predict(images) for b in (trained, twin))
+    name = "mobilenet_v1_0.25_small"
+    start = read_start(Path(f"models/weights/{name}.safetensors"))
+    network = build_network(name, len(start.classes))
+    assert start.begin(network, name, start.classes)
+    source = Source(network, start.classes, evaluation_preprocessing(64), training={"data": "tiny"})
+    whole = export_bundle(source, tmp_path / "float", ExportOptions(parity_inputs=2))
+    twin = quantize_bundle(whole, tmp_path / "int8", photos)
+    images = read_photos(photos, whole.manifest)
+    before, after = (load_engine(b, "onnx").predict(images) for b in (whole, twin))
     assert not np.array_equal(before, after)
     assert np.corrcoef(before.ravel(), after.ravel())[0, 1] > 0.98
 
@@ -101,3 +112,13 @@ def test_photos_are_read_from_all_folders(bundle: Path, photos: Path) -> None:
     images = read_photos(photos, read_bundle(bundle).manifest)
     assert images.shape == (4, 3, 32, 32)
     assert images.dtype == np.float32
+
+
+def test_photos_are_read_from_packs_too(bundle: Path, photos: Path, tmp_path: Path) -> None:
+    manifest = read_bundle(bundle).manifest
+    write_packs(read_folder(photos), tmp_path / "packs", "train", 2)
+    expected = read_photos(photos, manifest)
+    assert np.array_equal(read_photos(tmp_path / "packs", manifest), expected)
+    twin = quantize_bundle(read_bundle(bundle), tmp_path / "int8", tmp_path / "packs")
+    assert twin.manifest.quantization is not None
+    assert twin.manifest.quantization["calibration"]["images"] == 4
