@@ -3,8 +3,9 @@
 python -m models.quantize_onnx BUNDLE [--calibration DIR] --out DIR [--replace] makes an 8-bit
 network to compare others with. The quantization is static and per channel, which ONNX Runtime runs
 fastest on CPUs. The ranges of the activations are measured on the photos of a folder, or on its
-packs of training images (train.npz, train-0.npz, ...). An untrained network, or a trained one with --noise, is calibrated on noise: such a bundle is good for measuring
-time and memory only. A bundle that is already in --out is replaced only with --replace.
+packs of training images (train.npz or its shards). An untrained network, or a trained one with
+--noise, is calibrated on noise: such a bundle is good for measuring time and memory only. A bundle
+that is already in --out is replaced only with --replace.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--calibration",
         type=Path,
         metavar="DIR",
-        help=f"folder of photos, with sub-folders, or of packs; at most {PHOTOS} are read (untrained: noise)",
+        help=f"folder of photos, with sub-folders, or of packs; {PHOTOS} are read (untrained: noise)",
     )
     ranges.add_argument("--noise", action="store_true", help="calibrate a trained network on noise")
     parser.add_argument(
