@@ -169,6 +169,7 @@ $(TRAINED)/taught/answers.npz: $(TRAINED)/photos/train-0.npz $(TRAINED)/held-out
 	  --kinds models/recipes/teachers/everyday.toml --second service/bundles/small --max-images 2500 --max-others 15000 \
 	  --side 160 --patterns 900 --apart-from $(TRAINED)/held-out --out $(@D)
 
+OF_IMAGENET = --labels '$(DATA)/mobilenet_v1/imagenet_labels.txt' --test-data '$(DATA)' --test-set imagenette+imagewoof
 TRAIN_TAUGHT := $(PYTHON) -m models.train --data $(TRAINED)/taught --answers $(TRAINED)/taught/answers.npz --resume
 train-default: setup $(TRAINED)/taught/answers.npz ## train the default model again and export it (DATA=DIR TRAIN_ARGS='...')
 	$(TRAIN_TAUGHT) --config models/recipes/default.toml --out $(TRAINED)/96 $(TRAIN_ARGS)
@@ -181,8 +182,7 @@ train-default: setup $(TRAINED)/taught/answers.npz ## train the default model ag
 
 # The same student with ImageNet's 1,000 classes, from the teachers' answers: DATA has imagenette and imagewoof, too, to test on.
 imagenet-distilled: setup $(TRAINED)/taught/answers.npz ## train a student of 1,000 classes and export it to runs/imagenet-distilled (DATA=DIR TRAIN_ARGS='...')
-	$(TRAIN_TAUGHT) --config models/recipes/imagenet.toml --labels '$(DATA)/mobilenet_v1/imagenet_labels.txt' --start $(TRAINED)/128 \
-	  --test-data '$(DATA)' --test-set imagenette+imagewoof --out runs/imagenet $(TRAIN_ARGS)
+	$(TRAIN_TAUGHT) --config models/recipes/imagenet.toml $(OF_IMAGENET) --start $(TRAINED)/128 --out runs/imagenet $(TRAIN_ARGS)
 	$(PYTHON) -m models.export meliusnet24 --checkpoint runs/imagenet/checkpoint.pt --out runs/imagenet-distilled --replace
 
 # The small model learns at 128 pixels and is adapted to SERVED_SIZE, which TRAIN_ARGS --image-size must stay below.
@@ -193,9 +193,14 @@ train-small: setup runs/everyday-photos/test.npz ## train the small model again 
 	$(PYTHON) -m models.enlarge runs/small --data runs/everyday-photos --image-size $(SERVED_SIZE) --out runs/small-larger
 	$(PYTHON) -m models.export meliusnet13 --checkpoint runs/small-larger/checkpoint.pt --out service/bundles/small --replace
 
-train-baseline: setup runs/everyday-bees/test.npz ## train the MobileNet-v1 beside it (DATA=DIR TRAIN_ARGS='...')
-	$(PYTHON) -m models.train --config models/recipes/baseline.toml --data runs/everyday-bees --out runs/baseline --resume $(TRAIN_ARGS)
-	$(PYTHON) -m models.export mobilenet_v1_0.25_small --checkpoint runs/baseline/checkpoint.pt --out service/bundles/mobilenet_v1 --replace
+# MobileNet-v1 of the default's bytes, taught by the same answers on the same photos, then in 8 bits.
+train-baseline: setup $(TRAINED)/taught/answers.npz ## train the MobileNet-v1 beside the default and export it (DATA=DIR TRAIN_ARGS='...')
+	$(TRAIN_TAUGHT) --config models/recipes/baseline.toml $(OF_IMAGENET) --out $(TRAINED)/baseline-96 $(TRAIN_ARGS)
+	$(TRAIN_TAUGHT) --config models/recipes/baseline-128.toml --start $(TRAINED)/baseline-96 --out $(TRAINED)/baseline-128 $(TRAIN_ARGS)
+	@rm -rf $(TRAINED)/baseline-float $(TRAINED)/baseline-int8
+	$(PYTHON) -m models.export mobilenet_v1_0.75 --checkpoint $(TRAINED)/baseline-128/checkpoint.pt --out $(TRAINED)/baseline-float
+	$(PYTHON) -m models.quantize_onnx $(TRAINED)/baseline-float --calibration $(TRAINED)/taught --out $(TRAINED)/baseline-int8
+	$(PYTHON) -m models.known $(TRAINED)/baseline-int8 --data $(TRAINED)/held-out --out service/bundles/mobilenet_v1 --replace
 
 # ---- prove -----------------------------------------------------------------------------------------------------------
 # CI runs on a bare machine as root; a developer's machine is changed only on request.

@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--calibration",
         type=Path,
         metavar="DIR",
-        help=f"folder of photos, with sub-folders, or of packs: {PHOTOS} of them (untrained: noise)",
+        help=f"folder of photos, with sub-folders, or of packs; {PHOTOS} are read (else: noise)",
     )
     ranges.add_argument("--noise", action="store_true", help="calibrate a trained network on noise")
     parser.add_argument(

@@ -24,6 +24,7 @@ from models.report.comparisons import (
     sweep_shifts,
     validation_accuracies,
 )
+from models.report.equal_bytes import Member, describe_pair
 from models.report.hedged import describe_hedged
 from models.report.latency import Latencies
 from models.report.overview import CAPTION, make_overview
@@ -70,22 +71,24 @@ def make_report(
     references: Sequence[Reference] = (),
     default: Run | None = None,
     hedged: Mapping[str, HedgedRecord] | None = None,
+    pair: Sequence[Member] = (),
 ) -> str:
     """The text of RESULTS.md.
 
     notes: about the runs; default: the run that the default bundle was made from; hedged: what
-    models.hedge printed, by name.
+    models.hedge printed, by name; pair: two networks of about equal bytes that were taught alike.
     Raises DataError for a reference to other test images than a run's of the same data.
     """
     check_references(references, runs)
     parts = [
         "# Trained networks: measured",
+        *describe_pair(pair, latencies),
         make_overview(runs, lambda run: milliseconds(run, latencies), default),
         CAPTION,
         "Made by `python -m models.report` from the run records in [`runs/`](runs); every number "
         "in a table comes from one of them, from an answer of `python -m models.evaluate` in "
-        "`runs/references`, of `python -m models.hedge` in `runs/hedged`, from the networks' "
-        "modules (sizes, operations) or from "
+        "`runs/references`, of `python -m models.hedge` in `runs/hedged`, of `python -m "
+        "models.known` in `runs/held-out`, from the networks' modules (sizes, operations) or from "
         "`runs/latencies.json` (latency: one thread, batch 1, all networks in turns on "
         f"{format_machine(latencies.machine).splitlines()[0]}). Binary networks run on the "
         "native engine, MobileNet-v1 in float32 on ONNX Runtime.",
@@ -93,9 +96,8 @@ def make_report(
         *(["![Curves of the trainings](runs/curves.svg)"] if _have_epochs(runs) else []),
         *([notes.strip()] if notes else []),
     ]
-    for data in dict.fromkeys(run.data for run in runs):
-        mine = [run for run in runs if run.data == data]
-        parts += [f"## {data}", _describe_data(mine), _accuracy_table(mine, latencies)]
+    for title, mine in _by_task(runs).items():
+        parts += [f"## {title}", _describe_data(mine), _accuracy_table(mine, latencies)]
         parts += describe_claim(mine, latencies)
         parts += compare_pairs(mine)
         parts += sweep_shifts(mine)
@@ -111,6 +113,18 @@ def make_report(
     parts += describe_hedged(hedged or {})
     parts += ["## The runs", _runs_table(runs)]
     return "\n\n".join(parts) + "\n"
+
+
+def _by_task(runs: Sequence[Run]) -> dict[str, list[Run]]:
+    """Runs on the same data with the same classes: a student may learn those of its teachers."""
+    tasks: dict[tuple[str, tuple[str, ...]], list[Run]] = {}
+    for run in runs:
+        tasks.setdefault((run.data, run.record.data.classes), []).append(run)
+    names = [data for data, _ in tasks]
+    return {
+        data if names.count(data) == 1 else f"{data}, {len(classes):,} classes": mine
+        for (data, classes), mine in tasks.items()
+    }
 
 
 def _describe_data(runs: Sequence[Run]) -> str:

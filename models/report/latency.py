@@ -19,7 +19,7 @@ from models.export.bundle import ExportOptions, Source, export_bundle
 from models.networks.registry import build_network
 from models.records.record import Record
 from models.records.typed_json import Finite, as_json, parse_json
-from runtime import Bundle
+from runtime import Bundle, Manifest
 from runtime.engines.engine import load_engine
 from runtime.measurement.inputs import make_images
 from runtime.measurement.machine import describe_machine, pinned, show_progress
@@ -61,13 +61,20 @@ def key_of(record: Record) -> str:
     return " ".join([record.network, f"{side}px", f"{classes}c", *changes])
 
 
+def key_of_bundle(manifest: Manifest) -> str:
+    """Of a network as it is served, perhaps in 8 bits."""
+    return f"{manifest.name} {manifest.preprocessing.crop}px {manifest.classes}c, as served"
+
+
 def is_served(record: Record) -> bool:
     """Whether an engine runs it: none runs the full-precision reference of a binary network."""
     return bool(record.changes.get("binary", True))
 
 
-def measure_latencies(records: Sequence[Record], runs: int = 60) -> Latencies:
-    """Batch 1, one thread, all networks in turns."""
+def measure_latencies(
+    records: Sequence[Record], runs: int = 60, bundles: Sequence[Bundle] = ()
+) -> Latencies:
+    """Batch 1, one thread, all networks in turns; of records with random weights."""
     timers: dict[str, Timer] = {}
     engines: dict[str, str] = {}
     with TemporaryDirectory(prefix="bnn-latency-") as folder, pinned(1):
@@ -77,16 +84,22 @@ def measure_latencies(records: Sequence[Record], runs: int = 60) -> Latencies:
                 continue
             show_progress(f"exporting {key}")
             bundle = _export(record, Path(folder) / str(len(timers)))
-            name = "native" if bundle.manifest.plan else "onnx"
-            engine = load_engine(bundle, name, 1)
-            images = make_images(bundle, 1)
-            timers[key] = time_calls(lambda e=engine, x=images: e.predict(x))  # type: ignore[misc]
-            engines[key] = f"{engine.name}/{engine.implementation}"
+            timers[key], engines[key] = _time(bundle)
+        for bundle in bundles:
+            key = key_of_bundle(bundle.manifest)
+            timers[key], engines[key] = _time(bundle)
         seconds, failures = take_turns(timers, runs, show_progress)
     if failures:
         raise DataError("; ".join(failures.values()))
     networks = {key: _summarize(engines[key], times) for key, times in seconds.items()}
     return Latencies(machine=describe_machine(), threads=1, networks=networks)
+
+
+def _time(bundle: Bundle) -> tuple[Timer, str]:
+    """One image by the engine that serves it, and that engine's name."""
+    engine = load_engine(bundle, "native" if bundle.manifest.plan else "onnx", 1)
+    images = make_images(bundle, 1)
+    return time_calls(lambda: engine.predict(images)), f"{engine.name}/{engine.implementation}"
 
 
 def _summarize(engine: str, seconds: Sequence[float]) -> Latency:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.models.recorded_runs import report
+from tests.models.recorded_runs import make_record, report, write_run
 
 
 def test_seeds_share_a_row(runs: Path) -> None:
@@ -20,3 +20,13 @@ def test_every_run_says_where_it_comes_from(runs: Path) -> None:
         assert row in text
     assert "| a CPU, 2 threads | 2 | 2026-11-26 |" in text
     assert "not measured" in next(x for x in text.splitlines() if x.startswith("| mobilenet_v1 |"))
+
+
+def test_runs_with_other_classes_have_a_section_of_their_own(runs: Path) -> None:
+    data = make_record()["data"] | {"classes": ["a", "b", "c"], "labels": ["cat", "dog", "cow"]}
+    confusion = [[3, 1, 0], [0, 4, 0], [0, 0, 4]]
+    write_run(runs / "of-three", make_record(data=data), confusion)
+    headings = [line for line in report(runs).splitlines() if line.startswith("## ")]
+    assert "## pets, 3 classes" in headings
+    assert "## pets, 2 classes" in headings
+    assert "## pets" not in headings

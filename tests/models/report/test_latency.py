@@ -7,7 +7,14 @@ import pytest
 
 from models.errors import DataError
 from models.records.record import Record
-from models.report.latency import key_of, measure_latencies, read_latencies, write_latencies
+from models.report.latency import (
+    key_of,
+    key_of_bundle,
+    measure_latencies,
+    read_latencies,
+    write_latencies,
+)
+from runtime import read_bundle
 from tests.models.recorded_runs import make_record as make_content
 from tests.models.recorded_runs import parse_record
 
@@ -33,6 +40,14 @@ def test_networks_are_measured_once_by_their_engine(tmp_path: Path) -> None:
     assert all(row.median_ms > 0 for row in latencies.networks.values())
     write_latencies(latencies, tmp_path / "latencies.json")
     assert read_latencies(tmp_path / "latencies.json") == latencies
+
+
+def test_bundles_are_measured_as_they_are_served() -> None:
+    bundles = [read_bundle(Path("service/bundles") / name) for name in ("small", "mobilenet_v1")]
+    latencies = measure_latencies([], runs=2, bundles=bundles)
+    assert set(latencies.networks) == {key_of_bundle(bundle.manifest) for bundle in bundles}
+    engines = [latencies.networks[key_of_bundle(bundle.manifest)].engine for bundle in bundles]
+    assert [engine.partition("/")[0] for engine in engines] == ["native", "onnx"]
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"format": 9}'])

@@ -8,6 +8,7 @@ import pytest
 
 from models.report.__main__ import HEDGED, LATENCIES, REFERENCES, RESULTS, RUNS, main
 from models.report.document import BUNDLE, find_source, make_report, read_notes
+from models.report.equal_bytes import read_pair
 from models.report.hedged import read_hedged
 from models.report.latency import read_latencies
 from models.report.references import read_references
@@ -69,7 +70,8 @@ def test_report_of_this_repository_is_made_of_its_records() -> None:
     default = find_source(runs, BUNDLE)
     assert default is not None, "the run of the default bundle is not in the repository"
     hedged = read_hedged(RUNS / HEDGED)
-    expected = make_report(runs, latencies, read_notes(RUNS), references, default, hedged)
+    pair = read_pair(RUNS, runs)
+    expected = make_report(runs, latencies, read_notes(RUNS), references, default, hedged, pair)
     assert f"### Where {default.name}, the default model, errs" in expected
     assert RESULTS.read_text(encoding="utf-8") == expected
 
