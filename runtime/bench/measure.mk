@@ -18,8 +18,8 @@ $(COMPARED)/int8/meliusnet%/manifest.json: $(COMPARED_CODE) | setup
 $(COMPARED)/int8/mobilenet%/manifest.json: $(COMPARED)/float32/mobilenet%/manifest.json
 	@rm -rf $(@D)
 	$(PYTHON) -m models.quantize_onnx $(<D) --no-self-test --out $(@D)
-# 8-bit versions of Google's network and of the repository's are calibrated with PHOTOS, or with noise. The names of folders contain
-# a hash of the sources, so that another file or other photos give another folder.
+# The 8-bit version of Google's network is calibrated with PHOTOS, or with noise. The names of folders contain a hash of the sources, so
+# that another file or other photos give another folder.
 RANGES := noise
 ifneq (,$(filter compare,$(MAKECMDGOALS)))
 ifdef MOBILENET
@@ -37,13 +37,12 @@ ifdef MOBILENET
 $(GOOGLE)/$(RANGES)/manifest.json: $(GOOGLE)/float/manifest.json
 endif
 endif
-$(COMPARED)/repository/$(RANGES)/manifest.json: service/bundles/mobilenet_v1/manifest.json
 $(COMPARED)/%/$(RANGES)/manifest.json: | setup
 	@rm -rf $(@D) && mkdir -p $(dir $(@D))
 	$(PYTHON) -m models.quantize_onnx $(<D) $(if $(PHOTOS),--calibration '$(PHOTOS)',--noise) --out $(@D)
 
 COMPARED_BUNDLES := $(if $(MOBILENET),$(GOOGLE)/float $(GOOGLE)/$(RANGES)) \
-	service/bundles/mobilenet_v1 $(COMPARED)/repository/$(RANGES)
+	service/bundles/mobilenet_v1 service/bundles/small
 pair = --brief-case '$(1) and $(2), 224x224, random weights' \
 	$(foreach network,$(1) $(2),$(COMPARED)/float32/$(network) $(COMPARED)/int8/$(network))
 COMPARISON ?= runs/comparison
