@@ -15,24 +15,19 @@ from typing import Any
 
 import onnx
 
+from models.data.label_files import BACKGROUND, read_labels
 from models.data.preprocessing import SHORTER_SIDE
 from models.export.stored_answers import add_self_test
 from models.tflite.graph import build_tflite_graph
-from models.tflite.network import Convolution, Layer, TfliteError, join_parts
+from models.tflite.network import Convolution, Layer, join_parts
 from models.tflite.reader import read_tflite
 from runtime import Bundle, Manifest, Preprocessing
 from runtime.bundle import ONNX_GRAPH, check_replaceable, sha256_of, write_bundle
-from runtime.manifest import MAX_TEXT
 from runtime.plan import Plan
 
 PRECISIONS = ("float", "int8")  # names of the bundles' directories
 LABELS = "imagenet_labels.txt"
-BACKGROUND = "background"
 NAME_ENDS = "_quant"  # mobilenet_v1_1.0_224_quant_embedding_extractor.tflite
-
-
-class InvalidLabels(TfliteError):
-    """A file of labels that is missing, or not for the network."""
 
 
 def import_tflite(
@@ -42,10 +37,11 @@ def import_tflite(
     the first file, `reduce` that of the preprocessing.
 
     Both are built and pass their self-test before the first of them is written, each as a whole.
-    Raises TfliteError, OSError, BundleError, EngineUnavailable.
+    Raises TfliteError, DataError, OSError, BundleError, EngineUnavailable.
     """
     layers = join_parts([read_tflite(file) for file in files])
-    names = read_labels(labels or files[0].with_name(LABELS), layers[-1].output.shape[2])
+    outputs = layers[-1].output.shape[2]
+    names = read_labels(labels or files[0].with_name(LABELS), (outputs,))
     if names[0] == BACKGROUND:
         layers, names = _drop_first_class(layers), names[1:]
     for precision in PRECISIONS:
@@ -62,33 +58,6 @@ def import_tflite(
             tested = add_self_test(manifest, {ONNX_GRAPH: graph}, folder)
             ready.append((out / precision, manifest, tested))
         return [write_bundle(*bundle) for bundle in ready]
-
-
-def read_labels(file: Path, outputs: int) -> tuple[str, ...]:
-    """One label a line, as many as the network has outputs. Raises InvalidLabels, OSError."""
-    if not file.is_file():
-        raise InvalidLabels(
-            f"{file}: expected a file with one label a line, found none. Name it: --labels FILE"
-        )
-    try:
-        labels = tuple(line.strip() for line in file.read_text("utf-8").splitlines())
-    except UnicodeDecodeError as error:
-        raise InvalidLabels(
-            f"{file}: expected text in UTF-8, found {error}. Name another file: --labels FILE"
-        ) from error
-    if len(labels) != outputs:
-        raise InvalidLabels(
-            f"{file}: expected {outputs} labels, one a line, as the network has outputs; found "
-            f"{len(labels)}. Name the network's own file with --labels FILE; where it has no line "
-            f"for the first output, put {BACKGROUND!r} there."
-        )
-    for number, label in enumerate(labels, 1):
-        if not label or not label.isprintable() or len(label) > MAX_TEXT:
-            raise InvalidLabels(
-                f"{file}, line {number}: expected a printable label of at most {MAX_TEXT} "
-                f"characters, found {label[:80]!r}. Correct the line."
-            )
-    return labels
 
 
 def _drop_first_class(layers: Sequence[Layer]) -> tuple[Layer, ...]:

@@ -16,13 +16,11 @@ import torch
 from models.data.datasets import DataSet
 from models.data.decoded import LabelledImages, decode_images
 from models.data.image_files import ImageFiles
+from models.data.label_files import BACKGROUND, read_labels
 from models.errors import DataError
 from models.records.training_run import Split
 from models.teachers.answers import CLASSES, StoredAnswers
 from runtime.images import Preprocessing
-from runtime.manifest import MAX_TEXT
-
-BACKGROUND = "background"  # a first line of some lists, of no class
 
 
 @dataclass(frozen=True)
@@ -39,18 +37,15 @@ class TeachersClasses:
 
 def read_names(path: Path) -> tuple[str, ...]:
     """One class a line, 1,000 lines or one more for the background. Raises DataError."""
-    try:
-        names = tuple(line.strip() for line in path.read_text("utf-8").splitlines())
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: expected a list of ImageNet's classes; found {error}") from error
-    names = names[1:] if names[:1] == (BACKGROUND,) else names
-    bad = [n for n in names if not n or not n.isprintable() or len(n) > MAX_TEXT]
-    if len(names) != CLASSES or bad:
+    names = read_labels(path, (CLASSES, CLASSES + 1))
+    if len(names) == CLASSES:
+        return tell_apart(names)
+    if names[0] != BACKGROUND:
         raise DataError(
-            f"{path}: expected {CLASSES} printable names of at most {MAX_TEXT} characters, one a "
-            f"line; found {len(names)}{', ' if bad else ''}{', '.join(map(repr, bad[:3]))}"
+            f"{path}: expected {BACKGROUND!r} in the first of {CLASSES + 1} lines; found "
+            f"{names[0]!r:.80}. Name a list of ImageNet's classes: --labels FILE"
         )
-    return tell_apart(names)
+    return tell_apart(names[1:])
 
 
 def tell_apart(names: Sequence[str]) -> tuple[str, ...]:

@@ -13,8 +13,7 @@ from models.data.augmentation import normalize
 from models.data.decoded import decode_images
 from models.data.image_files import ImageFiles
 from models.evaluation.accuracy import decode_reduced, measure_accuracy
-from models.tflite import convert as module
-from models.tflite.convert import import_tflite, read_labels
+from models.tflite.convert import import_tflite
 from models.tflite.network import join_parts
 from models.tflite.reader import read_tflite
 from runtime import (
@@ -111,25 +110,6 @@ def test_importing_again_replaces_the_bundles(rng: np.random.Generator, tmp_path
     one, two = (import_tflite(files, tmp_path / "out") for _ in range(2))
     assert [bundle.manifest for bundle in one] == [bundle.manifest for bundle in two]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["float", "int8"]
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"a\nb\nc", r"expected 5 labels.*found 3.*'background'"),
-        (b"background\n\nb\nc\nd", r"line 2: expected a printable label.*found ''"),
-        (b"background\na\tb\nb\nc\nd", "line 2: expected a printable label"),
-        (b"background\n" + b"a" * 201 + b"\nb\nc\nd", "at most 200 characters"),
-        (b"\xff\xfe", "expected text in UTF-8"),
-        (None, r"expected a file with one label a line, found none.*--labels FILE"),
-    ],
-)
-def test_wrong_labels_are_explained(tmp_path: Path, content: bytes | None, message: str) -> None:
-    file = tmp_path / "labels.txt"
-    if content is not None:
-        file.write_bytes(content)
-    with pytest.raises(module.InvalidLabels, match=message):
-        read_labels(file, CLASSES)
 
 
 def test_network_that_does_not_run_is_not_written(
