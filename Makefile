@@ -166,8 +166,9 @@ $(TRAINED)/taught/answers.npz: $(TRAINED)/photos/train-0.npz $(TRAINED)/held-out
 	@rm -rf $(@D) $(TRAINED)/mobilenet
 	$(PYTHON) -m models.import_tflite $(GOOGLES) --out $(TRAINED)/mobilenet
 	$(PYTHON) -m models.teach $(TRAINED)/photos --teacher efficientnet-lite0 --teacher $(TRAINED)/mobilenet/int8 \
-	  --kinds models/recipes/teachers/everyday.toml --second service/bundles/small --max-images 2500 --max-others 15000 \
-	  --side 160 --patterns 900 --apart-from $(TRAINED)/held-out --out $(@D)
+	  --kinds models/recipes/teachers/everyday.toml --second service/bundles/small \
+	  --max-images 2500 fish=7000 bird=4500 spider=2800 --max-others 15000 --side 160 --patterns 900 \
+	  --apart-from $(TRAINED)/held-out --out $(@D)
 
 OF_IMAGENET = --labels '$(DATA)/mobilenet_v1/imagenet_labels.txt' --test-data '$(DATA)' --test-set imagenette+imagewoof
 TRAIN_TAUGHT := $(PYTHON) -m models.train --data $(TRAINED)/taught --answers $(TRAINED)/taught/answers.npz --resume

@@ -34,7 +34,13 @@ from models.errors import DataError
 from models.teachers.answers import FILE, add_answers, keep_likeliest, read_answers, write_answers
 from models.teachers.imagenet import ask, ask_new, load_bundle, load_teacher
 from models.teachers.kinds import as_targets, read_kinds
-from models.teachers.sort import UNLABELLED, limit_classes, name_classes, sort_unlabelled
+from models.teachers.sort import (
+    UNLABELLED,
+    limit_classes,
+    name_classes,
+    parse_limits,
+    sort_unlabelled,
+)
 
 SHARD = 55 * 2**20  # bytes of a pack, about
 
@@ -51,7 +57,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--side", type=int, default=176, help="of the decoded images (default 176)")
     parser.add_argument(
-        "--max-images", type=int, help="of a kind, chosen by content (default: all)"
+        "--max-images",
+        nargs="+",
+        default=(),
+        metavar="N",
+        help="of a kind, chosen by content; CLASS=N of one kind (default: all)",
     )
     parser.add_argument(
         "--max-others", type=int, help='of "other", and of "unlabelled" (default: all)'
@@ -82,7 +92,8 @@ def _teach(args: argparse.Namespace) -> None:
     check_no_images(args.out, ("train",))
     files = open_data_set(args.data).train
     others = (kinds.other, UNLABELLED)
-    limits = {c: args.max_others if c in others else args.max_images for c in files.classes}
+    limits = parse_limits(args.max_images, [c for c in files.classes if c not in others])
+    limits |= dict.fromkeys(others, args.max_others)
     files, copies = _leave_out_near_copies(limit_classes(files, limits), args.apart_from)
     classes = name_classes(files)
     kinds.matrix(classes)  # a list of kinds that does not fit is told before hours of asking

@@ -70,7 +70,8 @@ def test_from_sources_to_a_bundle_that_knows_none_of_these(
     run(gather, tmp_path / "elsewhere.toml", *where, *listed, "--out", sets / "held-out")
     run(
         *(teach.main, sets / "photos", "--teacher", "colours", "--kinds", tmp_path / "kinds.toml"),
-        *("--side", "64", "--patterns", "6", "--apart-from", sets / "held-out"),
+        *("--side", "64", "--patterns", "6", "--max-images", "20", "red=16"),
+        *("--apart-from", sets / "held-out"),
         *("--out", sets / "taught", "--quiet"),
     )
     taught = ("--data", sets / "taught", "--answers", sets / "taught" / FILE, *SMALL)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.data.image_files import ImageFiles
+from models.errors import DataError
 from models.teachers.kinds import Kinds
 
 UNLABELLED = "unlabelled"
@@ -29,6 +30,27 @@ class Sorted:
 def name_classes(files: ImageFiles) -> tuple[str, ...]:
     """The student's classes: those of the files without UNLABELLED."""
     return tuple(name for name in files.classes if name != UNLABELLED)
+
+
+def parse_limits(texts: Sequence[str], classes: Sequence[str]) -> dict[str, int | None]:
+    """How many images of each class, from texts: a number for all, CLASS=NUMBER for one; None: all.
+
+    Raises DataError for another text, a class that is not among `classes`, a number below 1.
+    """
+    general: int | None = None
+    special: dict[str, int] = {}
+    for text in texts:
+        name, sign, number = text.rpartition("=")
+        if not number.isdecimal() or int(number) < 1 or (sign and name not in classes):
+            raise DataError(
+                f"expected a number of images above 0, or CLASS=NUMBER with one of "
+                f"{', '.join(classes)}; found {text!r:.80}"
+            )
+        if sign:
+            special[name] = int(number)
+        else:
+            general = int(number)
+    return {name: special.get(name, general) for name in classes}
 
 
 def limit_classes(files: ImageFiles, limits: Mapping[str, int | None]) -> ImageFiles:

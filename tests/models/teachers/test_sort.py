@@ -1,11 +1,19 @@
 """models.teachers.sort: sure answers become labels, unsure and doubted images are left out."""
 
 import numpy as np
+import pytest
 import torch
 
 from models.data.image_files import ImageFiles
+from models.errors import DataError
 from models.teachers.kinds import Kinds
-from models.teachers.sort import UNLABELLED, limit_classes, name_classes, sort_unlabelled
+from models.teachers.sort import (
+    UNLABELLED,
+    limit_classes,
+    name_classes,
+    parse_limits,
+    sort_unlabelled,
+)
 
 KINDS = Kinds({"cat": (1,), "flower": (2,)}, "other", frozenset(), frozenset({"flower"}))
 CLASSES = ("cat", "flower", "other", UNLABELLED)
@@ -43,3 +51,15 @@ def test_of_large_classes_the_same_images_are_kept_whatever_their_order() -> Non
     assert kept.counts() == {"cat": 1, "flower": 0, "other": 0, UNLABELLED: 2}
     turned = limit_classes(FILES.select([4, 3, 2, 1, 0]), limits)
     assert sorted(turned.names) == sorted(kept.names)
+
+
+def test_limits_are_for_all_classes_or_for_one() -> None:
+    assert parse_limits(["5", "cat=7"], ["cat", "dog"]) == {"cat": 7, "dog": 5}
+    assert parse_limits(["cat=7"], ["cat", "dog"]) == {"cat": 7, "dog": None}
+    assert parse_limits([], ["cat"]) == {"cat": None}
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1", "x", "cow=5", "cat=", "cat=0", "=5"])
+def test_other_limits_are_refused(text: str) -> None:
+    with pytest.raises(DataError, match="CLASS=NUMBER with one of cat, dog"):
+        parse_limits(["5", text], ["cat", "dog"])
