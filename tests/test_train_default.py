@@ -75,17 +75,23 @@ def test_from_sources_to_a_bundle_that_knows_none_of_these(
         *("--out", sets / "taught", "--quiet"),
     )
     taught = ("--data", sets / "taught", "--answers", sets / "taught" / FILE, *SMALL)
-    first, second = tmp_path / "64", tmp_path / "80"
+    first, second, last = tmp_path / "64", tmp_path / "imagenet", tmp_path / "80"
+    (tmp_path / "names.txt").write_text("\n".join(f"class {i}" for i in range(CLASSES)))
     kinds = ("--kinds", tmp_path / "kinds.toml", "--stored-side", "90", "--resize")
     run(
         *(train, "--config", RECIPES / "default.toml", *taught, "--image-size", "64"),
         *(*kinds, "72", "--validation-share", "0.2", "--out", first),
     )
     run(
-        *(train, "--config", RECIPES / "default-128.toml", *taught, "--image-size", "80"),
-        *(*kinds, "90", "--validation-share", "0.2", "--start", first, "--out", second),
+        *(train, "--config", RECIPES / "imagenet.toml", *taught, "--image-size", "80"),
+        *("--labels", tmp_path / "names.txt", "--stored-side", "90", "--resize", "90"),
+        *("--validation-share", "0.2", "--start", first, "--out", second),
     )
-    checkpoint = ("--checkpoint", second / "checkpoint.pt", "--parity-inputs", "2")
+    run(
+        *(train, "--config", RECIPES / "default-128.toml", *taught, "--image-size", "80"),
+        *(*kinds, "90", "--validation-share", "0.2", "--start", second, "--out", last),
+    )
+    checkpoint = ("--checkpoint", last / "checkpoint.pt", "--parity-inputs", "2")
     run(export, "meliusnet24", *checkpoint, "--out", tmp_path / "unfitted")
     fitted = tmp_path / "fitted"
     run(known, tmp_path / "unfitted", "--data", sets / "held-out", "--out", fitted, "--quiet")
@@ -105,10 +111,29 @@ def test_from_sources_to_a_bundle_that_knows_none_of_these(
     assert hedged.known == manifest.known
 
 
-def test_both_steps_train_the_same_network_on_the_same_answers() -> None:
-    first, second = (
-        tomllib.loads((RECIPES / f"{name}.toml").read_text()) for name in ("default", "default-128")
+def test_all_steps_train_the_same_network_on_the_same_answers() -> None:
+    first, second, last = (
+        tomllib.loads((RECIPES / f"{name}.toml").read_text())
+        for name in ("default", "imagenet", "default-128")
     )
-    for key in ("network", "kinds", "data-name", "freeze", "balance", "distillation"):
-        assert first[key] == second[key]
-    assert first["image-size"] < second["image-size"]
+    for key in ("network", "data-name", "freeze"):
+        assert first[key] == second[key] == last[key]
+    for key in ("kinds", "balance", "distillation"):
+        assert first[key] == last[key]
+    for key in ("image-size", "resize", "stored-side"):
+        assert first[key] < second[key] == last[key]
+    assert "kinds" not in second
+
+
+def test_the_baseline_learns_as_the_default_does() -> None:
+    steps = {
+        name: tomllib.loads((RECIPES / f"{name}.toml").read_text())
+        for name in ("imagenet", "baseline", "default-128", "baseline-128")
+    }
+    assert steps["baseline"]["distillation"] == steps["imagenet"]["distillation"] == 1
+    free = {"network", "freeze", "optimizer", "learning-rate", "epochs", "mixed-precision"}
+    ours, theirs = (
+        {key: value for key, value in steps[name].items() if key not in free}
+        for name in ("default-128", "baseline-128")
+    )
+    assert ours == theirs
