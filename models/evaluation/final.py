@@ -68,9 +68,11 @@ def measure_final(
         on_validation = measure(known, validation.labels)
         if temperature.fitted:
             after = calibration_error(logits, images.labels, temperature.temperature)
+    shown = len(images.labels.unique())
     accuracy = FinalAccuracy(
         split=split,
         **asdict(measure(logits, images.labels)),
+        classes_shown=shown if shown < len(images.classes) else None,
         positive_share=positive_share(),
         calibration_error=calibration_error(logits, images.labels),
         calibration_error_with_temperature=after,

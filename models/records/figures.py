@@ -25,6 +25,7 @@ class Accuracy:
 class FinalAccuracy:
     """Accuracy of a split at the end, with calibration errors in percent.
 
+    classes_shown: how many of the network's classes the images show, where these are not all.
     positive_share: of binary activations that are +1; None of a network without.
     """
 
@@ -33,6 +34,7 @@ class FinalAccuracy:
     top5: Finite
     loss: Finite
     images: int
+    classes_shown: OptionalCount = None
     positive_share: Finite | None = None
     calibration_error: Finite
     calibration_error_with_temperature: OptionalFinite = None

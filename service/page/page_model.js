@@ -116,10 +116,11 @@ function makeElement(tag, text) {
   return element;
 }
 
-function describeAccuracy({ split, top1, top5, images }) {
+function describeAccuracy({ split, top1, top5, images, classes_shown: shown }) {
   const five = top5 ? `; ${top5.toFixed(1)} % among the first five` : "";
   const photos = split === "validation" ? "validation photos" : "test photos";
-  return `${top1.toFixed(1)} % of ${images} ${photos} right${five}`;
+  const some = shown ? `, which show ${shown} of its classes` : "";
+  return `${top1.toFixed(1)} % of ${images} ${photos} right${five}${some}`;
 }
 
 describe();

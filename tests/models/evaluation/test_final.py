@@ -10,6 +10,7 @@ from models.data.decoded import LabelledImages
 from models.data.preprocessing import evaluation_preprocessing
 from models.evaluation.final import MIN_IMAGES, FinalFigures, measure_final
 from models.records.figures import Temperature
+from models.records.typed_json import as_json
 
 SPEC = evaluation_preprocessing(4)
 
@@ -38,6 +39,8 @@ def test_the_test_part_is_measured_and_validation_is_the_other(tmp_path: Path) -
     assert calibration
     assert (accuracy.split, accuracy.top1, accuracy.images) == ("test", 75.0, 4)
     assert accuracy.positive_share is None
+    assert accuracy.classes_shown is None
+    assert "classes_shown" not in as_json(accuracy)
     assert calibration == Temperature(1.0, 2, fitted=False)
     assert seen
     assert (seen.top1, seen.images) == (100.0, 2)
@@ -45,6 +48,14 @@ def test_the_test_part_is_measured_and_validation_is_the_other(tmp_path: Path) -
     with table.open(newline="") as stream:
         (_, *rows) = csv.reader(stream)
     assert rows == [["dark one", "1", "0"], ["bright one", "1", "2"]]
+
+
+def test_images_of_some_classes_alone_are_told(tmp_path: Path) -> None:
+    test = images([1, 1], [255, 0])
+    final = measure_final(Colour(), test, None, SPEC, ("a", "b"), tmp_path / "c.csv")
+    assert final.test
+    assert final.test.classes_shown == 1
+    assert as_json(final.test)["classes_shown"] == 1
 
 
 def test_without_a_test_part_validation_is_measured(tmp_path: Path) -> None:
