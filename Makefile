@@ -147,8 +147,8 @@ runs/everyday-bees/test.npz runs/everyday-sharp/test.npz runs/everyday-photos/te
 	@rm -rf $(@D)
 	$(PYTHON) -m models.groups $< $(foreach set,$(GROUPED_SETS),--from $(set)='$(DATA)/$(set)') --out $(@D)
 
-# The default model from the lists of its sources: DATA has clones/OWNER/NAME, mobilenet_v1/*.tflite, imagenette and imagewoof. Teachers
-# label its photos, it learns the kinds at 96 pixels, the teachers' 1,000 classes at 128 and the kinds again, and its "none of these" and its certainties are fitted on photos of other sources. A resumed run
+# The default model from the lists of its sources: DATA has clones/OWNER/NAME and mobilenet_v1/*.tflite. Teachers label its photos,
+# it learns at 96 and at 128 pixels, and its "none of these" and its certainties are fitted on photos of other sources. A resumed run
 # continues from its checkpoint. The new bundle replaces the served one only here. TRAIN_ARGS may not change --out.
 TRAINED := runs/default
 GOOGLES := $(addprefix '$(DATA)'/mobilenet_v1/,mobilenet_v1_1.0_224_quant_embedding_extractor.tflite mobilenet_quant_v1_224_head_layers.tflite)
@@ -174,19 +174,17 @@ OF_IMAGENET = --labels '$(DATA)/mobilenet_v1/imagenet_labels.txt' --test-data '$
 TRAIN_TAUGHT := $(PYTHON) -m models.train --data $(TRAINED)/taught --answers $(TRAINED)/taught/answers.npz --resume
 train-default: setup $(TRAINED)/taught/answers.npz ## train the default model again and export it (DATA=DIR TRAIN_ARGS='...')
 	$(TRAIN_TAUGHT) --config models/recipes/default.toml --out $(TRAINED)/96 $(TRAIN_ARGS)
-	$(TRAIN_TAUGHT) --config models/recipes/imagenet.toml $(OF_IMAGENET) --start $(TRAINED)/96 --out $(TRAINED)/imagenet $(TRAIN_ARGS)
-	$(TRAIN_TAUGHT) --config models/recipes/default-128.toml --start $(TRAINED)/imagenet --out $(TRAINED)/128 $(TRAIN_ARGS)
+	$(TRAIN_TAUGHT) --config models/recipes/default-128.toml --start $(TRAINED)/96 --out $(TRAINED)/128 $(TRAIN_ARGS)
 	@rm -rf $(TRAINED)/unfitted $(TRAINED)/knowing
 	$(PYTHON) -m models.export meliusnet24 --checkpoint $(TRAINED)/128/checkpoint.pt --out $(TRAINED)/unfitted
 	$(PYTHON) -m models.known $(TRAINED)/unfitted --data $(TRAINED)/held-out --out $(TRAINED)/knowing
 	$(PYTHON) -m models.hedge $(TRAINED)/knowing --data $(TRAINED)/held-out --hierarchy models/recipes/hierarchies/everyday.toml \
 	  --out service/bundles/default --replace
 
-# The same student with ImageNet's 1,000 classes, which is a step on the way to the default.
+# The same student with ImageNet's 1,000 classes, from the teachers' answers: DATA has imagenette and imagewoof, too, to test on.
 imagenet-distilled: setup $(TRAINED)/taught/answers.npz ## train a student of 1,000 classes and export it to runs/imagenet-distilled (DATA=DIR TRAIN_ARGS='...')
-	$(TRAIN_TAUGHT) --config models/recipes/default.toml --out $(TRAINED)/96 $(TRAIN_ARGS)
-	$(TRAIN_TAUGHT) --config models/recipes/imagenet.toml $(OF_IMAGENET) --start $(TRAINED)/96 --out $(TRAINED)/imagenet $(TRAIN_ARGS)
-	$(PYTHON) -m models.export meliusnet24 --checkpoint $(TRAINED)/imagenet/checkpoint.pt --out runs/imagenet-distilled --replace
+	$(TRAIN_TAUGHT) --config models/recipes/imagenet.toml $(OF_IMAGENET) --start $(TRAINED)/128 --out runs/imagenet $(TRAIN_ARGS)
+	$(PYTHON) -m models.export meliusnet24 --checkpoint runs/imagenet/checkpoint.pt --out runs/imagenet-distilled --replace
 
 # The small model learns at 128 pixels and is adapted to SERVED_SIZE, which TRAIN_ARGS --image-size must stay below.
 SERVED_SIZE ?= 160

@@ -57,6 +57,12 @@ def test_only_what_is_between_the_marks_changes(root: Path) -> None:
         (MANIFESTS[0], r'"top1": [\d.]+', '"top1": 12.34', "pixels): 12.34 % top-1 of "),
         (MANIFESTS[0], '"bird"', '"auk"', "**Classes of `default`**, 22: auk, boat,"),
         ("models/RESULTS.md", r"160x160 \| 79\.3 ", "160x160 | 12.3 ", "MeliusNet22: 12.3 %"),
+        (
+            "models/RESULTS.md",
+            r"random weights \| [\d.]+ ",
+            "random weights | 12.3 ",
+            ": 12.3 % of held",
+        ),
         ("loadtests/RESULTS.md", r"\| 5\.19 \| 1 \|", "| 7.77 | 1 |", "`small` 7.77 ms"),
         ("runtime/bench/README.md", r"57\.20 \| 11\.0 ", "57.20 | 12.3 ", "12.3 times as long"),
         ("runtime/bench/README.md", r"44\.4: 0\.71x", "44.4: 0.01x", "Pi 4 0.01 to "),

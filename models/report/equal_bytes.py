@@ -91,12 +91,13 @@ def describe_pair(members: Sequence[Member], latencies: Latencies) -> list[str]:
     figures = members[0].held_out.test
     return [
         make_table(HEAD, [_write_row(member, latencies) for member in members]),
-        "**The claim, on equal terms**: about equal bytes, the same teachers, photos and pixels. "
-        f"Measured as they are served, on {figures.images_known:,} photos of "
+        "**The claim, on nearly equal terms**: about equal bytes, the same teachers, photos and "
+        f"pixels. Measured as they are served, on {figures.images_known:,} photos of "
         f"{len(figures.top1_by_label)} kinds and {figures.images_far + figures.images_near:,} "
         "others, from repositories that trained neither ([how](README.md#held-out)). MeliusNet's "
         "binary weights take a bit each, MobileNet-v1's take 8. Photos seen and minutes of one "
-        "core are those of the runs named; what came before is in the column before the figures.",
+        "core are those of the runs named. **The start is not equal** where one was initialised "
+        "from weights: it had learned before, often for longer than these minutes.",
     ]
 
 

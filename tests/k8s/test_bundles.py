@@ -35,7 +35,7 @@ def mount_config_map(bundle: Path, mount: Path) -> None:
         (mount / name).symlink_to(f"..data/{name}")
 
 
-@pytest.mark.parametrize(("name", "engine"), [("small", "native"), ("mobilenet_v1", "onnx")])
+@pytest.mark.parametrize(("name", "engine"), [("small", "native"), ("small", "onnx")])
 def test_bundle_in_a_config_map_is_served(name: str, engine: str, tmp_path: Path) -> None:
     mount_config_map(BUNDLES / name, tmp_path / "bundle")
     assert read_bundle(tmp_path / "bundle").manifest == read_bundle(BUNDLES / name).manifest
