@@ -51,7 +51,7 @@ def test_measures_accuracy_on_the_same_files(
         (tmp_path / "data" / label).mkdir(parents=True)
         image = (photos / f"{name}.jpg").read_bytes()
         (tmp_path / "data" / label / f"{name}.jpg").write_bytes(image)
-    case = ["--brief-case", "x", "service/bundles/default", "service/bundles/mobilenet_v1"]
+    case = ["--brief-case", "x", "service/bundles/default", "service/bundles/small"]
     options = [*SHORT, "--data", str(tmp_path / "data"), *case]
     status, found, printed = run_tool("comparison", *options)
     assert status in (0, 3), printed

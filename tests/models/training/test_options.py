@@ -137,7 +137,11 @@ def test_every_recipe_of_the_repository_is_one(repository: Path) -> None:
         ("sharp", "meliusnet13-everyday-sharp"),
         ("small", "meliusnet13-everyday-photos"),
         ("even", "meliusnet13-everyday-even"),
-        ("baseline", "mobilenet025-everyday"),
+        ("everyday-baseline", "mobilenet025-everyday"),
+        ("default-128", "meliusnet24-everyday-taught"),
+        ("imagenet", "meliusnet24-imagenet"),
+        ("baseline", "mobilenet075-imagenet"),
+        ("baseline-128", "mobilenet075-everyday-taught"),
     ],
 )
 def test_recipes_are_those_of_the_runs_in_the_report(name: str, of: str, repository: Path) -> None:
