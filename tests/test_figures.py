@@ -63,7 +63,12 @@ def test_only_what_is_between_the_marks_changes(root: Path) -> None:
             "random weights | 12.3 ",
             ": 12.3 % of held",
         ),
-        ("loadtests/RESULTS.md", r"(128x128 \|.*) [\d.]+ \| 1 \|", r"\1 7.77 | 1 |", "`default` 7.77 ms"),
+        (
+            "loadtests/RESULTS.md",
+            r"(128x128 \|.*) [\d.]+ \| 1 \|",
+            r"\1 7.77 | 1 |",
+            "`default` 7.77 ms",
+        ),
         ("runtime/bench/README.md", r"57\.20 \| 11\.0 ", "57.20 | 12.3 ", "12.3 times as long"),
         ("runtime/bench/README.md", r"44\.4: 0\.71x", "44.4: 0.01x", "Pi 4 0.01 to "),
         (
