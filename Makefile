@@ -194,7 +194,8 @@ train-small: setup runs/everyday-photos/test.npz ## train the small model again 
 	$(PYTHON) -m models.enlarge runs/small --data runs/everyday-photos --image-size $(SERVED_SIZE) --out runs/small-larger
 	$(PYTHON) -m models.export meliusnet13 --checkpoint runs/small-larger/checkpoint.pt --out service/bundles/small --replace
 
-# MobileNet-v1 of the default's bytes, taught by the same answers on the same photos, then in 8 bits.
+# MobileNet-v1 of about the default's bytes, taught by the same answers on the same photos, then in 8 bits. DATA is as for
+# imagenet-distilled, on whose test images the first step is measured.
 train-baseline: setup $(TRAINED)/taught/answers.npz ## train the MobileNet-v1 beside the default and export it (DATA=DIR TRAIN_ARGS='...')
 	$(TRAIN_TAUGHT) --config models/recipes/baseline.toml $(OF_IMAGENET) --out $(TRAINED)/baseline-96 $(TRAIN_ARGS)
 	$(TRAIN_TAUGHT) --config models/recipes/baseline-128.toml --start $(TRAINED)/baseline-96 --out $(TRAINED)/baseline-128 $(TRAIN_ARGS)

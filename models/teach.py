@@ -107,9 +107,11 @@ def _teach(args: argparse.Namespace) -> None:
     found = sort_unlabelled(files, as_targets(answers, kinds, classes), kinds, args.sure, opinion)
     names = [teacher.name for teacher in teachers]
     stored = keep_likeliest(found.files.names, answers[list(found.kept)], names)
-    patterns = make_patterns(args.patterns, args.side)
-    stored = add_answers(stored, patterns.names, kinds.find_others())
-    files = join_files([found.files, patterns])
+    files = found.files
+    if args.patterns:
+        patterns = make_patterns(args.patterns, args.side)
+        files = join_files([files, patterns])
+        stored = add_answers(stored, patterns.names, kinds.find_others())
     size = sum(len(files.read(i)) for i in range(len(files)))
     with fill_together(args.out) as folder:
         write_packs(files, folder, "train", max(1, -(-size // SHARD)))

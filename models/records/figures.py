@@ -79,3 +79,13 @@ class Adaptation:
     torch: str
     commit: str | None
     version: str | None
+
+
+@dataclass(frozen=True)
+class HeldOutImages:
+    """How many images of labels, of far and of near things, and the digest of them all."""
+
+    images_known: int
+    images_far: int
+    images_near: int
+    sha256: str

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from models.records.figures import HeldOutImages
 from models.records.typed_json import Finite, OptionalFinite
 
 
@@ -46,16 +47,6 @@ class HedgedLevel(Answering):
     label_near: OptionalFinite = None
 
 
-@dataclass(frozen=True)
-class HedgedImages:
-    """How many images of each kind, and their digest."""
-
-    images_known: int
-    images_far: int
-    images_near: int
-    sha256: str
-
-
 @dataclass(frozen=True, kw_only=True)
 class HedgedRecord:
     """A fitted bundle. top1: the share of best labels that are right; answer_us: the median of
@@ -66,8 +57,8 @@ class HedgedRecord:
     labels: int
     nodes: int
     temperature: Finite
-    fitted_on: HedgedImages
-    measured_on: HedgedImages
+    fitted_on: HeldOutImages
+    measured_on: HeldOutImages
     top1: Finite
     answer_us: Finite
     levels: tuple[HedgedLevel, ...]

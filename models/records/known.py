@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
+from models.records.figures import HeldOutImages
 from models.records.typed_json import Finite
-
-Source = Literal["other", "energy"]
+from runtime.known import Source
 
 
 @dataclass(frozen=True)
@@ -20,17 +19,7 @@ class Area:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FittedOn:
-    """Images, and the SHA-256 of all of them."""
-
-    images_known: int
-    images_far: int
-    images_near: int
-    sha256: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class KnownFigures:
+class HeldOutFigures:
     """Of images of labels, in percent: accuracy. Shares and areas, of all images, from 0 to 1."""
 
     images_known: int
@@ -58,8 +47,8 @@ class KnownRecord:
     offset: Finite
     threshold: Finite
     temperature: Finite
-    fitted_on: FittedOn
-    test: KnownFigures
+    fitted_on: HeldOutImages
+    test: HeldOutFigures
     data: str
     sha256: str
     engine: str

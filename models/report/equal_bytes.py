@@ -69,19 +69,21 @@ def _read_member(
         raise DataError(
             f"{path}: expected a bundle, a list of runs and held_out; found {sorted(row)}"
         )
-    if missing := [name for name in names if name not in runs] or (not names and ["none"]):
-        raise DataError(f"{path}: expected runs with a record here; found {', '.join(missing)}")
+    missing = [name for name in names if name not in runs]
+    if missing or not names:
+        found = ", ".join(missing) or "none"
+        raise DataError(f"{path}: expected runs with a record here; found {found}")
     file = path.parent / HELD_OUT / f"{record}.json"
     if not file.is_file():
         raise DataError(f"{file}: expected what models.known printed; found no file")
-    found = parse_json(
+    held_out = parse_json(
         KnownRecord,
         file.read_bytes(),
         where=str(file),
         expected="what models.known printed",
         remedy="Measure it again.",
     )
-    return Member(read_bundle(root / bundle), tuple(runs[name] for name in names), found)
+    return Member(read_bundle(root / bundle), tuple(runs[name] for name in names), held_out)
 
 
 def describe_pair(members: Sequence[Member], latencies: Latencies) -> list[str]:

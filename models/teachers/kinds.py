@@ -43,11 +43,9 @@ class Kinds:
             )
         column = {name: i for i, name in enumerate(classes)}
         out = np.zeros((CLASSES, len(classes)), np.float32)
-        out[:, column[self.other]] = 1
+        out[list(self.find_others()), column[self.other]] = 1
         for kind, members in self.groups.items():
-            out[list(members)] = 0
             out[list(members), column[kind]] = 1
-        out[sorted(self.unclear)] = 0
         return out
 
 
