@@ -26,18 +26,11 @@ from models.data.catalog import NAMES
 from models.data.datasets import open_data_set
 from models.data.image_folder import open_photos
 from models.data.preprocessing import check_sizes
-from models.errors import CheckpointMismatch
-from models.evaluation.final import FinalFigures
-from models.records.record import CONFUSION, RECORD, write_record
+from models.records.record import CONFUSION
 from models.records.typed_json import as_json
-from models.training.checkpoint import (
-    CHECKPOINT,
-    find_checkpoint,
-    read_checkpoint,
-    save_checkpoint,
-)
+from models.training.checkpoint import find_checkpoint, read_checkpoint
+from models.training.remake import check_new, tell_remade, write_remade
 from models.training.resolution import adapt_resolution
-from models.training.run import make_record
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -58,8 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _enlarge(args: argparse.Namespace) -> None:
-    if args.out.exists() and any(args.out.iterdir()):
-        raise CheckpointMismatch(f"expected --out to be a new folder; {args.out} has files in it")
+    check_new(args.out)
     checkpoint = read_checkpoint(find_checkpoint(args.run))
     trained, side = checkpoint.preprocessing, args.image_size
     scaled = round(side * trained.resize / trained.crop)
@@ -72,13 +64,10 @@ def _enlarge(args: argparse.Namespace) -> None:
         data = open_photos(args.folder, checkpoint.recipe.validation_share)
     args.out.mkdir(parents=True, exist_ok=True)
     made = adapt_resolution(checkpoint, data, larger, args.out / CONFUSION, progress=not args.quiet)
-    write_record(args.out / RECORD, make_record(made))
-    save_checkpoint(args.out / CHECKPOINT, made)
+    write_remade(args.out, made)
     if not args.quiet:
         tqdm.write(f"{args.out}: {checkpoint.network} for {side}x{side} pixels")
-    validation = made.adaptation.validation if made.adaptation else None
-    final = FinalFigures(made.test, made.calibration, validation)
-    print_figures(as_json(final), indent=1)
+    print_figures(as_json(tell_remade(made)), indent=1)
 
 
 if __name__ == "__main__":

@@ -275,6 +275,7 @@ def training_record(checkpoint: Checkpoint) -> dict[str, Any]:
         "commit": checkpoint.commit,
         "calibration": checkpoint.calibration and as_json(checkpoint.calibration),
         "enlarged": checkpoint.adaptation and as_json(checkpoint.adaptation),
+        "averaged": checkpoint.averaging and as_json(checkpoint.averaging),
     }
     return {
         "data": data.name,

@@ -68,10 +68,9 @@ class EpochMetrics:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Adaptation:
-    """How a network was adapted to larger images after its training (models.enlarge)."""
+class Remade:
+    """A network changed after its training, without gradients; by which code, and where."""
 
-    trained_as: Annotated[Preprocessing, Field(alias="from")]
     train_images: int  # that batch norms were estimated on
     validation: Accuracy | None
     device: str
@@ -79,6 +78,23 @@ class Adaptation:
     torch: str
     commit: str | None
     version: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adaptation(Remade):
+    """How a network was adapted to larger images after its training (models.enlarge)."""
+
+    trained_as: Annotated[Preprocessing, Field(alias="from")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Averaging(Remade):
+    """Which weights a network's are the mean of (models.average): those of `runs` runs, which all
+    weigh alike and `share` together, and those that they began with.
+    """
+
+    runs: int
+    share: Finite
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from models.records.figures import Adaptation, FinalAccuracy, Temperature
+from models.records.figures import Adaptation, Averaging, FinalAccuracy, Remade, Temperature
 from runtime import Preprocessing
 
 Changes = dict[str, bool | int | float | str]  # fields of a network's spec, of a recipe
@@ -66,3 +66,9 @@ class TrainingRun(Header):
     test: FinalAccuracy | None
     calibration: Temperature | None
     adaptation: Annotated[Adaptation | None, Field(alias="enlarged")] = None
+    averaging: Annotated[Averaging | None, Field(alias="averaged")] = None
+
+    @property
+    def remade(self) -> Remade | None:
+        """What was done to the network after its training."""
+        return self.adaptation or self.averaging

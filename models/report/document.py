@@ -224,7 +224,7 @@ def _runs_table(runs: Sequence[Run]) -> str:
         rows.append(
             [
                 f"[{run.name}](runs/{run.name}/record.json)",
-                f"{_shorten(record.commit)}{_tell_enlarging(record)}",
+                f"{_shorten(record.commit)}{_tell_remaking(record)}",
                 str(recipe.seed),
                 _describe_recipe(recipe),
                 run.teacher or "none",
@@ -254,9 +254,14 @@ def _shorten(commit: str | None) -> str:
     return f"`{commit[:10]}{'+' if '+' in commit else ''}`"
 
 
-def _tell_enlarging(record: Record) -> str:
-    adaptation = record.adaptation
-    return f", adapted to larger images by {_shorten(adaptation.commit)}" if adaptation else ""
+def _tell_remaking(record: Record) -> str:
+    if adaptation := record.adaptation:
+        return f", adapted to larger images by {_shorten(adaptation.commit)}"
+    if averaging := record.averaging:
+        runs = f"{averaging.runs} runs" if averaging.runs > 1 else "the run"
+        with_start = f" ({averaging.share:.0%}) and its initial weights" if averaging.share < 1 else ""
+        return f", the mean of {runs}{with_start} by {_shorten(averaging.commit)}"
+    return ""
 
 
 def _describe_threads(record: Record) -> str:

@@ -122,9 +122,9 @@ class Run:
 
     @property
     def validation_top1(self) -> float | None:
-        """Percent, of the network as it is served: after the last epoch, or models.enlarge."""
-        if adaptation := self.record.adaptation:
-            return adaptation.validation.top1 if adaptation.validation else None
+        """Percent, of the network as it is served: after the last epoch, or as it was remade."""
+        if remade := self.record.remade:
+            return remade.validation.top1 if remade.validation else None
         epochs = self.record.epochs  # none, where the last layer alone was fitted
         return epochs[-1].validation_top1 if epochs else None
 

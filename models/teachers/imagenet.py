@@ -6,8 +6,10 @@ import hashlib
 import importlib
 import importlib.util
 import io
+import os
 import warnings
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -148,12 +150,25 @@ def _in_onnxruntime(network: nn.Module, side: int) -> Callable[[Tensor], Tensor]
 
 
 def ask(teachers: Sequence[Asked], pixels: Tensor, progress: bool = False) -> Floats:
-    """The mean of the teachers' probabilities: uint8 [N, 3, S, S] -> float32 [N, classes]."""
-    bar = tqdm(
-        pixels.split(BATCH), "asking teachers", disable=None if progress else True, unit="batch"
-    )
-    rows = [np.mean([teacher(batch) for teacher in teachers], 0, np.float32) for batch in bar]
-    return np.concatenate(rows)
+    """The mean of the teachers' probabilities: uint8 [N, 3, S, S] -> float32 [N, classes].
+
+    Each CPU takes a batch at a time.
+    """
+
+    def answer(batch: Tensor) -> Floats:
+        mean: Floats = np.mean([teacher(batch) for teacher in teachers], 0, np.float32)
+        return mean
+
+    batches = pixels.split(BATCH)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        bar = tqdm(
+            pool.map(answer, batches),
+            "asking teachers",
+            total=len(batches),
+            disable=None if progress else True,
+            unit="batch",
+        )
+        return np.concatenate(list(bar))
 
 
 def ask_new(

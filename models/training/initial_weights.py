@@ -1,4 +1,4 @@
-"""Initial weights of a training, from another run: a .safetensors file or a checkpoint.
+"""Initial weights of a training: a .safetensors file or a checkpoint of another run, or a bundle.
 
 A file holds the network alone, without the optimizer's state: latent and float weights as float16,
 batch norms as float32. If the classes differ, the last layer is first fitted to the new ones
@@ -20,13 +20,16 @@ from torch import Tensor
 
 from models.errors import RecipeError
 from models.networks.meliusnet import MeliusNet
-from models.networks.registry import Network, describe_network
+from models.networks.registry import Network, describe_network, find_changes
 from models.records.figures import FinalAccuracy
 from models.records.training_run import Changes
 from models.records.typed_json import as_json, parse_json
+from models.training.bundle_weights import describe_bundle, restore_network
 from models.training.checkpoint import Checkpoint, find_checkpoint, read_checkpoint
 from models.training.growth import can_grow, grow
 from models.training.linear_probe import find_last_layer
+from runtime import read_bundle
+from runtime.manifest import MANIFEST
 from runtime.whole_file import write_whole
 
 ABOUT = "about"  # key of the file's metadata
@@ -55,6 +58,7 @@ class Start:
     changes: Changes
     classes: tuple[str, ...]
     tensors: Mapping[str, Tensor]
+    measured: bool = True  # the batch norms' means and variances are those of images
 
     def begin(self, network: Network, name: str, classes: Sequence[str]) -> bool:
         """Copies the weights into a new network called `name` for these classes.
@@ -105,15 +109,18 @@ class Start:
 
 
 def read_start(path: Path) -> Start:
-    """A .safetensors file of this module, or a run of models.train, its folder or its checkpoint.
+    """A .safetensors file of this module, a run of models.train (its folder or its checkpoint), or
+    the folder of a bundle.
 
-    Raises RecipeError if it is neither; CheckpointMismatch.
+    Raises RecipeError if it is none of them; CheckpointMismatch; RuntimeFault.
     """
+    if (path / MANIFEST).is_file():
+        return _read_bundle(path)
     path = find_checkpoint(path)
     if not path.is_file():
         raise RecipeError(
-            "expected initial weights, a .safetensors file or a checkpoint.pt; found none at "
-            f"{path}"
+            "expected initial weights, a .safetensors file, a checkpoint.pt or a bundle; found "
+            f"none at {path}"
         )
     tensors: Mapping[str, Tensor]
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
@@ -134,6 +141,19 @@ def read_start(path: Path) -> Start:
         about.changes,
         about.classes,
         tensors,
+    )
+
+
+def _read_bundle(path: Path) -> Start:
+    bundle = read_bundle(path)
+    network, classes = restore_network(bundle)
+    return Start(
+        describe_bundle(bundle),
+        network.spec.name,
+        find_changes(network.spec.name, asdict(network.spec)),
+        classes,
+        network.state_dict(),
+        measured=False,
     )
 
 

@@ -144,7 +144,7 @@ def test_an_enlarged_run_is_neither_enlarged_nor_trained_again(
     out = tmp_path / "larger"
     assert main(options(run, data, out, "--image-size", "18", "--resize", "18")) == 0
     assert main(options(out, data, tmp_path / "new", "--image-size", "32")) == 2
-    assert "found one that models.enlarge made" in capsys.readouterr().err
+    assert "found one that models.enlarge or models.average made" in capsys.readouterr().err
     recipe = Recipe(epochs=1, batch=4, validation_share=0.2)
     job = Job("meliusnet13", open_data_set(data), out, recipe, image_size=18, resume=True)
     with pytest.raises(CheckpointMismatch, match=r"found what models\.enlarge made from one"):
