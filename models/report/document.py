@@ -259,7 +259,9 @@ def _tell_remaking(record: Record) -> str:
         return f", adapted to larger images by {_shorten(adaptation.commit)}"
     if averaging := record.averaging:
         runs = f"{averaging.runs} runs" if averaging.runs > 1 else "the run"
-        with_start = f" ({averaging.share:.0%}) and its initial weights" if averaging.share < 1 else ""
+        with_start = (
+            f" ({averaging.share:.0%}) and its initial weights" if averaging.share < 1 else ""
+        )
         return f", the mean of {runs}{with_start} by {_shorten(averaging.commit)}"
     return ""
 

@@ -13,7 +13,6 @@ import hashlib
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -59,7 +58,9 @@ def restore_network(bundle: Bundle) -> tuple[MeliusNet, tuple[str, ...]]:
             _fill_convolution(layer, f"stem.conv{i}", tensors)
         for i, stage in enumerate(network.stages, 1):
             for j, block in enumerate(cast(nn.Sequential, stage)):
-                _fill_block(cast(DenseBlock | ImprovementBlock, block), f"stage{i}.layer{j}", tensors)
+                _fill_block(
+                    cast(DenseBlock | ImprovementBlock, block), f"stage{i}.layer{j}", tensors
+                )
         for i, transition in enumerate(cast(Iterator[Transition], network.transitions), 1):
             _fill_affine(transition.bn, f"transition{i}", tensors)
             transition.conv.weight.copy_(_float_weight(f"transition{i}", tensors))
@@ -106,7 +107,8 @@ def _float_weight(name: str, tensors: Tensors) -> Tensor:
 
 def _set(bn: _BatchNorm, scale: Tensor, shift: Tensor) -> None:
     """Makes it scale * x + shift in eval mode, exactly: eps vanishes beside the variance."""
-    assert bn.running_mean is not None and bn.running_var is not None
+    assert bn.running_mean is not None
+    assert bn.running_var is not None
     bn.running_mean.zero_()
     bn.running_var.fill_(VARIANCE)
     bn.weight.copy_(scale * math.sqrt(VARIANCE))
@@ -174,7 +176,8 @@ def measure_batch_norms(
 
 def _restate(norm: _BatchNorm, mean: Tensor, variance: Tensor, factor: Tensor) -> None:
     """The same function, times `factor`, around another mean and variance."""
-    assert norm.running_mean is not None and norm.running_var is not None
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
     before = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
     shift = norm.bias.double() - norm.running_mean.double() * before
     norm.weight.copy_(factor * before * (variance + norm.eps).sqrt())

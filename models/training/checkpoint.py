@@ -189,8 +189,8 @@ def verify_same_run(checkpoint: Checkpoint, header: Header, path: Path) -> None:
     if checkpoint.remade:
         maker = "models.enlarge" if checkpoint.adaptation else "models.average"
         raise CheckpointMismatch(
-            f"{path}: expected a training to resume; found what {maker} made from one. Give another "
-            "--out."
+            f"{path}: expected a training to resume; found what {maker} made from one. Give "
+            "another --out."
         )
     for name, (made_with, has) in _compare(checkpoint, header).items():
         if made_with != has:

@@ -90,16 +90,17 @@ def test_a_bundle_can_be_the_start(folder: Path, tmp_path: Path) -> None:
 
 
 def test_tensors_that_are_no_floats_are_the_first_ones() -> None:
-    states = [{"n": torch.tensor(3), "x": torch.tensor([1.0])}, {"n": torch.tensor(5), "x": torch.tensor([2.0])}]
+    states = [
+        {"n": torch.tensor(3), "x": torch.tensor([1.0])},
+        {"n": torch.tensor(5), "x": torch.tensor([2.0])},
+    ]
     made = mean_of(states, [0.25, 0.75])
     assert made["n"] == 3
     assert made["x"] == 1.75
 
 
 @pytest.mark.parametrize("share", [0, -0.1, 1.1, float("nan")])
-def test_a_share_that_makes_no_sense_is_refused(
-    folder: Path, tmp_path: Path, share: float
-) -> None:
+def test_a_share_that_makes_no_sense_is_refused(folder: Path, tmp_path: Path, share: float) -> None:
     with pytest.raises(RecipeError, match="expected --share above 0, at most 1"):
         make(folder, tmp_path, share, "a")
 
@@ -121,5 +122,7 @@ def test_other_images_and_averaged_runs_are_refused(folder: Path, tmp_path: Path
         average(runs, begun, 0.5, open_data_set(tmp_path / "other"), tmp_path / "confusion.csv")
     made = make(folder, tmp_path, 0.5, "a")
     data = open_data_set(folder / "data")
-    with pytest.raises(CheckpointMismatch, match=r"found one that models.enlarge or models.average"):
+    with pytest.raises(
+        CheckpointMismatch, match=r"found one that models.enlarge or models.average"
+    ):
         average([made], begun, 0.5, data, tmp_path / "confusion.csv")

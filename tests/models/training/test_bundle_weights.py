@@ -25,7 +25,7 @@ from models.training.bundle_weights import (
     measure_batch_norms,
     restore_network,
 )
-from runtime import Bundle, Preprocessing, load_engine, read_bundle
+from runtime import Bundle, Preprocessing, load_engine
 from tests.models.small_networks import write_small_bundle
 
 SIDE = 16
