@@ -4,7 +4,7 @@ python -m models.known BUNDLE --data DIR --out DIR: DIR has val/ and test/ with 
 class in a folder called like it, and images of other things in folders called `far` (or `other`)
 and `near`, which are like a label and are none. On val/ are fitted the temperature of the scores,
 slope and offset of `known` (Platt scaling) and its threshold, which keeps a share of the images of
-labels; on test/ all is measured. Without val/ half of test/, by content, takes its place. A network
+labels; all is measured on both. Without val/ half of test/, by content, takes its place. A network
 that was trained with a class `other` uses that logit, another one the sum of exp(logits); of the
 first one both are measured. The new bundle has the key `known` and the temperature; all files stay
 byte by byte. A hierarchy is left out: its levels were fitted at the other temperature.
@@ -17,7 +17,6 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -38,7 +37,10 @@ from models.evaluation.known import (
     summarize,
 )
 from models.evaluation.metrics import fit_temperature
+from models.records.figures import HeldOutImages
+from models.records.known import KnownRecord
 from models.records.provenance import describe_code, describe_device
+from models.records.typed_json import as_json
 from runtime import ENGINES, Bundle, Engine, load_engine
 from runtime.bundle import write_bundle
 
@@ -69,16 +71,16 @@ def _know(args: argparse.Namespace) -> None:
     check_bundle_folder(args.out, args.replace)
     engine = load_engine(args.bundle, args.engine)
     data = open_data_set(args.data, None, needs_train=False)
-    bundle, figures = fit_bundle(engine, data, args.out, args.keep, progress=not args.quiet)
-    print_figures(figures)
+    bundle, record = fit_bundle(engine, data, args.out, args.keep, progress=not args.quiet)
+    print_figures(as_json(record))
     tell_left_out(engine.bundle.manifest)
     print(f"{bundle.path}: {bundle.manifest.name}, with `known`", file=sys.stderr)
 
 
 def fit_bundle(
     engine: Engine, data: DataSet, out: Path, keep: float = KEEP, progress: bool = False
-) -> tuple[Bundle, dict[str, Any]]:
-    """Writes the bundle anew with a fitted `known` and temperature; and the figures of it.
+) -> tuple[Bundle, KnownRecord]:
+    """Writes the bundle anew with a fitted `known` and temperature; and what was measured.
 
     Raises DataError, FileExistsError.
     """
@@ -98,21 +100,22 @@ def fit_bundle(
     )
     files = {name: path / name for name in old.files}
     bundle = write_bundle(out, manifest, files)
-    return bundle, {
-        "bundle": old.name,
-        "source": source,
-        "slope": known.slope,
-        "offset": known.offset,
-        "threshold": known.threshold,
-        "temperature": temperature,
-        "fitted_on": {**answers.count(), "sha256": validation.sha256()},
-        "test": figures,
-        "data": data.name,
-        "sha256": digest,
-        "engine": f"{engine.name}/{engine.implementation}",
+    return bundle, KnownRecord(
+        bundle=old.name,
+        source=source,
+        slope=known.slope,
+        offset=known.offset,
+        threshold=known.threshold,
+        temperature=temperature,
+        fitted_on=HeldOutImages(**answers.count(), sha256=validation.sha256()),
+        validation=measure_known(answers, manifest),
+        test=figures,
+        data=data.name,
+        sha256=digest,
+        engine=f"{engine.name}/{engine.implementation}",
         **describe_code(),
-        "device": describe_device(torch.device("cpu")),
-    }
+        device=describe_device(torch.device("cpu")),
+    )
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import NormalDist
-from typing import Any
 
 import numpy as np
 import torch
@@ -32,6 +31,7 @@ from models.evaluation.metrics import (
     measure,
     measure_classes,
 )
+from models.records.known import Area, HeldOutFigures
 from runtime import Engine, Known, KnownFigures, Manifest
 from runtime.known import Source, find_evidence
 
@@ -181,7 +181,7 @@ def estimate_all(known: Known, evidence: Values) -> Values:
     return 0.5 + 0.5 * np.tanh((known.slope * evidence + known.offset) / 2)
 
 
-def measure_auroc(higher: Values, lower: Values) -> dict[str, float] | None:
+def measure_auroc(higher: Values, lower: Values) -> Area | None:
     """The area under the ROC curve of images that should have higher values; None of no images.
 
     With the interval of DeLong et al. 1988, cut to 0..1; of few images, or an area of 1, it is too
@@ -193,11 +193,8 @@ def measure_auroc(higher: Values, lower: Values) -> dict[str, float] | None:
     area = float(wins.mean())
     variance = sum(float(x.var(ddof=1)) / len(x) for x in (wins, losses) if len(x) > 1)
     reach = NormalDist().inv_cdf((1 + LEVEL) / 2) * math.sqrt(variance)
-    return {
-        "value": round(area, 5),
-        "low": round(max(area - reach, 0.0), 5),
-        "high": round(min(area + reach, 1.0), 5),
-    }
+    low, high = max(area - reach, 0.0), min(area + reach, 1.0)
+    return Area(round(area, 5), round(low, 5), round(high, 5))
 
 
 def _share_below(values: Values, others: Values) -> Values:
@@ -208,7 +205,7 @@ def _share_below(values: Values, others: Values) -> Values:
     return shares
 
 
-def measure_known(answers: Answers, manifest: Manifest) -> dict[str, Any]:
+def measure_known(answers: Answers, manifest: Manifest) -> HeldOutFigures:
     """Figures of a bundle with `known`: accuracy of images of labels, in percent; and how others
     are told from them, as shares and areas from 0 to 1.
     """
@@ -230,36 +227,36 @@ def measure_known(answers: Answers, manifest: Manifest) -> dict[str, Any]:
     scores = (answers.far[:, :classes].double() / manifest.temperature).softmax(1)
     sure = scores.max(1).values.numpy() >= SURE
     sources: list[Source] = ["other", "energy"] if known.source == "other" else ["energy"]
-    areas: dict[str, dict[str, Any]] = {"far": {}, "near": {}}
+    areas: dict[str, dict[Source, Area | None]] = {"far": {}, "near": {}}
     for source in sources:
         evidence = {n: collect_evidence(group, source, classes) for n, group in groups.items()}
         for name, by_source in areas.items():
             by_source[source] = measure_auroc(evidence["known"], evidence[name])
-    return {
+    return HeldOutFigures(
         **answers.count(),
-        "top1": measure(logits, truth).top1,
-        "balanced_top1": measure_classes(logits, truth),
-        "top1_by_label": by_label,
-        "calibration_error": calibration_error(logits, truth, manifest.temperature),
-        "kept": _share(values["known"] >= known.threshold),
-        "kept_far": _share(values["far"] >= known.threshold),
-        "kept_near": _share(values["near"] >= known.threshold),
-        "false_far": _share((values["far"] > 0.5) & sure),
-        "auroc_far": areas["far"],
-        "auroc_near": areas["near"],
-    }
+        top1=measure(logits, truth).top1,
+        balanced_top1=measure_classes(logits, truth),
+        top1_by_label=by_label,
+        calibration_error=calibration_error(logits, truth, manifest.temperature),
+        kept=_share(values["known"] >= known.threshold),
+        kept_far=_share(values["far"] >= known.threshold),
+        kept_near=_share(values["near"] >= known.threshold),
+        false_far=_share((values["far"] > 0.5) & sure),
+        auroc_far=areas["far"],
+        auroc_near=areas["near"],
+    )
 
 
-def summarize(figures: dict[str, Any], source: Source, data: str, sha256: str) -> KnownFigures:
+def summarize(figures: HeldOutFigures, source: Source, data: str, sha256: str) -> KnownFigures:
     """What a manifest keeps of the figures of measure_known."""
-    far, near = (figures[name][source] for name in ("auroc_far", "auroc_near"))
+    far, near = figures.auroc_far[source], figures.auroc_near[source]
     return KnownFigures(
-        auroc_far=far and far["value"],
-        auroc_near=near and near["value"],
-        false_far=figures["false_far"],
-        images_known=figures["images_known"],
-        images_far=figures["images_far"],
-        images_near=figures["images_near"],
+        auroc_far=far and far.value,
+        auroc_near=near and near.value,
+        false_far=figures.false_far,
+        images_known=figures.images_known,
+        images_far=figures.images_far,
+        images_near=figures.images_near,
         data=data,
         sha256=sha256,
     )

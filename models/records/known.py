@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
 
 from models.records.figures import HeldOutImages
-from models.records.typed_json import Finite
+from models.records.typed_json import Finite, is_none
 from runtime.known import Source
 
 
@@ -39,7 +42,11 @@ class HeldOutFigures:
 
 @dataclass(frozen=True, kw_only=True)
 class KnownRecord:
-    """What was fitted, and what was measured on other images."""
+    """What was fitted, and what was measured on other images.
+
+    validation: figures of the images that it was fitted on, to compare networks by before the
+    others are looked at; None in records of before.
+    """
 
     bundle: str
     source: Source
@@ -48,6 +55,7 @@ class KnownRecord:
     threshold: Finite
     temperature: Finite
     fitted_on: HeldOutImages
+    validation: Annotated[HeldOutFigures | None, Field(exclude_if=is_none)] = None
     test: HeldOutFigures
     data: str
     sha256: str

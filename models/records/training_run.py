@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from models.records.figures import Adaptation, Averaging, FinalAccuracy, Remade, Temperature
+from models.records.typed_json import is_none
 from runtime import Preprocessing
 
 Changes = dict[str, bool | int | float | str]  # fields of a network's spec, of a recipe
@@ -66,7 +67,7 @@ class TrainingRun(Header):
     test: FinalAccuracy | None
     calibration: Temperature | None
     adaptation: Annotated[Adaptation | None, Field(alias="enlarged")] = None
-    averaging: Annotated[Averaging | None, Field(alias="averaged")] = None
+    averaging: Annotated[Averaging | None, Field(alias="averaged", exclude_if=is_none)] = None
 
     @property
     def remade(self) -> Remade | None:

@@ -16,14 +16,14 @@ SHOWN = 5  # faults of a file
 T = TypeVar("T")
 
 
-def _is_none(value: object) -> bool:
+def is_none(value: object) -> bool:
     return value is None
 
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 #: a number that is not written where there is none
-OptionalFinite = Annotated[Finite | None, Field(exclude_if=_is_none)]
-OptionalCount = Annotated[int | None, Field(exclude_if=_is_none)]
+OptionalFinite = Annotated[Finite | None, Field(exclude_if=is_none)]
+OptionalCount = Annotated[int | None, Field(exclude_if=is_none)]
 
 
 @lru_cache

@@ -80,8 +80,8 @@ def make_parser(description: str | None = None) -> _Parser:
     network.add_argument(
         "--start",
         type=Path,
-        help="initial weights: .safetensors of models.pretrained, or a "
-        "checkpoint.pt (with --folder this repository's; none: random ones)",
+        help="initial weights: .safetensors of models.pretrained, a checkpoint.pt, or a bundle "
+        "(with --folder this repository's; none: random ones)",
     )
     _switch(network, "--improvement", "blocks that sharpen (--no-improvement: BinaryDenseNet)")
     _switch(

@@ -102,7 +102,7 @@ def test_key_and_figures_of_a_fit(
     assert (measured.images_known, measured.images_far, measured.images_near) == (20, 10, 10)
     assert measured.auroc_far == test["auroc_far"]["other"]["value"] > 0.9
     assert measured.sha256 == printed["sha256"]
-    assert printed["fitted_on"]["images_known"] == 24
+    assert printed["fitted_on"]["images_known"] == printed["validation"]["images_known"] == 24
     assert printed["fitted_on"]["sha256"] != printed["sha256"]
     assert after.files == before.files
     assert replace(after, known=before.known, temperature=before.temperature) == before
@@ -131,9 +131,9 @@ def test_a_network_without_that_class_uses_energy_or_is_refused(
     assert read_bundle(out).manifest == manifest
     assert manifest.known is not None
     assert (manifest.known.source, manifest.logits) == ("energy", 2)
-    assert list(figures["test"]["auroc_far"]) == ["energy"]
-    assert figures["test"]["auroc_far"]["energy"]["value"] > 0.9
-    assert figures["test"]["top1"] == 100
+    assert list(figures.test.auroc_far) == ["energy"]
+    assert figures.test.auroc_far["energy"].value > 0.9
+    assert figures.test.top1 == 100
     with pytest.raises(DataError, match="found the contrary"):
         fit_bundle(cast(Engine, ByColour(engine, is_contrary=True)), data, tmp_path / "wrong")
     assert not (tmp_path / "wrong").exists()

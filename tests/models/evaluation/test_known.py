@@ -110,8 +110,8 @@ def test_the_area_is_the_share_of_pairs_in_order(higher: list[int], lower: list[
     pairs = [1.0 if a > b else 0.5 if a == b else 0.0 for a in higher for b in lower]
     area = measure_auroc(np.array(higher, float), np.array(lower, float))
     assert area is not None
-    assert area["value"] == pytest.approx(np.mean(pairs), abs=1e-5)
-    assert 0 <= area["low"] <= area["value"] <= area["high"] <= 1
+    assert area.value == pytest.approx(np.mean(pairs), abs=1e-5)
+    assert 0 <= area.low <= area.value <= area.high <= 1
 
 
 def test_the_interval_holds_as_often_as_it_says(rng: np.random.Generator) -> None:
@@ -121,7 +121,7 @@ def test_the_interval_holds_as_often_as_it_says(rng: np.random.Generator) -> Non
     for _ in range(400):
         area = measure_auroc(rng.normal(1, 1, 60), rng.normal(0, 1, 80))
         assert area is not None
-        held += area["low"] <= true <= area["high"]
+        held += area.low <= true <= area.high
     assert 0.91 < held / 400 < 0.985
 
 
@@ -137,19 +137,19 @@ def test_figures_are_counts_of_the_answers(rng: np.random.Generator) -> None:
     known = Known("other", slope=1.0, offset=0.0, threshold=0.6)
     figures = measure_known(answers, make_manifest(known, temperature=0.5))
     labels = answers.logits[:, :3].argmax(1)
-    assert figures["top1"] == round(100 * float((labels == answers.truth).double().mean()), 2)
-    shares = figures["top1_by_label"]
+    assert figures.top1 == round(100 * float((labels == answers.truth).double().mean()), 2)
+    shares = figures.top1_by_label
     assert list(shares) == ["a", "b", "c"]
-    assert figures["balanced_top1"] == pytest.approx(np.mean(list(shares.values())), abs=0.01)
+    assert figures.balanced_top1 == pytest.approx(np.mean(list(shares.values())), abs=0.01)
     kept = [known.estimate(row) >= 0.6 for row in answers.logits.numpy()]
-    assert figures["kept"] == round(float(np.mean(kept)), 5)
+    assert figures.kept == round(float(np.mean(kept)), 5)
     scores = torch.softmax(answers.far[:, :3].double() / 0.5, 1).max(1).values.numpy()
     believed = np.array([known.estimate(row) for row in answers.far.numpy()]) > 0.5
-    assert figures["false_far"] == round(float((believed & (scores >= 0.9)).mean()), 5)
-    assert set(figures["auroc_far"]) == set(figures["auroc_near"]) == {"other", "energy"}
-    assert figures["auroc_far"]["other"]["value"] > figures["auroc_far"]["energy"]["value"]
+    assert figures.false_far == round(float((believed & (scores >= 0.9)).mean()), 5)
+    assert set(figures.auroc_far) == set(figures.auroc_near) == {"other", "energy"}
+    assert figures.auroc_far["other"].value > figures.auroc_far["energy"].value
     kept_figures = summarize(figures, "other", "d", "ab")
-    assert kept_figures.auroc_far == figures["auroc_far"]["other"]["value"]
+    assert kept_figures.auroc_far == figures.auroc_far["other"].value
     assert (kept_figures.images_far, kept_figures.images_near) == (60, 30)
 
 
@@ -158,8 +158,8 @@ def test_without_near_images_nothing_is_said_of_them(rng: np.random.Generator) -
     answers = Answers(answers.logits, answers.truth, answers.far, torch.zeros(0, 4))
     known = Known("other", slope=1.0, offset=0.0, threshold=0.6)
     figures = measure_known(answers, make_manifest(known))
-    assert figures["kept_near"] is None
-    assert figures["auroc_near"] == {"other": None, "energy": None}
+    assert figures.kept_near is None
+    assert figures.auroc_near == {"other": None, "energy": None}
     assert summarize(figures, "other", "d", "ab").auroc_near is None
 
 
