@@ -29,6 +29,8 @@ from models.data.image_folder import (
 from models.data.preprocessing import evaluation_preprocessing
 from models.errors import RecipeError
 from models.networks.registry import NAMES, default_image_size, find_changes
+from models.networks.specs import SPECS
+from models.training.initial_weights import read_start
 from models.training.job import Job, build_network_of
 from models.training.recipe import Recipe
 from models.training.teachers_classes import TeachersClasses, read_names, with_test
@@ -56,7 +58,12 @@ def make_parser(description: str | None = None) -> _Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("network", nargs="?", metavar="NETWORK", help=f"one of {', '.join(NAMES)}")
+    parser.add_argument(
+        "network",
+        nargs="?",
+        metavar="NETWORK",
+        help=f"one of {', '.join(NAMES)} (default: that of --start)",
+    )
     parser.add_argument("--config", type=Path, help="a TOML file of options")
     where = parser.add_argument_group("images and results")
     where.add_argument("--data", type=Path, help="directory with train/ and test/ or val/")
@@ -172,6 +179,7 @@ def make_job(args: argparse.Namespace) -> Job:
     if args.out is None:
         raise RecipeError("expected --out, on the command line or in --config; found none")
     _check_options(args)
+    _follow_start(args)
     data = _open(args)
     out = args.out
     if args.folder is not None:
@@ -213,6 +221,18 @@ def make_job(args: argparse.Namespace) -> Job:
     )
     _check_image_size(job)
     return job
+
+
+def _follow_start(args: argparse.Namespace) -> None:
+    """Without a network the one of the initial weights is meant. Raises TrainingFault."""
+    if args.network is not None or args.start in (None, NO_START):
+        return
+    start = read_start(args.start)
+    args.network = start.network
+    if spec := SPECS.get(start.network):
+        for name in ("stem", "improvement", "binary"):
+            if getattr(args, name) is None:
+                setattr(args, name, start.changes.get(name, getattr(spec, name)))
 
 
 def _find_teachers_classes(args: argparse.Namespace) -> TeachersClasses | None:

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from models.errors import RecipeError
+from models.export.bundle import ExportOptions, export_checkpoint
 from models.networks.registry import build_network
 from models.records.record import read_record
 from models.train import main as train
@@ -135,3 +136,20 @@ def test_no_epoch_at_all_fits_the_last_layer_alone(run: Path, tmp_path: Path) ->
     assert record.epochs == ()
     assert record.test.top1 == 100
     assert not (out / "curves.svg").exists()
+
+
+@pytest.mark.parametrize("stem", ["grouped", "small"])
+def test_without_a_network_it_is_that_of_the_initial_weights(tmp_path: Path, stem: str) -> None:
+    """Own photos have another stem by default than MeliusNet13 has."""
+    write_two_colours(tmp_path / "data")
+    where = ["--data", str(tmp_path / "data"), "--out", str(tmp_path / "run")]
+    assert train(["meliusnet13", "--stem", stem, *where, *OPTIONS, "--image-size", "32"]) == 0
+    quick = ExportOptions(parity_inputs=2, self_test=False)
+    export_checkpoint(read_checkpoint(tmp_path / "run" / "checkpoint.pt"), tmp_path / "b", quick)
+    for start in (tmp_path / "run", tmp_path / "b"):
+        out = tmp_path / f"own-{start.name}"
+        photos = ["--folder", str(tmp_path / "data" / "train"), "--out", str(out)]
+        assert train([*photos, "--start", str(start), "--image-size", "32", "--quiet"]) == 0
+        made = read_checkpoint(tmp_path / f"own-{start.name}-training" / "checkpoint.pt")
+        assert made.network == "meliusnet13"
+        assert made.changes.get("stem", "small") == stem
