@@ -251,8 +251,8 @@ def summarize(figures: HeldOutFigures, source: Source, data: str, sha256: str) -
     """What a manifest keeps of the figures of measure_known."""
     far, near = figures.auroc_far[source], figures.auroc_near[source]
     return KnownFigures(
-        auroc_far=far and far.value,
-        auroc_near=near and near.value,
+        auroc_far=None if far is None else far.value,
+        auroc_near=None if near is None else near.value,
         false_far=figures.false_far,
         images_known=figures.images_known,
         images_far=figures.images_far,

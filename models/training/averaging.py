@@ -48,7 +48,7 @@ def average(
         check_finished(checkpoint, data)
     images = decode_again(first, data, first.preprocessing, progress)
     network = build_trained(first)
-    states = [dict(checkpoint.state.model) for checkpoint in checkpoints]
+    states: list[Mapping[str, Tensor]] = [checkpoint.state.model for checkpoint in checkpoints]
     weights = [share / len(states)] * len(states)
     if share < 1:
         states.append(_state_of(start, first, images["train"]))

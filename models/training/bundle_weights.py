@@ -25,7 +25,7 @@ from models.data.augmentation import normalize, view_centre
 from models.data.decoded import LabelledImages
 from models.data.others import OTHER
 from models.errors import RecipeError
-from models.networks.binary import BinaryActivation
+from models.networks.binary import BinaryActivation, BinaryConv2d
 from models.networks.meliusnet import DenseBlock, ImprovementBlock, MeliusNet, Transition
 from models.networks.specs import SPECS, Spec
 from runtime import Bundle, Preprocessing
@@ -131,7 +131,8 @@ def _fill_affine(bn: _BatchNorm, name: str, tensors: Tensors) -> None:
 
 
 def _fill_block(block: DenseBlock | ImprovementBlock, name: str, tensors: Tensors) -> None:
-    activation, weight = cast(BinaryActivation, block.activation), block.conv.weight
+    activation = cast(BinaryActivation, block.activation)
+    weight = cast(BinaryConv2d, block.conv).weight
     same = batch_norm_of(tensors[f"{name}.threshold"], unpack_bits(tensors[f"{name}.flip"]))
     constant = same.bias.isinf()  # always +1 or always -1
     scale = torch.where(constant, 0.0, same.weight)

@@ -12,6 +12,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import cast
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -147,10 +148,11 @@ def read_start(path: Path) -> Start:
 def _read_bundle(path: Path) -> Start:
     bundle = read_bundle(path)
     network, classes = restore_network(bundle)
+    changes = cast(Changes, find_changes(network.spec.name, asdict(network.spec)))
     return Start(
         describe_bundle(bundle),
         network.spec.name,
-        find_changes(network.spec.name, asdict(network.spec)),
+        changes,
         classes,
         network.state_dict(),
         measured=False,
