@@ -13,6 +13,7 @@ checkpoint, exactly. Several processes: torchrun --standalone --nproc-per-node N
 from __future__ import annotations
 
 import argparse
+import platform
 import sys
 from collections.abc import Sequence
 
@@ -45,6 +46,13 @@ def _train(args: argparse.Namespace, processes: Processes) -> None:
         device = describe_device(device_of(job.device, processes))
         plural = "es" if processes.count > 1 else ""
         print(f"models.train: on {device}, {processes.count} process{plural}", file=sys.stderr)
+        if job.recipe.mixed_precision and job.device == "cpu" and not has_fast_bfloat16():
+            print(
+                "models.train: expected AVX-512 for --mixed-precision on this CPU; found "
+                f"{torch.backends.cpu.get_cpu_capability()}, with which bfloat16 takes several "
+                "times as long as float32. Give --no-mixed-precision.",
+                file=sys.stderr,
+            )
     checkpoint = run_training(job, processes)
     calibration = checkpoint.calibration
     if calibration and not calibration.fitted and processes.first and not args.quiet:
@@ -64,6 +72,12 @@ def _train(args: argparse.Namespace, processes: Processes) -> None:
             f"Serve it: make serve BNN_BUNDLE={args.out}",
             file=None if sys.stdout.isatty() else sys.stderr,  # where the figures are JSON
         )
+
+
+def has_fast_bfloat16() -> bool:
+    """Whether PyTorch has kernels for bfloat16 on this CPU; of ARM's this is not known."""
+    is_arm = platform.machine() in ("aarch64", "arm64")
+    return is_arm or torch.backends.cpu.get_cpu_capability().startswith("AVX512")
 
 
 def _describe_interruption(args: argparse.Namespace) -> str:

@@ -111,3 +111,28 @@ def test_the_device_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     write_two_colours(tmp_path / "data")
     assert run(tmp_path / "data", tmp_path / "out", "--no-quiet", "--epochs", "1") == 0
     assert f"on {describe_device(torch.device('cpu'))}, 1 process" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("capability", "machine", "fast"),
+    [
+        ("AVX2", "x86_64", False),
+        ("DEFAULT", "x86_64", False),
+        ("AVX512", "x86_64", True),
+        ("DEFAULT", "aarch64", True),
+    ],
+)
+def test_slow_mixed_precision_is_told(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capability: str,
+    machine: str,
+    fast: bool,
+) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    write_two_colours(tmp_path / "data")
+    options = ["--no-quiet", "--epochs", "1", "--mixed-precision"]
+    assert run(tmp_path / "data", tmp_path / "out", *options) == 0
+    assert ("Give --no-mixed-precision" in capsys.readouterr().err) != fast
