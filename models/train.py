@@ -46,7 +46,7 @@ def _train(args: argparse.Namespace, processes: Processes) -> None:
         device = describe_device(device_of(job.device, processes))
         plural = "es" if processes.count > 1 else ""
         print(f"models.train: on {device}, {processes.count} process{plural}", file=sys.stderr)
-        if job.recipe.mixed_precision and job.device == "cpu" and not has_fast_bfloat16():
+        if job.recipe.mixed_precision and job.device == "cpu" and not _has_fast_bfloat16():
             print(
                 "models.train: expected AVX-512 for --mixed-precision on this CPU; found "
                 f"{torch.backends.cpu.get_cpu_capability()}, with which bfloat16 takes several "
@@ -74,8 +74,8 @@ def _train(args: argparse.Namespace, processes: Processes) -> None:
         )
 
 
-def has_fast_bfloat16() -> bool:
-    """Whether PyTorch has kernels for bfloat16 on this CPU; of ARM's this is not known."""
+def _has_fast_bfloat16() -> bool:
+    """Whether PyTorch has kernels for bfloat16 on this CPU; ARM's count as fast."""
     is_arm = platform.machine() in ("aarch64", "arm64")
     return is_arm or torch.backends.cpu.get_cpu_capability().startswith("AVX512")
 

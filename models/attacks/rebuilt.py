@@ -2,7 +2,8 @@
 
 Of a plan the binarizations get a straight-through estimator. Its window, in a training |BN(x)| <=
 1.3, is here 1.3 times the spread (standard deviation) of the channel, measured on some images: the
-batch norm's own scale is not in a bundle. Of a float ONNX graph the layers are rebuilt as they are.
+batch norm's own scale is not in a bundle (models.training.bundle_weights). Of a float ONNX graph
+the layers are rebuilt as they are.
 """
 
 from __future__ import annotations
@@ -17,38 +18,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.errors import NoGradients
-from models.networks.binary import binarize
+from models.training.bundle_weights import measure_batch_norms, restore_network
 from runtime import Bundle
 from runtime.bundle import ONNX_GRAPH
-from runtime.engines.reference import BinaryLayer, FloatNetwork
 
 SPREAD_IMAGES = 64  # that the spread is measured on
 REMEDY = (
     "Give the checkpoint.pt or the .safetensors weights that it was made from, or attack by scores "
     "alone: --attacks noise,square"
 )
-
-
-class StraightThrough(nn.Module):
-    """A binary layer with gradients: in front of sign, z = BN(x) / spread, where |z| <= 1.3."""
-
-    def __init__(self, layer: BinaryLayer) -> None:
-        super().__init__()
-        self.layer = layer
-        self.spread = torch.ones(layer.bn.num_features, 1, 1)
-        self.measures = False
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self.measures:
-            spread = x.std(dim=(0, 2, 3), keepdim=True)[0]
-            self.spread = torch.where(spread > 0, spread, torch.ones_like(spread))
-        signs = binarize(self.layer.bn(x) / self.spread)
-        weight, padding = self.layer.weight, self.layer.padding
-        y = F.conv2d(F.pad(signs, (1, 1, 1, 1), value=padding), weight)
-        if not self.layer.is_improvement:
-            return torch.cat((x, y), dim=1)
-        growth = len(weight)
-        return torch.cat((x[:, :-growth], x[:, -growth:] + y), dim=1)
 
 
 def check_rebuildable(bundle: Bundle) -> None:
@@ -73,20 +51,8 @@ def rebuild(bundle: Bundle, images: Tensor) -> nn.Module:
     check_rebuildable(bundle)
     if not bundle.manifest.plan:
         return GraphNetwork(onnx.load(bundle.file(ONNX_GRAPH)), str(bundle.path))
-    network = FloatNetwork(bundle.manifest.plan, bundle.tensors())
-    layers: list[StraightThrough] = []
-    for part in network:
-        assert isinstance(part, nn.Sequential)
-        for i, layer in enumerate(part):
-            if isinstance(layer, BinaryLayer):
-                layers.append(StraightThrough(layer))
-                part[i] = layers[-1]
-    for straight in layers:
-        straight.measures = True
-    with torch.no_grad():
-        network(images[:SPREAD_IMAGES])
-    for straight in layers:
-        straight.measures = False
+    network = restore_network(bundle)
+    measure_batch_norms(network, [images[:SPREAD_IMAGES]])
     return network
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from models.errors import NoGradients, RecipeError
 from models.evaluation.accuracy import find_classes
 from models.export.bundle import UNFITTED, ExportOptions, Source, export_bundle, move_to_end
 from models.networks.registry import Network, build_network
+from models.records.provenance import digest_manifest
 from models.teachers.kinds import Kinds
 from models.training.checkpoint import build_trained, find_checkpoint, read_checkpoint
 from models.training.initial_weights import Start, read_start
@@ -126,8 +126,7 @@ def open_target(
                 "Leave it out."
             )
         engine = load_engine(path)
-        digest = hashlib.sha256((path / MANIFEST).read_bytes()).hexdigest()[:12]
-        name = f"{engine.bundle.manifest.name} (manifest {digest})"
+        name = f"{engine.bundle.manifest.name} (manifest {digest_manifest(path)})"
         yield _make_target(name, engine, None, None, kinds)
         return
     start, network, preprocessing = open_network(path, image_size)
@@ -147,6 +146,11 @@ def open_target(
 
 def open_network(path: Path, image_size: int | None) -> tuple[Start, Network, Preprocessing]:
     """The network of a checkpoint or of weights. Raises RecipeError, CheckpointMismatch."""
+    if (path / MANIFEST).is_file():
+        raise RecipeError(
+            f"{path}: expected a checkpoint.pt or .safetensors weights; found a bundle. Give what "
+            "it was made from."
+        )
     start = read_start(path)
     if path.suffix != ".safetensors":
         if image_size is not None:

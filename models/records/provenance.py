@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import subprocess
@@ -14,6 +15,7 @@ import torch
 
 import runtime
 from runtime import read_cpuinfo
+from runtime.manifest import MANIFEST
 
 COMMIT = "BNN_COMMIT"  # an environment variable: where a copy comes from
 #: Folders of the code that a figure depends on: the networks and their training, and what reads
@@ -70,3 +72,8 @@ def describe_device(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return read_cpuinfo().get("model name") or platform.processor() or platform.machine()
+
+
+def digest_manifest(bundle: Path) -> str:
+    """12 digits of the SHA-256 of a bundle's manifest, which has the sums of all files."""
+    return hashlib.sha256((bundle / MANIFEST).read_bytes()).hexdigest()[:12]

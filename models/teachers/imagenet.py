@@ -21,10 +21,10 @@ from tqdm import tqdm
 
 from models.data.augmentation import normalize
 from models.errors import RecipeError
+from models.records.provenance import digest_manifest
 from models.teachers.answers import CLASSES, StoredAnswers
 from runtime import Preprocessing, load_engine
 from runtime.engines.onnx_sessions import make_options, open_session
-from runtime.manifest import MANIFEST
 
 #: (input side, sha256 of the weights) of the packages' version 0.1.0, Apache-2.0
 EFFICIENTNETS = {
@@ -115,8 +115,7 @@ def load_bundle(folder: Path) -> tuple[Asked, tuple[str, ...]]:
     """A bundle to ask, and its labels: a logit for "other" is left out. Raises RuntimeFault."""
     engine = load_engine(folder)
     manifest = engine.bundle.manifest
-    digest = hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
-    name = f"{manifest.name} (manifest {digest[:12]})"
+    name = f"{manifest.name} (manifest {digest_manifest(folder)})"
 
     def logits(inputs: Tensor) -> Tensor:
         found = engine.predict(inputs.contiguous().numpy())

@@ -4,7 +4,9 @@ Networks trained on from the same weights lie in one basin of the loss: the mean
 often better than each of them (Wortsman et al. 2022, "Model soups"), and with the weights that they
 began with it forgets less of what these knew (Wortsman et al. 2022, "Robust fine-tuning of
 zero-shot models"). A binary weight becomes the sign of the mean of its latent weights. Means and
-variances of the batch norms belong to no network of these, so they are estimated again.
+variances of the batch norms belong to no network of these, so they are estimated again. Those of a
+bundle are measured first (models.training.bundle_weights), on other images than when the runs
+began: their scales and offsets are then nearly the same.
 """
 
 from __future__ import annotations
@@ -20,10 +22,12 @@ from models.data.datasets import DataSet
 from models.data.decoded import LabelledImages
 from models.errors import CheckpointMismatch, RecipeError
 from models.records.figures import Averaging
-from models.training.bundle_weights import measure_batch_norms
+from models.training.bundle_weights import draw_batches, measure_batch_norms
 from models.training.checkpoint import Checkpoint, build_trained
 from models.training.initial_weights import Start
 from models.training.remake import check_finished, decode_again, finish_again
+
+ALIKE = ("network", "changes", "preprocessing", "start")  # of runs that may be averaged
 
 
 def average(
@@ -44,8 +48,10 @@ def average(
         raise RecipeError(f"expected --share above 0, at most 1; found {share}")
     first = checkpoints[0]
     for checkpoint in checkpoints:
-        _check_alike(first, checkpoint, start)
+        _check_alike(first, checkpoint)
         check_finished(checkpoint, data)
+    if share < 1:
+        _check_start(first, start)
     images = decode_again(first, data, first.preprocessing, progress)
     network = build_trained(first)
     states: list[Mapping[str, Tensor]] = [checkpoint.state.model for checkpoint in checkpoints]
@@ -71,22 +77,32 @@ def mean_of(states: Sequence[Mapping[str, Tensor]], weights: Sequence[float]) ->
     return {key: mean(key, tensor) for key, tensor in states[0].items()}
 
 
-def _check_alike(first: Checkpoint, other: Checkpoint, start: Start) -> None:
-    for what in ("network", "changes", "preprocessing", "start"):
-        if getattr(first, what) != getattr(other, what):
-            raise CheckpointMismatch(
-                f"expected runs that are alike; found the {what} {getattr(first, what)} and "
-                f"{getattr(other, what)}. Give runs of one recipe, with other seeds."
-            )
-    if other.start != start.name:
+def _check_alike(first: Checkpoint, other: Checkpoint) -> None:
+    recipes = [replace(checkpoint.recipe, seed=0) for checkpoint in (first, other)]
+    what = [name for name in ALIKE if getattr(first, name) != getattr(other, name)]
+    if what or recipes[0] != recipes[1]:
+        named = ", ".join(what) or "recipe"
         raise CheckpointMismatch(
-            f"expected --start with the weights that the run began with, {other.start}; found "
+            f"expected runs that differ in their seeds alone; found another {named}. Give runs of "
+            "one recipe that began with the same weights."
+        )
+
+
+def _check_start(run: Checkpoint, start: Start) -> None:
+    if run.start is None:
+        raise CheckpointMismatch(
+            "expected runs that began with the weights of others (models.train --start); found "
+            "random initial weights. Their mean is of no use."
+        )
+    if run.start != start.name:
+        raise CheckpointMismatch(
+            f"expected --start with the weights that the runs began with, {run.start}; found "
             f"{start.name}. Give those."
         )
-    if start.classes != other.data.classes or start.network != other.network:
+    if start.classes != run.data.classes or start.network != run.network:
         raise RecipeError(
             "expected initial weights of the same network and classes; found others, whose last "
-            "layer was fitted anew. Such weights cannot be averaged with."
+            "layer was fitted anew. Give --share 1, which leaves them out."
         )
 
 
@@ -94,5 +110,5 @@ def _state_of(start: Start, first: Checkpoint, images: LabelledImages) -> Mappin
     network = build_trained(first)
     start.begin(network, first.network, first.data.classes)
     if not start.measured:
-        measure_batch_norms(network, images, first.preprocessing)
+        measure_batch_norms(network, draw_batches(images, first.preprocessing))
     return network.state_dict()

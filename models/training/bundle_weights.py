@@ -1,4 +1,4 @@
-"""Initial weights from a bundle: the network that it serves, made trainable again.
+"""The network of a bundle, with gradients: to train on, or to attack.
 
 A bundle has the signs of binary weights, thresholds instead of the batch norms before them, and
 folded float layers. All of that is restored, so that the network answers as the bundle does; 8-bit
@@ -9,9 +9,8 @@ has seen images, which it has to before any step.
 
 from __future__ import annotations
 
-import hashlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from typing import Any, cast
 
@@ -25,71 +24,120 @@ from models.data.augmentation import normalize, view_centre
 from models.data.decoded import LabelledImages
 from models.data.others import OTHER
 from models.errors import RecipeError
+from models.evaluation.accuracy import find_classes, find_data_name
 from models.networks.binary import BinaryActivation, BinaryConv2d
-from models.networks.meliusnet import DenseBlock, ImprovementBlock, MeliusNet, Transition
-from models.networks.specs import SPECS, Spec
-from runtime import Bundle, Preprocessing
+from models.networks.meliusnet import (
+    DenseBlock,
+    ImprovementBlock,
+    MeliusNet,
+    Transition,
+    make_stem,
+)
+from models.networks.specs import SHUFFLE_GROUPS, Spec
+from models.records.provenance import digest_manifest
+from models.training.linear_probe import take_enough
+from runtime import Bundle, Manifest, Preprocessing
+from runtime.engines.prepare import check_tensors
 from runtime.engines.reference import batch_norm_of
 from runtime.kernels.bitpack import unpack_bits
-from runtime.manifest import MANIFEST
+from runtime.plan import HeadStep, Plan, StageStep, StemStep, TransitionStep
 
 IMAGES = 2000  # to measure batch norms on
 BATCH = 100
-VARIANCE = 2.0**40  # of batch norms that have seen no images
 LATENT = 0.03  # size of latent weights: about that of random initial ones; trained ones have 0.15
+VARIANCE = 2.0**40  # of batch norms that have seen no images
 
 Tensors = Mapping[str, NDArray[Any]]
 
 
-def restore_network(bundle: Bundle) -> tuple[MeliusNet, tuple[str, ...]]:
-    """The network of a bundle, in eval mode, and its classes in alphabetical order.
+def restore_network(bundle: Bundle) -> MeliusNet:
+    """The network of a bundle, in eval mode, with the bundle's logits in their order.
 
     Raises RecipeError for a bundle of another network than a MeliusNet; RuntimeFault.
     """
-    manifest = bundle.manifest
-    spec = _find_spec(bundle)
-    training = manifest.training or {}
-    others = [OTHER] if manifest.known and manifest.known.source == OTHER else []
-    classes = [*list(training.get("classes", manifest.labels))[: len(manifest.labels)], *others]
-    tensors = bundle.tensors()
-    network = MeliusNet(spec, len(classes)).eval()
+    spec, tensors = _find_spec(bundle), bundle.tensors()
+    check_tensors(bundle.manifest.plan, tensors)
+    network = MeliusNet(spec, bundle.manifest.logits).eval()
     with torch.no_grad():
         for i, layer in enumerate(m for m in network.stem if not isinstance(m, nn.MaxPool2d)):
             _fill_convolution(layer, f"stem.conv{i}", tensors)
         for i, stage in enumerate(network.stages, 1):
             for j, block in enumerate(cast(nn.Sequential, stage)):
-                _fill_block(
-                    cast(DenseBlock | ImprovementBlock, block), f"stage{i}.layer{j}", tensors
-                )
+                named = cast(DenseBlock | ImprovementBlock, block)
+                _fill_block(named, f"stage{i}.layer{j}", tensors)
         for i, transition in enumerate(cast(Iterator[Transition], network.transitions), 1):
             _fill_affine(transition.bn, f"transition{i}", tensors)
             transition.conv.weight.copy_(_float_weight(f"transition{i}", tensors))
         _fill_affine(network.head.bn, "head", tensors)
-        order = sorted(range(len(classes)), key=classes.__getitem__)
-        network.head.fc.weight.copy_(_float_weight("head", tensors)[order])
-        network.head.fc.bias.copy_(_copy(tensors["head.bias"])[order])
-    return network, tuple(classes[i] for i in order)
+        network.head.fc.weight.copy_(_float_weight("head", tensors))
+        network.head.fc.bias.copy_(_copy(tensors["head.bias"]))
+    return network
+
+
+def order_classes(manifest: Manifest) -> tuple[tuple[str, ...], list[int]]:
+    """The classes in the order of the training, and which logit is whose.
+
+    models.export moves the logit of "other" to the end; data has its classes in alphabetical order.
+    """
+    classes = find_classes(manifest)
+    if manifest.known is None or manifest.known.source != OTHER:
+        return classes, list(range(len(classes)))
+    every = (*classes, OTHER)
+    order = sorted(range(len(every)), key=every.__getitem__)
+    return tuple(every[i] for i in order), order
 
 
 def describe_bundle(bundle: Bundle) -> str:
     """For people: its name, the data that it was trained on, and the digest of its manifest."""
-    training = bundle.manifest.training or {}
-    digest = hashlib.sha256((bundle.path / MANIFEST).read_bytes()).hexdigest()[:12]
-    return f"{bundle.manifest.name} on {training.get('data', 'unknown data')} (bundle {digest})"
+    manifest, digest = bundle.manifest, digest_manifest(bundle.path)
+    return f"{manifest.name} on {find_data_name(manifest)} (bundle {digest})"
 
 
 def _find_spec(bundle: Bundle) -> Spec:
-    architecture = bundle.manifest.architecture
-    known = {field.name for field in fields(Spec)}
-    is_meliusnet = architecture.keys() == known and architecture["name"] in SPECS
-    if not (bundle.manifest.plan and is_meliusnet):
+    architecture, plan = bundle.manifest.architecture, bundle.manifest.plan
+    if not plan or architecture.keys() != {field.name for field in fields(Spec)}:
         raise RecipeError(
-            f"{bundle.path}: expected a bundle of a MeliusNet as initial weights; found "
+            f"{bundle.path}: expected a bundle of a MeliusNet; found one of "
             f"{bundle.manifest.name}. Give another bundle, a checkpoint.pt, or a .safetensors file "
             "of models.pretrained."
         )
     lists = {name: tuple(architecture[name]) for name in ("blocks", "transitions")}
-    return Spec(**{**architecture, **lists})
+    spec = Spec(**{**architecture, **lists})
+    if _outline(plan) != _outline_of(spec):
+        raise RecipeError(
+            f"{bundle.path}: expected a plan of the network that the manifest's `architecture` "
+            f"names, {spec.name}; found another. Export the bundle again."
+        )
+    return spec
+
+
+def _outline(plan: Plan) -> list[tuple[Any, ...]]:
+    """What decides the shapes of all weights, of each step."""
+    out: list[tuple[Any, ...]] = []
+    for step in plan:
+        match step:
+            case StemStep():
+                out.append(tuple((c.channels_out, c.groups, c.relu) for c in step.convolutions))
+            case StageStep():
+                out.append((step.padding, *step.layers))
+            case TransitionStep():
+                out.append((step.channels_out, step.groups, step.shuffle_groups))
+            case HeadStep():
+                out.append(())
+    return out
+
+
+def _outline_of(spec: Spec) -> list[tuple[Any, ...]]:
+    """The same of a network's spec."""
+    relu = spec.stem != "thumbnail"
+    convolutions = [m for m in make_stem(spec.stem).modules() if isinstance(m, nn.Conv2d)]
+    pair = ("dense", "improvement") if spec.improvement else ("dense",)
+    shuffle = SHUFFLE_GROUPS if spec.shuffle else 1
+    out: list[tuple[Any, ...]] = [tuple((c.out_channels, c.groups, relu) for c in convolutions)]
+    for i, blocks in enumerate(spec.blocks):
+        out.append((spec.padding, *pair * blocks))
+        out += [(channels, spec.groups, shuffle) for channels in spec.transitions[i : i + 1]]
+    return [*out, ()]
 
 
 def _copy(array: NDArray[Any]) -> Tensor:
@@ -133,28 +181,35 @@ def _fill_affine(bn: _BatchNorm, name: str, tensors: Tensors) -> None:
 def _fill_block(block: DenseBlock | ImprovementBlock, name: str, tensors: Tensors) -> None:
     activation = cast(BinaryActivation, block.activation)
     weight = cast(BinaryConv2d, block.conv).weight
-    same = batch_norm_of(tensors[f"{name}.threshold"], unpack_bits(tensors[f"{name}.flip"]))
-    constant = same.bias.isinf()  # always +1 or always -1
+    threshold, flip = tensors[f"{name}.threshold"], unpack_bits(tensors[f"{name}.flip"])
+    same = batch_norm_of(threshold, flip)
+    constant = torch.from_numpy(np.isinf(threshold))  # these channels are always +1, or always -1
+    always = torch.from_numpy(np.where((threshold < 0) != flip, 1, -1).astype(np.float32))
     scale = torch.where(constant, 0.0, same.weight)
-    _set(activation.bn, scale, torch.where(constant, same.bias.sign(), same.bias))
+    _set(activation.bn, scale, torch.where(constant, always, same.bias))
     signs = np.where(unpack_bits(tensors[f"{name}.weight"]), LATENT, -LATENT)
     weight.copy_(_copy(np.moveaxis(signs, -1, 1)))
 
 
+def draw_batches(images: LabelledImages, preprocessing: Preprocessing) -> Iterator[Tensor]:
+    """Inputs to measure batch norms on: the centres of IMAGES squares of any size."""
+    chosen = take_enough(images, IMAGES)
+    for part in view_centre(chosen.pixels, preprocessing).split(BATCH):
+        yield normalize(part, preprocessing)
+
+
 @torch.no_grad()
-def measure_batch_norms(
-    network: nn.Module, images: LabelledImages, preprocessing: Preprocessing
-) -> None:
-    """Gives batch norms the means and variances of their inputs; answers in eval mode stay.
+def measure_batch_norms(network: nn.Module, batches: Iterable[Tensor]) -> None:
+    """Gives restored batch norms the means and variances of what they see; answers in eval mode
+    stay. Channels that were not restored, of a network that has grown, stay as they are.
 
     In front of a binarization the scale, which no answer depends on, becomes 1 over the deviation:
-    its gradient passes where |x| <= 1.3. images: squares of any size, whose centre is seen; IMAGES
-    of them, evenly spaced, are enough.
+    its gradient passes where |x| <= 1.3.
     """
-    chosen = images.select(torch.linspace(0, len(images) - 1, min(len(images), IMAGES)).long())
     norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
     binary = {m.bn for m in network.modules() if isinstance(m, BinaryActivation)}
     sums: dict[nn.Module, list[Tensor]] = {norm: [] for norm in norms}
+    count = 0
 
     def note(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         x = inputs[0].double()
@@ -163,25 +218,32 @@ def measure_batch_norms(
     hooks = [norm.register_forward_pre_hook(note) for norm in norms]
     network.eval()
     try:
-        for part in view_centre(chosen.pixels, preprocessing).split(BATCH):
-            network(normalize(part, preprocessing))
+        for batch in batches:
+            network(batch)
+            count += len(batch)
     finally:
         for hook in hooks:
             hook.remove()
     for norm in norms:
-        mean, square = torch.stack(sums[norm]).sum(0) / len(chosen)
+        mean, square = torch.stack(sums[norm]).sum(0) / count
         variance = (square - mean.square()).clamp(min=0)
-        deviation = (variance + norm.eps).sqrt()
-        _restate(norm, mean, variance, 1 / deviation if norm in binary else torch.ones_like(mean))
+        _restate(norm, mean, variance, norm in binary)
 
 
-def _restate(norm: _BatchNorm, mean: Tensor, variance: Tensor, factor: Tensor) -> None:
-    """The same function, times `factor`, around another mean and variance."""
+def _restate(norm: _BatchNorm, mean: Tensor, variance: Tensor, is_binary: bool) -> None:
+    """The same function around another mean and variance; in front of a binarization divided by
+    the deviation.
+    """
     assert norm.running_mean is not None
     assert norm.running_var is not None
-    before = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
-    shift = norm.bias.double() - norm.running_mean.double() * before
-    norm.weight.copy_(factor * before * (variance + norm.eps).sqrt())
-    norm.bias.copy_(factor * (shift + before * mean))
-    norm.running_mean.copy_(mean)
-    norm.running_var.copy_(variance)
+    restored = norm.running_var == VARIANCE
+    deviation = (variance + norm.eps).sqrt()
+    scale = norm.weight.double() / math.sqrt(VARIANCE)
+    factor = 1 / deviation if is_binary else torch.ones_like(deviation)
+    for values, new in (
+        (norm.weight, factor * scale * deviation),
+        (norm.bias, factor * (norm.bias.double() + scale * mean)),
+        (norm.running_mean, mean),
+        (norm.running_var, variance),
+    ):
+        values.copy_(torch.where(restored, new.to(values.dtype), values))

@@ -22,10 +22,11 @@ from torch import Tensor
 from models.errors import RecipeError
 from models.networks.meliusnet import MeliusNet
 from models.networks.registry import Network, describe_network, find_changes
+from models.networks.specs import SPECS
 from models.records.figures import FinalAccuracy
 from models.records.training_run import Changes
 from models.records.typed_json import as_json, parse_json
-from models.training.bundle_weights import describe_bundle, restore_network
+from models.training.bundle_weights import describe_bundle, order_classes, restore_network
 from models.training.checkpoint import Checkpoint, find_checkpoint, read_checkpoint
 from models.training.growth import can_grow, grow
 from models.training.linear_probe import find_last_layer
@@ -147,16 +148,18 @@ def read_start(path: Path) -> Start:
 
 def _read_bundle(path: Path) -> Start:
     bundle = read_bundle(path)
-    network, classes = restore_network(bundle)
-    changes = cast(Changes, find_changes(network.spec.name, asdict(network.spec)))
-    return Start(
-        describe_bundle(bundle),
-        network.spec.name,
-        changes,
-        classes,
-        network.state_dict(),
-        measured=False,
-    )
+    network = restore_network(bundle)
+    name = network.spec.name
+    if name not in SPECS:
+        raise RecipeError(
+            f"{path}: expected a bundle of one of {', '.join(SPECS)}; found {name}. Give another."
+        )
+    classes, order = order_classes(bundle.manifest)
+    tensors = network.state_dict()
+    for parameter in ("weight", "bias"):
+        tensors[f"head.fc.{parameter}"] = tensors[f"head.fc.{parameter}"][order]
+    changes = cast(Changes, find_changes(name, asdict(network.spec)))
+    return Start(describe_bundle(bundle), name, changes, classes, tensors, measured=False)
 
 
 def _read_weights(path: Path) -> tuple[About, dict[str, Tensor]]:

@@ -53,11 +53,11 @@ def fit_last_layer(
         last.bias.copy_(bias - weight @ mean)
 
 
-def take_enough(images: LabelledImages) -> LabelledImages:
+def take_enough(images: LabelledImages, count: int = ENOUGH) -> LabelledImages:
     """Evenly spaced images, some of every class: the given ones are sorted by class."""
-    if len(images) <= ENOUGH:
+    if len(images) <= count:
         return images
-    return images.select(torch.linspace(0, len(images) - 1, ENOUGH).long())
+    return images.select(torch.linspace(0, len(images) - 1, count).long())
 
 
 def _two_views(

@@ -62,7 +62,8 @@ def make_parser(description: str | None = None) -> _Parser:
         "network",
         nargs="?",
         metavar="NETWORK",
-        help=f"one of {', '.join(NAMES)} (default: that of --start)",
+        help=f"one of {', '.join(NAMES)} (default: that of --start, or "
+        f"with --folder alone {NETWORK})",
     )
     parser.add_argument("--config", type=Path, help="a TOML file of options")
     where = parser.add_argument_group("images and results")

@@ -54,7 +54,7 @@ def estimate_batch_norms(
 
 def check_finished(checkpoint: Checkpoint, data: DataSet) -> None:
     """Raises CheckpointMismatch if the training has not ended, the network was changed after it, or
-    the images are others.
+    the images or their classes are others.
     """
     if checkpoint.remade:
         raise CheckpointMismatch(
@@ -65,6 +65,12 @@ def check_finished(checkpoint: Checkpoint, data: DataSet) -> None:
         raise CheckpointMismatch(
             "expected a finished training; found an unfinished one. Let it "
             "finish (models.train --resume)."
+        )
+    if checkpoint.data.classes != tuple(data.train.classes):
+        raise CheckpointMismatch(
+            "expected a network of the data's own classes; found one of "
+            f"{len(checkpoint.data.classes)} others (models.train --labels). It cannot be measured "
+            "on this data."
         )
     found = {name: files.sha256() for name, files in data.parts().items()}
     if found != checkpoint.data.digests():

@@ -19,7 +19,7 @@ from models.plots.curves import write_curves
 from models.records.record import CONFUSION, RECORD, Record, write_record
 from models.records.training_run import Header, TrainingRun
 from models.records.typed_json import as_json, fields_of
-from models.training.bundle_weights import measure_batch_norms
+from models.training.bundle_weights import draw_batches, measure_batch_norms
 from models.training.checkpoint import (
     CHECKPOINT,
     MAY_DIFFER,
@@ -64,7 +64,7 @@ def run_training(job: Job, processes: Processes | None = None) -> Checkpoint:
     images = relabel(job, setup, images, shows)
     train = images.train.to(device)
     if setup.start and not setup.start.measured and not begun:
-        measure_batch_norms(setup.network, train, setup.preprocessing)
+        measure_batch_norms(setup.network, draw_batches(train, setup.preprocessing))
     if setup.fits_last_layer and not begun:
         seen = take_enough(train) if job.recipe.epochs else train
         fit_last_layer(setup.network, seen, setup.preprocessing, shows)

@@ -8,18 +8,16 @@ import onnx
 import pytest
 import torch
 
-from models.attacks.rebuilt import StraightThrough, rebuild
+from models.attacks.rebuilt import rebuild
 from models.attacks.target import Target
 from models.data.augmentation import normalize
 from models.errors import NoGradients
-from models.export.bundle import ExportOptions, Source, export_bundle, load_checkpoint
+from models.export.bundle import ExportOptions, Source, export_bundle
 from models.export.convert import calibrate
 from models.export.quantize import Calibration
 from models.networks.registry import build_network
-from models.training.checkpoint import build_trained
 from runtime import load_engine, read_bundle
 from runtime.bundle import ONNX_GRAPH, write_bundle
-from tests.models.checkpoints import save_trained
 from tests.models.small_networks import PREPROCESSING
 
 
@@ -46,19 +44,6 @@ def test_a_plan_answers_as_the_engine_and_has_gradients_of_the_training(tmp_path
     alike = torch.cosine_similarity(*gradients)
     assert (gradients[0] != 0).double().mean() > 0.5
     assert alike.mean() > 0.7  # of unrelated directions in 768 dimensions: 0 +- 0.04
-
-
-def test_the_spread_is_measured_once(tmp_path: Path) -> None:
-    checkpoint = load_checkpoint(save_trained(tmp_path / "checkpoint.pt"), "meliusnet13")
-    source = Source(build_trained(checkpoint), ["blue", "red"], checkpoint.preprocessing)
-    options = ExportOptions(parity_inputs=1, self_test=False)
-    bundle = export_bundle(source, tmp_path / "bundle", options)
-    rebuilt = rebuild(bundle, normalize(make_pixels(), checkpoint.preprocessing))
-    layers = [module for module in rebuilt.modules() if isinstance(module, StraightThrough)]
-    before = [layer.spread.clone() for layer in layers]
-    rebuilt(normalize(make_pixels(), checkpoint.preprocessing))
-    assert all((spread > 0).all() for spread in before)
-    assert all(torch.equal(a, layer.spread) for a, layer in zip(before, layers, strict=True))
 
 
 def test_8_bit_layers_are_refused_with_a_remedy(tmp_path: Path) -> None:

@@ -106,6 +106,11 @@ def test_a_surrogate_knows_the_same_classes(checkpoint: Path, tmp_path: Path) ->
         pytest.raises(RecipeError, match=r"expected --surrogate with the classes"),
     ):
         open_surrogate(checkpoint, target)
+    with (
+        open_target(write_small_bundle(tmp_path / "third")) as target,
+        pytest.raises(RecipeError, match=r"found a bundle. Give what it was made from"),
+    ):
+        open_surrogate(tmp_path / "more" / "bundle", target)
 
 
 def test_kinds_are_sums_of_probabilities() -> None:

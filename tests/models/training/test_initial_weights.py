@@ -138,6 +138,26 @@ def test_no_epoch_at_all_fits_the_last_layer_alone(run: Path, tmp_path: Path) ->
     assert not (out / "curves.svg").exists()
 
 
+def test_batch_norms_of_a_bundle_are_measured_before_the_first_step(
+    run: Path, tmp_path: Path
+) -> None:
+    quick = ExportOptions(parity_inputs=2, self_test=False)
+    bundle = export_checkpoint(read_checkpoint(run / "checkpoint.pt"), tmp_path / "b", quick)
+    out = tmp_path / "run"
+    assert continue_training(run, out, bundle.path, "--learning-rate", "1e-12") == 0
+    expected, found = (trained_tensors(path / "checkpoint.pt") for path in (run, out))
+    for key, tensor in found.items():
+        if key.endswith("running_var"):
+            assert (tensor < 2**30).all(), key
+        if key.endswith("conv.weight") and "stages" in key:
+            assert torch.equal(tensor >= 0, expected[key] >= 0), key
+    before, after = (read_record(path / "record.json").test for path in (run, out))
+    assert before is not None
+    assert after is not None
+    assert after.loss < before.loss + 1
+    assert continue_training(run, out, bundle.path, "--learning-rate", "1e-12", "--resume") == 0
+
+
 @pytest.mark.parametrize("stem", ["grouped", "small"])
 def test_without_a_network_it_is_that_of_the_initial_weights(tmp_path: Path, stem: str) -> None:
     """Own photos have another stem by default than MeliusNet13 has."""

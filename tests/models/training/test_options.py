@@ -139,6 +139,7 @@ def test_every_recipe_of_the_repository_is_one(repository: Path) -> None:
         ("even", "meliusnet13-everyday-even"),
         ("everyday-baseline", "mobilenet025-everyday"),
         ("default-128", "meliusnet24-everyday-taught"),
+        ("default-again", "meliusnet24-everyday-again"),
         ("imagenet", "meliusnet24-imagenet"),
         ("baseline", "mobilenet075-imagenet"),
         ("baseline-128", "mobilenet075-everyday-taught"),

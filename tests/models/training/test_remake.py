@@ -10,11 +10,12 @@ from models.data.augmentation import normalize
 from models.data.datasets import open_data_set
 from models.data.decoded import LabelledImages, decode_images
 from models.data.preprocessing import evaluation_preprocessing
+from models.errors import CheckpointMismatch
 from models.networks.registry import build_network
 from models.training.checkpoint import build_trained, read_checkpoint
 from models.training.job import Job
 from models.training.recipe import Recipe
-from models.training.remake import estimate_batch_norms
+from models.training.remake import check_finished, estimate_batch_norms
 from models.training.run import run_training
 from tests.models.images import write_two_colours
 
@@ -71,3 +72,12 @@ def test_batches_count_alike_and_networks_without_binary_layers_do() -> None:
     assert torch.allclose(first.running_var, variances, rtol=1e-3, atol=1e-5)
     with torch.no_grad():
         assert network(normalize(pixels[:2], spec)).isfinite().all()
+
+
+def test_a_network_of_other_classes_than_the_data_has_is_refused(run: Path, data: Path) -> None:
+    """As students of the teachers' classes are: the data cannot measure them."""
+    content = read_checkpoint(run / "checkpoint.pt")
+    other = replace(content, data=replace(content.data, classes=("tench", "goldfish", "crane")))
+    with pytest.raises(CheckpointMismatch, match="expected a network of the data's own classes"):
+        check_finished(other, open_data_set(data))
+    check_finished(content, open_data_set(data))
