@@ -94,7 +94,7 @@ def describe_pair(members: Sequence[Member], latencies: Latencies) -> list[str]:
     return [
         make_table(HEAD, [_write_row(member, latencies) for member in members]),
         "**The claim, on nearly equal terms**: about equal bytes, the same teachers, photos and "
-        f"pixels. Measured as bundles, after the runs named, on {figures.images_known:,} photos of "
+        f"pixels. Measured as they are served, on {figures.images_known:,} photos of "
         f"{len(figures.top1_by_label)} kinds and {figures.images_far + figures.images_near:,} "
         "others, from repositories that trained neither ([how](README.md#held-out)). MeliusNet's "
         "binary weights take a bit each, MobileNet-v1's take 8. Photos seen and minutes of one "
