@@ -215,8 +215,11 @@ def test_weights_are_begun_with_where_they_fit(tmp_path: Path) -> None:
     assert make_job(parse_arguments([*command, "mobilenet_v1"])).changes == {}
     with pytest.raises(ValueError, match="found --no-binary"):
         make_job(parse_arguments([*command, "--no-binary"]))
-    job = make_job(parse_arguments([*command, "--start", "mine.pt", "--stem", "small"]))
+    mine = ["--start", "mine.pt", "--stem", "small"]
+    job = make_job(parse_arguments([*command, "meliusnet13", *mine]))
     assert (job.start, job.recipe.epochs) == (Path("mine.pt"), 0)
+    with pytest.raises(ValueError, match="found none at mine.pt"):  # whose network would be taken
+        make_job(parse_arguments([*command, *mine]))
 
 
 def test_given_options_go_before_the_defaults(tmp_path: Path) -> None:
