@@ -218,7 +218,7 @@ def test_weights_are_begun_with_where_they_fit(tmp_path: Path) -> None:
     mine = ["--start", "mine.pt", "--stem", "small"]
     job = make_job(parse_arguments([*command, "meliusnet13", *mine]))
     assert (job.start, job.recipe.epochs) == (Path("mine.pt"), 0)
-    with pytest.raises(ValueError, match="found none at mine.pt"):  # whose network would be taken
+    with pytest.raises(ValueError, match=r"found none at mine\.pt"):  # whose network would be taken
         make_job(parse_arguments([*command, *mine]))
 
 
