@@ -34,7 +34,7 @@ class Network:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", str(int(threads > 1)))
-        # Exact 8-bit products, as in the service; only CPUs whose products would saturate are slower.
+        # Exact 8-bit products, as in the service: slower only on CPUs where they would saturate.
         options.add_session_config_entry("session.x64quantprecision", "1")
         self._session = ort.InferenceSession(
             str(bundle / "model.onnx"), options, providers=["CPUExecutionProvider"]
