@@ -1,5 +1,6 @@
 """Batches, threads and calls at once of the native engine: all in turns, or the reason why not."""
 
+import os
 import threading
 from typing import Any
 
@@ -53,6 +54,7 @@ def test_settings_without_cpus_are_not_measured(bundle: Bundle) -> None:
     assert "2 calls at once, threads 1, batch 8 not measured" in printed
 
 
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two calls at once need two CPUs")
 def test_calls_at_once_are_at_once(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     together = threading.Barrier(2, timeout=10)
 
