@@ -50,8 +50,7 @@ def average(
     for checkpoint in checkpoints:
         _check_alike(first, checkpoint)
         check_finished(checkpoint, data)
-    if share < 1:
-        _check_start(first, start)
+    _check_start(first, start, share)
     images = decode_again(first, data, first.preprocessing, progress)
     network = build_trained(first)
     states: list[Mapping[str, Tensor]] = [checkpoint.state.model for checkpoint in checkpoints]
@@ -88,7 +87,7 @@ def _check_alike(first: Checkpoint, other: Checkpoint) -> None:
         )
 
 
-def _check_start(run: Checkpoint, start: Start) -> None:
+def _check_start(run: Checkpoint, start: Start, share: float) -> None:
     if run.start is None:
         raise CheckpointMismatch(
             "expected runs that began with the weights of others (models.train --start); found "
@@ -99,7 +98,8 @@ def _check_start(run: Checkpoint, start: Start) -> None:
             f"expected --start with the weights that the runs began with, {run.start}; found "
             f"{start.name}. Give those."
         )
-    if start.classes != run.data.classes or start.network != run.network:
+    same = start.classes == run.data.classes and start.network == run.network
+    if share < 1 and not same:
         raise RecipeError(
             "expected initial weights of the same network and classes; found others, whose last "
             "layer was fitted anew. Give --share 1, which leaves them out."

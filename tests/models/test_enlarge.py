@@ -21,6 +21,7 @@ from models.training.job import Job
 from models.training.recipe import Recipe
 from models.training.run import run_training
 from tests.models.images import write_two_colours
+from tests.models.jobs import RECIPE, make_job
 
 STATISTICS = ("running_mean", "running_var")
 
@@ -33,9 +34,8 @@ def data(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def run(data: Path, tmp_path: Path) -> Path:
-    recipe = Recipe(epochs=1, batch=4, validation_share=0.2)
-    job = Job("meliusnet13", open_data_set(data), tmp_path / "run", recipe, image_size=16)
-    run_training(replace(job, resize=18, progress=False))
+    recipe = replace(RECIPE, epochs=1)
+    run_training(make_job(data, tmp_path / "run", recipe=recipe, resize=18))
     return tmp_path / "run"
 
 

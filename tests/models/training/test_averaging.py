@@ -135,8 +135,9 @@ def test_runs_that_are_not_alike_are_refused(folder: Path, tmp_path: Path) -> No
 
 
 def test_runs_from_random_weights_are_refused(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(CheckpointMismatch, match="found random initial weights"):
-        make(folder, tmp_path, 0.5, "start")
+    for share in (0.5, 1):
+        with pytest.raises(CheckpointMismatch, match="found random initial weights"):
+            make(folder, tmp_path, share, "start")
 
 
 def test_a_last_layer_that_was_fitted_anew_is_averaged_among_runs_alone(
