@@ -19,6 +19,7 @@ from runtime.images import Preprocessing
 DRAWS = 5  # uniform numbers per image
 COLOR_DRAWS = 5  # and of jitter_colors
 BLUR_DRAWS = 2  # and of blur
+MIX_DRAWS = 4  # and of paste_windows
 PAD = 4  # pixels of `crop`, as in the authors' CIFAR-10 recipe
 SIGMAS = (0.1, 2.0)  # pixels, of `blur` in an image of SIGMAS_AT; they scale with the image
 SIGMAS_AT = 224
@@ -118,6 +119,25 @@ def blur(pixels: Tensor, draws: Tensor, share: float) -> Tensor:
     down, across = (_gaussians(side, sigma) for side in pixels.shape[-2:])
     blurred = down[:, None] @ pixels.float() @ across[:, None].mT
     return blurred.round_().clamp_(0, 255).to(torch.uint8)
+
+
+def paste_windows(pixels: Tensor, draws: Tensor, share: float) -> tuple[Tensor, Tensor]:
+    """CutMix (Yun et al. 2019): about a `share` of the images get a window of another image, at the
+    same place; the last image of the batch is the other one of the first, and so on.
+
+    The window's share of the area is drawn evenly from 0..1 before it is cut at the border. Uint8
+    [N, 3, H, W], float [N, MIX_DRAWS] -> the same, and what is left of each image, float [N].
+    """
+    height, width = pixels.shape[-2:]
+    draws = draws.to(pixels.device)
+    half = torch.where(draws[:, 0] < share, draws[:, 1].sqrt() / 2, 0.0)
+    inside = []
+    for centre, side in ((draws[:, 2], height), (draws[:, 3], width)):
+        place = (torch.arange(side, device=pixels.device) + 0.5) / side
+        inside.append((place - centre[:, None]).abs() < half[:, None])
+    window = inside[0][:, :, None] & inside[1][:, None, :]
+    mixed = torch.where(window[:, None], pixels.flip(0), pixels)
+    return mixed, 1 - window.float().mean((1, 2))
 
 
 def _gaussians(side: int, sigma: Tensor) -> Tensor:

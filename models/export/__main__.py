@@ -36,7 +36,6 @@ from models.export.bundle import (
     export_checkpoint,
     load_checkpoint,
 )
-from models.export.convert import calibrate
 from models.export.parity import (
     PARITY_INPUTS,
     SEED,
@@ -48,6 +47,7 @@ from models.export.quantize import (
     Calibration,
     load_calibration,
 )
+from models.networks.convert import calibrate
 from models.networks.registry import NAMES, build_network, default_image_size
 from models.training.checkpoint import Checkpoint
 from runtime import Bundle, Preprocessing

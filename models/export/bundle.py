@@ -20,7 +20,6 @@ from models.data.decoded import LabelledImages
 from models.data.others import OTHER
 from models.errors import CheckpointMismatch, RecipeError
 from models.evaluation.accuracy import measure_accuracy
-from models.export.convert import Converted, convert_network
 from models.export.mobilenet_graph import build_mobilenet_graph
 from models.export.onnx_graph import build_graph
 from models.export.parity import (
@@ -36,6 +35,7 @@ from models.export.quantize import (
     quantized_layers,
 )
 from models.export.stored_answers import add_self_test
+from models.networks.convert import Converted, convert_network
 from models.networks.meliusnet import MeliusNet
 from models.networks.mobilenet import MobileNetV1
 from models.networks.registry import Network

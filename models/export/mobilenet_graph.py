@@ -8,8 +8,8 @@ import numpy as np
 import onnx
 from torch import nn
 
-from models.export.convert import fold_convolution
 from models.export.onnx_graph import GraphBuilder
+from models.networks.convert import fold_convolution
 from models.networks.mobilenet import ConvBNReLU6, MobileNetV1
 
 

@@ -21,7 +21,7 @@ from models.data.augmentation import normalize
 from models.data.datasets import open_data_set
 from models.data.decoded import decode_images
 from models.errors import DataError
-from models.export.convert import Array, Converted
+from models.networks.convert import Array, Converted
 from runtime import Preprocessing
 from runtime.engines.reference import FloatNetwork
 from runtime.plan import HeadStep, Plan, StageStep, StemStep, Step, TransitionStep

@@ -71,10 +71,20 @@ class BinaryActivation(nn.Module):
         super().__init__()
         self.bn = nn.BatchNorm2d(channels)
         self.clip = clip
+        self.noise = 0.0  # deviation of what is added before signs are taken, in training alone
+        self.generator: torch.Generator | None = None  # of the noise
         nn.init.constant_(self.bn.bias, -shift)
 
     def forward(self, x: Tensor) -> Tensor:
-        return binarize(self.bn(x), self.clip)
+        return binarize(self.normalize(x), self.clip)
+
+    def normalize(self, x: Tensor) -> Tensor:
+        """Batch norm, and noise in training: what signs are taken of."""
+        x = self.bn(x)
+        if not (self.training and self.noise):
+            return x  # type: ignore[no-any-return]
+        noise = torch.empty_like(x).normal_(0, self.noise, generator=self.generator)
+        return x + noise  # type: ignore[no-any-return]
 
 
 class BinaryConv2d(nn.Module):

@@ -6,10 +6,13 @@ transitions, then the head. Shapes are [N, C, H, W].
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.networks import binary_kernels
 from models.networks.binary import BinaryActivation, BinaryConv2d
 from models.networks.specs import GROWTH, INITIAL_CHANNELS, SHUFFLE_GROUPS, Spec
 
@@ -66,27 +69,36 @@ def make_layer(channels: int, spec: Spec) -> tuple[nn.Module, nn.Module]:
     return activation, nn.Conv2d(channels, GROWTH, 3, padding=1, bias=False)
 
 
-class DenseBlock(nn.Module):
+class _Block(nn.Module):
+    """A layer with what a block makes of its result; `by_kernels`: see `use_kernels`."""
+
+    def __init__(self, channels: int, spec: Spec) -> None:
+        super().__init__()
+        self.activation, self.conv = make_layer(channels, spec)
+        self.by_kernels = False
+
+    def convolve(self, x: Tensor) -> Tensor:
+        """[N, C, H, W] -> [N, 64, H, W]."""
+        if not self.by_kernels:
+            return self.conv(self.activation(x))  # type: ignore[no-any-return]
+        activation = cast(BinaryActivation, self.activation)
+        conv = cast(BinaryConv2d, self.conv)
+        return binary_kernels.convolve(activation.bn(x), conv.weight, activation.clip, conv.padding)
+
+
+class DenseBlock(_Block):
     """Adds features: [N, C, H, W] -> [N, C + 64, H, W], the new channels last."""
 
-    def __init__(self, channels: int, spec: Spec) -> None:
-        super().__init__()
-        self.activation, self.conv = make_layer(channels, spec)
-
     def forward(self, x: Tensor) -> Tensor:
-        return torch.cat((x, self.conv(self.activation(x))), dim=1)
+        return torch.cat((x, self.convolve(x)), dim=1)
 
 
-class ImprovementBlock(nn.Module):
+class ImprovementBlock(_Block):
     """Sharpens features: adds to the last 64 of [N, C, H, W] and passes the others through."""
-
-    def __init__(self, channels: int, spec: Spec) -> None:
-        super().__init__()
-        self.activation, self.conv = make_layer(channels, spec)
 
     def forward(self, x: Tensor) -> Tensor:
         kept, fresh = x[:, :-GROWTH], x[:, -GROWTH:]
-        return torch.cat((kept, fresh + self.conv(self.activation(x))), dim=1)
+        return torch.cat((kept, fresh + self.convolve(x)), dim=1)
 
 
 class Stage(nn.Sequential):
@@ -157,8 +169,27 @@ class MeliusNet(nn.Module):
             if isinstance(module, nn.Conv2d | nn.Linear):
                 nn.init.kaiming_normal_(module.weight, mode="fan_in")
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.stem(x)
-        for stage, transition in zip(self.stages, self.transitions, strict=False):
-            x = transition(stage(x))
-        return self.head(self.stages[-1](x))  # type: ignore[no-any-return]
+    def layer_groups(self) -> list[nn.Module]:
+        """Stem, stage, transition, stage, ...: all but the head, in order of execution."""
+        found: list[nn.Module] = [self.stem]
+        for i, stage in enumerate(self.stages):
+            found += [stage, *self.transitions[i : i + 1]]
+        return found
+
+    def forward(self, x: Tensor, skip: int = 0) -> Tensor:
+        """x: images, or what the first `skip` layer groups make of them."""
+        for group in self.layer_groups()[skip:]:
+            x = group(x)
+        return self.head(x)  # type: ignore[no-any-return]
+
+
+def use_kernels(network: nn.Module, wanted: bool = True) -> int:
+    """Lets binary layers run by the runtime's kernels (binary_kernels), in float32 on a CPU.
+
+    Returns how many layers do so; float layers, and those of other networks, stay as they are.
+    """
+    blocks = [m for m in network.modules() if isinstance(m, _Block)]
+    binary = [block for block in blocks if isinstance(block.conv, BinaryConv2d)]
+    for block in binary:
+        block.by_kernels = wanted
+    return len(binary) if wanted else 0

@@ -35,6 +35,8 @@ from models.training.job import Job, build_network_of
 from models.training.recipe import Recipe
 from models.training.teachers_classes import TeachersClasses, read_names, with_test
 from models.training.trainer import Execution
+from runtime.engines.ops import load_operators
+from runtime.errors import TorchUnavailable
 from runtime.images import MAX_SIDE
 
 
@@ -121,6 +123,7 @@ def make_parser(description: str | None = None) -> _Parser:
     speed.add_argument("--workers", type=int, help="threads that decode (default: one per CPU)")
     _switch(speed, "--compile", "torch.compile the network")
     _switch(speed, "--channels-last", "maps in NHWC order: faster on most devices")
+    _switch(speed, "--kernels", "the runtime's, for binary layers (default: in float32 on a CPU)")
     speed.add_argument("--measure-every", type=int, help="epochs between measurements (default 1)")
     speed.add_argument("--checkpoint-minutes", type=float, help="between checkpoints (default 10)")
     _switch(speed, "--quiet", "no progress bars")
@@ -206,7 +209,7 @@ def make_job(args: argparse.Namespace) -> Job:
         image_size=args.image_size,
         resize=args.resize,
         stored_side=args.stored_side,
-        execution=Execution(bool(args.compile), bool(args.channels_last), args.measure_every or 1),
+        execution=_choose_execution(args),
         device=choose_device(args),
         teacher=args.teacher,
         answers=args.answers,
@@ -222,6 +225,41 @@ def make_job(args: argparse.Namespace) -> Job:
     )
     _check_image_size(job)
     return job
+
+
+def _choose_execution(args: argparse.Namespace) -> Execution:
+    """Raises RecipeError, and TorchUnavailable for kernels that are asked for and not there."""
+    kernels = _choose_kernels(args)
+    channels_last = kernels if args.channels_last is None else args.channels_last
+    return Execution(bool(args.compile), channels_last, args.measure_every or 1, kernels)
+
+
+def _choose_kernels(args: argparse.Namespace) -> bool:
+    """Whether the runtime's kernels compute: by default wherever they can, with a note if not."""
+    spec = SPECS.get(args.network)
+    obstacles = {
+        "--mixed-precision": args.mixed_precision,
+        "--compile": args.compile,
+        "--no-binary": args.binary is False,
+        "a GPU": choose_device(args) != "cpu",
+        f"the network {args.network}": spec is None or not spec.binary,
+    }
+    found = [name for name, is_there in obstacles.items() if is_there]
+    if args.kernels and found:
+        raise RecipeError(
+            "expected --kernels for a binary network in float32 on a CPU, not compiled; found "
+            f"{' and '.join(found)}. Leave one of them out."
+        )
+    if args.kernels is False or found:
+        return False
+    try:
+        load_operators()
+    except TorchUnavailable as error:
+        if args.kernels:
+            raise
+        print(f"note: without the runtime's kernels, which train faster: {error}", file=sys.stderr)
+        return False
+    return True
 
 
 def _follow_start(args: argparse.Namespace) -> None:

@@ -36,9 +36,12 @@ class Recipe:
     min_area: float = 0.08  # share of the image, the least that resized_crop takes
     color_jitter: float = 0.0  # strength of jitter_colors, 0..1; the published recipe has none
     blur: float = 0.0  # share of the images that blur() acts on; the published recipe has none
+    cutmix: float = 0.0  # share of the images with a window of another one, learnt as both
     validation_share: float = 0.02  # of train, where the data has no validation part
     balance: float = 0.0  # classes are drawn in proportion to their images to the power 1 - balance
     freeze: int = 0  # layer groups, from the stem on, whose weights do not change
+    noise: float = 0.0  # deviation of what is added to normalized maps before their signs are taken
+    ema: float = 0.0  # decay of a moving average of the weights, which they become at the end
     mixed_precision: bool = False  # bfloat16 autocast
     distillation: float = 0.0  # weight of the teacher's answers in the loss, 0..1
     distillation_temperature: float = 2.0
@@ -63,9 +66,12 @@ class Recipe:
             ("min_area", 0 < self.min_area <= 1, "above 0, at most 1"),
             ("color_jitter", 0 <= self.color_jitter <= 1, "from 0 to 1"),
             ("blur", 0 <= self.blur <= 1, "from 0 to 1"),
+            ("cutmix", 0 <= self.cutmix <= 1, "from 0 to 1"),
             ("validation_share", 0 < self.validation_share < 1, "between 0 and 1"),
             ("balance", 0 <= self.balance <= 1, "from 0 to 1"),
             ("freeze", self.freeze >= 0, "at least 0 layer groups"),
+            ("noise", self.noise >= 0, "at least 0"),
+            ("ema", 0 <= self.ema < 1, "from 0 to below 1"),
             ("distillation", 0 <= self.distillation <= 1, "from 0 to 1"),
             ("distillation_temperature", self.distillation_temperature > 0, "above 0"),
             ("seed", 0 <= self.seed < 2**63, "a whole number from 0 to 2**63 - 1"),

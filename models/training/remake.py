@@ -11,10 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
-from models.data.augmentation import normalize
 from models.data.datasets import DataSet
 from models.data.decoded import LabelledImages, decode_images
 from models.data.splits import hold_back
@@ -23,33 +20,11 @@ from models.evaluation.final import FinalFigures, measure_final
 from models.networks.registry import Network
 from models.records.provenance import describe_code, describe_device
 from models.records.record import RECORD, write_record
+from models.training.batch_norms import choose_images, estimate_batch_norms
 from models.training.checkpoint import CHECKPOINT, Checkpoint, save_checkpoint
 from models.training.images import describe_splits
 from models.training.run import make_record
 from runtime.images import Preprocessing
-
-IMAGES = 3000  # to estimate means and variances on
-BATCH = 100
-SEED = 123
-
-
-@torch.no_grad()
-def estimate_batch_norms(
-    network: nn.Module, images: LabelledImages, preprocessing: Preprocessing
-) -> None:
-    """Sets the means and variances of all batch norms to those of `images`, in eval mode after.
-
-    Each is the mean over batches of about BATCH images; the images come in a random order.
-    """
-    for module in network.modules():
-        if isinstance(module, _BatchNorm):
-            module.reset_running_stats()
-            module.momentum = None  # all batches count alike
-    network.train()
-    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(SEED))
-    for part in order.chunk(-(-len(images) // BATCH)):
-        network(normalize(images.pixels[part], preprocessing))
-    network.eval()
 
 
 def check_finished(checkpoint: Checkpoint, data: DataSet) -> None:
@@ -85,10 +60,8 @@ def decode_again(
 ) -> dict[str, LabelledImages]:
     """Of each split that has images; of train those to estimate means and variances on."""
     parts = hold_back(data, checkpoint.recipe.validation_share)
-    generator = torch.Generator().manual_seed(SEED)
-    chosen = torch.randperm(len(parts.train), generator=generator)[:IMAGES]
     files = {
-        "train": parts.train.select(sorted(chosen.tolist())),
+        "train": parts.train.select(choose_images(len(parts.train)).tolist()),
         "validation": parts.validation,
         "test": parts.test,
     }

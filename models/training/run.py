@@ -15,6 +15,7 @@ from models.command_line.figures import tell_figures
 from models.data.decoded import LabelledImages
 from models.errors import CheckpointMismatch
 from models.evaluation.final import FinalFigures, measure_final
+from models.networks.meliusnet import use_kernels
 from models.plots.curves import write_curves
 from models.records.record import CONFUSION, RECORD, Record, write_record
 from models.records.training_run import Header, TrainingRun
@@ -63,6 +64,8 @@ def run_training(job: Job, processes: Processes | None = None) -> Checkpoint:
     images = decode_splits(job, setup.preprocessing, setup.stored_side, shows)
     images = relabel(job, setup, images, shows)
     train = images.train.to(device)
+    if job.execution.kernels:
+        use_kernels(setup.network)
     if setup.start and not setup.start.measured and not begun:
         measure_batch_norms(setup.network, draw_batches(train, setup.preprocessing))
     if setup.fits_last_layer and not begun:

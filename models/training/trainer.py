@@ -12,7 +12,7 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,24 +25,31 @@ from models.data.augmentation import (
     BLUR_DRAWS,
     COLOR_DRAWS,
     DRAWS,
+    MIX_DRAWS,
     blur,
     draw,
     jitter_colors,
     normalize,
+    paste_windows,
+    view_centre,
 )
 from models.data.decoded import LabelledImages
-from models.errors import CheckpointMismatch, DataError, Diverged, RecipeError
+from models.errors import CheckpointMismatch, DataError, Diverged
 from models.evaluation.metrics import evaluate
-from models.networks.meliusnet import MeliusNet
+from models.networks.binary import BinaryActivation
+from models.networks.meliusnet import use_kernels
 from models.records.figures import Accuracy, EpochMetrics
+from models.training.batch_norms import choose_images, estimate_batch_norms
 from models.training.checkpoint import Progress, State
 from models.training.distributed import Processes
+from models.training.frozen import FrozenGroups, freeze
+from models.training.moving_average import keep_average, take_average
 from models.training.progress import EpochBar, RemainingTime
 from models.training.recipe import Recipe
 from runtime.images import Preprocessing
 
 LOOK_EVERY = 20  # steps between looks at the loss: each makes the CPU wait for a GPU
-ORDER, AUGMENTATION = 0, 1  # what a generator is for
+ORDER, AUGMENTATION, NOISE = 0, 1, 2  # what a generator is for
 
 Teacher = Callable[[Tensor], Tensor]
 
@@ -54,6 +61,7 @@ class Execution:
     compile_network: bool = False  # torch.compile
     channels_last: bool = False
     measure_every: int = 1  # epochs between measurements of the validation part
+    kernels: bool = False  # the runtime's, for binary layers and frozen groups; float32 on a CPU
 
 
 def seeded(seed: int, purpose: int, number: int) -> torch.Generator:
@@ -68,28 +76,6 @@ def distillation_loss(logits: Tensor, answers: Tensor, temperature: float) -> Te
     wanted = F.log_softmax(answers / temperature, 1)
     divergence = F.kl_div(student, wanted, reduction="batchmean", log_target=True)
     return divergence * temperature**2
-
-
-def freeze(network: nn.Module, groups: int) -> list[nn.Module]:
-    """The first layer groups, of which no weight is trained: stem, stage, transition, stage, ...
-
-    Raises RecipeError if the network has not as many, or is no MeliusNet.
-    """
-    if not groups:
-        return []
-    found: list[nn.Module] = []
-    if isinstance(network, MeliusNet):
-        found = [network.stem]
-        for i, stage in enumerate(network.stages):
-            found += [stage, *network.transitions[i : i + 1]]
-    if groups > len(found):
-        raise RecipeError(
-            f"expected --freeze of at most {len(found)} layer groups for this network; found "
-            f"{groups}"
-        )
-    for module in found[:groups]:
-        module.requires_grad_(False)
-    return found[:groups]
 
 
 class Trainer:
@@ -129,7 +115,15 @@ class Trainer:
         if self.execution.channels_last:
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._frozen = freeze(network, recipe.freeze)
+        self._first: FrozenGroups | None = None
+        self._activations = [m for m in network.modules() if isinstance(m, BinaryActivation)]
+        for activation in self._activations:
+            activation.noise = recipe.noise
+        if self.execution.kernels:
+            use_kernels(network)
         self.optimizer = recipe.make_optimizer(network)
+        if recipe.ema:
+            keep_average(self.optimizer, recipe.ema)
         forward = self.processes.wrap(network)
         self.forward = torch.compile(forward) if self.execution.compile_network else forward
         self.step = 0
@@ -160,6 +154,9 @@ class Trainer:
         self.network.train()
         for module in self._frozen:
             module.eval()
+        if self._frozen and self.execution.kernels:
+            side = self.preprocessing.crop
+            self._first = FrozenGroups(self.network, len(self._frozen), side)
         order = self._draw_order(epoch).to(self.device)
         title = f"epoch {epoch + 1}/{self.recipe.epochs}"
         with EpochBar(title, self.steps_per_epoch, first, self._time, progress) as bar:
@@ -192,6 +189,8 @@ class Trainer:
 
     def _end_epoch(self, epoch: int) -> EpochMetrics:
         started = time.perf_counter()
+        if self.finished and self.recipe.ema:
+            self._take_average()
         loss, hits = self._sums.tolist()
         self._sums.zero_()
         self._check_loss(loss, "loss", epoch)
@@ -217,6 +216,12 @@ class Trainer:
         self.history.append(metrics)
         return metrics
 
+    def _take_average(self) -> None:
+        take_average(self.optimizer)
+        seen = self.train.select(choose_images(len(self.train)).to(self.device))
+        seen = replace(seen, pixels=view_centre(seen.pixels, self.preprocessing))
+        estimate_batch_norms(self.network, seen, self.preprocessing, self._frozen)
+
     def _check_loss(self, loss: float, name: str, epoch: int) -> None:
         if not math.isfinite(loss):
             raise Diverged(
@@ -235,43 +240,67 @@ class Trainer:
         draws = draw(len(index), chance, sum(self._draws))
         index, draws = self.processes.share(index), self.processes.share(draws)
         stored = self.targets[index] if self.targets is not None else None
-        pixels, labels = self._augment(self.train.pixels[index], draws), self.train.labels[index]
-        inputs = normalize(pixels, self.preprocessing)
+        labels = self.train.labels[index]
+        pixels, left = self._augment(self.train.pixels[index], draws)
+        inputs, options = normalize(pixels, self.preprocessing), {}
+        if self._first is not None:
+            inputs, options = self._first(inputs), {"skip": len(self._frozen)}
         if self.execution.channels_last:
             inputs = inputs.contiguous(memory_format=torch.channels_last)
+        if recipe.noise:
+            self._draw_noise()
         with self._autocast():
-            logits = self.forward(inputs)
+            logits = self.forward(inputs, **options)
         logits = logits.float()
-        loss = F.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
+        wanted = self._wanted(labels, stored)
+        if left is not None:
+            wanted = torch.lerp(wanted.flip(0), wanted, left[:, None])
+        loss = F.cross_entropy(logits, wanted)
         if self.teacher is not None:
             with torch.no_grad(), self._autocast():
                 answers = self.teacher(pixels).float()
             taught = distillation_loss(logits, answers, recipe.distillation_temperature)
             loss = torch.lerp(loss, taught, recipe.distillation)
-        elif stored is not None:
-            loss = torch.lerp(loss, F.cross_entropy(logits, stored), recipe.distillation)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
         hits = (logits.detach().argmax(1) == labels).float().mean()
         self._sums += torch.stack((loss.detach(), hits))
 
-    @property
-    def _draws(self) -> tuple[int, int, int]:
-        """Numbers per image for windows, colours and blur."""
-        colors, blurred = self.recipe.color_jitter > 0, self.recipe.blur > 0
-        return DRAWS, COLOR_DRAWS * colors, BLUR_DRAWS * blurred
+    def _draw_noise(self) -> None:
+        """Gives the activations this step's generator, another one in each process."""
+        number = self.step * self.processes.count + self.processes.rank
+        seed = seeded(self.recipe.seed, NOISE, number).initial_seed()
+        generator = torch.Generator(self.device).manual_seed(seed)
+        for activation in self._activations:
+            activation.generator = generator
 
-    def _augment(self, pixels: Tensor, draws: Tensor) -> Tensor:
+    def _wanted(self, labels: Tensor, stored: Tensor | None) -> Tensor:
+        """Float [N, classes]: the labels, smoothed, and a share of the stored answers."""
+        classes, recipe = len(self.train.classes), self.recipe
+        wanted = F.one_hot(labels, classes).float()
+        wanted = torch.lerp(wanted, torch.full_like(wanted, 1 / classes), recipe.label_smoothing)
+        return wanted if stored is None else torch.lerp(wanted, stored, recipe.distillation)
+
+    @property
+    def _draws(self) -> tuple[int, int, int, int]:
+        """Numbers per image for windows, colours, blur and pasted windows."""
         recipe = self.recipe
-        windows, colors, blurred = draws.split(self._draws, 1)
+        optional = (COLOR_DRAWS, recipe.color_jitter), (BLUR_DRAWS, recipe.blur)
+        colors, blurred, mixed = (n * (x > 0) for n, x in (*optional, (MIX_DRAWS, recipe.cutmix)))
+        return DRAWS, colors, blurred, mixed
+
+    def _augment(self, pixels: Tensor, draws: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The pixels and, if windows of others are in them, what is left of each image."""
+        recipe = self.recipe
+        windows, colors, blurred, mixed = draws.split(self._draws, 1)
         augment = AUGMENTATIONS[recipe.augmentation]
         pixels = augment(pixels, windows, self.preprocessing.crop, recipe.min_area)
         if recipe.color_jitter:
             pixels = jitter_colors(pixels, colors, recipe.color_jitter)
         if recipe.blur:
             pixels = blur(pixels, blurred, recipe.blur)
-        return pixels
+        return paste_windows(pixels, mixed, recipe.cutmix) if recipe.cutmix else (pixels, None)
 
     def _autocast(self) -> AbstractContextManager[Any]:
         if not self.recipe.mixed_precision:

@@ -79,28 +79,6 @@ Tensor pack(const Tensor& x, const Tensor& threshold, const Tensor& flip) {
   return words;
 }
 
-// x words [N, H, W, C / 32], weight words [O, 3, 3, C / 32] -> mismatches int32 [N, H, W, O]
-Tensor conv3x3(const Tensor& x, const Tensor& weight, int64_t padding) {
-  const Shape in = check_tensor("conv3x3: x", x, ScalarType::Int, 4);
-  const Shape window = check_tensor("conv3x3: weight", weight, ScalarType::Int, 4);
-  check(window[1] == 3 && window[2] == 3 && window[3] == in[3],
-        "bnn::conv3x3: expected weight [O, 3, 3, ", in[3], "] for x ", in, ", found ", window);
-  check(padding >= -1 && padding <= 1, "bnn::conv3x3: expected padding -1, 0 or 1, found ",
-        padding);
-  Tensor mismatches = allocate(x, {in[0], in[1], in[2], window[0]}, ScalarType::Int);
-  if (mismatches.numel() == 0) return mismatches;
-  size_t bytes = 0;
-  const auto call = [&](void* workspace) {
-    check_status(bnn_conv3x3(words_of(x), words_of(weight), in[0], in[1], in[2], 32 * in[3],
-                             window[0], static_cast<int32_t>(padding),
-                             static_cast<int32_t*>(mismatches.mutable_data_ptr()), workspace,
-                             &bytes));
-  };
-  call(nullptr);  // only asks for the size
-  call(allocate(x, {static_cast<int64_t>(bytes) + 1}, ScalarType::Byte).mutable_data_ptr());
-  return mismatches;
-}
-
 // Calls run(task, first image, number of images) on torch's threads, for n images in all.
 template <typename RunImages>
 void share_images(int64_t n, int64_t tasks, RunImages run) {
@@ -115,6 +93,38 @@ void share_images(int64_t n, int64_t tasks, RunImages run) {
     }
   });
   check(error.empty(), error);
+}
+
+// x words [N, H, W, C / 32], weight words [O, 3, 3, C / 32] -> mismatches int32 [N, H, W, O];
+// torch's threads share out the images.
+Tensor conv3x3(const Tensor& x, const Tensor& weight, int64_t padding) {
+  const Shape in = check_tensor("conv3x3: x", x, ScalarType::Int, 4);
+  const Shape window = check_tensor("conv3x3: weight", weight, ScalarType::Int, 4);
+  check(window[1] == 3 && window[2] == 3 && window[3] == in[3],
+        "bnn::conv3x3: expected weight [O, 3, 3, ", in[3], "] for x ", in, ", found ", window);
+  check(padding >= -1 && padding <= 1, "bnn::conv3x3: expected padding -1, 0 or 1, found ",
+        padding);
+  Tensor mismatches = allocate(x, {in[0], in[1], in[2], window[0]}, ScalarType::Int);
+  if (mismatches.numel() == 0) return mismatches;
+  const int64_t n = in[0], inputs = x.numel() / n, outputs = mismatches.numel() / n;
+  const uint32_t* from = words_of(x);
+  int32_t* to = static_cast<int32_t*>(mismatches.mutable_data_ptr());
+  const auto call = [&](int64_t first, int64_t count, void* workspace, size_t* bytes) {
+    return bnn_conv3x3(from + first * inputs, words_of(weight), count, in[1], in[2], 32 * in[3],
+                       window[0], static_cast<int32_t>(padding), to + first * outputs, workspace,
+                       bytes);
+  };
+  const int64_t tasks = std::min<int64_t>(n, torch::stable::get_num_threads());
+  size_t bytes = 0;
+  check_status(call(0, (n + tasks - 1) / tasks, nullptr, &bytes));  // only asks for the size
+  const size_t room = (bytes + BNN_ALIGNMENT - 1) / BNN_ALIGNMENT * BNN_ALIGNMENT;
+  Tensor workspace = allocate(x, {tasks * static_cast<int64_t>(room) + 1}, ScalarType::Byte);
+  char* rooms = static_cast<char*>(workspace.mutable_data_ptr());
+  share_images(n, tasks, [&](int64_t task, int64_t first, int64_t count) {
+    size_t most = room;
+    return call(first, count, rooms + static_cast<size_t>(task) * room, &most);
+  });
+  return mismatches;
 }
 
 // x float [N, input...], part uint8 -> float [N, output...]; torch's threads share out the images.

@@ -13,8 +13,8 @@ from models.attacks.target import Target
 from models.data.augmentation import normalize
 from models.errors import NoGradients
 from models.export.bundle import ExportOptions, Source, export_bundle
-from models.export.convert import calibrate
 from models.export.quantize import Calibration
+from models.networks.convert import calibrate
 from models.networks.registry import build_network
 from runtime import load_engine, read_bundle
 from runtime.bundle import ONNX_GRAPH, write_bundle

@@ -15,6 +15,7 @@ from models.data.augmentation import (
     BLUR_DRAWS,
     COLOR_DRAWS,
     DRAWS,
+    MIX_DRAWS,
     SIGMAS,
     SIGMAS_AT,
     YIQ,
@@ -24,6 +25,7 @@ from models.data.augmentation import (
     draw,
     jitter_colors,
     normalize,
+    paste_windows,
     view_centre,
 )
 from models.data.preprocessing import evaluation_preprocessing, whole_preprocessing
@@ -269,3 +271,33 @@ def test_each_image_is_blurred_by_its_own_number() -> None:
     assert torch.equal(out[0], pixels[0])
     found = variance(out)
     assert found[0] > found[1] > found[2]
+
+
+@given(st.integers(0, 2**31), st.integers(1, 5))
+def test_a_pasted_window_is_of_the_mirrored_image(seed: int, count: int) -> None:
+    pixels = torch.arange(count, dtype=torch.uint8)[:, None, None, None].expand(-1, 3, 6, 10)
+    draws = draw(count, torch.Generator().manual_seed(seed), MIX_DRAWS)
+    mixed, left = paste_windows(pixels, draws, 1.0)
+    assert mixed.shape == pixels.shape
+    assert mixed.dtype == torch.uint8
+    for i in range(count):
+        other = mixed[i] != i
+        assert torch.equal(other[0], other[2]), "all colours alike"
+        assert set(mixed[i].unique().tolist()) <= {i, count - 1 - i}
+        if i != count - 1 - i:
+            assert left[i].item() == pytest.approx(1 - other[0].float().mean().item())
+            rows, columns = other[0].any(1), other[0].any(0)
+            assert torch.equal(other[0], rows[:, None] & columns), "a rectangle"
+
+
+def test_a_share_of_the_images_gets_windows_of_any_area() -> None:
+    pixels = noise(1000)
+    draws = draw(1000, torch.Generator().manual_seed(0), MIX_DRAWS)
+    mixed, left = paste_windows(pixels, draws, 0.3)
+    changed = (mixed != pixels).flatten(1).any(1)
+    assert 0.2 < changed.float().mean() < 0.3
+    assert torch.equal(left == 1, ~changed)
+    assert left.min() < 0.3
+    whole, all_left = paste_windows(pixels, draws, 0.0)
+    assert torch.equal(whole, pixels)
+    assert (all_left == 1).all()

@@ -5,8 +5,8 @@ import onnx
 import pytest
 import torch
 
-from models.export.convert import calibrate
 from models.export.mobilenet_graph import build_mobilenet_graph
+from models.networks.convert import calibrate
 from models.networks.mobilenet import MobileNetV1, find_mobilenet_spec
 from runtime.engines.onnx_sessions import open_session
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 
-from models.export.convert import Converted, calibrate, convert_network
 from models.export.onnx_graph import build_graph
+from models.networks.convert import Converted, calibrate, convert_network
 from models.networks.meliusnet import MeliusNet
 from models.networks.specs import Spec
 from runtime.bundle import WEIGHTS

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from models.errors import DataError
-from models.export.convert import Converted, calibrate, convert_network
 from models.export.quantize import (
     load_calibration,
     measure_ranges,
@@ -15,6 +14,7 @@ from models.export.quantize import (
     quantize_weights,
     quantized_layers,
 )
+from models.networks.convert import Converted, calibrate, convert_network
 from models.networks.meliusnet import MeliusNet
 from models.networks.specs import Spec, StemName
 from runtime import Preprocessing

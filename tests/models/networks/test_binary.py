@@ -67,3 +67,14 @@ def test_shift_moves_the_threshold() -> None:
     activation = BinaryActivation(1, shift=0.5).eval()
     x = torch.tensor([0.4, 0.6]).view(2, 1, 1, 1)
     assert activation(x).flatten().tolist() == [-1, 1]
+
+
+def test_noise_moves_what_is_near_zero_in_training_alone() -> None:
+    activation = BinaryActivation(1)
+    activation.noise, activation.generator = 0.5, torch.Generator().manual_seed(0)
+    x = torch.tensor([-9.0, -1.0, 1.0, 9.0] * 50).view(-1, 1, 1, 1)  # normalized: 1.4 and 0.16
+    trained = activation(x).flatten()
+    assert torch.equal(trained[::4], torch.full((50,), -1.0))
+    assert torch.equal(trained[3::4], torch.full((50,), 1.0))
+    assert 0.5 < (trained[2::4] == 1).float().mean() < 0.8
+    assert torch.equal(activation.eval()(x), binarize(x))

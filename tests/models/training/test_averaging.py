@@ -10,6 +10,7 @@ from models.data.datasets import open_data_set
 from models.errors import CheckpointMismatch, RecipeError
 from models.export.bundle import ExportOptions, export_checkpoint
 from models.training.averaging import average, mean_of
+from models.training.batch_norms import estimate_batch_norms
 from models.training.checkpoint import (
     Checkpoint,
     build_trained,
@@ -17,7 +18,7 @@ from models.training.checkpoint import (
     save_checkpoint,
 )
 from models.training.initial_weights import read_start
-from models.training.remake import decode_again, estimate_batch_norms
+from models.training.remake import decode_again
 from models.training.run import run_training
 from tests.models.images import write_two_colours
 from tests.models.jobs import RECIPE, make_job

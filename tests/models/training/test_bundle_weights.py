@@ -14,9 +14,9 @@ from torch import nn
 from models.data.decoded import LabelledImages
 from models.errors import RecipeError
 from models.export.bundle import UNFITTED, ExportOptions, Source, export_bundle, move_to_end
-from models.export.convert import calibrate, convert_network
 from models.export.quantize import Calibration
 from models.networks.binary import BinaryActivation, BinaryConv2d
+from models.networks.convert import calibrate, convert_network
 from models.networks.meliusnet import DenseBlock, MeliusNet
 from models.networks.registry import build_network
 from models.networks.specs import SPECS, find_spec

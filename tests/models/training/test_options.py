@@ -10,6 +10,7 @@ from models.networks.registry import NAMES
 from models.report.runs import read_runs
 from models.training.options import make_job, make_parser, parse_arguments, read_config
 from models.training.recipe import Recipe
+from runtime.errors import TorchUnavailable
 from tests.models.images import write_two_colours
 
 
@@ -157,3 +158,52 @@ def test_recipes_are_those_of_the_runs_in_the_report(name: str, of: str, reposit
     sides = known.trained_as
     assert (args.network, args.image_size) == (known.network, sides.crop)
     assert (args.resize or args.image_size) == sides.resize
+
+
+def test_kernels_compute_wherever_they_can(tmp_path: Path) -> None:
+    write_two_colours(tmp_path)
+    given = ["meliusnet13", "--data", str(tmp_path), "--out", "x", "--device", "cpu"]
+    execution = make_job(parse_arguments(given)).execution
+    assert execution.kernels
+    assert execution.channels_last
+    other = make_job(parse_arguments([*given, "--no-channels-last"])).execution
+    assert other.kernels
+    assert not other.channels_last
+    assert not make_job(parse_arguments([*given, "--no-kernels"])).execution.kernels
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        (["meliusnet13", "--mixed-precision"], "--mixed-precision"),
+        (["meliusnet13", "--compile"], "--compile"),
+        (["meliusnet13", "--no-binary"], "--no-binary"),
+        (["mobilenet_v1_0.25"], "the network mobilenet_v1_0.25"),
+    ],
+)
+def test_where_they_cannot_torch_computes(
+    tmp_path: Path, options: list[str], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("models.training.options.find_python_header", lambda: Path(__file__))
+    write_two_colours(tmp_path)
+    given = [*options, "--data", str(tmp_path), "--out", "x", "--device", "cpu"]
+    assert not make_job(parse_arguments(given)).execution.kernels
+    with pytest.raises(RecipeError, match=f"expected --kernels .*; found {name}. Leave one"):
+        make_job(parse_arguments([*given, "--kernels"]))
+
+
+def test_kernels_that_are_not_there_are_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> None:
+        raise TorchUnavailable("no operators here")
+
+    monkeypatch.setattr("models.training.options.load_operators", fail)
+    write_two_colours(tmp_path)
+    given = ["meliusnet13", "--data", str(tmp_path), "--out", "x", "--device", "cpu"]
+    assert not make_job(parse_arguments(given)).execution.kernels
+    assert "without the runtime's kernels, which train faster: no operators" in (
+        capsys.readouterr().err
+    )
+    with pytest.raises(TorchUnavailable, match="no operators here"):
+        make_job(parse_arguments([*given, "--kernels"]))

@@ -76,6 +76,21 @@ def test_conv3x3_equals_its_definition(
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize("n", [0, 1, 2, 5])
+def test_conv3x3_is_the_same_for_any_batch_and_thread_count(
+    rng: np.random.Generator, n: int, threads: int
+) -> None:
+    x, weight = random_words(rng, n, 4, 3, 2), random_words(rng, 64, 3, 3, 2)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        found = torch.ops.bnn.conv3x3(words_tensor(x), words_tensor(weight), -1)
+    finally:
+        torch.set_num_threads(before)
+    assert np.array_equal(found.numpy(), bitpack.conv3x3(x, weight, -1).reshape(found.shape))
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("n", [0, 1, 2, 5])
 def test_run_part_equals_the_c_abi_for_any_batch_and_thread_count(n: int, threads: int) -> None:
     plan, tensors = make_network(pairs=(2, 1))
     x = make_images(plan, n)

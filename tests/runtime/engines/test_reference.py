@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from models.export.convert import calibrate, convert_network
+from models.networks.convert import calibrate, convert_network
 from models.networks.meliusnet import MeliusNet
 from models.networks.specs import Spec
 from runtime.engines.native_engine import NativeEngine

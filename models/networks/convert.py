@@ -132,15 +132,24 @@ def output_side(side: int, window: Window) -> int:
 
 def convert_network(network: MeliusNet, image_size: int) -> Converted:
     """The whole network at a square input. Raises ConversionError."""
-    out = Converted()
-    shape = convert_stem(network.stem, (3, image_size, image_size), out)
-    for number, stage in enumerate(network.stages, 1):
-        shape = convert_stage(cast(Stage, stage), number, shape, out)
-        if number <= len(network.transitions):
-            transition = cast(Transition, network.transitions[number - 1])
-            shape = convert_transition(transition, number, shape, out)
+    out, shape = convert_groups(network, image_size, len(network.layer_groups()))
     convert_head(network.head, shape, out)
     return out
+
+
+def convert_groups(network: MeliusNet, image_size: int, count: int) -> tuple[Converted, Shape]:
+    """The first layer groups, and the shape of their output. Raises ConversionError."""
+    out = Converted()
+    shape: Shape = (3, image_size, image_size)
+    stages = transitions = 0
+    for group in network.layer_groups()[:count]:
+        if isinstance(group, Stage):
+            shape = convert_stage(group, stages := stages + 1, shape, out)
+        elif isinstance(group, Transition):
+            shape = convert_transition(group, transitions := transitions + 1, shape, out)
+        else:
+            shape = convert_stem(cast(nn.Sequential, group), shape, out)
+    return out, shape
 
 
 def convert_stem(stem: nn.Sequential, shape: Shape, out: Converted) -> Shape:

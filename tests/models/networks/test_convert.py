@@ -1,4 +1,4 @@
-"""models.export.convert: folding is exact, including ties, negative and zero scales."""
+"""models.networks.convert: folding is exact, including ties, negative and zero scales."""
 
 from dataclasses import replace
 
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from models.export.convert import (
+from models.networks.convert import (
     ConversionError,
     calibrate,
     convert_network,
