@@ -18,10 +18,10 @@ from safetensors.numpy import save_file
 from torch import nn
 
 from models.export.bundle import ExportOptions, Source, export_bundle
-from models.networks.convert import calibrate, convert_network
 from models.export.onnx_graph import build_graph
 from models.export.parity import parity_inputs
 from models.networks.binary import BinaryActivation
+from models.networks.convert import calibrate, convert_network
 from models.networks.meliusnet import MeliusNet
 from models.networks.specs import SPECS, find_spec
 from runtime import ENGINES, Preprocessing, load_engine, read_bundle

@@ -80,11 +80,11 @@ class BinaryActivation(nn.Module):
 
     def normalize(self, x: Tensor) -> Tensor:
         """Batch norm, and noise in training: what signs are taken of."""
-        x = self.bn(x)
+        x = cast(Tensor, self.bn(x))
         if not (self.training and self.noise):
-            return x  # type: ignore[no-any-return]
+            return x
         noise = torch.empty_like(x).normal_(0, self.noise, generator=self.generator)
-        return x + noise  # type: ignore[no-any-return]
+        return x + noise
 
 
 class BinaryConv2d(nn.Module):

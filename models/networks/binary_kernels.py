@@ -42,10 +42,11 @@ class _Convolution(torch.autograd.Function):
         ctx.clip, ctx.padding = clip, padding
         bits, taps = _pack(rows), _pack(weight.permute(0, 2, 3, 1).contiguous())
         mismatches = torch.ops.bnn.conv3x3(bits, taps, padding)
-        return (TAPS * rows.shape[3] - 2 * mismatches).to(x.dtype).permute(0, 3, 1, 2)
+        result: Tensor = (TAPS * rows.shape[3] - 2 * mismatches).to(x.dtype)
+        return result.permute(0, 3, 1, 2)
 
     @staticmethod
-    @once_differentiable  # type: ignore[misc]
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
         x, weight = ctx.saved_tensors
         n, height, width, channels = x.shape
