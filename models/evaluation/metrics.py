@@ -85,14 +85,14 @@ def watch_activations(network: nn.Module) -> Iterator[Callable[[], float | None]
     counted: list[tuple[int, Tensor]] = []
 
     def note(_: nn.Module, __: Any, output: Tensor) -> None:
-        counted.append((output.numel(), (output > 0).sum()))
+        counted.append((output.numel(), (output >= 0).sum()))
 
     def share() -> float | None:
         total = sum(number for number, _ in counted)
         return sum(int(positive) for _, positive in counted) / total if total else None
 
     layers = [module for module in network.modules() if isinstance(module, BinaryActivation)]
-    hooks = [layer.register_forward_hook(note) for layer in layers]
+    hooks = [layer.bn.register_forward_hook(note) for layer in layers]  # its sign is the activation
     try:
         yield share
     finally:

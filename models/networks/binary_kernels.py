@@ -17,11 +17,17 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from models.networks.binary import binarize_weight
-from runtime.engines.ops import load_operators
 
 TAPS = 9
 WORD = 32  # bits
-ROWS = 1024  # positions at a time: their windows stay in the cache
+ROWS = 1024  # positions at a time for each thread: their windows stay in the cache
+
+
+def load_kernels() -> None:
+    """Raises TorchUnavailable, where the build left torch's operators out."""
+    from runtime.engines.ops import load_operators  # importing it already needs them
+
+    load_operators()
 
 
 def convolve(x: Tensor, weight: Tensor, clip: float, padding: int) -> Tensor:
@@ -30,7 +36,7 @@ def convolve(x: Tensor, weight: Tensor, clip: float, padding: int) -> Tensor:
 
     Raises TorchUnavailable if the operators cannot be loaded, RuntimeError for another type.
     """
-    load_operators()
+    load_kernels()
     return cast(Tensor, _Convolution.apply(x, weight, clip, padding))  # type: ignore[no-untyped-call]
 
 
@@ -60,7 +66,7 @@ class _Convolution(torch.autograd.Function):
         inside = torch.zeros(len(signs))
         # hardtanh's gradient ends before its limits, that of binarize at them
         most = torch.nextafter(torch.tensor(ctx.clip), torch.tensor(math.inf)).item()
-        step = max(1, ROWS // area)
+        step = max(1, ROWS * torch.get_num_threads() // area)
         for first in range(0, n, step):
             windows = _windows(wanted[first : first + step])
             part = slice(first * area, min(first + step, n) * area)

@@ -70,7 +70,7 @@ def make_layer(channels: int, spec: Spec) -> tuple[nn.Module, nn.Module]:
 
 
 class _Block(nn.Module):
-    """A layer with what a block makes of its result; `by_kernels`: see `use_kernels`."""
+    """What both blocks share, a layer: activation and convolution. by_kernels: see use_kernels."""
 
     def __init__(self, channels: int, spec: Spec) -> None:
         super().__init__()
@@ -83,7 +83,9 @@ class _Block(nn.Module):
             return self.conv(self.activation(x))  # type: ignore[no-any-return]
         activation = cast(BinaryActivation, self.activation)
         conv = cast(BinaryConv2d, self.conv)
-        return binary_kernels.convolve(activation.bn(x), conv.weight, activation.clip, conv.padding)
+        return binary_kernels.convolve(
+            activation.normalize(x), conv.weight, activation.clip, conv.padding
+        )
 
 
 class DenseBlock(_Block):
@@ -183,13 +185,11 @@ class MeliusNet(nn.Module):
         return self.head(x)  # type: ignore[no-any-return]
 
 
-def use_kernels(network: nn.Module, wanted: bool = True) -> int:
+def use_kernels(network: nn.Module, wanted: bool = True) -> None:
     """Lets binary layers run by the runtime's kernels (binary_kernels), in float32 on a CPU.
 
-    Returns how many layers do so; float layers, and those of other networks, stay as they are.
+    Float layers, and those of other networks, stay as they are.
     """
-    blocks = [m for m in network.modules() if isinstance(m, _Block)]
-    binary = [block for block in blocks if isinstance(block.conv, BinaryConv2d)]
-    for block in binary:
-        block.by_kernels = wanted
-    return len(binary) if wanted else 0
+    for block in network.modules():
+        if isinstance(block, _Block) and isinstance(block.conv, BinaryConv2d):
+            block.by_kernels = wanted

@@ -161,8 +161,14 @@ class Run:
             text += f", shift {self.shift:+g}"
         if recipe.distillation:
             text += f", distilled ({recipe.distillation:g})"
-        changes = {"colour jitter": recipe.color_jitter, "blur": recipe.blur}
-        if recipe.epochs:  # else images are seen as they are
+        changes = {
+            "colour jitter": recipe.color_jitter,
+            "blur": recipe.blur,
+            "CutMix": recipe.cutmix,
+            "noise": recipe.noise,
+            "EMA": recipe.ema,
+        }
+        if recipe.epochs:  # else the last layer is fitted to images as they are
             text += "".join(f", {name} {value:g}" for name, value in changes.items() if value)
         return text
 

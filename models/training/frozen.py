@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from models.errors import RecipeError
+from models.networks.binary_kernels import load_kernels
 from models.networks.convert import convert_groups
 from models.networks.meliusnet import MeliusNet
-from runtime.engines.ops import load_operators
 from runtime.engines.prepare import prepare_parts
 
 
@@ -34,11 +34,11 @@ class FrozenGroups:
     """The first layer groups as the runtime runs them: images [N, 3, S, S] -> their map.
 
     Its float layers differ from torch's by rounding. The weights are those of now.
-    Raises ConversionError, TorchUnavailable.
+    Raises ConversionError for weights that are not finite, TorchUnavailable.
     """
 
     def __init__(self, network: nn.Module, count: int, side: int) -> None:
-        load_operators()
+        load_kernels()
         converted, self._output = convert_groups(cast(MeliusNet, network), side, count)
         prepared = prepare_parts(converted.plan, converted.tensors)
         self._parts = [torch.tensor(part) for part in prepared]

@@ -28,6 +28,7 @@ from models.data.image_folder import (
 )
 from models.data.preprocessing import evaluation_preprocessing
 from models.errors import RecipeError
+from models.networks.binary_kernels import load_kernels
 from models.networks.registry import NAMES, default_image_size, find_changes
 from models.networks.specs import SPECS
 from models.training.initial_weights import read_start
@@ -35,7 +36,6 @@ from models.training.job import Job, build_network_of
 from models.training.recipe import Recipe
 from models.training.teachers_classes import TeachersClasses, read_names, with_test
 from models.training.trainer import Execution
-from runtime.engines.ops import load_operators
 from runtime.errors import TorchUnavailable
 from runtime.images import MAX_SIDE
 
@@ -122,7 +122,7 @@ def make_parser(description: str | None = None) -> _Parser:
     speed.add_argument("--threads", type=int, help="CPU threads (default: PyTorch's)")
     speed.add_argument("--workers", type=int, help="threads that decode (default: one per CPU)")
     _switch(speed, "--compile", "torch.compile the network")
-    _switch(speed, "--channels-last", "maps in NHWC order: faster on most devices")
+    _switch(speed, "--channels-last", "maps in NHWC order, mostly faster (default: with --kernels)")
     _switch(speed, "--kernels", "the runtime's, for binary layers (default: in float32 on a CPU)")
     speed.add_argument("--measure-every", type=int, help="epochs between measurements (default 1)")
     speed.add_argument("--checkpoint-minutes", type=float, help="between checkpoints (default 10)")
@@ -241,23 +241,25 @@ def _choose_kernels(args: argparse.Namespace) -> bool:
         "--mixed-precision": args.mixed_precision,
         "--compile": args.compile,
         "--no-binary": args.binary is False,
-        "a GPU": choose_device(args) != "cpu",
+        "a GPU (--device cpu)": choose_device(args) != "cpu",
         f"the network {args.network}": spec is None or not spec.binary,
     }
     found = [name for name, is_there in obstacles.items() if is_there]
     if args.kernels and found:
         raise RecipeError(
             "expected --kernels for a binary network in float32 on a CPU, not compiled; found "
-            f"{' and '.join(found)}. Leave one of them out."
+            f"{' and '.join(found)}. Change that, or leave --kernels out."
         )
     if args.kernels is False or found:
         return False
     try:
-        load_operators()
+        load_kernels()
     except TorchUnavailable as error:
         if args.kernels:
             raise
-        print(f"note: without the runtime's kernels, which train faster: {error}", file=sys.stderr)
+        if not args.quiet and os.environ.get("RANK", "0") == "0":
+            text = "models.train: without the runtime's kernels, which train faster"
+            print(f"{text}: {error}", file=sys.stderr)
         return False
     return True
 
@@ -310,6 +312,11 @@ def _check_options(args: argparse.Namespace) -> None:
         value = getattr(args, name)
         if value is not None and not fits(value):
             raise RecipeError(f"expected --{name.replace('_', '-')} {expected}; found {value}")
+    if args.compile and args.noise:
+        raise RecipeError(
+            "expected --noise without --compile, which would stop at each layer for it; found "
+            "both. Leave one of them out."
+        )
     if args.compile and not (header := find_python_header()).is_file():
         raise RecipeError(
             f"expected Python's headers for --compile; found no {header}. Install them (Debian: "

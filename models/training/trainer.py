@@ -34,7 +34,7 @@ from models.data.augmentation import (
     view_centre,
 )
 from models.data.decoded import LabelledImages
-from models.errors import CheckpointMismatch, DataError, Diverged
+from models.errors import CheckpointMismatch, DataError, Diverged, RecipeError
 from models.evaluation.metrics import evaluate
 from models.networks.binary import BinaryActivation
 from models.networks.meliusnet import use_kernels
@@ -81,7 +81,8 @@ def distillation_loss(logits: Tensor, answers: Tensor, temperature: float) -> Te
 class Trainer:
     """One run. `train` are pixels larger than or as large as the network's input, on its device.
 
-    Raises DataError if there are fewer images than processes.
+    Raises DataError if there are fewer images than processes; RecipeError if the recipe does not
+    fit the network.
     """
 
     def __init__(
@@ -117,8 +118,12 @@ class Trainer:
         self._frozen = freeze(network, recipe.freeze)
         self._first: FrozenGroups | None = None
         self._activations = [m for m in network.modules() if isinstance(m, BinaryActivation)]
-        for activation in self._activations:
-            activation.noise = recipe.noise
+        if recipe.noise and not self._activations:
+            raise RecipeError(
+                "expected a binary network for --noise; found one without binary layers. Leave "
+                "it out."
+            )
+        self._set_noise(recipe.noise)
         if self.execution.kernels:
             use_kernels(network)
         self.optimizer = recipe.make_optimizer(network)
@@ -154,7 +159,7 @@ class Trainer:
         self.network.train()
         for module in self._frozen:
             module.eval()
-        if self._frozen and self.execution.kernels:
+        if self._frozen and self.execution.kernels and self._first is None:
             side = self.preprocessing.crop
             self._first = FrozenGroups(self.network, len(self._frozen), side)
         order = self._draw_order(epoch).to(self.device)
@@ -218,6 +223,7 @@ class Trainer:
 
     def _take_average(self) -> None:
         take_average(self.optimizer)
+        self._set_noise(0.0)  # batch norms are those of maps without it, as in evaluation
         seen = self.train.select(choose_images(len(self.train)).to(self.device))
         seen = replace(seen, pixels=view_centre(seen.pixels, self.preprocessing))
         estimate_batch_norms(self.network, seen, self.preprocessing, self._frozen)
@@ -266,6 +272,10 @@ class Trainer:
         self.optimizer.step()
         hits = (logits.detach().argmax(1) == labels).float().mean()
         self._sums += torch.stack((loss.detach(), hits))
+
+    def _set_noise(self, deviation: float) -> None:
+        for activation in self._activations:
+            activation.noise = deviation
 
     def _draw_noise(self) -> None:
         """Gives the activations this step's generator, another one in each process."""

@@ -96,7 +96,7 @@ BNN_API int bnn_select(const char* name);
  * (see bnn_error). A bnn_select that runs at the same time as the first use wins over it. */
 BNN_API const char* bnn_active(void);
 
-/* ---- single layers, for tests and benchmarks ---- */
+/* ---- single layers, for trainings, tests and benchmarks ---- */
 
 /* x float [rows, channels], threshold [channels], flip [channels / 32] -> words [rows, channels /
  * 32] */

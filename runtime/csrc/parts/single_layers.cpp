@@ -1,4 +1,4 @@
-// Single layers through the active implementation, for tests and benchmarks.
+// Single layers through the active implementation, for trainings, tests and benchmarks.
 // The calls are bnn_pack and bnn_conv3x3.
 #include <string.h>
 

@@ -20,6 +20,8 @@ from models.evaluation.metrics import (
     write_confusion,
 )
 from models.networks.binary import BinaryActivation
+from models.networks.meliusnet import MeliusNet, use_kernels
+from models.networks.specs import Spec
 
 LOGITS = torch.tensor([[3.0, 1, 2, 0, 0, 0], [0, 5, 1, 2, 3, 4], [1, 1, 0, 0, 0, 0]])
 
@@ -123,6 +125,18 @@ def test_positive_share_counts_binary_activations() -> None:
         assert share() == 0.625
     network(x)
     assert share() == 0.625  # after the block nothing is counted
+
+
+def test_positive_shares_are_the_same_by_kernels() -> None:
+    network = MeliusNet(Spec("tiny", (1,), (), stem="small"), 2).eval()
+    shares = []
+    for wanted in (False, True):
+        use_kernels(network, wanted)
+        with watch_activations(network) as share:
+            network(torch.randn(3, 3, 8, 8, generator=torch.Generator().manual_seed(0)))
+            shares.append(share())
+    assert shares[0] == pytest.approx(shares[1])
+    assert shares[0] is not None
 
 
 def test_float_networks_have_no_positive_share() -> None:

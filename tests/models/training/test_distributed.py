@@ -82,7 +82,8 @@ def test_two_processes_train_one_network(tmp_path: Path, repository: Path) -> No
     write_two_colours(tmp_path / "data", train=24)
     options = (
         f"meliusnet13 --data {tmp_path / 'data'} --out {tmp_path / 'run'} --image-size 16 "
-        "--epochs 2 --batch 8 --device cpu --threads 1 --quiet --validation-share 0.2"
+        "--epochs 2 --batch 8 --device cpu --threads 1 --quiet --validation-share 0.2 "
+        "--freeze 2 --cutmix 0.5 --noise 0.1 --ema 0.9 --kernels"
     )
     launcher = "-m torch.distributed.run --standalone --nproc-per-node 2 -m models.train"
     answer = subprocess.run(

@@ -1,5 +1,7 @@
 """models.training.options: options, configuration files, the recipes of the repository."""
 
+import subprocess
+import sys
 from dataclasses import fields
 from pathlib import Path
 
@@ -188,7 +190,7 @@ def test_where_they_cannot_torch_computes(
     write_two_colours(tmp_path)
     given = [*options, "--data", str(tmp_path), "--out", "x", "--device", "cpu"]
     assert not make_job(parse_arguments(given)).execution.kernels
-    with pytest.raises(RecipeError, match=f"expected --kernels .*; found {name}. Leave one"):
+    with pytest.raises(RecipeError, match=f"expected --kernels .*; found {name}. Change"):
         make_job(parse_arguments([*given, "--kernels"]))
 
 
@@ -198,7 +200,7 @@ def test_kernels_that_are_not_there_are_told_of(
     def fail() -> None:
         raise TorchUnavailable("no operators here")
 
-    monkeypatch.setattr("models.training.options.load_operators", fail)
+    monkeypatch.setattr("models.training.options.load_kernels", fail)
     write_two_colours(tmp_path)
     given = ["meliusnet13", "--data", str(tmp_path), "--out", "x", "--device", "cpu"]
     assert not make_job(parse_arguments(given)).execution.kernels
@@ -207,3 +209,31 @@ def test_kernels_that_are_not_there_are_told_of(
     )
     with pytest.raises(TorchUnavailable, match="no operators here"):
         make_job(parse_arguments([*given, "--kernels"]))
+
+
+def test_noise_is_not_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.training.options.find_python_header", lambda: Path(__file__))
+    write_two_colours(tmp_path)
+    given = ["meliusnet13", "--data", str(tmp_path), "--out", "x", "--noise", "0.2", "--compile"]
+    with pytest.raises(RecipeError, match="expected --noise without --compile"):
+        make_job(parse_arguments(given))
+
+
+def test_commands_import_where_the_build_left_the_operators_out(tmp_path: Path) -> None:
+    code = (
+        "from runtime.kernels import library\n"
+        "from runtime.errors import NativeUnavailable\n"
+        "find = library.find_file\n"
+        "def hide(name):\n"
+        "    if 'torch' in name:\n"
+        "        raise NativeUnavailable('none here')\n"
+        "    return find(name)\n"
+        "library.find_file = hide\n"
+        "from models.training.options import make_job, parse_arguments\n"
+        f"given = ['meliusnet13', '--data', {str(tmp_path)!r}, '--out', 'x', '--device', 'cpu']\n"
+        "print(make_job(parse_arguments(given)).execution.kernels)\n"
+    )
+    write_two_colours(tmp_path)
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert found.stdout == "False\n", found.stderr
+    assert "models.train: without the runtime's kernels, which train faster: " in found.stderr

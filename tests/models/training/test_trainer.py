@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from models.data.augmentation import (
     BLUR_DRAWS,
@@ -102,7 +103,7 @@ COMPILED = pytest.param(
     [
         (False, Execution(), (0, 3, 4, 6)),
         (True, Execution(), (0, 3, 4, 6)),
-        (False, Execution(kernels=True), (0, 3, 4, 6)),  # and with a moving average
+        (False, Execution(kernels=True), (0, 3, 4, 6)),  # and frozen groups, an average, noise
         COMPILED,
     ],
 )
@@ -143,7 +144,7 @@ def test_resuming_another_recipe_is_refused() -> None:
     with pytest.raises(CheckpointMismatch, match=r"made with \{'epochs': 3\}.*asks for.*9"):
         make_trainer(replace(RECIPE, epochs=9)).restore(state)
     make_trainer().restore(state)
-    for name in ("color_jitter", "blur"):
+    for name in ("color_jitter", "blur", "cutmix", "noise", "ema"):
         changed = make_trainer(replace(RECIPE, **{name: 0.5}))  # type: ignore[arg-type]
         with pytest.raises(CheckpointMismatch, match=rf"'{name}': 0.0\}}.*'{name}': 0.5"):
             changed.restore(state)
@@ -253,6 +254,35 @@ def test_an_image_with_a_window_of_another_one_is_learnt_as_both(
     assert trainer._sums[0].item() == pytest.approx(9.0, abs=1e-3)
 
 
+def test_noise_needs_binary_layers() -> None:
+    network = MeliusNet(Spec("float", (1,), (), stem="small", binary=False), 2)
+    with pytest.raises(RecipeError, match="expected a binary network for --noise"):
+        Trainer(network, two_colours(), None, replace(RECIPE, noise=0.1), PREPROCESSING)
+
+
+def test_batch_norms_of_an_average_are_those_of_maps_without_noise() -> None:
+    trainer = make_trainer(replace(RECIPE, epochs=1, ema=0.5, noise=5.0))
+    finish(trainer)
+    found = {name: value.clone() for name, value in trainer.network.state_dict().items()}
+    trainer._take_average()
+    assert_equal(found, trainer.network.state_dict())
+
+
+def test_smoothed_labels_and_stored_answers_make_one_target() -> None:
+    """Cross-entropy is linear in what is wanted."""
+    recipe = replace(RECIPE, label_smoothing=0.2, distillation=0.25)
+    answers = torch.rand(64, 2, generator=torch.Generator().manual_seed(0))
+    trainer = make_trainer(recipe, targets=answers)
+    logits = torch.randn(4, 2, generator=torch.Generator().manual_seed(1))
+    trainer.forward = lambda _: logits.clone().requires_grad_()
+    index = torch.arange(4)
+    trainer._train_step(index)
+    labelled = F.cross_entropy(logits, trainer.train.labels[index], label_smoothing=0.2)
+    taught = F.cross_entropy(logits, answers[index])
+    expected = 0.75 * labelled + 0.25 * taught
+    assert trainer._sums[0].item() == pytest.approx(expected.item(), rel=1e-5)
+
+
 def test_the_average_of_the_weights_ends_a_training() -> None:
     ends = []
     for ema in (0.0, 0.5):
@@ -269,13 +299,15 @@ def test_the_average_of_the_weights_ends_a_training() -> None:
     assert evaluate(trainer.network, two_colours(), PREPROCESSING).top1 == 100
 
 
+@pytest.mark.parametrize("kernels", [False, True])
 def test_noise_is_for_training_alone_and_another_one_in_each_process(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, kernels: bool
 ) -> None:
     monkeypatch.setattr(Processes, "wrap", lambda _, network: network)
     losses = []
     for noise, processes in ((0.0, Processes()), (0.5, Processes()), (0.5, Processes(1, 2))):
-        trainer = make_trainer(replace(RECIPE, noise=noise), processes=processes)
+        recipe, execution = replace(RECIPE, noise=noise), Execution(kernels=kernels)
+        trainer = make_trainer(recipe, processes=processes, execution=execution)
         before = trainer.network.eval()(torch.zeros(1, 3, SIDE, SIDE))
         assert torch.equal(trainer.network(torch.zeros(1, 3, SIDE, SIDE)), before)
         trainer.network.train()
