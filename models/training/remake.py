@@ -17,6 +17,7 @@ from models.data.decoded import LabelledImages, decode_images
 from models.data.splits import hold_back
 from models.errors import CheckpointMismatch
 from models.evaluation.final import FinalFigures, measure_final
+from models.networks.meliusnet import use_kernels
 from models.networks.registry import Network
 from models.records.provenance import describe_code, describe_device
 from models.records.record import RECORD, write_record
@@ -91,6 +92,8 @@ def finish_again(
 
     images: as decode_again gives them. Writes the confusion table, a .csv file.
     """
+    if checkpoint.execution.get("kernels"):  # as it was trained, on a CPU
+        use_kernels(network)
     estimate_batch_norms(network, images["train"], preprocessing)
     final = measure_final(
         *(network, images.get("test"), images.get("validation"), preprocessing),
