@@ -143,6 +143,7 @@ def test_every_recipe_of_the_repository_is_one(repository: Path) -> None:
         ("everyday-baseline", "mobilenet025-everyday"),
         ("default-128", "meliusnet24-everyday-taught"),
         ("default-again", "meliusnet24-everyday-again"),
+        ("default-mixed", "meliusnet24-everyday-mixed"),
         ("imagenet", "meliusnet24-imagenet"),
         ("baseline", "mobilenet075-imagenet"),
         ("baseline-128", "mobilenet075-everyday-taught"),
