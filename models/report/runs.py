@@ -167,8 +167,9 @@ class Run:
             "CutMix": recipe.cutmix,
             "noise": recipe.noise,
             "EMA": recipe.ema,
+            "share of other": recipe.other_share,
         }
-        if recipe.epochs:  # else the last layer is fitted to images as they are
+        if recipe.epochs:  # else the last layer is fitted to all images as they are
             text += "".join(f", {name} {value:g}" for name, value in changes.items() if value)
         return text
 

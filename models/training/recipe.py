@@ -39,6 +39,7 @@ class Recipe:
     cutmix: float = 0.0  # share of the images with a window of another one, learnt as both
     validation_share: float = 0.02  # of train, where the data has no validation part
     balance: float = 0.0  # classes are drawn in proportion to their images to the power 1 - balance
+    other_share: float = 0.0  # of the drawn images, of the class "other"; 0: as `balance` says
     freeze: int = 0  # layer groups, from the stem on, whose weights do not change
     noise: float = 0.0  # deviation of what is added to normalized maps before their signs are taken
     ema: float = 0.0  # decay of a moving average of the weights, which they become at the end
@@ -69,6 +70,7 @@ class Recipe:
             ("cutmix", 0 <= self.cutmix <= 1, "from 0 to 1"),
             ("validation_share", 0 < self.validation_share < 1, "between 0 and 1"),
             ("balance", 0 <= self.balance <= 1, "from 0 to 1"),
+            ("other_share", 0 <= self.other_share < 1, "from 0 to below 1"),
             ("freeze", self.freeze >= 0, "at least 0 layer groups"),
             ("noise", self.noise >= 0, "at least 0"),
             ("ema", 0 <= self.ema < 1, "from 0 to below 1"),

@@ -34,6 +34,7 @@ from models.data.augmentation import (
     view_centre,
 )
 from models.data.decoded import LabelledImages
+from models.data.others import OTHER
 from models.errors import CheckpointMismatch, DataError, Diverged, RecipeError
 from models.evaluation.metrics import evaluate
 from models.networks.binary import BinaryActivation
@@ -44,6 +45,7 @@ from models.training.checkpoint import Progress, State
 from models.training.distributed import Processes
 from models.training.frozen import FrozenGroups, freeze
 from models.training.moving_average import keep_average, take_average
+from models.training.order import draw_order
 from models.training.progress import EpochBar, RemainingTime
 from models.training.recipe import Recipe
 from runtime.images import Preprocessing
@@ -109,6 +111,12 @@ class Trainer:
             raise DataError(
                 f"expected at least one image per process; found {len(train)} images and "
                 f"{self.processes.count} processes"
+            )
+        self._other = train.classes.index(OTHER) if OTHER in train.classes else None
+        if recipe.other_share and (self._other is None or self._other not in train.labels):
+            raise RecipeError(
+                f"expected images of the class {OTHER!r} for --other-share; found none. Leave it "
+                "out."
             )
         self.processes.check_batch(self.batch)
         self.steps_per_epoch = len(train) // self.batch
@@ -181,12 +189,9 @@ class Trainer:
 
     def _draw_order(self, epoch: int) -> Tensor:
         """Which images an epoch has: each once, or drawn so that small classes come more often."""
-        chance = seeded(self.recipe.seed, ORDER, epoch)
-        if not self.recipe.balance:
-            return torch.randperm(len(self.train), generator=chance)
-        labels = self.train.labels.cpu()
-        weights = torch.bincount(labels).double().clamp(min=1) ** -self.recipe.balance
-        return torch.multinomial(weights[labels], len(labels), replacement=True, generator=chance)
+        chance, recipe = seeded(self.recipe.seed, ORDER, epoch), self.recipe
+        labels, share = self.train.labels, recipe.other_share
+        return draw_order(labels, chance, recipe.balance, self._other, share)
 
     @property
     def _every(self) -> int:

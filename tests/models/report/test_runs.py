@@ -9,7 +9,7 @@ from models.errors import DataError
 from models.report.runs import Run, read_runs
 from tests.models.recorded_runs import make_record, parse_record, write_run, write_runs
 
-LATER_FIELDS = ("color_jitter", "blur", "cutmix", "noise", "ema")  # of recipes
+LATER_FIELDS = ("color_jitter", "blur", "cutmix", "noise", "ema", "other_share")  # of recipes
 
 
 def test_runs_come_by_data_then_the_best_first(tmp_path: Path) -> None:
@@ -70,6 +70,7 @@ def test_a_field_that_an_older_record_lacks_had_its_default() -> None:
         ({"blur": 0.0, "color_jitter": 0.0}, "meliusnet13"),
         ({"cutmix": 0.5, "ema": 0.9}, "meliusnet13, CutMix 0.5, EMA 0.9"),
         ({"noise": 0.2}, "meliusnet13, noise 0.2"),
+        ({"other_share": 0.25}, "meliusnet13, share of other 0.25"),
         # The last layer is fitted to images as they are, whatever the recipe says.
         ({"blur": 0.5, "color_jitter": 0.25, "epochs": 0}, "meliusnet13"),
     ],

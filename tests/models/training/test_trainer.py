@@ -21,6 +21,7 @@ from models.data.augmentation import (
     normalize,
 )
 from models.data.decoded import LabelledImages
+from models.data.others import OTHER
 from models.data.preprocessing import whole_preprocessing
 from models.errors import CheckpointMismatch, DataError, Diverged, RecipeError
 from models.evaluation.metrics import evaluate
@@ -336,6 +337,23 @@ def test_balance_draws_small_classes_more_often() -> None:
     assert 0.25 < share < 0.75
     assert torch.equal(trainer._draw_order(0), trainer._draw_order(0))
     assert not torch.equal(trainer._draw_order(0), trainer._draw_order(1))
+
+
+def test_the_share_of_other_images_is_as_asked() -> None:
+    network = make_trainer().network
+    images = replace(two_colours(1280), classes=("blue", OTHER))
+    trainer = Trainer(network, images, None, replace(RECIPE, other_share=0.1), PREPROCESSING)
+    share = images.labels[trainer._draw_order(0)].float().mean().item()
+    assert share == pytest.approx(0.1, abs=0.03)
+
+
+def test_a_share_of_other_images_needs_some() -> None:
+    network = make_trainer().network
+    images = replace(two_colours(64), classes=("blue", OTHER))
+    recipe = replace(RECIPE, other_share=0.1)
+    for without in (two_colours(64), images.select(images.labels == 0)):
+        with pytest.raises(RecipeError, match=r"--other-share; found none\. Leave it out"):
+            Trainer(network, without, None, recipe, PREPROCESSING)
 
 
 def test_stored_answers_teach() -> None:
