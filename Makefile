@@ -148,7 +148,7 @@ runs/everyday-bees/test.npz runs/everyday-sharp/test.npz runs/everyday-photos/te
 	$(PYTHON) -m models.groups $< $(foreach set,$(GROUPED_SETS),--from $(set)='$(DATA)/$(set)') --out $(@D)
 
 # The default model from the lists of its sources: DATA has clones/OWNER/NAME and mobilenet_v1/*.tflite. Teachers label its photos,
-# it learns at 96 and at 128 pixels, and its "none of these" and its certainties are fitted on photos of other sources. A resumed run
+# it learns at 96 and at 128 pixels, then with more images of "other", and its "none of these" and its certainties are fitted on photos of other sources. A resumed run
 # continues from its checkpoint. The new bundle replaces the served one only here. TRAIN_ARGS may not change --out.
 TRAINED := runs/default
 GOOGLES := $(addprefix '$(DATA)'/mobilenet_v1/,mobilenet_v1_1.0_224_quant_embedding_extractor.tflite mobilenet_quant_v1_224_head_layers.tflite)
@@ -167,7 +167,7 @@ $(TRAINED)/taught/answers.npz: $(TRAINED)/photos/train-0.npz $(TRAINED)/held-out
 	$(PYTHON) -m models.import_tflite $(GOOGLES) --out $(TRAINED)/mobilenet
 	$(PYTHON) -m models.teach $(TRAINED)/photos --teacher efficientnet-lite0 --teacher $(TRAINED)/mobilenet/int8 \
 	  --kinds models/recipes/teachers/everyday.toml --second service/bundles/small \
-	  --max-images 2500 fish=7000 bird=4500 spider=2800 --max-others 15000 --side 160 --patterns 900 \
+	  --max-images 2500 fish=9500 bird=5000 spider=2900 --max-others 28000 --side 160 --patterns 900 \
 	  --apart-from $(TRAINED)/held-out --out $(@D)
 
 OF_IMAGENET = --labels '$(DATA)/mobilenet_v1/imagenet_labels.txt' --test-data '$(DATA)' --test-set imagenette+imagewoof
@@ -175,8 +175,9 @@ TRAIN_TAUGHT := $(PYTHON) -m models.train --data $(TRAINED)/taught --answers $(T
 train-default: setup $(TRAINED)/taught/answers.npz ## train the default model again and export it (DATA=DIR TRAIN_ARGS='...')
 	$(TRAIN_TAUGHT) --config models/recipes/default.toml --out $(TRAINED)/96 $(TRAIN_ARGS)
 	$(TRAIN_TAUGHT) --config models/recipes/default-128.toml --start $(TRAINED)/96 --out $(TRAINED)/128 $(TRAIN_ARGS)
+	$(TRAIN_TAUGHT) --config models/recipes/default-further.toml --start $(TRAINED)/128 --out $(TRAINED)/further $(TRAIN_ARGS)
 	@rm -rf $(TRAINED)/unfitted $(TRAINED)/knowing
-	$(PYTHON) -m models.export meliusnet24 --checkpoint $(TRAINED)/128/checkpoint.pt --out $(TRAINED)/unfitted
+	$(PYTHON) -m models.export meliusnet24 --checkpoint $(TRAINED)/further/checkpoint.pt --out $(TRAINED)/unfitted
 	$(PYTHON) -m models.known $(TRAINED)/unfitted --data $(TRAINED)/held-out --out $(TRAINED)/knowing
 	$(PYTHON) -m models.hedge $(TRAINED)/knowing --data $(TRAINED)/held-out --hierarchy models/recipes/hierarchies/everyday.toml \
 	  --out service/bundles/default --replace

@@ -75,7 +75,7 @@ def test_from_sources_to_a_bundle_that_knows_none_of_these(
         *("--out", sets / "taught", "--quiet"),
     )
     taught = ("--data", sets / "taught", "--answers", sets / "taught" / FILE, *SMALL)
-    first, last = tmp_path / "64", tmp_path / "80"
+    first, second, last = tmp_path / "64", tmp_path / "80", tmp_path / "further"
     kinds = ("--kinds", tmp_path / "kinds.toml", "--stored-side", "90", "--resize")
     run(
         *(train, "--config", RECIPES / "default.toml", *taught, "--image-size", "64"),
@@ -83,7 +83,11 @@ def test_from_sources_to_a_bundle_that_knows_none_of_these(
     )
     run(
         *(train, "--config", RECIPES / "default-128.toml", *taught, "--image-size", "80"),
-        *(*kinds, "90", "--validation-share", "0.2", "--start", first, "--out", last),
+        *(*kinds, "90", "--validation-share", "0.2", "--start", first, "--out", second),
+    )
+    run(
+        *(train, "--config", RECIPES / "default-further.toml", *taught, "--image-size", "80"),
+        *(*kinds, "90", "--validation-share", "0.2", "--start", second, "--out", last),
     )
     checkpoint = ("--checkpoint", last / "checkpoint.pt", "--parity-inputs", "2")
     run(export, "meliusnet24", *checkpoint, "--out", tmp_path / "unfitted")
@@ -106,16 +110,18 @@ def test_from_sources_to_a_bundle_that_knows_none_of_these(
 
 
 def test_all_steps_train_the_same_network_on_the_same_answers() -> None:
-    first, last, imagenet = (
+    first, second, last, imagenet = (
         tomllib.loads((RECIPES / f"{name}.toml").read_text())
-        for name in ("default", "default-128", "imagenet")
+        for name in ("default", "default-128", "default-further", "imagenet")
     )
-    for key in ("network", "data-name", "freeze"):
-        assert first[key] == last[key] == imagenet[key]
-    for key in ("kinds", "balance", "distillation"):
-        assert first[key] == last[key]
+    for key in ("network", "data-name"):
+        assert first[key] == second[key] == last[key] == imagenet[key]
+    assert first["freeze"] == second["freeze"] == imagenet["freeze"]
+    for key in ("kinds", "distillation"):
+        assert first[key] == second[key] == last[key]
+    assert first["balance"] == second["balance"]
     for key in ("image-size", "resize", "stored-side"):
-        assert first[key] < last[key] == imagenet[key]
+        assert first[key] < second[key] == last[key] == imagenet[key]
     assert "kinds" not in imagenet
 
 
