@@ -1,7 +1,9 @@
 """The table of two served networks of about equal bytes that the same teachers taught.
 
 RUNS/pair.toml names the two: for each its bundle, the runs that trained it, in order, and the
-record of models.known in RUNS/held-out. All else is read from these.
+record of models.known in RUNS/held-out. All else is read from these. If a bundle has been trained
+on since, `since` has the runs after those compared: bytes and time are the bundle's, all other
+figures those of before.
 """
 
 from __future__ import annotations
@@ -36,6 +38,7 @@ class Member:
     bundle: Bundle
     runs: tuple[Run, ...]
     held_out: KnownRecord
+    since: tuple[str, ...] = ()  # runs after those compared
 
 
 def read_pair(folder: Path, runs: Sequence[Run], root: Path = ROOT) -> list[Member]:
@@ -65,11 +68,14 @@ def _read_member(
     path: Path, row: Mapping[str, object], runs: Mapping[str, Run], root: Path
 ) -> Member:
     bundle, names, record = (row.get(key) for key in ("bundle", "runs", "held_out"))
-    if not isinstance(bundle, str) or not isinstance(record, str) or not isinstance(names, list):
+    since = row.get("since", [])
+    if not (isinstance(bundle, str) and isinstance(record, str)) or not (
+        isinstance(names, list) and isinstance(since, list)
+    ):
         raise DataError(
             f"{path}: expected a bundle, a list of runs and held_out; found {sorted(row)}"
         )
-    missing = [name for name in names if name not in runs]
+    missing = [name for name in (*names, *since) if name not in runs]
     if missing or not names:
         found = ", ".join(missing) or "none"
         raise DataError(f"{path}: expected runs with a record here; found {found}")
@@ -83,7 +89,8 @@ def _read_member(
         expected="what models.known printed",
         remedy="Measure it again.",
     )
-    return Member(read_bundle(root / bundle), tuple(runs[name] for name in names), held_out)
+    told = tuple(runs[name] for name in names)
+    return Member(read_bundle(root / bundle), told, held_out, tuple(since))
 
 
 def describe_pair(members: Sequence[Member], latencies: Latencies) -> list[str]:
@@ -94,13 +101,22 @@ def describe_pair(members: Sequence[Member], latencies: Latencies) -> list[str]:
     return [
         make_table(HEAD, [_write_row(member, latencies) for member in members]),
         "**The claim, on nearly equal terms**: about equal bytes, the same teachers, photos and "
-        f"pixels. Measured as they are served, on {figures.images_known:,} photos of "
+        f"pixels. Measured as bundles, on {figures.images_known:,} photos of "
         f"{len(figures.top1_by_label)} kinds and {figures.images_far + figures.images_near:,} "
         "others, from repositories that trained neither ([how](README.md#held-out)). MeliusNet's "
         "binary weights take a bit each, MobileNet-v1's take 8. Photos seen and minutes of one "
         "core are those of the runs named. **The start is not equal** where one was initialised "
-        "from weights: it had learned before, often for longer than these minutes.",
+        "from weights: it had learned before, often for longer than these minutes."
+        + "".join(_tell_since(member) for member in members if member.since),
     ]
+
+
+def _tell_since(member: Member) -> str:
+    runs = ", ".join(f"[{name}](runs/{name}/record.json)" for name in member.since)
+    return (
+        f" The {member.bundle.manifest.name} that is served has been trained on since ({runs}), "
+        "which the other has not: this row is of before."
+    )
 
 
 def _write_row(member: Member, latencies: Latencies) -> list[str]:

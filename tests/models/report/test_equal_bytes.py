@@ -78,6 +78,17 @@ def test_rows_sum_all_trainings_of_a_network(folder: Path, runs: list[Run]) -> N
     assert f"{test['images_known']:,} photos of {len(test['top1_by_label'])} kinds" in text
 
 
+def test_what_was_trained_since_is_named(folder: Path, runs: list[Run]) -> None:
+    latencies = Latencies(machine=MACHINE, threads=1, networks={})
+    _, text = describe_pair(read_pair(folder, runs), latencies)
+    assert "since" not in text
+    ours = 'runs = ["melius-0"]\nsince = ["melius-1"]'
+    (folder / "pair.toml").write_text(TOML.replace('runs = ["melius-0", "melius-1"]', ours))
+    table, text = describe_pair(read_pair(folder, runs), latencies)
+    assert "served has been trained on since ([melius-1](runs/melius-1/record.json))" in text
+    assert "melius-1" not in table
+
+
 def test_no_list_is_no_table(folder: Path, runs: list[Run]) -> None:
     (folder / "pair.toml").unlink()
     assert read_pair(folder, runs) == []
@@ -92,6 +103,8 @@ def test_no_list_is_no_table(folder: Path, runs: list[Run]) -> None:
         ('["mobile"]', "[]", "none"),
         ('"theirs"', '"absent"', "found no file"),
         ('held_out = "theirs"', "", "held_out"),
+        ('held_out = "theirs"', 'held_out = "theirs"\nsince = ["absent"]', "absent"),
+        ('held_out = "theirs"', 'held_out = "theirs"\nsince = "mobile"', "a list of runs"),
     ],
 )
 def test_what_it_refuses(folder: Path, runs: list[Run], old: str, new: str, text: str) -> None:
