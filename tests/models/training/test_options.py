@@ -144,6 +144,7 @@ def test_every_recipe_of_the_repository_is_one(repository: Path) -> None:
         ("default-128", "meliusnet24-everyday-taught"),
         ("default-again", "meliusnet24-everyday-again"),
         ("default-mixed", "meliusnet24-everyday-mixed"),
+        ("default-further", "meliusnet24-everyday-further"),
         ("imagenet", "meliusnet24-imagenet"),
         ("baseline", "mobilenet075-imagenet"),
         ("baseline-128", "mobilenet075-everyday-taught"),

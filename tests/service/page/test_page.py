@@ -21,6 +21,7 @@ from tests.service.browser import PLAIN_HOST, Browser, Tab
 from tests.service.page.photos import CHOICE, KNOWN, STORED, make_large, read_labels
 from tests.service.servers import ServerThread, wait_for
 
+DEFAULT = Path(__file__).parents[3] / "service/bundles/default"
 BY = "\N{MULTIPLICATION SIGN}"  # between width and height
 Open = Callable[..., Tab]
 
@@ -331,7 +332,10 @@ def test_tells_what_the_model_is_and_knows(show: Open, real_server: ServerThread
     assert "elephant" in tab.read("#labels")
     tab.click("#about summary")
     facts = tab.read("#facts")
-    assert "80.5 % of 1437 validation photos right; 98.3 % among the first five" in facts
+    accuracy = json.loads((DEFAULT / "manifest.json").read_text())["training"]["accuracy"]
+    right, first_five = (f"{accuracy[key]:.1f} %" for key in ("top1", "top5"))
+    told = f"{right} of {accuracy['images']} validation photos right; {first_five} among the"
+    assert f"{told} first five" in facts
     assert f"128 {BY} 128 pixels" in facts
 
 
