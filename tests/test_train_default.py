@@ -25,6 +25,7 @@ RECIPES = Path(__file__).parents[1] / "models" / "recipes"
 KINDS = 'other = "other"\n[kinds]\nblue = [[0, 0]]\nred = [[1, 1]]\n'
 SMALL = ["--batch", "8", "--epochs", "1", "--warmup-epochs", "0", "--quiet", "--device", "cpu"]
 RUN = Callable[[list[str]], int]
+STEPS = ("default", "default-128", "default-further")
 
 
 def by_colour(inputs: torch.Tensor) -> torch.Tensor:
@@ -111,8 +112,7 @@ def test_from_sources_to_a_bundle_that_knows_none_of_these(
 
 def test_all_steps_train_the_same_network_on_the_same_answers() -> None:
     first, second, last, imagenet = (
-        tomllib.loads((RECIPES / f"{name}.toml").read_text())
-        for name in ("default", "default-128", "default-further", "imagenet")
+        tomllib.loads((RECIPES / f"{name}.toml").read_text()) for name in (*STEPS, "imagenet")
     )
     for key in ("network", "data-name"):
         assert first[key] == second[key] == last[key] == imagenet[key]
@@ -123,6 +123,15 @@ def test_all_steps_train_the_same_network_on_the_same_answers() -> None:
     for key in ("image-size", "resize", "stored-side"):
         assert first[key] < second[key] == last[key] == imagenet[key]
     assert "kinds" not in imagenet
+    assert (last["other-share"], last["ema"], last["freeze"]) == (0.25, 0.99, 5)
+
+
+def test_the_makefile_takes_these_steps_and_exports_the_last(repository: Path) -> None:
+    recipe = (repository / "Makefile").read_text().partition("\ntrain-default:")[2]
+    steps = recipe.partition("\n\n")[0]
+    places = [steps.index(f"models/recipes/{n}.toml") for n in STEPS]
+    assert places == sorted(places)
+    assert steps.index("--checkpoint $(TRAINED)/further/checkpoint.pt") > places[-1]
 
 
 def test_the_baseline_learns_as_the_default_does() -> None:

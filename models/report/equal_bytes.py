@@ -73,9 +73,10 @@ def _read_member(
         isinstance(names, list) and isinstance(since, list)
     ):
         raise DataError(
-            f"{path}: expected a bundle, a list of runs and held_out; found {sorted(row)}"
+            f"{path}: expected a bundle, a list of runs, held_out, and as since a list of runs or "
+            f"nothing; found {sorted(row)}"
         )
-    missing = [name for name in (*names, *since) if name not in runs]
+    missing = [str(name) for name in (*names, *since) if str(name) not in runs]
     if missing or not names:
         found = ", ".join(missing) or "none"
         raise DataError(f"{path}: expected runs with a record here; found {found}")
@@ -101,7 +102,7 @@ def describe_pair(members: Sequence[Member], latencies: Latencies) -> list[str]:
     return [
         make_table(HEAD, [_write_row(member, latencies) for member in members]),
         "**The claim, on nearly equal terms**: about equal bytes, the same teachers, photos and "
-        f"pixels. Measured as bundles, on {figures.images_known:,} photos of "
+        f"pixels. Measured as exported bundles, on {figures.images_known:,} photos of "
         f"{len(figures.top1_by_label)} kinds and {figures.images_far + figures.images_near:,} "
         "others, from repositories that trained neither ([how](README.md#held-out)). MeliusNet's "
         "binary weights take a bit each, MobileNet-v1's take 8. Photos seen and minutes of one "
@@ -115,7 +116,7 @@ def _tell_since(member: Member) -> str:
     runs = ", ".join(f"[{name}](runs/{name}/record.json)" for name in member.since)
     return (
         f" The {member.bundle.manifest.name} that is served has been trained on since ({runs}), "
-        "which the other has not: this row is of before."
+        "which the other has not. This row is of the network before that."
     )
 
 

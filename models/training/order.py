@@ -14,14 +14,16 @@ def draw_order(
     `labels` are the images' classes. With `balance` 0 and `other_share` 0 each image comes once.
     Else images are drawn, with replacement: a class in proportion to its images to the power
     1 - balance; if `other_share` is above 0, that share of the images is of the class `other`, and
-    the other classes have the rest.
+    the other classes have the rest. Raises ValueError for a share of no class.
     """
+    if other_share and other is None:
+        raise ValueError("expected the class other for a share of it; found None")
     if not balance and not other_share:
         return torch.randperm(len(labels), generator=chance)
     labels = labels.cpu()
     weights = torch.bincount(labels).double().clamp(min=1) ** -balance
     weights = weights[labels]
-    if other_share and other is not None:
+    if other_share:
         is_other = labels == other
         for part, share in ((is_other, other_share), (~is_other, 1 - other_share)):
             weights[part] *= share / weights[part].sum()

@@ -51,6 +51,11 @@ def test_images_of_a_class_come_equally_often() -> None:
     assert small.min() > small.float().mean() / 2
 
 
+def test_a_share_of_no_class_is_refused() -> None:
+    with pytest.raises(ValueError, match="expected the class other"):
+        draw_order(MANY, torch.Generator(), 0.0, None, 0.2)
+
+
 def test_a_seed_gives_one_order() -> None:
     assert torch.equal(draw(0.5, 0.2), draw(0.5, 0.2))
     assert not torch.equal(draw(0.5, 0.2), draw(0.5, 0.2, seed=2))

