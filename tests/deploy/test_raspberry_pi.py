@@ -29,7 +29,6 @@ LABELS = {
     "bird": "bird",
     "cat": "cat",
     "hot_dog": "food",
-    "owl": "bird",
     "parrot": "bird",
     "pets": "dog",
     "sunflower": "flower",
