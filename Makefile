@@ -148,8 +148,9 @@ runs/everyday-bees/test.npz runs/everyday-sharp/test.npz runs/everyday-photos/te
 	$(PYTHON) -m models.groups $< $(foreach set,$(GROUPED_SETS),--from $(set)='$(DATA)/$(set)') --out $(@D)
 
 # The default model from the lists of its sources: DATA has clones/OWNER/NAME and mobilenet_v1/*.tflite. Teachers label its photos,
-# it learns at 96 and at 128 pixels, then with more images of "other", and its "none of these" and its certainties are fitted on photos of other sources. A resumed run
-# continues from its checkpoint. The new bundle replaces the served one only here. TRAIN_ARGS may not change --out.
+# it learns at 96 and at 128 pixels, then with more images of "other", and its "none of these" and its certainties are fitted on
+# photos of other sources. A resumed run continues from its checkpoint. The new bundle replaces the served one only here. TRAIN_ARGS
+# may not change --out.
 TRAINED := runs/default
 GOOGLES := $(addprefix '$(DATA)'/mobilenet_v1/,mobilenet_v1_1.0_224_quant_embedding_extractor.tflite mobilenet_quant_v1_224_head_layers.tflite)
 GATHER := $(PYTHON) -m models.gather
