@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 CLIP = 1.3  # every published run; the framework's own default is 1.0
+LATENT = 0.03  # size of latent weights that only signs are known of; random ones are about as large
 PADDING_VALUES = (-1, 0, 1)
 
 

@@ -53,12 +53,16 @@ class Temperature:
 
 @dataclass(frozen=True, kw_only=True)
 class EpochMetrics:
-    """Figures of one epoch: accuracies in percent; seconds are of the training so far."""
+    """Figures of one epoch: accuracies in percent; seconds are of the training so far.
+
+    turned: percent of the trained binary weights whose sign is not the one of the beginning.
+    """
 
     epoch: int
     loss: Finite
     train_top1: Finite
     learning_rate: Finite
+    turned: OptionalFinite = None
     validation_top1: OptionalFinite = None
     validation_top5: OptionalFinite = None
     validation_loss: OptionalFinite = None

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from models.errors import DataError
+from models.networks.binary import LATENT
 from models.networks.counts import Counts, count
 from models.networks.registry import build_network, describe_network
 from models.records.figures import FinalAccuracy
@@ -168,6 +169,7 @@ class Run:
             "noise": recipe.noise,
             "EMA": recipe.ema,
             "share of other": recipe.other_share,
+            "latent weights of": recipe.latent if recipe.latent != LATENT else 0,
         }
         if recipe.epochs:  # else the last layer is fitted to all images as they are
             text += "".join(f", {name} {value:g}" for name, value in changes.items() if value)

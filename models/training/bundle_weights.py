@@ -2,9 +2,9 @@
 
 A bundle has the signs of binary weights, thresholds instead of the batch norms before them, and
 folded float layers. All of that is restored, so that the network answers as the bundle does; 8-bit
-layers become float ones. What a bundle does not have is set anew: latent weights get one size, so
-that none turns at the first small step; batch norms get no statistics until `measure_batch_norms`
-has seen images, which it has to before any step.
+layers become float ones. What a bundle does not have is set anew: latent weights get one size;
+batch norms get no statistics until `measure_batch_norms` has seen images, which it has to before
+any step.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from models.data.decoded import LabelledImages
 from models.data.others import OTHER
 from models.errors import RecipeError
 from models.evaluation.accuracy import find_classes, find_data_name
-from models.networks.binary import BinaryActivation, BinaryConv2d
+from models.networks.binary import LATENT, BinaryActivation, BinaryConv2d
 from models.networks.meliusnet import (
     DenseBlock,
     ImprovementBlock,
@@ -44,14 +44,15 @@ from runtime.plan import HeadStep, Plan, StageStep, StemStep, TransitionStep
 
 IMAGES = 2000  # to measure batch norms on
 BATCH = 100
-LATENT = 0.03  # size of latent weights: about that of random initial ones; trained ones have 0.15
 VARIANCE = 2.0**40  # of batch norms that have seen no images
 
 Tensors = Mapping[str, NDArray[Any]]
 
 
-def restore_network(bundle: Bundle) -> MeliusNet:
+def restore_network(bundle: Bundle, latent: float = LATENT) -> MeliusNet:
     """The network of a bundle, in eval mode, with the bundle's logits in their order.
+
+    All latent weights get the size `latent`: the smaller, the sooner a training turns their signs.
 
     Raises RecipeError for a bundle of another network than a MeliusNet; RuntimeFault.
     """
@@ -64,7 +65,7 @@ def restore_network(bundle: Bundle) -> MeliusNet:
         for i, stage in enumerate(network.stages, 1):
             for j, block in enumerate(cast(nn.Sequential, stage)):
                 named = cast(DenseBlock | ImprovementBlock, block)
-                _fill_block(named, f"stage{i}.layer{j}", tensors)
+                _fill_block(named, f"stage{i}.layer{j}", tensors, latent)
         for i, transition in enumerate(cast(Iterator[Transition], network.transitions), 1):
             _fill_affine(transition.bn, f"transition{i}", tensors)
             transition.conv.weight.copy_(_float_weight(f"transition{i}", tensors))
@@ -178,7 +179,9 @@ def _fill_affine(bn: _BatchNorm, name: str, tensors: Tensors) -> None:
     _set(bn, _copy(tensors[f"{name}.scale"]), _copy(tensors[f"{name}.shift"]))
 
 
-def _fill_block(block: DenseBlock | ImprovementBlock, name: str, tensors: Tensors) -> None:
+def _fill_block(
+    block: DenseBlock | ImprovementBlock, name: str, tensors: Tensors, latent: float = LATENT
+) -> None:
     activation = cast(BinaryActivation, block.activation)
     weight = cast(BinaryConv2d, block.conv).weight
     threshold, flip = tensors[f"{name}.threshold"], unpack_bits(tensors[f"{name}.flip"])
@@ -187,7 +190,7 @@ def _fill_block(block: DenseBlock | ImprovementBlock, name: str, tensors: Tensor
     always = torch.from_numpy(np.where((threshold < 0) != flip, 1, -1).astype(np.float32))
     scale = torch.where(constant, 0.0, same.weight)
     _set(activation.bn, scale, torch.where(constant, always, same.bias))
-    signs = np.where(unpack_bits(tensors[f"{name}.weight"]), LATENT, -LATENT)
+    signs = np.where(unpack_bits(tensors[f"{name}.weight"]), latent, -latent)
     weight.copy_(_copy(np.moveaxis(signs, -1, 1)))
 
 

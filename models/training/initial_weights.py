@@ -20,6 +20,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from models.errors import RecipeError
+from models.networks.binary import LATENT
 from models.networks.meliusnet import MeliusNet
 from models.networks.registry import Network, describe_network, find_changes
 from models.networks.specs import SPECS
@@ -110,14 +111,14 @@ class Start:
         return False
 
 
-def read_start(path: Path) -> Start:
+def read_start(path: Path, latent: float = LATENT) -> Start:
     """A .safetensors file of this module, a run of models.train (its folder or its checkpoint), or
-    the folder of a bundle.
+    the folder of a bundle, whose latent weights get the size `latent`.
 
     Raises RecipeError if it is none of them; CheckpointMismatch; RuntimeFault.
     """
     if (path / MANIFEST).is_file():
-        return _read_bundle(path)
+        return _read_bundle(path, latent)
     path = find_checkpoint(path)
     if not path.is_file():
         raise RecipeError(
@@ -146,9 +147,9 @@ def read_start(path: Path) -> Start:
     )
 
 
-def _read_bundle(path: Path) -> Start:
+def _read_bundle(path: Path, latent: float) -> Start:
     bundle = read_bundle(path)
-    network = restore_network(bundle)
+    network = restore_network(bundle, latent)
     name = network.spec.name
     if name not in SPECS:
         raise RecipeError(

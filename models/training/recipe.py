@@ -16,7 +16,7 @@ from torch import nn
 
 from models.data.augmentation import AUGMENTATIONS
 from models.errors import RecipeError
-from models.networks.binary import BinaryConv2d
+from models.networks.binary import LATENT, BinaryConv2d
 
 OPTIMIZERS = ("radam", "adam")
 
@@ -40,6 +40,7 @@ class Recipe:
     validation_share: float = 0.02  # of train, where the data has no validation part
     balance: float = 0.0  # classes are drawn in proportion to their images to the power 1 - balance
     other_share: float = 0.0  # of the drawn images, of the class "other"; 0: as `balance` says
+    latent: float = LATENT  # size of the latent weights that a bundle's signs begin with
     freeze: int = 0  # layer groups, from the stem on, whose weights do not change
     noise: float = 0.0  # deviation of what is added to normalized maps before their signs are taken
     ema: float = 0.0  # decay of a moving average of the weights, which they become at the end
@@ -71,6 +72,7 @@ class Recipe:
             ("validation_share", 0 < self.validation_share < 1, "between 0 and 1"),
             ("balance", 0 <= self.balance <= 1, "from 0 to 1"),
             ("other_share", 0 <= self.other_share < 1, "from 0 to below 1"),
+            ("latent", self.latent > 0, "a number above 0"),
             ("freeze", self.freeze >= 0, "at least 0 layer groups"),
             ("noise", self.noise >= 0, "at least 0"),
             ("ema", 0 <= self.ema < 1, "from 0 to below 1"),

@@ -66,7 +66,7 @@ def set_up(job: Job, device: torch.device) -> Setup:
 def _begin(job: Job, network: Network) -> tuple[Start | None, bool]:
     """The initial weights, and whether the last layer still has to be fitted."""
     if job.start is not None:
-        start = read_start(job.start)
+        start = read_start(job.start, job.recipe.latent)
         if job.changes.get("shift"):
             raise RecipeError(
                 "expected --shift without --start: it is where offsets begin, and these have "

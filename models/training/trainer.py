@@ -48,6 +48,7 @@ from models.training.moving_average import keep_average, take_average
 from models.training.order import draw_order
 from models.training.progress import EpochBar, RemainingTime
 from models.training.recipe import Recipe
+from models.training.signs import Signs
 from runtime.images import Preprocessing
 
 LOOK_EVERY = 20  # steps between looks at the loss: each makes the CPU wait for a GPU
@@ -124,6 +125,7 @@ class Trainer:
         if self.execution.channels_last:
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._frozen = freeze(network, recipe.freeze)
+        self._signs = Signs(network)
         self._first: FrozenGroups | None = None
         self._activations = [m for m in network.modules() if isinstance(m, BinaryActivation)]
         if recipe.noise and not self._activations:
@@ -213,12 +215,13 @@ class Trainer:
             self._time.measurement_done(time.perf_counter() - started)
         self.processes.wait()
         self.seconds += time.perf_counter() - started
-        step = self._time.seconds_per_step
+        step, turned = self._time.seconds_per_step, self._signs.turned()
         metrics = EpochMetrics(
             epoch=epoch,
             loss=round(loss / self.steps_per_epoch, 4),
             train_top1=round(100 * hits / self.steps_per_epoch, 2),
             learning_rate=float(f"{self._learning_rate(self.step - 1):.3g}"),
+            turned=None if turned is None else round(turned, 3),
             **{f"validation_{k}": v for k, v in asdict(validation).items()} if validation else {},
             seconds=round(self.seconds, 1),
             images_per_second=round(self.batch / step, 1) if step else None,

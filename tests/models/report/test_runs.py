@@ -7,9 +7,10 @@ import pytest
 
 from models.errors import DataError
 from models.report.runs import Run, read_runs
+from models.training.recipe import Recipe
 from tests.models.recorded_runs import make_record, parse_record, write_run, write_runs
 
-LATER_FIELDS = ("color_jitter", "blur", "cutmix", "noise", "ema", "other_share")  # of recipes
+LATER_FIELDS = ("color_jitter", "blur", "cutmix", "noise", "ema", "other_share", "latent")
 
 
 def test_runs_come_by_data_then_the_best_first(tmp_path: Path) -> None:
@@ -53,7 +54,7 @@ def test_whatever_decides_the_outcome_is_its_identity(change: dict[str, Any]) ->
 def test_a_field_that_an_older_record_lacks_had_its_default() -> None:
     recipe = make_record()["recipe"]
     older = {key: value for key, value in recipe.items() if key not in LATER_FIELDS}
-    newer = recipe | dict.fromkeys(LATER_FIELDS, 0.0)
+    newer = recipe | {field: getattr(Recipe(), field) for field in LATER_FIELDS}
     runs = [Run("r", Path(), parse_record(make_record(recipe=some))) for some in (older, newer)]
     assert runs[0].identity == runs[1].identity
     strange = Run("r", Path("runs/r"), parse_record(make_record(recipe=recipe | {"rotation": 5})))
@@ -71,6 +72,7 @@ def test_a_field_that_an_older_record_lacks_had_its_default() -> None:
         ({"cutmix": 0.5, "ema": 0.9}, "meliusnet13, CutMix 0.5, EMA 0.9"),
         ({"noise": 0.2}, "meliusnet13, noise 0.2"),
         ({"other_share": 0.25}, "meliusnet13, share of other 0.25"),
+        ({"latent": 0.003}, "meliusnet13, latent weights of 0.003"),
         # The last layer is fitted to images as they are, whatever the recipe says.
         ({"blur": 0.5, "color_jitter": 0.25, "epochs": 0}, "meliusnet13"),
     ],

@@ -172,6 +172,14 @@ def test_batch_norms_divide_by_the_deviation_and_latent_weights_are_alike(tmp_pa
             assert module.weight.abs().min() == module.weight.abs().max() > 0
 
 
+def test_latent_weights_get_the_size_that_is_asked_for(tmp_path: Path) -> None:
+    bundle = write(make_network(), tmp_path)
+    usual, smaller = restore_network(bundle), restore_network(bundle, 0.002)
+    for one, other in zip(usual.modules(), smaller.modules(), strict=True):
+        if isinstance(one, BinaryConv2d) and isinstance(other, BinaryConv2d):
+            assert torch.equal(one.weight.sign() * 0.002, other.weight)
+
+
 def test_new_blocks_of_a_network_that_has_grown_stay_as_they_are(tmp_path: Path) -> None:
     bundle = write(make_network(side=64, stem="grouped"), tmp_path, side=64)
     network = build_network("meliusnet24", len(CLASSES))
