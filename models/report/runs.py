@@ -169,6 +169,7 @@ class Run:
             "noise": recipe.noise,
             "EMA": recipe.ema,
             "share of other": recipe.other_share,
+            "crops": recipe.crops if recipe.crops > 1 else 0,
             "latent weights of": recipe.latent if recipe.latent != LATENT else 0,
         }
         if recipe.epochs:  # else the last layer is fitted to all images as they are

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -28,3 +30,12 @@ def draw_order(
         for part, share in ((is_other, other_share), (~is_other, 1 - other_share)):
             weights[part] *= share / weights[part].sum()
     return torch.multinomial(weights, len(labels), replacement=True, generator=chance)
+
+
+def repeat_crops(order: Tensor, crops: int) -> Tensor:
+    """Each image `crops` times in a row, from the first on; as long as before.
+
+    So a batch has several crops of an image, each augmented apart, and fewer images (Hoffer et al.
+    2020, "Augment your batch").
+    """
+    return order[: math.ceil(len(order) / crops)].repeat_interleave(crops)[: len(order)]

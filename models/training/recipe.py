@@ -40,6 +40,7 @@ class Recipe:
     validation_share: float = 0.02  # of train, where the data has no validation part
     balance: float = 0.0  # classes are drawn in proportion to their images to the power 1 - balance
     other_share: float = 0.0  # of the drawn images, of the class "other"; 0: as `balance` says
+    crops: int = 1  # of each drawn image, one after the other; an epoch has fewer images
     latent: float = LATENT  # size of the latent weights that a bundle's signs begin with
     freeze: int = 0  # layer groups, from the stem on, whose weights do not change
     noise: float = 0.0  # deviation of what is added to normalized maps before their signs are taken
@@ -72,6 +73,7 @@ class Recipe:
             ("validation_share", 0 < self.validation_share < 1, "between 0 and 1"),
             ("balance", 0 <= self.balance <= 1, "from 0 to 1"),
             ("other_share", 0 <= self.other_share < 1, "from 0 to below 1"),
+            ("crops", 1 <= self.crops <= self.batch, "from 1 to the batch"),
             ("latent", self.latent > 0, "a number above 0"),
             ("freeze", self.freeze >= 0, "at least 0 layer groups"),
             ("noise", self.noise >= 0, "at least 0"),

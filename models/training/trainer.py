@@ -45,7 +45,7 @@ from models.training.checkpoint import Progress, State
 from models.training.distributed import Processes
 from models.training.frozen import FrozenGroups, freeze
 from models.training.moving_average import keep_average, take_average
-from models.training.order import draw_order
+from models.training.order import draw_order, repeat_crops
 from models.training.progress import EpochBar, RemainingTime
 from models.training.recipe import Recipe
 from models.training.signs import Signs
@@ -190,10 +190,11 @@ class Trainer:
         return self._end_epoch(epoch + 1)
 
     def _draw_order(self, epoch: int) -> Tensor:
-        """Which images an epoch has: each once, or drawn so that small classes come more often."""
+        """Which images an epoch has: each once, or some classes more often, or several crops."""
         chance, recipe = seeded(self.recipe.seed, ORDER, epoch), self.recipe
         labels, share = self.train.labels, recipe.other_share
-        return draw_order(labels, chance, recipe.balance, self._other, share)
+        order = draw_order(labels, chance, recipe.balance, self._other, share)
+        return repeat_crops(order, recipe.crops)
 
     @property
     def _every(self) -> int:

@@ -10,7 +10,7 @@ from models.report.runs import Run, read_runs
 from models.training.recipe import Recipe
 from tests.models.recorded_runs import make_record, parse_record, write_run, write_runs
 
-LATER_FIELDS = ("color_jitter", "blur", "cutmix", "noise", "ema", "other_share", "latent")
+LATER_FIELDS = ("color_jitter", "blur", "cutmix", "noise", "ema", "other_share", "latent", "crops")
 
 
 def test_runs_come_by_data_then_the_best_first(tmp_path: Path) -> None:
@@ -72,6 +72,7 @@ def test_a_field_that_an_older_record_lacks_had_its_default() -> None:
         ({"cutmix": 0.5, "ema": 0.9}, "meliusnet13, CutMix 0.5, EMA 0.9"),
         ({"noise": 0.2}, "meliusnet13, noise 0.2"),
         ({"other_share": 0.25}, "meliusnet13, share of other 0.25"),
+        ({"crops": 2}, "meliusnet13, crops 2"),
         ({"latent": 0.003}, "meliusnet13, latent weights of 0.003"),
         # The last layer is fitted to images as they are, whatever the recipe says.
         ({"blur": 0.5, "color_jitter": 0.25, "epochs": 0}, "meliusnet13"),

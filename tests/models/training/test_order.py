@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.training.order import draw_order
+from models.training.order import draw_order, repeat_crops
 
 MANY = torch.tensor([0] * 600 + [1] * 60 + [2] * 5400)
 
@@ -54,6 +54,14 @@ def test_images_of_a_class_come_equally_often() -> None:
 def test_a_share_of_no_class_is_refused() -> None:
     with pytest.raises(ValueError, match="expected the class other"):
         draw_order(MANY, torch.Generator(), 0.0, None, 0.2)
+
+
+@given(st.integers(1, 40), st.integers(1, 50))
+def test_crops_of_an_image_come_in_a_row(images: int, crops: int) -> None:
+    order = torch.randperm(images, generator=torch.Generator().manual_seed(images))
+    repeated = repeat_crops(order, crops)
+    assert len(repeated) == images
+    assert repeated.tolist() == [order[i // crops].item() for i in range(images)]
 
 
 def test_a_seed_gives_one_order() -> None:

@@ -69,6 +69,8 @@ def test_latent_weights_and_offsets_never_decay(optimizer: str) -> None:
         ("cutmix", 1.5),
         ("ema", 1.0),
         ("latent", 0.0),
+        ("crops", 0),
+        ("crops", 65),
         ("other_share", 1.0),
         ("other_share", -0.1),
         ("noise", -0.1),

@@ -341,6 +341,13 @@ def test_balance_draws_small_classes_more_often() -> None:
     assert not torch.equal(trainer._draw_order(0), trainer._draw_order(1))
 
 
+def test_a_batch_has_as_many_crops_of_an_image_as_asked() -> None:
+    order = make_trainer(replace(RECIPE, crops=2))._draw_order(0)
+    assert len(order) == 64
+    assert torch.equal(order[::2], order[1::2])
+    assert len(order.unique()) == 32
+
+
 def test_the_share_of_other_images_is_as_asked() -> None:
     network = make_trainer().network
     images = replace(two_colours(1280), classes=("blue", OTHER))
