@@ -47,7 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _average(args: argparse.Namespace) -> None:
     check_new(args.out)
     checkpoints = [read_checkpoint(find_checkpoint(run)) for run in args.runs]
-    start, data = read_start(args.start), open_data_set(args.data, args.set)
+    start = read_start(args.start, checkpoints[0].recipe.latent)  # as the runs began
+    data = open_data_set(args.data, args.set)
     args.out.mkdir(parents=True, exist_ok=True)
     table, progress = args.out / CONFUSION, not args.quiet
     made = average(checkpoints, start, args.share, data, table, progress=progress)
