@@ -55,7 +55,8 @@ class Temperature:
 class EpochMetrics:
     """Figures of one epoch: accuracies in percent; seconds are of the training so far.
 
-    turned: percent of the trained binary weights whose sign is not the one of the beginning.
+    turned: percent of the trained binary weights whose sign is not the one of the beginning. With a
+        moving average the last epoch's is of the averaged weights.
     """
 
     epoch: int

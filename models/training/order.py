@@ -1,4 +1,4 @@
-"""Which images an epoch has, and in which order: each once, or some classes more often."""
+"""Which images an epoch has, in which order: each once, some more often, in several crops."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ class Recipe:
             ("balance", 0 <= self.balance <= 1, "from 0 to 1"),
             ("other_share", 0 <= self.other_share < 1, "from 0 to below 1"),
             ("crops", 1 <= self.crops <= self.batch, "from 1 to the batch"),
-            ("latent", self.latent > 0, "a number above 0"),
+            ("latent", 1e-6 <= self.latent <= 1, "from 0.000001 to 1"),
             ("freeze", self.freeze >= 0, "at least 0 layer groups"),
             ("noise", self.noise >= 0, "at least 0"),
             ("ema", 0 <= self.ema < 1, "from 0 to below 1"),

@@ -10,6 +10,7 @@ from torch import Tensor
 from models.data.decoded import LabelledImages
 from models.data.preprocessing import evaluation_preprocessing
 from models.errors import DataError, RecipeError
+from models.networks.binary import LATENT
 from models.networks.registry import Network, default_image_size
 from models.records import provenance
 from models.records.training_run import Header, Split, TrainingData
@@ -65,8 +66,14 @@ def set_up(job: Job, device: torch.device) -> Setup:
 
 def _begin(job: Job, network: Network) -> tuple[Start | None, bool]:
     """The initial weights, and whether the last layer still has to be fitted."""
-    if job.start is not None:
-        start = read_start(job.start, job.recipe.latent)
+    start = None if job.start is None else read_start(job.start, job.recipe.latent)
+    if job.recipe.latent != LATENT and (start is None or start.measured):
+        raise RecipeError(
+            "expected a bundle as --start for --latent; found "
+            f"{'random initial weights' if start is None else start.name}, whose latent weights "
+            "have their sizes. Leave it out."
+        )
+    if start is not None:
         if job.changes.get("shift"):
             raise RecipeError(
                 "expected --shift without --start: it is where offsets begin, and these have "

@@ -7,6 +7,9 @@ import pytest
 import torch
 
 from models.errors import DataError, RecipeError
+from models.export.bundle import ExportOptions, export_checkpoint
+from models.networks.binary import BinaryConv2d
+from models.training.checkpoint import read_checkpoint
 from models.training.distributed import Processes
 from models.training.images import decode_splits, describe_splits
 from models.training.run import run_training
@@ -43,6 +46,28 @@ def test_weights_are_drawn_by_the_seed(data: Path, tmp_path: Path) -> None:
     same = [torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True)]
     assert all(same)
     assert not torch.equal(next(first.parameters()), next(other.parameters()))
+
+
+def test_the_weights_of_a_bundle_begin_as_large_as_asked(data: Path, tmp_path: Path) -> None:
+    run_training(make_job(data, tmp_path / "run"))
+    checkpoint = read_checkpoint(tmp_path / "run" / "checkpoint.pt")
+    quick = ExportOptions(parity_inputs=2, self_test=False)
+    bundle = export_checkpoint(checkpoint, tmp_path / "bundle", quick)
+    recipe = replace(RECIPE, latent=0.004)
+    job = make_job(data, tmp_path / "next", start=bundle.path, recipe=recipe)
+    network = set_up(job, torch.device("cpu")).network
+    for module in network.modules():
+        if isinstance(module, BinaryConv2d):
+            assert torch.equal(module.weight.abs(), torch.full_like(module.weight, 0.004))
+
+
+def test_latent_weights_that_have_sizes_keep_them(data: Path, tmp_path: Path) -> None:
+    run_training(make_job(data, tmp_path / "run"))
+    recipe = replace(RECIPE, latent=0.004)
+    for start, found in ((None, "random initial weights"), (tmp_path / "run", "meliusnet13 on")):
+        job = make_job(data, tmp_path / "next", start=start, recipe=recipe)
+        with pytest.raises(RecipeError, match=rf"as --start for --latent; found {found}"):
+            set_up(job, torch.device("cpu"))
 
 
 def test_what_a_run_is_does_not_name_this_machine(data: Path, tmp_path: Path) -> None:
