@@ -70,8 +70,8 @@ def _begin(job: Job, network: Network) -> tuple[Start | None, bool]:
     if job.recipe.latent != LATENT and (start is None or start.measured):
         raise RecipeError(
             "expected a bundle as --start for --latent; found "
-            f"{'random initial weights' if start is None else start.name}, whose latent weights "
-            "have their sizes. Leave it out."
+            f"{'random initial weights' if start is None else start.name}, in which latent weights "
+            "have sizes already. Leave --latent out."
         )
     if start is not None:
         if job.changes.get("shift"):
