@@ -312,6 +312,16 @@ class Pool:
         if not connection.closed and not connection.busy:
             self._idle.append(connection)
 
+    async def renew(self, number: int, seconds: float) -> None:
+        """Closes all that are idle, and makes `number` new ones. Raises Lost, OSError.
+
+        After a pause the server may be about to close the old ones (uvicorn: after 5 s), and would
+        lose a request that is on its way at that moment.
+        """
+        self.close()
+        self.opened += number
+        self._idle = [await connect(self.address, seconds) for _ in range(number)]
+
     def close(self) -> None:
         """Closes all that are idle."""
         close_all(self._idle)

@@ -58,6 +58,7 @@ async def take_closed_turn(
 
     Raises ServerFault if an answer is not 200.
     """
+    side.pool.close()  # it has been idle: the server may be about to close what is open
     if warm_up:
         await run_closed_loop(side.pool, bodies, clients, warm_up)
     before = side.server.read_cpu_seconds()
@@ -82,6 +83,7 @@ async def take_open_turn(
     async def fire(due: float) -> None:
         outcomes.append(await attempt(side.pool, next(cycle), due, GIVE_UP_SECONDS))
 
+    side.pool.close()
     if warm_up:
         await run_open_loop(fire, plan_arrivals(rate, warm_up, seed + 1))
         outcomes.clear()

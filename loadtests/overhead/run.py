@@ -31,6 +31,7 @@ BUNDLES = {"mobilenet_v1": "onnx", "default": "native"}  # with the engine that 
 PEER_BUNDLE = "mobilenet_v1"
 TINY, PHOTOS = "73-pixel JPEG", "512-pixel photos"
 _WARM_UP_SECONDS = 0.5
+_CONNECT_SECONDS = 10.0
 
 
 @dataclass
@@ -43,7 +44,8 @@ class Member:
     bare: BareLoop
 
     async def take_turn(self, bodies: Sequence[bytes], concurrency: int, seconds: float) -> "Turn":
-        """One turn of requests. Raises ServerFault if an answer is not 200."""
+        """One turn of requests, on new connections. Raises ServerFault if an answer is not 200."""
+        await self.pool.renew(concurrency, _CONNECT_SECONDS)
         before = self.server.read_cpu_seconds()
         run = await run_closed_loop(self.pool, bodies, concurrency, seconds)
         cpu = self.server.read_cpu_seconds() - before

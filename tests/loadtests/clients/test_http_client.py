@@ -217,6 +217,23 @@ async def test_pool_takes_the_connection_used_last_and_replaces_closed_ones() ->
         assert second.closed
 
 
+async def test_renewed_pool_has_new_connections_instead_of_those_that_were_idle() -> None:
+    async with serve(answer_all) as seen:
+        pool = Pool(seen.address)
+        old = await pool.take(SECONDS)
+        await old.exchange(REQUEST.data, SECONDS)
+        pool.give_back(old)
+        await pool.renew(2, SECONDS)
+        assert old.closed
+        assert pool.opened == 3
+        taken = [await pool.take(SECONDS) for _ in range(2)]
+        assert pool.opened == 3  # both are there already
+        for connection in taken:
+            assert (await connection.exchange(REQUEST.data, SECONDS)).status == 200
+            pool.give_back(connection)
+        pool.close()
+
+
 class FakeTransport(asyncio.Transport):
     """Takes what is written."""
 

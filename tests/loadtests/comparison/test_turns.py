@@ -68,6 +68,27 @@ def test_percentiles_are_over_all_turns() -> None:
 
 
 @pytest.mark.anyio
+async def test_no_turn_uses_connections_that_were_idle_since_the_one_before() -> None:
+    turn, stale = 0, 0
+
+    async def behave(peer: Peer) -> None:
+        nonlocal stale
+        began = turn
+        while True:
+            await peer.read_request()
+            stale += began != turn
+            await peer.send(OK)
+
+    async with serve(behave) as seen, make_side(seen.address) as side:
+        for turn in range(4):
+            if turn % 2:
+                await take_open_turn(side, BODIES, 100.0, 0.05, warm_up=0.05, seed=turn)
+            else:
+                await take_closed_turn(side, BODIES, 2, 0.01, warm_up=0.01)
+    assert stale == 0
+
+
+@pytest.mark.anyio
 async def test_closed_turn_counts_what_came_after_the_warm_up() -> None:
     async with serve(answer_all) as seen, make_side(seen.address) as side:
         turn = await take_closed_turn(side, BODIES, 2, 0.1, warm_up=0.05)

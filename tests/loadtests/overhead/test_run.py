@@ -2,16 +2,32 @@
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from loadtests.clients.http_client import Answer, Pool, build_request
+from loadtests.clients.http_client import Address, Answer, Pool, build_request
 from loadtests.errors import ServerFault
 from loadtests.overhead.run import Member, read_best
 from loadtests.servers.contestants import Contestant
 from loadtests.servers.server import Server, ServerSpec
 from tests.loadtests.local_server import OK, Peer, serve
+
+DATA = build_request("POST", "/classify", b"x").data
+
+
+@contextmanager
+def make_member(address: Address, folder: Path) -> Iterator[Member]:
+    """A member whose requests go to a server of the test's own; its process does nothing."""
+    spec = ServerSpec("other", (sys.executable, "-c", "input()"), folder)
+    with Server(spec) as server:
+        server.read_cpu_seconds = lambda: 0.0  # type: ignore[method-assign]
+        contestant = Contestant(spec, form=False, bare_kind="service")
+        pool = Pool(address)
+        yield Member(contestant, server, pool, bare=None)  # type: ignore[arg-type]
+        pool.close()
 
 
 @pytest.mark.anyio
@@ -21,16 +37,30 @@ async def test_answers_that_are_not_200_end_it(tmp_path: Path) -> None:
             await peer.read_request()
             await peer.send(OK.replace(b"200 OK", b"503 No"))
 
-    spec = ServerSpec("other", (sys.executable, "-c", "input()"), tmp_path)
     async with serve(behave) as seen:
-        with Server(spec) as server:
-            contestant = Contestant(spec, form=False, bare_kind="service")
-            member = Member(contestant, server, Pool(seen.address), bare=None)  # type: ignore[arg-type]
-            server.address = seen.address
-            server.read_cpu_seconds = lambda: 0.0  # type: ignore[method-assign]
-            data = build_request("POST", "/classify", b"x").data
-            with pytest.raises(ServerFault, match="expected 200 for every request"):
-                await member.take_turn([data], 1, 0.01)
+        fails = pytest.raises(ServerFault, match="expected 200 for every request")
+        with make_member(seen.address, tmp_path) as member, fails:
+            await member.take_turn([DATA], 1, 0.01)
+
+
+@pytest.mark.anyio
+async def test_no_turn_uses_connections_that_were_idle_since_the_one_before(tmp_path: Path) -> None:
+    turn, stale = 0, 0
+
+    async def behave(peer: Peer) -> None:
+        nonlocal stale
+        began = turn
+        while True:
+            await peer.read_request()
+            stale += began != turn
+            await peer.send(OK)
+
+    async with serve(behave) as seen:
+        with make_member(seen.address, tmp_path) as member:
+            for turn in range(3):  # noqa: B007 (behave reads it)
+                taken = await member.take_turn([DATA], 2, 0.01)
+                assert len(taken.run.outcomes) > 0
+    assert stale == 0
 
 
 @pytest.mark.parametrize(
