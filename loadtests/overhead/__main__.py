@@ -34,7 +34,7 @@ def _read_bundle_folder(text: str) -> Path:
     if not (folder / "model.onnx").is_file():
         raise argparse.ArgumentTypeError(
             f"expected a bundle with model.onnx; found none in {folder}. python -m "
-            "models.import_tflite writes one"
+            "models.export writes one"
         )
     return folder
 
@@ -54,6 +54,13 @@ def _build_parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="a bundle for the onnx engine that peers serve instead, beside every bundle of the "
         "service: another network, so that only rates and CPU time compare",
+    )
+    parser.add_argument(
+        "--onnx-bundle",
+        type=_read_bundle_folder,
+        metavar="DIR",
+        help="what services and peers serve in ONNX Runtime instead of service/bundles/"
+        "mobilenet_v1: the lighter its network, the more of a request is HTTP",
     )
     parser.add_argument(
         "--bundle", action="append", choices=BUNDLES, help="measure with this one (default: both)"

@@ -90,7 +90,9 @@ def add_tables(report: Report, cells: Sequence[Cell], options: argparse.Namespac
         "CPU time of the server's process, user and system, by the kernel's clock. The bare loop "
         "decodes, preprocesses and infers without HTTP in the same interpreter, on the same CPU, "
         "on the same files. Values are medians of the rounds [lowest, highest]; the ratio of "
-        "overheads is that of their medians, with the lowest and highest of a round. *labels, "
+        "overheads is that of their medians, with the lowest and highest of a round. An overhead "
+        "below 0: a service that computes several images together takes less for each than the "
+        "bare loop, which computes one at a time. *labels, "
         "score*: how many labels are the first one's, and the largest difference of scores."
     )
     report.unfit = list(dict.fromkeys(report.unfit))

@@ -27,8 +27,8 @@ from loadtests.overhead.report import Cell, add_tables
 from loadtests.servers.contestants import EVEN, Contestant, describe_peer
 from loadtests.servers.server import ROOT, Server
 
-BUNDLES = {"mobilenet_v1": "onnx", "default": "native"}  # with the engine that serves it
-PEER_BUNDLE = "mobilenet_v1"
+ONNX_BUNDLE = "mobilenet_v1"
+BUNDLES = {ONNX_BUNDLE: "onnx", "default": "native"}  # with the engine that serves it
 TINY, PHOTOS = "73-pixel JPEG", "512-pixel photos"
 _WARM_UP_SECONDS = 0.5
 _CONNECT_SECONDS = 10.0
@@ -78,6 +78,24 @@ class Rounds:
     bare: dict[str, list[BareTurn]] = field(default_factory=dict)
 
 
+def list_contestants(options: argparse.Namespace, bundle: str) -> list[Contestant]:
+    """The services, the one that is judged first, and the peers where they have the network.
+
+    `bundle` is one of BUNDLES; --onnx-bundle takes the place of that for ONNX Runtime.
+    """
+    other: Path | None = options.onnx_bundle if bundle == ONNX_BUNDLE else None
+    path = f"service/bundles/{bundle}" if other is None else str(other.resolve())
+    chosen = {"BNN_BUNDLE": path, "BNN_ENGINE": BUNDLES[bundle]}
+    specs = choose_services(options, {**EVEN, **chosen})
+    found = [Contestant(spec, options.form, "service") for spec in specs]
+    folder: Path | None = options.peer_bundle
+    if folder is None and bundle == ONNX_BUNDLE:
+        folder = ROOT / path  # an absolute path stays as it is
+    if folder is not None:
+        found += [describe_peer(name, folder) for name in options.peer]
+    return found
+
+
 class Measurement:
     """One run of the tool."""
 
@@ -97,31 +115,26 @@ class Measurement:
             else generate_jpegs(options.seed, 8, SIZES["photo"])
         )
         for bundle in options.bundle or BUNDLES:
+            other = options.onnx_bundle if bundle == ONNX_BUNDLE else None
+            title = bundle if other is None else f"{other.resolve().name}, --onnx-bundle"
+            contestants = list_contestants(options, bundle)
             with tempfile.TemporaryDirectory() as folder:
-                await self._measure_bundle(bundle, sets, Path(folder))
+                await self._measure_bundle(title, contestants, sets, Path(folder))
         add_tables(self._report, self._cells, options)
         self._progress.clear()
         return self._report.write(options.json, options.markdown)
 
-    def _list_contestants(self, bundle: str) -> list[Contestant]:
-        """The services, the one that is judged first, and the peers where they have the network."""
-        chosen = {"BNN_BUNDLE": f"service/bundles/{bundle}", "BNN_ENGINE": BUNDLES[bundle]}
-        specs = choose_services(self._options, {**EVEN, **chosen})
-        found = [Contestant(spec, self._options.form, "service") for spec in specs]
-        folder = self._options.peer_bundle
-        if folder is None and bundle == PEER_BUNDLE:
-            folder = ROOT / "service" / "bundles" / bundle
-        if folder is not None:
-            found += [describe_peer(name, folder) for name in self._options.peer]
-        return found
-
     async def _measure_bundle(
-        self, bundle: str, sets: dict[str, list[EncodedImage]], folder: Path
+        self,
+        title: str,
+        contestants: list[Contestant],
+        sets: dict[str, list[EncodedImage]],
+        folder: Path,
     ) -> None:
-        self._progress.note(f"{bundle}: starting")
+        self._progress.note(f"{title}: starting")
         with contextlib.ExitStack() as running:
             members = []
-            for contestant in self._list_contestants(bundle):
+            for contestant in contestants:
                 spec = contestant.spec
                 server = running.enter_context(Server(spec, self._cpus))
                 bare = running.enter_context(
@@ -143,14 +156,14 @@ class Measurement:
                 agreement = await _compare_answers(members, images)
                 for concurrency in self._options.concurrency:
                     rounds = await self._take_rounds(
-                        f"{bundle}, {kind}, concurrency {concurrency}",
+                        f"{title}, {kind}, concurrency {concurrency}",
                         members,
                         images,
                         files,
                         concurrency,
                     )
                     self._cells.append(
-                        _make_cell(bundle, kind, concurrency, members, rounds, agreement)
+                        _make_cell(title, kind, concurrency, members, rounds, agreement)
                     )
 
     async def _take_rounds(

@@ -7,6 +7,7 @@ PEER_MODEL=none nothing is loaded, and nothing can be classified.
 
 import io
 import json
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ class Network:
         manifest = json.loads((bundle / "manifest.json").read_text())
         spec = manifest["preprocessing"]
         self._resize, self._crop = spec["resize"], spec["crop"]
+        reduce = spec.get("reduce")
+        self._least_side = None if reduce is None else math.ceil(reduce * self._resize)
         self._mean = np.array(spec["mean"], np.float32)
         self._std = np.array(spec["std"], np.float32)
         self._labels, self._temperature = manifest["labels"], manifest["temperature"]
@@ -62,6 +65,8 @@ class Network:
 
     def _prepare(self, image: Image.Image) -> npt.NDArray[np.float32]:
         """float32 [3, crop, crop]: the shorter side resized, the middle cut out, normalised."""
+        if self._least_side is not None:  # a JPEG is decoded at 1/8, 1/4 or 1/2 where that suffices
+            image.draft("RGB", (self._least_side, self._least_side))
         image = image.convert("RGB")
         width, height = image.size
         short, resize, crop = min(width, height), self._resize, self._crop

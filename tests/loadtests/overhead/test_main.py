@@ -30,6 +30,7 @@ def test_short_run_against_this_service(run_tool: RunTool, repository: Path) -> 
     [
         ["--peer", "nobody"],
         ["--peer-bundle", "."],
+        ["--onnx-bundle", "."],
         ["--bundle", "none"],
         ["--repeats", "0"],
         ["--seconds", "-1"],

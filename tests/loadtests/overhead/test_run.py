@@ -1,5 +1,6 @@
 """The turns of the overhead: what ends one, and what is best in an answer."""
 
+import argparse
 import json
 import sys
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ import pytest
 
 from loadtests.clients.http_client import Address, Answer, Pool, build_request
 from loadtests.errors import ServerFault
-from loadtests.overhead.run import Member, read_best
+from loadtests.overhead.run import Member, list_contestants, read_best
 from loadtests.servers.contestants import Contestant
 from loadtests.servers.server import Server, ServerSpec
 from tests.loadtests.local_server import OK, Peer, serve
@@ -61,6 +62,24 @@ async def test_no_turn_uses_connections_that_were_idle_since_the_one_before(tmp_
                 taken = await member.take_turn([DATA], 2, 0.01)
                 assert len(taken.run.outcomes) > 0
     assert stale == 0
+
+
+def test_another_bundle_for_onnx_runtime_is_served_by_services_and_peers(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("loadtests.overhead.run.describe_peer", lambda name, folder: folder)
+    options = argparse.Namespace(
+        service=[], env=[], form=False, peer=["fastapi"], peer_bundle=None, onnx_bundle=None
+    )
+    own = "service/bundles/mobilenet_v1"
+    service, peer = list_contestants(options, "mobilenet_v1")
+    assert (service.spec.environment["BNN_BUNDLE"], peer) == (own, repository / own)
+    options.onnx_bundle = tmp_path
+    service, peer = list_contestants(options, "mobilenet_v1")
+    assert (service.spec.environment["BNN_BUNDLE"], peer) == (str(tmp_path), tmp_path)
+    assert service.spec.environment["BNN_ENGINE"] == "onnx"
+    (service,) = list_contestants(options, "default")  # its engine reads no ONNX graph
+    assert service.spec.environment["BNN_BUNDLE"] == "service/bundles/default"
 
 
 @pytest.mark.parametrize(
