@@ -1,6 +1,9 @@
 """Chooses the connection that is closed to make room for a new one: the longest silent one."""
 
+import fcntl
 import heapq
+import struct
+import termios
 from collections.abc import Callable, Iterable
 from time import monotonic
 
@@ -10,6 +13,8 @@ from service.server.protocol import BoundedProtocol
 STALL_SECONDS = 1.0  # without a byte, after which a client makes room for others
 ASK_SECONDS = 0.25  # in which a connection sends its next request, if it has one
 
+_INT = struct.Struct("i")
+
 Candidate = tuple[float, float, int, BoundedProtocol]  # may go from, silent since, a tie-breaker
 
 
@@ -17,7 +22,8 @@ class Eviction:
     """Ends connections on which nothing happens: between requests, or in the middle of a body.
 
     Each connection may be silent for some time. Of those that are silent for longer, the longest
-    silent one is ended first. Connections that wait for our answer are never chosen.
+    silent one is ended first. Connections that wait for our answer are never chosen, nor those
+    whose bytes have arrived and wait for the busy event loop: closing them would lose a request.
 
     One list of candidates serves many calls: when many clients stall there are hundreds of calls
     per second, and hundreds of connections to look through.
@@ -56,9 +62,26 @@ class Eviction:
             _, since, _, connection = candidate
             if _judge(connection) != candidate:  # something has happened since it was listed
                 continue
-            if not connection.is_working or since + ASK_SECONDS <= now:  # else its body flows
+            if connection.is_working and since + ASK_SECONDS > now:  # its body flows
+                continue
+            if not _has_unread(connection):
                 return connection
         return None
+
+
+def _has_unread(connection: BoundedProtocol) -> bool:
+    """Whether the event loop has yet to read what the client has sent, and will do so.
+
+    Nothing more is read of a connection that is over or closing; and a client that does not take
+    its answer is not kept by what it sends.
+    """
+    transport = connection.transport
+    if connection.is_over or connection.flow.paused_since is not None or not transport.is_reading():
+        return False
+    waiting = bytearray(_INT.size)
+    fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.FIONREAD, waiting)
+    unread: int = _INT.unpack(waiting)[0]
+    return unread > 0
 
 
 def _judge(connection: BoundedProtocol) -> Candidate | None:
