@@ -1,9 +1,8 @@
 """Chooses the connection that is closed to make room for a new one: the longest silent one."""
 
-import fcntl
+import contextlib
 import heapq
-import struct
-import termios
+import socket
 from collections.abc import Callable, Iterable
 from time import monotonic
 
@@ -12,8 +11,6 @@ from service.server.protocol import BoundedProtocol
 
 STALL_SECONDS = 1.0  # without a byte, after which a client makes room for others
 ASK_SECONDS = 0.25  # in which a connection sends its next request, if it has one
-
-_INT = struct.Struct("i")
 
 Candidate = tuple[float, float, int, BoundedProtocol]  # may go from, silent since, a tie-breaker
 
@@ -53,7 +50,7 @@ class Eviction:
                 Problem("body_timeout", "expected steady progress; others wait for the connection.")
             )
         if is_urgent or not is_stalled:  # else it is read to its end: the client gets the answer
-            chosen.transport.abort()
+            _cut_off(chosen)
         return chosen
 
     def _choose(self, now: float, is_urgent: bool) -> BoundedProtocol | None:
@@ -64,24 +61,16 @@ class Eviction:
                 continue
             if connection.is_working and since + ASK_SECONDS > now:  # its body flows
                 continue
-            if not _has_unread(connection):
+            if not connection.has_unread:
                 return connection
         return None
 
 
-def _has_unread(connection: BoundedProtocol) -> bool:
-    """Whether the event loop has yet to read what the client has sent, and will do so.
-
-    Nothing more is read of a connection that is over or closing; and a client that does not take
-    its answer is not kept by what it sends.
-    """
-    transport = connection.transport
-    if connection.is_over or connection.flow.paused_since is not None or not transport.is_reading():
-        return False
-    waiting = bytearray(_INT.size)
-    fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.FIONREAD, waiting)
-    unread: int = _INT.unpack(waiting)[0]
-    return unread > 0
+def _cut_off(connection: BoundedProtocol) -> None:
+    """Ends it at once: a transport alone would close the socket after other events only."""
+    with contextlib.suppress(OSError):  # the client has left
+        connection.transport.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+    connection.transport.abort()
 
 
 def _judge(connection: BoundedProtocol) -> Candidate | None:

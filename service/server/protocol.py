@@ -101,6 +101,13 @@ class BoundedProtocol(HttpToolsProtocol):
         return self._since
 
     @property
+    def has_unread(self) -> bool:
+        """Whether bytes of a request have arrived that the event loop has not read yet."""
+        # What follows other bytes (line ends, a body that was refused) is not waited for.
+        is_awaited = self.is_working or self._in_head or self._heard_at <= self._since
+        return is_awaited and not self.is_over and self.flow.has_unread()
+
+    @property
     def stalled_since(self) -> float | None:
         """The time when the client last sent or took anything; None while it waits for us."""
         if self.flow.paused_since is not None:
@@ -112,12 +119,11 @@ class BoundedProtocol(HttpToolsProtocol):
 
         A transport that is closed stays open until the client has taken what was written.
         """
+        is_silent = not self._has_served and not self._in_message
         if self.flow.measure_stall(now) > WRITE_SECONDS:
             self.transport.abort()
-        elif self.transport.is_closing() or self.is_over:
-            pass
-        elif self.is_working:
-            pass  # the body's reader and the deadline watch over it
+        elif self.transport.is_closing() or self.is_over or self.is_working:
+            pass  # at work, the body's reader and the deadline watch over it
         elif self._in_head and now - self._since > self._header_seconds:
             seconds = self._header_seconds
             self._refuse(
@@ -127,17 +133,12 @@ class BoundedProtocol(HttpToolsProtocol):
                     "it. Send it again, over a faster connection.",
                 )
             )
-        elif self._is_silent and now - self._since > self._header_seconds:
+        elif is_silent and now - self._since > self._header_seconds:
             self.transport.close()  # not a byte: nobody to answer
         elif self._in_message and not self._in_head and now - self._since > DISCARD_SECONDS:
             self.close_gently()
         elif not self._in_message and now - self._since > self._idle_seconds:
             self.transport.close()
-
-    @property
-    def _is_silent(self) -> bool:
-        """Whether no request has come yet."""
-        return not self._has_served and not self._in_message
 
     def end_with(self, problem: Problem) -> None:
         """Answers the present request, or bytes that are none, with a problem; then ends."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
+import struct
+import termios
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -10,6 +13,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 if TYPE_CHECKING:
     from service.server.protocol import BoundedProtocol
 
+_INT = struct.Struct("i")
 _INTERIM = b"HTTP/1.1 100 "
 
 
@@ -37,6 +41,20 @@ class PatientFlow(FlowControl):
             self._taken_at = now
         self._unsent = unsent
         return now - self._taken_at
+
+    def has_unread(self) -> bool:
+        """Whether bytes of the client have arrived that the event loop has not read, but will.
+
+        Of a connection that is closing nothing more is read; and a client that does not take its
+        answers is not kept by what it sends.
+        """
+        transport = self._connection.transport
+        if transport.is_closing() or self.paused_since is not None:
+            return False
+        waiting = bytearray(_INT.size)
+        fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.FIONREAD, waiting)
+        unread: int = _INT.unpack(waiting)[0]
+        return unread > 0
 
     def pause_writing(self) -> None:
         """The client does not take its answers."""

@@ -5,7 +5,7 @@ flow.
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from time import monotonic
 from typing import Any
 
@@ -15,7 +15,7 @@ import service.server.eviction
 from service.messages.problems import Problem
 from service.server.eviction import Eviction
 from tests.service.servers import wait_for
-from tests.service.wire import Wire, get, post
+from tests.service.wire import SECONDS, Wire, get, post
 
 
 class Connection:
@@ -24,17 +24,16 @@ class Connection:
     def __init__(self, state: str, seconds: float = 0.0) -> None:
         self.state, self.since = state, monotonic() - seconds
         self.ended_by: Problem | None = None
-        self.is_gone = self.is_over = self.is_closing = False
-        self.paused_since: float | None = None
-        self.transport = self.flow = self
-        self.ours, self.client = socket.socketpair()
+        self.is_gone = self.has_unread = False
+        self.transport = self
 
-    def get_extra_info(self, name: str) -> socket.socket:
+    def get_extra_info(self, name: str) -> "Connection":
         assert name == "socket"
-        return self.ours
+        return self
 
-    def is_reading(self) -> bool:
-        return not self.is_closing
+    def shutdown(self, how: int) -> None:
+        assert how == socket.SHUT_RDWR
+        raise OSError("the client has left")
 
     @property
     def is_working(self) -> bool:
@@ -49,28 +48,10 @@ class Connection:
         return self.since if self.state == "stalled" else None
 
     def end_with(self, problem: Problem) -> None:
-        self.ended_by, self.state, self.is_over = problem, "idle", True  # it lingers
+        self.ended_by, self.state = problem, "idle"  # it lingers
 
     def abort(self) -> None:
         self.is_gone = True
-        self.ours.close()
-        self.client.close()
-
-
-@pytest.fixture(autouse=True)
-def no_sockets_stay_open(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    made: list[socket.socket] = []
-    make = socket.socketpair
-
-    def note() -> tuple[socket.socket, socket.socket]:
-        pair = make()
-        made.extend(pair)
-        return pair
-
-    monkeypatch.setattr(socket, "socketpair", note)
-    yield
-    for one in made:
-        one.close()
 
 
 def evict(*connections: Connection, is_urgent: bool = False) -> Any:
@@ -127,27 +108,13 @@ def test_who_has_spoken_since_it_was_listed_stays() -> None:
 @pytest.mark.parametrize("is_urgent", [False, True])
 def test_whose_bytes_are_there_but_not_read_stays(state: str, is_urgent: bool) -> None:
     older, younger = Connection(state, 9), Connection(state, 5)
-    older.client.send(b"GET")
+    older.has_unread = True
     eviction = Eviction(lambda: [older, younger])  # type: ignore[list-item]
     assert eviction.evict(is_urgent) is younger
     younger.is_gone = True
     assert eviction.evict(is_urgent) is None
-    older.ours.recv(3)
+    older.has_unread = False
     assert eviction.evict(is_urgent) is older
-
-
-@pytest.mark.parametrize("why", ["is over", "is closing", "takes nothing", "has left"])
-def test_who_is_not_waited_for_goes_whatever_was_sent(why: str) -> None:
-    one = Connection("stalled", 5)
-    if why == "has left":
-        one.client.close()
-    else:
-        one.client.send(b"more")
-    if why == "is over":
-        one.end_with(Problem("body_timeout", "x"))
-    one.is_closing = why == "is closing"
-    one.paused_since = one.since if why == "takes nothing" else None
-    assert evict(one) is one
 
 
 def test_one_that_is_ended_lingers_and_may_go_next() -> None:
@@ -158,40 +125,74 @@ def test_one_that_is_ended_lingers_and_may_go_next() -> None:
     assert stalled.is_gone
 
 
-@pytest.mark.parametrize("begun", [False, True])
-def test_requests_that_a_busy_event_loop_has_not_read_are_not_lost(
-    serve: Any, monkeypatch: pytest.MonkeyPatch, make_image: Any, begun: bool
-) -> None:
-    """Their connections are the longest silent ones when room is needed for another."""
+@contextmanager
+def keep_busy(server: Any) -> Iterator[None]:
+    """The event loop of the server reads nothing meanwhile."""
+    busy, go_on = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        busy.set()
+        assert go_on.wait(SECONDS)
+
+    next(iter(server.server.connections)).loop.call_soon_threadsafe(wait)
+    try:
+        assert busy.wait(SECONDS)
+        yield
+    finally:
+        go_on.set()
+
+
+@contextmanager
+def connect_three(serve: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Any, list[Wire]]]:
+    """A server at its bound, and its connections; the next one takes the place of a silent one."""
     monkeypatch.setattr(service.server.eviction, "ASK_SECONDS", 60)
     server = serve(max_connections=3)
-    request = post(make_image("blue"))
-    sent = len(request) // 2 if begun else 0
     with ExitStack() as stack:
         wires = [stack.enter_context(Wire(server.address)) for _ in range(3)]
         for wire in wires:
             wire.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # sent at once
             wire.send(get())
             assert wire.read().status == 200
-            wire.send(request[:sent])
-        if begun:
-            wait_for(lambda: all(one.is_working for one in server.server.connections))
         monkeypatch.setattr(service.server.eviction, "ASK_SECONDS", 0)
         monkeypatch.setattr(service.server.eviction, "STALL_SECONDS", 0)
-        busy, go_on = threading.Event(), threading.Event()
+        yield server, wires
 
-        def keep_busy() -> None:
-            busy.set()
-            go_on.wait()
 
-        loop = next(iter(server.server.connections)).loop
-        loop.call_soon_threadsafe(keep_busy)
-        busy.wait()
-        newcomer = stack.enter_context(Wire(server.address))  # the system has it: room is needed
+@pytest.mark.parametrize("has_begun", [False, True])
+def test_requests_that_a_busy_event_loop_has_not_read_are_not_lost(
+    serve: Any, monkeypatch: pytest.MonkeyPatch, make_image: Any, has_begun: bool
+) -> None:
+    request = post(make_image("blue"))
+    sent = len(request) // 2 if has_begun else 0
+    with connect_three(serve, monkeypatch) as (server, wires):
         for wire in wires:
-            wire.send(request[sent:])
-        newcomer.send(get())
-        go_on.set()
-        assert [wire.read().status for wire in wires] == [200] * 3
-        assert newcomer.read().status == 200
-    assert server.count("bnn_evicted_connections_total") == 0
+            wire.send(request[:sent])
+        if has_begun:
+            wait_for(lambda: all(one.is_working for one in server.server.connections))
+        with keep_busy(server):
+            newcomer = Wire(server.address)  # the system has it: room is needed
+            for wire in wires:
+                wire.send(request[sent:])
+            newcomer.send(get())
+        with newcomer:
+            assert [wire.read().status for wire in wires] == [200] * 3
+            assert newcomer.read().status == 200
+        assert server.count("bnn_evicted_connections_total") == 0
+
+
+def test_bytes_that_are_no_request_do_not_keep_a_connection(
+    serve: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with connect_three(serve, monkeypatch) as (server, wires):
+        since = [one._heard_at for one in server.server.connections]
+        for wire in wires:
+            wire.send(b"\r\n")
+        wait_for(lambda: all(one._heard_at not in since for one in server.server.connections))
+        with keep_busy(server):
+            newcomer = Wire(server.address)
+            for wire in wires:
+                wire.send(b"\r\n")
+            newcomer.send(get())
+        with newcomer:
+            assert newcomer.read().status == 200
+        assert server.count("bnn_evicted_connections_total") == 1

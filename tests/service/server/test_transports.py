@@ -3,7 +3,9 @@ reading.
 """
 
 import asyncio
+import socket
 from collections import deque
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -23,7 +25,12 @@ class Transport(asyncio.Transport):
         super().__init__()
         self.written: list[bytes] = []
         self.is_reading_now = True
+        self.is_ending = False
         self.unsent = 0
+        self.socket, self.client = socket.socketpair()
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return {"socket": self.socket}[name]
 
     def get_write_buffer_size(self) -> int:
         return self.unsent
@@ -32,7 +39,7 @@ class Transport(asyncio.Transport):
         self.written.append(bytes(data))
 
     def is_closing(self) -> bool:
-        return False
+        return self.is_ending
 
     def pause_reading(self) -> None:
         self.is_reading_now = False
@@ -55,9 +62,12 @@ class Connection:
 
 
 @pytest.fixture
-def connection() -> Any:
+def connection() -> Iterator[Any]:
     """With nothing written yet."""
-    return Connection()
+    made = Connection()
+    yield made
+    made.transport.socket.close()
+    made.transport.client.close()
 
 
 def test_head_and_body_leave_together(connection: Any) -> None:
@@ -116,6 +126,29 @@ def test_nothing_is_read_while_requests_wait(connection: Any) -> None:
     connection.pipeline.pop()
     flow.resume_reading()
     assert transport.is_reading_now
+
+
+def test_bytes_that_have_arrived_are_unread_until_they_are_read(connection: Any) -> None:
+    flow, transport = PatientFlow(connection), connection.transport
+    assert not flow.has_unread()
+    transport.client.send(b"GET")
+    assert flow.has_unread()
+    flow.pause_reading()
+    assert flow.has_unread(), "it is the service that waits"
+    transport.socket.recv(3)
+    assert not flow.has_unread()
+    transport.client.close()
+    assert not flow.has_unread(), "that a client has left is no request"
+
+
+@pytest.mark.parametrize("why", ["closing", "takes nothing"])
+def test_nothing_is_unread_of_whom_nobody_reads(connection: Any, why: str) -> None:
+    flow = PatientFlow(connection)
+    connection.transport.client.send(b"GET")
+    connection.transport.is_ending = why == "closing"
+    if why == "takes nothing":
+        flow.pause_writing()
+    assert not flow.has_unread()
 
 
 def test_a_stall_lasts_until_something_is_taken(
