@@ -319,8 +319,9 @@ class Pool:
         lose a request that is on its way at that moment.
         """
         self.close()
-        self.opened += number
-        self._idle = [await connect(self.address, seconds) for _ in range(number)]
+        for _ in range(number):
+            self._idle.append(await connect(self.address, seconds))
+            self.opened += 1
 
     def close(self) -> None:
         """Closes all that are idle."""

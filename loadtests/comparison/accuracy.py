@@ -61,6 +61,7 @@ async def measure_accuracy(
     if not {file.label for file in files} <= set(side.facts.labels):
         return None
     top1 = top5 = refused = 0
+    side.pool.close()  # it has been idle: the server may be about to close what is open
     for number, file in enumerate(files, 1):
         if number % 50 == 0:
             progress.show(f"{side.name}: accuracy, {number}/{len(files)}")

@@ -18,13 +18,19 @@ from loadtests.command_line.options import (
     parse_positive,
     run_tool,
 )
-from loadtests.overhead.run import BUNDLES, Measurement
+from loadtests.overhead.run import BUNDLES, ONNX_BUNDLE, Measurement
 from loadtests.servers.contestants import PEERS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status."""
-    options = _build_parser().parse_args(arguments)
+    parser = _build_parser()
+    options = parser.parse_args(arguments)
+    if options.onnx_bundle and options.bundle and ONNX_BUNDLE not in options.bundle:
+        parser.error(
+            f"--onnx-bundle takes the place of {ONNX_BUNDLE}, which is not measured; "
+            f"expected --bundle {ONNX_BUNDLE} too, or no --bundle"
+        )
     server_cpus, client_cpus = choose_cpus(options)
     return run_tool(lambda: Measurement(options, server_cpus).run(), client_cpus)
 

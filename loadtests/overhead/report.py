@@ -90,10 +90,10 @@ def add_tables(report: Report, cells: Sequence[Cell], options: argparse.Namespac
         "CPU time of the server's process, user and system, by the kernel's clock. The bare loop "
         "decodes, preprocesses and infers without HTTP in the same interpreter, on the same CPU, "
         "on the same files. Values are medians of the rounds [lowest, highest]; the ratio of "
-        "overheads is that of their medians, with the lowest and highest of a round. An overhead "
-        "below 0: a service that computes several images together takes less for each than the "
-        "bare loop, which computes one at a time. *labels, "
-        "score*: how many labels are the first one's, and the largest difference of scores."
+        "overheads is that of their medians, with the lowest and highest of a round. Below 0 it is "
+        "noise, or the service computes several images together, which the bare loop does not: "
+        "then a ratio means nothing. *labels, score*: how many labels are the first one's, and "
+        "the largest difference of scores."
     )
     report.unfit = list(dict.fromkeys(report.unfit))
     for bundle, images in dict.fromkeys((cell.bundle, cell.images) for cell in cells):
@@ -133,10 +133,11 @@ def _judge(report: Report, cell: Cell, options: argparse.Namespace) -> None:
         name = f"overhead, {first.name} / {row.name}: {cell.title}"
         limit, goal = (options.max_of_peer, 1.0) if row.is_peer else (options.max_of_service, 0.5)
         ratio = cell.compare(row)
-        if ratio is None:
+        if ratio is None or ratio.median <= 0:
+            which = "latter" if ratio is None else "former"
             report.unfit.append(
-                f"{name}: no overhead of the latter was found; the machine is too noisy, or the "
-                "turns are too short (--seconds)"
+                f"{name}: no overhead of the {which} was found; the machine is too noisy, the "
+                "turns are too short (--seconds), or the network is too heavy (--onnx-bundle)"
             )
             continue
         report.checks.append(check_at_most(name, ratio.median, limit, goal=f"<= {goal:g}"))

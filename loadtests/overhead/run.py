@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from loadtests.clients.http_client import Answer, Pool
+from loadtests.clients.http_client import Answer, Lost, Pool, ask
 from loadtests.clients.images import SIZES, EncodedImage, generate_jpegs, read_photos
 from loadtests.clients.loops import ClosedRun, judge_cpu, run_closed_loop
 from loadtests.clients.outcomes import count_labels
@@ -31,7 +31,7 @@ ONNX_BUNDLE = "mobilenet_v1"
 BUNDLES = {ONNX_BUNDLE: "onnx", "default": "native"}  # with the engine that serves it
 TINY, PHOTOS = "73-pixel JPEG", "512-pixel photos"
 _WARM_UP_SECONDS = 0.5
-_CONNECT_SECONDS = 10.0
+_CONNECT_SECONDS, _ANSWER_SECONDS = 10.0, 60.0
 
 
 @dataclass
@@ -44,8 +44,14 @@ class Member:
     bare: BareLoop
 
     async def take_turn(self, bodies: Sequence[bytes], concurrency: int, seconds: float) -> "Turn":
-        """One turn of requests, on new connections. Raises ServerFault if an answer is not 200."""
-        await self.pool.renew(concurrency, _CONNECT_SECONDS)
+        """One turn of requests, on new connections.
+
+        Raises ServerFault if it does not accept them, or if an answer is not 200.
+        """
+        try:
+            await self.pool.renew(concurrency, _CONNECT_SECONDS)
+        except Lost as fault:
+            raise ServerFault(f"{self.contestant.name}: no connection: {fault}") from fault
         before = self.server.read_cpu_seconds()
         run = await run_closed_loop(self.pool, bodies, concurrency, seconds)
         cpu = self.server.read_cpu_seconds() - before
@@ -234,12 +240,12 @@ async def _compare_answers(members: list[Member], images: list[EncodedImage]) ->
     best: dict[str, list[tuple[str, float]]] = {}
     for member, image in itertools.product(members, images):
         request = build_classify(image, member.contestant.form)
-        connection = await member.pool.take(10)
-        answer = await connection.exchange(request.data, 60)
-        member.pool.give_back(connection)
-        best.setdefault(member.contestant.name, []).append(
-            read_best(member.contestant.name, answer)
-        )
+        name = member.contestant.name
+        try:
+            answer = await ask(member.server.address, request, _ANSWER_SECONDS)
+        except Lost as fault:
+            raise ServerFault(f"{name}: no answer: {fault}") from fault
+        best.setdefault(name, []).append(read_best(name, answer))
     first = next(iter(best.values()))
     texts = {}
     for name, answers in best.items():

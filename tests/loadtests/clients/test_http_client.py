@@ -232,6 +232,10 @@ async def test_renewed_pool_has_new_connections_instead_of_those_that_were_idle(
             assert (await connection.exchange(REQUEST.data, SECONDS)).status == 200
             pool.give_back(connection)
         pool.close()
+        assert all(connection.closed for connection in taken)
+    with pytest.raises(Lost):
+        await pool.renew(1, SECONDS)
+    assert pool.opened == 3
 
 
 class FakeTransport(asyncio.Transport):

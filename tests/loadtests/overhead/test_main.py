@@ -41,3 +41,13 @@ def test_wrong_options(options: list[str], capsys: pytest.CaptureFixture[str]) -
         main(options)
     assert found.value.code == 2
     assert "usage:" in capsys.readouterr().err
+
+
+def test_a_bundle_that_is_not_measured_is_wrong_usage(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = str(repository / "service" / "bundles" / "mobilenet_v1")
+    with pytest.raises(SystemExit) as found:
+        main(["--onnx-bundle", bundle, "--bundle", "default"])
+    assert found.value.code == 2
+    assert "expected --bundle mobilenet_v1 too" in capsys.readouterr().err

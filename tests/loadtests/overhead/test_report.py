@@ -62,13 +62,14 @@ def test_peers_have_a_limit_of_their_own() -> None:
     assert (check.limit, check.held) == ("<= 1.2", True)
 
 
-def test_overhead_below_the_noise_is_no_measurement() -> None:
+@pytest.mark.parametrize(("new", "today", "which"), [(0.5, -0.1, "latter"), (-0.1, 0.5, "former")])
+def test_overhead_below_the_noise_is_no_measurement(new: float, today: float, which: str) -> None:
     cell = Cell("mobilenet_v1", "73-pixel JPEG", 1)
-    add_row(cell, "new", 0.5)
-    add_row(cell, "today", -0.1)
+    add_row(cell, "new", new)
+    add_row(cell, "today", today)
     report = judge(cell)
     assert not report.checks
-    assert "no overhead of the latter" in report.unfit[0]
+    assert f"no overhead of the {which}" in report.unfit[0]
 
 
 def test_a_round_without_overhead_does_not_spoil_the_others() -> None:

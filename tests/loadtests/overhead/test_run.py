@@ -14,7 +14,7 @@ from loadtests.errors import ServerFault
 from loadtests.overhead.run import Member, list_contestants, read_best
 from loadtests.servers.contestants import Contestant
 from loadtests.servers.server import Server, ServerSpec
-from tests.loadtests.local_server import OK, Peer, serve
+from tests.loadtests.local_server import OK, Peer, answer_all, serve
 
 DATA = build_request("POST", "/classify", b"x").data
 
@@ -42,6 +42,15 @@ async def test_answers_that_are_not_200_end_it(tmp_path: Path) -> None:
         fails = pytest.raises(ServerFault, match="expected 200 for every request")
         with make_member(seen.address, tmp_path) as member, fails:
             await member.take_turn([DATA], 1, 0.01)
+
+
+@pytest.mark.anyio
+async def test_who_accepts_no_connection_ends_it(tmp_path: Path) -> None:
+    async with serve(answer_all) as seen:
+        address = seen.address
+    fails = pytest.raises(ServerFault, match="other: no connection: refused at connect")
+    with make_member(address, tmp_path) as member, fails:
+        await member.take_turn([DATA], 1, 0.01)
 
 
 @pytest.mark.anyio

@@ -9,7 +9,7 @@ from PIL import Image
 
 from loadtests.clients.images import generate_jpegs
 from loadtests.peers.network import Network, NoNetwork, open_network
-from runtime import Bundle, ImageLimits, Known, load_engine, read_bundle
+from runtime import Bundle, ImageLimits, ImageReader, Known, load_engine, read_bundle
 from runtime.bundle import write_bundle
 from service.classification.classifier import Classifier
 
@@ -38,12 +38,20 @@ def test_answers_are_the_service_s(repository: Path, tmp_path: Path, size: tuple
     check_answers(found, Network(found.path), size, 0.05)
 
 
-def test_large_jpegs_are_decoded_at_the_scale_of_the_service(repository: Path) -> None:
-    peer = Network(repository / "service" / "bundles" / "mobilenet_v1")
-    (data,) = generate_jpegs(5, 1, (1200, 900))
-    image = Image.open(io.BytesIO(data.data))
-    peer.infer(image)
-    assert image.size == (600, 450)  # half of it is at least 2 x 144 pixels high
+@pytest.mark.parametrize(
+    ("side", "left"), [(575, 575), (576, 288), (1151, 576), (1152, 288), (2304, 288)]
+)
+def test_jpegs_are_decoded_at_the_scale_of_the_service(
+    repository: Path, side: int, left: int
+) -> None:
+    bundle = repository / "service" / "bundles" / "mobilenet_v1"  # at least 288 pixels are left
+    data = io.BytesIO()
+    Image.new("RGB", (side + 100, side)).save(data, "JPEG")
+    image = Image.open(data)
+    Network(bundle).infer(image)
+    assert image.size[1] == left
+    plan = ImageReader(read_bundle(bundle).manifest.preprocessing).plan(data.getvalue())
+    assert -(-side // plan.scale) == left
 
 
 def test_a_logit_of_none_of_the_labels_is_no_answer(repository: Path, tmp_path: Path) -> None:
