@@ -29,6 +29,7 @@ TAG ?= $(VERSION)$(TAG_SUFFIX_$(TARGET))
 # Arguments of the image build, such as '--build-arg PIP_INDEX_URL=URL'; the Dockerfile's ARG lines list them.
 IMAGE_ARGS ?=
 PYTEST_ARGS ?=
+TEST_PROCESSES ?= 2#     each has the tests of one file at a time
 BENCH_ARGS ?=
 TRAIN_ARGS ?=#   on a CPU without bfloat16 --no-mixed-precision
 
@@ -209,7 +210,7 @@ train-baseline: setup $(TRAINED)/taught/answers.npz ## train the MobileNet-v1 be
 # ---- prove -----------------------------------------------------------------------------------------------------------
 # CI runs on a bare machine as root; a developer's machine is changed only on request.
 test: setup $(if $(CI),system-test-tools) lint ## lint, then the whole test suite (PYTEST_ARGS='...')
-	$(PYTHON) -m pytest $(PYTEST_ARGS)
+	$(PYTHON) -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
 
 LINTERS := lint-python lint-types lint-cpp lint-imports lint-files
 .PHONY: $(LINTERS)
