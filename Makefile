@@ -210,7 +210,7 @@ train-baseline: setup $(TRAINED)/taught/answers.npz ## train the MobileNet-v1 be
 # ---- prove -----------------------------------------------------------------------------------------------------------
 # CI runs on a bare machine as root; a developer's machine is changed only on request.
 test: setup $(if $(CI),system-test-tools) lint ## lint, then the whole test suite (PYTEST_ARGS='...')
-	$(PYTHON) -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
+	$(PYTHON) -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 LINTERS := lint-python lint-types lint-cpp lint-imports lint-files
 .PHONY: $(LINTERS)
