@@ -84,6 +84,22 @@ async def serve(behave: Callable[[Peer], Awaitable[None]]) -> AsyncIterator[Seen
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+@dataclass
+class Turns:
+    """Answers all, and counts the requests on connections of an earlier turn."""
+
+    turn: int = 0
+    stale: int = 0
+
+    async def behave(self, peer: Peer) -> None:
+        """For `serve`."""
+        began = self.turn
+        while True:
+            await peer.read_request()
+            self.stale += began != self.turn
+            await peer.send(OK)
+
+
 async def answer_all(peer: Peer) -> None:
     """200 for every request, until the client ends."""
     while True:

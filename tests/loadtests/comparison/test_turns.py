@@ -25,7 +25,7 @@ from loadtests.comparison.turns import (
 )
 from loadtests.errors import ServerFault
 from loadtests.servers.server import Server, ServerSpec
-from tests.loadtests.local_server import OK, Peer, answer_all, serve
+from tests.loadtests.local_server import OK, Peer, Turns, answer_all, serve
 
 BODIES = [build_request("POST", "/classify", b"x").data]
 IDLE = ServerSpec("idle", (sys.executable, "-c", "import time; time.sleep(60)"), Path())
@@ -69,23 +69,14 @@ def test_percentiles_are_over_all_turns() -> None:
 
 @pytest.mark.anyio
 async def test_no_turn_uses_connections_that_were_idle_since_the_one_before() -> None:
-    turn, stale = 0, 0
-
-    async def behave(peer: Peer) -> None:
-        nonlocal stale
-        began = turn
-        while True:
-            await peer.read_request()
-            stale += began != turn
-            await peer.send(OK)
-
-    async with serve(behave) as seen, make_side(seen.address) as side:
-        for turn in range(4):
-            if turn % 2:
-                await take_open_turn(side, BODIES, 100.0, 0.05, warm_up=0.05, seed=turn)
+    turns = Turns()
+    async with serve(turns.behave) as seen, make_side(seen.address) as side:
+        for turns.turn in range(4):
+            if turns.turn % 2:
+                await take_open_turn(side, BODIES, 100.0, 0.05, warm_up=0.05, seed=turns.turn)
             else:
                 await take_closed_turn(side, BODIES, 2, 0.01, warm_up=0.01)
-    assert stale == 0
+    assert turns.stale == 0
 
 
 @pytest.mark.anyio

@@ -14,7 +14,7 @@ from loadtests.errors import ServerFault
 from loadtests.overhead.run import Member, list_contestants, read_best
 from loadtests.servers.contestants import Contestant
 from loadtests.servers.server import Server, ServerSpec
-from tests.loadtests.local_server import OK, Peer, answer_all, serve
+from tests.loadtests.local_server import OK, Peer, Turns, answer_all, serve
 
 DATA = build_request("POST", "/classify", b"x").data
 
@@ -55,22 +55,13 @@ async def test_who_accepts_no_connection_ends_it(tmp_path: Path) -> None:
 
 @pytest.mark.anyio
 async def test_no_turn_uses_connections_that_were_idle_since_the_one_before(tmp_path: Path) -> None:
-    turn, stale = 0, 0
-
-    async def behave(peer: Peer) -> None:
-        nonlocal stale
-        began = turn
-        while True:
-            await peer.read_request()
-            stale += began != turn
-            await peer.send(OK)
-
-    async with serve(behave) as seen:
+    turns = Turns()
+    async with serve(turns.behave) as seen:
         with make_member(seen.address, tmp_path) as member:
-            for turn in range(3):  # noqa: B007 (behave reads it)
+            for turns.turn in range(3):
                 taken = await member.take_turn([DATA], 2, 0.01)
                 assert len(taken.run.outcomes) > 0
-    assert stale == 0
+    assert turns.stale == 0
 
 
 def test_another_bundle_for_onnx_runtime_is_served_by_services_and_peers(
