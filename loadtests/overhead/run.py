@@ -89,7 +89,7 @@ def list_contestants(options: argparse.Namespace, bundle: str) -> list[Contestan
 
     `bundle` is one of BUNDLES; --onnx-bundle takes the place of that for ONNX Runtime.
     """
-    other: Path | None = options.onnx_bundle if bundle == ONNX_BUNDLE else None
+    other = _find_other(options, bundle)
     path = f"service/bundles/{bundle}" if other is None else str(other.resolve())
     chosen = {"BNN_BUNDLE": path, "BNN_ENGINE": BUNDLES[bundle]}
     specs = choose_services(options, {**EVEN, **chosen})
@@ -100,6 +100,11 @@ def list_contestants(options: argparse.Namespace, bundle: str) -> list[Contestan
     if folder is not None:
         found += [describe_peer(name, folder) for name in options.peer]
     return found
+
+
+def _find_other(options: argparse.Namespace, bundle: str) -> Path | None:
+    """The folder that takes the place of one of BUNDLES, if any."""
+    return options.onnx_bundle if bundle == ONNX_BUNDLE else None
 
 
 class Measurement:
@@ -121,7 +126,7 @@ class Measurement:
             else generate_jpegs(options.seed, 8, SIZES["photo"])
         )
         for bundle in options.bundle or BUNDLES:
-            other = options.onnx_bundle if bundle == ONNX_BUNDLE else None
+            other = _find_other(options, bundle)
             title = bundle if other is None else f"{other.resolve().name}, --onnx-bundle"
             contestants = list_contestants(options, bundle)
             with tempfile.TemporaryDirectory() as folder:

@@ -174,7 +174,7 @@ class Server(uvicorn.Server):
 
     def _accept(self) -> None:
         """Accepts connections within the bounds; makes room by ending silent ones."""
-        has_room_to_make = True
+        can_evict = True
         for _ in range(_ACCEPTS):
             is_full = self._count_connections() >= self._bound + _SPARE
             if is_full and not self._evict(is_urgent=True):
@@ -199,8 +199,8 @@ class Server(uvicorn.Server):
             task = loop.create_task(loop.connect_accepted_socket(self._make_protocol, connection))
             self._connecting.add(task)
             task.add_done_callback(self._finish_connecting)
-            if has_room_to_make and self._count_connections() > self._bound:
-                has_room_to_make = self._evict()
+            if can_evict and self._count_connections() > self._bound:
+                can_evict = self._evict()
 
     def _finish_connecting(self, task: "asyncio.Task[object]") -> None:
         self._connecting.discard(task)
